@@ -1,0 +1,65 @@
+"""Roles and what each may do: the specification's two tables and the pure functions that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from .errors import ForbiddenError
+from .models import ExecutionMode
+
+AUTHENTICATED = "authenticated"
+"""The role that everyone who is signed in has, whatever else they have."""
+
+ELEVATED_ROLES = frozenset({"debug", "task_manager", "system_admin", "site_admin"})
+
+MODE_ROLES: Mapping[ExecutionMode, frozenset[str]] = MappingProxyType(
+    {
+        ExecutionMode.MAIN_LOOP: frozenset({"debug"}),
+        ExecutionMode.RUNSPACE: ELEVATED_ROLES,
+        ExecutionMode.BACKGROUND_JOB: ELEVATED_ROLES,
+    }
+)
+"""Specification, "Execution Mode Permissions": one of these roles is needed."""
+
+ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "submit": ELEVATED_ROLES,
+        "list_results": frozenset({AUTHENTICATED}),
+        "delete_results": frozenset({AUTHENTICATED}),
+    }
+)
+"""Specification, "API Endpoint Permissions"."""
+
+
+def effective_roles(roles: Collection[str]) -> frozenset[str]:
+    """The roles of someone who is signed in: what they were given, and ``authenticated``."""
+    return frozenset(roles) | {AUTHENTICATED}
+
+
+def require_mode(
+    roles: Collection[str],
+    mode: ExecutionMode,
+    table: Mapping[ExecutionMode, frozenset[str]] = MODE_ROLES,
+) -> None:
+    """Raise `ForbiddenError`, in the specification's words, unless `roles` may run in `mode`."""
+    needed = table[mode]
+    if needed & effective_roles(roles):
+        return
+    if len(needed) == 1:
+        raise ForbiddenError(f"{mode} execution mode requires '{next(iter(needed))}' role")
+    raise ForbiddenError(f"{mode} execution mode requires elevated roles: {_one_of(needed)}")
+
+
+def require_endpoint(
+    roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
+) -> None:
+    """Raise `ForbiddenError` unless `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
+    needed = table[endpoint]
+    if not needed & effective_roles(roles):
+        action = endpoint.replace("_", " ")
+        raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(needed)}")
+
+
+def _one_of(roles: Collection[str]) -> str:
+    return "one of " + ", ".join(f"'{role}'" for role in sorted(roles)) if roles else "nobody has it"

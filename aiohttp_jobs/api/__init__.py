@@ -1,0 +1,1 @@
+"""HTTP handlers, one module per resource: they parse, call the service and shape the answer."""

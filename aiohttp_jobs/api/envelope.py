@@ -1,0 +1,132 @@
+"""The shapes around every answer: errors as JSON, bodies read within limits, fields validated."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
+from ..limits import field_error
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_MESSAGES = {
+    404: "There is nothing at this address. Check its spelling.",
+    405: "This address does not take that method.",
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_logger = logging.getLogger(__name__)
+
+
+def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
+    """A JSON answer that no cache keeps."""
+    return web.json_response(data, status=status, headers=_HEADERS)
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace."""
+    try:
+        return await handler(request)
+    except JobsError as error:
+        return _failure(error.status, error.message, error.code, error.details)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        message = _MESSAGES.get(error.status, error.reason)
+        response = _failure(error.status, message, _CODES.get(error.status, "http_error"))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception:
+        _logger.exception("%s %s failed", request.method, request.path)
+        return _failure(500, "The server met an error of its own; see its log.", "internal_error")
+
+
+def _failure(
+    status: int, message: str, code: str, details: list[dict[str, Any]] | None = None
+) -> web.Response:
+    body: dict[str, Any] = {"success": False, "error": message, "code": code}
+    if details:
+        body["details"] = details
+    response = answer(body, status=status)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+async def read_model(request: web.Request, model: type[Model], max_bytes: int) -> Model:
+    """The request's JSON body as a `model`.
+
+    Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
+    """
+    if request.content_type != "application/json":
+        raise NotJSONError
+    body = await _read_body(request, max_bytes)
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedJSONError from None
+    if not isinstance(data, dict):
+        raise InvalidFieldsError("The body must be a JSON object.")
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid_fields(error) from None
+
+
+async def _read_body(request: web.Request, max_bytes: int) -> bytes:
+    message = f"The request body is larger than {max_bytes} bytes."
+    if (request.content_length or 0) > max_bytes:
+        raise TooLargeError(message)
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                raise TooLargeError(message)
+    except (HttpProcessingError, web.RequestPayloadError):
+        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+    return bytes(body)
+
+
+def invalid_fields(error: ValidationError) -> InvalidFieldsError:
+    """The error that names each field that pydantic found fault with."""
+    details = [
+        field_error(".".join(map(str, fault["loc"])) or "body", fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in details)
+    return InvalidFieldsError(f"{text}.", details=details)
+
+
+def query_count(request: web.Request, name: str, default: int, most: int) -> int:
+    """A whole number from 1 to `most` in the query. Raises `InvalidFieldsError`."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
+        message = f"must be a whole number from 1 to {most}"
+        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+    return int(text)
+
+
+def query_job_id(request: web.Request, name: str) -> str:
+    """A job id in the query, in its canonical form. Raises `InvalidFieldsError`."""
+    text = request.query.get(name, "")
+    try:
+        if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
+            raise ValueError
+        return str(UUID(text))
+    except ValueError:
+        message = "must be a job id, a UUID such as 'a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d'"
+        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)]) from None

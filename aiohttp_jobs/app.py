@@ -1,0 +1,172 @@
+"""Builds the sub-application: its parts, routes, middlewares and lifetime."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from .api import jobs, results
+from .api.envelope import error_middleware
+from .api.keys import CONFIG, SERVICE
+from .auth.api_keys import ApiKeys
+from .auth.middleware import identity_middleware
+from .auth.recheck import RightsCheck
+from .auth.sessions import own_session_middleware
+from .config import JobsConfig
+from .dispatch.lifecycle import JobRunner
+from .dispatch.processor import JobProcessor
+from .errors import ConfigurationError
+from .execution.background import BackgroundExecutor
+from .execution.base import Executor
+from .execution.environment import base_environment
+from .execution.interpreters import find_interpreters
+from .execution.mainloop import MainLoopExecutor
+from .execution.runspace import RunspaceExecutor
+from .limits import require_within_limits
+from .models import ExecutionMode, Submission
+from .service import JobService
+from .store.filesystem import FileSystemStore
+
+_MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
+_ESCAPED_SIZE = 6  # a character may take six bytes in JSON
+_RECORD_BYTES = 64 * 1024
+_logger = logging.getLogger(__name__)
+
+
+def setup(app: web.Application, config: JobsConfig | None = None) -> web.Application:
+    """Mount the plugin in `app` at ``config.prefix``; the mounted sub-application.
+
+    Without `config`, settings come from ``AIOHTTP_JOBS_*`` variables. Where `app` has not set up
+    aiohttp-session, an encrypted session cookie is installed, for the host's own routes too. Raises
+    `ConfigurationError` when something is mounted at that prefix already.
+    """
+    config = config or JobsConfig.from_environment()
+    mounted = app.setdefault(_MOUNTED, set())
+    if config.prefix in mounted:
+        raise ConfigurationError(f"aiohttp-jobs is already mounted at {config.prefix}")
+    mounted.add(config.prefix)
+    jobs_app = create_jobs_app(config, host=app)
+    app.middlewares.append(own_session_middleware(config))
+    app.add_subapp(config.prefix, jobs_app)
+    return jobs_app
+
+
+def create_jobs_app(
+    config: JobsConfig | None = None, *, host: web.Application | None = None
+) -> web.Application:
+    """The sub-application, for hosts that mount it themselves with ``add_subapp``.
+
+    `host` is what MainLoop Python sees as ``app``; by default the application at the root of the
+    first request.
+    """
+    config = config or JobsConfig.from_environment()
+    parts = _Parts(config, host)
+    jobs_app = web.Application(
+        middlewares=[
+            error_middleware,
+            parts.note_host,
+            own_session_middleware(config),
+            identity_middleware(config, parts.api_keys),
+        ]
+    )
+    parts.host = host or jobs_app
+    jobs_app[CONFIG] = config
+    jobs_app[SERVICE] = parts.service
+    jobs_app.add_routes([*jobs.routes, *results.routes])
+    jobs_app.on_shutdown.append(parts.begin_shutdown)
+    jobs_app.cleanup_ctx.append(parts.lifetime)
+    return jobs_app
+
+
+class _Parts:
+    """The plugin's parts, put together; they live as long as the application runs."""
+
+    def __init__(self, config: JobsConfig, host: web.Application | None) -> None:
+        self._config = config
+        self._host_is_known = host is not None
+        self.host = host
+        self.api_keys = ApiKeys.in_data_dir(config.data_dir)
+        self._interpreters = find_interpreters()
+        if config.default_interpreter not in self._interpreters:
+            raise ConfigurationError(
+                f"The default interpreter, {config.default_interpreter}, is not installed."
+            )
+        self._store = FileSystemStore(
+            config.base_dir,
+            max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
+            allow_unsigned=config.allow_unsigned_submissions,
+        )
+        environment = base_environment(config, self._store.instance_id)
+        self._executors = self._make_executors(environment)
+        self._rights = RightsCheck(config, self.api_keys)
+        self._processor = JobProcessor(
+            self._store,
+            JobRunner(config, self._executors, self._recheck, environment),
+            limits={
+                ExecutionMode.MAIN_LOOP: 1,
+                ExecutionMode.RUNSPACE: config.max_parallel_runspace,
+                ExecutionMode.BACKGROUND_JOB: config.max_parallel_background,
+            },
+            interval=config.poll_interval,
+        )
+        self.service = JobService(config, self._store, self._processor, self._interpreters.keys())
+
+    def _make_executors(self, environment: Mapping[str, str]) -> Mapping[ExecutionMode, Executor]:
+        config = self._config
+        background = BackgroundExecutor(self._interpreters, config.kill_grace)
+        return {
+            ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, lambda: self.host, config.mainloop_timeout),
+            ExecutionMode.RUNSPACE: RunspaceExecutor(
+                self._interpreters,
+                size=config.max_parallel_runspace,
+                environment=environment,
+                kill_grace=config.kill_grace,
+            ),
+            ExecutionMode.BACKGROUND_JOB: background,
+        }
+
+    @property
+    def note_host(self) -> Middleware:
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if not self._host_is_known:
+                self.host, self._host_is_known = request.match_info.apps[0], True
+            return await handler(request)
+
+        return middleware
+
+    async def begin_shutdown(self, _app: web.Application) -> None:
+        self._processor.begin_closing()
+
+    async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
+        if self._config.allow_unsigned_submissions:
+            _logger.warning(
+                "Unsigned submission files are run: whoever can write below %s can run any command "
+                "with any role.",
+                self._config.base_dir / "JobSubmission",
+            )
+        async with AsyncExitStack() as stack:
+            await self._store.open()
+            stack.push_async_callback(self._store.close)
+            for executor in self._executors.values():
+                await executor.open()
+                stack.push_async_callback(executor.close)
+            self._processor.open()
+            stack.push_async_callback(self._processor.close, self._config.shutdown_grace)
+            yield
+
+    async def _recheck(self, submission: Submission) -> None:
+        await self._rights(submission)
+        require_within_limits(
+            self._config,
+            self._interpreters.keys(),
+            job_name=submission.job_name,
+            command=submission.command,
+            description=submission.description,
+            interpreter=submission.interpreter or self._config.default_interpreter,
+            timeout_seconds=submission.timeout_seconds,
+        )

@@ -1,0 +1,1 @@
+"""Who is calling: sessions, API keys, and the middleware that yields an Identity."""

@@ -1,0 +1,59 @@
+"""The middleware that finds out who is calling and refuses those whom nothing proves."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..config import JobsConfig
+from ..errors import AuthenticationError
+from .api_keys import ApiKeys
+from .identity import Identity, Proof
+from .origin import require_same_origin
+from .sessions import session_identity
+
+_IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
+
+
+def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
+    """Every request that passes it has an `Identity`; see `identity_of`."""
+
+    async def find(request: web.Request) -> Identity | None:
+        authorization = request.headers.get("Authorization")
+        if authorization is not None:
+            scheme, _, secret = authorization.partition(" ")
+            if scheme.lower() == "bearer":
+                return _key_identity(api_keys, secret.strip(), request.remote)
+        resolve = config.identity_resolver or session_identity
+        identity = await resolve(request)
+        if identity is not None and identity.proof is not Proof.API_KEY:
+            require_same_origin(request, config.trusted_origins)
+        return identity
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        identity = await find(request)
+        if identity is None:
+            raise AuthenticationError
+        request[_IDENTITY] = identity
+        return await handler(request)
+
+    return middleware
+
+
+def identity_of(request: web.Request) -> Identity:
+    """Who sent this request."""
+    return request[_IDENTITY]
+
+
+def _key_identity(api_keys: ApiKeys, secret: str, remote: str | None) -> Identity | None:
+    key = api_keys.find(secret, remote)
+    if key is None:
+        return None
+    return Identity(
+        user_id=key.user_id,
+        session_id=f"key-{key.key_id}",
+        roles=frozenset(key.roles),
+        proof=Proof.API_KEY,
+        key_id=key.key_id,
+    )

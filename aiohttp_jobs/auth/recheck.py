@@ -1,0 +1,45 @@
+"""The second look at a submission's rights, at the moment it is picked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..access import require_endpoint, require_mode
+from ..config import JobsConfig
+from ..errors import ForbiddenError
+from ..models import Submission
+from .api_keys import ApiKeys
+from .identity import Proof
+
+
+class RightsCheck:
+    """Raises `ForbiddenError` for a submission whose owner may not, by now, run it.
+
+    The roles are those of this moment: of the API key it was submitted with (which must still be
+    there and enabled), else of the configured ``roles_resolver``, else those in the submission.
+    """
+
+    def __init__(self, config: JobsConfig, api_keys: ApiKeys) -> None:
+        self._config = config
+        self._api_keys = api_keys
+
+    async def __call__(self, submission: Submission) -> None:
+        roles = await self._roles(submission)
+        require_mode(roles, submission.execution_mode, self._config.mode_roles)
+        require_endpoint(roles, "submit", self._config.endpoint_roles)
+
+    async def _roles(self, submission: Submission) -> Collection[str]:
+        proof, _, key_id = submission.submitted_with.partition(":")
+        if proof == Proof.API_KEY:
+            key = self._api_keys.get(key_id)
+            if key is None or not key.enabled:
+                raise ForbiddenError(
+                    "The API key that submitted this job was disabled or deleted before the job ran."
+                )
+            return key.roles
+        if self._config.roles_resolver is None:
+            return submission.roles
+        roles = await self._config.roles_resolver(submission.user_id)
+        if roles is None:
+            raise ForbiddenError(f"The user {submission.user_id!r} no longer exists.")
+        return roles

@@ -1,0 +1,152 @@
+"""The ``aiohttp-jobs`` command. Works on the data folder; a running host sees each change at once."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+try:
+    import typer
+    from rich.console import Console
+    from rich.table import Table
+except ModuleNotFoundError:  # the [cli] extra is not installed
+    raise SystemExit("This command needs more: pip install 'aiohttp-jobs[cli]'") from None
+
+from pydantic import ValidationError
+
+from .auth.api_keys import ApiKey, ApiKeys
+from .errors import JobsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Manage aiohttp-jobs.")
+api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable and delete API keys.")
+app.add_typer(api_keys, name="api-key")
+
+DataDir = Annotated[
+    Path,
+    typer.Option(help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"),
+]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Manage aiohttp-jobs."""
+
+
+@api_keys.command()
+def create(
+    data_dir: DataDir,
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    user: Annotated[str, typer.Option(help="The user it acts as.")],
+    role: Annotated[list[str] | None, typer.Option(help="A role it has; may be repeated.")] = None,
+    allowed_ip: Annotated[
+        list[str] | None,
+        typer.Option(help="An address or CIDR range it may be used from; may be repeated."),
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends: an ISO 8601 date or date and time, in UTC.")
+    ] = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Make a key and print it, this one time."""
+    try:
+        key, secret = ApiKeys.in_data_dir(data_dir).create(
+            name=name,
+            user_id=user,
+            roles=role or [],
+            allowed_ips=allowed_ip or [],
+            created_by=getpass.getuser(),
+            expires_at=_moment(expires),
+        )
+    except ValidationError as error:
+        fault = error.errors()[0]
+        _fail(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}")
+    except JobsError as error:
+        _fail(error.message)
+    if as_json:
+        _print_json({**key.public(), "ApiKey": secret})
+        return
+    typer.echo(f"KeyID:  {key.key_id}\nApiKey: {secret}")
+    typer.echo("Keep the key safe: only its digest is stored, it cannot be shown again.")
+
+
+@api_keys.command("list")
+def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
+    """Show the keys, without their secrets."""
+    try:
+        keys = ApiKeys.in_data_dir(data_dir).all()
+    except JobsError as error:
+        _fail(error.message)
+    if as_json:
+        _print_json([key.public() for key in keys])
+        return
+    table = Table("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled")
+    for key in keys:
+        table.add_row(
+            key.key_id,
+            key.name,
+            key.user_id,
+            ", ".join(key.roles),
+            ", ".join(key.allowed_ips) or "any",
+            f"{key.expires_at:%Y-%m-%d %H:%M}Z" if key.expires_at else "never",
+            "yes" if key.enabled else "no",
+        )
+    Console().print(table)
+
+
+@api_keys.command()
+def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+    """Stop a key from working, and keep its record."""
+    try:
+        key = ApiKeys.in_data_dir(data_dir).disable(key_id)
+    except JobsError as error:
+        _fail(error.message)
+    _report(key, "disabled", as_json)
+
+
+@api_keys.command()
+def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+    """Remove a key for good."""
+    try:
+        key = ApiKeys.in_data_dir(data_dir).delete(key_id)
+    except JobsError as error:
+        _fail(error.message)
+    _report(key, "deleted", as_json)
+
+
+def _report(key: ApiKey, done: str, as_json: bool) -> None:
+    if as_json:
+        _print_json(key.public())
+    else:
+        typer.echo(f"The key {key.name!r} ({key.key_id}) is {done}.")
+
+
+def _moment(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        _fail(f"--expires: {text!r} is not an ISO 8601 date, such as 2027-01-31")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=2))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"aiohttp-jobs: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""JobsConfig: every setting, with its default, unit and check; from code or from the environment.
+
+What the settings mean for a job is left to the modules that use them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from . import access
+from .auth.identity import Identity
+from .errors import ConfigurationError
+from .models import ExecutionMode, InterpreterName
+
+IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
+RolesResolver = Callable[[str], Awaitable[Collection[str] | None]]
+
+APP_FOLDER = Path("apps") / "WebHostTaskManagement"
+ENVIRONMENT_PREFIX = "AIOHTTP_JOBS_"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1)]
+
+
+def _default_parallel() -> int:
+    return max(2, os.cpu_count() or 2)
+
+
+class JobsConfig(BaseModel):
+    """Settings of one mounted plugin. Times are in seconds, sizes in bytes.
+
+    `from_environment` reads ``AIOHTTP_JOBS_<SETTING>`` variables. A bad value raises
+    `ConfigurationError` with the setting's name when read from the environment, pydantic's
+    ``ValidationError`` when given in code.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    data_dir: Path
+    """The folder that holds (or will hold) ``apps/WebHostTaskManagement/``."""
+    prefix: str = "/apps/WebHostTaskManagement"
+    """Where the sub-application is mounted."""
+
+    # --- who is calling
+    session_key: str | None = None
+    """Fernet key (32 bytes, base64url) of the plugin's own session cookie. Default: a key file, 0600, in the
+    data folder, so that sessions survive a restart."""
+    session_cookie: str = "PSWebSessionID"
+    session_max_age: Seconds = 12 * 3600
+    """How long a sign-in lasts without a request that renews it."""
+    session_secure: bool = False
+    """Mark the session cookie ``Secure``. Turn it on wherever the host is served over HTTPS."""
+    identity_resolver: Annotated[IdentityResolver | None, Field(repr=False)] = None
+    """Finds out who is calling, in place of the session. Bearer keys go on working beside it."""
+    roles_resolver: Annotated[RolesResolver | None, Field(repr=False)] = None
+    """Tells a user's roles of this moment (``None``: no such user); asked again when a job is picked up."""
+    trusted_origins: tuple[str, ...] = ()
+    """Origins, beside the host's own, whose pages may change state with the session cookie."""
+
+    # --- roles
+    mode_roles: Mapping[ExecutionMode, frozenset[str]] = Field(default_factory=lambda: access.MODE_ROLES)
+    endpoint_roles: Mapping[str, frozenset[str]] = Field(default_factory=lambda: access.ENDPOINT_ROLES)
+
+    # --- picking up
+    poll_interval: Seconds = 2.0
+    """How often ``JobSubmission/`` is scanned for files that other programs dropped (specification: 2 s)."""
+    allow_unsigned_submissions: bool = False
+    """Run submission files that carry no signature. Whoever can write the folder can then run anything
+    with any role: see the how-to on dropping files before turning it on."""
+
+    # --- running
+    default_interpreter: InterpreterName = InterpreterName.SHELL
+    max_parallel_runspace: Count = Field(default_factory=_default_parallel)
+    """Warm workers, and so Runspace jobs at once."""
+    max_parallel_background: Count = Field(default_factory=lambda: 4 * _default_parallel())
+    mainloop_timeout: Seconds = 2.0
+    """How long MainLoop Python may block the event loop at a stretch."""
+    default_timeout: Seconds = 3600.0
+    max_timeout: Seconds = 24 * 3600.0
+    """The longest ``timeoutSeconds`` a submission may ask for."""
+    kill_grace: Annotated[float, Field(ge=0)] = 5.0
+    """Between SIGTERM and SIGKILL when a job is stopped."""
+    shutdown_grace: Annotated[float, Field(ge=0)] = 10.0
+    """How long running jobs may go on when the host shuts down."""
+    environment_allow: frozenset[str] = frozenset(
+        {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"}
+    )
+    """The host's environment variables that jobs get. Nothing else leaks into them."""
+    environment_extra: Mapping[str, str] = Field(default_factory=dict)
+    """Variables set for every job."""
+
+    # --- limits
+    max_body_bytes: Bytes = 1024 * 1024
+    max_command_bytes: Bytes = 256 * 1024
+    max_name_length: Count = 100
+    max_description_length: Count = 2000
+    max_output_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
+    """What a result keeps of a job's output: half from the start, half from the end."""
+    max_pending_per_user: Count = 1000
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, prefix: str) -> str:
+        if not prefix.startswith("/") or prefix.rstrip("/") == "" or set("{}?#") & set(prefix):
+            raise ValueError("must be a path such as '/apps/WebHostTaskManagement'")
+        return prefix.rstrip("/")
+
+    @field_validator("mode_roles")
+    @classmethod
+    def _complete_mode_roles(
+        cls, table: Mapping[ExecutionMode, frozenset[str]]
+    ) -> Mapping[ExecutionMode, frozenset[str]]:
+        return {**access.MODE_ROLES, **table}
+
+    @field_validator("endpoint_roles")
+    @classmethod
+    def _complete_endpoint_roles(cls, table: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
+        unknown = sorted(set(table) - set(access.ENDPOINT_ROLES))
+        if unknown:
+            known = ", ".join(sorted(access.ENDPOINT_ROLES))
+            raise ValueError(f"unknown endpoint {unknown[0]!r}; known are {known}")
+        return {**access.ENDPOINT_ROLES, **table}
+
+    @model_validator(mode="after")
+    def _check_timeouts(self) -> Self:
+        if self.default_timeout > self.max_timeout:
+            raise ValueError("default_timeout must not be longer than max_timeout")
+        return self
+
+    @property
+    def base_dir(self) -> Path:
+        """``<data_dir>/apps/WebHostTaskManagement``: everything the plugin keeps lies below it."""
+        return self.data_dir.absolute() / APP_FOLDER
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None, /, **settings: Any) -> JobsConfig:
+        """Settings from ``AIOHTTP_JOBS_*`` variables; `settings` given in code win over them.
+
+        Lists and tables are JSON. Raises `ConfigurationError` naming the variable that is wrong.
+        """
+        found = os.environ if environ is None else environ
+        values = {
+            name: _from_text(name, found[ENVIRONMENT_PREFIX + name.upper()])
+            for name in cls.model_fields
+            if ENVIRONMENT_PREFIX + name.upper() in found
+        }
+        try:
+            return cls(**{**values, **settings})
+        except ValidationError as error:
+            first = error.errors()[0]
+            setting = str(first["loc"][0]) if first["loc"] else "settings"
+            raise ConfigurationError(f"{ENVIRONMENT_PREFIX}{setting.upper()}: {first['msg']}") from error
+
+
+def _from_text(name: str, text: str) -> Any:
+    if text[:1] not in "[{":
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ConfigurationError(f"{ENVIRONMENT_PREFIX}{name.upper()} is not valid JSON") from None

@@ -1,0 +1,174 @@
+"""One job from claimed to result: checked again, run with a time limit, described."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from ..config import JobsConfig
+from ..errors import JobsError
+from ..execution.base import Execution, Executor, Outcome
+from ..execution.capture import Output, OutputLog
+from ..execution.environment import job_environment
+from ..models import (
+    ExecutionMode,
+    InterpreterName,
+    JobResult,
+    JobStatus,
+    Submission,
+    utc_now,
+)
+from ..store.base import ClaimedJob, LostJob
+from .running import RunningJob, StopReason
+
+Recheck = Callable[[Submission], Awaitable[None]]
+"""Raises `JobsError` when the submission may not run now."""
+
+_logger = logging.getLogger(__name__)
+
+
+class JobRunner:
+    """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get."""
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        executors: Mapping[ExecutionMode, Executor],
+        recheck: Recheck,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._config = config
+        self._executors = executors
+        self._recheck = recheck
+        self._environment = environment
+
+    async def run(self, claimed: ClaimedJob, running: RunningJob) -> JobResult:
+        """The result of running the job, or of refusing to. Does not raise for what a job does."""
+        problem = claimed.problem or await self._refusal(claimed.submission)
+        if problem is not None:
+            return self.rejected(claimed, problem)
+        log = self._log(claimed.run_dir)
+        started, clock = utc_now(), time.monotonic()
+        limit = claimed.submission.timeout_seconds or self._config.default_timeout
+        task = asyncio.create_task(self._execute(claimed, log))
+        running.attach(task)
+        _, unfinished = await asyncio.wait([task], timeout=limit)
+        if unfinished:
+            running.stop(
+                StopReason(
+                    JobStatus.TIMED_OUT,
+                    f"The job was stopped: it ran longer than its limit of {limit:g} s.",
+                )
+            )
+            await asyncio.wait([task])
+        status, exit_code = _verdict(task, running, claimed.submission, log)
+        output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
+        return _result(claimed.submission, status, output, started, time.monotonic() - clock, exit_code)
+
+    def rejected(self, claimed: ClaimedJob, problem: str) -> JobResult:
+        output = Output(f"[ERROR] {problem}\n", False)
+        return _result(claimed.submission, JobStatus.REJECTED, output, utc_now(), 0.0, None)
+
+    async def lost(self, lost: LostJob) -> JobResult:
+        """The result of a job whose host died: what it printed until then, and that it was cut off."""
+        if lost.claimed.problem is not None:
+            return self.rejected(lost.claimed, lost.claimed.problem)
+        log = await asyncio.to_thread(self._log, lost.claimed.run_dir)
+        log.add_error("The server stopped while the job was running. It was not started again.")
+        output = await asyncio.to_thread(log.output)
+        runtime = (lost.last_seen - lost.started_at).total_seconds()
+        return _result(lost.claimed.submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None)
+
+    def _log(self, run_dir: Path) -> OutputLog:
+        return OutputLog(run_dir, self._config.max_output_bytes)
+
+    async def _refusal(self, submission: Submission) -> str | None:
+        try:
+            await self._recheck(submission)
+        except JobsError as error:
+            return error.message
+        except Exception:
+            _logger.exception("Cannot check whether job %s may run", submission.job_id)
+            return "Whether this job may run could not be checked; see the server's log."
+        return None
+
+    async def _execute(self, claimed: ClaimedJob, log: OutputLog) -> Outcome:
+        submission = claimed.submission
+        return await self._executors[submission.execution_mode].run(
+            Execution(
+                job_id=submission.job_id,
+                user_id=submission.user_id,
+                command=submission.command,
+                interpreter=submission.interpreter or self._config.default_interpreter,
+                run_dir=claimed.run_dir,
+                environment=job_environment(self._environment, submission),
+                log=log,
+            )
+        )
+
+
+def _verdict(
+    task: asyncio.Task[Outcome], running: RunningJob, submission: Submission, log: OutputLog
+) -> tuple[JobStatus, int | None]:
+    """How the job ended; says in its output what the output alone would not show."""
+    if task.cancelled():
+        reason = running.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
+        log.add_error(reason.message)
+        return reason.status, None
+    error = task.exception()
+    if error is not None:
+        _logger.error("Job %s could not be run", submission.job_id, exc_info=error)
+        log.add_error(f"The job could not be run: {error}")
+        return JobStatus.FAILED, None
+    outcome = task.result()
+    if outcome.exit_code == 0:
+        return JobStatus.SUCCEEDED, 0
+    if outcome.timed_out:
+        return JobStatus.TIMED_OUT, outcome.exit_code
+    described = submission.interpreter is InterpreterName.PYTHON and outcome.exit_code == 1
+    if outcome.error or not described:
+        log.add_error(outcome.error or _how_it_ended(outcome.exit_code))
+    return JobStatus.FAILED, outcome.exit_code
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"The command exited with code {exit_code}."
+    name = f"signal {-exit_code}"
+    with suppress(ValueError):
+        name = signal.Signals(-exit_code).name
+    return f"The command was ended by {name}."
+
+
+def _result(
+    submission: Submission,
+    status: JobStatus,
+    output: Output,
+    started: datetime,
+    runtime: float,
+    exit_code: int | None,
+) -> JobResult:
+    return JobResult(
+        job_id=submission.job_id,
+        user_id=submission.user_id,
+        session_id=submission.session_id,
+        job_name=submission.job_name,
+        command=submission.command,
+        description=submission.description,
+        execution_mode=submission.execution_mode,
+        interpreter=submission.interpreter,
+        date_started=started,
+        date_completed=utc_now(),
+        runtime=round(runtime, 6),
+        output=output.text,
+        success=status is JobStatus.SUCCEEDED,
+        status=status,
+        exit_code=exit_code,
+        output_truncated=output.truncated,
+    )

@@ -1,0 +1,107 @@
+"""Every error a caller can meet, each with its HTTP status and a stable code.
+
+The message is a sentence for a person. Turning an error into a response is left to ``api.envelope``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class JobsError(Exception):
+    """The request could not be carried out."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+
+    def __init__(self, message: str | None = None, *, details: list[dict[str, Any]] | None = None):
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.details = details
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class ConfigurationError(JobsError):
+    """The plugin is not configured correctly."""
+
+    status = 500
+    code = "configuration"
+
+
+class MalformedJSONError(JobsError):
+    """The request body is not valid JSON. Send one JSON object, encoded as UTF-8."""
+
+    status = 400
+    code = "malformed_json"
+
+
+class AuthenticationError(JobsError):
+    """Sign in, or send a valid API key as 'Authorization: Bearer <key>'."""
+
+    status = 401
+    code = "not_authenticated"
+
+
+class ForbiddenError(JobsError):
+    """Your roles do not allow this."""
+
+    status = 403
+    code = "forbidden"
+
+
+class CrossOriginError(JobsError):
+    """This request came from another site and was refused. Send it from the application's own pages."""
+
+    status = 403
+    code = "cross_origin"
+
+
+class NotFoundError(JobsError):
+    """There is nothing here. Check the address."""
+
+    status = 404
+    code = "not_found"
+
+
+class ConflictError(JobsError):
+    """The job is not in a state that allows this."""
+
+    status = 409
+    code = "conflict"
+
+
+class TooLargeError(JobsError):
+    """The request is too large."""
+
+    status = 413
+    code = "too_large"
+
+
+class NotJSONError(JobsError):
+    """Send the request body as JSON, with 'Content-Type: application/json'."""
+
+    status = 415
+    code = "not_json"
+
+
+class InvalidFieldsError(JobsError):
+    """Some fields are missing or not valid; 'details' names each one."""
+
+    status = 422
+    code = "invalid_fields"
+
+
+class TooManyPendingError(JobsError):
+    """Too many of your jobs are waiting to run. Wait until some have started, then submit again."""
+
+    status = 429
+    code = "too_many_pending"
+
+
+class ShuttingDownError(JobsError):
+    """The server is shutting down and takes no new jobs. Try again in a moment."""
+
+    status = 503
+    code = "shutting_down"

@@ -1,0 +1,1 @@
+"""How a command is run: the three modes, the interpreters, and the capture of what they print."""

@@ -1,0 +1,53 @@
+"""What dispatch asks of an execution mode, and what it hands over and gets back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ..models import InterpreterName
+from .capture import OutputLog
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One job, ready to run. `run_dir` is private to it; `environment` is all the variables it gets."""
+
+    job_id: str
+    user_id: str
+    command: str
+    interpreter: InterpreterName
+    run_dir: Path
+    environment: Mapping[str, str]
+    log: OutputLog
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How it ended by itself. `exit_code` is negative when a signal ended it.
+
+    `error` is a sentence for the job's owner when there is more to say than the exit code does;
+    `timed_out` tells that a limit of the mode's own ended it.
+    """
+
+    exit_code: int
+    error: str | None = None
+    timed_out: bool = False
+
+
+class Executor(Protocol):
+    """One execution mode."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def run(self, execution: Execution) -> Outcome:
+        """Run to the end, with everything printed in ``execution.log``.
+
+        When cancelled, it first ends the command with all its descendants, within the configured
+        grace time, and then raises ``CancelledError``.
+        """
+        ...

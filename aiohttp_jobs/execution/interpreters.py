@@ -1,0 +1,60 @@
+"""The interpreters: which are installed, and the command line that runs a file with each.
+
+A command is always handed over in a file, never on the command line, where ``ps`` would show it to
+every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..models import InterpreterName
+
+RUNNER = Path(__file__).with_name("runner")
+_POWERSHELL_WRAPPER = Path(__file__).with_name("powershell.ps1")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """`prefix` is the command line; the path of the command's file is put after it."""
+
+    name: InterpreterName
+    prefix: tuple[str, ...]
+    suffix: str = ""
+
+    def arguments(self, command_file: Path) -> list[str]:
+        return [*self.prefix, str(command_file)]
+
+
+def _powershell(program: str) -> Interpreter:
+    policy = ("-ExecutionPolicy", "Bypass") if os.name == "nt" else ()
+    return Interpreter(
+        InterpreterName.POWERSHELL,
+        (program, "-NoProfile", "-NonInteractive", *policy, "-File", str(_POWERSHELL_WRAPPER)),
+        ".ps1",
+    )
+
+
+def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
+    """The interpreters installed on this machine."""
+    found = [
+        Interpreter(
+            InterpreterName.PYTHON,
+            (sys.executable, "-I", "-u", "-X", "utf8", str(RUNNER)),
+            ".py",
+        )
+    ]
+    powershell = shutil.which("pwsh") or (shutil.which("powershell") if os.name == "nt" else None)
+    if powershell:
+        found.append(_powershell(powershell))
+    if os.path.exists("/bin/sh"):
+        found.append(Interpreter(InterpreterName.SHELL, ("/bin/sh",)))
+    elif powershell:
+        shell = _powershell(powershell)
+        found.append(Interpreter(InterpreterName.SHELL, shell.prefix, shell.suffix))
+    return {interpreter.name: interpreter for interpreter in found}

@@ -1,0 +1,151 @@
+"""One child process in a session of its own: started, waited for, and ended with all its descendants.
+
+``asyncio.create_subprocess_exec`` is not used: it reaps the child before anybody can end the
+process group (whose number may then be somebody else's), and on Python 3.11 spends a thread on each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+INSTANCE_VARIABLE = "AIOHTTP_JOBS_INSTANCE"
+"""In the environment of every process that a job starts: which host process it belongs to."""
+JOB_VARIABLE = "AIOHTTP_JOBS_JOB_ID"
+"""In the environment of every process that a job starts: which job it belongs to."""
+
+_KILL_ROUNDS = 10
+
+
+class Process:
+    """A running child, the leader of its own session and process group."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        folder: Path,
+        output: int,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start it, with both its output streams on the descriptor `output` and stdin empty.
+
+        Raises ``OSError`` when the program cannot be started.
+        """
+        self._child = subprocess.Popen(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            env=dict(environment),
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+        self.pid = self._child.pid
+        self._waiting: asyncio.Task[int] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._child.returncode is None
+
+    async def wait(self) -> int:
+        """The exit code, negative for a signal. What is left of the process group then is killed."""
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._wait())
+        return await asyncio.shield(self._waiting)
+
+    async def stop(self, grace: float, mark: tuple[str, str]) -> int:
+        """End it and every descendant: SIGTERM, and SIGKILL after `grace` seconds.
+
+        `mark` is the environment variable and value by which descendants that left the group are
+        found. Not to be interrupted: takes little more than `grace`.
+        """
+        await asyncio.to_thread(_signal_tree, self.pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wait(), grace)
+        await asyncio.to_thread(_signal_tree, self.pid, signal.SIGKILL)
+        await asyncio.to_thread(kill_marked, *mark)
+        return await self.wait()
+
+    async def _wait(self) -> int:
+        await _until_exit(self.pid)
+        # Not yet reaped, so the group's number is still ours.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return self._child.wait()
+
+
+async def _until_exit(pid: int) -> None:
+    """Wait until the child `pid` has ended, without reaping it."""
+    if not hasattr(os, "pidfd_open"):
+        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    descriptor = os.pidfd_open(pid)
+    loop.add_reader(descriptor, _settle, ended)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _signal_tree(pid: int, number: signal.Signals) -> None:
+    """Send a signal to the group led by `pid` and to every descendant outside it."""
+    try:
+        descendants = psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return
+    for process in descendants:
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) != pid:
+                process.send_signal(number)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+        if number != signal.SIGKILL:
+            os.killpg(pid, signal.SIGCONT)  # one that is stopped would not hear it
+
+
+def kill_marked(variable: str, value: str) -> int:
+    """Kill every process with `variable` set to `value` in its environment; how many there were.
+
+    Finds what left its process group and its parents, such as a daemon that a job started. Repeats
+    until none is left, since one may fork while it is looked for.
+    """
+    killed = 0
+    for _ in range(_KILL_ROUNDS):
+        found = [
+            process
+            for process in psutil.process_iter()
+            if process.pid != os.getpid() and _has_mark(process, variable, value)
+        ]
+        if not found:
+            break
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(found, timeout=0.2)
+        killed += len(found)
+    return killed
+
+
+def _has_mark(process: psutil.Process, variable: str, value: str) -> bool:
+    try:
+        return process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, OSError):
+        return False

@@ -1,0 +1,122 @@
+"""Runs Python source as a job: top-level await, the last expression's value shown, errors marked.
+
+Only the standard library is imported: job processes start from this file without the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import linecache
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+FILENAME = "<job>"
+
+
+def new_namespace(**names: Any) -> dict[str, Any]:
+    """The globals of a fresh ``__main__``, with `names` beside them."""
+    module = types.ModuleType("__main__")
+    # site's own exit() closes the process's stdin on its way out.
+    return vars(module) | {"__builtins__": builtins, "exit": sys.exit, "quit": sys.exit} | names
+
+
+def compile_job(source: str, filename: str = FILENAME) -> list[types.CodeType]:
+    """The code objects to run in turn; the value of the last is what a REPL would show.
+
+    Raises ``SyntaxError``, and ``ValueError`` for source that no parser takes.
+    """
+    tree = ast.parse(source, filename)
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    parts: list[ast.Module | ast.Expression] = [tree]
+    if isinstance(last, ast.Expr):
+        parts.append(ast.Expression(last.value))
+    return [_compile(part, filename) for part in parts]
+
+
+def _compile(part: ast.Module | ast.Expression, filename: str) -> types.CodeType:
+    mode = "eval" if isinstance(part, ast.Expression) else "exec"
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: types.CodeType = compile(part, filename, mode, flags=flags, dont_inherit=True)
+    return code
+
+
+def remember_source(source: str, filename: str = FILENAME) -> None:
+    """Let tracebacks show the job's own lines."""
+    lines = source.splitlines(keepends=True)
+    linecache.cache[filename] = (len(source), None, lines, filename)
+
+
+def forget_source(filename: str) -> None:
+    linecache.cache.pop(filename, None)
+
+
+async def run_codes(codes: list[types.CodeType], namespace: dict[str, Any]) -> None:
+    """Run what `compile_job` made, and print the last value unless it is ``None``."""
+    value = None
+    for code in codes:
+        value = eval(code, namespace)  # noqa: S307 - running code is the purpose
+        if code.co_flags & inspect.CO_COROUTINE:
+            value = await value
+    if value is not None:
+        sys.stdout.write(f"{value!r}\n")
+
+
+def run_source(source: str) -> int:
+    """Run `source` in this process as ``__main__``; its exit code. Errors go to ``sys.stderr``."""
+    main = types.ModuleType("__main__")
+    vars(main).update(new_namespace())
+    sys.modules["__main__"] = main
+    remember_source(source)
+    return report(lambda: _run(compile_job(source), vars(main)))
+
+
+def _run(codes: list[types.CodeType], namespace: dict[str, Any]) -> None:
+    job = run_codes(codes, namespace)
+    if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
+        import asyncio  # noqa: PLC0415 - most jobs do without it, and start faster
+
+        asyncio.run(job)
+        return
+    with suppress(StopIteration):
+        job.send(None)
+
+
+def report(run: Callable[[], object]) -> int:
+    """Call `run`; the exit code that its end stands for. What it raises goes to ``sys.stderr``."""
+    try:
+        run()
+    except SystemExit as end:
+        return exit_code(end)
+    except BaseException as error:
+        sys.stderr.write(describe(error))
+        return 1
+    return 0
+
+
+def exit_code(end: SystemExit) -> int:
+    """What ``sys.exit`` was given, as a process would return it; a text goes to ``sys.stderr``."""
+    if end.code is None:
+        return 0
+    if isinstance(end.code, int):
+        return end.code & 0xFF
+    sys.stderr.write(f"{end.code}\n")
+    return 1
+
+
+def describe(error: BaseException, message: str = "") -> str:
+    """``[ERROR] message`` and the trace (specification, "Error Handling"), from the job's first line on.
+
+    `message` is said in place of the error's own.
+    """
+    trace = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(FILENAME[:-1]):
+        trace = trace.tb_next
+    message = message or str(error) or type(error).__name__
+    lines = traceback.format_exception(type(error), error, trace)
+    return f"[ERROR] {message}\n{''.join(lines)}"

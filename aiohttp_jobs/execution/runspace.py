@@ -1,0 +1,235 @@
+"""The Runspace mode: a bounded pool of warm worker processes, each serving one user at a time.
+
+A worker that has run a user's code is never given another user's job: code can change the process
+it ran in. Workers are started from ``runner`` by path and not through ``multiprocessing``, which
+would run the host's main script again in each and hand them the host's environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..models import InterpreterName
+from .base import Execution, Outcome
+from .capture import OutputPipe
+from .interpreters import Interpreter
+from .process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
+from .workspace import Workspace, prepare
+
+_DEATH_SECONDS = 2.0
+_MAX_ANSWER = 1 << 16
+
+
+@dataclass(eq=False, slots=True)
+class Worker:
+    """One warm process. `owner` is the only user it serves, ``None`` while it has served nobody."""
+
+    process: Process
+    control: socket.socket
+    owner: str | None = None
+    job_id: str | None = None
+    served: int = 0
+    started_at: float = field(default_factory=time.time)
+
+
+class RunspaceExecutor:
+    """Runs Python inside, and shells below, at most `size` warm workers."""
+
+    def __init__(
+        self,
+        interpreters: Mapping[InterpreterName, Interpreter],
+        *,
+        size: int,
+        environment: Mapping[str, str],
+        kill_grace: float,
+    ) -> None:
+        self._interpreters = interpreters
+        self._size = size
+        self._environment = environment
+        self._kill_grace = kill_grace
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._free = asyncio.Semaphore(size)
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The workers of this moment, the longest running first."""
+        return sorted((*self._idle, *self._busy), key=lambda worker: worker.started_at)
+
+    async def open(self) -> None:
+        self._idle = [self._start() for _ in range(self._size)]
+
+    async def close(self) -> None:
+        self._closing = True
+        for worker in self.workers:
+            self._retire(worker)
+        while self._retiring:
+            await asyncio.gather(*self._retiring)
+
+    async def run(self, execution: Execution) -> Outcome:
+        interpreter = self._interpreters[execution.interpreter]
+        workspace = prepare(execution, interpreter)
+        async with self._free:
+            worker = self._take(execution.user_id)
+            worker.job_id = execution.job_id
+            try:
+                return await self._run_in(worker, execution, interpreter, workspace)
+            finally:
+                worker.job_id = None
+
+    async def _run_in(
+        self,
+        worker: Worker,
+        execution: Execution,
+        interpreter: Interpreter,
+        workspace: Workspace,
+    ) -> Outcome:
+        pipe = OutputPipe(execution.log)
+        answer: dict[str, Any] | None = None
+        try:
+            self._send(worker, _request(execution, interpreter, workspace), pipe.write_end)
+            pipe.close_write_end()
+            answer = await _receive(worker.control)
+            if answer is not None:
+                worker.served += 1
+                return Outcome(answer["exit_code"])
+            return await self._died(worker)
+        except asyncio.CancelledError:
+            await worker.process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
+            raise
+        finally:
+            await self._give_back(worker, reusable=bool(answer and answer["reusable"]))
+            await pipe.close()
+
+    def _take(self, user_id: str) -> Worker:
+        """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
+        self._idle = [worker for worker in self._idle if self._is_alive(worker)]
+        suited = [worker for worker in self._idle if worker.owner == user_id]
+        fresh = [worker for worker in self._idle if worker.owner is None]
+        if suited or fresh:
+            worker = (suited or fresh)[-1]
+            self._idle.remove(worker)
+        else:
+            if len(self._idle) + len(self._busy) >= self._size and self._idle:
+                self._retire(self._idle.pop(0))
+            worker = self._start()
+        worker.owner = user_id
+        self._busy.add(worker)
+        return worker
+
+    async def _give_back(self, worker: Worker, *, reusable: bool) -> None:
+        self._busy.discard(worker)
+        if reusable and not self._closing:
+            self._idle.append(worker)
+            return
+        self._retire(worker)
+        # The output pipe ends only when nobody that the job started holds it any more.
+        await worker.process.wait()
+        if not self._closing:
+            self._idle.insert(0, self._start())
+
+    def _is_alive(self, worker: Worker) -> bool:
+        """Whether an idle worker still waits for a job; one that spoke out of turn is not trusted."""
+        try:
+            worker.control.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        self._retire(worker)
+        return False
+
+    def _start(self) -> Worker:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        here.setblocking(False)
+        try:
+            with open(os.devnull, "wb") as nowhere:
+                process = Process(
+                    [
+                        *self._interpreters[InterpreterName.PYTHON].prefix,
+                        "--serve",
+                        str(there.fileno()),
+                        str(os.getpid()),
+                    ],
+                    environment=self._environment,
+                    folder=Path("/"),
+                    output=nowhere.fileno(),
+                    pass_fds=[there.fileno()],
+                )
+        except BaseException:
+            here.close()
+            raise
+        finally:
+            there.close()
+        return Worker(process, here)
+
+    def _retire(self, worker: Worker) -> None:
+        """End a worker that is done for, and everything it started."""
+        if worker in self._idle:
+            self._idle.remove(worker)
+        task = asyncio.create_task(self._end(worker))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _end(self, worker: Worker) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if worker.process.is_running:
+                os.killpg(worker.process.pid, signal.SIGKILL)
+        await worker.process.wait()
+        worker.control.close()
+
+    def _send(self, worker: Worker, request: dict[str, Any], output: int) -> None:
+        # A worker that has just died shows when its answer is waited for.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(worker.control, [json.dumps(request).encode()], [output])
+
+    async def _died(self, worker: Worker) -> Outcome:
+        try:
+            code = await asyncio.wait_for(worker.process.wait(), _DEATH_SECONDS)
+        except TimeoutError:
+            self._retire(worker)
+            code = await worker.process.wait()
+        how = f"was ended by {_signal_name(-code)}" if code < 0 else f"exited with code {code}"
+        return Outcome(
+            code if code else 1,
+            f"The worker process {how} before the job had finished. The worker was replaced.",
+        )
+
+
+def _request(execution: Execution, interpreter: Interpreter, workspace: Workspace) -> dict[str, Any]:
+    inside = interpreter.name is InterpreterName.PYTHON
+    own = {name: value for name, value in execution.environment.items() if name != INSTANCE_VARIABLE}
+    return {
+        "command_file": str(workspace.command_file),
+        "arguments": None if inside else interpreter.arguments(workspace.command_file),
+        "folder": str(workspace.folder),
+        "environment": own,
+    }
+
+
+async def _receive(control: socket.socket) -> dict[str, Any] | None:
+    """The worker's answer, ``None`` when it has gone away or talks nonsense."""
+    try:
+        message = await asyncio.get_running_loop().sock_recv(control, _MAX_ANSWER)
+        answer = json.loads(message)
+        return {"exit_code": int(answer["exit_code"]), "reusable": bool(answer["reusable"])}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"

@@ -1,0 +1,187 @@
+"""The shapes of the specification: submissions, results, and the words they use.
+
+Requests are camelCase, stored records PascalCase (``JobID``, ``UserID``). Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+)
+from pydantic.alias_generators import to_camel
+
+
+class ExecutionMode(StrEnum):
+    """Where a command runs (specification, "Job Execution Modes")."""
+
+    MAIN_LOOP = "MainLoop"
+    RUNSPACE = "Runspace"
+    BACKGROUND_JOB = "BackgroundJob"
+
+
+class InterpreterName(StrEnum):
+    """What reads the command."""
+
+    SHELL = "shell"
+    PYTHON = "python"
+    POWERSHELL = "powershell"
+
+
+class JobStatus(StrEnum):
+    """How a job ended. Only ``Succeeded`` goes with ``Success: true``."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
+    INTERRUPTED = "Interrupted"
+    REJECTED = "Rejected"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def format_utc(moment: datetime) -> str:
+    """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _assume_utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+UtcDatetime = Annotated[
+    datetime,
+    AfterValidator(_assume_utc),
+    PlainSerializer(format_utc, return_type=str, when_used="always"),
+]
+
+
+def _no_control_characters(text: str) -> str:
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be valid Unicode text (it has a lone surrogate)") from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_encodable), StringConstraints(strict=True)]
+OneLine = Annotated[Text, AfterValidator(_no_control_characters)]
+CommandText = Annotated[Text, AfterValidator(_no_nul)]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+class SubmitRequest(BaseModel):
+    """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    job_name: Annotated[OneLine, AfterValidator(_not_blank)]
+    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    execution_mode: ExecutionMode
+    description: CommandText = ""
+    interpreter: InterpreterName | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+
+
+def _record_name(field: str) -> str:
+    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
+
+
+def _job_id(text: str) -> str:
+    return str(uuid.UUID(text))
+
+
+JobID = Annotated[str, AfterValidator(_job_id)]
+
+
+class _Record(BaseModel):
+    """A stored record. More fields may be added by other programs and are kept."""
+
+    model_config = ConfigDict(alias_generator=_record_name, extra="allow", frozen=True, populate_by_name=True)
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object as it is stored: PascalCase names, dates as text."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Submission(_Record):
+    """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
+
+    ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
+    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store.
+    """
+
+    job_id: JobID
+    user_id: Annotated[CommandText, Field(min_length=1)]
+    session_id: CommandText = ""
+    job_name: Annotated[OneLine, AfterValidator(_not_blank)]
+    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    description: CommandText = ""
+    execution_mode: ExecutionMode
+    interpreter: InterpreterName | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    roles: tuple[str, ...] = ()
+    submitted_with: str = ""
+    submitted_at: UtcDatetime
+    status: str = "Pending"
+
+
+class JobResult(_Record):
+    """One finished job as it lies in ``JobResults/`` (specification, "Result File").
+
+    ``Runtime`` is in seconds from a monotonic clock. ``ExitCode`` is what the process returned,
+    negative when a signal ended it (-9 for SIGKILL), absent when nothing was started.
+    """
+
+    job_id: JobID
+    user_id: str
+    session_id: str
+    job_name: str
+    command: str
+    description: str
+    execution_mode: ExecutionMode | str
+    interpreter: InterpreterName | str | None = None
+    date_started: UtcDatetime
+    date_completed: UtcDatetime
+    runtime: float
+    output: str
+    success: bool
+    status: JobStatus
+    exit_code: int | None = None
+    output_truncated: bool = False
+
+
+def new_job_id() -> str:
+    return str(uuid.uuid4())

@@ -1,0 +1,99 @@
+"""What dispatch and the service ask of a store, whichever engine keeps the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..models import ExecutionMode, JobResult, Submission
+
+
+@dataclass(frozen=True, slots=True)
+class PendingJob:
+    """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
+
+    `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
+    """
+
+    key: str
+    job_id: str
+    user_id: str
+    session_id: str
+    job_name: str
+    mode: ExecutionMode | None
+    submitted_at: datetime
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job that this process, and no other, owns until it is finished.
+
+    `problem` is set when what was claimed must not run. `run_dir` is a private folder for the
+    running job, removed when it is finished.
+    """
+
+    job_id: str
+    submission: Submission
+    run_dir: Path
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LostJob:
+    """A job whose host process, `instance_id`, died while it ran. `last_seen`: its last sign of life."""
+
+    claimed: ClaimedJob
+    instance_id: str
+    started_at: datetime
+    last_seen: datetime
+
+
+class JobStore(Protocol):
+    """Keeps submissions and results. Every method may be called from the event loop.
+
+    Raises ``OSError`` when the storage fails; what was asked has then not happened, or will be
+    taken up by `recover`.
+    """
+
+    @property
+    def instance_id(self) -> str:
+        """Names this process among those that share the store; jobs carry it in their environment."""
+        ...
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def add(self, submission: Submission) -> PendingJob:
+        """Accept a job durably: once this returns, it is never lost."""
+        ...
+
+    async def scan(self, known: Collection[str]) -> list[PendingJob]:
+        """The waiting jobs whose keys are not in `known`, oldest first."""
+        ...
+
+    async def claim(self, pending: PendingJob) -> ClaimedJob | None:
+        """Take a job durably; ``None`` when another process has it or it is gone."""
+        ...
+
+    async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
+        """Keep the result durably and let go of the job."""
+        ...
+
+    async def lost(self) -> list[LostJob]:
+        """Take over the jobs of processes that died; each must then be given to `finish`."""
+        ...
+
+    async def list_results(self, user_id: str, limit: int) -> list[dict[str, Any]]:
+        """The user's results, most recently completed first."""
+        ...
+
+    async def get_result(self, job_id: str) -> dict[str, Any] | None: ...
+
+    async def delete_result(self, job_id: str) -> bool:
+        """Delete a result and its submission; false when there is none."""
+        ...

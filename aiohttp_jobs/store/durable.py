@@ -1,0 +1,66 @@
+"""Writes that survive a crash: temporary file, fsync, rename, fsync of the folder. All calls block."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` (0700) and its parents, each durably; nothing happens if it is there."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        sync_folder(folder.parent)
+
+
+def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None:
+    """Write `data` to `target` (0600) so that readers see the old file or the whole new one.
+
+    `scratch` is a folder on the same file system for the temporary file; by default the target's own.
+    """
+    temporary = (scratch or target.parent) / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            view = memoryview(data)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(descriptor)
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(target.parent)
+
+
+def create_secret(target: Path, data: bytes) -> bytes:
+    """The content of the secret file `target`, created with `data` (0600) if it is not there yet.
+
+    Two processes that start at once end up with the same secret: the first one wins.
+    """
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    if not target.exists():
+        replace_file(temporary, data)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, target)
+            sync_folder(target.parent)
+        finally:
+            temporary.unlink()
+    return target.read_bytes()

@@ -1,0 +1,84 @@
+"""Which processes share the data folder, what each is running, and which of them have died.
+
+``Running/<instance>/`` belongs to one process for as long as it holds the lock on the ``lock`` file
+in it; the kernel lets go of the lock when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from .durable import make_folder
+
+
+class Instance:
+    """This process's own folder below `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self.folder = root / self.id
+        self.scratch = self.folder / "scratch"
+        self._root = root
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        make_folder(self._root)
+        # Locked under another name first, so that nobody ever sees it without its lock.
+        unborn = self._root / f".{self.id}"
+        (unborn / "scratch").mkdir(parents=True, mode=0o700)
+        (unborn / "jobs").mkdir(mode=0o700)
+        self._lock = os.open(unborn / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unborn.rename(self.folder)
+
+    def close(self) -> None:
+        """Leave; what is still in the folder is taken over by the next process."""
+        if self._lock is None:
+            return
+        with contextlib.suppress(OSError):
+            (self.folder / "jobs").rmdir()
+            shutil.rmtree(self.folder)
+        os.close(self._lock)
+        self._lock = None
+
+    def begin(self, stem: str, user_folder: str) -> Path:
+        """A new private folder for the running job whose submission file is called `stem`."""
+        folder = self.folder / "jobs" / stem
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "owner").write_text(user_folder, encoding="ascii")
+        return folder
+
+    def adopt(self, folder: Path) -> Path:
+        """Move a dead process's running-job `folder` into this process's own."""
+        return folder.rename(self.folder / "jobs" / folder.name)
+
+    def take_over_dead(self) -> Iterator[Path]:
+        """Yield the folders of processes that died, each while this process alone may touch it."""
+        for folder in sorted(self._root.iterdir()):
+            if folder == self.folder or folder.name == f".{self.id}":
+                continue
+            with _try_lock(folder) as locked:
+                if locked:
+                    yield folder
+
+
+@contextlib.contextmanager
+def _try_lock(folder: Path) -> Iterator[bool]:
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder.is_dir()
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)

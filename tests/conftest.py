@@ -1,0 +1,193 @@
+"""A real host on a real socket for each test that asks for one, and callers that use it as people do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, CookieJar, web
+
+import aiohttp_jobs
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.auth.api_keys import ApiKeys
+
+API = "/apps/WebHostTaskManagement/api/v1"
+RESULT_SECONDS = 30.0
+QUICK: dict[str, Any] = {
+    "poll_interval": 0.2,
+    "kill_grace": 0.5,
+    "shutdown_grace": 0.2,
+    "mainloop_timeout": 0.5,
+    "max_parallel_runspace": 2,
+    "max_parallel_background": 4,
+}
+
+
+@dataclass
+class Answer:
+    """What a request came back with."""
+
+    status: int
+    body: Any
+    headers: Any
+
+
+@dataclass
+class Caller:
+    """Somebody who uses a host: with an API key, a session cookie, or nothing at all."""
+
+    base: str
+    session: ClientSession
+    user_id: str = ""
+
+    async def request(self, method: str, path: str, **kwargs: Any) -> Answer:
+        """`path` below the API, or anywhere when it is a whole address."""
+        url = path if path.startswith("http") else self.base + path
+        async with self.session.request(method, url, **kwargs) as response:
+            is_json = response.content_type == "application/json"
+            body = await response.json() if is_json else await response.text()
+            return Answer(response.status, body, response.headers)
+
+    async def submit(self, command: str, mode: str = "BackgroundJob", **fields: Any) -> str:
+        """Submit a job that must be accepted; its id."""
+        body = {"jobName": "test", "command": command, "executionMode": mode, **fields}
+        answer = await self.request("POST", "/jobs/submit", json=body)
+        assert answer.status == 200, answer.body
+        job_id: str = answer.body["jobId"]
+        return job_id
+
+    async def results(self, limit: int = 1000) -> list[dict[str, Any]]:
+        answer = await self.request("GET", f"/jobs/results?maxResults={limit}")
+        assert answer.status == 200, answer.body
+        found: list[dict[str, Any]] = answer.body["results"]
+        return found
+
+    async def result(self, job_id: str) -> dict[str, Any]:
+        """The job's result, once there is one."""
+        deadline = time.monotonic() + RESULT_SECONDS
+        while time.monotonic() < deadline:
+            for record in await self.results():
+                if record["JobID"] == job_id:
+                    return record
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"no result of job {job_id} within {RESULT_SECONDS} s")
+
+    async def run(self, command: str, mode: str = "BackgroundJob", **fields: Any) -> dict[str, Any]:
+        """Submit and wait for the result."""
+        return await self.result(await self.submit(command, mode, **fields))
+
+
+@dataclass
+class Host:
+    """A running host application with the plugin mounted."""
+
+    app: web.Application
+    runner: web.AppRunner
+    config: JobsConfig
+    address: str
+    sessions: list[ClientSession] = field(default_factory=list)
+
+    @property
+    def base_dir(self) -> Path:
+        return self.config.base_dir
+
+    @property
+    def api(self) -> str:
+        return f"{self.address}{self.config.prefix}/api/v1"
+
+    def caller(self, *roles: str, user_id: str = "alice", **key: Any) -> Caller:
+        """A user with an API key that has `roles`."""
+        keys = ApiKeys.in_data_dir(self.config.data_dir)
+        _, secret = keys.create(name="test", user_id=user_id, roles=roles, **key)
+        return self.bearer(secret, user_id)
+
+    def bearer(self, secret: str, user_id: str = "") -> Caller:
+        return self._caller({"Authorization": f"Bearer {secret}"}, user_id)
+
+    def stranger(self) -> Caller:
+        return self._caller({}, "")
+
+    async def signed_in(self, *roles: str, user_id: str = "alice") -> Caller:
+        """A user with a session cookie from the host's own sign-in."""
+        caller = self._caller({}, user_id)
+        answer = await caller.request(
+            "POST", f"{self.address}/login", json={"user_id": user_id, "roles": roles}
+        )
+        assert answer.status == 200
+        return caller
+
+    def _caller(self, headers: dict[str, str], user_id: str) -> Caller:
+        session = ClientSession(headers=headers, cookie_jar=CookieJar(unsafe=True))
+        self.sessions.append(session)
+        return Caller(self.api, session, user_id)
+
+    async def stop(self) -> None:
+        """A normal shutdown."""
+        for session in self.sessions:
+            await session.close()
+        self.sessions.clear()
+        await self.runner.cleanup()
+
+
+async def login(request: web.Request) -> web.Response:
+    """The test host's sign-in: believes whatever it is told."""
+    body = await request.json()
+    await aiohttp_jobs.remember(request, body["user_id"], body["roles"])
+    return web.json_response({})
+
+
+async def logout(request: web.Request) -> web.Response:
+    await aiohttp_jobs.forget(request)
+    return web.json_response({})
+
+
+async def serve(app: web.Application, config: JobsConfig) -> Host:
+    """Start `app`, in which the plugin is mounted with `config`, on a free port."""
+    app.router.add_post("/login", login)
+    app.router.add_post("/logout", logout)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    return Host(app, runner, config, f"http://127.0.0.1:{runner.addresses[0][1]}")
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., JobsConfig]:
+    """Makes a configuration with short times and a data folder of the test's own."""
+
+    def make(**settings: Any) -> JobsConfig:
+        return JobsConfig(**{"data_dir": tmp_path / "data", **QUICK, **settings})
+
+    return make
+
+
+@pytest.fixture
+async def start_host(
+    make_config: Callable[..., JobsConfig],
+) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
+    """Starts hosts; stops those that still run when the test ends."""
+    hosts: list[Host] = []
+
+    async def start(app: web.Application | None = None, **settings: Any) -> Host:
+        config = make_config(**settings)
+        app = web.Application() if app is None else app
+        aiohttp_jobs.setup(app, config)
+        host = await serve(app, config)
+        hosts.append(host)
+        return host
+
+    yield start
+    for host in hosts:
+        await host.stop()
+
+
+@pytest.fixture
+async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
+    """One host with short times."""
+    return await start_host()
