@@ -1,0 +1,76 @@
+"""``--once``: the whole job shown from end to end, with nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aiohttp_jobs.auth.api_keys import ApiKeys
+from demo_app.api_key import demo_api_key
+
+from .conftest import REPOSITORY, demo_command, run_demo
+
+
+def test_it_runs_a_job_in_each_mode_and_interpreter_and_ends_well(tmp_path: Path) -> None:
+    done = run_demo("--once", "--data-dir", str(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("MainLoop", "Runspace", "BackgroundJob"):
+        assert done.stdout.count(f"│ {word} ") >= 2
+    assert done.stdout.count("with API key") == 6
+    assert done.stdout.count("with cookie") == 1
+    assert done.stdout.count("Succeeded") == 7
+    assert "Linux" in done.stdout or os.uname().sysname in done.stdout
+    assert "Job result deleted successfully" in done.stdout
+    assert done.stdout.endswith("All went well.\n")
+    results = list((tmp_path / "apps/WebHostTaskManagement/JobResults").glob("*.json"))
+    assert len(results) == 6
+
+
+def test_it_leaves_no_process_and_no_folder_behind(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        demo_command("--once"),
+        cwd=REPOSITORY,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert list(tmp_path.iterdir()) == []
+    left = [other for other in psutil.process_iter() if _session_of(other) == process.pid]
+    assert left == []
+
+
+def test_it_ends_with_1_when_something_goes_wrong(tmp_path: Path) -> None:
+    users = tmp_path / "demo-users.json"
+    run_demo("--once", "--data-dir", str(tmp_path))
+    users.write_text(users.read_text().replace("operator", "somebody-else"))
+    done = run_demo("--once", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert "Went wrong: Signing in as operator was answered with status 401." in done.stdout
+
+
+def test_it_ends_with_1_and_a_sentence_when_its_key_was_disabled(tmp_path: Path) -> None:
+    demo_api_key(tmp_path)
+    keys = ApiKeys.in_data_dir(tmp_path)
+    keys.disable(keys.all()[0].key_id)
+    done = run_demo("--once", "--data-dir", str(tmp_path))
+    assert done.returncode == 1
+    assert re.fullmatch(r"demo_app: The API key in .* was disabled or deleted\. .*\n", done.stderr)
+
+
+def _session_of(process: psutil.Process) -> int:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:
+        return -1
+    except PermissionError:
+        pytest.fail(f"cannot look at process {process.pid}")
