@@ -72,7 +72,8 @@ class Process:
         await asyncio.to_thread(_signal_tree, self.pid, signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), grace)
-        await asyncio.to_thread(_signal_tree, self.pid, signal.SIGKILL)
+        if self.is_running:
+            await asyncio.to_thread(_signal_tree, self.pid, signal.SIGKILL)
         await asyncio.to_thread(kill_marked, *mark)
         return await self.wait()
 

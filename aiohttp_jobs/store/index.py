@@ -91,6 +91,8 @@ class ResultIndex:
         self._seen = now
 
     def _connect(self) -> None:
+        # Before SQLite does: the files it puts beside this one get the same mode.
+        self._path.touch(mode=0o600)
         connection = sqlite3.connect(self._path, check_same_thread=False, timeout=10)
         self._connection = connection
         connection.execute("PRAGMA journal_mode = WAL")
@@ -101,7 +103,6 @@ class ResultIndex:
             if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 for statement in _SCHEMA:
                     connection.execute(statement)
-        self._path.chmod(0o600)
         connection.execute("SELECT job_id, user_id, completed FROM results LIMIT 1").fetchone()
 
     @property
