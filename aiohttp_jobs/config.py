@@ -55,7 +55,7 @@ class JobsConfig(BaseModel):
     data folder, so that sessions survive a restart."""
     session_cookie: str = "PSWebSessionID"
     session_max_age: Seconds = 12 * 3600
-    """How long a sign-in lasts without a request that renews it."""
+    """How long a sign-in lasts; then the user signs in again."""
     session_secure: bool = False
     """Mark the session cookie ``Secure``. Turn it on wherever the host is served over HTTPS."""
     identity_resolver: Annotated[IdentityResolver | None, Field(repr=False)] = None

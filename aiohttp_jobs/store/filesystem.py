@@ -83,8 +83,9 @@ class FileSystemStore:
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         record = result.to_record()
         before = await self._run(self._write_result, claimed, record)
-        await self._indexed(self._index.note, record, before)
         await self._run(self._let_go, claimed)
+        # Last, so that whoever sees the result in a list finds the job ended.
+        await self._indexed(self._index.note, record, before)
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         return await self._run(self._retry, claimed, result, run_at)
