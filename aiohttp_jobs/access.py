@@ -13,6 +13,8 @@ AUTHENTICATED = "authenticated"
 
 ELEVATED_ROLES = frozenset({"debug", "task_manager", "system_admin", "site_admin"})
 
+ADMIN_ROLES = frozenset({"system_admin", "site_admin"})
+
 MODE_ROLES: Mapping[ExecutionMode, frozenset[str]] = MappingProxyType(
     {
         ExecutionMode.MAIN_LOOP: frozenset({"debug"}),
@@ -27,9 +29,21 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "submit": ELEVATED_ROLES,
         "list_results": frozenset({AUTHENTICATED}),
         "delete_results": frozenset({AUTHENTICATED}),
+        "list_jobs": frozenset({AUTHENTICATED}),
+        "cancel_jobs": frozenset({AUTHENTICATED}),
+        "see_queue": frozenset({AUTHENTICATED}),
+        "see_runspaces": ELEVATED_ROLES,
+        "manage_queue": ADMIN_ROLES,
+        "see_all_jobs": ADMIN_ROLES,
+        "cancel_all_jobs": ADMIN_ROLES,
     }
 )
-"""Specification, "API Endpoint Permissions"."""
+"""Specification, "API Endpoint Permissions", and what came after it."""
+
+PRIORITY_ROLES: Mapping[str, int] = MappingProxyType(
+    {AUTHENTICATED: 5, "task_manager": 7, "debug": 9, "system_admin": 9, "site_admin": 9}
+)
+"""The highest priority that each role may use."""
 
 
 def effective_roles(roles: Collection[str]) -> frozenset[str]:
@@ -51,14 +65,27 @@ def require_mode(
     raise ForbiddenError(f"{mode} execution mode requires elevated roles: {_one_of(needed)}")
 
 
+def allows(
+    roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
+) -> bool:
+    """Whether `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
+    return bool(table[endpoint] & effective_roles(roles))
+
+
+def require_priority(roles: Collection[str], priority: int, table: Mapping[str, int]) -> None:
+    """Raise `ForbiddenError` for a priority above the highest that `roles` may use."""
+    highest = max((table.get(role, 0) for role in effective_roles(roles)), default=0)
+    if priority > highest:
+        raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
+
+
 def require_endpoint(
     roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
 ) -> None:
     """Raise `ForbiddenError` unless `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
-    needed = table[endpoint]
-    if not needed & effective_roles(roles):
+    if not allows(roles, endpoint, table):
         action = endpoint.replace("_", " ")
-        raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(needed)}")
+        raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(table[endpoint])}")
 
 
 def _one_of(roles: Collection[str]) -> str:

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import jobs, results
+from .api import events, jobs, queue, results
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -18,7 +18,7 @@ from .auth.recheck import RightsCheck
 from .auth.sessions import own_session_middleware
 from .config import JobsConfig
 from .dispatch.lifecycle import JobRunner
-from .dispatch.processor import JobProcessor
+from .dispatch.processor import JobProcessor, Limits
 from .errors import ConfigurationError
 from .execution.background import BackgroundExecutor
 from .execution.base import Executor
@@ -76,7 +76,7 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
-    jobs_app.add_routes([*jobs.routes, *results.routes])
+    jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes])
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -106,26 +106,30 @@ class _Parts:
         self._processor = JobProcessor(
             self._store,
             JobRunner(config, self._executors, self._recheck, environment),
-            limits={
-                ExecutionMode.MAIN_LOOP: 1,
-                ExecutionMode.RUNSPACE: config.max_parallel_runspace,
-                ExecutionMode.BACKGROUND_JOB: config.max_parallel_background,
-            },
+            limits=_limits(config),
             interval=config.poll_interval,
+            starvation=config.starvation_seconds,
         )
-        self.service = JobService(config, self._store, self._processor, self._interpreters.keys())
+        self.service = JobService(
+            config,
+            self._store,
+            self._processor,
+            self._interpreters.keys(),
+            lambda: self._runspaces.workers,
+        )
 
     def _make_executors(self, environment: Mapping[str, str]) -> Mapping[ExecutionMode, Executor]:
         config = self._config
+        self._runspaces = RunspaceExecutor(
+            self._interpreters,
+            size=config.max_parallel_runspace,
+            environment=environment,
+            kill_grace=config.kill_grace,
+        )
         background = BackgroundExecutor(self._interpreters, config.kill_grace)
         return {
             ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, lambda: self.host, config.mainloop_timeout),
-            ExecutionMode.RUNSPACE: RunspaceExecutor(
-                self._interpreters,
-                size=config.max_parallel_runspace,
-                environment=environment,
-                kill_grace=config.kill_grace,
-            ),
+            ExecutionMode.RUNSPACE: self._runspaces,
             ExecutionMode.BACKGROUND_JOB: background,
         }
 
@@ -170,3 +174,15 @@ class _Parts:
             interpreter=submission.interpreter or self._config.default_interpreter,
             timeout_seconds=submission.timeout_seconds,
         )
+
+
+def _limits(config: JobsConfig) -> Limits:
+    return Limits(
+        modes={
+            ExecutionMode.MAIN_LOOP: 1,
+            ExecutionMode.RUNSPACE: config.max_parallel_runspace,
+            ExecutionMode.BACKGROUND_JOB: config.max_parallel_background,
+        },
+        per_user=config.max_parallel_per_user,
+        overall=config.max_parallel,
+    )

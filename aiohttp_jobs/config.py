@@ -104,7 +104,23 @@ class JobsConfig(BaseModel):
     max_description_length: Count = 2000
     max_output_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
     """What a result keeps of a job's output: half from the start, half from the end."""
+    max_log_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
+    """What is kept on disk of an output that does not fit into its result, for watching and download."""
     max_pending_per_user: Count = 1000
+
+    # --- queue
+    max_parallel: Count | None = None
+    """Jobs at once in all modes together. Default: the sum of the modes' limits."""
+    max_parallel_per_user: Count | None = None
+    """Jobs of one user at once. Default: no limit beside the modes'."""
+    priority_roles: Mapping[str, int] = Field(default_factory=lambda: access.PRIORITY_ROLES)
+    """The highest priority (0 to 9) that each role may use."""
+    starvation_seconds: Seconds = 600.0
+    """A job that has waited this long goes before all others, whatever their priority."""
+
+    # --- watching
+    heartbeat_interval: Seconds = 15.0
+    """Between signs of life on an event stream that has nothing else to say."""
 
     @field_validator("prefix")
     @classmethod

@@ -86,6 +86,13 @@ class NotJSONError(JobsError):
     code = "not_json"
 
 
+class RangeError(JobsError):
+    """There is no such range of bytes."""
+
+    status = 416
+    code = "range_not_satisfiable"
+
+
 class InvalidFieldsError(JobsError):
     """Some fields are missing or not valid; 'details' names each one."""
 

@@ -9,18 +9,23 @@ import re
 import uuid
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
     StringConstraints,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
+
+DEFAULT_PRIORITY = 5
+"""Of 0 (last) to 9 (first)."""
 
 
 class ExecutionMode(StrEnum):
@@ -96,10 +101,45 @@ OneLine = Annotated[Text, AfterValidator(_no_control_characters)]
 CommandText = Annotated[Text, AfterValidator(_no_nul)]
 
 
+ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
     return text
+
+
+class JobStatusOnRetry(StrEnum):
+    """The outcomes after which a job may be tried again."""
+
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    INTERRUPTED = "Interrupted"
+
+
+class RetryPolicy(BaseModel):
+    """How often a job is tried again, after how long, and after which outcomes.
+
+    The wait before attempt n + 1 is ``backoffSeconds * backoffFactor ** (n - 1)``, at most a day.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    count: Annotated[int, Field(ge=1, le=20, strict=True)]
+    backoff_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False, strict=True)] = 10.0
+    backoff_factor: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] = 2.0
+    on: Annotated[tuple[JobStatusOnRetry, ...], Field(min_length=1)] = (
+        JobStatusOnRetry.FAILED,
+        JobStatusOnRetry.TIMED_OUT,
+    )
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after attempt number `attempt` (the first is 1)."""
+        return float(min(86400.0, self.backoff_seconds * self.backoff_factor ** (attempt - 1)))
+
+    def covers(self, status: JobStatus, attempt: int) -> bool:
+        return attempt <= self.count and status.value in {outcome.value for outcome in self.on}
 
 
 class SubmitRequest(BaseModel):
@@ -113,6 +153,19 @@ class SubmitRequest(BaseModel):
     description: CommandText = ""
     interpreter: InterpreterName | None = None
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    concurrency_key: ConcurrencyKey | None = None
+    run_at: AwareDatetime | None = None
+    delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
+        None
+    )
+    retry: RetryPolicy | None = None
+
+    @model_validator(mode="after")
+    def _one_start_time(self) -> Self:
+        if self.run_at is not None and self.delay_seconds is not None:
+            raise ValueError("give either runAt or delaySeconds, not both")
+        return self
 
 
 def _record_name(field: str) -> str:
@@ -152,10 +205,26 @@ class Submission(_Record):
     execution_mode: ExecutionMode
     interpreter: InterpreterName | None = None
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    concurrency_key: ConcurrencyKey | None = None
+    run_at: UtcDatetime | None = None
+    retry: RetryPolicy | None = None
+    attempt: Annotated[int, Field(ge=1, le=21)] = 1
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
     submitted_at: UtcDatetime
     status: str = "Pending"
+
+
+class AttemptSummary(_Record):
+    """One attempt of a job that was tried more than once."""
+
+    attempt: int
+    date_started: UtcDatetime
+    date_completed: UtcDatetime
+    runtime: float
+    status: JobStatus
+    exit_code: int | None = None
 
 
 class JobResult(_Record):
@@ -181,6 +250,12 @@ class JobResult(_Record):
     status: JobStatus
     exit_code: int | None = None
     output_truncated: bool = False
+    output_size: int = 0
+    submitted_at: UtcDatetime | None = None
+    priority: int = DEFAULT_PRIORITY
+    attempt: int = 1
+    attempts: tuple[AttemptSummary, ...] = ()
+    cancelled_by: str | None = None
 
 
 def new_job_id() -> str:

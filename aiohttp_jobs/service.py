@@ -1,18 +1,22 @@
-"""JobService: the one door for routes, CLI and page. Who may do what is decided here.
+"""JobService: the one door for routes, schedules, CLI and page. Who may do what is decided here.
 
-Storing is left to the store, running to dispatch.
+Storing is left to the store, running to dispatch, watching to ``follow``, shapes to ``views``.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from datetime import timedelta
 from typing import Any
 
-from .access import require_endpoint, require_mode
+import psutil
+
+from .access import allows, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
-from .dispatch.processor import JobProcessor
+from .dispatch.processor import JobProcessor, cancelled_by
 from .errors import (
     ConflictError,
     ForbiddenError,
@@ -20,12 +24,25 @@ from .errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
+from .execution.capture import Part, read_segments
+from .execution.runspace import Worker
+from .follow import Event, StoredOutput, follow_elsewhere, follow_live, follow_stored, read_log
 from .limits import require_within_limits
-from .models import InterpreterName, Submission, SubmitRequest, new_job_id, utc_now
+from .models import (
+    DEFAULT_PRIORITY,
+    InterpreterName,
+    Submission,
+    SubmitRequest,
+    format_utc,
+    new_job_id,
+    utc_now,
+)
 from .store.base import JobStore
+from .views import details, ended_view, live_view, queued_view, submission_view
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
+MOST_QUEUED_SHOWN = 1000
 
 
 class JobService:
@@ -37,18 +54,24 @@ class JobService:
         store: JobStore,
         processor: JobProcessor,
         interpreters: Collection[InterpreterName],
+        runspaces: Callable[[], list[Worker]],
     ) -> None:
         self._config = config
         self._store = store
         self._processor = processor
         self._interpreters = interpreters
+        self._runspaces = runspaces
         self._being_added: Counter[str] = Counter()
+
+    # --- submitting
 
     def require_submitter(self, identity: Identity) -> None:
         """Raise `ForbiddenError` for someone who may not submit jobs at all."""
-        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
+        self._require(identity, "submit")
 
-    async def submit(self, identity: Identity, request: SubmitRequest) -> Submission:
+    async def submit(
+        self, identity: Identity, request: SubmitRequest, job_id: str | None = None
+    ) -> Submission:
         """Accept a job durably and have it run.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError` or
@@ -56,6 +79,9 @@ class JobService:
         """
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         self.require_submitter(identity)
+        priority = DEFAULT_PRIORITY if request.priority is None else request.priority
+        if request.priority is not None:
+            require_priority(identity.roles, priority, self._config.priority_roles)
         interpreter = request.interpreter or self._config.default_interpreter
         require_within_limits(
             self._config,
@@ -68,8 +94,12 @@ class JobService:
         )
         if self._processor.is_closing:
             raise ShuttingDownError
+        now = utc_now()
+        run_at = request.run_at
+        if request.delay_seconds is not None:
+            run_at = now + timedelta(seconds=request.delay_seconds)
         submission = Submission(
-            job_id=new_job_id(),
+            job_id=job_id or new_job_id(),
             user_id=identity.user_id,
             session_id=identity.session_id,
             job_name=request.job_name,
@@ -78,38 +108,20 @@ class JobService:
             execution_mode=request.execution_mode,
             interpreter=interpreter,
             timeout_seconds=request.timeout_seconds,
+            priority=priority,
+            concurrency_key=request.concurrency_key,
+            run_at=run_at,
+            retry=request.retry,
             roles=tuple(sorted(identity.roles)),
             submitted_with=identity.submitted_with,
-            submitted_at=utc_now(),
+            submitted_at=now,
         )
         await self._add(submission)
         return submission
 
-    async def list_results(self, identity: Identity, limit: int) -> list[dict[str, Any]]:
-        """The caller's own results as they are stored, most recently completed first."""
-        require_endpoint(identity.roles, "list_results", self._config.endpoint_roles)
-        return await self._store.list_results(identity.user_id, limit)
-
-    async def delete_result(self, identity: Identity, job_id: str) -> None:
-        """Delete one of the caller's own results, with its submission.
-
-        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
-        has not ended.
-        """
-        require_endpoint(identity.roles, "delete_results", self._config.endpoint_roles)
-        record = await self._store.get_result(job_id)
-        owner = record.get("UserID") if record else self._processor.owner(job_id)
-        if owner is None:
-            raise NotFoundError(f"There is no result of a job {job_id}.")
-        if owner != identity.user_id:
-            raise ForbiddenError("This job is not yours. You can delete only your own results.")
-        if record is None:
-            raise ConflictError("This job has not ended yet; there is no result to delete.")
-        await self._store.delete_result(job_id)
-
     async def _add(self, submission: Submission) -> None:
         user_id = submission.user_id
-        waiting = self._processor.pending_count(user_id) + self._being_added[user_id]
+        waiting = self._processor.queue.count(user_id) + self._being_added[user_id]
         if waiting >= self._config.max_pending_per_user:
             raise TooManyPendingError(
                 f"You have {waiting} jobs waiting to run, and no more than "
@@ -122,3 +134,244 @@ class JobService:
             self._being_added[user_id] -= 1
             if not self._being_added[user_id]:
                 del self._being_added[user_id]
+
+    # --- looking
+
+    async def list_jobs(
+        self, identity: Identity, states: Collection[str], *, everyone: bool, limit: int
+    ) -> list[dict[str, Any]]:
+        """Running, queued, pending and ended jobs, in this order; `states` are lower-case.
+
+        With `everyone`, all users' jobs that wait or run; `ForbiddenError` unless the caller may.
+        """
+        self._require(identity, "list_jobs")
+        if everyone:
+            self._require(identity, "see_all_jobs")
+
+        def is_mine(user_id: str) -> bool:
+            return everyone or user_id == identity.user_id
+
+        views: list[dict[str, Any]] = []
+        if "running" in states:
+            running = self._processor.running()
+            views += [live_view(live, None) for live in running if is_mine(live.job.user_id)]
+        if "queued" in states:
+            ordered = enumerate(self._processor.queue.in_order(), 1)
+            views += [
+                queued_view(job, place) | {"Status": "Queued"}
+                for place, job in ordered
+                if is_mine(job.user_id)
+            ]
+        if "pending" in states:
+            waiting = self._processor.queue.not_due()
+            views += [
+                queued_view(job, None) | {"Status": "Pending"} for job in waiting if is_mine(job.user_id)
+            ]
+        if "done" in states and len(views) < limit:
+            user_id = None if everyone else identity.user_id
+            records = await self._store.list_results(user_id, limit - len(views))
+            views += [ended_view(record) for record in records]
+        return views[:limit]
+
+    async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
+        """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
+        live = self._processor.find(job_id)
+        if live is not None:
+            self._require_owner(identity, live.job.user_id, "see_all_jobs")
+            submission = live.submission
+            if submission is None and (located := await self._store.locate(job_id)) is not None:
+                submission = located.submission
+            return live_view(live, self._position(job_id)) | (details(submission) if submission else {})
+        record = await self._store.get_result(job_id)
+        if record is not None:
+            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
+            return ended_view(record)
+        located = await self._store.locate(job_id)
+        if located is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
+        return submission_view(located.submission, located.state)
+
+    async def attempts(self, identity: Identity, job_id: str) -> list[dict[str, Any]]:
+        """The results of a job's attempts so far, first to last."""
+        live = self._processor.find(job_id)
+        record = None if live else await self._store.get_result(job_id)
+        if live is None and record is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        owner = live.job.user_id if live else (record or {}).get("UserID", "")
+        self._require_owner(identity, owner, "see_all_jobs")
+        located = await self._store.locate(job_id) if live else None
+        if record is not None:
+            return [*await self._store.attempts_of(record), record]
+        return await self._store.attempts(located.submission) if located else []
+
+    async def follow(self, identity: Identity, job_id: str, start: tuple[int, int]) -> AsyncIterator[Event]:
+        """What `follow.Event` tells of a job, from `start` (attempt, offset) on.
+
+        The same right is needed as for reading its result; raises before the first event.
+        """
+        live = self._processor.find(job_id)
+        record = None if live else await self._store.get_result(job_id)
+        if live is not None:
+            self._require_owner(identity, live.job.user_id, "see_all_jobs")
+            return follow_live(
+                live, self._store, start, self._config.heartbeat_interval, lambda: self._processor.is_closing
+            )
+        if record is not None:
+            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
+            return follow_stored(self._store, record, start)
+        located = await self._store.locate(job_id)
+        if located is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
+        return follow_elsewhere(self._store, job_id, start, lambda: self._processor.is_closing)
+
+    async def read_output(
+        self, identity: Identity, job_id: str, offset: int, most: int
+    ) -> tuple[Part, int, bool]:
+        """From `offset` on, the size so far in bytes, and whether that is all there will be."""
+        live = self._processor.find(job_id)
+        if live is not None:
+            self._require_owner(identity, live.job.user_id, "see_all_jobs")
+            if live.log is None:
+                return Part(offset, b""), 0, False
+            return await read_log(live.log, offset, most), live.log.size, False
+        record = await self._store.get_result(job_id)
+        if record is not None:
+            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
+            stored = StoredOutput(self._store, record)
+            return await stored.read(offset, most), stored.size, True
+        located = await self._store.locate(job_id)
+        if located is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
+        part = Part(offset, b"")
+        if located.run_dir is not None:
+            part = await asyncio.to_thread(read_segments, located.run_dir / "log", offset, most)
+        return part, part.offset + len(part.data), False
+
+    # --- stopping
+
+    async def cancel(self, identity: Identity, job_id: str) -> str:
+        """Have a job stopped, or never started; asking twice is as good as once.
+
+        Its state now. Raises `NotFoundError`, `ForbiddenError`, `ConflictError` when it has ended.
+        """
+        self._require(identity, "cancel_jobs")
+        live = self._processor.find(job_id)
+        if live is not None:
+            self._require_owner(identity, live.job.user_id, "cancel_all_jobs")
+            self._processor.cancel(job_id, cancelled_by(identity.user_id))
+            return "Cancelling"
+        record = await self._store.get_result(job_id)
+        if record is not None:
+            self._require_owner(identity, record.get("UserID", ""), "cancel_all_jobs")
+            raise ConflictError(f"The job has ended already ({record.get('Status')}).")
+        located = await self._store.locate(job_id)
+        if located is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        self._require_owner(identity, located.submission.user_id, "cancel_all_jobs")
+        if not await self._store.request_cancel(job_id, identity.user_id):
+            await self._processor.look_now()
+            self._processor.cancel(job_id, cancelled_by(identity.user_id))
+        return "Cancelling"
+
+    # --- queue and workers
+
+    def queue_view(self, identity: Identity) -> dict[str, Any]:
+        """The queue in order; of other users' jobs only what shows one's own place."""
+        self._require(identity, "see_queue")
+        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
+        due, later = self._processor.queue.in_order(), self._processor.queue.not_due()
+        mine = [
+            queued_view(job, place)
+            for place, job in enumerate(due, 1)
+            if everyone or job.user_id == identity.user_id
+        ]
+        limits = self._processor.limits
+        return {
+            "paused": self._processor.paused,
+            "queued": len(due),
+            "pending": len(later),
+            "running": len(list(self._processor.running())),
+            "limits": {
+                **{mode.value: limit for mode, limit in limits.modes.items()},
+                "perUser": limits.per_user,
+                "overall": limits.overall,
+            },
+            "jobs": mine[:MOST_QUEUED_SHOWN],
+        }
+
+    async def set_paused(self, identity: Identity, paused: bool) -> None:
+        """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
+        self._require(identity, "manage_queue")
+        await self._processor.set_paused(paused)
+
+    async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
+        """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""
+        self._require(identity, "see_runspaces")
+        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
+        workers = self._runspaces()
+        memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
+        return [
+            _worker_view(worker, used, known=everyone or worker.owner == identity.user_id)
+            for worker, used in zip(workers, memory, strict=True)
+        ]
+
+    # --- results
+
+    async def list_results(self, identity: Identity, limit: int) -> list[dict[str, Any]]:
+        """The caller's own results as they are stored, most recently completed first."""
+        self._require(identity, "list_results")
+        return await self._store.list_results(identity.user_id, limit)
+
+    async def delete_result(self, identity: Identity, job_id: str) -> None:
+        """Delete one of the caller's own results, with its submission.
+
+        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
+        has not ended.
+        """
+        self._require(identity, "delete_results")
+        live = self._processor.find(job_id)
+        record = None if live else await self._store.get_result(job_id)
+        owner = live.job.user_id if live else record.get("UserID") if record else None
+        if owner is None:
+            raise NotFoundError(f"There is no result of a job {job_id}.")
+        if owner != identity.user_id:
+            raise ForbiddenError("This job is not yours. You can delete only your own results.")
+        if record is None:
+            raise ConflictError("This job has not ended yet; there is no result to delete.")
+        await self._store.delete_result(job_id)
+
+    def _position(self, job_id: str) -> int | None:
+        ordered = self._processor.queue.in_order() if self._processor.queue.get(job_id) else []
+        return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
+
+    def _require_owner(self, identity: Identity, owner: str, otherwise: str) -> None:
+        if owner != identity.user_id and not allows(identity.roles, otherwise, self._config.endpoint_roles):
+            raise ForbiddenError("This job is not yours.")
+
+
+def _memory(pids: list[int]) -> list[int | None]:
+    found: list[int | None] = []
+    for pid in pids:
+        try:
+            found.append(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            found.append(None)
+    return found
+
+
+def _worker_view(worker: Worker, memory: int | None, *, known: bool) -> dict[str, Any]:
+    return {
+        "Worker": worker.process.pid,
+        "Busy": worker.job_id is not None,
+        "UserID": worker.owner if known else None,
+        "JobID": worker.job_id if known else None,
+        "JobsServed": worker.served,
+        "MemoryBytes": memory,
+        "StartedAt": format_utc(worker.started_at),
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -115,18 +116,53 @@ def query_count(request: web.Request, name: str, default: int, most: int) -> int
     if text is None:
         return default
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        message = f"must be a whole number from 1 to {most}"
-        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+        raise _bad_value(name, f"must be a whole number from 1 to {most}")
     return int(text)
+
+
+def query_offset(request: web.Request, name: str) -> int:
+    """A number of bytes in the query, 0 if it is not there. Raises `InvalidFieldsError`."""
+    text = request.query.get(name, "0")
+    if not re.fullmatch("[0-9]{1,15}", text):
+        raise _bad_value(name, "must be a number of bytes, 0 or more")
+    return int(text)
+
+
+def query_choice(request: web.Request, name: str, choices: Sequence[str], default: str) -> str:
+    """One of `choices` in the query. Raises `InvalidFieldsError`."""
+    value = request.query.get(name, default)
+    if value not in choices:
+        raise _bad_value(name, f"must be one of {', '.join(choices)}")
+    return value
+
+
+def query_choices(request: web.Request, name: str, choices: Sequence[str]) -> list[str]:
+    """Some of `choices`, separated by commas or given repeatedly. Raises `InvalidFieldsError`."""
+    values = [value for text in request.query.getall(name, []) for value in text.split(",")]
+    if not set(values) <= set(choices):
+        raise _bad_value(name, f"must be some of {', '.join(choices)}, separated by commas")
+    return values
 
 
 def query_job_id(request: web.Request, name: str) -> str:
     """A job id in the query, in its canonical form. Raises `InvalidFieldsError`."""
-    text = request.query.get(name, "")
+    return _job_id(name, request.query.get(name, ""))
+
+
+def path_job_id(request: web.Request) -> str:
+    """The job id in the request's path, in its canonical form. Raises `InvalidFieldsError`."""
+    return _job_id("jobId", request.match_info["job_id"])
+
+
+def _job_id(name: str, text: str) -> str:
     try:
         if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
             raise ValueError
         return str(UUID(text))
     except ValueError:
-        message = "must be a job id, a UUID such as 'a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d'"
-        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)]) from None
+        example = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
+        raise _bad_value(name, f"must be a job id, a UUID such as '{example}'") from None
+
+
+def _bad_value(name: str, message: str) -> InvalidFieldsError:
+    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])

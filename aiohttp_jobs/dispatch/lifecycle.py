@@ -25,7 +25,7 @@ from ..models import (
     utc_now,
 )
 from ..store.base import ClaimedJob, LostJob
-from .running import RunningJob, StopReason
+from .live import LiveJob, StopReason
 
 Recheck = Callable[[Submission], Awaitable[None]]
 """Raises `JobsError` when the submission may not run now."""
@@ -48,28 +48,38 @@ class JobRunner:
         self._recheck = recheck
         self._environment = environment
 
-    async def run(self, claimed: ClaimedJob, running: RunningJob) -> JobResult:
+    async def run(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
+        if live.reason is not None:
+            return self.stopped(claimed, live.reason)
         problem = claimed.problem or await self._refusal(claimed.submission)
         if problem is not None:
             return self.rejected(claimed, problem)
         log = self._log(claimed.run_dir)
         started, clock = utc_now(), time.monotonic()
         limit = claimed.submission.timeout_seconds or self._config.default_timeout
-        task = asyncio.create_task(self._execute(claimed, log))
-        running.attach(task)
+        task = asyncio.create_task(self._execute(claimed, log, live))
+        live.started(claimed.submission, task, log, started)
         _, unfinished = await asyncio.wait([task], timeout=limit)
         if unfinished:
-            running.stop(
+            live.stop(
                 StopReason(
                     JobStatus.TIMED_OUT,
                     f"The job was stopped: it ran longer than its limit of {limit:g} s.",
                 )
             )
             await asyncio.wait([task])
-        status, exit_code = _verdict(task, running, claimed.submission, log)
+        log.end()
+        status, exit_code = _verdict(task, live, claimed.submission, log)
         output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
-        return _result(claimed.submission, status, output, started, time.monotonic() - clock, exit_code)
+        result = _result(claimed.submission, status, output, started, time.monotonic() - clock, exit_code)
+        return _with_details(result, live.reason, log.size)
+
+    def stopped(self, claimed: ClaimedJob, reason: StopReason) -> JobResult:
+        """The result of a job that was stopped before it had started."""
+        output = Output(f"[ERROR] {reason.message}\n", False)
+        result = _result(claimed.submission, reason.status, output, utc_now(), 0.0, None)
+        return _with_details(result, reason)
 
     def rejected(self, claimed: ClaimedJob, problem: str) -> JobResult:
         output = Output(f"[ERROR] {problem}\n", False)
@@ -83,10 +93,13 @@ class JobRunner:
         log.add_error("The server stopped while the job was running. It was not started again.")
         output = await asyncio.to_thread(log.output)
         runtime = (lost.last_seen - lost.started_at).total_seconds()
-        return _result(lost.claimed.submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None)
+        result = _result(
+            lost.claimed.submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None
+        )
+        return _with_details(result, None, log.size)
 
     def _log(self, run_dir: Path) -> OutputLog:
-        return OutputLog(run_dir, self._config.max_output_bytes)
+        return OutputLog(run_dir / "log", self._config.max_output_bytes, self._config.max_log_bytes)
 
     async def _refusal(self, submission: Submission) -> str | None:
         try:
@@ -98,7 +111,7 @@ class JobRunner:
             return "Whether this job may run could not be checked; see the server's log."
         return None
 
-    async def _execute(self, claimed: ClaimedJob, log: OutputLog) -> Outcome:
+    async def _execute(self, claimed: ClaimedJob, log: OutputLog, live: LiveJob) -> Outcome:
         submission = claimed.submission
         return await self._executors[submission.execution_mode].run(
             Execution(
@@ -109,16 +122,17 @@ class JobRunner:
                 run_dir=claimed.run_dir,
                 environment=job_environment(self._environment, submission),
                 log=log,
+                on_start=live.set_worker,
             )
         )
 
 
 def _verdict(
-    task: asyncio.Task[Outcome], running: RunningJob, submission: Submission, log: OutputLog
+    task: asyncio.Task[Outcome], live: LiveJob, submission: Submission, log: OutputLog
 ) -> tuple[JobStatus, int | None]:
     """How the job ended; says in its output what the output alone would not show."""
     if task.cancelled():
-        reason = running.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
+        reason = live.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
         log.add_error(reason.message)
         return reason.status, None
     error = task.exception()
@@ -171,4 +185,17 @@ def _result(
         status=status,
         exit_code=exit_code,
         output_truncated=output.truncated,
+        submitted_at=submission.submitted_at,
+        priority=submission.priority,
+        attempt=submission.attempt,
+    )
+
+
+def _with_details(result: JobResult, reason: StopReason | None, size: int = 0) -> JobResult:
+    cancelled = reason is not None and result.status is JobStatus.CANCELLED
+    return result.model_copy(
+        update={
+            "cancelled_by": reason.by if reason and cancelled else None,
+            "output_size": size or len(result.output.encode("utf-8", "replace")),
+        }
     )

@@ -1,6 +1,6 @@
-"""The periodic task: picks submissions up, has them run as their modes' limits allow, keeps results.
+"""The periodic task: picks submissions up, has them run as the limits allow, keeps results.
 
-How one job is run is left to ``lifecycle``, where jobs lie to the store.
+Which job is next is left to ``queue``, how one is run to ``lifecycle``, where they lie to the store.
 """
 
 from __future__ import annotations
@@ -10,26 +10,42 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
-from ..models import ExecutionMode, JobResult, JobStatus
-from ..store.base import ClaimedJob, JobStore, LostJob, PendingJob
+from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ..store.base import ClaimedJob, JobStore, KeyBusyError, LostJob, PendingJob
 from .lifecycle import JobRunner
-from .pending import PendingJobs
-from .running import RunningJob, StopReason
+from .live import LiveJob, LiveState, StopReason
+from .queue import JobQueue
 
 _RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 30.0
+_KEY_SECONDS = 0.5
 _CLOSE_SECONDS = 30.0
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
 
+Concluded = Callable[[Submission, JobResult], Coroutine[Any, Any, None]]
+"""Called with each final result once it is kept; it must not raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs run at once: of each mode, of each user, in all. ``None``: no limit of its own."""
+
+    modes: Mapping[ExecutionMode, int]
+    per_user: int | None = None
+    overall: int | None = None
+
 
 class JobProcessor:
-    """Runs the jobs of `store`: at most ``limits[mode]`` at once, looking every `interval` seconds
-    for files that other programs dropped, and at once when it is woken.
+    """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
+    programs dropped, and at once when it is woken.
 
     MainLoop jobs run one at a time and hold up the start of all others, as the specification has it.
     """
@@ -39,31 +55,45 @@ class JobProcessor:
         store: JobStore,
         runner: JobRunner,
         *,
-        limits: Mapping[ExecutionMode, int],
+        limits: Limits,
         interval: float,
+        starvation: float,
     ) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
         self._interval = interval
-        self._pending = PendingJobs()
-        self._running: dict[str, RunningJob] = {}
-        self._used: Counter[ExecutionMode | None] = Counter()
+        self._queue = JobQueue(starvation)
+        self._live: dict[str, LiveJob] = {}
+        self._known: set[str] = set()
+        self._used_modes: Counter[ExecutionMode | None] = Counter()
+        self._used_users: Counter[str] = Counter()
+        self._used_keys: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
         self._loop_task: asyncio.Task[None] | None = None
+        self.paused = False
+        self.on_concluded: Concluded | None = None
 
     def open(self) -> None:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-processor")
+
+    def begin_closing(self) -> None:
+        """Start nothing more from now on, and let those who watch go."""
+        self._closing = True
+        self._wake.set()
+        for job in self._live.values():
+            job.notify()
 
     async def close(self, grace: float) -> None:
         """Start nothing more, give running jobs `grace` seconds, then stop and record them."""
         self.begin_closing()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
-        for job in list(self._running.values()):
-            job.stop(_SHUT_DOWN)
+        for job in list(self._live.values()):
+            if job.state is LiveState.RUNNING:
+                job.stop(_SHUT_DOWN)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
             for task in late:
@@ -73,28 +103,59 @@ class JobProcessor:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
 
-    def begin_closing(self) -> None:
-        """Start nothing more from now on."""
-        self._closing = True
-        self._wake.set()
-
     @property
     def is_closing(self) -> bool:
         return self._closing
 
+    @property
+    def queue(self) -> JobQueue:
+        """The waiting jobs. To be read only."""
+        return self._queue
+
+    @property
+    def limits(self) -> Limits:
+        return self._limits
+
+    def running(self) -> Iterable[LiveJob]:
+        """The jobs that run in this process, the longest running first."""
+        return [job for job in self._live.values() if job.state is LiveState.RUNNING]
+
+    def find(self, job_id: str) -> LiveJob | None:
+        """A job that waits or runs in this process."""
+        return self._live.get(job_id)
+
     def enqueue(self, job: PendingJob) -> None:
         """Take notice of a job that was just added to the store."""
-        self._pending.add(job)
+        if job.key in self._known:
+            return
+        self._known.add(job.key)
+        self._queue.add(job)
+        if job.job_id not in self._live:
+            self._live[job.job_id] = LiveJob(job)
+        live = self._live[job.job_id]
+        live.job, live.state = job, LiveState.QUEUED
         self._wake.set()
 
-    def pending_count(self, user_id: str) -> int:
-        return self._pending.count(user_id)
+    def cancel(self, job_id: str, reason: StopReason) -> bool:
+        """Stop a job that waits or runs here, for `reason`; false when there is none such."""
+        live = self._live.get(job_id)
+        if live is None:
+            return False
+        live.stop(reason)
+        waiting = self._queue.remove(job_id)
+        if waiting is not None:
+            self._start(waiting)
+        return True
 
-    def owner(self, job_id: str) -> str | None:
-        """The user whose job this is if it waits or runs here, else ``None``."""
-        if job_id in self._running:
-            return self._running[job_id].user_id
-        return self._pending.owner(job_id)
+    async def look_now(self) -> None:
+        """Look for submissions now and not at the next interval."""
+        await self._look_around()
+
+    async def set_paused(self, paused: bool) -> None:
+        """Start no more jobs, or go on starting them; running ones are not touched."""
+        await self._store.set_paused(paused)
+        self.paused = paused
+        self._wake.set()
 
     async def _run(self) -> None:
         next_scan = 0.0
@@ -104,15 +165,25 @@ class JobProcessor:
                 next_scan = time.monotonic() + self._interval
             await self._start_ready()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), max(0.0, next_scan - time.monotonic()))
+                await asyncio.wait_for(self._wake.wait(), self._pause_until(next_scan))
             self._wake.clear()
+
+    def _pause_until(self, next_scan: float) -> float:
+        pause = next_scan - time.monotonic()
+        due = self._queue.next_due()
+        if due is not None and not self.paused:
+            pause = min(pause, (due - utc_now()).total_seconds())
+        return max(0.0, pause)
 
     async def _look_around(self) -> None:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
         try:
+            self.paused = await self._store.is_paused()
             await self._record_lost(await self._store.lost())
-            for job in await self._store.scan(self._pending.keys):
-                self._pending.add(job)
+            for job_id, by in await self._store.cancel_requests():
+                self.cancel(job_id, cancelled_by(by))
+            for job in await self._store.scan(self._known):
+                self.enqueue(job)
         except Exception:
             _logger.exception("Cannot look for submissions; trying again in %g s", self._interval)
 
@@ -121,58 +192,133 @@ class JobProcessor:
             killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, instance_id)
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(self._keep(job.claimed, await self._runner.lost(job)))
+            self._track(self._keep(job.claimed, await self._runner.lost(job), None))
 
     async def _start_ready(self) -> None:
-        while not self._closing and (job := self._pending.take(self._modes_with_room())):
-            self._used[job.mode] += 1
-            task = self._track(self._process(job))
+        while not self._closing and not self.paused:
+            job = self._queue.take(self._modes_with_room(), self._may_start)
+            if job is None:
+                return
+            task = self._start(job)
             if job.mode is ExecutionMode.MAIN_LOOP:
                 await asyncio.wait([task])
 
-    def _modes_with_room(self) -> Collection[ExecutionMode]:
-        return [mode for mode, limit in self._limits.items() if self._used[mode] < limit]
+    def _modes_with_room(self) -> Collection[ExecutionMode | None]:
+        modes: list[ExecutionMode | None] = [None]
+        overall = self._limits.overall
+        if overall is None or self._used_modes.total() < overall:
+            limits = self._limits.modes.items()
+            modes += [mode for mode, limit in limits if self._used_modes[mode] < limit]
+        return modes
 
-    def _track(self, job: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _may_start(self, job: PendingJob) -> bool:
+        if self._limits.per_user and self._used_users[job.user_id] >= self._limits.per_user:
+            return False
+        return job.concurrency_key is None or job.concurrency_key not in self._used_keys
+
+    def _start(self, job: PendingJob) -> asyncio.Task[None]:
+        self._used_modes[job.mode] += 1
+        self._used_users[job.user_id] += 1
+        if job.concurrency_key is not None:
+            self._used_keys.add(job.concurrency_key)
+        return self._track(self._process(job))
+
+    def _release(self, job: PendingJob) -> None:
+        self._used_modes[job.mode] -= 1
+        self._used_users[job.user_id] -= 1
+        if not self._used_users[job.user_id]:
+            del self._used_users[job.user_id]
+        if job.concurrency_key is not None:
+            self._used_keys.discard(job.concurrency_key)
+        self._wake.set()
+
+    def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _process(self, pending: PendingJob) -> None:
-        running = RunningJob(pending.job_id, pending.user_id)
-        self._running[pending.job_id] = running
+    async def _process(self, job: PendingJob) -> None:
+        live = self._live[job.job_id]
         try:
-            claimed = await self._store.claim(pending)
-            if claimed is not None:
-                await self._keep(claimed, await self._run_claimed(claimed, running))
+            claimed = await self._store.claim(job)
+            if claimed is None:
+                self._forget(live, None)
+            else:
+                result = await self._run_claimed(claimed, live)
+                await self._keep(claimed, result, live)
+        except KeyBusyError:
+            self._known.discard(job.key)
+            self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=_KEY_SECONDS)))
         except Exception:
             # Still pending on disk: forgotten here, the next scan finds it again.
-            _logger.exception("Job %s could not be picked up; it stays pending", pending.job_id)
+            _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
+            self._forget(live, None)
         finally:
-            del self._running[pending.job_id]
-            self._pending.forget(pending.key)
-            self._used[pending.mode] -= 1
-            self._wake.set()
+            self._release(job)
 
-    async def _run_claimed(self, claimed: ClaimedJob, running: RunningJob) -> JobResult:
+    async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         try:
-            return await self._runner.run(claimed, running)
+            return await self._runner.run(claimed, live)
         except Exception:
             _logger.exception("Job %s failed inside the server", claimed.job_id)
             return self._runner.rejected(
                 claimed, "The server met an error of its own with this job; see its log."
             )
 
-    async def _keep(self, claimed: ClaimedJob, result: JobResult) -> None:
+    async def _keep(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
         """Write the result; while that fails (a full disk), hold on to it and try again."""
         delay = _RETRY_SECONDS
         while True:
             try:
-                await self._store.finish(claimed, result)
+                await self._conclude(claimed, result, live)
             except OSError:
                 _logger.exception("The result of job %s cannot be written", result.job_id)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _MAX_RETRY_SECONDS)
             else:
                 return
+
+    async def _conclude(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
+        submission = claimed.submission
+        policy = submission.retry
+        stopping = (
+            live is not None and live.reason is not None and live.reason.status is not JobStatus.TIMED_OUT
+        )
+        if policy and not stopping and policy.covers(result.status, submission.attempt):
+            run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
+            following = await self._store.retry(claimed, result, run_at)
+            if live is not None:
+                self._known.discard(live.job.key)
+                live.again()
+            self.enqueue(following)
+            return
+        if submission.attempt > 1:
+            earlier = await self._store.attempts(submission)
+            summaries = [*map(AttemptSummary.model_validate, map(_summary, earlier)), _own_summary(result)]
+            result = result.model_copy(update={"attempts": tuple(summaries)})
+        await self._store.finish(claimed, result)
+        if live is not None:
+            self._forget(live, result)
+        if self.on_concluded is not None:
+            await self.on_concluded(submission, result)
+
+    def _forget(self, live: LiveJob, result: JobResult | None) -> None:
+        self._known.discard(live.job.key)
+        if self._live.get(live.job.job_id) is live:
+            del self._live[live.job.job_id]
+        live.ended(result)
+
+
+def cancelled_by(user_id: str) -> StopReason:
+    """The reason of a job that `user_id` cancelled."""
+    return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
+
+
+def _summary(record: dict[str, Any]) -> dict[str, Any]:
+    names = ("Attempt", "DateStarted", "DateCompleted", "Runtime", "Status", "ExitCode")
+    return {name: record.get(name) for name in names}
+
+
+def _own_summary(result: JobResult) -> AttemptSummary:
+    return AttemptSummary.model_validate(_summary(result.to_record()))

@@ -38,6 +38,7 @@ class BackgroundExecutor:
                 output=pipe.write_end,
             )
             pipe.close_write_end()
+            execution.on_start(process.pid)
             try:
                 return Outcome(await process.wait())
             except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,8 @@ class Execution:
     run_dir: Path
     environment: Mapping[str, str]
     log: OutputLog
+    on_start: Callable[[int], None] = lambda _: None
+    """Told the id of the process that runs it."""
 
 
 @dataclass(frozen=True, slots=True)

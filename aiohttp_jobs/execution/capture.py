@@ -1,22 +1,26 @@
 """A job's output: read from its pipe as it is printed, kept bounded in memory and on disk.
 
 What is printed lies in memory for a moment, then in segment files of the job's run folder, so that
-it outlives the host. Of a long output the beginning and the end are kept.
+it outlives the host and any watcher can read it at its own pace. It is UTF-8 throughout: an offset
+into it means the same while the job runs and afterwards.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 _CHUNK = 64 * 1024
 _FLUSH_BYTES = 4 * _CHUNK
 _FLUSH_SECONDS = 0.1
 _RETRY_SECONDS = 1.0
+_SEGMENT = 1024 * 1024
 
 _logger = logging.getLogger(__name__)
 
@@ -28,22 +32,47 @@ class Output(NamedTuple):
     truncated: bool
 
 
+class Part(NamedTuple):
+    """A piece of an output. `offset` is where it starts, past the one asked for if that is not kept."""
+
+    offset: int
+    data: bytes
+
+
+class OutputFilter(Protocol):
+    """Changes output on its way in, such as masking secrets; may hold some back."""
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish(self) -> bytes: ...
+
+
 class OutputLog:
     """One job's output, of which a result keeps at most `keep` bytes, half from each end.
 
-    `folder` takes the segment files, at most 1.5 times `keep` bytes of them; over a folder that has
-    some, the log goes on where they end.
+    `folder` takes the segment files: all of the output up to `limit` bytes, beyond that its beginning
+    and its end. Over a folder that has some, the log goes on where they end. Written to from one
+    thread, `flush` and `read_files` may be called from any.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
+    def __init__(
+        self, folder: Path, keep: int, limit: int = 0, output_filter: OutputFilter | None = None
+    ) -> None:
         self._folder = folder
         self._keep = keep
         self._half = max(1, keep // 2)
+        kept_segments = max(limit, 2 * keep) // 2 // _SEGMENT + 1
+        self._head_segments = kept_segments
+        self._tail_segments = kept_segments + 1
+        self._filter = output_filter
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._chunks: list[bytes] = []
         self._lock = threading.Lock()
-        self._written, self._last_byte = self._resume()
+        self._written, self._last_byte = _existing(folder)
         self.size = self._written
         """Bytes printed so far."""
+        self.on_change: Callable[[], None] | None = None
+        """Called after each addition."""
 
     @property
     def unwritten(self) -> int:
@@ -51,16 +80,34 @@ class OutputLog:
         return self.size - self._written
 
     def append(self, data: bytes) -> None:
-        """Add `data`, for now in memory; see `flush`."""
-        if data:
-            self._chunks.append(data)
-            self.size += len(data)
-            self._last_byte = data[-1:]
+        """Add what the job printed, for now in memory; see `flush`."""
+        self._add(self._filter.feed(data) if self._filter else data)
+
+    def end(self) -> None:
+        """Add what was held back: a character cut short, or what may have been a secret's beginning."""
+        if self._filter:
+            self._add(self._filter.finish())
+        self._keep_chunk(self._decoder.decode(b"", final=True).encode())
 
     def add_error(self, message: str) -> None:
         """Add lines of the host's own, marked as the specification marks errors."""
         gap = "" if self._last_byte in (b"", b"\n") else "\n"
-        self.append(f"{gap}[ERROR] {message}\n".encode("utf-8", "replace"))
+        self._add(f"{gap}[ERROR] {message}\n".encode("utf-8", "replace"))
+
+    def read(self, offset: int, most: int = _CHUNK) -> Part | None:
+        """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
+        position = self._written
+        if offset < position:
+            return None
+        for chunk in self._chunks:
+            if offset < position + len(chunk):
+                return Part(offset, whole_characters(chunk[offset - position :], most))
+            position += len(chunk)
+        return Part(offset, b"")
+
+    def read_files(self, offset: int, most: int = _CHUNK) -> Part:
+        """From `offset` on, in what has been flushed. Blocks."""
+        return read_segments(self._folder, offset, most)
 
     def flush(self) -> None:
         """Write what is in memory to the segment files. Blocks; any thread may call it."""
@@ -68,46 +115,98 @@ class OutputLog:
             taken = len(self._chunks)
             rest = memoryview(b"".join(self._chunks[:taken]))
             while rest:
-                number, used = divmod(self._written, self._half)
-                part = rest[: self._half - used]
-                with self._segment(number).open("ab", buffering=0) as file:
+                number, used = divmod(self._written, _SEGMENT)
+                part = rest[: _SEGMENT - used]
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                with _segment(self._folder, number).open("ab", buffering=0) as file:
                     file.write(part)
+                # A reader goes to the files for what is written, to memory for the rest.
                 self._written += len(part)
                 rest = rest[len(part) :]
-                if number > 2:
-                    self._segment(number - 2).unlink(missing_ok=True)
+                self._drop_middle(number)
             del self._chunks[:taken]
 
     def output(self) -> Output:
         """What a result keeps. Blocks, unless nothing has been written yet and `size` is within `keep`."""
         if self.size <= self._keep:
             with self._lock:
-                data = b"".join((*map(Path.read_bytes, self._segments()), *self._chunks))
-            return Output(data.decode("utf-8", "replace"), False)
+                files = map(Path.read_bytes, _segments(self._folder)) if self._written else ()
+                return Output(b"".join((*files, *self._chunks)).decode("utf-8", "replace"), False)
         self.flush()
-        segments = self._segments()
-        head = _drop_partial_end(segments[0].read_bytes())
-        end = b"".join(path.read_bytes() for path in segments[1:][-2:])
-        tail = _drop_partial_start(end[-self._half :])
+        head = whole_characters(self._read_range(0, self._half), self._half)
+        tail = _drop_partial_start(self._read_range(self.size - self._half, self._half))
         mark = f"\n[... {self.size - len(head) - len(tail)} bytes of output left out ...]\n"
         return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
 
-    def _segment(self, number: int) -> Path:
-        return self._folder / f"output.{number:012d}"
+    def _add(self, data: bytes) -> None:
+        if not data.isascii() or self._decoder.getstate() != (b"", 0):
+            data = self._decoder.decode(data).encode()
+        self._keep_chunk(data)
 
-    def _segments(self) -> list[Path]:
-        return sorted(self._folder.glob("output.*")) if self._written else []
+    def _keep_chunk(self, data: bytes) -> None:
+        if data:
+            self._chunks.append(data)
+            self.size += len(data)
+            self._last_byte = data[-1:]
+            if self.on_change is not None:
+                self.on_change()
 
-    def _resume(self) -> tuple[int, bytes]:
-        segments = sorted(self._folder.glob("output.*"))
-        if not segments:
-            return 0, b""
-        content = segments[-1].read_bytes()
-        return int(segments[-1].suffix[1:]) * self._half + len(content), content[-1:]
+    def _drop_middle(self, number: int) -> None:
+        middle = number - self._tail_segments
+        if middle >= self._head_segments:
+            _segment(self._folder, middle).unlink(missing_ok=True)
+
+    def _read_range(self, offset: int, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            part = read_segments(self._folder, offset + len(data), size - len(data), whole=False)
+            if not part.data:
+                break
+            data += part.data
+        return data
 
 
-def _drop_partial_end(data: bytes) -> bytes:
-    """`data` without a UTF-8 character that was cut at its end."""
+def read_segments(folder: Path, offset: int, most: int = _CHUNK, *, whole: bool = True) -> Part:
+    """From `offset` on, or from where the output goes on behind a gap, in a log's segment files.
+
+    Ends with whole characters unless `whole` is false. Blocks.
+    """
+    number, skip = divmod(offset, _SEGMENT)
+    try:
+        with _segment(folder, number).open("rb") as file:
+            file.seek(skip)
+            data = file.read(most)
+        if data:
+            return Part(offset, whole_characters(data, most) if whole else data)
+    except FileNotFoundError:
+        pass
+    for path in _segments(folder):
+        start = int(path.suffix[1:]) * _SEGMENT
+        if start > offset:
+            data = _drop_partial_start(path.read_bytes()[:most])
+            return Part(start, whole_characters(data, most))
+    return Part(offset, b"")
+
+
+def _segment(folder: Path, number: int) -> Path:
+    return folder / f"output.{number:09d}"
+
+
+def _segments(folder: Path) -> list[Path]:
+    return sorted(folder.glob("output.*"))
+
+
+def _existing(folder: Path) -> tuple[int, bytes]:
+    segments = _segments(folder)
+    if not segments:
+        return 0, b""
+    content = segments[-1].read_bytes()
+    return int(segments[-1].suffix[1:]) * _SEGMENT + len(content), content[-1:]
+
+
+def whole_characters(data: bytes, most: int) -> bytes:
+    """At most `most` bytes of `data`, without a UTF-8 character that would be cut at the end."""
+    data = data[:most]
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte < 0x80:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class MainLoopExecutor:
     async def run(self, execution: Execution) -> Outcome:
         if execution.interpreter is not InterpreterName.PYTHON:
             return await self._processes.run(execution)
+        execution.on_start(os.getpid())
         task = asyncio.create_task(self._run_python(execution))
         try:
             return await asyncio.shield(task)

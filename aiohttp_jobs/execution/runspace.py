@@ -13,13 +13,13 @@ import json
 import os
 import signal
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..models import InterpreterName
+from ..models import InterpreterName, utc_now
 from .base import Execution, Outcome
 from .capture import OutputPipe
 from .interpreters import Interpreter
@@ -39,7 +39,7 @@ class Worker:
     owner: str | None = None
     job_id: str | None = None
     served: int = 0
-    started_at: float = field(default_factory=time.time)
+    started_at: datetime = field(default_factory=utc_now)
 
 
 class RunspaceExecutor:
@@ -84,6 +84,7 @@ class RunspaceExecutor:
         async with self._free:
             worker = self._take(execution.user_id)
             worker.job_id = execution.job_id
+            execution.on_start(worker.process.pid)
             try:
                 return await self._run_in(worker, execution, interpreter, workspace)
             finally:

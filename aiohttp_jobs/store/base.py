@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..models import ExecutionMode, JobResult, Submission
+from ..execution.capture import Part
+from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,16 @@ class PendingJob:
     """
 
     key: str
+    stem: str
     job_id: str
     user_id: str
-    session_id: str
     job_name: str
     mode: ExecutionMode | None
     submitted_at: datetime
+    priority: int = DEFAULT_PRIORITY
+    run_at: datetime | None = None
+    concurrency_key: str | None = None
+    attempt: int = 1
     problem: str | None = None
 
 
@@ -40,6 +45,19 @@ class ClaimedJob:
     submission: Submission
     run_dir: Path
     problem: str | None = None
+    concurrency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A job that has not ended, found in the store. `run_dir` is there while some process runs it."""
+
+    submission: Submission
+    run_dir: Path | None
+
+    @property
+    def state(self) -> str:
+        return "Pending" if self.run_dir is None else "Running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +68,10 @@ class LostJob:
     instance_id: str
     started_at: datetime
     last_seen: datetime
+
+
+class KeyBusyError(Exception):
+    """Another process runs a job with this concurrency key."""
 
 
 class JobStore(Protocol):
@@ -77,19 +99,56 @@ class JobStore(Protocol):
         ...
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        """Take a job durably; ``None`` when another process has it or it is gone."""
+        """Take a job durably; ``None`` when another process has it or it is gone.
+
+        Raises `KeyBusyError` while another process runs a job with its concurrency key.
+        """
         ...
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         """Keep the result durably and let go of the job."""
         ...
 
+    async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        """Keep the result of this attempt and accept the next one, due at `run_at`, durably."""
+        ...
+
+    async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
+        """The kept results of the attempts before this one, first to last."""
+        ...
+
+    async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        """The same for a job that has ended, by its stored result."""
+        ...
+
+    async def read_log(self, record: dict[str, Any], offset: int, most: int) -> Part:
+        """From `offset` on, in the kept output of an ended job whose result has not all of it."""
+        ...
+
+    async def locate(self, job_id: str) -> Located | None:
+        """A job that waits or runs in any process. Reads folders: for what is known nowhere else."""
+        ...
+
+    async def request_cancel(self, job_id: str, by: str) -> bool:
+        """Ask whichever process runs the job to cancel it; false when none does."""
+        ...
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        """Which of this process's jobs others asked to cancel: the job's id and who asked."""
+        ...
+
+    async def is_paused(self) -> bool: ...
+
+    async def set_paused(self, paused: bool) -> None:
+        """Durably, and for every process on this store."""
+        ...
+
     async def lost(self) -> list[LostJob]:
         """Take over the jobs of processes that died; each must then be given to `finish`."""
         ...
 
-    async def list_results(self, user_id: str, limit: int) -> list[dict[str, Any]]:
-        """The user's results, most recently completed first."""
+    async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
+        """The user's results, or everyone's, most recently completed first."""
         ...
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...

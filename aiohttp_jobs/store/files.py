@@ -68,6 +68,16 @@ class SubmissionReader:
             return ReadSubmission(submission, None)
         return ReadSubmission(placeholder(path, user_folder, record), problem)
 
+    def read_claimed(self, path: Path, user_folder: str) -> ReadSubmission:
+        """Like `read`, for a file that was picked up; one that has gone since is a problem too."""
+        try:
+            return self.read(path, user_folder)
+        except FileNotFoundError:
+            return ReadSubmission(
+                placeholder(path, user_folder, {}),
+                "The submission file was removed while it was picked up.",
+            )
+
     def _fault(self, record: dict[str, Any], submission: Submission, user_folder: str) -> str | None:
         if safe_component(submission.user_id) != user_folder:
             return "The UserID in the submission file is not that of the folder it lay in."

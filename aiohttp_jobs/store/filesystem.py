@@ -1,7 +1,7 @@
 """JobStore on plain files: the specification's three folders are the truth, everything else derived.
 
-Reading a submission is left to ``files``, durable writing to ``durable``, telling which processes
-are alive to ``instances``. Blocking calls run in this store's own threads.
+Reading a submission is left to ``files``, durable writing to ``durable``, names to ``layout``, what
+dead processes left to ``recovery``. Blocking calls run in this store's own threads.
 """
 
 from __future__ import annotations
@@ -12,21 +12,25 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 from uuid import UUID
 
+from ..execution.capture import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
-from .base import ClaimedJob, LostJob, PendingJob
+from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
 from .durable import make_folder, replace_file, sync_folder
-from .files import ReadSubmission, SubmissionReader, is_visible, placeholder
+from .files import ReadSubmission, SubmissionReader, is_visible
 from .index import ResultIndex
 from .instances import Instance
-from .names import safe_component, submission_stem
+from .keys import KeyLocks
+from .layout import Layout, Run
+from .names import submission_stem
+from .recovery import Recovery
 from .signing import Signer
 
 T = TypeVar("T")
@@ -43,16 +47,14 @@ class FileSystemStore:
     """
 
     def __init__(self, base: Path, *, max_submission_bytes: int, allow_unsigned: bool) -> None:
-        self._submissions = base / "JobSubmission"
-        self._output = base / "JobOutput"
-        self._results = base / "JobResults"
-        self._signing_key = base / "Secrets" / "submission.key"
+        self._at = Layout(base)
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
         self._index_thread = ThreadPoolExecutor(1, thread_name_prefix="aiohttp-jobs-index")
-        self._index = ResultIndex(base / "results.index.sqlite3", self._results)
-        self._instance = Instance(base / "Running")
+        self._index = ResultIndex(self._at.index, self._at.results)
+        self._instance = Instance(self._at.running)
+        self._key_locks = KeyLocks(self._at.keys)
         self._spent: set[str] = set()
 
     @property
@@ -80,14 +82,33 @@ class FileSystemStore:
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         record = result.to_record()
-        before = await self._run(self._write_result, record)
+        before = await self._run(self._write_result, claimed, record)
+        await self._run(self._let_go, claimed)
+        # Last, so that whoever sees the result in a list finds the job ended.
         await self._indexed(self._index.note, record, before)
-        await self._run(_remove_tree, claimed.run_dir)
+
+    async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        return await self._run(self._retry, claimed, result, run_at)
 
     async def lost(self) -> list[LostJob]:
-        return await self._run(self._take_over)
+        return await self._run(self._recovery.take_over)
 
-    async def list_results(self, user_id: str, limit: int) -> list[dict[str, Any]]:
+    async def locate(self, job_id: str) -> Located | None:
+        return await self._run(self._locate, job_id)
+
+    async def request_cancel(self, job_id: str, by: str) -> bool:
+        return await self._run(self._request_cancel, job_id, by)
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        return await self._run(self._cancel_requests)
+
+    async def is_paused(self) -> bool:
+        return await self._run(self._at.paused.exists)
+
+    async def set_paused(self, paused: bool) -> None:
+        await self._run(self._set_paused, paused)
+
+    async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
         job_ids = await self._indexed(self._index.newest, user_id, limit)
         return await self._run(self._read_results, job_ids, user_id)
 
@@ -98,6 +119,15 @@ class FileSystemStore:
         deleted = await self._run(self._delete_result, job_id)
         await self._indexed(self._index.remove, job_id)
         return deleted
+
+    async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
+        return await self._run(self._attempts, Run.of(submission))
+
+    async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        return await self._run(self._attempts, record_run(record))
+
+    async def read_log(self, record: dict[str, Any], offset: int, most: int) -> Part:
+        return await self._run(read_segments, self._at.log(record_run(record)), offset, most)
 
     # --- below here everything runs in a thread
 
@@ -115,27 +145,20 @@ class FileSystemStore:
         return await asyncio.get_running_loop().run_in_executor(self._index_thread, call)
 
     def _open(self) -> None:
-        for folder in (self._submissions, self._output, self._results):
+        for folder in (self._at.submissions, self._at.output, self._at.results):
             make_folder(folder)
-        self._signer = Signer.from_file(self._signing_key)
+        self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
+        self._recovery = Recovery(self._at, self._instance, self._reader, self._add)
         with contextlib.suppress(FileNotFoundError):
-            self._spent.update(self._spent_file.read_text().split())
+            self._spent.update(self._at.spent.read_text().split())
         self._instance.open()
 
-    @property
-    def _spent_file(self) -> Path:
-        # Ids of deleted jobs: a signed file that somebody kept aside must not run a second time.
-        return self._output / ".deleted"
-
-    def _result_file(self, job_id: str) -> Path:
-        return self._results / f"{job_id}.json"
+    # --- submissions
 
     def _add(self, submission: Submission) -> PendingJob:
-        folder = self._submissions / safe_component(submission.user_id)
-        make_folder(folder)
-        stem = submission_stem(submission.session_id, submission.job_name, submission.job_id)
-        target = folder / f"{stem}.json"
+        target = self._at.submission(submission.user_id, Run.of(submission).stem)
+        make_folder(target.parent)
         record = self._signer.sign(submission.to_record())
         replace_file(target, _to_bytes(record), self._instance.scratch)
         return _pending(target, ReadSubmission(submission, None))
@@ -145,7 +168,7 @@ class FileSystemStore:
         return sorted(found, key=lambda job: job.submitted_at)
 
     def _dropped(self, known: Collection[str]) -> Iterator[Path]:
-        with os.scandir(self._submissions) as users:
+        with os.scandir(self._at.submissions) as users:
             folders = [user.path for user in users if user.is_dir(follow_symlinks=False)]
         for folder in folders:
             with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
@@ -166,14 +189,26 @@ class FileSystemStore:
         return _pending(path, read)
 
     def _claim(self, pending: PendingJob) -> ClaimedJob | None:
+        if pending.concurrency_key is None:
+            return self._claim_locked(pending)
+        if not self._key_locks.acquire(pending.concurrency_key):
+            raise KeyBusyError
+        claimed = None
+        try:
+            claimed = self._claim_locked(pending)
+        finally:
+            if claimed is None:
+                self._key_locks.release(pending.concurrency_key)
+        return claimed
+
+    def _claim_locked(self, pending: PendingJob) -> ClaimedJob | None:
         source = Path(pending.key)
-        job_id, fault = pending.job_id, pending.problem
-        if fault is None and self._was_used(pending):
-            job_id = new_job_id()
+        run, fault = Run(pending.stem, pending.attempt), pending.problem
+        if fault is None and self._was_used(run):
+            run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
-        stem = submission_stem(pending.session_id, pending.job_name, job_id)
-        run_dir = self._instance.begin(stem, source.parent.name)
-        target = self._output / f"{stem}.json"
+        run_dir = self._instance.begin(run.name, source.parent.name)
+        target = self._at.claimed(run)
         try:
             source.rename(target)
         except OSError as error:
@@ -181,120 +216,172 @@ class FileSystemStore:
             if isinstance(error, FileNotFoundError):
                 return None
             raise
-        sync_folder(self._output)
+        sync_folder(self._at.output)
         sync_folder(source.parent)
-        submission, problem = self._read_claimed(target, source.parent.name)
-        if problem is None and (submission.job_id, submission.execution_mode) != (
-            pending.job_id,
-            pending.mode,
-        ):
+        submission, problem = self._reader.read_claimed(target, source.parent.name)
+        if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
-        owned = submission.model_copy(update={"job_id": job_id, "user_id": pending.user_id})
-        return ClaimedJob(job_id, owned, run_dir, fault or problem)
+        owned = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
+        return ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
 
-    def _read_claimed(self, path: Path, user_folder: str) -> ReadSubmission:
-        try:
-            return self._reader.read(path, user_folder)
-        except FileNotFoundError:
-            return ReadSubmission(
-                placeholder(path, user_folder, {}),
-                "The submission file was removed while it was picked up.",
-            )
-
-    def _was_used(self, pending: PendingJob) -> bool:
-        stem = submission_stem(pending.session_id, pending.job_name, pending.job_id)
+    def _was_used(self, run: Run) -> bool:
         return (
-            pending.job_id in self._spent
-            or self._result_file(pending.job_id).exists()
-            or (self._output / f"{stem}.json").exists()
+            run.job_id in self._spent
+            or self._at.result(run.job_id).exists()
+            or self._at.claimed(run).exists()
         )
 
-    def _write_result(self, record: dict[str, Any]) -> int:
-        before = self._results.stat().st_mtime_ns
-        target = self._result_file(record["JobID"])
-        replace_file(target, _to_bytes(record), self._instance.scratch)
+    # --- results
+
+    def _write_result(self, claimed: ClaimedJob, record: dict[str, Any]) -> int:
+        self._keep_log(claimed, record)
+        before = self._at.results.stat().st_mtime_ns
+        replace_file(self._at.result(record["JobID"]), _to_bytes(record), self._instance.scratch)
         return before
 
-    def _take_over(self) -> list[LostJob]:
-        lost: list[LostJob] = []
-        for dead in self._instance.take_over_dead():
-            for folder in _subfolders(dead / "jobs"):
-                lost.extend(self._adopt(folder, dead.name))
-            _remove_tree(dead)
-        return lost
+    def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
+        if record["OutputTruncated"]:
+            with contextlib.suppress(FileNotFoundError):
+                (claimed.run_dir / "log").rename(self._at.log(Run.from_name(claimed.run_dir.name)))
 
-    def _adopt(self, folder: Path, instance_id: str) -> Iterable[LostJob]:
-        """Move a dead process's job into this one's care, unless it had ended or not begun."""
-        job_id = folder.name.rpartition("_")[2]
-        submission_file = self._output / f"{folder.name}.json"
-        if self._result_file(job_id).exists():
-            return
-        try:
-            started = submission_file.stat().st_ctime
-            owner = (folder / "owner").read_text(encoding="ascii")
-        except FileNotFoundError:
-            return  # it was never claimed: it is still pending
-        submission, problem = self._read_claimed(submission_file, owner)
-        times = [entry.stat().st_mtime for entry in folder.iterdir() if entry.is_file()]
-        run_dir = self._instance.adopt(folder)
-        owned = submission.model_copy(update={"job_id": job_id})
-        claimed = ClaimedJob(job_id, owned, run_dir, problem)
-        yield LostJob(claimed, instance_id, _utc(started), _utc(max([started, *times])))
+    def _let_go(self, claimed: ClaimedJob) -> None:
+        _remove_tree(claimed.run_dir)
+        if claimed.concurrency_key is not None:
+            self._key_locks.release(claimed.concurrency_key)
 
-    def _read_results(self, job_ids: list[str], user_id: str) -> list[dict[str, Any]]:
+    def _retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        run = Run.from_name(claimed.run_dir.name)
+        record = result.to_record()
+        self._keep_log(claimed, record)
+        replace_file(self._at.attempt_result(run), _to_bytes(record), self._instance.scratch)
+        following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
+        pending = self._add(following)
+        self._let_go(claimed)
+        return pending
+
+    def _attempts(self, run: Run) -> list[dict[str, Any]]:
+        files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
+        return [record for file in files if (record := _read_object(file)) is not None]
+
+    def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
         records = (self._read_result(job_id) for job_id in job_ids)
-        return [record for record in records if record and record.get("UserID") == user_id]
+        return [record for record in records if record and user_id in (None, record.get("UserID"))]
 
     def _read_result(self, job_id: str) -> dict[str, Any] | None:
         try:
-            record = json.loads(self._result_file(str(UUID(job_id))).read_bytes())
-        except (FileNotFoundError, ValueError):
+            return _read_object(self._at.result(str(UUID(job_id))))
+        except ValueError:
             return None
-        return record if isinstance(record, dict) else None
 
     def _delete_result(self, job_id: str) -> bool:
         record = self._read_result(job_id)
         if record is None:
             return False
-        stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), job_id)
         self._spent.add(job_id)
-        with self._spent_file.open("a", encoding="ascii") as file:
+        with self._at.spent.open("a", encoding="ascii") as file:
             file.write(f"{job_id}\n")
             file.flush()
             os.fsync(file.fileno())
-        (self._output / f"{stem}.json").unlink(missing_ok=True)
-        self._result_file(job_id).unlink(missing_ok=True)
-        sync_folder(self._results)
+        self._delete_runs(record)
+        self._at.result(job_id).unlink(missing_ok=True)
+        sync_folder(self._at.results)
         return True
+
+    def _delete_runs(self, record: dict[str, Any]) -> None:
+        last = record_run(record)
+        for attempt in range(1, last.attempt + 1):
+            run = last.number(attempt)
+            self._at.claimed(run).unlink(missing_ok=True)
+            self._at.attempt_result(run).unlink(missing_ok=True)
+            _remove_tree(self._at.log(run))
+
+    # --- other processes
+
+    def _locate(self, job_id: str) -> Located | None:
+        for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
+            with contextlib.suppress(FileNotFoundError):
+                owner = (folder / "owner").read_text(encoding="ascii")
+                claimed = self._at.claimed(Run.from_name(folder.name))
+                return Located(self._reader.read(claimed, owner).submission, folder)
+        for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
+            with contextlib.suppress(FileNotFoundError):
+                return Located(self._reader.read(path, path.parent.name).submission, None)
+        return None
+
+    def _request_cancel(self, job_id: str, by: str) -> bool:
+        for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
+            with contextlib.suppress(FileNotFoundError):
+                replace_file(folder / "cancel", by.encode())
+                return True
+        return False
+
+    def _cancel_requests(self) -> list[tuple[str, str]]:
+        requests = []
+        for path in self._instance.jobs.glob("*/cancel"):
+            with contextlib.suppress(FileNotFoundError):
+                requests.append((Run.from_name(path.parent.name).job_id, path.read_text()))
+        return requests
+
+    def _set_paused(self, paused: bool) -> None:
+        if paused:
+            replace_file(self._at.paused, b"", self._instance.scratch)
+        else:
+            self._at.paused.unlink(missing_ok=True)
+
+
+def record_run(record: dict[str, Any]) -> Run:
+    """The last attempt of the job whose stored result is `record`."""
+    stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), record["JobID"])
+    return Run(stem, int(record.get("Attempt", 1)))
 
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 
+def _read_object(path: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:
     job, problem = read
+    run = Run.of(job)
+    if problem is not None:
+        return PendingJob(
+            key=str(path),
+            stem=run.stem,
+            job_id=job.job_id,
+            user_id=job.user_id,
+            job_name=job.job_name,
+            mode=None,
+            submitted_at=job.submitted_at,
+            problem=problem,
+        )
     return PendingJob(
         key=str(path),
+        stem=run.stem,
         job_id=job.job_id,
         user_id=job.user_id,
-        session_id=job.session_id,
         job_name=job.job_name,
-        mode=job.execution_mode if problem is None else None,
+        mode=job.execution_mode,
         submitted_at=job.submitted_at,
-        problem=problem,
+        priority=job.priority,
+        run_at=job.run_at,
+        concurrency_key=job.concurrency_key,
+        attempt=job.attempt,
     )
 
 
-def _utc(timestamp: float) -> datetime:
-    return datetime.fromtimestamp(timestamp, UTC)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return [entry for entry in folder.iterdir() if entry.is_dir()]
-    except FileNotFoundError:
-        return []
+def _is_same(submission: Submission, pending: PendingJob) -> bool:
+    return (submission.job_id, submission.execution_mode, submission.attempt) == (
+        pending.job_id,
+        pending.mode,
+        pending.attempt,
+    )
 
 
 def _remove_tree(folder: Path) -> None:

@@ -68,9 +68,12 @@ class ResultIndex:
     def remove(self, job_id: str) -> None:
         self._run("DELETE FROM results WHERE job_id = ?", [(job_id,)])
 
-    def newest(self, user_id: str, limit: int) -> list[str]:
-        """Job ids of the user's results, most recently completed first."""
+    def newest(self, user_id: str | None, limit: int) -> list[str]:
+        """Job ids of the user's results, or of everyone's, most recently completed first."""
         self.sync()
+        if user_id is None:
+            query = "SELECT job_id FROM results ORDER BY completed DESC, job_id LIMIT ?"
+            return [row[0] for row in self._db.execute(query, (limit,))]
         query = "SELECT job_id FROM results WHERE user_id = ? ORDER BY completed DESC, job_id LIMIT ?"
         return [row[0] for row in self._db.execute(query, (user_id, limit))]
 

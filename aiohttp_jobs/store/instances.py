@@ -24,6 +24,7 @@ class Instance:
         self.id = uuid.uuid4().hex
         self.folder = root / self.id
         self.scratch = self.folder / "scratch"
+        self.jobs = self.folder / "jobs"
         self._root = root
         self._lock: int | None = None
 
@@ -42,26 +43,26 @@ class Instance:
         if self._lock is None:
             return
         with contextlib.suppress(OSError):
-            (self.folder / "jobs").rmdir()
+            self.jobs.rmdir()
             shutil.rmtree(self.folder)
         os.close(self._lock)
         self._lock = None
 
     def begin(self, stem: str, user_folder: str) -> Path:
         """A new private folder for the running job whose submission file is called `stem`."""
-        folder = self.folder / "jobs" / stem
+        folder = self.jobs / stem
         folder.mkdir(mode=0o700, exist_ok=True)
         (folder / "owner").write_text(user_folder, encoding="ascii")
         return folder
 
     def adopt(self, folder: Path) -> Path:
         """Move a dead process's running-job `folder` into this process's own."""
-        return folder.rename(self.folder / "jobs" / folder.name)
+        return folder.rename(self.jobs / folder.name)
 
     def take_over_dead(self) -> Iterator[Path]:
         """Yield the folders of processes that died, each while this process alone may touch it."""
         for folder in sorted(self._root.iterdir()):
-            if folder == self.folder or folder.name == f".{self.id}":
+            if folder.name in {self.id, f".{self.id}", ".keys"}:
                 continue
             with _try_lock(folder) as locked:
                 if locked:

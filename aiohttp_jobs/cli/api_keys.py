@@ -1,40 +1,28 @@
-"""The ``aiohttp-jobs`` command. Works on the data folder; a running host sees each change at once."""
+"""``aiohttp-jobs api-key``: works on the data folder; a running host sees each change at once."""
 
 from __future__ import annotations
 
 import getpass
-import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
-try:
-    import typer
-    from rich.console import Console
-    from rich.table import Table
-except ModuleNotFoundError:  # the [cli] extra is not installed
-    raise SystemExit("This command needs more: pip install 'aiohttp-jobs[cli]'") from None
-
+import typer
 from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
 
-from .auth.api_keys import ApiKey, ApiKeys
-from .errors import JobsError
+from ..auth.api_keys import ApiKey, ApiKeys
+from ..errors import JobsError
+from .printing import AsJSON, fail, print_json
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Manage aiohttp-jobs.")
 api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable and delete API keys.")
-app.add_typer(api_keys, name="api-key")
 
 DataDir = Annotated[
     Path,
     typer.Option(help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"),
 ]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows.")]
-
-
-@app.callback()
-def _root() -> None:
-    """Manage aiohttp-jobs."""
 
 
 @api_keys.command()
@@ -64,11 +52,11 @@ def create(
         )
     except ValidationError as error:
         fault = error.errors()[0]
-        _fail(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}")
+        fail(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}")
     except JobsError as error:
-        _fail(error.message)
+        fail(error.message)
     if as_json:
-        _print_json({**key.public(), "ApiKey": secret})
+        print_json({**key.public(), "ApiKey": secret})
         return
     typer.echo(f"KeyID:  {key.key_id}\nApiKey: {secret}")
     typer.echo("Keep the key safe: only its digest is stored, it cannot be shown again.")
@@ -80,9 +68,9 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
     try:
         keys = ApiKeys.in_data_dir(data_dir).all()
     except JobsError as error:
-        _fail(error.message)
+        fail(error.message)
     if as_json:
-        _print_json([key.public() for key in keys])
+        print_json([key.public() for key in keys])
         return
     table = Table("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled")
     for key in keys:
@@ -104,7 +92,7 @@ def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     try:
         key = ApiKeys.in_data_dir(data_dir).disable(key_id)
     except JobsError as error:
-        _fail(error.message)
+        fail(error.message)
     _report(key, "disabled", as_json)
 
 
@@ -114,13 +102,13 @@ def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     try:
         key = ApiKeys.in_data_dir(data_dir).delete(key_id)
     except JobsError as error:
-        _fail(error.message)
+        fail(error.message)
     _report(key, "deleted", as_json)
 
 
 def _report(key: ApiKey, done: str, as_json: bool) -> None:
     if as_json:
-        _print_json(key.public())
+        print_json(key.public())
     else:
         typer.echo(f"The key {key.name!r} ({key.key_id}) is {done}.")
 
@@ -131,22 +119,5 @@ def _moment(text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        _fail(f"--expires: {text!r} is not an ISO 8601 date, such as 2027-01-31")
+        fail(f"--expires: {text!r} is not an ISO 8601 date, such as 2027-01-31")
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"aiohttp-jobs: {message}", err=True)
-    raise typer.Exit(1)
-
-
-def main() -> None:
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,121 @@
+"""A job from the moment this process knows of it until its result is kept: its state, live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from ..execution.capture import OutputLog
+from ..models import JobResult, JobStatus, Submission, utc_now
+from ..store.base import PendingJob
+
+
+class LiveState(StrEnum):
+    """``Pending``: not due yet. ``Queued``: waits for its turn. The rest speak for themselves."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReason:
+    """`status` is what the result will say, `message` the sentence added to the output."""
+
+    status: JobStatus
+    message: str
+    by: str = ""
+
+
+class LiveJob:
+    """Can be watched by many and stopped at any moment; the first reason to stop counts."""
+
+    __slots__ = (
+        "_changed",
+        "_clock",
+        "_task",
+        "job",
+        "log",
+        "reason",
+        "result",
+        "started_at",
+        "state",
+        "submission",
+        "worker",
+    )
+
+    def __init__(self, job: PendingJob) -> None:
+        self.job = job
+        self.state = LiveState.QUEUED
+        self.log: OutputLog | None = None
+        self.reason: StopReason | None = None
+        self.result: JobResult | None = None
+        self.started_at: datetime | None = None
+        self.submission: Submission | None = None
+        self.worker: int | None = None
+        self._clock = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def shown_state(self) -> LiveState:
+        """The state to show: what is not due yet is pending."""
+        if self.state is LiveState.QUEUED and self.job.run_at and self.job.run_at > utc_now():
+            return LiveState.PENDING
+        return self.state
+
+    @property
+    def runtime(self) -> float | None:
+        """Seconds since it started, by a monotonic clock."""
+        return time.monotonic() - self._clock if self.state is LiveState.RUNNING else None
+
+    def set_worker(self, pid: int) -> None:
+        """The process `pid` runs it."""
+        self.worker = pid
+        self.notify()
+
+    def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
+        """`task` runs the job now: cancelling it stops the job."""
+        self.submission = submission
+        self.state, self.log, self.started_at = LiveState.RUNNING, log, at
+        self._clock, self._task = time.monotonic(), task
+        log.on_change = self.notify
+        if self.reason is not None:
+            task.cancel()
+        self.notify()
+
+    def again(self) -> None:
+        """The attempt has ended and another will follow."""
+        self.state, self.log, self.started_at, self._task = LiveState.PENDING, None, None, None
+        self.reason = None
+        self.notify()
+
+    def ended(self, result: JobResult | None) -> None:
+        """Its result is kept (``None``: it went elsewhere); there is nothing more to watch."""
+        self.state, self.result = LiveState.ENDED, result
+        self.notify()
+
+    def stop(self, reason: StopReason) -> None:
+        if self.reason is None:
+            self.reason = reason
+            if self._task is not None:
+                self._task.cancel()
+            self.notify()
+
+    def notify(self) -> None:
+        """Wake those who watch."""
+        if self._changed is not None:
+            changed, self._changed = self._changed, None
+            changed.set_result(None)
+
+    async def change(self, timeout: float) -> bool:
+        """Wait until something changes; false when nothing does in `timeout` seconds."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait([self._changed], timeout=timeout)
+        return bool(done)

@@ -1,0 +1,172 @@
+"""Live output: Server-Sent Events, polling and ranges."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import ClientTimeout
+
+from ..conftest import Caller, Host
+
+
+class Stream:
+    """Reads one job's event stream as a browser's EventSource does."""
+
+    def __init__(self, caller: Caller, job_id: str) -> None:
+        self._caller = caller
+        self._url = f"{caller.base}/jobs/{job_id}/events"
+        self.events: list[tuple[str, str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(data["Text"] for name, _, data in self.events if name == "output")
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.events) and self.events[-1][0] == "end"
+
+    async def read(self, *, resume: str | None = None, at_most: int | None = None) -> None:
+        """Take in events up to the end, or `at_most` output events; then close the connection."""
+        headers = {"Last-Event-ID": resume} if resume else {}
+        async with self._caller.session.get(
+            self._url, headers=headers, timeout=ClientTimeout(total=60)
+        ) as response:
+            assert response.status == 200
+            assert response.content_type == "text/event-stream"
+            rest, outputs = b"", 0
+            async for chunk in response.content.iter_any():
+                *blocks, rest = (rest + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
+                for block in blocks:
+                    fields = dict(line.split(": ", 1) for line in block.decode().split("\n") if ": " in line)
+                    if "id" not in fields:
+                        continue
+                    self.events.append((fields["event"], fields["id"], json.loads(fields["data"])))
+                    outputs += fields["event"] == "output"
+                    if self.ended or outputs == at_most:
+                        return
+
+
+async def test_output_comes_while_the_job_runs_then_its_end(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode, interpreter, command in (
+        ("BackgroundJob", "shell", "printf one; sleep 60"),
+        ("Runspace", "python", "import time; print('one', end=''); time.sleep(60)"),
+        ("Runspace", "shell", "printf one; sleep 60"),
+        ("MainLoop", "python", "import asyncio\nprint('one', end='')\nawait asyncio.sleep(60)"),
+    ):
+        job_id = await caller.submit(command, mode, interpreter=interpreter)
+        stream = Stream(caller, job_id)
+        await stream.read(at_most=1)
+        assert stream.text == "one"
+        assert ("status", "Running") in [(name, data.get("Status")) for name, _, data in stream.events]
+        await caller.request("POST", f"/jobs/{job_id}/cancel")
+        await stream.read(resume=stream.events[-1][1])
+        name, _, data = stream.events[-1]
+        assert (name, data["Status"]) == ("end", "Cancelled")
+        assert stream.text == (await caller.result(job_id))["Output"]
+
+
+async def test_resuming_at_every_event_leaves_no_gap_and_repeats_nothing(host: Host) -> None:
+    caller = host.caller("debug")
+    command = "for i in $(seq 1 30); do printf 'größe %s €🙂\\n' $i; sleep 0.01; done"
+    job_id = await caller.submit(command)
+    stream = Stream(caller, job_id)
+    position = None
+    while not stream.ended:
+        await stream.read(resume=position, at_most=1)
+        position = stream.events[-1][1]
+    expected = "".join(f"größe {n} €🙂\n" for n in range(1, 31))
+    assert stream.text == expected == (await caller.result(job_id))["Output"]
+
+
+async def test_a_stream_of_an_ended_job_tells_it_all_and_ends(host: Host) -> None:
+    caller = host.caller("debug")
+    result = await caller.run("printf '\\377\\376bytes'; seq 1 20000")
+    stream = Stream(caller, result["JobID"])
+    await stream.read()
+    assert stream.ended
+    assert stream.text == result["Output"]
+
+
+async def test_output_too_long_for_its_result_is_still_there_in_whole(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit("seq 1 500000")
+    live = Stream(caller, job_id)
+    await live.read()
+    expected = "".join(f"{n}\n" for n in range(1, 500001))
+    assert live.text == expected
+    result = await caller.result(job_id)
+    assert result["OutputTruncated"] is True
+    assert result["OutputSize"] == len(expected)
+    assert (await caller.request("GET", f"/jobs/{job_id}/output")).body == expected
+    await caller.request("DELETE", f"/jobs/results?jobId={job_id}")
+    assert not [p for p in (host.base_dir / "JobOutput").iterdir() if job_id in p.name]
+
+
+async def test_many_watchers_see_the_same_and_one_that_never_reads_holds_up_nobody(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit("sleep 0.2; seq 1 300000")
+    async with caller.session.get(f"{caller.base}/jobs/{job_id}/events") as stuck:
+        assert stuck.status == 200
+        watchers = [Stream(caller, job_id) for _ in range(20)]
+        await asyncio.gather(*(watcher.read() for watcher in watchers))
+        result = await caller.result(job_id)
+        assert result["Status"] == "Succeeded"
+    texts = {watcher.text for watcher in watchers}
+    assert len(texts) == 1
+    assert len(texts.pop()) == result["OutputSize"]
+
+
+async def test_polling_from_an_offset_reads_on_where_it_left_off(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit("for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done")
+    text, offset, complete = "", 0, False
+    while not complete:
+        answer = await caller.request("GET", f"/jobs/{job_id}/output?offset={offset}")
+        assert answer.status == 200
+        assert int(answer.headers["X-Output-Offset"]) == offset
+        text += answer.body
+        offset = int(answer.headers["X-Output-Next"])
+        complete = answer.headers["X-Output-Complete"] == "true"
+        await asyncio.sleep(0.02)
+    assert text == "".join(f"line {n}\n" for n in range(1, 6))
+
+
+async def test_ranges_of_an_ended_jobs_output(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = (await caller.run("printf 0123456789"))["JobID"]
+    for wanted, status, body, header in (
+        ("bytes=0-3", 206, "0123", "bytes 0-3/10"),
+        ("bytes=8-", 206, "89", "bytes 8-9/10"),
+        ("bytes=8-99", 206, "89", "bytes 8-9/10"),
+        ("bytes=10-", 416, None, None),
+        ("bytes=5-2", 416, None, None),
+        ("bytes=-3", 422, None, None),
+        ("lines=1-2", 422, None, None),
+    ):
+        answer = await caller.request("GET", f"/jobs/{job_id}/output", headers={"Range": wanted})
+        assert answer.status == status, wanted
+        if body is not None:
+            assert (answer.body, answer.headers["Content-Range"]) == (body, header)
+
+
+async def test_a_bad_last_event_id_is_refused(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = (await caller.run("true"))["JobID"]
+    answer = await caller.request("GET", f"/jobs/{job_id}/events", headers={"Last-Event-ID": "x"})
+    assert (answer.status, answer.body["code"]) == (422, "invalid_fields")
+
+
+async def test_streams_end_when_the_server_shuts_down(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit("echo up; sleep 60")
+    stream = Stream(caller, job_id)
+    reading = asyncio.create_task(stream.read())
+    while not stream.text:
+        await asyncio.sleep(0.02)
+    await host.runner.cleanup()
+    await asyncio.wait([reading], timeout=10)
+    assert reading.done()
+    assert reading.exception() is None or not stream.ended
