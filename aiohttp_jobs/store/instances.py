@@ -32,7 +32,8 @@ class Instance:
         make_folder(self._root)
         # Locked under another name first, so that nobody ever sees it without its lock.
         unborn = self._root / f".{self.id}"
-        (unborn / "scratch").mkdir(parents=True, mode=0o700)
+        unborn.mkdir(mode=0o700)
+        (unborn / "scratch").mkdir(mode=0o700)
         (unborn / "jobs").mkdir(mode=0o700)
         self._lock = os.open(unborn / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

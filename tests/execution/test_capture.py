@@ -1,0 +1,143 @@
+"""Output: bounded, in order, whole characters, resumed after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiohttp_jobs.execution.capture import OutputLog, OutputPipe, read_segments
+
+
+def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    log.append(b"one\n")
+    log.append("zwei €\n".encode())
+    assert log.output() == ("one\nzwei €\n", False)
+    assert not (tmp_path / "log").exists()
+
+
+def test_of_a_long_output_both_ends_are_kept_and_the_gap_is_told(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    data = b"".join(b"%09d\n" % n for n in range(1000))
+    log.append(data)
+    text, truncated = log.output()
+    assert truncated
+    head, mark, tail = text.partition("\n[... 8976 bytes of output left out ...]\n")
+    assert mark
+    assert data.startswith(head.encode())
+    assert data.endswith(tail.encode())
+    assert len(head) + len(tail) == 1024
+
+
+def test_the_disk_holds_the_beginning_and_the_end_of_an_endless_output(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024, limit=4 << 20)
+    block = b"x" * (1 << 20)
+    for _ in range(40):
+        log.append(block)
+        log.flush()
+    log.append(b"end")
+    log.flush()
+    assert sum(path.stat().st_size for path in (tmp_path / "log").iterdir()) < 9 << 20
+    assert log.size == (40 << 20) + 3
+    assert log.output().text.endswith("xend")
+    behind_gap = read_segments(tmp_path / "log", 10 << 20)
+    assert behind_gap.offset > 10 << 20
+    assert behind_gap.data
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(alphabet="aé€🙂\n", max_size=3000), st.lists(st.integers(1, 50), min_size=1))
+def test_characters_are_never_cut_however_they_arrive(text: str, cuts: list[int]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        log = OutputLog(Path(folder) / "log", 1024)
+        data, position, turn = text.encode(), 0, 0
+        while position < len(data):
+            size = cuts[turn % len(cuts)]
+            log.append(data[position : position + size])
+            position, turn = position + size, turn + 1
+        log.end()
+        kept, truncated = log.output()
+        assert "�" not in kept
+        assert truncated or kept == text
+
+
+def test_bytes_that_are_no_text_are_replaced_and_kept_apart(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    log.append(b"a\xff\xfeb\x00c\xe2\x82")
+    log.end()
+    assert log.output().text == "a��b\x00c�"
+
+
+def test_a_log_goes_on_where_a_dead_process_left_it(tmp_path: Path) -> None:
+    first = OutputLog(tmp_path / "log", 1024)
+    first.append(b"so far")
+    first.flush()
+    second = OutputLog(tmp_path / "log", 1024)
+    assert second.size == 6
+    second.add_error("cut off")
+    assert second.output().text == "so far\n[ERROR] cut off\n"
+
+
+def test_a_watcher_reads_everything_from_memory_and_files(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    read = b""
+    for n in range(100):
+        log.append(b"%d," % n)
+        if n % 7 == 0:
+            log.flush()
+        part = log.read(len(read)) or log.read_files(len(read))
+        assert part.offset == len(read)
+        read += part.data
+    while (part := log.read(len(read)) or log.read_files(len(read))).data:
+        read += part.data
+    assert read == b"".join(b"%d," % n for n in range(100))
+
+
+async def test_a_fast_writer_waits_and_memory_stays_bounded(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    pipe = OutputPipe(log)
+    most = 0
+
+    def note() -> None:
+        nonlocal most
+        most = max(most, log.unwritten)
+
+    log.on_change = note
+    process = await asyncio.create_subprocess_exec(
+        "head", "-c", str(50 << 20), "/dev/zero", stdout=pipe.write_end
+    )
+    pipe.close_write_end()
+    assert await process.wait() == 0
+    await pipe.close()
+    log.end()
+    assert log.size == 50 << 20
+    assert most < 2 << 20
+
+
+async def test_closing_does_not_wait_for_one_who_holds_the_pipe(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    pipe = OutputPipe(log)
+    survivor = os.dup(pipe.write_end)
+    os.write(survivor, b"before")
+    await asyncio.wait_for(pipe.close(), 10)
+    assert log.output().text == "before"
+    os.close(survivor)
+
+
+async def test_a_disk_that_refuses_delays_and_loses_nothing(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "log"
+    in_the_way.write_text("not a folder")
+    log = OutputLog(in_the_way, 1 << 20)
+    pipe = OutputPipe(log)
+    os.write(pipe.write_end, b"kept")
+    await asyncio.sleep(0.3)
+    in_the_way.unlink()
+    os.write(pipe.write_end, b" all the same")
+    await pipe.close()
+    assert log.output().text == "kept all the same"

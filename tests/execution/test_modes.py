@@ -1,0 +1,283 @@
+"""What a command meets in each mode: output, errors, environment, its own folder, an end with no remains."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ..conftest import Host
+
+StartHost = Callable[..., Awaitable[Host]]
+MODES = ("MainLoop", "Runspace", "BackgroundJob")
+
+
+def processes_with(word: str) -> list[str]:
+    """Command lines of living processes that contain `word`."""
+    found = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    return [line for line in found if word in line]
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_python_errors_exits_and_values_are_alike_in_every_mode(host: Host, mode: str) -> None:
+    caller = host.caller("debug")
+    for command, output, status, code in (
+        ("1 + 1", "2\n", "Succeeded", 0),
+        ("x = 'a'\nx", "'a'\n", "Succeeded", 0),
+        ("None", "", "Succeeded", 0),
+        ("print('x')", "x\n", "Succeeded", 0),
+        ("import asyncio\nawait asyncio.sleep(0.01)\nprint('later')", "later\n", "Succeeded", 0),
+        ("import asyncio\nasync def f(): return 5\nawait f()", "5\n", "Succeeded", 0),
+        ("import sys; print('o'); print('e', file=sys.stderr); print('p')", "o\ne\np\n", "Succeeded", 0),
+        ("import sys; sys.exit()", "", "Succeeded", 0),
+        ("exit(3)", "[ERROR] The command exited with code 3.\n", "Failed", 3),
+        ("import sys; sys.exit('sorry')", "sorry\n", "Failed", 1),
+        ("class A:\n  pass\nA.__module__, __name__", "('__main__', '__main__')\n", "Succeeded", 0),
+    ):
+        result = await caller.run(command, mode, interpreter="python")
+        assert (result["Output"], result["Status"], result["ExitCode"]) == (output, status, code), command
+    result = await caller.run("def f(:", mode, interpreter="python")
+    assert result["Output"].startswith("[ERROR] ")
+    assert "SyntaxError" in result["Output"]
+    result = await caller.run("raise KeyboardInterrupt", mode, interpreter="python")
+    assert (result["Status"], "KeyboardInterrupt" in result["Output"]) == ("Failed", True)
+    assert (await caller.run("1", mode, interpreter="python"))["Success"] is True
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_shell_has_its_environment_its_folder_and_an_empty_stdin(
+    start_host: StartHost, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    host = await start_host(environment_extra={"COLOUR": "blue"})
+    caller = host.caller("debug")
+    result = await caller.run("env; cat; pwd; ls -A; touch litter; echo $COLOUR", mode)
+    assert result["Success"] is True
+    assert "hunter2" not in result["Output"]
+    assert "DATABASE" not in result["Output"]
+    assert f"AIOHTTP_JOBS_JOB_ID={result['JobID']}" in result["Output"]
+    assert result["Output"].endswith("work\nblue\n")
+    assert not list(host.base_dir.rglob("litter"))
+
+
+async def test_a_runspace_workers_own_environment_holds_no_secret(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_PASSWORD", "hunter2")
+    caller = (await start_host()).caller("debug")
+    command = "open('/proc/self/environ').read() + str(dict(__import__('os').environ))"
+    assert "hunter2" not in (await caller.run(command, "Runspace", interpreter="python"))["Output"]
+
+
+@pytest.mark.parametrize("interpreter", ["shell", "python"])
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_large_command_runs_and_never_shows_in_ps(host: Host, mode: str, interpreter: str) -> None:
+    caller = host.caller("debug")
+    filler = "# " + "x" * 200_000
+    look = "for f in /proc/[0-9]*/cmdline; do cat $f 2>/dev/null; done | grep -c SECRET-[W]ORD; true"
+    command = f"# SECRET-WORD\n{filler}\n{look}"
+    if interpreter == "python":
+        command = f"# SECRET-WORD\n{filler}\nimport os\nos.popen({look!r}).read().strip()"
+    result = await caller.run(command, mode, interpreter=interpreter)
+    assert result["Output"].strip().strip("'") == "0"
+
+
+@pytest.mark.parametrize("mode", ["Runspace", "BackgroundJob"])
+async def test_output_is_caught_below_python(host: Host, mode: str) -> None:
+    command = (
+        "import os, ctypes, subprocess, sys\n"
+        "print('a'); os.write(1, b'b\\n'); os.system('echo c')\n"
+        "subprocess.run(['echo', 'd']); os.write(2, b'e\\n')\n"
+        "ctypes.CDLL(None).printf(b'f\\n')"
+    )
+    output = (await host.caller("debug").run(command, mode, interpreter="python"))["Output"]
+    assert output.split()[:5] == ["a", "b", "c", "d", "e"]
+    assert "f\n" in output
+
+
+@pytest.mark.parametrize("mode", ["MainLoop", "Runspace", "BackgroundJob"])
+async def test_a_timeout_ends_the_command_with_all_its_descendants(host: Host, mode: str) -> None:
+    nap = f"98{MODES.index(mode)}{os.getpid()}"
+    command = f"sleep {nap}1 & setsid sleep {nap}2 & (setsid sh -c 'sleep {nap}3' &) ; echo up; wait"
+    result = await host.caller("debug").run(command, mode, timeoutSeconds=0.5)
+    assert result["Status"] == "TimedOut"
+    assert result["Success"] is False
+    assert result["Output"].startswith(
+        "up\n[ERROR] The job was stopped: it ran longer than its limit of 0.5 s."
+    )
+    assert processes_with(f"sleep {nap}") == []
+
+
+async def test_a_command_that_ignores_sigterm_is_killed(host: Host) -> None:
+    result = await host.caller("debug").run(
+        "trap '' TERM; echo up; while :; do sleep 1; done", timeoutSeconds=0.3
+    )
+    assert (result["Status"], result["Output"][:3]) == ("TimedOut", "up\n")
+
+
+async def test_what_a_command_leaves_in_its_group_ends_with_it(host: Host) -> None:
+    nap = f"97{os.getpid()}"
+    result = await host.caller("debug").run(f"sleep {nap} & echo started")
+    assert (result["Status"], result["Output"]) == ("Succeeded", "started\n")
+    assert processes_with(f"sleep {nap}") == []
+
+
+# --- Runspace
+
+
+async def run_python(host: Host, command: str, user: str = "alice") -> dict[str, object]:
+    return await host.caller("debug", user_id=user).run(command, "Runspace", interpreter="python")
+
+
+async def test_a_worker_is_warm_for_its_user_and_never_shared_with_another(
+    start_host: StartHost,
+) -> None:
+    host = await start_host(max_parallel_runspace=1)
+    pid = "import os; os.getpid()"
+    mine = [(await run_python(host, pid))["Output"] for _ in range(3)]
+    assert len(set(mine)) == 1
+    await run_python(host, "import builtins; builtins.len = lambda _: 666; builtins.stolen = 1")
+    other = await run_python(host, f"print(len([1]), hasattr(__builtins__, 'stolen')); {pid}", "bob")
+    assert str(other["Output"]).startswith("1 False\n")
+    assert str(other["Output"]).split("\n")[1] != str(mine[0]).strip()
+
+
+async def test_each_job_has_a_fresh_namespace_and_surroundings(host: Host) -> None:
+    await run_python(
+        host, "import os, sys; x = 1; os.environ['LEAK'] = '1'; sys.path.append('/leak'); os.chdir('/tmp')"
+    )
+    result = await run_python(
+        host,
+        "import os, sys; print('x' in globals(), 'LEAK' in os.environ, '/leak' in sys.path, os.getcwd() == '/tmp')",
+    )
+    assert result["Output"] == "False False False False\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "code"),
+    [
+        ("import os; print('so far'); os._exit(3)", "exited with code 3", 3),
+        ("print('so far'); import ctypes; ctypes.string_at(0)", "ended by SIGSEGV", -11),
+        ("print('so far'); import os; os.kill(os.getpid(), 9)", "ended by SIGKILL", -9),
+        ("print('so far'); import os; os.closerange(3, 99); os._exit(0)", "exited with code 0", 1),
+    ],
+)
+async def test_a_worker_that_dies_is_replaced_and_its_job_says_so(
+    host: Host, command: str, reason: str, code: int
+) -> None:
+    result = await run_python(host, command)
+    assert (result["Status"], result["ExitCode"]) == ("Failed", code)
+    assert str(result["Output"]).startswith("so far\n[ERROR] The worker process ")
+    assert reason in str(result["Output"])
+    assert (await run_python(host, "print('next')"))["Output"] == "next\n"
+
+
+async def test_killing_one_worker_does_not_touch_its_neighbour(host: Host) -> None:
+    caller = host.caller("debug")
+    steady = await caller.submit("import time; time.sleep(1); print('ok')", "Runspace", interpreter="python")
+    await caller.run("while True: pass", "Runspace", interpreter="python", timeoutSeconds=0.3)
+    assert (await caller.result(steady))["Output"] == "ok\n"
+
+
+async def test_a_worker_that_a_job_left_children_in_is_replaced(host: Host) -> None:
+    nap = f"96{os.getpid()}"
+    pid = "import os; os.getpid()"
+    before = (await run_python(host, pid))["Output"]
+    await run_python(host, f"import subprocess; subprocess.Popen(['sleep', '{nap}'])")
+    assert processes_with(f"sleep {nap}") == []
+    assert (await run_python(host, pid))["Output"] != before
+
+
+async def test_runspaces_work_in_a_host_without_a_main_guard(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "import asyncio, sys\nfrom pathlib import Path\nfrom aiohttp import web\nimport aiohttp_jobs\n"
+        "from aiohttp_jobs.auth.api_keys import ApiKeys\n"
+        "print('main script runs')\n"
+        f"data = Path({str(tmp_path)!r})\n"
+        "app = web.Application()\naiohttp_jobs.setup(app, aiohttp_jobs.JobsConfig(data_dir=data))\n"
+        "async def use():\n"
+        "    from tests.conftest import Host, Caller\n"
+        "    runner = web.AppRunner(app); await runner.setup()\n"
+        "    site = web.TCPSite(runner, '127.0.0.1', 0); await site.start()\n"
+        "    config = app._subapps[0][next(k for k in app._subapps[0] if k._name.endswith('config'))]\n"
+        "    host = Host(app, runner, config, f'http://127.0.0.1:{runner.addresses[0][1]}')\n"
+        "    result = await host.caller('debug').run('6 * 7', 'Runspace', interpreter='python')\n"
+        "    print(result['Output'], end='')\n"
+        "    await host.stop()\n"
+        "asyncio.run(use())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )  # fmt: skip
+    assert ended.stdout == "main script runs\n42\n", ended.stderr
+
+
+# --- MainLoop
+
+
+async def test_mainloop_python_is_in_the_server_itself(host: Host) -> None:
+    host.app["greeting"] = None if False else "hello"  # type: ignore[misc]
+    command = "import threading, os\nprint(os.getpid(), threading.get_ident(), app['greeting'])"
+    result = await host.caller("debug").run(command, "MainLoop", interpreter="python")
+    assert result["Output"] == f"{os.getpid()} {threading.get_ident()} hello\n"
+
+
+async def test_what_the_host_prints_meanwhile_is_not_the_jobs(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout
+    command = "import asyncio\nfor _ in range(10):\n    print('job'); await asyncio.sleep(0.02)"
+    job_id = await host.caller("debug").submit(command, "MainLoop", interpreter="python")
+    for _ in range(20):
+        print("host")
+        await asyncio.sleep(0.01)
+    result = await host.caller("debug").result(job_id)
+    assert result["Output"] == "job\n" * 10
+    assert capsys.readouterr().out == "host\n" * 20
+    assert sys.stdout is before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "while True: pass",
+        "while True:\n  try:\n    x = 1\n  except Exception: pass",
+        "import time; time.sleep(60)",
+        "[x for x in iter(int, 1)]",
+        "import asyncio\nawait asyncio.sleep(0.01)\nwhile True: pass",
+    ],
+)
+async def test_python_that_blocks_the_loop_is_stopped_and_the_server_goes_on(
+    host: Host, command: str
+) -> None:
+    caller = host.caller("debug")
+    result = await caller.run(command, "MainLoop", interpreter="python")
+    assert result["Status"] == "TimedOut"
+    assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 0.5 s")
+    assert "_on_signal" not in result["Output"]
+    assert (await caller.run("'on'", "MainLoop", interpreter="python"))["Output"] == "'on'\n"
+
+
+async def test_waiting_is_not_blocking(host: Host) -> None:
+    command = "import asyncio\nawait asyncio.sleep(1)\nprint('done')"
+    result = await host.caller("debug").run(command, "MainLoop", interpreter="python")
+    assert (result["Status"], result["Output"]) == ("Succeeded", "done\n")
+
+
+async def test_a_job_that_raises_cancellederror_or_exits_does_not_harm_the_server(host: Host) -> None:
+    caller = host.caller("debug")
+    result = await caller.run(
+        "import asyncio; raise asyncio.CancelledError", "MainLoop", interpreter="python"
+    )
+    assert (result["Status"], result["Success"]) == ("Failed", False)
+    await caller.run("raise SystemExit(4)", "MainLoop", interpreter="python")
+    assert (await caller.run("1", "MainLoop", interpreter="python"))["Success"] is True

@@ -1,0 +1,54 @@
+"""The watchdog never hits anything but the call it guards."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from aiohttp_jobs.execution.watchdog import BlockedTooLongError, Watchdog
+
+
+def spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def test_a_call_within_the_limit_is_left_alone() -> None:
+    watchdog = Watchdog(5, "test")
+    with watchdog.running():
+        assert watchdog.guard(lambda: 5) == 5
+
+
+def test_no_late_exception_follows_calls_that_end_right_at_the_limit() -> None:
+    stopped = 0
+    watchdog = Watchdog(0.002, "test")
+    with watchdog.running():
+        for n in range(300):
+            try:
+                watchdog.guard(lambda n=n: spin(0.0015 + 0.000003 * n))  # type: ignore[misc]
+            except BlockedTooLongError:
+                stopped += 1
+            total = sum(range(200))
+            assert total == 19900
+    spin(0.01)
+    assert 0 < stopped < 300
+
+
+def test_it_works_on_a_loop_in_another_thread() -> None:
+    caught: list[BaseException] = []
+
+    async def main() -> None:
+        watchdog = Watchdog(0.05, "test")
+        with watchdog.running(), pytest.raises(BlockedTooLongError) as error:
+            watchdog.guard(lambda: spin(30))
+        caught.append(error.value)
+        await asyncio.sleep(0)
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    thread.join(30)
+    assert len(caught) == 1
