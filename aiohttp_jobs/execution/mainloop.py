@@ -20,7 +20,7 @@ from ..models import InterpreterName
 from .base import Execution, Executor, Outcome
 from .capture import OutputLog
 from .runner import pycode
-from .watchdog import BlockedTooLongError, Watchdog
+from .watchdog import BlockedTooLongError, Watchdog, cut_own_frames
 
 _UNWRITTEN_BYTES = 1 << 20
 _CANCEL_ATTEMPTS = 3
@@ -82,6 +82,7 @@ class MainLoopExecutor:
             return Outcome(pycode.exit_code(end))
         except BlockedTooLongError as error:
             message = f"The job blocked the event loop for more than {self._limit:g} s and was stopped."
+            cut_own_frames(error)
             execution.log.append(pycode.describe(error, message).encode("utf-8", "replace"))
             return Outcome(1, timed_out=True)
         except BaseException as error:

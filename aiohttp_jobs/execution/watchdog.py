@@ -92,6 +92,15 @@ class Watchdog:
             signal.pthread_kill(self._thread_id, signal.SIGURG)
 
 
+def cut_own_frames(error: BaseException) -> None:
+    """Let the trace of `error` end in the code that was stopped, not in this module's signal handler."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        if trace.tb_next.tb_frame.f_code is _on_signal.__code__:
+            trace.tb_next = None
+        trace = trace.tb_next
+
+
 def _set_exception(thread_id: int, kind: type[BaseException] | None) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread_id), None if kind is None else ctypes.py_object(kind)

@@ -1,0 +1,35 @@
+"""A host in a process of its own: prints its port, runs until it is told to end or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+import aiohttp_jobs
+from aiohttp_jobs import JobsConfig
+
+
+async def main(data_dir: Path) -> None:
+    app = web.Application()
+    config = JobsConfig(
+        data_dir=data_dir, poll_interval=0.2, kill_grace=0.5, shutdown_grace=1.5,
+        max_parallel_background=3, max_parallel_runspace=2,
+    )  # fmt: skip
+    aiohttp_jobs.setup(app, config)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    print(runner.addresses[0][1], flush=True)
+    await ended.wait()
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

@@ -1,0 +1,123 @@
+"""Mounting the plugin: alone, beside others, by hand, twice."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+import aiohttp_jobs
+from aiohttp_jobs import ConfigurationError, JobsConfig
+
+from .conftest import Host, serve
+
+StartHost = Callable[..., Awaitable[Host]]
+MakeConfig = Callable[..., JobsConfig]
+
+
+async def test_the_hosts_own_routes_and_errors_are_untouched(start_host: StartHost) -> None:
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="the host's page")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    host = await start_host(app)
+    caller = host.stranger()
+    assert (await caller.request("GET", f"{host.address}/")).body == "the host's page"
+    missing = await caller.request("GET", f"{host.address}/missing")
+    assert (missing.status, missing.body) == (404, "404: Not Found")
+
+
+async def test_a_host_may_mount_the_application_itself(make_config: MakeConfig) -> None:
+    app, config = web.Application(), make_config(prefix="/ops/jobs")
+    app.add_subapp("/ops/jobs", aiohttp_jobs.create_jobs_app(config))
+    host = await serve(app, config)
+    try:
+        caller = host.caller("debug")
+        result = await caller.run("id(app)", "MainLoop", interpreter="python")
+        assert result["Output"] == f"{id(app)}\n"
+    finally:
+        await host.stop()
+
+
+async def test_two_plugins_in_one_host_do_not_meet(make_config: MakeConfig, tmp_path: Path) -> None:
+    app = web.Application()
+    one = make_config(prefix="/one", data_dir=tmp_path / "one")
+    other = make_config(prefix="/other", data_dir=tmp_path / "other")
+    aiohttp_jobs.setup(app, one)
+    aiohttp_jobs.setup(app, other)
+    host = await serve(app, one)
+    second = Host(app, host.runner, other, host.address)
+    try:
+        first_result = await host.caller("debug").run("echo one")
+        second_result = await second.caller("debug").run("echo other")
+        assert (first_result["Output"], second_result["Output"]) == ("one\n", "other\n")
+        assert (await host.caller("debug").results()) == [first_result]
+        assert (await second.bearer("x").request("GET", "/jobs/results")).status == 401
+        signed_in = await host.signed_in("debug", user_id="carol")
+        assert (await signed_in.request("GET", f"{second.api}/jobs/results")).status == 200
+    finally:
+        for session in second.sessions:
+            await session.close()
+        await host.stop()
+
+
+async def test_two_hosts_on_one_folder_run_each_job_once(start_host: StartHost, tmp_path: Path) -> None:
+    hosts = [await start_host(), await start_host(), await start_host()]
+    callers = [host.caller("debug") for host in hosts]
+    jobs = [await callers[n % 3].submit(f"echo {n} >> {tmp_path}/ran") for n in range(45)]
+    for job_id in jobs:
+        assert (await callers[0].result(job_id))["Success"] is True
+    assert sorted(map(int, (tmp_path / "ran").read_text().split())) == list(range(45))
+
+
+async def test_one_prefix_is_mounted_once(make_config: MakeConfig) -> None:
+    app = web.Application()
+    aiohttp_jobs.setup(app, make_config())
+    with pytest.raises(ConfigurationError, match="already mounted at /apps/WebHostTaskManagement"):
+        aiohttp_jobs.setup(app, make_config())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"prefix": "jobs"},
+        {"prefix": "/"},
+        {"prefix": "/{x}"},
+        {"poll_interval": 0},
+        {"max_parallel_runspace": 0},
+        {"default_timeout": 10, "max_timeout": 5},
+        {"endpoint_roles": {"sumbit": ["x"]}},
+        {"unknown_setting": 1},
+    ],
+)
+def test_bad_settings_are_refused(make_config: MakeConfig, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad)).split("_")[0]):
+        make_config(**bad)
+
+
+def test_settings_come_from_the_environment_too(tmp_path: Path) -> None:
+    environ = {
+        "AIOHTTP_JOBS_DATA_DIR": str(tmp_path),
+        "AIOHTTP_JOBS_POLL_INTERVAL": "5",
+        "AIOHTTP_JOBS_ENVIRONMENT_ALLOW": '["PATH"]',
+        "AIOHTTP_JOBS_MODE_ROLES": '{"MainLoop": ["root"]}',
+    }
+    config = JobsConfig.from_environment(environ, max_timeout=90000)
+    assert (config.data_dir, config.poll_interval, config.max_timeout) == (tmp_path, 5, 90000)
+    assert config.environment_allow == {"PATH"}
+    assert config.mode_roles["MainLoop"] == {"root"}  # type: ignore[index]
+    with pytest.raises(ConfigurationError, match="AIOHTTP_JOBS_POLL_INTERVAL"):
+        JobsConfig.from_environment({**environ, "AIOHTTP_JOBS_POLL_INTERVAL": "soon"})
+
+
+async def test_roles_are_the_hosts_to_choose(start_host: StartHost) -> None:
+    host = await start_host(
+        mode_roles={"BackgroundJob": {"operator"}}, endpoint_roles={"submit": {"operator"}}
+    )
+    assert (await host.caller("operator").run("true"))["Success"] is True
+    body = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
+    assert (await host.caller("debug").request("POST", "/jobs/submit", json=body)).status == 403
