@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,7 +25,7 @@ def without(field: str) -> dict[str, Any]:
 
 
 async def send(caller: Caller, data: bytes, headers: dict[str, str] = JSON) -> Answer:
-    return await caller.request("POST", "/jobs/submit", data=data, headers=headers)
+    return await caller.request("POST", "/jobs/submit", data=io.BytesIO(data), headers=headers)
 
 
 def assert_refused(answer: Answer, status: int, code: str) -> None:
@@ -119,7 +120,8 @@ async def test_only_json_is_taken(host: Host) -> None:
 
 async def test_a_compressed_bomb_and_a_broken_one_are_refused(host: Host) -> None:
     caller = host.caller("debug")
-    zipped = {**JSON, "Content-Encoding": "gzip"}
+    # aiohttp drops the connection after such a body, so it is not to be used again.
+    zipped = {**JSON, "Content-Encoding": "gzip", "Connection": "close"}
     bomb = gzip.compress(b'{"a":"' + b"x" * 50_000_000 + b'"}')
     assert (await send(caller, bomb, zipped)).status in (400, 413)
     assert (await send(caller, b"not gzip at all", zipped)).status == 400

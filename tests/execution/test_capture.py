@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -52,8 +53,6 @@ def test_the_disk_holds_the_beginning_and_the_end_of_an_endless_output(tmp_path:
 @settings(max_examples=60, deadline=None)
 @given(st.text(alphabet="aé€🙂\n", max_size=3000), st.lists(st.integers(1, 50), min_size=1))
 def test_characters_are_never_cut_however_they_arrive(text: str, cuts: list[int]) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         log = OutputLog(Path(folder) / "log", 1024)
         data, position, turn = text.encode(), 0, 0

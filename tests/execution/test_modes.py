@@ -84,7 +84,8 @@ async def test_a_large_command_runs_and_never_shows_in_ps(host: Host, mode: str,
     look = "for f in /proc/[0-9]*/cmdline; do cat $f 2>/dev/null; done | grep -c SECRET-[W]ORD; true"
     command = f"# SECRET-WORD\n{filler}\n{look}"
     if interpreter == "python":
-        command = f"# SECRET-WORD\n{filler}\nimport subprocess as s\ns.run({look!r}, shell=True, capture_output=True, text=True).stdout"
+        call = f"s.run({look!r}, shell=True, capture_output=True, text=True).stdout"
+        command = f"# SECRET-WORD\n{filler}\nimport subprocess as s\n{call}"
     result = await caller.run(command, mode, interpreter=interpreter)
     assert result["Output"].strip() in ("0", r"'0\n'")
 
@@ -155,7 +156,8 @@ async def test_each_job_has_a_fresh_namespace_and_surroundings(host: Host) -> No
     )
     result = await run_python(
         host,
-        "import os, sys; print('x' in globals(), 'LEAK' in os.environ, '/leak' in sys.path, os.getcwd() == '/tmp')",
+        "import os, sys\n"
+        "print('x' in globals(), 'LEAK' in os.environ, '/leak' in sys.path, os.getcwd() == '/tmp')",
     )
     assert result["Output"] == "False False False False\n"
 
