@@ -320,10 +320,10 @@ class JobService:
 
     # --- results
 
-    async def list_results(self, identity: Identity, limit: int) -> list[dict[str, Any]]:
-        """The caller's own results as they are stored, most recently completed first."""
+    async def list_results(self, identity: Identity, limit: int) -> list[bytes]:
+        """The caller's own results, most recently completed first, each as JSON text."""
         self._require(identity, "list_results")
-        return await self._store.list_results(identity.user_id, limit)
+        return await self._store.list_results_json(identity.user_id, limit)
 
     async def delete_result(self, identity: Identity, job_id: str) -> None:
         """Delete one of the caller's own results, with its submission.

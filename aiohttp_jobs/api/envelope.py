@@ -33,6 +33,11 @@ def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
     return web.json_response(data, status=status, headers=_HEADERS)
 
 
+def raw_answer(body: bytes) -> web.Response:
+    """The same for what is JSON already."""
+    return web.Response(body=body, content_type="application/json", charset="utf-8", headers=_HEADERS)
+
+
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace."""

@@ -151,6 +151,10 @@ class JobStore(Protocol):
         """The user's results, or everyone's, most recently completed first."""
         ...
 
+    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
+        """The same, each as JSON text, made off the event loop."""
+        ...
+
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...
 
     async def delete_result(self, job_id: str) -> bool:

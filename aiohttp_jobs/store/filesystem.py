@@ -112,6 +112,10 @@ class FileSystemStore:
         job_ids = await self._indexed(self._index.newest, user_id, limit)
         return await self._run(self._read_results, job_ids, user_id)
 
+    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
+        job_ids = await self._indexed(self._index.newest, user_id, limit)
+        return await self._run(self._read_json, job_ids, user_id)
+
     async def get_result(self, job_id: str) -> dict[str, Any] | None:
         return await self._run(self._read_result, job_id)
 
@@ -266,6 +270,15 @@ class FileSystemStore:
     def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
         records = (self._read_result(job_id) for job_id in job_ids)
         return [record for record in records if record and user_id in (None, record.get("UserID"))]
+
+    def _read_json(self, job_ids: list[str], user_id: str) -> list[bytes]:
+        texts: list[bytes] = []
+        for job_id in job_ids:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                record = json.loads(self._at.result(job_id).read_bytes())
+                if isinstance(record, dict) and record.get("UserID") == user_id:
+                    texts.append(json.dumps(record).encode())
+        return texts
 
     def _read_result(self, job_id: str) -> dict[str, Any] | None:
         try:
