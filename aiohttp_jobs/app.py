@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
@@ -9,7 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results
+from .api import events, jobs, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -28,6 +29,11 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .schedule.claims import Claims
+from .schedule.scheduler import Scheduler
+from .schedule.service import ScheduleService
+from .schedule.store import ScheduleStore
+from .scheduled import ScheduledJobs
 from .service import JobService
 from .store.filesystem import FileSystemStore
 
@@ -76,7 +82,8 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
-    jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes])
+    jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -118,6 +125,23 @@ class _Parts:
             lambda: self._runspaces.workers,
         )
 
+        self._schedule_store = ScheduleStore(config.base_dir)
+        claims = Claims(config.base_dir)
+        self._scheduler = Scheduler(
+            self._schedule_store,
+            claims,
+            ScheduledJobs(self.service, self._rights, self._store, self._processor),
+            interval=config.poll_interval,
+        )
+        self.schedules = ScheduleService(
+            config,
+            self._schedule_store,
+            claims,
+            self._interpreters.keys(),
+            max_per_user=config.max_schedules_per_user,
+            changed=self._scheduler.wake,
+        )
+
     def _make_executors(self, environment: Mapping[str, str]) -> Mapping[ExecutionMode, Executor]:
         config = self._config
         self._runspaces = RunspaceExecutor(
@@ -144,6 +168,7 @@ class _Parts:
         return middleware
 
     async def begin_shutdown(self, _app: web.Application) -> None:
+        self._scheduler.begin_closing()
         self._processor.begin_closing()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
@@ -161,6 +186,9 @@ class _Parts:
                 stack.push_async_callback(executor.close)
             self._processor.open()
             stack.push_async_callback(self._processor.close, self._config.shutdown_grace)
+            await asyncio.to_thread(self._schedule_store.open)
+            await self._scheduler.open()
+            stack.push_async_callback(self._scheduler.close)
             yield
 
     async def _recheck(self, submission: Submission) -> None:

@@ -107,6 +107,8 @@ class JobsConfig(BaseModel):
     max_log_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
     """What is kept on disk of an output that does not fit into its result, for watching and download."""
     max_pending_per_user: Count = 1000
+    max_schedules_per_user: Count = 100
+    """Schedules that one user may keep."""
 
     # --- queue
     max_parallel: Count | None = None

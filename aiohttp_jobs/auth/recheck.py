@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Protocol
 
 from ..access import require_endpoint, require_mode
 from ..config import JobsConfig
@@ -10,6 +11,17 @@ from ..errors import ForbiddenError
 from ..models import Submission
 from .api_keys import ApiKeys
 from .identity import Proof
+
+
+class Submitted(Protocol):
+    """What is kept of who asked for something: a submission, or a schedule."""
+
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def submitted_with(self) -> str: ...
+    @property
+    def roles(self) -> Collection[str]: ...
 
 
 class RightsCheck:
@@ -24,11 +36,12 @@ class RightsCheck:
         self._api_keys = api_keys
 
     async def __call__(self, submission: Submission) -> None:
-        roles = await self._roles(submission)
+        roles = await self.roles(submission)
         require_mode(roles, submission.execution_mode, self._config.mode_roles)
         require_endpoint(roles, "submit", self._config.endpoint_roles)
 
-    async def _roles(self, submission: Submission) -> Collection[str]:
+    async def roles(self, submission: Submitted) -> Collection[str]:
+        """The roles that whoever submitted this has now. Raises `ForbiddenError` when they are gone."""
         proof, _, key_id = submission.submitted_with.partition(":")
         if proof == Proof.API_KEY:
             key = self._api_keys.get(key_id)

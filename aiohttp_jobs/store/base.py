@@ -125,6 +125,10 @@ class JobStore(Protocol):
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
         ...
 
+    async def was_used(self, job_id: str) -> bool:
+        """Whether a job with this id has ended, its result kept or deleted."""
+        ...
+
     async def locate(self, job_id: str) -> Located | None:
         """A job that waits or runs in any process. Reads folders: for what is known nowhere else."""
         ...

@@ -93,6 +93,9 @@ class FileSystemStore:
     async def lost(self) -> list[LostJob]:
         return await self._run(self._recovery.take_over)
 
+    async def was_used(self, job_id: str) -> bool:
+        return job_id in self._spent or await self._run(self._at.result(job_id).exists)
+
     async def locate(self, job_id: str) -> Located | None:
         return await self._run(self._locate, job_id)
 

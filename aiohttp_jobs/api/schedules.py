@@ -1,0 +1,91 @@
+"""``/api/v1/schedules``: making, listing, showing, changing and deleting schedules."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from aiohttp import web
+
+from ..auth.middleware import identity_of
+from ..errors import InvalidFieldsError, JobsError
+from ..limits import field_error
+from ..schedule.models import ScheduleChange, ScheduleRequest
+from ..schedule.service import MOST_RUNS, ScheduleService
+from .envelope import answer, query_choice, query_count, read_model
+from .keys import CONFIG
+
+SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
+
+_ALL = "/api/v1/schedules"
+_ONE = "/api/v1/schedules/{schedule_id}"
+_DEFAULT_RUNS = 10
+
+routes = web.RouteTableDef()
+
+
+@routes.post(_ALL)
+async def create_schedule(request: web.Request) -> web.Response:
+    service, identity = request.app[SCHEDULES], identity_of(request)
+    try:
+        body = await read_model(request, ScheduleRequest, request.app[CONFIG].max_body_bytes)
+    except JobsError:
+        # Whoever may not submit at all learns that, and nothing about what is wrong with the body.
+        service.require_submitter(identity)
+        raise
+    schedule = await service.create(identity, body)
+    return answer({"success": True, "schedule": schedule}, status=201)
+
+
+@routes.get(_ALL)
+async def list_schedules(request: web.Request) -> web.Response:
+    """The caller's own schedules; ``scope=all`` for administrators."""
+    everyone = query_choice(request, "scope", ("own", "all"), "own") == "all"
+    schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
+    return answer({"success": True, "count": len(schedules), "schedules": schedules})
+
+
+@routes.get(_ONE)
+async def get_schedule(request: web.Request) -> web.Response:
+    schedule = await request.app[SCHEDULES].get(identity_of(request), _schedule_id(request))
+    return answer({"success": True, "schedule": schedule})
+
+
+@routes.get(_ONE + "/next")
+async def next_runs(request: web.Request) -> web.Response:
+    """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
+    schedule_id = _schedule_id(request)
+    count = query_count(request, "count", _DEFAULT_RUNS, MOST_RUNS)
+    runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, count)
+    return answer({"success": True, "count": len(runs), "runs": runs})
+
+
+@routes.patch(_ONE)
+async def change_schedule(request: web.Request) -> web.Response:
+    """Fields that are left out stay as they are, those inside ``job`` too."""
+    service, identity, schedule_id = request.app[SCHEDULES], identity_of(request), _schedule_id(request)
+    await service.get(identity, schedule_id)
+    change = await read_model(request, ScheduleChange, request.app[CONFIG].max_body_bytes)
+    schedule = await service.update(identity, schedule_id, change)
+    return answer({"success": True, "schedule": schedule})
+
+
+@routes.delete(_ONE)
+async def delete_schedule(request: web.Request) -> web.Response:
+    """Jobs that the schedule submitted are not touched."""
+    await request.app[SCHEDULES].delete(identity_of(request), _schedule_id(request))
+    return answer({"success": True, "message": "Schedule deleted successfully"})
+
+
+def _schedule_id(request: web.Request) -> str:
+    """The id in the path, in its canonical form. Raises `InvalidFieldsError`."""
+    text = request.match_info["schedule_id"]
+    try:
+        if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
+            raise ValueError
+        return str(UUID(text))
+    except ValueError:
+        message = "must be a schedule id, a UUID such as 'a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d'"
+        raise InvalidFieldsError(
+            f"scheduleId {message}.", details=[field_error("scheduleId", message)]
+        ) from None

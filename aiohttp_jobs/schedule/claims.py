@@ -1,0 +1,184 @@
+"""Who fires which moment: claims that only one process gets, and that outlive the process. All calls block.
+
+``Schedules/fired/<ScheduleID>/<moment>`` is the claim, for good; the same file has a second name in
+``Schedules/firing/`` until what it announces is done. Its maker holds a lock on it meanwhile, which
+the kernel lets go of when the process dies, however it dies: whoever then gets the lock completes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ..store.durable import make_folder, sync_folder
+from .store import FOLDER, LEFTOVER_SECONDS
+
+_KEEP = timedelta(days=1)
+_KEEP_NEWEST = 10
+_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(slots=True)
+class Claim:
+    """One moment of one schedule, to be handled by the holder and nobody else.
+
+    `job_id` is the only one that may be submitted for it. ``None``: this moment is skipped, and
+    `skipped` says why.
+    """
+
+    schedule_id: str
+    moment: datetime
+    job_id: str | None
+    skipped: str | None
+    path: Path
+    lock: int = field(repr=False)
+
+
+class Claims:
+    """The claims below the data folder `base`."""
+
+    def __init__(self, base: Path) -> None:
+        self._schedules = base / FOLDER
+        self._fired = self._schedules / "fired"
+        self._firing = self._schedules / "firing"
+
+    def open(self) -> None:
+        """Get ready, and clear away what schedules that were deleted and processes that died left."""
+        make_folder(self._fired)
+        make_folder(self._firing)
+        for folder in self._fired.iterdir():
+            if not (self._schedules / f"{folder.name}.json").exists():
+                self.forget(folder.name)
+        for unborn in self._firing.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - unborn.stat().st_mtime > LEFTOVER_SECONDS:
+                    unborn.unlink()
+
+    def forget(self, schedule_id: str) -> None:
+        """Forget about a schedule that was deleted."""
+        shutil.rmtree(self._fired / schedule_id, ignore_errors=True)
+
+    def take(
+        self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
+    ) -> Claim | None:
+        """Claim a moment durably; ``None`` when it is claimed already, by whomever.
+
+        The claim must be given to `finish` or `release`.
+        """
+        folder = self._fired / schedule_id
+        make_folder(folder)
+        record = {"ScheduleID": schedule_id, "Moment": _name(moment), "JobID": job_id, "Skipped": skipped}
+        path, lock = self._announce(json.dumps(record).encode())
+        try:
+            os.link(path, folder / _name(moment))
+            sync_folder(folder)
+        except FileExistsError:
+            path.unlink()
+            os.close(lock)
+            return None
+        except BaseException:
+            os.close(lock)
+            raise
+        return Claim(schedule_id, moment, job_id, skipped, path, lock)
+
+    def finish(self, claim: Claim) -> None:
+        """What the claim announces is done, or will never be."""
+        claim.path.unlink(missing_ok=True)
+        os.close(claim.lock)
+        self._prune(claim.schedule_id, claim.moment)
+
+    def release(self, claim: Claim) -> None:
+        """Leave it to whoever finds it next."""
+        os.close(claim.lock)
+
+    def take_over(self) -> list[Claim]:
+        """The claims that nobody holds and that were not finished; each is now held by the caller."""
+        with os.scandir(self._firing) as entries:
+            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        return [claim for name in names if (claim := self._adopt(self._firing / name)) is not None]
+
+    def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
+        """The newest claimed moment that is not after `now`; nothing up to it needs a look.
+
+        `now` itself when all claims are later: then the clock was set back, and what lies before may
+        have been fired and forgotten.
+        """
+        moments = sorted(self._moments(schedule_id))
+        past = [moment for moment in moments if moment <= now]
+        return past[-1] if past else now if moments else None
+
+    def _announce(self, data: bytes) -> tuple[Path, int]:
+        """A file in ``firing`` with `data`, and the lock on it; nobody ever sees it without its lock."""
+        unborn = self._firing / f".{secrets.token_hex(8)}"
+        lock = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(lock, data)
+            os.fsync(lock)
+            path = self._firing / unborn.name[1:]
+            unborn.rename(path)
+            sync_folder(self._firing)
+        except BaseException:
+            os.close(lock)
+            raise
+        return path, lock
+
+    def _adopt(self, path: Path) -> Claim | None:
+        try:
+            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claim = self._read(path, lock)
+        except BaseException as error:
+            os.close(lock)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        if claim is None:
+            path.unlink(missing_ok=True)
+            os.close(lock)
+        return claim
+
+    def _read(self, path: Path, lock: int) -> Claim | None:
+        """The claim in a file whose lock is held; ``None`` when it announces nothing (any more)."""
+        status = os.fstat(lock)
+        try:
+            record = json.loads(os.pread(lock, status.st_size, 0))
+            moment = _moment(record["Moment"])
+            claimed = (self._fired / record["ScheduleID"] / record["Moment"]).stat()
+        except (ValueError, TypeError, KeyError, FileNotFoundError):
+            return None
+        if (claimed.st_dev, claimed.st_ino) != (status.st_dev, status.st_ino) or not path.exists():
+            return None
+        return Claim(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, lock)
+
+    def _moments(self, schedule_id: str) -> Iterator[datetime]:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._fired / schedule_id) as entries:
+            for entry in entries:
+                with contextlib.suppress(ValueError):
+                    yield _moment(entry.name)
+
+    def _prune(self, schedule_id: str, now: datetime) -> None:
+        """Forget claims that no clock is wrong enough to come upon again."""
+        for moment in sorted(self._moments(schedule_id))[:-_KEEP_NEWEST]:
+            if moment < now - _KEEP:
+                (self._fired / schedule_id / _name(moment)).unlink(missing_ok=True)
+
+
+def _name(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(_FORMAT)
+
+
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name, _FORMAT).replace(tzinfo=UTC)
