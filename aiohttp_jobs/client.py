@@ -169,10 +169,10 @@ class JobsClient:
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
         return JobResult.model_validate(record)
 
-    async def results(self, **filters: str | int | None) -> Record:
-        """A page of results: ``results`` and ``nextCursor``. `filters` are the query's parameters."""
-        query = {name: str(value) for name, value in filters.items() if value is not None}
-        return await self.call("GET", "/results", params=query)
+    async def results(self, limit: int = 100) -> list[Record]:
+        """One's own results, newest first, their outputs included."""
+        answer = await self.call("GET", "/jobs/results", params={"maxResults": str(limit)})
+        return list(answer["results"])
 
     async def delete_result(self, job_id: str) -> None:
         await self.call("DELETE", "/jobs/results", params={"jobId": job_id})

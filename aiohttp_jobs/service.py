@@ -325,6 +325,15 @@ class JobService:
         self._require(identity, "list_results")
         return await self._store.list_results_json(identity.user_id, limit)
 
+    async def get_result(self, identity: Identity, job_id: str) -> dict[str, Any]:
+        """A whole result, one's own or, for those who may see all jobs, anybody's."""
+        self._require(identity, "list_results")
+        record = await self._store.get_result(job_id)
+        if record is None:
+            raise NotFoundError(f"There is no result of a job {job_id}.")
+        self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
+        return record
+
     async def delete_result(self, identity: Identity, job_id: str) -> None:
         """Delete one of the caller's own results, with its submission.
 

@@ -107,23 +107,18 @@ def cancel(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key
 
 
 def results(
-    query: Annotated[str | None, typer.Argument(help="Words to find in name, command and output.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only with this status, such as Failed.")] = None,
-    name: Annotated[str | None, typer.Option(help="Only with this in the name.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most.")] = 30,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """List and search the results, newest first."""
-    page = with_client(
-        url, api_key, lambda client: client.results(q=query, status=status, name=name, limit=limit)
-    )
+    """List one's own results, newest first."""
+    records = with_client(url, api_key, lambda client: client.results(limit))
     if as_json:
-        print_json(page["results"])
+        print_json(records)
         return
     table = Table("JobID", "Name", "Status", "Exit", "Runtime", "Completed")
-    for record in page["results"]:
+    for record in records:
         table.add_row(*_cells(record, "JobID", "JobName", "Status", "ExitCode", "Runtime", "DateCompleted"))
     Console().print(table)
 
