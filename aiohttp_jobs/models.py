@@ -65,7 +65,10 @@ def format_utc(moment: datetime) -> str:
 
 
 def _assume_utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a date that exists in UTC") from None
 
 
 UtcDatetime = Annotated[
@@ -155,7 +158,7 @@ class SubmitRequest(BaseModel):
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
     concurrency_key: ConcurrencyKey | None = None
-    run_at: AwareDatetime | None = None
+    run_at: Annotated[AwareDatetime, AfterValidator(_assume_utc)] | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
         None
     )

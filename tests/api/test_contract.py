@@ -97,6 +97,7 @@ async def test_bad_bodies_cost_nobody_a_job(host: Host) -> None:
         ({**JOB, "concurrencyKey": ""}, "concurrencyKey"),
         ({**JOB, "runAt": "tomorrow"}, "runAt"),
         ({**JOB, "runAt": "2030-01-01T00:00:00"}, "runAt"),
+        ({**JOB, "runAt": "9999-12-31T23:59:59-14:00"}, "runAt"),
         ({**JOB, "delaySeconds": -1}, "delaySeconds"),
         ({**JOB, "retry": {"count": 0}}, "retry.count"),
         ({**JOB, "retry": {"count": 1, "on": ["Succeeded"]}}, "retry.on.0"),

@@ -144,6 +144,19 @@ async def test_two_stores_on_one_folder_never_both_claim_a_job(make_store: MakeS
         (b"[1]", "JSON object"),
         (b"[" * 9000, "not valid JSON"),
         (b'{"JobID": "x"}', "not valid: JobID"),
+        (
+            json.dumps(
+                {
+                    "JobID": "11111111-1111-4111-8111-111111111111",
+                    "UserID": "alice",
+                    "JobName": "j",
+                    "Command": "true",
+                    "ExecutionMode": "Runspace",
+                    "SubmittedAt": "9999-12-31T23:59:59-14:00",
+                }
+            ).encode(),
+            "SubmittedAt",
+        ),
         (b" " * 10_001, "larger than 10000 bytes"),
         (b"\xff\xfe\x00", "not valid JSON"),
     ],
