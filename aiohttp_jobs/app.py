@@ -54,8 +54,8 @@ def setup(app: web.Application, config: JobsConfig | None = None) -> web.Applica
     mounted = app.setdefault(_MOUNTED, set())
     if config.prefix in mounted:
         raise ConfigurationError(f"aiohttp-jobs is already mounted at {config.prefix}")
-    mounted.add(config.prefix)
     jobs_app = create_jobs_app(config, host=app)
+    mounted.add(config.prefix)
     app.middlewares.append(own_session_middleware(config))
     app.add_subapp(config.prefix, jobs_app)
     return jobs_app

@@ -345,7 +345,10 @@ class JobService:
         record = None if live else await self._store.get_result(job_id)
         owner = live.job.user_id if live else record.get("UserID") if record else None
         if owner is None:
-            raise NotFoundError(f"There is no result of a job {job_id}.")
+            located = await self._store.locate(job_id)
+            if located is None:
+                raise NotFoundError(f"There is no result of a job {job_id}.")
+            owner = located.submission.user_id
         if owner != identity.user_id:
             raise ForbiddenError("This job is not yours. You can delete only your own results.")
         if record is None:

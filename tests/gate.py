@@ -33,7 +33,8 @@ class Gate:
     @property
     def python(self) -> str:
         return (
-            f"import os, time\nprint(os.getpid(), file=open({str(self._entered)!r}, 'a'), flush=True)\n"
+            f"import os, time\n"
+            f"with open({str(self._entered)!r}, 'a') as file: print(os.getpid(), file=file)\n"
             f"while not os.path.exists({str(self._opened)!r}): time.sleep(0.02)"
         )
 

@@ -69,6 +69,16 @@ async def printed(caller: Caller, job_id: str, text: str) -> None:
     raise AssertionError(f"job {job_id} did not print {text!r}")
 
 
+async def written(data_dir: Path, text: str, count: int) -> None:
+    """Wait until the outputs of `count` running jobs that start with `text` are on disk."""
+    for _ in range(1500):
+        logs = data_dir.glob("apps/*/Running/*/jobs/*/log/output.*")
+        if sum(path.read_text().startswith(text) for path in logs) >= count:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{text!r} was not written {count} times")
+
+
 @pytest.mark.parametrize("moment", [0.0, 0.15, 0.4])
 async def test_after_a_kill_every_job_has_one_result_and_ran_at_most_once(
     tmp_path: Path, key: str, moment: float
@@ -85,6 +95,8 @@ async def test_after_a_kill_every_job_has_one_result_and_ran_at_most_once(
             short = [
                 await caller.submit(f"echo $AIOHTTP_JOBS_JOB_ID >> {ran}; sleep 0.05") for _ in range(25)
             ]
+            # What was printed in the last tenth of a second lies in memory only, as documented.
+            await written(tmp_path, "up\n", len(long))
             await asyncio.sleep(moment)
             assert host.end(signal.SIGKILL) == -9
         with running(tmp_path) as host:

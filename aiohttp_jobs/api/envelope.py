@@ -85,7 +85,7 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
     if not isinstance(data, dict):
         raise InvalidFieldsError("The body must be a JSON object.")
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
         raise invalid_fields(error) from None
 

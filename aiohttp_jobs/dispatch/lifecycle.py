@@ -55,11 +55,12 @@ class JobRunner:
         problem = claimed.problem or await self._refusal(claimed.submission)
         if problem is not None:
             return self.rejected(claimed, problem)
+        submission = self._with_interpreter(claimed.submission)
         log = self._log(claimed.run_dir)
         started, clock = utc_now(), time.monotonic()
-        limit = claimed.submission.timeout_seconds or self._config.default_timeout
-        task = asyncio.create_task(self._execute(claimed, log, live))
-        live.started(claimed.submission, task, log, started)
+        limit = submission.timeout_seconds or self._config.default_timeout
+        task = asyncio.create_task(self._execute(submission, claimed.run_dir, log, live))
+        live.started(submission, task, log, started)
         _, unfinished = await asyncio.wait([task], timeout=limit)
         if unfinished:
             live.stop(
@@ -70,9 +71,9 @@ class JobRunner:
             )
             await asyncio.wait([task])
         log.end()
-        status, exit_code = _verdict(task, live, claimed.submission, log)
+        status, exit_code = _verdict(task, live, submission, log)
         output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
-        result = _result(claimed.submission, status, output, started, time.monotonic() - clock, exit_code)
+        result = _result(submission, status, output, started, time.monotonic() - clock, exit_code)
         return _with_details(result, live.reason, log.size)
 
     def stopped(self, claimed: ClaimedJob, reason: StopReason) -> JobResult:
@@ -93,9 +94,8 @@ class JobRunner:
         log.add_error("The server stopped while the job was running. It was not started again.")
         output = await asyncio.to_thread(log.output)
         runtime = (lost.last_seen - lost.started_at).total_seconds()
-        result = _result(
-            lost.claimed.submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None
-        )
+        submission = self._with_interpreter(lost.claimed.submission)
+        result = _result(submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None)
         return _with_details(result, None, log.size)
 
     def _log(self, run_dir: Path) -> OutputLog:
@@ -111,15 +111,19 @@ class JobRunner:
             return "Whether this job may run could not be checked; see the server's log."
         return None
 
-    async def _execute(self, claimed: ClaimedJob, log: OutputLog, live: LiveJob) -> Outcome:
-        submission = claimed.submission
+    def _with_interpreter(self, submission: Submission) -> Submission:
+        """A file that another program dropped need not name one."""
+        interpreter = submission.interpreter or self._config.default_interpreter
+        return submission.model_copy(update={"interpreter": interpreter})
+
+    async def _execute(self, submission: Submission, run_dir: Path, log: OutputLog, live: LiveJob) -> Outcome:
         return await self._executors[submission.execution_mode].run(
             Execution(
                 job_id=submission.job_id,
                 user_id=submission.user_id,
                 command=submission.command,
                 interpreter=submission.interpreter or self._config.default_interpreter,
-                run_dir=claimed.run_dir,
+                run_dir=run_dir,
                 environment=job_environment(self._environment, submission),
                 log=log,
                 on_start=live.set_worker,

@@ -92,7 +92,7 @@ class JobProcessor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         for job in list(self._live.values()):
-            if job.state is LiveState.RUNNING:
+            if self._queue.get(job.job.job_id) is None:
                 job.stop(_SHUT_DOWN)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
@@ -183,7 +183,9 @@ class JobProcessor:
             for job_id, by in await self._store.cancel_requests():
                 self.cancel(job_id, cancelled_by(by))
             for job in await self._store.scan(self._known):
-                self.enqueue(job)
+                # A copy of a job that waits or runs here is left until that has ended, and then rejected.
+                if job.job_id not in self._live:
+                    self.enqueue(job)
         except Exception:
             _logger.exception("Cannot look for submissions; trying again in %g s", self._interval)
 
@@ -201,7 +203,12 @@ class JobProcessor:
                 return
             task = self._start(job)
             if job.mode is ExecutionMode.MAIN_LOOP:
-                await asyncio.wait([task])
+                await self._hold_up_for(task)
+
+    async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
+        """Start nothing until `task` has ended; other processes may ask for its end meanwhile."""
+        while not (await asyncio.wait([task], timeout=self._interval))[0]:
+            await self._look_around()
 
     def _modes_with_room(self) -> Collection[ExecutionMode | None]:
         modes: list[ExecutionMode | None] = [None]
@@ -241,7 +248,8 @@ class JobProcessor:
     async def _process(self, job: PendingJob) -> None:
         live = self._live[job.job_id]
         try:
-            claimed = await self._store.claim(job)
+            unwanted = self._closing and live.reason is None
+            claimed = None if unwanted else await self._store.claim(job)
             if claimed is None:
                 self._forget(live, None)
             else:

@@ -125,16 +125,20 @@ def placeholder(path: Path, user_folder: str, record: dict[str, Any]) -> Submiss
 
     def text(field: str, limit: int, default: str = "") -> str:
         value = record.get(field, default)
-        clean = value if isinstance(value, str) else default
-        return clean.encode("utf-8", "replace").decode()[:limit]
+        return _storable(value if isinstance(value, str) else default)[:limit]
 
     return Submission.model_construct(
         job_id=new_job_id(),
-        user_id=original_text(user_folder),
+        user_id=_storable(original_text(user_folder)),
         session_id=text("SessionID", 200),
-        job_name=text("JobName", 200, path.stem) or path.stem,
+        job_name=text("JobName", 200, path.stem) or _storable(path.stem),
         command=text("Command", 2000),
         description=text("Description", 2000),
         execution_mode=cast("ExecutionMode", text("ExecutionMode", 40)),
         submitted_at=utc_now(),
     )
+
+
+def _storable(text: str) -> str:
+    """`text` without lone surrogates, such as those in file names that are not UTF-8."""
+    return text.encode("utf-8", "replace").decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -38,6 +39,7 @@ Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
+_logger = logging.getLogger(__name__)
 
 
 class FileSystemStore:
@@ -85,7 +87,7 @@ class FileSystemStore:
         before = await self._run(self._write_result, claimed, record)
         await self._run(self._let_go, claimed)
         # Last, so that whoever sees the result in a list finds the job ended.
-        await self._indexed(self._index.note, record, before)
+        await self._index_best_effort(self._index.note, record, before)
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         return await self._run(self._retry, claimed, result, run_at)
@@ -124,7 +126,7 @@ class FileSystemStore:
 
     async def delete_result(self, job_id: str) -> bool:
         deleted = await self._run(self._delete_result, job_id)
-        await self._indexed(self._index.remove, job_id)
+        await self._index_best_effort(self._index.remove, job_id)
         return deleted
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
@@ -143,13 +145,21 @@ class FileSystemStore:
 
     async def _indexed(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         def call() -> T:
-            try:
-                return function(*args)
-            except sqlite3.DatabaseError:
-                self._index.reset()
-                return function(*args)
+            for in_memory in (False, True):
+                try:
+                    return function(*args)
+                except sqlite3.DatabaseError:
+                    self._index.reset(in_memory=in_memory)
+            return function(*args)
 
         return await asyncio.get_running_loop().run_in_executor(self._index_thread, call)
+
+    async def _index_best_effort(self, function: Callable[[*Ts], T], *args: *Ts) -> None:
+        """For changes that the result files have seen already: the index takes them from there later."""
+        try:
+            await self._indexed(function, *args)
+        except (sqlite3.Error, OSError) as error:
+            _logger.warning("The index of results cannot be kept up to date: %s", error)
 
     def _open(self) -> None:
         for folder in (self._at.submissions, self._at.output, self._at.results):
@@ -316,7 +326,7 @@ class FileSystemStore:
     def _locate(self, job_id: str) -> Located | None:
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError):
-                owner = (folder / "owner").read_text(encoding="ascii")
+                owner = os.fsdecode((folder / "owner").read_bytes())
                 claimed = self._at.claimed(Run.from_name(folder.name))
                 return Located(self._reader.read(claimed, owner).submission, folder)
         for path in self._at.submissions.glob(f"*/*_{job_id}.json"):

@@ -6,6 +6,7 @@ or damaging it loses nothing: `sync` makes it again. All calls block; one thread
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -42,13 +43,24 @@ class ResultIndex:
         except sqlite3.DatabaseError:
             self.reset()
 
-    def reset(self) -> None:
-        """Throw a damaged index away and start an empty one; the next `sync` fills it."""
+    def reset(self, *, in_memory: bool = False) -> None:
+        """Throw a damaged index away and start an empty one; the next `sync` fills it.
+
+        It lies in memory when asked to, and where the disk does not take it (a full one).
+        """
         self.close()
+        self._seen = None
+        if not in_memory:
+            with contextlib.suppress(sqlite3.DatabaseError, OSError):
+                self._remove_files()
+                self._connect()
+                return
+            self.close()
+        self._connect_to(":memory:")
+
+    def _remove_files(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        self._seen = None
-        self._connect()
 
     def close(self) -> None:
         if self._connection is not None:
@@ -96,7 +108,10 @@ class ResultIndex:
     def _connect(self) -> None:
         # Before SQLite does: the files it puts beside this one get the same mode.
         self._path.touch(mode=0o600)
-        connection = sqlite3.connect(self._path, check_same_thread=False, timeout=10)
+        self._connect_to(self._path)
+
+    def _connect_to(self, place: Path | str) -> None:
+        connection = sqlite3.connect(place, check_same_thread=False, timeout=10)
         self._connection = connection
         connection.execute("PRAGMA journal_mode = WAL")
         # Derived data: after a power cut it is made again, so no write waits for the disk.

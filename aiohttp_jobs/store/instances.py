@@ -53,7 +53,7 @@ class Instance:
         """A new private folder for the running job whose submission file is called `stem`."""
         folder = self.jobs / stem
         folder.mkdir(mode=0o700, exist_ok=True)
-        (folder / "owner").write_text(user_folder, encoding="ascii")
+        (folder / "owner").write_bytes(os.fsencode(user_folder))
         return folder
 
     def adopt(self, folder: Path) -> Path:

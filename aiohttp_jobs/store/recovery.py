@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -45,7 +46,7 @@ class Recovery:
             return
         try:
             started = claimed_file.stat().st_ctime
-            owner = (folder / "owner").read_text(encoding="ascii")
+            owner = os.fsdecode((folder / "owner").read_bytes())
         except FileNotFoundError:
             return  # it was never claimed: it is still pending
         submission, problem = self._reader.read_claimed(claimed_file, owner)

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from aiohttp_jobs.schedule.claims import Claims
 from aiohttp_jobs.schedule.models import Schedule
-from aiohttp_jobs.schedule.scheduler import MAX_INTERVAL, Scheduler
+from aiohttp_jobs.schedule.scheduler import Scheduler
 from aiohttp_jobs.schedule.store import ScheduleStore
 
 JOB = {"jobName": "report", "command": "echo hello", "executionMode": "BackgroundJob"}
@@ -184,7 +184,7 @@ class Bench:
             store,
             Claims(self.base),
             jobs or self.jobs,
-            interval=MAX_INTERVAL,
+            interval=3600.0,
             clock=self.time.clock,
             wait=self.time.wait,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
 import subprocess
@@ -95,6 +96,22 @@ def test_what_was_released_is_taken_over_once(claims: Claims, schedule_id: str, 
     assert claims.take_over() == []
     claims.finish(found[0])
     assert claims.take_over() == []
+
+
+def test_what_is_finished_at_the_very_moment_it_is_looked_at_is_not_taken_over(
+    claims: Claims, schedule_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = claims.take(schedule_id, START, JOB_ID)
+    assert claim is not None
+    other, lock = opened(tmp_path), fcntl.flock
+
+    def finish_first(descriptor: int, operation: int) -> None:
+        monkeypatch.undo()
+        claims.finish(claim)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", finish_first)
+    assert other.take_over() == []
 
 
 @pytest.mark.parametrize("linked", [False, True])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -73,6 +75,21 @@ def test_other_processes_see_each_change_at_once(store: ScheduleStore, tmp_path:
         assert other.get(schedule.schedule_id).name == name
     store.remove(schedule.schedule_id)
     assert other.all() == []
+
+
+def test_a_change_within_the_same_tick_of_the_folders_time_stamp_is_seen_too(
+    store: ScheduleStore, tmp_path: Path
+) -> None:
+    tick = time.time_ns() + 60_000_000_000
+    other = opened(tmp_path)
+    schedule = make_schedule()
+    for name in ("first", "second"):
+        if name == "first":
+            store.add(schedule.model_copy(update={"name": name}), 10)
+        else:
+            store.change(schedule.schedule_id, lambda each: each.model_copy(update={"name": "second"}))
+        os.utime(tmp_path / "Schedules", ns=(tick, tick))
+        assert other.get(schedule.schedule_id).name == name
 
 
 def test_nothing_is_read_again_while_nothing_changes(store: ScheduleStore, tmp_path: Path) -> None:
