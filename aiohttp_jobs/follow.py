@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .dispatch.live import LiveJob, LiveState
-from .execution.capture import OutputLog, Part, read_segments, whole_characters
+from .execution.segments import Part
 from .models import JobResult
+from .outputs import FilesOutput, LiveOutput, StoredOutput
 from .store.base import JobStore
 from .views import ended_view, live_view, submission_view
 
-CHUNK = 64 * 1024
 _MOVING_SECONDS = 0.02
 _ELSEWHERE_SECONDS = 0.5
 
@@ -31,27 +31,6 @@ class Event:
     name: str
     position: str
     data: dict[str, Any]
-
-
-class StoredOutput:
-    """The output of a job that has ended: in its result, or in the log kept beside it."""
-
-    def __init__(self, store: JobStore, record: dict[str, Any]) -> None:
-        self._store = store
-        self._record = record
-        self._text = None if record.get("OutputTruncated") else record.get("Output", "").encode()
-        self.size = len(self._text) if self._text is not None else int(record.get("OutputSize", 0))
-
-    async def read(self, offset: int, most: int = CHUNK) -> Part:
-        if self._text is not None:
-            return Part(offset, whole_characters(self._text[offset:], most))
-        return await self._store.read_log(self._record, offset, most)
-
-
-async def read_log(log: OutputLog, offset: int, most: int = CHUNK) -> Part:
-    """From `offset` on, in the output of a job that runs."""
-    part = log.read(offset, most)
-    return part if part is not None else await asyncio.to_thread(log.read_files, offset, most)
 
 
 async def follow_live(
@@ -70,14 +49,15 @@ async def follow_live(
         if state != shown and live.state is not LiveState.ENDED:
             shown = state
             yield Event("status", f"{attempt}-{offset}", live_view(live, None))
-        part = await read_log(live.log, offset) if live.log is not None else None
+        log = live.log
+        part = await LiveOutput(log).read(offset) if log is not None else None
         if part is not None and part.data and live.state is LiveState.RUNNING:
             event = _output(attempt, offset, part)
             offset = part.offset + len(part.data)
             yield event
         elif live.state is LiveState.ENDED:
             break
-        elif part is not None and live.log is not None and live.log.size > offset:
+        elif log is not None and log is live.log and log.size > offset:
             await asyncio.sleep(_MOVING_SECONDS)  # its files are on their way to where they are kept
         elif _state(live) == shown and not await live.change(heartbeat):
             yield Event("heartbeat", f"{attempt}-{offset}", {})
@@ -119,8 +99,8 @@ async def follow_elsewhere(
             if state != shown:
                 shown = state
                 yield Event("status", f"{attempt}-{offset}", submission_view(located.submission, state))
-            if located.run_dir is not None:
-                part = await asyncio.to_thread(read_segments, located.run_dir / "log", offset)
+            if located.log is not None:
+                part = await FilesOutput(located.log).read(offset)
                 if part.data:
                     yield _output(attempt, offset, part)
                     offset = part.offset + len(part.data)

@@ -45,5 +45,4 @@ class ScheduledJobs:
 
     async def cancel(self, job_id: str) -> None:
         """Have it stopped; does nothing when it has ended."""
-        if not self._processor.cancel(job_id, _REPLACED):
-            await self._store.request_cancel(job_id, _REPLACED.by)
+        await self._processor.cancel_anywhere(job_id, _REPLACED)

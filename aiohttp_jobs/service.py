@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ import psutil
 from .access import allows, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
+from .dispatch.live import LiveJob
 from .dispatch.processor import JobProcessor, cancelled_by
 from .errors import (
     ConflictError,
@@ -24,9 +26,8 @@ from .errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
-from .execution.capture import Part, read_segments
 from .execution.runspace import Worker
-from .follow import Event, StoredOutput, follow_elsewhere, follow_live, follow_stored, read_log
+from .follow import Event, follow_elsewhere, follow_live, follow_stored
 from .limits import require_within_limits
 from .models import (
     DEFAULT_PRIORITY,
@@ -37,12 +38,37 @@ from .models import (
     new_job_id,
     utc_now,
 )
-from .store.base import JobStore
+from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
+from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
 MOST_QUEUED_SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A job in one of three places: `live` here, ended with its `record`, or `elsewhere`."""
+
+    live: LiveJob | None = None
+    record: dict[str, Any] | None = None
+    elsewhere: Located | None = None
+
+    @property
+    def located(self) -> Located:
+        """Where it is when it is neither here nor ended."""
+        if self.elsewhere is None:
+            raise LookupError("the job is here, or has ended")
+        return self.elsewhere
+
+    @property
+    def owner(self) -> str:
+        if self.live is not None:
+            return self.live.job.user_id
+        if self.record is not None:
+            return str(self.record.get("UserID", ""))
+        return self.located.submission.user_id
 
 
 class JobService:
@@ -175,34 +201,23 @@ class JobService:
 
     async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
-        live = self._processor.find(job_id)
-        if live is not None:
-            self._require_owner(identity, live.job.user_id, "see_all_jobs")
-            submission = live.submission
+        found = await self._find(identity, job_id)
+        if found.live is not None:
+            submission = found.live.submission
             if submission is None and (located := await self._store.locate(job_id)) is not None:
                 submission = located.submission
-            return live_view(live, self._position(job_id)) | (details(submission) if submission else {})
-        record = await self._store.get_result(job_id)
-        if record is not None:
-            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
-            return ended_view(record)
-        located = await self._store.locate(job_id)
-        if located is None:
-            raise NotFoundError(f"There is no job {job_id}.")
-        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
-        return submission_view(located.submission, located.state)
+            view = live_view(found.live, self._position(job_id))
+            return view | (details(submission) if submission else {})
+        if found.record is not None:
+            return ended_view(found.record)
+        return submission_view(found.located.submission, found.located.state)
 
     async def attempts(self, identity: Identity, job_id: str) -> list[dict[str, Any]]:
         """The results of a job's attempts so far, first to last."""
-        live = self._processor.find(job_id)
-        record = None if live else await self._store.get_result(job_id)
-        if live is None and record is None:
-            raise NotFoundError(f"There is no job {job_id}.")
-        owner = live.job.user_id if live else (record or {}).get("UserID", "")
-        self._require_owner(identity, owner, "see_all_jobs")
-        located = await self._store.locate(job_id) if live else None
-        if record is not None:
-            return [*await self._store.attempts_of(record), record]
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return [*await self._store.attempts_of(found.record), found.record]
+        located = await self._store.locate(job_id) if found.live else found.located
         return await self._store.attempts(located.submission) if located else []
 
     async def follow(self, identity: Identity, job_id: str, start: tuple[int, int]) -> AsyncIterator[Event]:
@@ -210,45 +225,22 @@ class JobService:
 
         The same right is needed as for reading its result; raises before the first event.
         """
-        live = self._processor.find(job_id)
-        record = None if live else await self._store.get_result(job_id)
-        if live is not None:
-            self._require_owner(identity, live.job.user_id, "see_all_jobs")
-            return follow_live(
-                live, self._store, start, self._config.heartbeat_interval, lambda: self._processor.is_closing
-            )
-        if record is not None:
-            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
-            return follow_stored(self._store, record, start)
-        located = await self._store.locate(job_id)
-        if located is None:
-            raise NotFoundError(f"There is no job {job_id}.")
-        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
-        return follow_elsewhere(self._store, job_id, start, lambda: self._processor.is_closing)
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return follow_stored(self._store, found.record, start)
+        if found.live is not None:
+            heartbeat = self._config.heartbeat_interval
+            return follow_live(found.live, self._store, start, heartbeat, self._is_closing)
+        return follow_elsewhere(self._store, job_id, start, self._is_closing)
 
-    async def read_output(
-        self, identity: Identity, job_id: str, offset: int, most: int
-    ) -> tuple[Part, int, bool]:
-        """From `offset` on, the size so far in bytes, and whether that is all there will be."""
-        live = self._processor.find(job_id)
-        if live is not None:
-            self._require_owner(identity, live.job.user_id, "see_all_jobs")
-            if live.log is None:
-                return Part(offset, b""), 0, False
-            return await read_log(live.log, offset, most), live.log.size, False
-        record = await self._store.get_result(job_id)
-        if record is not None:
-            self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
-            stored = StoredOutput(self._store, record)
-            return await stored.read(offset, most), stored.size, True
-        located = await self._store.locate(job_id)
-        if located is None:
-            raise NotFoundError(f"There is no job {job_id}.")
-        self._require_owner(identity, located.submission.user_id, "see_all_jobs")
-        part = Part(offset, b"")
-        if located.run_dir is not None:
-            part = await asyncio.to_thread(read_segments, located.run_dir / "log", offset, most)
-        return part, part.offset + len(part.data), False
+    async def output(self, identity: Identity, job_id: str) -> OutputReader:
+        """The job's output, to be read from any offset."""
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return StoredOutput(self._store, found.record)
+        if found.live is not None:
+            return LiveOutput(found.live.log) if found.live.log else NoOutput()
+        return FilesOutput(found.located.log) if found.located.log else NoOutput()
 
     # --- stopping
 
@@ -258,22 +250,10 @@ class JobService:
         Its state now. Raises `NotFoundError`, `ForbiddenError`, `ConflictError` when it has ended.
         """
         self._require(identity, "cancel_jobs")
-        live = self._processor.find(job_id)
-        if live is not None:
-            self._require_owner(identity, live.job.user_id, "cancel_all_jobs")
-            self._processor.cancel(job_id, cancelled_by(identity.user_id))
-            return "Cancelling"
-        record = await self._store.get_result(job_id)
-        if record is not None:
-            self._require_owner(identity, record.get("UserID", ""), "cancel_all_jobs")
-            raise ConflictError(f"The job has ended already ({record.get('Status')}).")
-        located = await self._store.locate(job_id)
-        if located is None:
-            raise NotFoundError(f"There is no job {job_id}.")
-        self._require_owner(identity, located.submission.user_id, "cancel_all_jobs")
-        if not await self._store.request_cancel(job_id, identity.user_id):
-            await self._processor.look_now()
-            self._processor.cancel(job_id, cancelled_by(identity.user_id))
+        found = await self._find(identity, job_id, "cancel_all_jobs")
+        if found.record is not None:
+            raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
+        await self._processor.cancel_anywhere(job_id, cancelled_by(identity.user_id))
         return "Cancelling"
 
     # --- queue and workers
@@ -331,7 +311,8 @@ class JobService:
         record = await self._store.get_result(job_id)
         if record is None:
             raise NotFoundError(f"There is no result of a job {job_id}.")
-        self._require_owner(identity, record.get("UserID", ""), "see_all_jobs")
+        if record.get("UserID") != identity.user_id:
+            self._require_any(identity, "see_all_jobs")
         return record
 
     async def delete_result(self, identity: Identity, job_id: str) -> None:
@@ -341,19 +322,35 @@ class JobService:
         has not ended.
         """
         self._require(identity, "delete_results")
-        live = self._processor.find(job_id)
-        record = None if live else await self._store.get_result(job_id)
-        owner = live.job.user_id if live else record.get("UserID") if record else None
-        if owner is None:
-            located = await self._store.locate(job_id)
-            if located is None:
-                raise NotFoundError(f"There is no result of a job {job_id}.")
-            owner = located.submission.user_id
-        if owner != identity.user_id:
+        found = await self._look_up(job_id)
+        if found.owner != identity.user_id:
             raise ForbiddenError("This job is not yours. You can delete only your own results.")
-        if record is None:
+        if found.record is None:
             raise ConflictError("This job has not ended yet; there is no result to delete.")
         await self._store.delete_result(job_id)
+
+    async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> _Found:
+        """The job, if it is the caller's own or the caller may use the endpoint `otherwise`."""
+        found = await self._look_up(job_id)
+        if found.owner != identity.user_id:
+            self._require_any(identity, otherwise)
+        return found
+
+    async def _look_up(self, job_id: str) -> _Found:
+        """The job wherever it is: running or waiting here, ended, or in another process's hands."""
+        live = self._processor.find(job_id)
+        if live is not None:
+            return _Found(live=live)
+        # Twice, because it may end in another process between the two looks.
+        for _ in range(2):
+            if (record := await self._store.get_result(job_id)) is not None:
+                return _Found(record=record)
+            if (located := await self._store.locate(job_id)) is not None:
+                return _Found(elsewhere=located)
+        raise NotFoundError(f"There is no job {job_id}.")
+
+    def _is_closing(self) -> bool:
+        return self._processor.is_closing
 
     def _position(self, job_id: str) -> int | None:
         ordered = self._processor.queue.in_order() if self._processor.queue.get(job_id) else []
@@ -362,8 +359,8 @@ class JobService:
     def _require(self, identity: Identity, endpoint: str) -> None:
         require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
 
-    def _require_owner(self, identity: Identity, owner: str, otherwise: str) -> None:
-        if owner != identity.user_id and not allows(identity.roles, otherwise, self._config.endpoint_roles):
+    def _require_any(self, identity: Identity, endpoint: str) -> None:
+        if not allows(identity.roles, endpoint, self._config.endpoint_roles):
             raise ForbiddenError("This job is not yours.")
 
 

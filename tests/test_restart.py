@@ -175,3 +175,21 @@ async def test_retries_go_on_where_a_killed_host_left_them(tmp_path: Path, key: 
             result = await caller_of(host, key, session).result(job_id)
     assert (result["Status"], result["Attempt"]) in (("Succeeded", 3), ("Interrupted", 1))
     assert len(tries.read_text().split()) == result["Attempt"]
+
+
+async def test_a_job_cut_off_by_a_shutdown_is_tried_again_if_it_asked_for_that(
+    tmp_path: Path, key: str
+) -> None:
+    first = tmp_path / "first"
+    async with ClientSession() as session:
+        with running(tmp_path) as host:
+            caller = caller_of(host, key, session)
+            command = f"echo up; [ -e {first} ] || {{ touch {first}; sleep 600; }}"
+            retry = {"count": 1, "backoffSeconds": 0, "on": ["Interrupted"]}
+            job_id = await caller.submit(command, retry=retry)
+            await printed(caller, job_id, "up\n")
+            assert host.end(signal.SIGTERM) == 0
+        with running(tmp_path) as host:
+            result = await caller_of(host, key, session).result(job_id)
+    assert (result["Status"], result["Attempt"]) == ("Succeeded", 2)
+    assert [attempt["Status"] for attempt in result["Attempts"]] == ["Interrupted", "Succeeded"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -90,6 +90,17 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
         raise invalid_fields(error) from None
 
 
+async def read_submission(
+    request: web.Request, model: type[Model], max_bytes: int, require_submitter: Callable[[], None]
+) -> Model:
+    """Like `read_model`; but whoever `require_submitter` refuses learns that, and nothing of the body."""
+    try:
+        return await read_model(request, model, max_bytes)
+    except JobsError:
+        require_submitter()
+        raise
+
+
 async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     message = f"The request body is larger than {max_bytes} bytes."
     if (request.content_length or 0) > max_bytes:
@@ -141,6 +152,11 @@ def query_choice(request: web.Request, name: str, choices: Sequence[str], defaul
     return value
 
 
+def query_everyone(request: web.Request) -> bool:
+    """Whether ``scope=all`` is asked for, not the default ``scope=own``. Raises `InvalidFieldsError`."""
+    return query_choice(request, "scope", ("own", "all"), "own") == "all"
+
+
 def query_choices(request: web.Request, name: str, choices: Sequence[str]) -> list[str]:
     """Some of `choices`, separated by commas or given repeatedly. Raises `InvalidFieldsError`."""
     values = [value for text in request.query.getall(name, []) for value in text.split(",")]
@@ -151,22 +167,27 @@ def query_choices(request: web.Request, name: str, choices: Sequence[str]) -> li
 
 def query_job_id(request: web.Request, name: str) -> str:
     """A job id in the query, in its canonical form. Raises `InvalidFieldsError`."""
-    return _job_id(name, request.query.get(name, ""))
+    return _uuid(name, request.query.get(name, ""), "job id")
 
 
 def path_job_id(request: web.Request) -> str:
     """The job id in the request's path, in its canonical form. Raises `InvalidFieldsError`."""
-    return _job_id("jobId", request.match_info["job_id"])
+    return _uuid("jobId", request.match_info["job_id"], "job id")
 
 
-def _job_id(name: str, text: str) -> str:
+def path_schedule_id(request: web.Request) -> str:
+    """The schedule id in the request's path, likewise."""
+    return _uuid("scheduleId", request.match_info["schedule_id"], "schedule id")
+
+
+def _uuid(name: str, text: str, kind: str) -> str:
     try:
         if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
             raise ValueError
         return str(UUID(text))
     except ValueError:
         example = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
-        raise _bad_value(name, f"must be a job id, a UUID such as '{example}'") from None
+        raise _bad_value(name, f"must be a {kind}, a UUID such as '{example}'") from None
 
 
 def _bad_value(name: str, message: str) -> InvalidFieldsError:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 
 from ..auth.middleware import identity_of
-from ..errors import InvalidFieldsError, JobsError, NotFoundError, RangeError
+from ..errors import InvalidFieldsError, NotFoundError, RangeError
 from ..limits import field_error
 from ..models import SubmitRequest
-from .envelope import answer, path_job_id, query_choice, query_choices, query_count, query_offset, read_model
+from .envelope import (
+    answer,
+    path_job_id,
+    query_choice,
+    query_choices,
+    query_count,
+    query_everyone,
+    query_offset,
+    read_submission,
+)
 from .keys import CONFIG, SERVICE
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$)[^/]+}"
 STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
+_LONGEST_CHARACTER = 4
 
 routes = web.RouteTableDef()
 
@@ -25,12 +37,8 @@ routes = web.RouteTableDef()
 async def submit_job(request: web.Request) -> web.Response:
     """Specification, "Submit Job"."""
     service, identity = request.app[SERVICE], identity_of(request)
-    try:
-        body = await read_model(request, SubmitRequest, request.app[CONFIG].max_body_bytes)
-    except JobsError:
-        # Whoever may not submit at all learns that, and nothing about what is wrong with the body.
-        service.require_submitter(identity)
-        raise
+    most = request.app[CONFIG].max_body_bytes
+    body = await read_submission(request, SubmitRequest, most, partial(service.require_submitter, identity))
     submission = await service.submit(identity, body)
     return answer(
         {
@@ -46,7 +54,7 @@ async def submit_job(request: web.Request) -> web.Response:
 async def list_jobs(request: web.Request) -> web.Response:
     """The caller's jobs in every state; ``scope=all`` for those who may see everyone's."""
     states = query_choices(request, "state", STATES) or STATES
-    everyone = query_choice(request, "scope", ("own", "all"), "own") == "all"
+    everyone = query_everyone(request)
     limit = query_count(request, "limit", 100, 1000)
     jobs = await request.app[SERVICE].list_jobs(identity_of(request), states, everyone=everyone, limit=limit)
     return answer({"success": True, "count": len(jobs), "jobs": jobs})
@@ -88,13 +96,13 @@ async def read_output(request: web.Request) -> web.StreamResponse:
 
 
 async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> web.Response:
-    service, identity = request.app[SERVICE], identity_of(request)
-    part, size, ended = await service.read_output(identity, job_id, offset, most)
+    reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    part = await reader.read(offset, max(most, _LONGEST_CHARACTER))
     following = part.offset + len(part.data)
     response = _text(part.data)
     response.headers["X-Output-Offset"] = str(part.offset)
     response.headers["X-Output-Next"] = str(following)
-    response.headers["X-Output-Complete"] = str(ended and following >= size).lower()
+    response.headers["X-Output-Complete"] = str(reader.complete and following >= reader.size).lower()
     return response
 
 
@@ -105,34 +113,38 @@ async def _range(request: web.Request, job_id: str) -> web.Response:
         raise InvalidFieldsError(f"Range {message}.", details=[field_error("Range", message)])
     start, last = int(match[1]), int(match[2]) if match[2] else None
     most = _MOST if last is None else min(_MOST, last - start + 1)
-    service, identity = request.app[SERVICE], identity_of(request)
-    part, size, ended = await service.read_output(identity, job_id, start, max(0, most))
-    if most <= 0 or start >= size or part.offset != start or not part.data:
-        raise RangeError(f"There is no output from byte {start} on, of {size} bytes.")
+    reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    part = await reader.read(start, max(0, most), whole=False)
+    if part.offset != start or not part.data:
+        raise RangeError(f"There is no output from byte {start} on, of {reader.size} bytes.")
     response = _text(part.data, status=206)
-    total = str(size) if ended else "*"
+    total = str(reader.size) if reader.complete else "*"
     response.headers["Content-Range"] = f"bytes {start}-{start + len(part.data) - 1}/{total}"
     return response
 
 
 async def _whole(request: web.Request, job_id: str) -> web.StreamResponse:
     service, identity = request.app[SERVICE], identity_of(request)
-    part, _, _ = await service.read_output(identity, job_id, 0, _PIECE)
+    reader = await service.output(identity, job_id)
     response = web.StreamResponse(headers=_headers())
     if query_choice(request, "download", ("0", "1"), "0") == "1":
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.txt"'
     await response.prepare(request)
     offset = 0
-    while part.data:
+    while True:
+        part = await reader.read(offset, _PIECE)
+        if not part.data and not reader.complete:
+            # It may have ended meanwhile, and its output be elsewhere now.
+            with suppress(NotFoundError):
+                reader = await service.output(identity, job_id)
+                part = await reader.read(offset, _PIECE)
+        if not part.data:
+            break
         if part.offset > offset:
             left_out = f"\n[... {part.offset - offset} bytes of output left out ...]\n"
             await response.write(left_out.encode())
         await response.write(part.data)
         offset = part.offset + len(part.data)
-        try:
-            part, _, _ = await service.read_output(identity, job_id, offset, _PIECE)
-        except NotFoundError:
-            break
     await response.write_eof()
     return response
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from uuid import UUID
+from functools import partial
 
 from aiohttp import web
 
 from ..auth.middleware import identity_of
-from ..errors import InvalidFieldsError, JobsError
-from ..limits import field_error
 from ..schedule.models import ScheduleChange, ScheduleRequest
 from ..schedule.service import MOST_RUNS, ScheduleService
-from .envelope import answer, query_choice, query_count, read_model
+from .envelope import answer, path_schedule_id, query_count, query_everyone, read_model, read_submission
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
@@ -27,12 +24,8 @@ routes = web.RouteTableDef()
 @routes.post(_ALL)
 async def create_schedule(request: web.Request) -> web.Response:
     service, identity = request.app[SCHEDULES], identity_of(request)
-    try:
-        body = await read_model(request, ScheduleRequest, request.app[CONFIG].max_body_bytes)
-    except JobsError:
-        # Whoever may not submit at all learns that, and nothing about what is wrong with the body.
-        service.require_submitter(identity)
-        raise
+    most = request.app[CONFIG].max_body_bytes
+    body = await read_submission(request, ScheduleRequest, most, partial(service.require_submitter, identity))
     schedule = await service.create(identity, body)
     return answer({"success": True, "schedule": schedule}, status=201)
 
@@ -40,21 +33,21 @@ async def create_schedule(request: web.Request) -> web.Response:
 @routes.get(_ALL)
 async def list_schedules(request: web.Request) -> web.Response:
     """The caller's own schedules; ``scope=all`` for administrators."""
-    everyone = query_choice(request, "scope", ("own", "all"), "own") == "all"
+    everyone = query_everyone(request)
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(schedules), "schedules": schedules})
 
 
 @routes.get(_ONE)
 async def get_schedule(request: web.Request) -> web.Response:
-    schedule = await request.app[SCHEDULES].get(identity_of(request), _schedule_id(request))
+    schedule = await request.app[SCHEDULES].get(identity_of(request), path_schedule_id(request))
     return answer({"success": True, "schedule": schedule})
 
 
 @routes.get(_ONE + "/next")
 async def next_runs(request: web.Request) -> web.Response:
     """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
-    schedule_id = _schedule_id(request)
+    schedule_id = path_schedule_id(request)
     count = query_count(request, "count", _DEFAULT_RUNS, MOST_RUNS)
     runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, count)
     return answer({"success": True, "count": len(runs), "runs": runs})
@@ -63,7 +56,7 @@ async def next_runs(request: web.Request) -> web.Response:
 @routes.patch(_ONE)
 async def change_schedule(request: web.Request) -> web.Response:
     """Fields that are left out stay as they are, those inside ``job`` too."""
-    service, identity, schedule_id = request.app[SCHEDULES], identity_of(request), _schedule_id(request)
+    service, identity, schedule_id = request.app[SCHEDULES], identity_of(request), path_schedule_id(request)
     await service.get(identity, schedule_id)
     change = await read_model(request, ScheduleChange, request.app[CONFIG].max_body_bytes)
     schedule = await service.update(identity, schedule_id, change)
@@ -73,19 +66,5 @@ async def change_schedule(request: web.Request) -> web.Response:
 @routes.delete(_ONE)
 async def delete_schedule(request: web.Request) -> web.Response:
     """Jobs that the schedule submitted are not touched."""
-    await request.app[SCHEDULES].delete(identity_of(request), _schedule_id(request))
+    await request.app[SCHEDULES].delete(identity_of(request), path_schedule_id(request))
     return answer({"success": True, "message": "Schedule deleted successfully"})
-
-
-def _schedule_id(request: web.Request) -> str:
-    """The id in the path, in its canonical form. Raises `InvalidFieldsError`."""
-    text = request.match_info["schedule_id"]
-    try:
-        if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
-            raise ValueError
-        return str(UUID(text))
-    except ValueError:
-        message = "must be a schedule id, a UUID such as 'a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d'"
-        raise InvalidFieldsError(
-            f"scheduleId {message}.", details=[field_error("scheduleId", message)]
-        ) from None

@@ -10,13 +10,14 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
-from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, utc_now
 from ..store.base import ClaimedJob, JobStore, KeyBusyError, LostJob, PendingJob
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
@@ -29,9 +30,6 @@ _CLOSE_SECONDS = 30.0
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
-
-Concluded = Callable[[Submission, JobResult], Coroutine[Any, Any, None]]
-"""Called with each final result once it is kept; it must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,6 @@ class JobProcessor:
         self._closing = False
         self._loop_task: asyncio.Task[None] | None = None
         self.paused = False
-        self.on_concluded: Concluded | None = None
 
     def open(self) -> None:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-processor")
@@ -144,12 +141,16 @@ class JobProcessor:
         live.stop(reason)
         waiting = self._queue.remove(job_id)
         if waiting is not None:
-            self._start(waiting)
+            # It will not run, and so has no need of its key.
+            self._start(replace(waiting, concurrency_key=None))
         return True
 
-    async def look_now(self) -> None:
-        """Look for submissions now and not at the next interval."""
+    async def cancel_anywhere(self, job_id: str, reason: StopReason) -> None:
+        """The same for a job of any process on the store; does nothing for one that has ended."""
+        if self.cancel(job_id, reason) or await self._store.request_cancel(job_id, reason.by):
+            return
         await self._look_around()
+        self.cancel(job_id, reason)
 
     async def set_paused(self, paused: bool) -> None:
         """Start no more jobs, or go on starting them; running ones are not touched."""
@@ -194,7 +195,7 @@ class JobProcessor:
             killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, instance_id)
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(self._keep(job.claimed, await self._runner.lost(job), None))
+            self._track(self._keep(job.claimed.job_id, partial(self._conclude_lost, job)))
 
     async def _start_ready(self) -> None:
         while not self._closing and not self.paused:
@@ -254,7 +255,7 @@ class JobProcessor:
                 self._forget(live, None)
             else:
                 result = await self._run_claimed(claimed, live)
-                await self._keep(claimed, result, live)
+                await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
         except KeyBusyError:
             self._known.discard(job.key)
             self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=_KEY_SECONDS)))
@@ -274,26 +275,27 @@ class JobProcessor:
                 claimed, "The server met an error of its own with this job; see its log."
             )
 
-    async def _keep(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
-        """Write the result; while that fails (a full disk), hold on to it and try again."""
+    async def _keep(self, job_id: str, conclude: Callable[[], Awaitable[None]]) -> None:
+        """Have the result written; while that fails (a full disk), hold on to it and try again."""
         delay = _RETRY_SECONDS
         while True:
             try:
-                await self._conclude(claimed, result, live)
+                await conclude()
             except OSError:
-                _logger.exception("The result of job %s cannot be written", result.job_id)
+                _logger.exception("The result of job %s cannot be written", job_id)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, _MAX_RETRY_SECONDS)
             else:
                 return
 
+    async def _conclude_lost(self, job: LostJob) -> None:
+        await self._conclude(job.claimed, await self._runner.lost(job), None)
+
     async def _conclude(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
         submission = claimed.submission
         policy = submission.retry
-        stopping = (
-            live is not None and live.reason is not None and live.reason.status is not JobStatus.TIMED_OUT
-        )
-        if policy and not stopping and policy.covers(result.status, submission.attempt):
+        cancelled = live and live.reason and live.reason.status is JobStatus.CANCELLED
+        if policy and not cancelled and policy.covers(result.status, submission.attempt):
             run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
             following = await self._store.retry(claimed, result, run_at)
             if live is not None:
@@ -308,8 +310,6 @@ class JobProcessor:
         await self._store.finish(claimed, result)
         if live is not None:
             self._forget(live, result)
-        if self.on_concluded is not None:
-            await self.on_concluded(submission, result)
 
     def _forget(self, live: LiveJob, result: JobResult | None) -> None:
         self._known.discard(live.job.key)

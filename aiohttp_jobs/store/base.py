@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..execution.capture import Part
+from ..execution.segments import Part
 from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission
 
 
@@ -58,6 +58,11 @@ class Located:
     @property
     def state(self) -> str:
         return "Pending" if self.run_dir is None else "Running"
+
+    @property
+    def log(self) -> Path | None:
+        """Where its output is written, while some process runs it."""
+        return self.run_dir / "log" if self.run_dir else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ class JobStore(Protocol):
         """The same for a job that has ended, by its stored result."""
         ...
 
-    async def read_log(self, record: dict[str, Any], offset: int, most: int) -> Part:
+    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
         ...
 

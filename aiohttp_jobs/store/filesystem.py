@@ -16,12 +16,13 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 from uuid import UUID
 
-from ..execution.capture import Part, read_segments
+from ..execution.segments import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
 from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
 from .durable import make_folder, replace_file, sync_folder
@@ -33,6 +34,7 @@ from .layout import Layout, Run
 from .names import submission_stem
 from .recovery import Recovery
 from .signing import Signer
+from .spent import SpentIds
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -57,7 +59,7 @@ class FileSystemStore:
         self._index = ResultIndex(self._at.index, self._at.results)
         self._instance = Instance(self._at.running)
         self._key_locks = KeyLocks(self._at.keys)
-        self._spent: set[str] = set()
+        self._spent = SpentIds(self._at.spent)
 
     @property
     def instance_id(self) -> str:
@@ -96,7 +98,7 @@ class FileSystemStore:
         return await self._run(self._recovery.take_over)
 
     async def was_used(self, job_id: str) -> bool:
-        return job_id in self._spent or await self._run(self._at.result(job_id).exists)
+        return await self._run(self._has_ended, job_id)
 
     async def locate(self, job_id: str) -> Located | None:
         return await self._run(self._locate, job_id)
@@ -135,8 +137,9 @@ class FileSystemStore:
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._run(self._attempts, record_run(record))
 
-    async def read_log(self, record: dict[str, Any], offset: int, most: int) -> Part:
-        return await self._run(read_segments, self._at.log(record_run(record)), offset, most)
+    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
+        read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
+        return await self._run(read, offset, most)
 
     # --- below here everything runs in a thread
 
@@ -167,8 +170,6 @@ class FileSystemStore:
         self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
         self._recovery = Recovery(self._at, self._instance, self._reader, self._add)
-        with contextlib.suppress(FileNotFoundError):
-            self._spent.update(self._at.spent.read_text().split())
         self._instance.open()
 
     # --- submissions
@@ -242,11 +243,10 @@ class FileSystemStore:
         return ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
 
     def _was_used(self, run: Run) -> bool:
-        return (
-            run.job_id in self._spent
-            or self._at.result(run.job_id).exists()
-            or self._at.claimed(run).exists()
-        )
+        return self._has_ended(run.job_id) or self._at.claimed(run).exists()
+
+    def _has_ended(self, job_id: str) -> bool:
+        return self._spent.has(job_id) or self._at.result(job_id).exists()
 
     # --- results
 
@@ -304,10 +304,6 @@ class FileSystemStore:
         if record is None:
             return False
         self._spent.add(job_id)
-        with self._at.spent.open("a", encoding="ascii") as file:
-            file.write(f"{job_id}\n")
-            file.flush()
-            os.fsync(file.fileno())
         self._delete_runs(record)
         self._at.result(job_id).unlink(missing_ok=True)
         sync_folder(self._at.results)
@@ -324,14 +320,15 @@ class FileSystemStore:
     # --- other processes
 
     def _locate(self, job_id: str) -> Located | None:
+        # In the order in which a job moves on, so that one on its way is seen in either place.
+        for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
+            with contextlib.suppress(FileNotFoundError):
+                return Located(self._reader.read(path, path.parent.name).submission, None)
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError):
                 owner = os.fsdecode((folder / "owner").read_bytes())
                 claimed = self._at.claimed(Run.from_name(folder.name))
                 return Located(self._reader.read(claimed, owner).submission, folder)
-        for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
-            with contextlib.suppress(FileNotFoundError):
-                return Located(self._reader.read(path, path.parent.name).submission, None)
         return None
 
     def _request_cancel(self, job_id: str, by: str) -> bool:
@@ -375,30 +372,19 @@ def _read_object(path: Path) -> dict[str, Any] | None:
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:
     job, problem = read
-    run = Run.of(job)
-    if problem is not None:
-        return PendingJob(
-            key=str(path),
-            stem=run.stem,
-            job_id=job.job_id,
-            user_id=job.user_id,
-            job_name=job.job_name,
-            mode=None,
-            submitted_at=job.submitted_at,
-            problem=problem,
-        )
     return PendingJob(
         key=str(path),
-        stem=run.stem,
+        stem=Run.of(job).stem,
         job_id=job.job_id,
         user_id=job.user_id,
         job_name=job.job_name,
-        mode=job.execution_mode,
+        mode=job.execution_mode if problem is None else None,
         submitted_at=job.submitted_at,
         priority=job.priority,
         run_at=job.run_at,
         concurrency_key=job.concurrency_key,
         attempt=job.attempt,
+        problem=problem,
     )
 
 

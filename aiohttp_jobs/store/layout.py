@@ -54,7 +54,6 @@ class Layout:
         self.signing_key = base / "Secrets" / "submission.key"
         self.index = base / "results.index.sqlite3"
         self.paused = base / "queue.paused"
-        # Ids of deleted jobs: a signed file that somebody kept aside must not run a second time.
         self.spent = self.output / ".deleted"
 
     def submission(self, user_id: str, stem: str) -> Path:

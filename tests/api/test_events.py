@@ -170,3 +170,28 @@ async def test_streams_end_when_the_server_shuts_down(host: Host) -> None:
     await asyncio.wait([reading], timeout=10)
     assert reading.done()
     assert reading.exception() is None or not stream.ended
+
+
+async def test_a_range_is_exact_and_polling_always_gets_on(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = (await caller.run("printf '€€'"))["JobID"]
+    url = f"{caller.base}/jobs/{job_id}/output"
+    for wanted, expected in (
+        ("bytes=0-0", b"\xe2"),
+        ("bytes=1-3", b"\x82\xac\xe2"),
+        ("bytes=4-", b"\x82\xac"),
+    ):
+        async with caller.session.get(url, headers={"Range": wanted}) as response:
+            assert (response.status, await response.read()) == (206, expected)
+    answer = await caller.request("GET", f"/jobs/{job_id}/output?offset=0&limit=1")
+    assert (answer.body, answer.headers["X-Output-Next"]) == ("€", "3")
+
+
+async def test_a_long_output_that_is_no_ascii_is_streamed_and_downloaded_whole(host: Host) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit("print('x' + '€' * 1_000_000)", interpreter="python")
+    live = Stream(caller, job_id)
+    await live.read()
+    expected = "x" + "€" * 1_000_000 + "\n"
+    assert live.text == expected
+    assert (await caller.request("GET", f"/jobs/{job_id}/output")).body == expected

@@ -244,3 +244,16 @@ async def test_bad_requests_for_jobs_get_a_clear_answer(host: Host) -> None:
         assert answer.status == status, (method, path, answer.body)
         assert answer.body["success"] is False
         assert answer.body["error"].endswith(".")
+
+
+async def test_a_cancelled_job_does_not_wait_for_its_concurrency_key(host: Host) -> None:
+    caller = host.caller("debug")
+    holder = await caller.submit("echo up; sleep 60", concurrencyKey="db")
+    await until_printed(caller, holder, "up")
+    waiting = await caller.submit("true", concurrencyKey="db")
+    after = await caller.submit("true", concurrencyKey="db")
+    assert await cancel(caller, waiting) == 202
+    assert (await caller.result(waiting))["Status"] == "Cancelled"
+    assert (await job(caller, after))["Status"] == "Queued"
+    assert await cancel(caller, holder) == 202
+    assert (await caller.result(after))["Status"] == "Succeeded"

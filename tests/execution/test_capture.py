@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.execution.capture import OutputLog, OutputPipe, read_segments
+from aiohttp_jobs.execution.capture import OutputLog, OutputPipe
+from aiohttp_jobs.execution.segments import read_segments
 
 
 def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -140,3 +143,45 @@ async def test_a_disk_that_refuses_delays_and_loses_nothing(tmp_path: Path) -> N
     os.write(pipe.write_end, b" all the same")
     await pipe.close()
     assert log.output().text == "kept all the same"
+
+
+@pytest.mark.parametrize("limit", [64 << 20, 0])
+def test_characters_across_files_stop_no_reader_and_offsets_stay_true(tmp_path: Path, limit: int) -> None:
+    log = OutputLog(tmp_path / "log", 1024, limit)
+    data = ("x" + "€" * 2_000_000).encode()
+    for start in range(0, len(data), 100_000):
+        log.append(data[start : start + 100_000])
+    log.flush()
+    offset, gaps = 0, 0
+    while (part := log.read_files(offset)).data:
+        gaps += part.offset > offset
+        assert part.data == data[part.offset : part.offset + len(part.data)]
+        part.data.decode()
+        offset = part.offset + len(part.data)
+    assert offset == len(data)
+    assert gaps == (0 if limit else 1)
+
+
+def test_a_reader_never_sees_what_is_being_written_twice(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024, 64 << 20)
+    written = b"".join(b"%07d\n" % n for n in range(200_000))
+    ended = threading.Event()
+
+    def flush() -> None:
+        while not ended.is_set():
+            log.flush()
+
+    flusher = threading.Thread(target=flush)
+    flusher.start()
+    read, position = bytearray(), 0
+    try:
+        while len(read) < len(written):
+            log.append(written[position : position + 800])
+            position += 800
+            part = log.read(len(read)) or log.read_files(len(read))
+            assert part.offset == len(read)
+            read += part.data
+    finally:
+        ended.set()
+        flusher.join()
+    assert bytes(read) == written

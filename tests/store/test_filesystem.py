@@ -263,6 +263,19 @@ async def test_a_signed_file_kept_aside_never_runs_a_second_time(
     assert "second time" in str((await claimed(restarted, again)).problem)
 
 
+async def test_nor_where_another_process_deleted_its_result(make_store: MakeStore, tmp_path: Path) -> None:
+    one, other = await make_store(), await make_store()
+    pending = await one.add(submission())
+    copy = Path(pending.key).read_bytes()
+    job = await claimed(one, pending)
+    await one.finish(job, result_of(job))
+    assert await one.delete_result(job.job_id)
+    drop(tmp_path, copy, name="again.json")
+    (again,) = await other.scan(set())
+    assert "second time" in str((await claimed(other, again)).problem)
+    assert await other.was_used(job.job_id)
+
+
 async def test_the_jobs_of_a_dead_process_are_taken_over_once(make_store: MakeStore, tmp_path: Path) -> None:
     code = """
 import asyncio, os, sys

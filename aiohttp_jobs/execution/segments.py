@@ -1,0 +1,93 @@
+"""An output on disk: segment files of fixed size in one folder, read from any offset. All calls block.
+
+Of an output that is longer than may be kept, segments in the middle are missing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+SEGMENT = 1024 * 1024
+CHUNK = 64 * 1024
+
+
+class Part(NamedTuple):
+    """A piece of an output. `offset` is where it starts, past the one asked for if that is not kept."""
+
+    offset: int
+    data: bytes
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    return folder / f"output.{number:09d}"
+
+
+def segments(folder: Path) -> list[Path]:
+    """The files there are, first to last."""
+    return sorted(folder.glob("output.*"))
+
+
+def read_segments(folder: Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes.
+
+    Starts, behind a gap, and ends with whole UTF-8 characters unless `whole` is false.
+    """
+    data = _contiguous(folder, offset, most)
+    kept = whole_characters(data, most) if whole else data
+    if kept:
+        return Part(offset, kept)
+    for path in segments(folder):
+        start = int(path.suffix[1:]) * SEGMENT
+        if start > offset + len(data):
+            behind = _contiguous(folder, start, most)
+            clean = drop_partial_start(behind) if whole else behind
+            return Part(start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean)
+    return Part(offset, b"")
+
+
+def existing(folder: Path) -> tuple[int, bytes]:
+    """How much output there is, and its last byte."""
+    paths = segments(folder)
+    if not paths:
+        return 0, b""
+    content = paths[-1].read_bytes()
+    return int(paths[-1].suffix[1:]) * SEGMENT + len(content), content[-1:]
+
+
+def whole_characters(data: bytes, most: int) -> bytes:
+    """At most `most` bytes of `data`, without a UTF-8 character that would be cut at the end."""
+    data = data[:most]
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return data[:-back] if length > back else data
+    return data
+
+
+def drop_partial_start(data: bytes) -> bytes:
+    """`data` without the rest of a UTF-8 character that was cut at its start."""
+    for position in range(min(4, len(data))):
+        if data[position] & 0xC0 != 0x80:
+            return data[position:]
+    return data
+
+
+def _contiguous(folder: Path, offset: int, most: int) -> bytes:
+    """What lies from `offset` on without a gap, across as many files as it takes."""
+    data = bytearray()
+    while len(data) < most:
+        number, skip = divmod(offset + len(data), SEGMENT)
+        try:
+            with segment_path(folder, number).open("rb") as file:
+                file.seek(skip)
+                more = file.read(most - len(data))
+        except FileNotFoundError:
+            break
+        if not more:
+            break
+        data += more
+    return bytes(data)
