@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from datetime import datetime
 from itertools import islice
 
@@ -38,9 +38,6 @@ class JobQueue:
 
     def __len__(self) -> int:
         return len(self._jobs)
-
-    def __iter__(self) -> Iterator[PendingJob]:
-        return iter(list(self._jobs.values()))
 
     def get(self, job_id: str) -> PendingJob | None:
         return self._jobs.get(job_id)
