@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -13,6 +15,15 @@ from .origin import require_same_origin
 from .sessions import session_identity
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
+_PUBLIC = "_aiohttp_jobs_public"
+
+H = TypeVar("H", bound=Handler)
+
+
+def public(handler: H) -> H:
+    """Mark a handler that anybody may ask, signed in or not; it must not look for an identity."""
+    setattr(handler, _PUBLIC, True)
+    return handler
 
 
 def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
@@ -32,6 +43,8 @@ def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if getattr(request.match_info.handler, _PUBLIC, False):
+            return await handler(request)
         identity = await find(request)
         if identity is None:
             raise AuthenticationError
