@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results, schedules
+from .account import AccountService
+from .api import account, events, jobs, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -83,7 +84,9 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
-    jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
+    jobs_app[account.ACCOUNT] = parts.account
+    for resource in (results, jobs, events, queue, schedules, account):
+        jobs_app.add_routes(resource.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -125,6 +128,7 @@ class _Parts:
             lambda: self._runspaces.workers,
         )
 
+        self.account = AccountService(config, self.api_keys, self._interpreters.keys())
         self._schedule_store = ScheduleStore(config.base_dir)
         claims = Claims(config.base_dir)
         self._scheduler = Scheduler(
