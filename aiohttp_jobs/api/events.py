@@ -11,6 +11,7 @@ from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
 from ..errors import InvalidFieldsError
+from ..follow import CURRENT
 from ..limits import field_error
 from .envelope import path_job_id
 from .jobs import JOB
@@ -45,7 +46,9 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
 
 
 def _start(request: web.Request) -> tuple[int, int]:
-    text = request.headers.get("Last-Event-ID") or request.query.get("lastEventId") or "1-0"
+    text = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
+    if not text:
+        return CURRENT
     match = re.fullmatch(r"(\d{1,3})-(\d{1,15})", text)
     if match is None:
         message = "must be the id of an event of this job, such as '1-2048'"
