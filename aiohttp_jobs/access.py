@@ -36,6 +36,9 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "manage_queue": ADMIN_ROLES,
         "see_all_jobs": ADMIN_ROLES,
         "cancel_all_jobs": ADMIN_ROLES,
+        "list_notices": frozenset({AUTHENTICATED}),
+        "manage_notices": frozenset({AUTHENTICATED}),
+        "manage_all_notices": ADMIN_ROLES,
     }
 )
 """Specification, "API Endpoint Permissions", and what came after it."""

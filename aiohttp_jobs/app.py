@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results, schedules
+from .api import events, jobs, notices, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -29,6 +29,13 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .notify.channel import Channel
+from .notify.delivery import Delivery
+from .notify.email import EmailChannel
+from .notify.outbox import ListedHistory, Outbox
+from .notify.service import NoticeService
+from .notify.store import NoticeStore
+from .notify.webhook import WebhookChannel
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -84,6 +91,8 @@ def create_jobs_app(
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
+    jobs_app[notices.NOTICES] = parts.notices
+    jobs_app.add_routes(notices.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -109,6 +118,11 @@ class _Parts:
         )
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
+        notice_store = NoticeStore(config.base_dir)
+        outbox = Outbox(notice_store, self._store, ListedHistory(self._store), self._wake_delivery)
+        channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
+        self._delivery = Delivery(config, notice_store, outbox, channels)
+        self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._rights = RightsCheck(config, self.api_keys)
         self._processor = JobProcessor(
             self._store,
@@ -116,6 +130,7 @@ class _Parts:
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
+            notifier=outbox,
         )
         self.service = JobService(
             config,
@@ -157,6 +172,9 @@ class _Parts:
             ExecutionMode.BACKGROUND_JOB: background,
         }
 
+    def _wake_delivery(self) -> None:
+        self._delivery.wake()
+
     @property
     def note_host(self) -> Middleware:
         @web.middleware
@@ -170,6 +188,7 @@ class _Parts:
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()
         self._processor.begin_closing()
+        self._delivery.begin_closing()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:
@@ -181,6 +200,8 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await self._store.open()
             stack.push_async_callback(self._store.close)
+            await self._delivery.open()
+            stack.push_async_callback(self._delivery.close)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)
