@@ -93,7 +93,7 @@ class Delivery:
         interval = self._config.poll_interval
         if not await asyncio.to_thread(self._store.lead):
             return interval
-        await self._outbox.settle(at_once=is_first)
+        await self._settle(at_once=is_first)
         notices = await asyncio.to_thread(self._store.all)
         if time.monotonic() >= self._next_cleaning:
             await asyncio.to_thread(self._clean, notices)
@@ -111,6 +111,13 @@ class Delivery:
                 break
             self._start(notice_id)
         return interval
+
+    async def _settle(self, *, at_once: bool) -> None:
+        try:
+            await self._outbox.settle(at_once=at_once)
+        except OSError:
+            # What is pending can be sent all the same.
+            _logger.exception("Cannot look for notices that processes which died prepared")
 
     def _start(self, notice_id: str) -> None:
         task = asyncio.create_task(self._deliver(notice_id))
