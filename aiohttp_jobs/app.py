@@ -46,7 +46,7 @@ from .store.filesystem import FileSystemStore
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
-_RECORD_BYTES = 64 * 1024
+_RECORD_BYTES = 128 * 1024
 _logger = logging.getLogger(__name__)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,7 +23,8 @@ from .models import Notice, NoticeState
 from .outbox import Outbox
 from .store import NoticeStore
 
-_AT_ONCE = 8
+# Few to the one mail server; and one kind that does not get through holds up no other.
+_AT_ONCE = {"email": 2, "webhook": 8}
 _MAX_WAIT_SECONDS = 3600.0
 _MARGIN_SECONDS = 5.0
 _CLEAN_SECONDS = 600.0
@@ -50,6 +51,7 @@ class Delivery:
         self._closing = False
         self._loop_task: asyncio.Task[None] | None = None
         self._sending: dict[str, asyncio.Task[bool]] = {}
+        self._busy: Counter[str] = Counter()
         self._next_cleaning = 0.0
 
     async def open(self) -> None:
@@ -74,6 +76,9 @@ class Delivery:
             await _end({self._loop_task})
         await _end(set(self._sending.values()))
         await asyncio.to_thread(self._store.step_down)
+        self._outbox.close()
+        for channel in self._channels.values():
+            await channel.close()
 
     async def _run(self) -> None:
         is_first = True
@@ -100,16 +105,15 @@ class Delivery:
             self._next_cleaning = time.monotonic() + _CLEAN_SECONDS
         now = utc_now()
         waiting = sorted(
-            (_due_at(each), each.notice_id)
+            (_due_at(each), each.notice_id, each.channel)
             for each in notices
             if each.state is NoticeState.PENDING and each.notice_id not in self._sending
         )
-        for due_at, notice_id in waiting:
+        for due_at, notice_id, channel in waiting:
             if due_at > now:
                 return max(0.0, min(interval, (due_at - now).total_seconds()))
-            if len(self._sending) >= _AT_ONCE or self._closing:
-                break
-            self._start(notice_id)
+            if self._busy[channel] < _AT_ONCE[channel] and not self._closing:
+                self._start(notice_id, channel)
         return interval
 
     async def _settle(self, *, at_once: bool) -> None:
@@ -119,13 +123,15 @@ class Delivery:
             # What is pending can be sent all the same.
             _logger.exception("Cannot look for notices that processes which died prepared")
 
-    def _start(self, notice_id: str) -> None:
+    def _start(self, notice_id: str, channel: str) -> None:
         task = asyncio.create_task(self._deliver(notice_id))
         self._sending[notice_id] = task
-        task.add_done_callback(lambda task: self._ended(notice_id, task))
+        self._busy[channel] += 1
+        task.add_done_callback(lambda task: self._ended(notice_id, channel, task))
 
-    def _ended(self, notice_id: str, task: asyncio.Task[bool]) -> None:
+    def _ended(self, notice_id: str, channel: str, task: asyncio.Task[bool]) -> None:
         del self._sending[notice_id]
+        self._busy[channel] -= 1
         if task.cancelled():
             return
         if (error := task.exception()) is not None:

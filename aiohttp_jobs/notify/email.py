@@ -56,6 +56,9 @@ class EmailChannel:
         except OSError as error:
             raise ConfigurationError(f"smtp_ca_file cannot be read: {error.strerror or error}") from None
 
+    async def close(self) -> None:
+        """Each message has a connection of its own, which has been closed."""
+
     async def send(self, notice: Notice) -> None:
         config = self._config
         if config.smtp_host is None or config.smtp_from is None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar, TypeVarTuple
 
 from ..models import JobResult, JobStatus, Submission
 from ..store.base import JobStore
@@ -22,6 +23,10 @@ from .store import NoticeStore
 _HISTORY_SECONDS = 10.0
 _YOUNG_SECONDS = 2.0
 _LOOK_BACK = 1000
+_THREADS = 2
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
 _logger = logging.getLogger(__name__)
 
 
@@ -37,7 +42,10 @@ class History(Protocol):
     """How jobs ended before."""
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
-        """How the user's last job of this name ended that ended before `before`."""
+        """How the user's last job of this name that ended before `before` ended.
+
+        Cancelled jobs are passed over: they neither failed nor succeeded.
+        """
         ...
 
 
@@ -49,7 +57,7 @@ class ListedHistory:
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
         for record in await self._store.list_results(user_id, _LOOK_BACK):
-            if record.get("JobName") != job_name:
+            if record.get("JobName") != job_name or record.get("Status") == JobStatus.CANCELLED:
                 continue
             if datetime.fromisoformat(record["DateCompleted"]) < before:
                 return JobStatus(record["Status"])
@@ -73,6 +81,11 @@ class Outbox:
         self._jobs = jobs
         self._history = history
         self._released = released
+        # Threads of its own: those that the loop shares may all be waiting for a lost name server.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-notices")
+
+    def close(self) -> None:
+        self._threads.shutdown()
 
     async def prepare(self, submission: Submission, result: JobResult) -> Prepared:
         """Get ready to tell of `result`, which is about to be kept. Does not raise."""
@@ -88,7 +101,7 @@ class Outbox:
             )
             # An earlier outcome of this attempt may have been prepared by a process that died.
             ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(told))}
-            await asyncio.to_thread(self._prepare, notices, ids - {each.notice_id for each in notices})
+            await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
         except Exception:
             _logger.exception("The notices of job %s cannot be prepared", result.job_id)
             return Prepared(notices, kept=False)
@@ -99,20 +112,23 @@ class Outbox:
         if not prepared.notices:
             return
         try:
-            await asyncio.to_thread(self._release, prepared)
+            await self._run(self._release, prepared)
         except Exception:
             _logger.exception("Notices of job %s cannot be sent yet", prepared.notices[0].job_id)
         self._released()
 
     async def settle(self, *, at_once: bool = False) -> None:
         """Release or drop what dead processes prepared. Raises ``OSError``."""
-        for notice in await asyncio.to_thread(self._store.prepared, 0.0 if at_once else _YOUNG_SECONDS):
+        for notice in await self._run(self._store.prepared, 0.0 if at_once else _YOUNG_SECONDS):
             has_ended = await self._has_ended(notice)
             if has_ended:
-                await asyncio.to_thread(self._store.release, notice.notice_id)
+                await self._run(self._store.release, notice.notice_id)
                 self._released()
             elif has_ended is False:
-                await asyncio.to_thread(self._store.withdraw, [notice.notice_id])
+                await self._run(self._store.withdraw, [notice.notice_id])
+
+    async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     async def _previous(self, submission: Submission, result: JobResult) -> JobStatus | None:
         if not needs_previous(submission.notify, result.status):
@@ -150,3 +166,4 @@ class Outbox:
                 self._store.release(notice.notice_id)
             else:
                 self._store.add(notice.model_copy(update={"state": NoticeState.PENDING}))
+                self._store.withdraw([notice.notice_id])

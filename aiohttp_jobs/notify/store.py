@@ -85,9 +85,11 @@ class NoticeStore:
 
         Not synced: after a power cut it is found prepared, and released again.
         """
-        name = _name(notice_id)
-        with contextlib.suppress(FileNotFoundError):
-            (self._prepared / name).rename(self._folder / name)
+        prepared = self._prepared / _name(notice_id)
+        # Not a rename: that would replace one that has been released, and perhaps sent, before.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            os.link(prepared, self._folder / prepared.name)
+        prepared.unlink(missing_ok=True)
 
     # --- afterwards
 

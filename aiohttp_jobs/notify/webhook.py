@@ -9,8 +9,10 @@ import json
 import secrets
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import (
@@ -21,10 +23,9 @@ from aiohttp import (
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
-    InvalidURL,
     TCPConnector,
 )
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..config import JobsConfig
@@ -38,6 +39,7 @@ from .models import Notice
 SIGNATURE_HEADER = "X-AiohttpJobs-Signature"
 NOTICE_HEADER = "X-AiohttpJobs-Notice"
 REFUSED = "The webhook's address is not on the internet, and this server does not allow others."
+_LOOK_UPS = 8
 _AGAIN = frozenset({408, 425, 429})
 
 
@@ -55,7 +57,7 @@ class WebhookChannel:
 
     def __init__(self, config: JobsConfig, resolver: AbstractResolver | None = None) -> None:
         self._config = config
-        self._resolver = resolver
+        self._resolver = resolver or _Resolver()
         self._secret = b""
 
     async def open(self) -> None:
@@ -64,6 +66,9 @@ class WebhookChannel:
             return
         path = self._config.base_dir / "Secrets" / "webhook.key"
         self._secret = await asyncio.to_thread(create_secret, path, secrets.token_hex(32).encode())
+
+    async def close(self) -> None:
+        await self._resolver.close()
 
     async def send(self, notice: Notice) -> None:
         url = URL(notice.target)
@@ -108,6 +113,33 @@ class WebhookChannel:
             NOTICE_HEADER: notice.notice_id,
             SIGNATURE_HEADER: signature(self._secret, body, int(time.time())),
         }
+
+
+class _Resolver(AbstractResolver):
+    """The system's, in threads of its own: a lost name server must not fill up those that all share."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="aiohttp-jobs-webhooks")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class _Guard:
@@ -158,7 +190,7 @@ def _retry_after(text: str) -> float | None:
 
 def _explained(error: Exception) -> DeliveryError:
     match error:
-        case InvalidURL():
+        case ValueError():
             return DeliveryError("The webhook's address cannot be used.", is_final=True)
         case TimeoutError():
             return DeliveryError("The webhook did not answer in time.")

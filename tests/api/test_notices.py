@@ -106,6 +106,23 @@ async def test_first_failure_and_recovery_compare_with_the_job_of_the_same_name(
     assert [each["Event"] for each in await settled(bob)] == ["first_failure"]
 
 
+async def test_a_cancelled_job_in_between_makes_no_difference(
+    host: Host, receiver: Receiver, tmp_path: Any
+) -> None:
+    alice, gate = host.caller("task_manager"), Gate(tmp_path / "gate")
+    rules = hook(receiver, ["first_failure", "recovery"])
+
+    async def cancel_one() -> None:
+        job_id = await alice.submit(gate.shell)
+        await alice.request("POST", f"/jobs/{job_id}/cancel")
+        assert (await alice.result(job_id))["Status"] == "Cancelled"
+
+    for command in ("exit 1", "exit 1", "true"):
+        await alice.run(command, notify=rules)
+        await cancel_one()
+    assert [each["Event"] for each in reversed(await settled(alice, 2))] == ["first_failure", "recovery"]
+
+
 async def test_only_the_last_attempt_of_a_retried_job_is_told(
     host: Host, receiver: Receiver, tmp_path: Any
 ) -> None:

@@ -170,6 +170,27 @@ async def test_one_deleted_while_it_is_sent_does_not_come_back(start: Start, rec
     assert sender.store.all() == []
 
 
+async def test_a_silent_mail_server_does_not_hold_up_webhooks(start: Start, receiver: Receiver) -> None:
+    left = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await left.wait()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    sender = await start(
+        smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_from="a@b.c", smtp_timeout=60
+    )
+    ids = [f"{number:08}-1111-4111-8111-111111111111" for number in range(21)]
+    mails = [sender.add(make_notice(email("ops@example.org"), job_id=job_id)) for job_id in ids[1:]]
+    await sender.reached(sender.add(make_notice(webhook(receiver.url), job_id=ids[0])), NoticeState.SENT)
+    assert {sender.store.get(notice_id).state for notice_id in mails} == {NoticeState.PENDING}
+    left.set()
+    await sender.stop()
+    silent.close()
+
+
 async def test_old_notices_and_too_many_are_cleared_away(start: Start) -> None:
     sender = await start(notice_max_kept=3, notice_keep_sent=3600, notice_keep_failed=7200)
     await sender.stop()

@@ -41,6 +41,17 @@ def test_what_is_prepared_is_not_there_until_it_is_released(store: NoticeStore) 
     store.release(notice.notice_id)
 
 
+def test_one_that_was_sent_is_not_released_again(store: NoticeStore) -> None:
+    notice = prepared()
+    store.prepare(notice)
+    store.release(notice.notice_id)
+    store.change(notice.notice_id, lambda each: each.model_copy(update={"state": NoticeState.SENT}))
+    store.prepare(notice)
+    store.release(notice.notice_id)
+    assert [each.state for each in store.all()] == [NoticeState.SENT]
+    assert store.prepared(0) == []
+
+
 def test_what_is_withdrawn_is_gone(store: NoticeStore) -> None:
     notice = prepared()
     store.prepare(notice)

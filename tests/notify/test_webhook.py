@@ -169,6 +169,25 @@ async def test_nobody_there_or_nobody_answering(receiver: Receiver, make_config:
     silent.close()
 
 
+class NoNames(Names):
+    """A name server that knows nobody."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+
+async def test_a_name_that_nobody_knows_is_tried_again(make_config: Make) -> None:
+    error = await failure(make_config(), make_notice(webhook("https://example.org/")), NoNames())
+    assert (str(error), error.is_final) == ("The webhook's host name cannot be resolved.", False)
+
+
+async def test_a_name_that_cannot_be_one_is_final(make_config: Make) -> None:
+    error = await failure(make_config(), make_notice(webhook(f"https://{'a' * 70}.example.org/")))
+    assert (str(error), error.is_final) == ("The webhook's address cannot be used.", True)
+
+
 @pytest.mark.parametrize(
     "host",
     [
