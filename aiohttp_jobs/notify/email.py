@@ -110,10 +110,10 @@ def write_message(config: JobsConfig, notice: Notice) -> EmailMessage:
 
 
 def job_link(config: JobsConfig, job_id: str) -> str | None:
-    """The job's address for people and programs; ``None`` without `notify_base_url`."""
+    """The job on the page, for people; ``None`` without `notify_base_url`."""
     if config.notify_base_url is None:
         return None
-    return f"{config.notify_base_url.rstrip('/')}{config.prefix}/?job={job_id}"
+    return f"{config.notify_base_url.rstrip('/')}{config.prefix}/#/job/{job_id}"
 
 
 def _subject(title: str, notice: Notice) -> str:

@@ -47,7 +47,7 @@ async def test_a_message_says_what_happened(mail: MailServer, make_config: Make)
     text = message.get_content()
     for part in ("alice", "Failed", "1.5 s", "Exit code: 1", "disk full", notice.job_id):
         assert part in text
-    assert f"https://jobs.example.org/apps/WebHostTaskManagement/?job={notice.job_id}" in text
+    assert f"https://jobs.example.org/apps/WebHostTaskManagement/#/job/{notice.job_id}" in text
     assert "hunter2" not in text
     assert mail.received[0].rcpt_tos == ["ops@example.org", "boss@example.org"]
 
