@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .account import AccountService
-from .api import account, events, jobs, queue, results, schedules
+from .api import account, events, jobs, notices, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -30,6 +30,13 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .notify.channel import Channel
+from .notify.delivery import Delivery
+from .notify.email import EmailChannel
+from .notify.outbox import ListedHistory, Outbox
+from .notify.service import NoticeService
+from .notify.store import NoticeStore
+from .notify.webhook import WebhookChannel
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -40,7 +47,7 @@ from .store.filesystem import FileSystemStore
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
-_RECORD_BYTES = 64 * 1024
+_RECORD_BYTES = 128 * 1024
 _logger = logging.getLogger(__name__)
 
 
@@ -85,7 +92,8 @@ def create_jobs_app(
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[account.ACCOUNT] = parts.account
-    for resource in (results, jobs, events, queue, schedules, account):
+    jobs_app[notices.NOTICES] = parts.notices
+    for resource in (results, jobs, events, queue, schedules, account, notices):
         jobs_app.add_routes(resource.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
@@ -112,6 +120,11 @@ class _Parts:
         )
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
+        notice_store = NoticeStore(config.base_dir)
+        outbox = Outbox(notice_store, self._store, ListedHistory(self._store), self._wake_delivery)
+        channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
+        self._delivery = Delivery(config, notice_store, outbox, channels)
+        self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._rights = RightsCheck(config, self.api_keys)
         self._processor = JobProcessor(
             self._store,
@@ -119,6 +132,7 @@ class _Parts:
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
+            notifier=outbox,
         )
         self.service = JobService(
             config,
@@ -161,6 +175,9 @@ class _Parts:
             ExecutionMode.BACKGROUND_JOB: background,
         }
 
+    def _wake_delivery(self) -> None:
+        self._delivery.wake()
+
     @property
     def note_host(self) -> Middleware:
         @web.middleware
@@ -174,6 +191,7 @@ class _Parts:
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()
         self._processor.begin_closing()
+        self._delivery.begin_closing()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:
@@ -185,6 +203,8 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await self._store.open()
             stack.push_async_callback(self._store.close)
+            await self._delivery.open()
+            stack.push_async_callback(self._delivery.close)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)

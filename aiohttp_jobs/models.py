@@ -24,6 +24,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from .notify.rules import NotifyRules
+
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
 
@@ -163,6 +165,7 @@ class SubmitRequest(BaseModel):
         None
     )
     retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
 
     @model_validator(mode="after")
     def _one_start_time(self) -> Self:
@@ -212,6 +215,7 @@ class Submission(_Record):
     concurrency_key: ConcurrencyKey | None = None
     run_at: UtcDatetime | None = None
     retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
     attempt: Annotated[int, Field(ge=1, le=21)] = 1
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
@@ -259,6 +263,7 @@ class JobResult(_Record):
     attempt: int = 1
     attempts: tuple[AttemptSummary, ...] = ()
     cancelled_by: str | None = None
+    notify: NotifyRules = ()
 
 
 def new_job_id() -> str:

@@ -117,6 +117,7 @@ class JobService:
             description=request.description,
             interpreter=interpreter,
             timeout_seconds=request.timeout_seconds,
+            notify=request.notify,
         )
         if self._processor.is_closing:
             raise ShuttingDownError
@@ -138,6 +139,7 @@ class JobService:
             concurrency_key=request.concurrency_key,
             run_at=run_at,
             retry=request.retry,
+            notify=request.notify,
             roles=tuple(sorted(identity.roles)),
             submitted_with=identity.submitted_with,
             submitted_at=now,

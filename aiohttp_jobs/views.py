@@ -44,6 +44,7 @@ def details(submission: Submission) -> dict[str, Any]:
         "Interpreter": submission.interpreter,
         "TimeoutSeconds": submission.timeout_seconds,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
+        "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
     }
 
 

@@ -185,6 +185,11 @@ def path_key_id(request: web.Request) -> str:
     return _uuid("keyId", request.match_info["key_id"], "key id")
 
 
+def path_notice_id(request: web.Request) -> str:
+    """The notice id in the request's path, likewise."""
+    return _uuid("noticeId", request.match_info["notice_id"], "notice id")
+
+
 def _uuid(name: str, text: str, kind: str) -> str:
     try:
         if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
