@@ -11,7 +11,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
-from uuid import UUID
 
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
@@ -31,8 +29,8 @@ from .index import ResultIndex
 from .instances import Instance
 from .keys import KeyLocks
 from .layout import Layout, Run
-from .names import submission_stem
 from .recovery import Recovery
+from .results import ResultFiles, record_run, remove_tree
 from .signing import Signer
 from .spent import SpentIds
 
@@ -60,6 +58,7 @@ class FileSystemStore:
         self._instance = Instance(self._at.running)
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
+        self._results = ResultFiles(self._at, self._spent)
 
     @property
     def instance_id(self) -> str:
@@ -124,18 +123,18 @@ class FileSystemStore:
         return await self._run(self._read_json, job_ids, user_id)
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None:
-        return await self._run(self._read_result, job_id)
+        return await self._run(self._results.read, job_id)
 
     async def delete_result(self, job_id: str) -> bool:
-        deleted = await self._run(self._delete_result, job_id)
+        deleted = await self._run(self._results.delete, [job_id])
         await self._index_best_effort(self._index.remove, job_id)
-        return deleted
+        return bool(deleted)
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
-        return await self._run(self._attempts, Run.of(submission))
+        return await self._run(self._results.attempts, Run.of(submission))
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        return await self._run(self._attempts, record_run(record))
+        return await self._run(self._results.attempts, record_run(record))
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
@@ -230,7 +229,7 @@ class FileSystemStore:
         try:
             source.rename(target)
         except OSError as error:
-            _remove_tree(run_dir)
+            remove_tree(run_dir)
             if isinstance(error, FileNotFoundError):
                 return None
             raise
@@ -262,7 +261,7 @@ class FileSystemStore:
                 (claimed.run_dir / "log").rename(self._at.log(Run.from_name(claimed.run_dir.name)))
 
     def _let_go(self, claimed: ClaimedJob) -> None:
-        _remove_tree(claimed.run_dir)
+        remove_tree(claimed.run_dir)
         if claimed.concurrency_key is not None:
             self._key_locks.release(claimed.concurrency_key)
 
@@ -276,12 +275,8 @@ class FileSystemStore:
         self._let_go(claimed)
         return pending
 
-    def _attempts(self, run: Run) -> list[dict[str, Any]]:
-        files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
-        return [record for file in files if (record := _read_object(file)) is not None]
-
     def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
-        records = (self._read_result(job_id) for job_id in job_ids)
+        records = (self._results.read(job_id) for job_id in job_ids)
         return [record for record in records if record and user_id in (None, record.get("UserID"))]
 
     def _read_json(self, job_ids: list[str], user_id: str) -> list[bytes]:
@@ -292,30 +287,6 @@ class FileSystemStore:
                 if isinstance(record, dict) and record.get("UserID") == user_id:
                     texts.append(json.dumps(record).encode())
         return texts
-
-    def _read_result(self, job_id: str) -> dict[str, Any] | None:
-        try:
-            return _read_object(self._at.result(str(UUID(job_id))))
-        except ValueError:
-            return None
-
-    def _delete_result(self, job_id: str) -> bool:
-        record = self._read_result(job_id)
-        if record is None:
-            return False
-        self._spent.add(job_id)
-        self._delete_runs(record)
-        self._at.result(job_id).unlink(missing_ok=True)
-        sync_folder(self._at.results)
-        return True
-
-    def _delete_runs(self, record: dict[str, Any]) -> None:
-        last = record_run(record)
-        for attempt in range(1, last.attempt + 1):
-            run = last.number(attempt)
-            self._at.claimed(run).unlink(missing_ok=True)
-            self._at.attempt_result(run).unlink(missing_ok=True)
-            _remove_tree(self._at.log(run))
 
     # --- other processes
 
@@ -352,22 +323,8 @@ class FileSystemStore:
             self._at.paused.unlink(missing_ok=True)
 
 
-def record_run(record: dict[str, Any]) -> Run:
-    """The last attempt of the job whose stored result is `record`."""
-    stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), record["JobID"])
-    return Run(stem, int(record.get("Attempt", 1)))
-
-
 def _to_bytes(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:
@@ -394,7 +351,3 @@ def _is_same(submission: Submission, pending: PendingJob) -> bool:
         pending.mode,
         pending.attempt,
     )
-
-
-def _remove_tree(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,79 @@
+"""Result files: reading them, and deleting them with all that belongs to them. All calls block.
+
+Writing a result is part of finishing a job, and left to ``filesystem``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from .durable import sync_folder
+from .layout import Layout, Run
+from .names import submission_stem
+from .spent import SpentIds
+
+
+class ResultFiles:
+    """The results below `at`. The ids of deleted ones are kept in `spent`."""
+
+    def __init__(self, at: Layout, spent: SpentIds) -> None:
+        self._at = at
+        self._spent = spent
+
+    def read(self, job_id: str) -> dict[str, Any] | None:
+        try:
+            return read_object(self._at.result(str(UUID(job_id))))
+        except ValueError:
+            return None
+
+    def attempts(self, run: Run) -> list[dict[str, Any]]:
+        """The results of the attempts before `run`, first to last."""
+        files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
+        return [record for file in files if (record := read_object(file)) is not None]
+
+    def delete(self, job_ids: Sequence[str]) -> list[str]:
+        """Delete results and what belongs to them; the ids of those that there were.
+
+        A crash in between leaves whole results, or rests without a result, and no id to run again.
+        """
+        found = {job_id: record for job_id in job_ids if (record := self.read(job_id)) is not None}
+        if not found:
+            return []
+        self._spent.add(*found)
+        for job_id, record in found.items():
+            self._delete_runs(record)
+            self._at.result(job_id).unlink(missing_ok=True)
+        sync_folder(self._at.results)
+        return list(found)
+
+    def _delete_runs(self, record: dict[str, Any]) -> None:
+        last = record_run(record)
+        for attempt in range(1, last.attempt + 1):
+            run = last.number(attempt)
+            self._at.claimed(run).unlink(missing_ok=True)
+            self._at.attempt_result(run).unlink(missing_ok=True)
+            remove_tree(self._at.log(run))
+
+
+def record_run(record: dict[str, Any]) -> Run:
+    """The last attempt of the job whose stored result is `record`."""
+    stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), record["JobID"])
+    return Run(stem, int(record.get("Attempt", 1)))
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file `path`, if it is there and is one."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def remove_tree(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
