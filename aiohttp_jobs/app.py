@@ -29,6 +29,8 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .results import ResultService
+from .retention import Retention
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -82,6 +84,7 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
+    jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
     jobs_app.on_shutdown.append(parts.begin_shutdown)
@@ -106,7 +109,11 @@ class _Parts:
             config.base_dir,
             max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
             allow_unsigned=config.allow_unsigned_submissions,
+            search_output_bytes=config.search_output_bytes,
+            index_interval=config.poll_interval,
         )
+        self.results = ResultService(config, self._store, self._store.results)
+        self._retention = Retention(config, self._store.results)
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
         self._rights = RightsCheck(config, self.api_keys)
@@ -181,6 +188,8 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await self._store.open()
             stack.push_async_callback(self._store.close)
+            self._retention.open()
+            stack.push_async_callback(self._retention.close)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)

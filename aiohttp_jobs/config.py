@@ -124,6 +124,23 @@ class JobsConfig(BaseModel):
     heartbeat_interval: Seconds = 15.0
     """Between signs of life on an event stream that has nothing else to say."""
 
+    # --- results
+    search_output_bytes: Bytes = 64 * 1024
+    """How much of each output, and of each command, can be searched: half from the start, half from the
+    end."""
+    retention_age: Seconds | None = None
+    """Results older than this are deleted. Default: none is deleted for its age."""
+    retention_count_per_user: Count | None = None
+    """How many results of one user are kept, the newest. Default: all."""
+    retention_count: Count | None = None
+    """How many results are kept in all, the newest. Default: all."""
+    retention_bytes_per_user: Bytes | None = None
+    """How much one user's results may take, with the outputs kept beside them. Default: no limit."""
+    retention_bytes: Bytes | None = None
+    """How much all results may take, with the outputs kept beside them. Default: no limit."""
+    retention_interval: Seconds = 300.0
+    """Between looks for results that are no longer kept."""
+
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:

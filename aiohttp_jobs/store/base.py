@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..execution.segments import Part
-from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission
+from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ class JobStore(Protocol):
         """The user's results, or everyone's, most recently completed first."""
         ...
 
-    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
-        """The same, each as JSON text, made off the event loop."""
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        """How the user's last job of that name that was completed before `before` ended."""
         ...
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...

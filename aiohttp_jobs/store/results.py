@@ -6,8 +6,9 @@ Writing a result is part of finishing a job, and left to ``filesystem``.
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,8 @@ from .durable import sync_folder
 from .layout import Layout, Run
 from .names import submission_stem
 from .spent import SpentIds
+
+_MOST_ATTEMPTS = 21
 
 
 class ResultFiles:
@@ -36,6 +39,14 @@ class ResultFiles:
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
         return [record for file in files if (record := read_object(file)) is not None]
 
+    def log_size(self, record: Mapping[str, Any]) -> int:
+        """The bytes of the output that is kept beside the result."""
+        try:
+            with os.scandir(self._at.log(record_run(record))) as entries:
+                return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+        except OSError:
+            return 0
+
     def delete(self, job_ids: Sequence[str]) -> list[str]:
         """Delete results and what belongs to them; the ids of those that there were.
 
@@ -51,7 +62,7 @@ class ResultFiles:
         sync_folder(self._at.results)
         return list(found)
 
-    def _delete_runs(self, record: dict[str, Any]) -> None:
+    def _delete_runs(self, record: Mapping[str, Any]) -> None:
         last = record_run(record)
         for attempt in range(1, last.attempt + 1):
             run = last.number(attempt)
@@ -60,10 +71,19 @@ class ResultFiles:
             remove_tree(self._at.log(run))
 
 
-def record_run(record: dict[str, Any]) -> Run:
+def record_run(record: Mapping[str, Any]) -> Run:
     """The last attempt of the job whose stored result is `record`."""
-    stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), record["JobID"])
-    return Run(stem, int(record.get("Attempt", 1)))
+    session_id, job_name, job_id = (_text(record, name) for name in ("SessionID", "JobName", "JobID"))
+    attempt = record.get("Attempt")
+    # Anybody may have written it: a number out of bounds must not become a million looks at the disk.
+    if not isinstance(attempt, int) or not 1 <= attempt <= _MOST_ATTEMPTS:
+        attempt = 1
+    return Run(submission_stem(session_id, job_name, job_id), attempt)
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
