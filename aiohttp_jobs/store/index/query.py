@@ -97,7 +97,7 @@ def find(
     where = _Conditions([], [])
     source = _source(where, wanted, sort, user)
     _restrict(where, wanted, user)
-    order = _continue(where, sort, after, by_search=bool(wanted.terms) and sort.column == "completed")
+    order = _continue(where, wanted, sort, after)
     key = "r.id" if sort.column == "completed" else f"r.{sort.column}, r.id"
     query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
     return [Row(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
@@ -145,7 +145,7 @@ def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> Non
             where.add(f"r.{column} IN ({','.join('?' * len(values))})", *values)
     if wanted.only_failures:
         where.add("r.success = 0")  # as a constant: the index of failures is used only then
-    elif wanted.success:
+    if wanted.success:
         where.add("r.success = 1")
     if wanted.name is not None and wanted.name_is_prefix:
         where.add("r.name >= ? AND r.name < ?", wanted.name, wanted.name + "\U0010ffff")
@@ -158,13 +158,14 @@ def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> Non
         where.add(f"{place} < ?", first_id(microseconds(wanted.until)))
 
 
-def _continue(where: _Conditions, sort: Sort, after: Key | None, *, by_search: bool) -> str:
+def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key | None) -> str:
     """Go on behind `after`; the order."""
     way, sign = ("DESC", "<") if sort.down else ("ASC", ">")
-    if sort.column == "completed":
-        place = "search.rowid" if by_search else "r.id"
+    one_name = sort.column == "name" and wanted.name is not None and not wanted.name_is_prefix
+    if sort.column == "completed" or one_name:
+        place = "search.rowid" if wanted.terms and not one_name else "r.id"
         if after is not None:
-            where.add(f"{place} {sign} ?", *after)
+            where.add(f"{place} {sign} ?", after[-1])
         return f"{place} {way}"
     if after is not None:
         where.add(f"(r.{sort.column}, r.id) {sign} (?, ?)", *after)
