@@ -57,7 +57,7 @@ def expression(terms: Sequence[Term], owner: int | None) -> str:
 def snippet(terms: Sequence[Term], texts: Sequence[str]) -> str | None:
     """A line of plain text around the first place in `texts`, in their order, that has a term."""
     for text in texts:
-        for find_in in (text, _without_marks(text)):
+        for find_in in (text,) if text.isascii() else (text, _without_marks(text)):
             for term in terms:
                 match = _pattern(term).search(find_in)
                 if match is not None:
@@ -78,8 +78,6 @@ def _pattern(term: Term) -> re.Pattern[str]:
 
 def _without_marks(text: str) -> str:
     """The same letters without accents, one for one."""
-    if text.isascii():
-        return text
     return "".join(unicodedata.normalize("NFD", character)[0] for character in text)
 
 
