@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sqlite3
 
 from .config import JobsConfig
 from .store.catalogue import ResultCatalogue
-from .store.index import RetentionRules, TooSlowError
+from .store.index import RetentionRules
 
 _BATCH = 200
 _logger = logging.getLogger(__name__)
@@ -58,6 +57,6 @@ class Retention:
             try:
                 if deleted := await self.apply():
                     _logger.info("Retention: %d results were deleted", deleted)
-            except (OSError, sqlite3.Error, TooSlowError):
+            except Exception:
                 _logger.exception("Old results cannot be deleted; trying again in %g s", self._interval)
             await asyncio.sleep(self._interval)

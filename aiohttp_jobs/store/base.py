@@ -157,7 +157,7 @@ class JobStore(Protocol):
         ...
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        """The user's results, or everyone's, most recently completed first."""
+        """The user's results without their outputs, or everyone's, most recently completed first."""
         ...
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:

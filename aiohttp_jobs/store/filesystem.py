@@ -124,8 +124,9 @@ class FileSystemStore:
         await self._run(self._set_paused, paused)
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        page = await self.results.page(ResultFilter(user_id), Sort.COMPLETED_DOWN, None, limit)
-        return [json.loads(text) for text in page.records]
+        wanted = ResultFilter(user_id)
+        page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit, _without_output)
+        return await self._run(lambda: [json.loads(text) for text in page.records])
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
         return await self.results.previous_status(user_id, job_name, before)
@@ -298,6 +299,10 @@ class FileSystemStore:
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+def _without_output(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != "Output"}
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.models import format_utc, utc_now
 from aiohttp_jobs.retention import Retention
 from aiohttp_jobs.store.index import RetentionRules
+from tests.conftest import RESULT_SECONDS
 
 from .support import Results, opened
 
@@ -130,8 +132,7 @@ async def test_a_host_applies_its_settings(start_host: Callable[..., Any]) -> No
     alice = host.caller("task_manager")
     for _ in range(4):
         await alice.run("true")
-    for _ in range(200):
-        if len(await alice.results()) == 2:
-            break
-    assert len(await alice.results()) == 2
+    async with asyncio.timeout(RESULT_SECONDS):
+        while len(await alice.results()) != 2:
+            await asyncio.sleep(0.02)
     assert len(list((host.base_dir / "JobOutput").glob("*.json"))) == 2

@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
-from uuid import UUID
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from . import writer
 from .entries import Entry
 from .index import ResultIndex
+from .scan import FolderScan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,7 +26,6 @@ T = TypeVar("T")
 _NAMES = 1000
 _FILES = 100
 _ROWS = 1000
-_NAME_LENGTH = 41
 _NO_ID = (1 << 63) - 1
 _TICK_NS = 50_000_000
 _BROKEN_KEPT = 10_000
@@ -101,7 +98,7 @@ class Reconciler:
             try:
                 await self.catch_up()
                 await self._shed_orphans()
-            except (sqlite3.Error, OSError):
+            except Exception:
                 _logger.exception("Cannot compare the folder of results with its index; trying again")
             await asyncio.sleep(self._interval)
 
@@ -125,48 +122,39 @@ class Reconciler:
     async def _add_unknown(self) -> int:
         """Index the files that are not yet, the latest first; how many files the index knows then."""
         there = 0
-        found = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+        scan = FolderScan(self._folder)
         try:
-            found.execute("CREATE TABLE found (job_id BLOB, changed INTEGER)")
-            with os.scandir(self._folder) as entries:
-                names = _job_ids(entries)
-                while (known := await self._step(self._sift, names, found)) is not None:
-                    there += known
-            rows = await asyncio.to_thread(
-                found.execute, "SELECT job_id, changed FROM found ORDER BY changed DESC"
-            )
-            while batch := await asyncio.to_thread(rows.fetchmany, _FILES):
+            await _finished(asyncio.to_thread(scan.open))
+            while (known := await self._step(self._sift, scan)) is not None:
+                there += known
+            while batch := await _finished(asyncio.to_thread(scan.newest, _FILES)):
                 there += await self._add(batch)
         finally:
-            found.close()
+            scan.close()
         return there
 
-    def _sift(
-        self, connection: sqlite3.Connection, names: Iterator[bytes], found: sqlite3.Connection
-    ) -> int | None:
-        """Look at some more `names`, and put those that are not known into `found`."""
-        chunk = list(islice(names, _NAMES))
-        if not chunk:
+    def _sift(self, connection: sqlite3.Connection, scan: FolderScan) -> int | None:
+        """Look at some more names, and put those that are not known aside; how many are known."""
+        names = scan.names(_NAMES)
+        if not names:
             return None
-        new = writer.unknown(connection, chunk)
+        new = writer.unknown(connection, names)
         stats = ((job_id, self._stat(job_id)) for job_id in new)
         rows = [(job_id, stat[1]) for job_id, stat in stats if stat is not None]
-        rows = [row for row in rows if self._broken.get(row[0]) != row[1]]
-        found.execute("BEGIN")
-        found.executemany("INSERT INTO found VALUES (?, ?)", rows)
-        found.execute("COMMIT")
-        return len(chunk) - len(new)
+        scan.put([row for row in rows if self._broken.get(row[0]) != row[1]])
+        return len(names) - len(new)
 
     async def _add(self, batch: Sequence[tuple[bytes, int]]) -> int:
-        started = time.monotonic()
-        loaded = await asyncio.to_thread(lambda: [self._load(job_id) for job_id, _ in batch])
-        await self._rest(started)
+        loaded = await self._rested(asyncio.to_thread(_timed, self._load_all, batch))
         entries = [entry for entry in loaded if entry is not None]
         await self._step(writer.add, entries)
         for (job_id, changed), entry in zip(batch, loaded, strict=True):
             if entry is None and len(self._broken) < _BROKEN_KEPT:
                 self._broken[job_id] = changed
         return len(entries)
+
+    def _load_all(self, batch: Sequence[tuple[bytes, int]]) -> list[Entry | None]:
+        return [self._load(job_id) for job_id, _ in batch]
 
     async def _drop_missing(self) -> None:
         place: int | None = -_NO_ID
@@ -193,24 +181,31 @@ class Reconciler:
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Do a piece of work in the index's thread, then rest."""
-        started = time.monotonic()
-        result = await self._index.write(function, *args, **kwargs)
-        await self._rest(started)
-        return result
+        return await self._rested(
+            self._index.write(lambda connection: _timed(function, connection, *args, **kwargs))
+        )
 
-    async def _rest(self, started: float) -> None:
+    async def _rested(self, work: Coroutine[Any, Any, tuple[T, float]]) -> T:
+        result, seconds = await _finished(work)
         share = _SHARE_WHEN_FILLING if self.filling else _SHARE
-        await asyncio.sleep((time.monotonic() - started) * (1 / share - 1))
+        await asyncio.sleep(seconds * (1 / share - 1))
+        return result
 
     def _folder_time(self) -> int:
         return self._folder.stat().st_mtime_ns
 
 
-def _job_ids(entries: Iterable[os.DirEntry[str]]) -> Iterator[bytes]:
-    """The job ids of the result files among `entries`."""
-    for entry in entries:
-        if entry.name.endswith(".json") and len(entry.name) == _NAME_LENGTH:
-            with contextlib.suppress(ValueError):
-                job_id = UUID(entry.name[:-5])
-                if str(job_id) == entry.name[:-5]:
-                    yield job_id.bytes
+def _timed(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+    """The result, and the processor time it took: what others did meanwhile is not counted."""
+    started = time.thread_time()
+    return function(*args, **kwargs), time.thread_time() - started
+
+
+async def _finished(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work` in a thread. When cancelled, still waits for it: it uses what is closed then."""
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
