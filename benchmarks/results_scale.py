@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sqlite3
 import statistics
@@ -26,12 +27,19 @@ from typing import Any
 from uuid import UUID
 
 import psutil
+from aiohttp import ClientSession, web
 
-from aiohttp_jobs.models import format_utc
+import aiohttp_jobs
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.config import APP_FOLDER
+from aiohttp_jobs.models import ExecutionMode, Submission, format_utc, new_job_id, utc_now
 from aiohttp_jobs.store.filesystem import FileSystemStore
 from aiohttp_jobs.store.index import ResultFilter, Sort, entry_of, parse_search, writer
 from aiohttp_jobs.store.index.database import Database
 from aiohttp_jobs.store.index.query import find
+from aiohttp_jobs.store.layout import Layout, Run
+from aiohttp_jobs.store.signing import Signer
 from aiohttp_jobs.views import ended_view
 
 USERS = 5
@@ -208,12 +216,64 @@ async def rebuild(base: Path, count: int) -> dict[str, float]:
     }
 
 
+def add_pending(base: Path, count: int) -> None:
+    """Submissions that wait, as a host that was killed leaves them."""
+    signer = Signer.from_file(base / "Secrets" / "submission.key")
+    for number in range(count):
+        submission = Submission(
+            job_id=new_job_id(),
+            user_id=f"user{number % USERS}",
+            session_id="bench",
+            job_name="pending",
+            command="true",
+            execution_mode=ExecutionMode.BACKGROUND_JOB,
+            roles=("debug",),
+            submitted_at=utc_now(),
+        )
+        target = Layout(base).submission(submission.user_id, Run.of(submission).stem)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(signer.sign(submission.to_record())))
+
+
+async def start_up(data_dir: Path) -> dict[str, float]:
+    """Seconds from making a host until its socket listens, it has answered, and a waiting job has ended."""
+    started = time.perf_counter()
+    app = web.Application()
+    config = JobsConfig(data_dir=data_dir, shutdown_grace=0)
+    aiohttp_jobs.setup(app, config)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    found = {"listening_s": time.perf_counter() - started}
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}{config.prefix}/api/v1/results"
+    _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id="user2", roles=["debug"])
+    folder = config.base_dir / "JobResults"
+    before = len(list(folder.iterdir()))
+    async with ClientSession(headers={"Authorization": f"Bearer {secret}"}) as session:
+        async with session.get(url) as response:
+            response.raise_for_status()
+        found["answered_s"] = time.perf_counter() - started
+        worst = 0.0
+        while len(os.listdir(folder)) == before:
+            asked = time.perf_counter()
+            async with session.get(url) as response:
+                response.raise_for_status()
+            worst = max(worst, time.perf_counter() - asked)
+        found |= {"first_job_s": time.perf_counter() - started, "slowest_answer_s": worst}
+    await runner.cleanup()
+    return found
+
+
 def measure(
-    count_small: int = 1000, count_large: int = 1_000_000, rounds: int = 30, real_files: int = 0
+    count_small: int = 1000,
+    count_large: int = 1_000_000,
+    rounds: int = 30,
+    real_files: int = 0,
+    pending: int = 10_000,
 ) -> dict[str, Any]:
     """All figures. Ratios are of medians, the large store's to the small one's."""
     with tempfile.TemporaryDirectory(prefix="results-scale-") as folder:
-        small, large = Path(folder) / "small", Path(folder) / "large"
+        small, large = Path(folder) / "small" / APP_FOLDER, Path(folder) / "large" / APP_FOLDER
         built = [build(base, count) for base, count in ((small, count_small), (large, count_large))]
         for base, count in ((small, count_small), (large, count_large)):
             write_files(base, numbers_read(base, count), count)
@@ -225,6 +285,8 @@ def measure(
             "small": in_own_process(small),
             "large": in_own_process(large),
         }
+        add_pending(large, pending)
+        found["start_up"] = asyncio.run(start_up(Path(folder) / "large"))
         if real_files:
             base = Path(folder) / "real"
             (base / "JobResults").mkdir(parents=True)
@@ -239,13 +301,14 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--real-files", type=int, default=0, help="rebuild an index from this many files")
+    parser.add_argument("--pending", type=int, default=10_000, help="submissions that wait at start-up")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--memory-of", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.memory_of:
         print(json.dumps(asyncio.run(memory_of(given.memory_of))))
         return
-    found = measure(given.small, given.large, given.rounds, given.real_files)
+    found = measure(given.small, given.large, given.rounds, given.real_files, given.pending)
     if given.json:
         print(json.dumps(found, indent=2))
         return
@@ -258,6 +321,7 @@ def main() -> None:
     print(
         f"index of the large store: {found['index_bytes'] / 1e6:.0f} MB, written in {found['build_s']:.0f} s"
     )
+    print(f"start-up with {given.pending:,} pending:", found["start_up"])
     if "rebuild" in found:
         print("rebuilt from files:", found["rebuild"])
 
