@@ -26,7 +26,6 @@ from .store.index import (
     read_cursor,
     write_cursor,
 )
-from .views import ended_view
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
@@ -54,7 +53,7 @@ class ResultService:
         """The caller's own results, whole, most recently completed first, each as JSON text."""
         self._require(identity, "list_results")
         wanted = ResultFilter(identity.user_id)
-        return (await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit)).records
+        return (await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)).records
 
     async def page(
         self, identity: Identity, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int
@@ -68,7 +67,7 @@ class ResultService:
         self._require_own(identity, wanted.user_id)
         try:
             after = None if cursor is None else read_cursor(cursor, wanted, sort)
-            page = await self._catalogue.page(wanted, sort, after, limit, ended_view)
+            page = await self._catalogue.page(wanted, sort, after, limit)
         except BadCursorError:
             raise _bad("cursor", "is not one of this list; ask for the first page again") from None
         except TooSlowError:

@@ -40,7 +40,6 @@ from aiohttp_jobs.store.index.database import Database
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.layout import Layout, Run
 from aiohttp_jobs.store.signing import Signer
-from aiohttp_jobs.views import ended_view
 
 USERS = 5
 PAGE = 50
@@ -120,7 +119,7 @@ def questions() -> dict[str, Ask]:
     def page(sort: Sort = Sort.COMPLETED_DOWN, q: str = "", user: str | None = "user2", **more: Any) -> Ask:
         terms = parse_search(q) if q else ()
         wanted = ResultFilter(user, terms=terms, **more)
-        return lambda store: store.results.page(wanted, sort, None, PAGE, ended_view)
+        return lambda store: store.results.page(wanted, sort, None, PAGE)
 
     return {
         "page": page(),
@@ -202,7 +201,7 @@ async def rebuild(base: Path, count: int) -> dict[str, float]:
     store = store_at(base)
     await store.open()
     opened = time.perf_counter() - started
-    first = await store.results.page(ResultFilter(None), Sort.COMPLETED_DOWN, None, PAGE, ended_view)
+    first = await store.results.page(ResultFilter(None), Sort.COMPLETED_DOWN, None, PAGE)
     answered = time.perf_counter() - started
     await store.results.catch_up()
     took = time.perf_counter() - started

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +37,6 @@ from .results import ResultFiles
 
 _FIRST_SECONDS = 1.0
 _THREADS = 2
-Shape = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +82,15 @@ class ResultCatalogue:
         self._index.note(record)
 
     async def page(
-        self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, shape: Shape = lambda r: r
+        self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool = False
     ) -> ResultPage:
-        """The `limit` results behind the place `after`, each put into a `shape` for the answer.
+        """The `limit` results behind the place `after`; with a ``Snippet`` where words are looked for.
 
         Raises `TooSlowError`.
         """
         await self._wait_a_little()
         indexing = self._reconciler.filling
-        found, gone, more = await self._index.read(self._collect, wanted, sort, after, limit, shape)
+        found, gone, more = await self._index.read(self._collect, wanted, sort, after, limit, outputs=outputs)
         if gone:
             self._forget(gone)
         following = found[-1][0] if more and found else None
@@ -160,9 +159,12 @@ class ResultCatalogue:
         sort: Sort,
         after: Key | None,
         limit: int,
-        shape: Shape,
+        *,
+        outputs: bool,
     ) -> tuple[list[tuple[Key, bytes]], list[bytes], bool]:
         """Results with their places, those whose files are gone, and whether there are more."""
+        # Snippets are made of the output, too.
+        read = self._files.read if outputs or wanted.terms else self._files.read_summary
         found: list[tuple[Key, bytes]] = []
         gone: list[bytes] = []
         while True:
@@ -171,22 +173,17 @@ class ResultCatalogue:
             for row in rows:
                 if len(found) == limit:
                     return found, gone, True
-                record = self._files.read(str(UUID(bytes=row.job_id)))
+                record = read(str(UUID(bytes=row.job_id)))
                 if record is None:
                     gone.append(row.job_id)
                 elif wanted.user_id in (None, record.get("UserID")):
-                    found.append((row.key, self._render(record, wanted, shape)))
+                    if wanted.terms:
+                        record["Snippet"] = _snippet(record, wanted)
+                        record.pop("Output", None)
+                    found.append((row.key, json.dumps(record).encode()))
             if len(rows) < asked:
                 return found, gone, False
             after = rows[-1].key
-
-    def _render(self, record: dict[str, Any], wanted: ResultFilter, shape: Shape) -> bytes:
-        texts = (record.get("Output"), record.get("JobName"), record.get("Command"))
-        shaped = shape(record)
-        if wanted.terms:
-            found = [searched for searched in texts if isinstance(searched, str)]
-            shaped = shaped | {"Snippet": snippet(wanted.terms, found)}
-        return json.dumps(shaped).encode()
 
     def _owners(self, job_ids: Sequence[str]) -> dict[str, str]:
         records = ((job_id, self._files.read(job_id)) for job_id in job_ids)
@@ -216,3 +213,8 @@ class ResultCatalogue:
         except FileNotFoundError:
             return None
         return stat.st_size, stat.st_mtime_ns
+
+
+def _snippet(record: Mapping[str, Any], wanted: ResultFilter) -> str | None:
+    texts = (record.get("Output"), record.get("JobName"), record.get("Command"))
+    return snippet(wanted.terms, [text for text in texts if isinstance(text, str)])

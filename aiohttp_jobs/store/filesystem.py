@@ -125,7 +125,7 @@ class FileSystemStore:
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
         wanted = ResultFilter(user_id)
-        page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit, _without_output)
+        page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit)
         return await self._run(lambda: [json.loads(text) for text in page.records])
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
@@ -299,10 +299,6 @@ class FileSystemStore:
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-
-
-def _without_output(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if name != "Output"}
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:

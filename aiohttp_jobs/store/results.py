@@ -34,6 +34,18 @@ class ResultFiles:
         except ValueError:
             return None
 
+    def read_summary(self, job_id: str) -> dict[str, Any] | None:
+        """The result without its output, which is not even parsed where this package wrote the file."""
+        try:
+            data = self._at.result(str(UUID(job_id))).read_bytes()
+            record = json.loads(_without_output_line(data))
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(record, dict):
+            return None
+        record.pop("Output", None)
+        return record
+
     def attempts(self, run: Run) -> list[dict[str, Any]]:
         """The results of the attempts before `run`, first to last."""
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
@@ -79,6 +91,14 @@ def record_run(record: Mapping[str, Any]) -> Run:
     if not isinstance(attempt, int) or not 1 <= attempt <= _MOST_ATTEMPTS:
         attempt = 1
     return Run(submission_stem(session_id, job_name, job_id), attempt)
+
+
+def _without_output_line(data: bytes) -> bytes:
+    """Indented JSON without the line of its ``Output``: no string in JSON contains a line break."""
+    start = data.find(b'\n  "Output": "')
+    end = data.find(b"\n", start + 1)
+    is_line = start >= 0 and end >= 0 and data[end - 2 : end] == b'",'
+    return data[:start] + data[end:] if is_line else data
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

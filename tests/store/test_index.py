@@ -441,6 +441,19 @@ async def test_a_deleted_result_comes_back_with_its_file(results: Results) -> No
         assert await results.ids(q="word") == []
 
 
+@pytest.mark.parametrize("indent", [None, 1, 2])
+async def test_only_the_output_is_left_out_however_the_file_is_written(
+    results: Results, indent: int | None
+) -> None:
+    record = result(1, Output='one\n  "Output": "two",\n', Attempts=[{"Output": "x"}], Command='"Output": "')
+    results.at.result(record["JobID"]).write_text(json.dumps(record, indent=indent))
+    await results.catalogue.catch_up()
+    page = await results.catalogue.page(ResultFilter("alice"), Sort.NAME, None, 5)
+    assert json.loads(page.records[0]) == {name: record[name] for name in record if name != "Output"}
+    whole = await results.catalogue.page(ResultFilter("alice"), Sort.NAME, None, 5, outputs=True)
+    assert json.loads(whole.records[0]) == record
+
+
 # --- what others ask
 
 
