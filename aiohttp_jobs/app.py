@@ -33,10 +33,12 @@ from .models import ExecutionMode, Submission
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
-from .notify.outbox import ListedHistory, Outbox
+from .notify.outbox import Outbox
 from .notify.service import NoticeService
 from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
+from .results import ResultService
+from .retention import Retention
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -90,6 +92,7 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
+    jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
@@ -117,11 +120,15 @@ class _Parts:
             config.base_dir,
             max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
             allow_unsigned=config.allow_unsigned_submissions,
+            search_output_bytes=config.search_output_bytes,
+            index_interval=config.poll_interval,
         )
+        self.results = ResultService(config, self._store, self._store.results)
+        self._retention = Retention(config, self._store.results)
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
         notice_store = NoticeStore(config.base_dir)
-        outbox = Outbox(notice_store, self._store, ListedHistory(self._store), self._wake_delivery)
+        outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
         channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
         self._delivery = Delivery(config, notice_store, outbox, channels)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
@@ -205,6 +212,8 @@ class _Parts:
             stack.push_async_callback(self._store.close)
             await self._delivery.open()
             stack.push_async_callback(self._delivery.close)
+            self._retention.open()
+            stack.push_async_callback(self._retention.close)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)

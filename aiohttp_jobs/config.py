@@ -166,6 +166,22 @@ class JobsConfig(BaseModel):
     """How long failed notices are kept."""
     notice_max_kept: Count = 1000
     """Sent notices kept for each user, and as many failed ones."""
+    # --- results
+    search_output_bytes: Bytes = 64 * 1024
+    """How much of each output, and of each command, can be searched: half from the start, half from the
+    end."""
+    retention_age: Seconds | None = None
+    """Results older than this are deleted. Default: none is deleted for its age."""
+    retention_count_per_user: Count | None = None
+    """How many results of one user are kept, the newest. Default: all."""
+    retention_count: Count | None = None
+    """How many results are kept in all, the newest. Default: all."""
+    retention_bytes_per_user: Bytes | None = None
+    """How much one user's results may take, with the outputs kept beside them. Default: no limit."""
+    retention_bytes: Bytes | None = None
+    """How much all results may take, with the outputs kept beside them. Default: no limit."""
+    retention_interval: Seconds = 300.0
+    """Between looks for results that are no longer kept."""
 
     @field_validator("prefix")
     @classmethod

@@ -42,8 +42,6 @@ from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutp
 from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
-DEFAULT_MAX_RESULTS = 100
-MOST_RESULTS = 1000
 MOST_QUEUED_SHOWN = 1000
 
 
@@ -301,21 +299,6 @@ class JobService:
         ]
 
     # --- results
-
-    async def list_results(self, identity: Identity, limit: int) -> list[bytes]:
-        """The caller's own results, most recently completed first, each as JSON text."""
-        self._require(identity, "list_results")
-        return await self._store.list_results_json(identity.user_id, limit)
-
-    async def get_result(self, identity: Identity, job_id: str) -> dict[str, Any]:
-        """A whole result, one's own or, for those who may see all jobs, anybody's."""
-        self._require(identity, "list_results")
-        record = await self._store.get_result(job_id)
-        if record is None:
-            raise NotFoundError(f"There is no result of a job {job_id}.")
-        if record.get("UserID") != identity.user_id:
-            self._require_any(identity, "see_all_jobs")
-        return record
 
     async def delete_result(self, identity: Identity, job_id: str) -> None:
         """Delete one of the caller's own results, with its submission.

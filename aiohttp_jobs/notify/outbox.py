@@ -22,7 +22,6 @@ from .store import NoticeStore
 
 _HISTORY_SECONDS = 10.0
 _YOUNG_SECONDS = 2.0
-_LOOK_BACK = 1000
 _THREADS = 2
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,21 +46,6 @@ class History(Protocol):
         Cancelled jobs are passed over: they neither failed nor succeeded.
         """
         ...
-
-
-class ListedHistory:
-    """`History` by looking through the newest results, for stores without an index of names."""
-
-    def __init__(self, store: JobStore) -> None:
-        self._store = store
-
-    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
-        for record in await self._store.list_results(user_id, _LOOK_BACK):
-            if record.get("JobName") != job_name or record.get("Status") == JobStatus.CANCELLED:
-                continue
-            if datetime.fromisoformat(record["DateCompleted"]) < before:
-                return JobStatus(record["Status"])
-        return None
 
 
 class Outbox:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..execution.segments import Part
-from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission
+from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +157,11 @@ class JobStore(Protocol):
         ...
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        """The user's results, or everyone's, most recently completed first."""
+        """The user's results without their outputs, or everyone's, most recently completed first."""
         ...
 
-    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
-        """The same, each as JSON text, made off the event loop."""
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        """How the user's last job of that name that ended before `before` ended; not cancelled ones."""
         ...
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...

@@ -15,7 +15,7 @@ from aiohttp_jobs.models import utc_now
 from aiohttp_jobs.notify.delivery import Delivery
 from aiohttp_jobs.notify.email import EmailChannel
 from aiohttp_jobs.notify.models import Notice, NoticeState
-from aiohttp_jobs.notify.outbox import ListedHistory, Outbox
+from aiohttp_jobs.notify.outbox import Outbox
 from aiohttp_jobs.notify.store import NoticeStore
 from aiohttp_jobs.notify.webhook import WebhookChannel
 from aiohttp_jobs.store.filesystem import FileSystemStore
@@ -33,7 +33,7 @@ class Sender:
     def __init__(self, config: JobsConfig) -> None:
         self.jobs = FileSystemStore(config.base_dir, max_submission_bytes=1000, allow_unsigned=False)
         self.store = NoticeStore(config.base_dir)
-        outbox = Outbox(self.store, self.jobs, ListedHistory(self.jobs))
+        outbox = Outbox(self.store, self.jobs, self.jobs)
         channels = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
         self.delivery = Delivery(config, self.store, outbox, channels)
         self._is_running = False
