@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results, schedules
+from .api import events, jobs, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -29,6 +29,7 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .rerun import Reruns
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -36,6 +37,10 @@ from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
 from .store.filesystem import FileSystemStore
+from .store.vault import Vault
+from .templates.rights import TemplateRights
+from .templates.service import TemplateService
+from .templates.store import TemplateStore
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -83,6 +88,9 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app[templates.TEMPLATES] = parts.templates
+    jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
+    jobs_app.add_routes(templates.routes)
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
@@ -110,9 +118,12 @@ class _Parts:
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
         self._rights = RightsCheck(config, self.api_keys)
+        self._vault = Vault(config.base_dir)
+        self._template_store = TemplateStore(config.base_dir)
+        self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)
         self._processor = JobProcessor(
             self._store,
-            JobRunner(config, self._executors, self._recheck, environment),
+            JobRunner(config, self._executors, self._recheck, environment, self._vault),
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
@@ -123,6 +134,14 @@ class _Parts:
             self._processor,
             self._interpreters.keys(),
             lambda: self._runspaces.workers,
+        )
+        self.templates = TemplateService(
+            config,
+            self._template_store,
+            self._template_rights,
+            self.service,
+            self._interpreters.keys(),
+            self._vault,
         )
 
         self._schedule_store = ScheduleStore(config.base_dir)
@@ -181,6 +200,8 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await self._store.open()
             stack.push_async_callback(self._store.close)
+            await asyncio.to_thread(self._template_store.open)
+            await asyncio.to_thread(self._vault.open)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)
@@ -192,7 +213,10 @@ class _Parts:
             yield
 
     async def _recheck(self, submission: Submission) -> None:
-        await self._rights(submission)
+        if submission.template_id is None:
+            await self._rights(submission)
+        else:
+            await self._template_rights.recheck(submission)
         require_within_limits(
             self._config,
             self._interpreters.keys(),

@@ -124,6 +124,10 @@ class JobsConfig(BaseModel):
     heartbeat_interval: Seconds = 15.0
     """Between signs of life on an event stream that has nothing else to say."""
 
+    # --- templates
+    max_templates: Count = 1000
+    """Templates that are kept, of all users together."""
+
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:

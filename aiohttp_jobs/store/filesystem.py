@@ -31,7 +31,7 @@ from .index import ResultIndex
 from .instances import Instance
 from .keys import KeyLocks
 from .layout import Layout, Run
-from .names import submission_stem
+from .names import safe_component, submission_stem
 from .recovery import Recovery
 from .signing import Signer
 from .spent import SpentIds
@@ -136,6 +136,9 @@ class FileSystemStore:
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._run(self._attempts, record_run(record))
+
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        return await self._run(self._submission_of, record)
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
@@ -279,6 +282,11 @@ class FileSystemStore:
     def _attempts(self, run: Run) -> list[dict[str, Any]]:
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
         return [record for file in files if (record := _read_object(file)) is not None]
+
+    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
+        owner = safe_component(str(record.get("UserID", "")))
+        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
+        return read.submission if read.problem is None else None
 
     def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
         records = (self._read_result(job_id) for job_id in job_ids)
