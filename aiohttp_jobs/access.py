@@ -41,6 +41,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "list_notices": frozenset({AUTHENTICATED}),
         "manage_notices": frozenset({AUTHENTICATED}),
         "manage_all_notices": ADMIN_ROLES,
+        "manage_templates": ELEVATED_ROLES,
     }
 )
 """Specification, "API Endpoint Permissions", and what came after it."""

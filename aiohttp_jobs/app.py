@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .account import AccountService
-from .api import account, events, jobs, notices, queue, results, schedules
+from .api import account, events, jobs, notices, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -37,6 +37,7 @@ from .notify.outbox import Outbox
 from .notify.service import NoticeService
 from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
+from .rerun import Reruns
 from .results import ResultService
 from .retention import Retention
 from .schedule.claims import Claims
@@ -46,6 +47,10 @@ from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
 from .store.filesystem import FileSystemStore
+from .store.vault import Vault
+from .templates.rights import TemplateRights
+from .templates.service import TemplateService
+from .templates.store import TemplateStore
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -96,7 +101,9 @@ def create_jobs_app(
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
-    for resource in (results, jobs, events, queue, schedules, account, notices):
+    jobs_app[templates.TEMPLATES] = parts.templates
+    jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
+    for resource in (results, jobs, events, queue, schedules, account, notices, templates):
         jobs_app.add_routes(resource.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
@@ -133,9 +140,12 @@ class _Parts:
         self._delivery = Delivery(config, notice_store, outbox, channels)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._rights = RightsCheck(config, self.api_keys)
+        self._vault = Vault(config.base_dir)
+        self._template_store = TemplateStore(config.base_dir)
+        self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)
         self._processor = JobProcessor(
             self._store,
-            JobRunner(config, self._executors, self._recheck, environment),
+            JobRunner(config, self._executors, self._recheck, environment, self._vault),
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
@@ -147,6 +157,14 @@ class _Parts:
             self._processor,
             self._interpreters.keys(),
             lambda: self._runspaces.workers,
+        )
+        self.templates = TemplateService(
+            config,
+            self._template_store,
+            self._template_rights,
+            self.service,
+            self._interpreters.keys(),
+            self._vault,
         )
 
         self.account = AccountService(config, self.api_keys, self._interpreters.keys())
@@ -214,6 +232,8 @@ class _Parts:
             stack.push_async_callback(self._delivery.close)
             self._retention.open()
             stack.push_async_callback(self._retention.close)
+            await asyncio.to_thread(self._template_store.open)
+            await asyncio.to_thread(self._vault.open)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)
@@ -225,7 +245,10 @@ class _Parts:
             yield
 
     async def _recheck(self, submission: Submission) -> None:
-        await self._rights(submission)
+        if submission.template_id is None:
+            await self._rights(submission)
+        else:
+            await self._template_rights.recheck(submission)
         require_within_limits(
             self._config,
             self._interpreters.keys(),

@@ -166,6 +166,7 @@ class JobsConfig(BaseModel):
     """How long failed notices are kept."""
     notice_max_kept: Count = 1000
     """Sent notices kept for each user, and as many failed ones."""
+
     # --- results
     search_output_bytes: Bytes = 64 * 1024
     """How much of each output, and of each command, can be searched: half from the start, half from the
@@ -182,6 +183,10 @@ class JobsConfig(BaseModel):
     """How much all results may take, with the outputs kept beside them. Default: no limit."""
     retention_interval: Seconds = 300.0
     """Between looks for results that are no longer kept."""
+
+    # --- templates
+    max_templates: Count = 1000
+    """Templates that are kept, of all users together."""
 
     @field_validator("prefix")
     @classmethod

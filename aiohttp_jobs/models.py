@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -106,6 +108,8 @@ OneLine = Annotated[Text, AfterValidator(_no_control_characters)]
 CommandText = Annotated[Text, AfterValidator(_no_nul)]
 
 
+StartTime = Annotated[AwareDatetime, AfterValidator(_assume_utc)]
+DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
 ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -160,10 +164,8 @@ class SubmitRequest(BaseModel):
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
     concurrency_key: ConcurrencyKey | None = None
-    run_at: Annotated[AwareDatetime, AfterValidator(_assume_utc)] | None = None
-    delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
-        None
-    )
+    run_at: StartTime | None = None
+    delay_seconds: DelaySeconds | None = None
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
 
@@ -185,6 +187,20 @@ def _job_id(text: str) -> str:
 JobID = Annotated[str, AfterValidator(_job_id)]
 
 
+TemplateValues = Mapping[str, str | int | None]
+"""What a template's parameters are in one job, by name; a secret one only when it was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOrigin:
+    """What a submission keeps of the template it was made from: see `Submission`."""
+
+    template_id: str
+    template_digest: str
+    template_values: TemplateValues
+    sealed_values: str | None = None
+
+
 class _Record(BaseModel):
     """A stored record. More fields may be added by other programs and are kept."""
 
@@ -199,7 +215,8 @@ class Submission(_Record):
     """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
 
     ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
-    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store.
+    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
+    template's id, the digest of what was approved, the values, and encrypted those that are secret.
     """
 
     job_id: JobID
@@ -221,6 +238,10 @@ class Submission(_Record):
     submitted_with: str = ""
     submitted_at: UtcDatetime
     status: str = "Pending"
+    template_id: JobID | None = None
+    template_digest: str | None = None
+    template_values: TemplateValues | None = None
+    sealed_values: str | None = None
 
 
 class AttemptSummary(_Record):
@@ -264,6 +285,8 @@ class JobResult(_Record):
     attempts: tuple[AttemptSummary, ...] = ()
     cancelled_by: str | None = None
     notify: NotifyRules = ()
+    template_id: str | None = None
+    template_values: dict[str, Any] | None = None
 
 
 def new_job_id() -> str:

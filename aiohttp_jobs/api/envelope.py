@@ -190,6 +190,11 @@ def path_notice_id(request: web.Request) -> str:
     return _uuid("noticeId", request.match_info["notice_id"], "notice id")
 
 
+def path_template_id(request: web.Request) -> str:
+    """The template id in the request's path, likewise."""
+    return _uuid("templateId", request.match_info["template_id"], "template id")
+
+
 def _uuid(name: str, text: str, kind: str) -> str:
     try:
         if not re.fullmatch("[0-9A-Fa-f-]{36}", text):

@@ -11,7 +11,7 @@ from aiohttp import web
 from ..auth.middleware import identity_of
 from ..errors import InvalidFieldsError, NotFoundError, RangeError
 from ..limits import field_error
-from ..models import SubmitRequest
+from ..models import Submission, SubmitRequest
 from .envelope import (
     answer,
     path_job_id,
@@ -39,7 +39,11 @@ async def submit_job(request: web.Request) -> web.Response:
     service, identity = request.app[SERVICE], identity_of(request)
     most = request.app[CONFIG].max_body_bytes
     body = await read_submission(request, SubmitRequest, most, partial(service.require_submitter, identity))
-    submission = await service.submit(identity, body)
+    return submitted(await service.submit(identity, body))
+
+
+def submitted(submission: Submission) -> web.Response:
+    """The answer to whatever submits a job."""
     return answer(
         {
             "success": True,

@@ -201,6 +201,10 @@ class Schedule(BaseModel):
     def _to_stored(self, job: ScheduledJob) -> dict[str, Any]:
         return {_stored_name(name): value for name, value in job.body().items()}
 
+    @property
+    def record_id(self) -> str:
+        return self.schedule_id
+
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored and shown."""
         return self.model_dump(mode="json", by_alias=True)

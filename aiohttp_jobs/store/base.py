@@ -126,6 +126,10 @@ class JobStore(Protocol):
         """The same for a job that has ended, by its stored result."""
         ...
 
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        """The submission of a job that has ended, by its stored result; ``None``: gone, or not valid."""
+        ...
+
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
         ...

@@ -29,6 +29,7 @@ from .index import ResultFilter, Sort
 from .instances import Instance
 from .keys import KeyLocks
 from .layout import Layout, Run
+from .names import safe_component
 from .recovery import Recovery
 from .results import ResultFiles, record_run, remove_tree
 from .signing import Signer
@@ -142,6 +143,9 @@ class FileSystemStore:
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._run(self._files.attempts, record_run(record))
+
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        return await self._run(self._submission_of, record)
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
@@ -261,6 +265,11 @@ class FileSystemStore:
         pending = self._add(following)
         self._let_go(claimed)
         return pending
+
+    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
+        owner = safe_component(str(record.get("UserID", "")))
+        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
+        return read.submission if read.problem is None else None
 
     # --- other processes
 
