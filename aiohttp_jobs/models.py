@@ -213,6 +213,7 @@ class Submission(_Record):
     run_at: UtcDatetime | None = None
     retry: RetryPolicy | None = None
     attempt: Annotated[int, Field(ge=1, le=21)] = 1
+    schedule_id: str | None = None
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
     submitted_at: UtcDatetime
@@ -259,6 +260,7 @@ class JobResult(_Record):
     attempt: int = 1
     attempts: tuple[AttemptSummary, ...] = ()
     cancelled_by: str | None = None
+    schedule_id: str | None = None
 
 
 def new_job_id() -> str:

@@ -96,9 +96,14 @@ class JobService:
         self._require(identity, "submit")
 
     async def submit(
-        self, identity: Identity, request: SubmitRequest, job_id: str | None = None
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        job_id: str | None = None,
+        *,
+        schedule_id: str | None = None,
     ) -> Submission:
-        """Accept a job durably and have it run.
+        """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError` or
         `ShuttingDownError`; nothing was accepted then.
@@ -141,6 +146,7 @@ class JobService:
             roles=tuple(sorted(identity.roles)),
             submitted_with=identity.submitted_with,
             submitted_at=now,
+            schedule_id=schedule_id,
         )
         await self._add(submission)
         return submission

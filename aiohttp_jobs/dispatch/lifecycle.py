@@ -192,6 +192,7 @@ def _result(
         submitted_at=submission.submitted_at,
         priority=submission.priority,
         attempt=submission.attempt,
+        schedule_id=submission.schedule_id,
     )
 
 
