@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aiohttp import ClientConnectionError, ClientPayloadError, ClientResponse
+from aiohttp import ClientConnectionError, ClientPayloadError, ClientTimeout
 
 from ..models import ExecutionMode, InterpreterName, JobResult, RetryPolicy
 from .connection import Record, given, raise_for, scope
@@ -16,6 +16,7 @@ from .events import EventCalls
 _DOWNLOAD_ATTEMPTS = 5
 _DOWNLOAD_PAUSE_SECONDS = 1.0
 _PIECE = 256 * 1024
+_DOWNLOAD_TIMEOUT = ClientTimeout(total=None, sock_connect=30, sock_read=60)
 
 
 class JobCalls(EventCalls):
@@ -82,9 +83,15 @@ class JobCalls(EventCalls):
 
     async def output(self, job_id: str) -> str:
         """All that is kept of a job's output so far."""
-        async with self._open.get(f"{self._api}/jobs/{job_id}/output") as response:
+        return b"".join([piece async for piece in self.stream_output(job_id)]).decode()
+
+    async def stream_output(self, job_id: str) -> AsyncIterator[bytes]:
+        """The same in pieces, for outputs that are long."""
+        url = f"{self._api}/jobs/{job_id}/output"
+        async with self._open.get(url, timeout=_DOWNLOAD_TIMEOUT) as response:
             await raise_for(response)
-            return await response.text()
+            async for piece in response.content.iter_chunked(_PIECE):
+                yield piece
 
     async def save_output(self, job_id: str, path: Path) -> int:
         """Write the job's output so far to `path`; how many bytes the file has then.
@@ -114,16 +121,17 @@ class JobCalls(EventCalls):
 
     async def _fetch_more(self, job_id: str, file: BinaryIO) -> bool:
         """Append what follows what is in `file`; whether there may be more."""
-        headers = {"Range": f"bytes={file.tell()}-"}
-        async with self._open.get(f"{self._api}/jobs/{job_id}/output", headers=headers) as response:
+        url, headers = f"{self._api}/jobs/{job_id}/output", {"Range": f"bytes={file.tell()}-"}
+        async with self._open.get(url, headers=headers, timeout=_DOWNLOAD_TIMEOUT) as response:
             if response.status != 416:
                 await raise_for(response)
-                await _copy(response, file, anew=response.status != 206)
+                if response.status != 206:
+                    await asyncio.to_thread(file.truncate, 0)
+                await _append(response.content.iter_chunked(_PIECE), file)
                 return response.status == 206
         if await self._goes_on_behind_a_gap(job_id, file.tell()):
-            async with self._open.get(f"{self._api}/jobs/{job_id}/output") as response:
-                await raise_for(response)
-                await _copy(response, file, anew=True)
+            await asyncio.to_thread(file.truncate, 0)
+            await _append(self.stream_output(job_id), file)
         return False
 
     async def _goes_on_behind_a_gap(self, job_id: str, offset: int) -> bool:
@@ -133,10 +141,7 @@ class JobCalls(EventCalls):
             return bool(await response.read()) and response.headers["X-Output-Offset"] != str(offset)
 
 
-async def _copy(response: ClientResponse, file: BinaryIO, *, anew: bool) -> None:
-    """Append the answer's body to `file`, or have it be all of it."""
-    if anew:
-        await asyncio.to_thread(file.truncate, 0)
-    async for piece in response.content.iter_chunked(_PIECE):
+async def _append(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async for piece in pieces:
         await asyncio.to_thread(file.write, piece)
     await asyncio.to_thread(file.flush)

@@ -38,8 +38,9 @@ class ResultCalls(Connection):
         sort: str | None = None,
         everyone: bool = False,
         limit: int | None = None,
+        page: int = _PAGE,
     ) -> AsyncIterator[Record]:
-        """Results without their outputs, page after page, `limit` at most.
+        """Results without their outputs, `page` in each request, `limit` at most.
 
         `text` is looked for in name, command and output; `name` may end with ``*``; `since` and
         `until` (ISO 8601) are about when they ended; `sort` is a field such as ``-completed``. Results
@@ -58,12 +59,12 @@ class ResultCalls(Connection):
         )
         left, cursor = limit, None
         while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
-            page = await self.call("GET", "/results", params=query | given(limit=str(size), cursor=cursor))
-            for record in page["results"]:
+            size = page if left is None else min(page, left)
+            answer = await self.call("GET", "/results", params=query | given(limit=str(size), cursor=cursor))
+            for record in answer["results"]:
                 yield dict(record)
-            left = None if left is None else left - len(page["results"])
-            cursor = page["nextCursor"]
+            left = None if left is None else left - len(answer["results"])
+            cursor = answer["nextCursor"]
             if cursor is None:
                 return
 
