@@ -35,6 +35,17 @@ def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
 
 
+async def test_the_client_waits_for_results_and_names_refusals(client: JobsClient) -> None:
+    job_id = await client.submit("seq 1 100000", name="long")
+    text = "".join([event.text async for event in client.follow(job_id)])
+    result = await client.wait(job_id)
+    assert text == result.output == await client.output(job_id)
+    await client.delete_result(job_id)
+    with pytest.raises(ClientError) as refused:
+        await client.result(job_id)
+    assert (refused.value.status, refused.value.code) == (404, "not_found")
+
+
 async def test_schedules_are_made_listed_changed_and_deleted(client: JobsClient) -> None:
     made = await client.schedules.create("nightly", "0 3 * * *", JOB, timezone="Europe/Berlin", enabled=False)
     schedule_id = made["ScheduleID"]
