@@ -63,7 +63,8 @@ async def test_a_template_is_made_run_and_deleted(host: Host, tmp_path: Path) ->
 
     file = tmp_path / "greet.toml"
     file.write_text(
-        "name = 'greet'\nexecutionMode = 'BackgroundJob'\ncommand = 'echo \"hello $who\"; echo \"$pw\"'\n"
+        "name = 'greet'\nexecutionMode = 'BackgroundJob'\n"
+        'command = \'echo "hello $PARAM_who"; echo "$PARAM_pw"\'\n'
         "runRoles = ['authenticated']\n[[parameters]]\nname = 'who'\ntype = 'string'\nrequired = true\n"
         "allowLeadingDash = true\n[[parameters]]\nname = 'pw'\ntype = 'secret'\nrequired = true\n"
     )

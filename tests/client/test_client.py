@@ -171,7 +171,7 @@ async def test_a_job_is_run_again_with_the_rights_of_who_asks(client: JobsClient
 
 TEMPLATE = {
     "name": "greet",
-    "command": 'echo "$name has $secret"',
+    "command": 'echo "$PARAM_name has $PARAM_secret"',
     "executionMode": "BackgroundJob",
     "parameters": [
         {"name": "name", "type": "string", "required": True},
