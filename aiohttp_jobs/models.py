@@ -234,6 +234,7 @@ class Submission(_Record):
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
     attempt: Annotated[int, Field(ge=1, le=21)] = 1
+    schedule_id: str | None = None
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
     submitted_at: UtcDatetime
@@ -287,6 +288,7 @@ class JobResult(_Record):
     notify: NotifyRules = ()
     template_id: str | None = None
     template_values: dict[str, Any] | None = None
+    schedule_id: str | None = None
 
 
 def new_job_id() -> str:

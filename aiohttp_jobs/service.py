@@ -96,9 +96,14 @@ class JobService:
         self._require(identity, "submit")
 
     async def submit(
-        self, identity: Identity, request: SubmitRequest, job_id: str | None = None
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        job_id: str | None = None,
+        *,
+        schedule_id: str | None = None,
     ) -> Submission:
-        """Accept a job durably and have it run.
+        """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError` or
         `ShuttingDownError`; nothing was accepted then.
@@ -107,7 +112,7 @@ class JobService:
         self.require_submitter(identity)
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
-        return await self._accept(identity, request, job_id or new_job_id())
+        return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
 
     async def submit_approved(
         self, identity: Identity, request: SubmitRequest, origin: TemplateOrigin, job_id: str

@@ -43,6 +43,7 @@ def details(submission: Submission) -> dict[str, Any]:
         "Description": submission.description,
         "Interpreter": submission.interpreter,
         "TimeoutSeconds": submission.timeout_seconds,
+        "ScheduleID": submission.schedule_id,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
         "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
         "TemplateID": submission.template_id,

@@ -212,6 +212,7 @@ def _result(
         notify=submission.notify,
         template_id=submission.template_id,
         template_values=dict(submission.template_values) if submission.template_values else None,
+        schedule_id=submission.schedule_id,
     )
 
 
