@@ -131,7 +131,7 @@ def delete(
 @results.command()
 def stats(
     bucket: Annotated[str, typer.Option(help="hour or day.")] = "day",
-    name: Name = None,
+    name: Annotated[str | None, typer.Option(help="Only jobs of exactly this name.")] = None,
     since: Since = None,
     until: Until = None,
     everyone: Everyone = False,
