@@ -24,7 +24,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NAMES = 1000
-_FILES = 100
+_FILES = 250
 _ROWS = 1000
 _NO_ID = (1 << 63) - 1
 _TICK_NS = 50_000_000
