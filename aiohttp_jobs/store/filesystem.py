@@ -283,11 +283,6 @@ class FileSystemStore:
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
         return [record for file in files if (record := _read_object(file)) is not None]
 
-    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
-        owner = safe_component(str(record.get("UserID", "")))
-        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
-        return read.submission if read.problem is None else None
-
     def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
         records = (self._read_result(job_id) for job_id in job_ids)
         return [record for record in records if record and user_id in (None, record.get("UserID"))]
@@ -338,6 +333,11 @@ class FileSystemStore:
                 claimed = self._at.claimed(Run.from_name(folder.name))
                 return Located(self._reader.read(claimed, owner).submission, folder)
         return None
+
+    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
+        owner = safe_component(str(record.get("UserID", "")))
+        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
+        return read.submission if read.problem is None else None
 
     def _request_cancel(self, job_id: str, by: str) -> bool:
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
