@@ -16,6 +16,7 @@ from pathlib import Path
 
 from . import report
 from .bench import Bench
+from .peers.launch import peers
 from .processes import adopt_orphans, end_descendants
 from .sections import latency, runspace, submit, throughput
 from .tables import Table
@@ -29,6 +30,7 @@ SECTIONS: dict[str, Section] = {
     "submit": submit.measure,
 }
 """In the order in which they run."""
+_WITH_PEERS = ("throughput", "latency", "runspace")
 _SECTION_SECONDS = 240.0
 
 
@@ -72,8 +74,17 @@ async def _run(arguments: argparse.Namespace, work: Path) -> int:
     if arguments.rounds:
         bench.rounds = arguments.rounds
     tables: list[Table] = []
+    with_peers = [name for name in arguments.only if name in _WITH_PEERS]
+    if with_peers and not arguments.no_peers:
+        print("… the peers: environments, servers, workers", file=sys.stderr, flush=True)
+        async with peers(bench):
+            for name in with_peers:
+                tables += await _section(bench, name)
     for name in arguments.only:
-        tables += await _section(bench, name)
+        if arguments.no_peers or name not in with_peers:
+            tables += await _section(bench, name)
+    for missing in bench.missing:
+        print(f"Did not run: {missing}", file=sys.stderr)
     for failure in bench.failures:
         print(failure, file=sys.stderr)
     return 1 if bench.failures else 0

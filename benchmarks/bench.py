@@ -26,6 +26,7 @@ class Bench:
         self.missing: list[str] = []
         """What did not run that should have, and why."""
         self.failures: list[str] = []
+        self.versions: dict[str, str] = {}
 
     def size(self, full: int, quick: int) -> int:
         return quick if self.quick else full
