@@ -30,6 +30,7 @@ WAIT_SECONDS = 0.002
 """Between two looks at one job, for the peers that cannot tell by themselves."""
 _SUBMITTERS = 16
 _READY_SECONDS = 60.0
+_STOP_SECONDS = 3.0
 
 
 async def run_command() -> str:
@@ -110,7 +111,9 @@ async def _answer(system: System, asked: dict[str, Any]) -> dict[str, Any]:
 
 async def _serve(system: System) -> None:
     await system.open()
-    worker = subprocess.Popen([sys.executable, *system.worker], stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, *system.worker, stdin=subprocess.DEVNULL, stdout=sys.stderr
+    )
     try:
         async with asyncio.timeout(_READY_SECONDS):
             for kind in ("command", "python"):
@@ -124,10 +127,11 @@ async def _serve(system: System) -> None:
             except Exception as error:
                 _say({"error": repr(error)})
     finally:
-        worker.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            worker.wait(3)
-        worker.kill()
+        with contextlib.suppress(ProcessLookupError, TimeoutError):
+            worker.terminate()
+            await asyncio.wait_for(worker.wait(), _STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
 
 
 def _say(message: dict[str, Any]) -> None:

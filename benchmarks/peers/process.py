@@ -22,6 +22,8 @@ class Peer:
     async def awake(self) -> AsyncIterator[None]:
         self.process.thaw()
         try:
+            # Whatever it missed while it was frozen is caught up with before the clock starts.
+            await self.one_by_one("python", 3)
             yield
         finally:
             self.process.freeze()

@@ -64,14 +64,17 @@ class Redis:
         async with asyncio.timeout(_START_SECONDS):
             while not await _answers(port):
                 await asyncio.sleep(0.05)
-        words = subprocess.run(["redis-server", "--version"], capture_output=True, text=True, check=True)
-        version = words.stdout.partition("v=")[2].split()[0]
-        return cls(process, f"redis://127.0.0.1:{port}", version)
+        return cls(process, f"redis://127.0.0.1:{port}", await _version())
 
     async def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
+
+
+async def _version() -> str:
+    asking = await asyncio.create_subprocess_exec("redis-server", "--version", stdout=asyncio.subprocess.PIPE)
+    return (await asking.communicate())[0].decode().partition("v=")[2].split()[0]
 
 
 async def _answers(port: int) -> bool:
@@ -89,5 +92,10 @@ async def start_postgres(folder: Path) -> AnsweringProcess:
     """PostgreSQL as its wheel sets it up: fsync and synchronous_commit are on."""
     folder.mkdir(parents=True)
     log = folder.parent / "postgres.log"
-    arguments = [interpreter("procrastinate"), "-m", "benchmarks.peers.postgres", str(folder)]
+    arguments: list[str | Path] = [
+        interpreter("procrastinate"),
+        "-m",
+        "benchmarks.peers.postgres",
+        str(folder),
+    ]
     return await AnsweringProcess.start(arguments, log)
