@@ -18,7 +18,8 @@ from . import report
 from .bench import Bench
 from .peers.launch import peers
 from .processes import adopt_orphans, end_descendants
-from .sections import latency, runspace, submit, throughput
+from .sections import busy, events, latency, output, runspace, scale, startup, submit, throughput
+from .sections import idle as idle_section
 from .tables import Table
 
 Section = Callable[[Bench], Awaitable[list[Table]]]
@@ -28,6 +29,12 @@ SECTIONS: dict[str, Section] = {
     "latency": latency.measure,
     "runspace": runspace.measure,
     "submit": submit.measure,
+    "events": events.measure,
+    "busy": busy.measure,
+    "output": output.measure,
+    "scale": scale.measure,
+    "startup": startup.measure,
+    "idle": idle_section.measure,
 }
 """In the order in which they run."""
 _WITH_PEERS = ("throughput", "latency", "runspace")
@@ -65,28 +72,38 @@ async def _section(bench: Bench, name: str) -> list[Table]:
     return tables
 
 
+async def _sections(bench: Bench, names: list[str], *, with_peers: bool) -> list[Table]:
+    """Run them: the idle one beside all others, since it takes nothing from them; then those with peers."""
+    tables: list[Table] = []
+    async with asyncio.TaskGroup() as group:
+        idle = group.create_task(_section(bench, "idle")) if "idle" in names else None
+        compared = [name for name in names if name in _WITH_PEERS]
+        async with peers(bench) if compared and with_peers else contextlib.nullcontext():
+            for name in compared:
+                tables += await _section(bench, name)
+        for name in names:
+            if name not in (*compared, "idle"):
+                tables += await _section(bench, name)
+    return tables + (idle.result() if idle else [])
+
+
 async def _run(arguments: argparse.Namespace, work: Path) -> int:
     main = asyncio.current_task()
     assert main is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, main.cancel)
+    started = time.perf_counter()
     bench = Bench(work, quick=arguments.quick)
-    if arguments.rounds:
-        bench.rounds = arguments.rounds
-    tables: list[Table] = []
-    with_peers = [name for name in arguments.only if name in _WITH_PEERS]
-    if with_peers and not arguments.no_peers:
-        print("… the peers: environments, servers, workers", file=sys.stderr, flush=True)
-        async with peers(bench):
-            for name in with_peers:
-                tables += await _section(bench, name)
-    for name in arguments.only:
-        if arguments.no_peers or name not in with_peers:
-            tables += await _section(bench, name)
-    for missing in bench.missing:
-        print(f"Did not run: {missing}", file=sys.stderr)
-    for failure in bench.failures:
-        print(failure, file=sys.stderr)
+    bench.rounds = arguments.rounds or bench.rounds
+    tables = await _sections(bench, arguments.only, with_peers=not arguments.no_peers)
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    whole = not arguments.quick and not arguments.no_peers and arguments.only == list(SECTIONS)
+    if tables:
+        for path in publish(bench, tables, "make bench" if whole else command, whole=whole):
+            print(f"Written: {path}", file=sys.stderr)
+    for line in [*(f"Did not run: {missing}" for missing in bench.missing), *bench.failures]:
+        print(line, file=sys.stderr)
+    print(f"{time.perf_counter() - started:.0f} seconds in all.", file=sys.stderr)
     return 1 if bench.failures else 0
 
 

@@ -1,7 +1,7 @@
 """An aiohttp host in a process of its own: the plugin mounted, or without it, to compare with.
 
-Run as ``python -m benchmarks.host '<JSON>'``. Its own routes below ``/bench`` do what a host's code
-would do through `JobService`, and what the yardsticks do.
+Run as ``python -m benchmarks.host '<JSON>'``. Here are the yardsticks' routes; those that use the
+plugin are left to ``embedded``.
 """
 
 from __future__ import annotations
@@ -15,106 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from aiohttp_sse import sse_response
-
-import aiohttp_jobs
-from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.api.keys import SERVICE
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.auth.identity import Identity
-from aiohttp_jobs.errors import NotFoundError
-from aiohttp_jobs.models import SubmitRequest
-from aiohttp_jobs.service import JobService
-
-ROLES = frozenset({"debug", "task_manager", "system_admin"})
-USER = "bench"
-_IDENTITY = Identity(USER, "bench", ROLES)
-_LOOK_SECONDS = 0.005
-
-
-class Embedded:
-    """What the host's own code does with jobs, without HTTP."""
-
-    def __init__(self, service: JobService) -> None:
-        self._service = service
-        self._waiting: list[str] = []
-
-    async def run(self, request: web.Request) -> web.Response:
-        """Submit many jobs at once; the seconds from the first to the last readable result."""
-        asked = await request.json()
-        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
-        started = time.perf_counter()
-        ids = await asyncio.gather(*(self._submit(job) for _ in range(count)))
-        await self._all_ended(ids)
-        seconds = time.perf_counter() - started
-        await self._check(ids)
-        return web.json_response({"seconds": seconds})
-
-    async def one_by_one(self, request: web.Request) -> web.Response:
-        """Submit one job after the other; the seconds of each until its result is readable."""
-        asked = await request.json()
-        job, seconds = SubmitRequest.model_validate(asked["job"]), []
-        for _ in range(asked["count"]):
-            started = time.perf_counter()
-            job_id = await self._submit(job)
-            async for _event in await self._service.follow(_IDENTITY, job_id, (1, 0)):
-                pass
-            seconds.append(time.perf_counter() - started)
-        return web.json_response({"seconds": seconds})
-
-    async def fill(self, request: web.Request) -> web.Response:
-        """Add jobs, and leave them waiting (the queue is paused)."""
-        asked = await request.json()
-        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
-        await self._service.set_paused(_IDENTITY, True)
-        self._waiting += await asyncio.gather(*(self._submit(job) for _ in range(count)))
-        return web.json_response({"waiting": len(self._waiting)})
-
-    async def drain(self, request: web.Request) -> web.Response:
-        """Let the first `count` of the waiting jobs run; the seconds until their results are readable."""
-        count = (await request.json())["count"]
-        ids, self._waiting = self._waiting[:count], self._waiting[count:]
-        started = time.perf_counter()
-        await self._service.set_paused(_IDENTITY, False)
-        if self._waiting:
-            await self._readable(ids[-1])
-        else:
-            await self._all_ended(ids)
-        seconds = time.perf_counter() - started
-        if self._waiting:
-            await self._service.set_paused(_IDENTITY, True)
-            while self._service.queue_view(_IDENTITY)["running"]:
-                await asyncio.sleep(_LOOK_SECONDS)
-            left = self._service.queue_view(_IDENTITY)["queued"]
-            self._waiting = self._waiting[len(self._waiting) - left :]
-        await self._check(ids)
-        return web.json_response({"seconds": seconds})
-
-    async def _submit(self, job: SubmitRequest) -> str:
-        return (await self._service.submit(_IDENTITY, job)).job_id
-
-    async def _all_ended(self, ids: list[str]) -> None:
-        await self._readable(ids[-1])
-        while True:
-            queue = self._service.queue_view(_IDENTITY)
-            if not queue["queued"] and not queue["running"]:
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _readable(self, job_id: str) -> None:
-        while True:
-            try:
-                await self._service.get_result(_IDENTITY, job_id)
-            except NotFoundError:
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return
-
-    async def _check(self, ids: list[str]) -> None:
-        for job_id in ids:
-            result = await self._service.get_result(_IDENTITY, job_id)
-            if not result["Success"]:
-                raise RuntimeError(f"a job did not succeed: {result}")
 
 
 class Yardsticks:
@@ -134,6 +34,8 @@ class Yardsticks:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         """A file's content as Server-Sent Events."""
+        from aiohttp_sse import sse_response  # noqa: PLC0415
+
         text = await asyncio.to_thread(Path(request.query["path"]).read_text)
         size = int(request.query["piece"])
         async with sse_response(request) as response:
@@ -177,12 +79,10 @@ async def serve(data_dir: Path, settings: dict[str, Any], *, plugin: bool) -> No
     app.router.add_post("/bench/write", yardsticks.write)
     app.router.add_get("/bench/events", yardsticks.events)
     if plugin:
-        config = JobsConfig(data_dir=data_dir, **settings)
-        jobs = aiohttp_jobs.setup(app, config)
-        _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
-        embedded = Embedded(jobs[SERVICE])
-        for name in ("run", "one_by_one", "fill", "drain"):
-            app.router.add_post(f"/bench/{name}", getattr(embedded, name))
+        # Not at the top: a host without the plugin is not to pay for it.
+        from .embedded import mount  # noqa: PLC0415
+
+        secret = mount(app, data_dir, settings)
     runner = web.AppRunner(app, shutdown_timeout=1, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()

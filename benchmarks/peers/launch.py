@@ -26,6 +26,7 @@ async def peers(bench: Bench) -> AsyncIterator[None]:
         variables = await _servers(bench, stack, names)
         started = await asyncio.gather(*(_start(bench, stack, name, variables) for name in names))
         bench.peers = [peer for peer in started if peer is not None]
+        bench.versions |= {peer.name: f"({peer.version}): {peer.durability}" for peer in bench.peers}
         yield
         bench.peers = []
 

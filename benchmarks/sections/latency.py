@@ -15,7 +15,7 @@ FLOOR, OURS, EMBEDDED = "bare spawn", "aiohttp-jobs, over HTTP", "aiohttp-jobs, 
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count = bench.size(200, 60)
+    count = bench.size(100, 30)
     how = (
         f"Milliseconds, one job at a time, {count} a round. aiohttp-jobs: `POST /jobs/submit`, then the "
         "job's event stream until it tells of the end (the result is readable then). Peers: enqueued and "

@@ -11,11 +11,10 @@ from ..ours import PYTHON
 from ..tables import Kind, Table
 
 FLOOR, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
-DRAIN = "aiohttp-jobs, accepted before"
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count, workers = bench.size(2000, 400), max(2, os.cpu_count() or 2)
+    count, workers = bench.size(2000, 200), max(2, os.cpu_count() or 2)
     table = Table(
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
@@ -32,8 +31,6 @@ async def measure(bench: Bench) -> list[Table]:
             for _ in range(bench.rounds):
                 table.note(FLOOR, Kind.FLOOR, count / await asyncio.to_thread(pool.run, count))
                 table.note(OURS, Kind.OURS, count / await host.embedded("run", job=PYTHON, count=count))
-                await host.embedded("fill", job=PYTHON, count=count)
-                table.note(DRAIN, Kind.OTHER, count / await host.embedded("drain", count=count))
                 await bench.each_peer(table, lambda peer: rate(count, peer.many("python", count)))
     finally:
         await asyncio.to_thread(pool.close)

@@ -15,7 +15,7 @@ CLIENTS = 32
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count = bench.size(800, 300)
+    count = bench.size(800, 200)
     table = Table(
         "submit",
         f"Submit endpoint: {count} durable submits, {CLIENTS} at once",

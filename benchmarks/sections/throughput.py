@@ -12,7 +12,7 @@ OVER_HTTP, DRAIN = "aiohttp-jobs, submitted over HTTP", "aiohttp-jobs, accepted 
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count = bench.size(500, 200)
+    count = bench.size(500, 100)
     table = Table(
         "throughput",
         f"BackgroundJob throughput: {count} × /bin/true",
