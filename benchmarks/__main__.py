@@ -18,7 +18,8 @@ from . import report
 from .bench import Bench
 from .peers.launch import peers
 from .processes import adopt_orphans, end_descendants
-from .sections import busy, events, latency, output, runspace, scale, startup, submit, throughput
+from .publish import publish
+from .sections import busy, events, latency, output, results, runspace, scale, startup, submit, throughput
 from .sections import idle as idle_section
 from .tables import Table
 
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Section] = {
     "output": output.measure,
     "scale": scale.measure,
     "startup": startup.measure,
+    "results": results.measure,
     "idle": idle_section.measure,
 }
 """In the order in which they run."""

@@ -77,14 +77,14 @@ class Embedded:
         ids = [job["JobID"] for job in queue["jobs"][:count]]
         started = time.perf_counter()
         await self._service.set_paused(_IDENTITY, False)
-        if count < queue["queued"]:
+        if count >= queue["queued"]:
+            ended = await self._all_ended(ids)
+        else:
             await self._readable(ids[-1])
             ended = time.perf_counter()
-        else:
-            ended = await self._all_ended(ids)
-        await self._service.set_paused(_IDENTITY, True)
-        for job_id in ids:
-            await self._readable(job_id)
+            await self._service.set_paused(_IDENTITY, True)
+            for job_id in ids:
+                await self._readable(job_id)
         return web.json_response({"seconds": ended - started})
 
     async def _submit(self, job: SubmitRequest) -> str:

@@ -10,15 +10,16 @@ from .tables import Contender, Kind, Spread, Table
 _NOTHING = 1e-3
 _TOP = """# Benchmarks
 
-Written by `make bench`, which measures everything here side by side: {command}, {when}, on {machine}. Every number
-belongs to a yardstick that was measured in the same rounds, one after the other, so ratios are what to look at; the rest
-depends on the machine. `make bench ARGS=--quick` does less in under 90 seconds and changes nothing here.
+Written by `make bench`, which measures everything here side by side: {command}, {when}, on {machine}.
+Every number belongs to a yardstick that was measured in the same rounds, one after the other, so ratios are
+what to look at; the rest depends on the machine. `make bench ARGS=--quick` does less in under 90 seconds and
+changes nothing here.
 
 ![aiohttp-jobs and its peers against the yardstick](_static/benchmarks.svg)
 
-Every contender does the same work: a command as a subprocess whose output is kept as a result. aiohttp-jobs syncs each
-accepted job and each result, files and folders, before it says so. What the peers promise is listed at the end; a Redis
-that syncs every second may lose that second.
+Every contender does the same work: a command as a subprocess whose output is kept as a result. aiohttp-jobs
+syncs each accepted job and each result, files and folders, before it says so. What the peers promise is listed
+at the end; a Redis that syncs every second may lose that second.
 """
 _MARK = {Kind.FLOOR: "=", Kind.OURS: "*", Kind.PEER: " ", Kind.OTHER: "+"}
 
