@@ -23,8 +23,8 @@ async def measure(bench: Bench) -> list[Table]:
     table = Table(
         "startup",
         "Start-up: from starting the process to the first answer",
-        "Seconds. A million files take longer to make and to remove than all of this benchmark may: a store of "
-        "that size, with its index, is started in the section on results. "
+        "Seconds. A million files take longer to make and to remove than all of this benchmark may: such a "
+        "store, with its index, is started in the section on results. "
         f"Here the store holds {stored:,} result files (written by this benchmark, copies of a real one "
         f"with ids of their own, not synced) and {waiting:,} submissions that were accepted through the API. "
         "Each start finds no index: its making goes on in the background.",
