@@ -50,9 +50,11 @@ def spread(value: Spread) -> str:
 
 
 def rows(table: Table) -> list[tuple[Contender, str, str]]:
-    """Each contender with its value and its ratio to the yardstick; the best first after the yardstick."""
+    """Each contender with its value and its ratio to the yardstick; in the order to show."""
     sign = -1 if table.more_is_better else 1
-    others = sorted(table.contenders[1:], key=lambda row: sign * row.median)
+    others = table.contenders[1:]
+    if table.sort:
+        others = sorted(others, key=lambda row: sign * row.median)
     return [(row, spread(Spread.of(row.values)), _ratio(table, row)) for row in (table.floor, *others)]
 
 

@@ -64,6 +64,8 @@ class Table:
     how: str
     unit: str
     more_is_better: bool
+    sort: bool = True
+    """Show the best first; otherwise the rows stay in their order."""
     contenders: list[Contender] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -21,6 +21,7 @@ async def measure(bench: Bench) -> list[Table]:
         "row says. The yardstick is the first row. A host each, filled again between the rounds.",
         "ms/job",
         more_is_better=False,
+        sort=False,
     )
     async with AsyncExitStack() as stack:
         hosts: dict[int, HostProcess] = {}
