@@ -40,7 +40,9 @@ SECTIONS: dict[str, Section] = {
 }
 """In the order in which they run."""
 _WITH_PEERS = ("throughput", "latency", "runspace")
-_SECTION_SECONDS = 240.0
+_BUDGETS = {"runspace": 180.0, "output": 120.0, "results": 200.0}
+_BUDGET = 100.0
+"""Seconds that a section may take; half as much is usual."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -62,7 +64,7 @@ async def _section(bench: Bench, name: str) -> list[Table]:
     started = time.perf_counter()
     print(f"… {name}", file=sys.stderr, flush=True)
     try:
-        async with asyncio.timeout(_SECTION_SECONDS):
+        async with asyncio.timeout(_BUDGETS.get(name, _BUDGET)):
             tables = await SECTIONS[name](bench)
     except Exception as error:
         traceback.print_exc()

@@ -11,7 +11,7 @@ from html import escape
 from .report import number, rows
 from .tables import Contender, Kind, Table
 
-_WIDTH, _LEFT, _RIGHT = 860, 270, 170
+_WIDTH, _LEFT, _RIGHT = 880, 270, 190
 _ROW, _BAR, _HEAD, _GAP = 26, 16, 54, 26
 _STYLE = """
   text { font: 13px system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif; fill: #1f2430; }

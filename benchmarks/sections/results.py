@@ -11,7 +11,7 @@ from typing import Any
 from ..bench import Bench
 from ..tables import Kind, Table
 
-_SECONDS = 230.0
+_SECONDS = 190.0
 _MEGABYTE = 1e6
 
 
@@ -19,15 +19,16 @@ async def measure(bench: Bench) -> list[Table]:
     if importlib.util.find_spec("benchmarks.results_scale") is None:
         bench.missing.append("the results list at scale: there is no benchmarks/results_scale.py here")
         return []
-    small, large = 1000, bench.size(1_000_000, 20_000)
-    found = await _found(small, large, bench.size(30, 10))
-    return [*_pages(found, small, large), _memory(found, small, large), _start(found, large)]
+    small, large, waiting = 1000, bench.size(1_000_000, 10_000), bench.size(10_000, 300)
+    numbers = {"small": small, "large": large, "pending": waiting, "rounds": bench.size(30, 5)}
+    found = await _found([part for name, number in numbers.items() for part in (f"--{name}", str(number))])
+    return [*_pages(found, small, large), _memory(found, small, large), _start(found, large, waiting)]
 
 
-async def _found(small: int, large: int, rounds: int) -> dict[str, Any]:
+async def _found(arguments: list[str]) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.results_scale", "--json"),
-        *("--small", str(small), "--large", str(large), "--rounds", str(rounds)),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
     )
     async with asyncio.timeout(_SECONDS):
@@ -70,10 +71,10 @@ def _memory(found: dict[str, Any], small: int, large: int) -> Table:
     return table
 
 
-def _start(found: dict[str, Any], large: int) -> Table:
+def _start(found: dict[str, Any], large: int, waiting: int) -> Table:
     table = Table(
         "results-start",
-        f"Start-up with an index of {large:,} results and 10,000 jobs waiting",
+        f"Start-up with an index of {large:,} results and {waiting:,} jobs waiting",
         "Seconds from making the application; measured once. The first row is the socket that listens.",
         "s",
         more_is_better=False,

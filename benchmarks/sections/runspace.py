@@ -15,11 +15,12 @@ FLOOR, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
 
 async def measure(bench: Bench) -> list[Table]:
     count, workers = bench.size(2000, 200), max(2, os.cpu_count() or 2)
+    fewer = count // 2  # of the peers, of which there are many
     table = Table(
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
         f"Jobs per second from the first submission to the last readable result, {workers} workers; the "
-        f"peers run a task that does nothing, {PARALLEL} at a time, most of them inside their own process. "
+        f"peers run {fewer} tasks that do nothing, {PARALLEL} at a time, most of them inside their own process. "
         "The yardstick is a pool of killable processes (pebble) that runs the same and keeps nothing.",
         "jobs/s",
         more_is_better=True,
@@ -31,7 +32,7 @@ async def measure(bench: Bench) -> list[Table]:
             for _ in range(bench.rounds):
                 table.note(FLOOR, Kind.FLOOR, count / await asyncio.to_thread(pool.run, count))
                 table.note(OURS, Kind.OURS, count / await host.embedded("run", job=PYTHON, count=count))
-                await bench.each_peer(table, lambda peer: rate(count, peer.many("python", count)))
+                await bench.each_peer(table, lambda peer: rate(fewer, peer.many("python", fewer)))
     finally:
         await asyncio.to_thread(pool.close)
     ratio = table.ratio(table.contender(OURS, Kind.OURS)).median
