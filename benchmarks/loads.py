@@ -56,6 +56,8 @@ async def watching(host: HostProcess) -> AsyncIterator[Watch]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await connection.close()
+        if not watch.pings:  # over before one was answered
+            watch.pings.append(await host.ping(host.connection))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ async def measure(bench: Bench) -> list[Table]:
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
         f"Jobs per second from the first submission to the last readable result, {workers} workers; the "
-        f"peers run {fewer} tasks that do nothing, {PARALLEL} at a time, most of them inside their own process. "
+        f"peers run {fewer} tasks that do nothing, {PARALLEL} at a time, most of them in their own process. "
         "The yardstick is a pool of killable processes (pebble) that runs the same and keeps nothing.",
         "jobs/s",
         more_is_better=True,
