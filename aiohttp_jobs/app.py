@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results, schedules
+from .api import events, feed, jobs, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -18,6 +18,7 @@ from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
 from .auth.sessions import own_session_middleware
 from .config import JobsConfig
+from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
 from .dispatch.processor import JobProcessor, Limits
 from .errors import ConfigurationError
@@ -36,6 +37,8 @@ from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
 from .store.filesystem import FileSystemStore
+from .ui.routes import ui_routes
+from .views import feed_view
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -83,6 +86,7 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app.add_routes([*feed.routes, *ui_routes(config)])
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
@@ -110,12 +114,14 @@ class _Parts:
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
         self._rights = RightsCheck(config, self.api_keys)
+        self._feed = JobFeed(feed_view)
         self._processor = JobProcessor(
             self._store,
             JobRunner(config, self._executors, self._recheck, environment),
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
+            on_change=self._feed.changed,
         )
         self.service = JobService(
             config,
@@ -123,6 +129,7 @@ class _Parts:
             self._processor,
             self._interpreters.keys(),
             lambda: self._runspaces.workers,
+            self._feed,
         )
 
         self._schedule_store = ScheduleStore(config.base_dir)
@@ -170,6 +177,7 @@ class _Parts:
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()
         self._processor.begin_closing()
+        self._feed.close()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:
