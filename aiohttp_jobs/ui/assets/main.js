@@ -30,7 +30,7 @@ function View({ route }) {
     return html`<${Problem} error=${new Error("The page met an error of its own.")} retry=${() => location.reload()} />`;
   }
   if (!VIEWS[view]) {
-    return html`<${Empty} title="There is no such view">
+    return html`<h1>Not here</h1><${Empty} title="There is no such view">
       Check the address, or go to <a href=${link("jobs")}>the jobs</a>.<//>`;
   }
   if (failed) return html`<${Problem} error=${failed} retry=${() => location.reload()} />`;

@@ -9,6 +9,15 @@ const short = new Intl.DateTimeFormat(undefined, {
 
 export const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+/** The time and, unless it is today, the day. */
+export function formatNear(iso) {
+  if (!iso) return "";
+  const when = new Date(iso);
+  return when.toDateString() === new Date().toDateString() ? clock.format(when) : moment.format(when);
+}
+
 export const formatMoment = (iso) => (iso ? moment.format(new Date(iso)) : "");
 export const formatShort = (iso) => (iso ? short.format(new Date(iso)) : "");
 

@@ -21,7 +21,7 @@ function fits(job, { state, mode, q }) {
 class JobList {
   constructor(filters, changed) {
     Object.assign(this, { filters, changed, jobs: new Map(), found: new Set(), removed: new Set() });
-    Object.assign(this, { status: "loading", error: null, cursor: null, loadingMore: false, timer: null });
+    Object.assign(this, { status: "loading", error: null, cursor: null, loadingMore: false, timer: null, turn: 0 });
     this.control = new AbortController();
     const query = { scope: filters.scope };
     this.feed = follow("jobs/feed", { query, onEvent: (...event) => this.#event(...event), onState: (state) => this.#state(state) });
@@ -31,6 +31,13 @@ class JobList {
     this.feed.close();
     this.control.abort();
     clearTimeout(this.timer);
+  }
+
+  /** Other filters on the same jobs: what is known stays in view until the server has answered. */
+  refilter(filters) {
+    this.filters = filters;
+    this.found.clear();
+    this.load();
   }
 
   #draw() {
@@ -64,11 +71,13 @@ class JobList {
   /** Everything anew; what the feed tells meanwhile is newer and stays. */
   async load() {
     const before = new Map(this.jobs);
+    const turn = ++this.turn;
     try {
       const { scope } = this.filters;
       const [live, ended] = await Promise.all([
         get("jobs", { state: LIVE, scope, limit: MOST_LIVE }, this.control.signal), this.#ended(null),
       ]);
+      if (turn !== this.turn) return;
       const current = new Map([...live.jobs, ...ended].map((job) => [job.JobID, job]));
       for (const [jobId, job] of this.jobs) if (before.get(jobId) !== job) current.set(jobId, job);
       for (const jobId of this.removed) current.delete(jobId);
@@ -127,6 +136,7 @@ export function useJobList(filters) {
     list.current = new JobList(filters, draw);
     draw();
     return () => list.current.close();
-  }, [key]);
+  }, [filters.scope]);
+  useEffect(() => { if (list.current.filters !== filters) list.current.refilter(filters); }, [key]);
   return list.current;
 }

@@ -28,7 +28,8 @@ function styleOf({ foreground, background, decorations }) {
   const front = colourOf(reverse ? background : foreground);
   const back = colourOf(reverse ? foreground : background) ?? (reverse ? "var(--text)" : null);
   const style = {};
-  if (front) style.color = front;
+  // On a coloured ground the letters stay nearly the text's own colour, or they could not be read.
+  if (front) style.color = back ? `color-mix(in srgb, ${front} 20%, var(--text))` : front;
   if (back) style.background = `color-mix(in srgb, ${back} 22%, var(--sunken))`;
   return style;
 }

@@ -12,7 +12,7 @@ const PATHS = {
   keys: "M15 9a4 4 0 1 0-3.9 4L9 15H7v2H5v3h3l5-5.1A4 4 0 0 0 15 9z",
   notices: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5L20 20",
-  stop: "M7 7h10v10H7z",
+  stop: "M6 6h12v12H6z",
   again: "M19 12a7 7 0 1 1-2-5M19 4v4h-4",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   down: "M12 4v12M7 11l5 5 5-5M5 20h14",

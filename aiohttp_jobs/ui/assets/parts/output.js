@@ -134,14 +134,15 @@ export function Output({ state }) {
   };
   useEffect(() => { if (search.hits?.length) { setFollow(false); place(search.hits[0] - shape.visible / 3); } }, [search.hits]);
   useKeys({ "/": () => field.current.focus(), f: () => setFollow(!follow), w: () => setWrap(!wrap) });
+  const height = wrap ? "62vh" : `min(62vh, ${Math.max(6, total + 1) * ROW}px)`;
   const rows = [];
   for (let row = first; row < end; row += 1) {
     rows.push(html`<${Row} key=${row} lines=${lines} row=${row} needle=${search.needle} isHit=${search.hits?.[search.now] === row} />`);
   }
   return html`<section class=${`output ${wrap ? "wrapped" : ""}`} aria-label="Output">
     <${Bar} ...${{ job, search, text, setText, step, field, follow, setFollow, wrap, setWrap, status }} />
-    <div class="output-scroll" ref=${box} onScroll=${scrolled} tabindex="0" role="region" aria-label="Lines of output">
-      <div class=${`output-window ${atEnd ? "at-end" : ""}`}><div class="output-rows">${rows}</div></div>
+    <div class="output-scroll" ref=${box} style=${{ height }} onScroll=${scrolled}>
+      <div class=${`output-window ${atEnd ? "at-end" : ""}`} tabindex="0" role="region" aria-label="Lines of output"><div class="output-rows">${rows}</div></div>
       <div style=${{ height: `${Math.max(0, shape.spacer - shape.height)}px` }}></div>
     </div>
     <p class="output-foot"><span role="status">${WORDS[status]}</span> · ${count(total, "line")} · ${formatBytes(lines.bytes)}${lines.leftOut ? ` · ${formatBytes(lines.leftOut)} were not kept` : ""}</p>

@@ -1,7 +1,7 @@
 // One job: how it stands, its command, its attempts, and its output as it comes.
 import { html } from "../core/html.js";
 import { cancel, copyCurl, hasEnded, remove, runAgain } from "../core/actions.js";
-import { formatDuration, formatMoment } from "../core/format.js";
+import { formatDuration, formatMoment, formatNear } from "../core/format.js";
 import { useKeys, useNow, useTitle } from "../core/hooks.js";
 import { useJob } from "../core/job-state.js";
 import { go, link } from "../core/router.js";
@@ -17,14 +17,14 @@ function Facts({ job }) {
   const running = job.Status === "Running" && job.DateStarted ? (now - new Date(job.DateStarted)) / 1000 : null;
   const facts = [
     ["User", job.UserID], ["Mode", job.ExecutionMode], ["Interpreter", job.Interpreter],
-    ["Submitted", formatMoment(job.SubmittedAt)], ["Starts", hasEnded(job) || job.DateStarted ? "" : formatMoment(job.RunAt)],
-    ["Started", formatMoment(job.DateStarted)], ["Completed", formatMoment(job.DateCompleted)],
+    ["Submitted", formatNear(job.SubmittedAt)], ["Starts", hasEnded(job) || job.DateStarted ? "" : formatNear(job.RunAt)],
+    ["Started", formatNear(job.DateStarted)], ["Completed", formatNear(job.DateCompleted)],
     ["Runtime", formatDuration(running ?? job.Runtime)], ["Exit code", job.ExitCode], ["Place in the queue", hasEnded(job) ? null : job.Position],
     ["Priority", job.Priority], ["Concurrency key", job.ConcurrencyKey], ["Time limit", job.TimeoutSeconds && formatDuration(job.TimeoutSeconds)],
     ["Cancelled by", job.CancelledBy], ["Worker", job.Worker], ["Description", job.Description],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Text}>${value}<//></dd></div>`)}
-    <div><dt>Job id</dt><dd class="mono">${job.JobID}</dd></div></dl>`;
+    <div class="wide"><dt>Job id</dt><dd class="mono">${job.JobID}</dd></div></dl>`;
 }
 
 function Attempts({ job, attempts }) {

@@ -54,11 +54,10 @@ function Filters({ params, change, mayAll, search }) {
   const settled = useSettled(text);
   useEffect(() => { if (settled !== (params.q ?? "")) change({ q: settled }); }, [settled]);
   useEffect(() => setText(params.q ?? ""), [params.q]);
-  const pick = (name, label, all, options) => html`<label class="pick"><span class="visually-hidden">${label}</span>
-    <select value=${params[name] ?? ""} onChange=${(event) => change({ [name]: event.target.value })}>
+  const pick = (name, label, all, options) => html`<select aria-label=${label} value=${params[name] ?? ""} onChange=${(event) => change({ [name]: event.target.value })}>
       <option value="">${all}</option>
       ${options.map((value) => html`<option value=${value} key=${value}>${STATUS_WORDS[value] ?? value}</option>`)}
-    </select></label>`;
+    </select>`;
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
     <label class="search"><span class="visually-hidden">Search in names, commands and output</span>
       <${Icon} name="search" />
