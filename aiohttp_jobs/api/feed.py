@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..auth.middleware import identity_of
+from ..dispatch.feed import Change
 from .envelope import query_everyone
 from .keys import CONFIG, SERVICE
 
@@ -26,15 +28,21 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """
     everyone = query_everyone(request)
     changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)
-    async with aclosing(changes), sse_response(
-        request,
-        headers={"X-Accel-Buffering": "no"},
-        ping_interval=request.app[CONFIG].heartbeat_interval,
-    ) as response:  # fmt: skip
-        with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
-            async for change in changes:
-                if change.name != "heartbeat":
-                    await response.send(json.dumps(change.data), event=change.name, retry=_RETRY_MILLISECONDS)
-                elif not response.is_connected():
-                    break
-    return response
+    with suppress(ConnectionResetError, TimeoutError):  # the watcher has left, maybe before the first byte
+        async with aclosing(changes), sse_response(
+            request,
+            headers={"X-Accel-Buffering": "no"},
+            ping_interval=request.app[CONFIG].heartbeat_interval,
+        ) as response:  # fmt: skip
+            await _send(response, changes)
+        return response
+    return web.Response()
+
+
+async def _send(response: EventSourceResponse, changes: AsyncIterator[Change]) -> None:
+    with suppress(ConnectionResetError, TimeoutError):
+        async for change in changes:
+            if change.name != "heartbeat":
+                await response.send(json.dumps(change.data), event=change.name, retry=_RETRY_MILLISECONDS)
+            elif not response.is_connected():
+                return
