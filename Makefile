@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs clean
+.PHONY: help demo test check format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -31,6 +31,9 @@ check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+screenshots: $(VENV)/.test  ## pictures of the page into docs/_static/screenshots; needs Chromium
+	$(BIN)/python -m tests.ui.screenshots
 
 format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .

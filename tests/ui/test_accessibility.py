@@ -13,7 +13,16 @@ PHONE = {"width": 360, "height": 740}
 COLOURS = (
     "printf '\\033[31mred \\033[92mgreen \\033[38;5;208morange \\033[48;2;10;20;250mblue\\033[0m\\n'; exit 3"
 )
-VIEWS = ["#/jobs", "#/jobs?q=nothing-like-it", "#/new", "#/nowhere"]
+VIEWS = [
+    "#/jobs",
+    "#/jobs?q=nothing-like-it",
+    "#/new",
+    "#/nowhere",
+    "#/schedules",
+    "#/schedules/new",
+    "#/queue",
+]
+VIEWS += ["#/templates", "#/templates/new", "#/runspaces", "#/history", "#/notices", "#/keys"]
 
 
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])

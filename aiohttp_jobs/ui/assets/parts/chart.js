@@ -27,13 +27,25 @@ function stacked(series) {
   return sums.reverse();
 }
 
-function optionsOf(uPlot, series, width) {
+const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+
+/** The day where it begins, else the time. */
+function labels(splits) {
+  return splits.map((seconds) => {
+    const when = new Date(seconds * 1000);
+    return when.getHours() + when.getMinutes() ? hour.format(when) : day.format(when);
+  });
+}
+
+function optionsOf(uPlot, times, series, width) {
+  const step = times.length > 1 ? times[1] - times[0] : 3600;
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-  const bars = uPlot.paths.bars({ size: [0.75, 40], align: 1 });
+  const bars = uPlot.paths.bars({ size: [0.75, 40] });
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
-    axes: [axis, { ...axis, size: 45, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 100000] }],
+    scales: { x: { range: [times[0] - step / 2, times.at(-1) + step / 2] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
+    axes: [{ ...axis, values: (_, splits) => labels(splits) }, { ...axis, size: 45, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 100000] }],
     series: [{}, ...[...series].reverse().map((one) => ({ label: one.name, fill: colour(one.colour), stroke: colour(one.colour), width: 0, paths: bars, points: { show: false } }))],
   };
 }
@@ -61,7 +73,7 @@ export function StackedBars({ times, series, label }) {
     let wanted = true;
     load().then((uPlot) => {
       if (!wanted) return;
-      plot = new uPlot(optionsOf(uPlot, series, box.current.clientWidth), [times, ...stacked(series)], box.current);
+      plot = new uPlot(optionsOf(uPlot, times, series, box.current.clientWidth), [times, ...stacked(series)], box.current);
     }, () => {});
     const observer = new ResizeObserver(() => plot?.setSize({ width: box.current.clientWidth, height: HEIGHT }));
     observer.observe(box.current);

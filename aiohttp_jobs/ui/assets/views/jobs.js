@@ -21,6 +21,7 @@ function runtimeOf(job, now) {
 
 function Runtime({ job, longest }) {
   const now = useNow(job.Status === "Running" ? 1000 : 3600000);
+  if (job.Status === "Pending" && job.RunAt) return html`<span class="runtime">starts <${Age} at=${job.RunAt} /></span>`;
   const seconds = runtimeOf(job, now);
   if (seconds === null || seconds === undefined) return null;
   // By the logarithm, so that seconds and hours can stand side by side.
