@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
 import re
 from collections.abc import Awaitable, Callable
 
@@ -199,3 +202,79 @@ async def test_a_hundred_megabytes_do_not_freeze_the_tab(host: Host, visit: Visi
     await devtools.send("HeapProfiler.collectGarbage")
     used = await page.evaluate("performance.memory.usedJSHeapSize")
     assert used < 120_000_000
+
+
+async def test_it_works_below_any_prefix(start_host: StartHost, visit: Visit) -> None:
+    host = await start_host(prefix="/tools/our-jobs")
+    visitor = await visit(host, "task_manager")
+    page = await visitor.open("#/new")
+    await page.get_by_label("Name").fill("Elsewhere")
+    await page.get_by_label("Command", exact=True).fill("echo here")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".line", has_text="here")).to_be_visible()
+
+
+async def test_options_reach_the_job(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open("#/new")
+    await page.get_by_label("Name").fill("Later")
+    await page.get_by_label("Command", exact=True).fill("exit 1")
+    await page.get_by_text("Options: start").click()
+    await page.get_by_label("Start", exact=True).select_option("after a delay")
+    await page.get_by_label("Delay in seconds").fill("3600")
+    await page.get_by_label("Priority").fill("8")
+    await page.get_by_label("Time limit in seconds").fill("12.5")
+    await page.get_by_label("Tries after a failure").fill("2")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    # Without the server's word on it, the page learns of the limit only from its answer.
+    await expect(page.get_by_text(re.compile("priorities up to 7|Enter 0 to 7"))).to_be_visible()
+    await page.get_by_label("Priority").fill("6")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".title .badge")).to_have_text("Pending")
+    (job,) = (await host.caller("task_manager").request("GET", "/jobs")).body["jobs"]
+    whole = (await host.caller("task_manager").request("GET", f"/jobs/{job['JobID']}")).body["job"]
+    assert (whole["Priority"], whole["TimeoutSeconds"], whole["Retry"]["count"]) == (6, 12.5, 2)
+
+
+async def test_the_curl_command_does_what_the_page_does(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    await visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await visitor.submit("echo 'it'\\''s quoted'", "Quoted")
+    page = await visitor.open()
+    await page.get_by_role("button", name="Copy Quoted as curl").click()
+    await expect(page.get_by_text("curl command copied.")).to_be_visible()
+    command = await page.evaluate("navigator.clipboard.readText()")
+    secret = host.caller("task_manager").session.headers["Authorization"].removeprefix("Bearer ")
+    process = await asyncio.create_subprocess_shell(
+        command, env={**os.environ, "JOBS_API_KEY": secret}, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+    result = await host.caller("task_manager").result(json.loads(answer)["jobId"])
+    assert result["Output"] == "it's quoted\n"
+
+
+async def test_a_job_is_run_again_and_deleted(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    job_id = await visitor.submit("echo once more", "Again")
+    await host.caller("task_manager").result(job_id)
+    page = await visitor.open(f"#/job/{job_id}")
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("button", name="Delete the result?").click()
+    await expect(page.get_by_text("No jobs yet")).to_be_visible()
+    second = await visitor.submit("echo once more", "Again")
+    await host.caller("task_manager").result(second)
+    await visitor.open(f"#/job/{second}")
+    await page.get_by_role("link", name="Edit and run").click()
+    await expect(page.get_by_label("Command", exact=True)).to_have_value("echo once more")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".line", has_text="once more")).to_be_visible()
+    assert second not in page.url
+
+
+async def test_attempts_are_shown_on_a_line_of_time(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    retry = {"count": 1, "backoffSeconds": 0.1}
+    job_id = await visitor.submit("echo try; exit 3", "Twice", retry=retry)
+    page = await visitor.open(f"#/job/{job_id}")
+    await expect(page.locator(".attempts li")).to_have_count(2)
+    await expect(page.locator(".title .badge")).to_have_text("Failed")
+    await expect(page.get_by_text("Attempt 2", exact=True)).to_be_visible()

@@ -43,7 +43,7 @@ export function bodyOf(job) {
   const body = {
     jobName: job.JobName, command: job.Command, executionMode: job.ExecutionMode, interpreter: job.Interpreter,
     description: job.Description, timeoutSeconds: job.TimeoutSeconds, priority: job.Priority,
-    concurrencyKey: job.ConcurrencyKey, retry: job.Retry,
+    concurrencyKey: job.ConcurrencyKey, retry: job.Retry, notify: job.Notify,
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined && value !== ""));
 }

@@ -10,6 +10,7 @@ export const INTERPRETERS = {
   shell: "POSIX shell, /bin/sh", python: "Python, with top-level await", powershell: "PowerShell, pwsh",
 };
 const EXAMPLES = { shell: "echo hello from $(hostname)", python: 'print("hello", 6 * 7)', powershell: "Get-Date" };
+export const NOTIFY_ON = { failure: "when it fails", first_failure: "when it fails for the first time", recovery: "when it works again", always: "always" };
 export const RETRY_OUTCOMES = ["Failed", "TimedOut", "Interrupted"];
 
 export const exampleOf = (interpreter) => EXAMPLES[interpreter] ?? "";
@@ -19,6 +20,7 @@ export const blank = (me) => ({
   jobName: "", command: "", executionMode: me.modes.includes("BackgroundJob") ? "BackgroundJob" : (me.modes[0] ?? ""),
   interpreter: me.defaultInterpreter, description: "", timeout: "", priority: "", key: "", start: "now", delay: "60",
   runAt: "", retries: "", backoff: "10", retryOn: ["Failed", "TimedOut"],
+  mailTo: "", webhook: "", notifyOn: "failure",
 });
 
 /** The form that would submit `job` again. */
@@ -28,8 +30,23 @@ export const formOf = (job, me) => ({
   timeout: job.TimeoutSeconds ? String(job.TimeoutSeconds) : "", key: job.ConcurrencyKey ?? "",
   priority: job.Priority === undefined || job.Priority === 5 ? "" : String(job.Priority),
   retries: job.Retry ? String(job.Retry.count) : "", backoff: String(job.Retry?.backoffSeconds ?? 10),
-  retryOn: job.Retry?.on ?? ["Failed", "TimedOut"],
+  retryOn: job.Retry?.on ?? ["Failed", "TimedOut"], ...noticesOf(job.Notify ?? []),
 });
+
+/** The form's part of the notices that a job asks for. */
+function noticesOf(notify) {
+  const mail = notify.find((one) => one.channel === "email");
+  const hook = notify.find((one) => one.channel === "webhook");
+  return { mailTo: (mail?.to ?? []).join(", "), webhook: hook?.url ?? "", notifyOn: [(mail ?? hook)?.on ?? "failure"].flat()[0] };
+}
+
+function toNotify({ mailTo, webhook, notifyOn }) {
+  const to = mailTo.split(/[\s,;]+/).filter(Boolean);
+  const notify = [];
+  if (to.length) notify.push({ channel: "email", to, on: notifyOn });
+  if (webhook.trim()) notify.push({ channel: "webhook", url: webhook.trim(), on: notifyOn });
+  return notify.length ? notify : undefined;
+}
 
 const bytes = (text) => new TextEncoder().encode(text).length;
 const within = (text, least, most) => text === "" || (Number.isFinite(Number(text)) && Number(text) >= least && Number(text) <= most);
@@ -52,6 +69,8 @@ export function faults(form, me) {
   check("retries", whole(form.retries) && within(form.retries, 1, 20), "Enter 1 to 20, or leave it empty.");
   check("backoff", form.retries === "" || (form.backoff !== "" && within(form.backoff, 0, 86400)), "Enter seconds, up to 86,400.");
   check("retryOn", form.retries === "" || form.retryOn.length > 0, "Choose at least one outcome.");
+  check("mailTo", form.mailTo.split(/[\s,;]+/).filter(Boolean).every((one) => /^[^@\s]+@[^@\s]+$/.test(one)), "Enter addresses such as name@example.org, separated by commas.");
+  check("webhook", !form.webhook.trim() || /^https?:\/\/\S+$/.test(form.webhook.trim()), "Enter an address that starts with https://.");
   check("delay", form.start !== "delay" || (form.delay !== "" && within(form.delay, 0, 31622400)), "Enter seconds, 0 or more.");
   check("runAt", form.start !== "at" || !Number.isNaN(Date.parse(form.runAt)), "Choose a day and a time.");
   return found;
@@ -73,6 +92,7 @@ export function toRequest(form) {
     concurrencyKey: form.key || undefined,
     delaySeconds: form.start === "delay" ? Number(form.delay) : undefined,
     runAt: form.start === "at" ? new Date(form.runAt).toISOString() : undefined,
+    notify: toNotify(form),
     retry: form.retries === "" ? undefined : { count: Number(form.retries), backoffSeconds: Number(form.backoff), on: form.retryOn },
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
@@ -81,5 +101,6 @@ export function toRequest(form) {
 /** The server's faults by the form's field names. */
 export function faultsFrom(error) {
   const fields = { timeoutSeconds: "timeout", concurrencyKey: "key", delaySeconds: "delay" };
-  return Object.fromEntries((error.details ?? []).map(({ field, message }) => [fields[field] ?? field, message]));
+  const nameOf = (field) => fields[field] ?? (field.startsWith("notify") ? (field.endsWith("url") ? "webhook" : "mailTo") : field);
+  return Object.fromEntries((error.details ?? []).map(({ field, message }) => [nameOf(field), message]));
 }

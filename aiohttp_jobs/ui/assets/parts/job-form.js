@@ -1,6 +1,6 @@
 // The fields of a job: used to submit one, and wherever else a job is described (schedules, templates).
 import { html } from "../core/html.js";
-import { INTERPRETERS, MODES, RETRY_OUTCOMES, exampleOf, hiddenIn } from "../core/submission.js";
+import { INTERPRETERS, MODES, NOTIFY_ON, RETRY_OUTCOMES, exampleOf, hiddenIn } from "../core/submission.js";
 import { timeZone } from "../core/format.js";
 import { useSession } from "../core/session.js";
 import { Editor } from "./editor.js";
@@ -69,5 +69,9 @@ export function JobOptions({ form, set, problems, start = true }) {
     <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
     ${form.retries !== "" && html`<${Input} name="backoff" label="Wait before the next try, in seconds" inputmode="decimal" ...${given} /><${Outcomes} ...${given} />`}
     <${Input} name="description" label="Description" ...${given} />
+    <${Input} name="mailTo" label="E-mail to" inputmode="email" placeholder="name@example.org" ...${given} />
+    <${Input} name="webhook" label="Webhook" inputmode="url" placeholder="https://" ...${given} />
+    ${(form.mailTo || form.webhook) && html`<${Field} label="Tell them">${(ids) => html`<select ...${ids} value=${form.notifyOn} onChange=${(event) => set({ notifyOn: event.target.value })}>
+      ${Object.entries(NOTIFY_ON).map(([value, words]) => html`<option value=${value} key=${value}>${words}</option>`)}</select>`}<//>`}
   </div>`;
 }

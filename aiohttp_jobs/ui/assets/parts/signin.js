@@ -21,6 +21,7 @@ export function SignIn() {
   };
   return html`<main class="signin" id="main">
     <div class="panel">
+      ${settings.logo && html`<img src=${settings.logo} alt="" width="44" height="44" />`}
       <h1>${settings.title}</h1>
       <p>Run commands as jobs, watch them, and keep their results. You are not signed in.</p>
       ${settings.login

@@ -55,8 +55,8 @@ export default function NewJob({ route }) {
   return html`<header class="view-head"><h1>New job</h1></header>
     <form class="form" onSubmit=${submit} onKeyDown=${keys} novalidate>
       <${JobFields} form=${form} set=${set} problems=${problems} />
-      <details class="more" open=${["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn"].some((name) => problems[name])}>
-        <summary>Options: start, time limit, priority, retries</summary>
+      <details class="more" open=${["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn", "mailTo", "webhook"].some((name) => problems[name])}>
+        <summary>Options: start, time limit, priority, retries, notices</summary>
         <${JobOptions} form=${form} set=${set} problems=${problems} />
       </details>
       ${error && html`<${Problem} error=${error} />`}
