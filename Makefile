@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench format docs clean
+.PHONY: help demo test check bench format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -34,6 +34,9 @@ docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 
 bench: $(VENV)/.bench  ## measure it beside the machine's limit and its peers into docs/benchmarks.md; ARGS=--quick
 	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: $(VENV)/.test  ## pictures of the page into docs/_static/screenshots; needs Chromium
+	$(BIN)/python -m tests.ui.screenshots
 
 format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .

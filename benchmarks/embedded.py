@@ -12,10 +12,12 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.api.keys import SERVICE
+from aiohttp_jobs.api.results import RESULTS
 from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.auth.identity import Identity
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.models import SubmitRequest
+from aiohttp_jobs.results import ResultService
 from aiohttp_jobs.service import JobService
 
 ROLES = frozenset({"debug", "task_manager", "system_admin"})
@@ -27,7 +29,7 @@ _LOOK_SECONDS = 0.005
 def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str:
     """Mount the plugin, and these routes below ``/bench``; an API key for it."""
     jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings))
-    embedded = Embedded(jobs[SERVICE])
+    embedded = Embedded(jobs[SERVICE], jobs[RESULTS])
     for name in ("run", "one_by_one", "fill", "drain"):
         app.router.add_post(f"/bench/{name}", getattr(embedded, name))
     _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
@@ -37,8 +39,9 @@ def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str
 class Embedded:
     """What the host's own code does with jobs, without HTTP."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: JobService, results: ResultService) -> None:
         self._service = service
+        self._results = results
 
     async def run(self, request: web.Request) -> web.Response:
         """Submit many jobs at once; the seconds from the first to the last readable result."""
@@ -104,7 +107,7 @@ class Embedded:
 
     async def _succeeded(self, ids: list[str]) -> bool:
         try:
-            results = [await self._service.get_result(_IDENTITY, job_id) for job_id in ids]
+            results = [await self._results.get(_IDENTITY, job_id) for job_id in ids]
         except NotFoundError:
             return False
         for result in results:
@@ -115,7 +118,7 @@ class Embedded:
     async def _readable(self, job_id: str) -> None:
         while True:
             try:
-                await self._service.get_result(_IDENTITY, job_id)
+                await self._results.get(_IDENTITY, job_id)
             except NotFoundError:
                 await asyncio.sleep(_LOOK_SECONDS)
             else:

@@ -69,12 +69,14 @@ class JobProcessor:
         interval: float,
         starvation: float,
         notifier: Notifier | None = None,
+        on_change: Callable[[LiveJob], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
         self._interval = interval
         self._notifier = notifier
+        self._on_change = on_change
         self._queue = JobQueue(starvation)
         self._live: dict[str, LiveJob] = {}
         self._known: set[str] = set()
@@ -142,9 +144,10 @@ class JobProcessor:
         self._known.add(job.key)
         self._queue.add(job)
         if job.job_id not in self._live:
-            self._live[job.job_id] = LiveJob(job)
+            self._live[job.job_id] = LiveJob(job, self._on_change)
         live = self._live[job.job_id]
         live.job, live.state = job, LiveState.QUEUED
+        live.announce()
         self._wake.set()
 
     def cancel(self, job_id: str, reason: StopReason) -> bool:
