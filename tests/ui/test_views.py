@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
+from aiohttp_jobs import JobsConfig
 from tests.conftest import Host
 
 from .conftest import Visit, Visitor
 
+StartHost = Callable[..., Awaitable[Host]]
 SCHEDULE: dict[str, Any] = {
     "name": "Nightly",
     "cron": "30 2 * * 1-5",
@@ -150,3 +153,25 @@ async def test_the_history_counts_what_has_run(host: Host, visit: Visit) -> None
     await expect(page.locator(".chart canvas")).to_be_visible()
     row = page.get_by_role("row", name=re.compile("Counted 3"))
     await expect(row).to_be_visible()
+
+
+async def test_a_notice_that_failed_says_why_and_can_be_sent_again(
+    start_host: StartHost, visit: Visit
+) -> None:
+    if "webhook_allow_private" not in JobsConfig.model_fields:
+        pytest.skip("this server sends no notices yet")
+    host = await start_host(webhook_allow_private=True)
+    page = await (await visit(host, "task_manager")).open("#/new")
+    await page.get_by_label("Name").fill("Tells")
+    await page.get_by_label("Command", exact=True).fill("exit 1")
+    await page.get_by_text("Options: start").click()
+    await page.get_by_label("E-mail to").fill("nobody")
+    await expect(page.get_by_text("Enter addresses such as")).to_be_visible()
+    await page.get_by_label("E-mail to").fill("")
+    await page.get_by_label("Webhook").fill(f"{host.address}/nowhere")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".title .badge")).to_have_text("Failed")
+    await page.get_by_role("link", name="Notices").click()
+    row = page.get_by_role("row", name=re.compile("Tells"))
+    await expect(row).to_contain_text("webhook")
+    await expect(row.get_by_role("button", name="Send again")).to_be_visible()

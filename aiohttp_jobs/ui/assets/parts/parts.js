@@ -64,6 +64,13 @@ export function Field({ label, hint, problem, wide, children }) {
   </div>`;
 }
 
+/** Folded away until it is opened, or something in it needs to be seen. It never closes by itself. */
+export function Fold({ summary, needed, children }) {
+  const details = useRef(null);
+  useEffect(() => { if (needed) details.current.open = true; }, [Boolean(needed)]);
+  return html`<details class="more" ref=${details}><summary>${summary}</summary>${children}</details>`;
+}
+
 export function Dialog({ title, onClose, children }) {
   const dialog = useRef(null);
   const id = useId();

@@ -7,7 +7,9 @@ import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { blank, faults, faultsFrom, formOf, toRequest } from "../core/submission.js";
 import { JobFields, JobOptions } from "../parts/job-form.js";
-import { Button, Empty, Problem, copy } from "../parts/parts.js";
+import { Button, Empty, Fold, Problem, copy } from "../parts/parts.js";
+
+const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn", "mailTo", "webhook"];
 
 export default function NewJob({ route }) {
   const { me } = useSession();
@@ -55,10 +57,9 @@ export default function NewJob({ route }) {
   return html`<header class="view-head"><h1>New job</h1></header>
     <form class="form" onSubmit=${submit} onKeyDown=${keys} novalidate>
       <${JobFields} form=${form} set=${set} problems=${problems} />
-      <details class="more" open=${["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn", "mailTo", "webhook"].some((name) => problems[name])}>
-        <summary>Options: start, time limit, priority, retries, notices</summary>
+      <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${OPTIONS.some((name) => problems[name])}>
         <${JobOptions} form=${form} set=${set} problems=${problems} />
-      </details>
+      <//>
       ${error && html`<${Problem} error=${error} />`}
       <div class="form-end">
         <button class="button primary" disabled=${busy}>${busy ? "Submitting…" : "Run"}</button>

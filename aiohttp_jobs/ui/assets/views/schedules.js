@@ -10,7 +10,7 @@ import { blank, faults, formOf, toRequest } from "../core/submission.js";
 import { Text } from "../core/text.js";
 import { Input, JobFields, JobOptions } from "../parts/job-form.js";
 import { Icon } from "../parts/icons.js";
-import { Age, Badge, Empty, Field, Loaded, Problem, Sure, toast } from "../parts/parts.js";
+import { Age, Badge, Empty, Field, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 const OVERLAP = { skip: "skip this run", queue: "run it afterwards", replace: "stop the old run" };
@@ -131,7 +131,7 @@ function Form({ schedule, saved }) {
     </div>
     <h2>The job</h2>
     <${JobFields} ...${given} />
-    <details class="more"><summary>Options: time limit, priority, retries</summary><${JobOptions} start=${false} ...${given} /></details>
+    <${Fold} summary="Options: time limit, priority, retries, notices"><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
     <div class="form-end"><button class="button primary">${schedule ? "Save" : "Create"}</button><a class="button" href=${link("schedules")}>Back</a></div>
   </form>`;

@@ -11,7 +11,7 @@ import { Highlighted } from "../parts/highlight.js";
 import { Icon } from "../parts/icons.js";
 import { Input, JobFields, JobOptions } from "../parts/job-form.js";
 import { ParameterInput, Parameters } from "../parts/parameters.js";
-import { Age, Empty, Loaded, Problem, Sure, toast } from "../parts/parts.js";
+import { Age, Empty, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 const COLUMNS = [
@@ -93,7 +93,7 @@ function Edit({ template }) {
     <${JobFields} ...${given} />
     <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} />
     <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
-    <details class="more"><summary>Options: time limit, priority, retries</summary><${JobOptions} start=${false} ...${given} /></details>
+    <${Fold} summary="Options: time limit, priority, retries, notices"><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
     <div class="form-end"><button class="button primary">${template ? "Save" : "Create"}</button><a class="button" href=${link("templates", template?.TemplateID)}>Back</a></div>
   </form>`;
