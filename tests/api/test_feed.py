@@ -68,6 +68,15 @@ async def test_a_deleted_result_is_told_of(host: Host) -> None:
         assert await anext(events) == ("removed", {"JobID": job_id})
 
 
+async def test_each_of_many_deleted_at_once_is_told_of(host: Host) -> None:
+    alice = host.caller("task_manager")
+    job_ids = [(await alice.run("true"))["JobID"] for _ in range(2)]
+    async with watching(alice) as events, asyncio.timeout(SECONDS):
+        await alice.request("POST", "/results/delete", json={"jobIds": job_ids})
+        told = [await anext(events), await anext(events)]
+    assert sorted(told, key=str) == sorted((("removed", {"JobID": job_id}) for job_id in job_ids), key=str)
+
+
 async def test_nobody_is_told_of_others_jobs_but_administrators_who_ask(host: Host) -> None:
     alice, bob = host.caller("task_manager"), host.caller("task_manager", user_id="bob")
     root = host.caller("system_admin", user_id="root")
