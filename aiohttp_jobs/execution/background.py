@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from ..models import InterpreterName
@@ -10,7 +11,15 @@ from .base import Execution, Outcome
 from .capture import OutputPipe
 from .interpreters import Interpreter
 from .process import JOB_VARIABLE, Process
-from .workspace import prepare
+from .simple import (
+    SHELL,
+    SimpleCommand,
+    shell_environment,
+    shell_exit,
+    simple_command,
+    understood_shell,
+)
+from .workspace import prepare, working_folder
 
 
 class BackgroundExecutor:
@@ -19,6 +28,7 @@ class BackgroundExecutor:
     def __init__(self, interpreters: Mapping[InterpreterName, Interpreter], kill_grace: float) -> None:
         self._interpreters = interpreters
         self._kill_grace = kill_grace
+        self._may_skip_shell = understood_shell()
 
     async def open(self) -> None:
         return None
@@ -27,22 +37,48 @@ class BackgroundExecutor:
         return None
 
     async def run(self, execution: Execution) -> Outcome:
-        interpreter = self._interpreters[execution.interpreter]
-        workspace = prepare(execution, interpreter)
         pipe = OutputPipe(execution.log)
         try:
-            process = Process(
-                interpreter.arguments(workspace.command_file),
-                environment=execution.environment,
-                folder=workspace.folder,
-                output=pipe.write_end,
-            )
+            process, simple = self._start(execution, pipe.write_end)
             pipe.close_write_end()
             execution.on_start(process.pid)
             try:
-                return Outcome(await process.wait())
+                code = await process.wait()
             except asyncio.CancelledError:
                 await process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
                 raise
         finally:
             await pipe.close()
+        if not simple:
+            return Outcome(code)
+        code, words = shell_exit(code)
+        execution.log.append(words.encode())
+        return Outcome(code)
+
+    def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
+        """The process that runs the command, and whether it does so without a shell."""
+        interpreter = self._interpreters[execution.interpreter]
+        simple = self._simple(execution, interpreter)
+        if simple is not None:
+            folder = working_folder(execution)
+            # What cannot be started is left to the shell, which says why in its own words.
+            with contextlib.suppress(OSError):
+                return Process(
+                    simple.arguments,
+                    program=simple.program,
+                    environment=shell_environment(execution.environment, folder),
+                    folder=folder,
+                    output=output,
+                ), True
+        workspace = prepare(execution, interpreter)
+        return Process(
+            interpreter.arguments(workspace.command_file),
+            environment=execution.environment,
+            folder=workspace.folder,
+            output=output,
+        ), False
+
+    def _simple(self, execution: Execution, interpreter: Interpreter) -> SimpleCommand | None:
+        if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:
+            return None
+        return simple_command(execution.command, execution.environment.get("PATH", ""))

@@ -35,13 +35,17 @@ class Process:
         folder: Path,
         output: int,
         pass_fds: Sequence[int] = (),
+        program: str | None = None,
     ) -> None:
         """Start it, with both its output streams on the descriptor `output` and stdin empty.
+
+        `program` is the file to run when it is not the first argument.
 
         Raises ``OSError`` when the program cannot be started.
         """
         self._child = subprocess.Popen(
             arguments,
+            executable=program,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
