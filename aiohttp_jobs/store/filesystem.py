@@ -24,14 +24,17 @@ from uuid import UUID
 
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
+from .accepted import Accepted, AcceptedFile
 from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
-from .durable import make_folder, replace_file, sync_folder
-from .files import ReadSubmission, SubmissionReader, is_visible
+from .committer import Change, Committer
+from .durable import make_folder, put_file, replace_file, sync_folder
+from .files import ReadSubmission, SubmissionReader, UnreadableFileError, is_visible, read_regular
 from .index import ResultIndex
-from .instances import Instance
+from .instances import Instance, owner_in
+from .journal import Entry, Journal, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
-from .names import submission_stem
+from .names import safe_component, submission_stem
 from .recovery import Recovery
 from .signing import Signer
 from .spent import SpentIds
@@ -60,6 +63,10 @@ class FileSystemStore:
         self._instance = Instance(self._at.running)
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
+        self._journal = Journal(self._instance.folder)
+        self._committer = Committer(self._journal)
+        self._accepted = Accepted()
+        self._noting: set[asyncio.Task[None]] = set()
 
     @property
     def instance_id(self) -> str:
@@ -70,26 +77,27 @@ class FileSystemStore:
         await self._indexed(self._index.open)
 
     async def close(self) -> None:
+        if self._noting:
+            await asyncio.wait(self._noting)
         await self._indexed(self._index.close)
-        await self._run(self._instance.close)
+        await self._run(self._close)
         self._index_thread.shutdown()
         self._threads.shutdown()
 
     async def add(self, submission: Submission) -> PendingJob:
-        return await self._run(self._add, submission)
+        return await self._committer.run(partial(self._accept, submission))
 
     async def scan(self, known: Collection[str]) -> list[PendingJob]:
         return await self._run(self._scan, known)
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        return await self._run(self._claim, pending)
+        return await self._committer.run(partial(self._claim, pending))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
-        record = result.to_record()
-        before = await self._run(self._write_result, claimed, record)
-        await self._run(self._let_go, claimed)
-        # Last, so that whoever sees the result in a list finds the job ended.
-        await self._index_best_effort(self._index.note, record, before)
+        record, before = await self._committer.run(partial(self._finish, claimed, result))
+        # Last, so that whoever sees the result in a list finds the job ended. Whoever asks for a list
+        # waits for what was noted before, so nobody has to wait here.
+        self._note_soon(record, before)
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         return await self._run(self._retry, claimed, result, run_at)
@@ -157,6 +165,13 @@ class FileSystemStore:
 
         return await asyncio.get_running_loop().run_in_executor(self._index_thread, call)
 
+    def _note_soon(self, record: dict[str, Any], before: int) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._index_best_effort(self._index.note, record, before)
+        )
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
     async def _index_best_effort(self, function: Callable[[*Ts], T], *args: *Ts) -> None:
         """For changes that the result files have seen already: the index takes them from there later."""
         try:
@@ -169,8 +184,15 @@ class FileSystemStore:
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
-        self._recovery = Recovery(self._at, self._instance, self._reader, self._add)
+        self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
         self._instance.open()
+        self._journal.open()
+        self._committer.open()
+
+    def _close(self) -> None:
+        self._committer.close()
+        self._journal.close()
+        self._instance.close()
 
     # --- submissions
 
@@ -180,6 +202,18 @@ class FileSystemStore:
         record = self._signer.sign(submission.to_record())
         replace_file(target, _to_bytes(record), self._instance.scratch)
         return _pending(target, ReadSubmission(submission, None))
+
+    def _accept(self, submission: Submission) -> Change[PendingJob]:
+        """The same as `_add`, durable later."""
+        run = Run.of(submission)
+        target = self._at.submission(submission.user_id, run.stem)
+        make_folder(target.parent)
+        data = _to_bytes(self._signer.sign(submission.to_record()))
+        put_file(target, data, self._instance.scratch)
+        pending = _pending(target, ReadSubmission(submission, None))
+        self._accepted.add(pending.key, data, submission)
+        entry = Entry(Kind.ADDED, run.name, target.parent.name, data)
+        return Change(pending, entry, (target,), (target.parent,))
 
     def _scan(self, known: Collection[str]) -> list[PendingJob]:
         found = [job for path in self._dropped(known) if (job := self._look_at(path)) is not None]
@@ -206,41 +240,50 @@ class FileSystemStore:
             return None  # a program that does not write atomically may still be writing it
         return _pending(path, read)
 
-    def _claim(self, pending: PendingJob) -> ClaimedJob | None:
+    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         if pending.concurrency_key is None:
             return self._claim_locked(pending)
         if not self._key_locks.acquire(pending.concurrency_key):
             raise KeyBusyError
-        claimed = None
+        claimed: Change[ClaimedJob | None] = Change(None)
         try:
             claimed = self._claim_locked(pending)
         finally:
-            if claimed is None:
+            if claimed.value is None:
                 self._key_locks.release(pending.concurrency_key)
         return claimed
 
-    def _claim_locked(self, pending: PendingJob) -> ClaimedJob | None:
+    def _claim_locked(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         source = Path(pending.key)
         run, fault = Run(pending.stem, pending.attempt), pending.problem
         if fault is None and self._was_used(run):
             run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
-        run_dir = self._instance.begin(run.name, source.parent.name)
+        accepted = self._accepted.take(pending.key)
+        run_dir = self._instance.begin(run.name, source.parent.name, signed=accepted is not None)
         target = self._at.claimed(run)
         try:
             source.rename(target)
         except OSError as error:
             _remove_tree(run_dir)
             if isinstance(error, FileNotFoundError):
-                return None
+                return Change(None)
             raise
-        sync_folder(self._at.output)
-        sync_folder(source.parent)
-        submission, problem = self._reader.read_claimed(target, source.parent.name)
+        submission, problem = self._read_again(target, source.parent.name, accepted)
         if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
         owned = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        return ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
+        claimed = ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
+        entry = Entry(Kind.CLAIMED, run.name, source.parent.name)
+        return Change(claimed, entry, (), (self._at.output, source.parent))
+
+    def _read_again(self, path: Path, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
+        """What was picked up: known already if it is, to the byte, what this process has accepted."""
+        if accepted is not None:
+            with contextlib.suppress(OSError, UnreadableFileError):
+                if accepted.is_in(read_regular(path, self._max_bytes)):
+                    return ReadSubmission(accepted.submission, None)
+        return self._reader.read_claimed(path, user_folder)
 
     def _was_used(self, run: Run) -> bool:
         return self._has_ended(run.job_id) or self._at.claimed(run).exists()
@@ -250,11 +293,16 @@ class FileSystemStore:
 
     # --- results
 
-    def _write_result(self, claimed: ClaimedJob, record: dict[str, Any]) -> int:
+    def _finish(self, claimed: ClaimedJob, result: JobResult) -> Change[tuple[dict[str, Any], int]]:
+        record = result.to_record()
         self._keep_log(claimed, record)
         before = self._at.results.stat().st_mtime_ns
-        replace_file(self._at.result(record["JobID"]), _to_bytes(record), self._instance.scratch)
-        return before
+        target, data = self._at.result(record["JobID"]), _to_bytes(record)
+        put_file(target, data, self._instance.scratch)
+        self._instance.end(claimed.run_dir, safe_component(claimed.submission.user_id))
+        self._free_key(claimed)
+        entry = Entry(Kind.ENDED, claimed.run_dir.name, "", data)
+        return Change((record, before), entry, (target,), (self._at.results,))
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
@@ -263,6 +311,9 @@ class FileSystemStore:
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         _remove_tree(claimed.run_dir)
+        self._free_key(claimed)
+
+    def _free_key(self, claimed: ClaimedJob) -> None:
         if claimed.concurrency_key is not None:
             self._key_locks.release(claimed.concurrency_key)
 
@@ -326,8 +377,8 @@ class FileSystemStore:
                 return Located(self._reader.read(path, path.parent.name).submission, None)
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError):
-                owner = os.fsdecode((folder / "owner").read_bytes())
                 claimed = self._at.claimed(Run.from_name(folder.name))
+                owner = owner_in(folder) or self._reader.signed_owner(claimed)
                 return Located(self._reader.read(claimed, owner).submission, folder)
         return None
 
