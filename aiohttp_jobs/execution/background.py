@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..models import InterpreterName
 from .base import Execution, Outcome
@@ -28,6 +30,7 @@ class BackgroundExecutor:
     def __init__(self, interpreters: Mapping[InterpreterName, Interpreter], kill_grace: float) -> None:
         self._interpreters = interpreters
         self._kill_grace = kill_grace
+        self._above = Path(), ""
         self._may_skip_shell = understood_shell()
 
     async def open(self) -> None:
@@ -66,7 +69,7 @@ class BackgroundExecutor:
                 return Process(
                     simple.arguments,
                     program=simple.program,
-                    environment=shell_environment(execution.environment, folder),
+                    environment=shell_environment(execution.environment, self._real(folder)),
                     folder=folder,
                     output=output,
                 ), True
@@ -77,6 +80,13 @@ class BackgroundExecutor:
             folder=workspace.folder,
             output=output,
         ), False
+
+    def _real(self, folder: Path) -> str:
+        """`folder` without links in its path; only those above the run folders can be links."""
+        above = folder.parent.parent
+        if above != self._above[0]:
+            self._above = above, os.path.realpath(above)
+        return f"{self._above[1]}/{folder.parent.name}/{folder.name}"
 
     def _simple(self, execution: Execution, interpreter: Interpreter) -> SimpleCommand | None:
         if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:

@@ -29,6 +29,7 @@ from .segments import (
 
 _FLUSH_BYTES = 4 * CHUNK
 _FLUSH_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 0.005
 _RETRY_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
@@ -165,6 +166,11 @@ class OutputPipe:
         os.set_blocking(self._read_end, False)
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        # Most jobs are over before anybody could have read on, and are spared being watched.
+        self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        self._timer = None
         self._loop.add_reader(self._read_end, self._on_readable)
 
     def close_write_end(self) -> None:

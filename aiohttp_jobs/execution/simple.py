@@ -21,7 +21,6 @@ _COMMAND = re.compile(rf"[ \t]*([{_PLAIN}]+)((?:[ \t]+{_PIECE}+)*)[ \t\n]*")
 _WORD = re.compile(rf"{_PIECE}+")
 _QUOTED = re.compile("'([^']*)'|\"([^\"]*)\"")
 _NAME = re.compile(r"[A-Za-z0-9_+][A-Za-z0-9_.+-]*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OWN_WORDS = frozenset(
     re.split(
         r"\s+",
@@ -64,10 +63,14 @@ def simple_command(command: str, path: str) -> SimpleCommand | None:
     return SimpleCommand(program, (name, *words))
 
 
-def shell_environment(environment: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The variables that a command gets from a shell that was given `environment` in `folder`."""
-    passed = {name: value for name, value in environment.items() if _VARIABLE.fullmatch(name)}
-    return passed | {"PWD": os.path.realpath(folder)}
+def shell_environment(environment: Mapping[str, str], folder: str) -> dict[str, str]:
+    """The variables that a command gets from a shell that was given `environment` in `folder`.
+
+    `folder` is a path without links in it.
+    """
+    passed = {name: value for name, value in environment.items() if name.isascii() and name.isidentifier()}
+    passed["PWD"] = folder
+    return passed
 
 
 def shell_exit(code: int) -> tuple[int, str]:
