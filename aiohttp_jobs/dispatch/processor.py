@@ -231,14 +231,17 @@ class JobProcessor:
             self._used_keys.add(job.concurrency_key)
         return self._track(self._process(job))
 
-    def _release(self, job: PendingJob) -> None:
+    def _free_slot(self, job: PendingJob) -> None:
         self._used_modes[job.mode] -= 1
         self._used_users[job.user_id] -= 1
         if not self._used_users[job.user_id]:
             del self._used_users[job.user_id]
+        self._wake.set()
+
+    def _free_key(self, job: PendingJob) -> None:
         if job.concurrency_key is not None:
             self._used_keys.discard(job.concurrency_key)
-        self._wake.set()
+            self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
@@ -248,6 +251,7 @@ class JobProcessor:
 
     async def _process(self, job: PendingJob) -> None:
         live = self._live[job.job_id]
+        slot_is_held = True
         try:
             unwanted = self._closing and live.reason is None
             claimed = None if unwanted else await self._store.claim(job)
@@ -255,6 +259,9 @@ class JobProcessor:
                 self._forget(live, None)
             else:
                 result = await self._run_claimed(claimed, live)
+                # The command is over: another may start while the result is being written.
+                self._free_slot(job)
+                slot_is_held = False
                 await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
         except KeyBusyError:
             self._known.discard(job.key)
@@ -264,7 +271,9 @@ class JobProcessor:
             _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
             self._forget(live, None)
         finally:
-            self._release(job)
+            if slot_is_held:
+                self._free_slot(job)
+            self._free_key(job)
 
     async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         try:

@@ -48,7 +48,7 @@ class Entry:
     def encoded(self, generation: int) -> bytes:
         run, folder = os.fsencode(self.run), os.fsencode(self.folder)
         body = b"".join((run, folder, self.data))
-        lengths = (len(self.data), self.kind, len(run), len(folder))
+        lengths = (len(self.data), int(self.kind), len(run), len(folder))
         checksum = zlib.crc32(repr((generation, lengths)).encode() + body)
         return _ENTRY.pack(generation, checksum, *lengths) + body
 
