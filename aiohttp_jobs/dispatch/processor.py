@@ -179,11 +179,12 @@ class JobProcessor:
     async def _look_around(self) -> None:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
         try:
-            self.paused = await self._store.is_paused()
-            await self._record_lost(await self._store.lost())
-            for job_id, by in await self._store.cancel_requests():
+            seen = await self._store.look(self._known)
+            self.paused = seen.is_paused
+            await self._record_lost(seen.lost)
+            for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
-            for job in await self._store.scan(self._known):
+            for job in seen.waiting:
                 # A copy of a job that waits or runs here is left until that has ended, and then rejected.
                 if job.job_id not in self._live:
                     self.enqueue(job)

@@ -25,7 +25,7 @@ from uuid import UUID
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
 from .accepted import Accepted, AcceptedFile
-from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
+from .base import ClaimedJob, KeyBusyError, Located, Look, LostJob, PendingJob
 from .committer import Change, Committer
 from .durable import make_folder, put_file, replace_file, sync_folder
 from .files import ReadSubmission, SubmissionReader, UnreadableFileError, is_visible, read_regular
@@ -86,6 +86,9 @@ class FileSystemStore:
 
     async def add(self, submission: Submission) -> PendingJob:
         return await self._committer.run(partial(self._accept, submission))
+
+    async def look(self, known: Collection[str]) -> Look:
+        return await self._run(self._look, known)
 
     async def scan(self, known: Collection[str]) -> list[PendingJob]:
         return await self._run(self._scan, known)
@@ -214,6 +217,15 @@ class FileSystemStore:
         self._accepted.add(pending.key, data, submission)
         entry = Entry(Kind.ADDED, run.name, target.parent.name, data)
         return Change(pending, entry, (target,), (target.parent,))
+
+    def _look(self, known: Collection[str]) -> Look:
+        paused, lost = self._at.paused.exists(), self._recovery.take_over()
+        try:
+            return Look(paused, lost, self._cancel_requests(), self._scan(known))
+        except OSError:
+            # The lost ones are in this process's hands by now, and must not be forgotten.
+            _logger.exception("Cannot look for submissions; trying again at the next look")
+            return Look(paused, lost, [], [])
 
     def _scan(self, known: Collection[str]) -> list[PendingJob]:
         found = [job for path in self._dropped(known) if (job := self._look_at(path)) is not None]
