@@ -32,6 +32,12 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
 
     `scratch` is a folder on the same file system for the temporary file; by default the target's own.
     """
+    put_file(target, data, scratch, sync=True)
+    sync_folder(target.parent)
+
+
+def put_file(target: Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
+    """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
     temporary = (scratch or target.parent) / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
@@ -39,13 +45,13 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
             view = memoryview(data)
             while view:
                 view = view[file.write(view) :]
-            os.fsync(descriptor)
+            if sync:
+                os.fsync(descriptor)
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    sync_folder(target.parent)
 
 
 def create_secret(target: Path, data: bytes) -> bytes:
