@@ -278,3 +278,15 @@ async def test_attempts_are_shown_on_a_line_of_time(host: Host, visit: Visit) ->
     await expect(page.locator(".attempts li")).to_have_count(2)
     await expect(page.locator(".title .badge")).to_have_text("Failed")
     await expect(page.get_by_text("Attempt 2", exact=True)).to_be_visible()
+
+
+async def test_a_server_that_goes_is_told_and_what_is_known_stays(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    await visitor.submit("true", "Known")
+    page = await visitor.open()
+    await expect(page.get_by_role("row", name=re.compile("Known"))).to_contain_text("Succeeded")
+    await host.runner.cleanup()
+    await expect(page.get_by_text("Connection lost; connecting again")).to_be_visible()
+    await expect(page.get_by_role("link", name="Known")).to_be_visible()
+    await page.get_by_role("button", name="Run Known again").click()
+    await expect(page.get_by_text("The server cannot be reached.")).to_be_visible()

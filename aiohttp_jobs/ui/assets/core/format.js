@@ -25,7 +25,7 @@ export const formatShort = (iso) => (iso ? short.format(new Date(iso)) : "");
 export function formatAge(iso, now = Date.now()) {
   const seconds = (new Date(iso).getTime() - now) / 1000;
   for (const [unit, size] of STEPS) {
-    if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return relative.format(Math.round(seconds / size), unit);
   }
   return seconds > 5 ? `in ${Math.ceil(seconds)} s` : "just now";
 }
