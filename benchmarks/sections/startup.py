@@ -18,7 +18,7 @@ _TEMPORARY = ("results.index*",)
 
 
 async def measure(bench: Bench) -> list[Table]:
-    stored, waiting = bench.size(100_000, 3000), bench.size(10_000, 300)
+    stored, waiting = bench.size(50_000, 3000), bench.size(10_000, 300)
     ours = f"plugin, {stored:,} results, {waiting:,} waiting"
     table = Table(
         "startup",
