@@ -44,6 +44,8 @@ Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
+_BREAK = ",\n  "
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _logger = logging.getLogger(__name__)
 
 
@@ -422,7 +424,9 @@ def record_run(record: dict[str, Any]) -> Run:
 
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+    # A line for each field, for people; json's own indentation is an encoder many times slower.
+    fields = (f"{_encode(name)}: {_encode(value)}" for name, value in record.items())
+    return f"{{\n  {_BREAK.join(fields)}\n}}".encode("utf-8", "replace")
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
