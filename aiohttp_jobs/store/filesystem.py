@@ -22,6 +22,8 @@ from time import time
 from typing import Any, TypeVar, TypeVarTuple
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, Submission, new_job_id
 from .accepted import Accepted, AcceptedFile
@@ -44,8 +46,6 @@ Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
-_BREAK = ",\n  "
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 _logger = logging.getLogger(__name__)
 
 
@@ -424,9 +424,10 @@ def record_run(record: dict[str, Any]) -> Run:
 
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
-    # A line for each field, for people; json's own indentation is an encoder many times slower.
-    fields = (f"{_encode(name)}: {_encode(value)}" for name, value in record.items())
-    return f"{{\n  {_BREAK.join(fields)}\n}}".encode("utf-8", "replace")
+    try:
+        return to_json(record, indent=2)
+    except ValueError:  # a lone surrogate, in what another program wrote
+        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 
 def _read_object(path: Path) -> dict[str, Any] | None:
