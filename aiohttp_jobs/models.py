@@ -65,7 +65,7 @@ def utc_now() -> datetime:
 
 def format_utc(moment: datetime) -> str:
     """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _assume_utc(moment: datetime) -> datetime:

@@ -182,8 +182,11 @@ class JobProcessor:
                 await self._look_around()
                 next_scan = time.monotonic() + self._interval
             await self._start_ready()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause_until(next_scan))
+            timer = asyncio.get_running_loop().call_later(self._pause_until(next_scan), self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
             self._wake.clear()
 
     def _pause_until(self, next_scan: float) -> float:

@@ -20,6 +20,8 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
+from pydantic_core import to_json
+
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, JobStatus, Submission, new_job_id
 from .accepted import Accepted, AcceptedFile
@@ -363,7 +365,10 @@ class FileSystemStore:
 
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+    try:
+        return to_json(record, indent=2)
+    except ValueError:  # a lone surrogate, in what another program wrote
+        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:
