@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..auth.middleware import identity_of
+from ..auth.streams import while_known
 from ..dispatch.feed import Change
 from .envelope import query_everyone
 from .keys import CONFIG, SERVICE
@@ -34,7 +35,7 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
             headers={"X-Accel-Buffering": "no"},
             ping_interval=request.app[CONFIG].heartbeat_interval,
         ) as response:  # fmt: skip
-            await _send(response, changes)
+            await _send(response, while_known(request, changes, request.app[CONFIG].heartbeat_interval))
         return response
     return web.Response()
 
