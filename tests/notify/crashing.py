@@ -19,6 +19,7 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.notify.outbox import Outbox
 from aiohttp_jobs.notify.store import NoticeStore
 from aiohttp_jobs.notify.webhook import WebhookChannel
+from aiohttp_jobs.store.catalogue import ResultCatalogue
 from aiohttp_jobs.store.filesystem import FileSystemStore
 
 SETTINGS: dict[str, Any] = {
@@ -35,8 +36,8 @@ def die(*_: Any, **__: Any) -> None:
 
 POINTS: dict[str, tuple[type, str]] = {
     "before_preparing": (Outbox, "prepare"),
-    "before_the_result": (FileSystemStore, "_write_result"),
-    "after_the_result": (FileSystemStore, "_let_go"),
+    "before_the_result": (FileSystemStore, "finish"),
+    "after_the_result": (ResultCatalogue, "note"),
     "before_releasing": (Outbox, "release"),
     "before_sending": (WebhookChannel, "send"),
     "after_sending": (NoticeStore, "change"),
