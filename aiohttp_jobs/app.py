@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, queue, results, schedules
+from .api import events, jobs, openapi, queue, results, schedules
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -29,6 +30,7 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .openapi.document import host_limits
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -83,7 +85,9 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app[openapi.LIMITS] = parts.limits
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
+    jobs_app.add_routes(openapi.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -166,6 +170,11 @@ class _Parts:
             return await handler(request)
 
         return middleware
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """What the API's document says of this host."""
+        return host_limits(self._config, sorted(self._interpreters))
 
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -18,11 +20,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema
 
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
@@ -55,6 +60,20 @@ class JobStatus(StrEnum):
     REJECTED = "Rejected"
 
 
+HOST_LIMIT = "x-host-limit"
+"""In a JSON schema: keywords and the settings of `JobsConfig` that they have in a host's own document."""
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Keywords for the JSON schema of a type, that say what its validators check."""
+
+    keywords: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), **self.keywords}
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -75,11 +94,29 @@ UtcDatetime = Annotated[
     datetime,
     AfterValidator(_assume_utc),
     PlainSerializer(format_utc, return_type=str, when_used="always"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
 
+def _sent_as_text(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match(_DATE, value)):
+        return value
+    raise ValueError("must be a date and time with a UTC offset, such as '2030-01-31T08:00:00+01:00'")
+
+
+_DATE = "^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
+SentMoment = Annotated[
+    AwareDatetime, BeforeValidator(_sent_as_text), AfterValidator(_assume_utc), Described({"pattern": _DATE})
+]
+"""A moment in a request: text, not a number, in a year that no time zone can leave the calendar from."""
+
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_BLANK = r"\s\x1c-\x1f\x85\ufeff"  # what either Python or ECMA 262, and so JSON Schema, takes for a space
+
+
 def _no_control_characters(text: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+    if re.search(f"[{_CONTROL}]", text):
         raise ValueError("must be one line without control characters")
     return text
 
@@ -100,17 +137,41 @@ def _encodable(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_encodable), StringConstraints(strict=True)]
-OneLine = Annotated[Text, AfterValidator(_no_control_characters)]
-CommandText = Annotated[Text, AfterValidator(_no_nul)]
+OneLine = Annotated[Text, AfterValidator(_no_control_characters), Described({"pattern": f"^[^{_CONTROL}]*$"})]
+CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^[^\x00]*$"})]
 
 
 ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if not re.search(f"[^{_BLANK}]", text):
         raise ValueError("must not be empty")
     return text
+
+
+def _limited(keyword: str, setting: str) -> Described:
+    return Described({HOST_LIMIT: {keyword: setting}})
+
+
+FilledLine = Annotated[
+    OneLine,
+    AfterValidator(_not_blank),
+    Described({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
+]
+"""One line that is not blank."""
+Name = Annotated[FilledLine, _limited("maxLength", "max_name_length")]
+FilledCommand = Annotated[
+    CommandText,
+    AfterValidator(_not_blank),
+    Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
+    _limited("maxLength", "max_command_bytes"),
+]
+DescriptionText = Annotated[CommandText, _limited("maxLength", "max_description_length")]
+ChosenInterpreter = Annotated[InterpreterName, _limited("enum", "interpreters")]
+TimeoutSeconds = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, strict=True), _limited("maximum", "max_timeout")
+]
 
 
 class JobStatusOnRetry(StrEnum):
@@ -145,20 +206,30 @@ class RetryPolicy(BaseModel):
         return attempt <= self.count and status.value in {outcome.value for outcome in self.on}
 
 
+def _null(field: str) -> dict[str, Any]:
+    return {"properties": {field: {"type": "null"}}}
+
+
 class SubmitRequest(BaseModel):
     """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra={"anyOf": [_null("runAt"), _null("delaySeconds")]},
+    )
 
-    job_name: Annotated[OneLine, AfterValidator(_not_blank)]
-    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    job_name: Name
+    command: FilledCommand
     execution_mode: ExecutionMode
-    description: CommandText = ""
-    interpreter: InterpreterName | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+    description: DescriptionText = ""
+    interpreter: ChosenInterpreter | None = None
+    timeout_seconds: TimeoutSeconds | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
     concurrency_key: ConcurrencyKey | None = None
-    run_at: Annotated[AwareDatetime, AfterValidator(_assume_utc)] | None = None
+    run_at: SentMoment | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
         None
     )
