@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -30,7 +29,7 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
-from .openapi.document import host_limits
+from .openapi.document import ApiDocument, host_limits
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -85,7 +84,7 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[schedules.SCHEDULES] = parts.schedules
-    jobs_app[openapi.LIMITS] = parts.limits
+    jobs_app[openapi.DOCUMENT] = parts.document
     jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
     jobs_app.add_routes(openapi.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
@@ -129,6 +128,7 @@ class _Parts:
             lambda: self._runspaces.workers,
         )
 
+        self.document = ApiDocument(host_limits(config, sorted(self._interpreters)))
         self._schedule_store = ScheduleStore(config.base_dir)
         claims = Claims(config.base_dir)
         self._scheduler = Scheduler(
@@ -170,11 +170,6 @@ class _Parts:
             return await handler(request)
 
         return middleware
-
-    @property
-    def limits(self) -> dict[str, Any]:
-        """What the API's document says of this host."""
-        return host_limits(self._config, sorted(self._interpreters))
 
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()

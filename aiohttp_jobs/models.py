@@ -174,6 +174,14 @@ TimeoutSeconds = Annotated[
 ]
 
 
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""For a whole number in a request. JSON does not tell 5 from 5.0, and some programs write the latter."""
+
+
 class JobStatusOnRetry(StrEnum):
     """The outcomes after which a job may be tried again."""
 
@@ -190,7 +198,7 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
-    count: Annotated[int, Field(ge=1, le=20, strict=True)]
+    count: Annotated[int, Field(ge=1, le=20, strict=True), WHOLE]
     backoff_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False, strict=True)] = 10.0
     backoff_factor: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] = 2.0
     on: Annotated[tuple[JobStatusOnRetry, ...], Field(min_length=1)] = (
@@ -227,7 +235,7 @@ class SubmitRequest(BaseModel):
     description: DescriptionText = ""
     interpreter: ChosenInterpreter | None = None
     timeout_seconds: TimeoutSeconds | None = None
-    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9, strict=True), WHOLE] | None = None
     concurrency_key: ConcurrencyKey | None = None
     run_at: SentMoment | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (

@@ -20,14 +20,25 @@ _RETRY_MILLISECONDS = 1000
 _POSITION = "([0-9]{1,3})-([0-9]{1,15})"
 _MESSAGE = "must be the id of an event of this job, such as '1-2048'"
 _HEADER = MatchingHeader(
-    name="Last-Event-ID", pattern=_POSITION, message=_MESSAGE, description="Where to go on."
+    name="Last-Event-ID", pattern=_POSITION, message=_MESSAGE, example="1-2048", description="Where to go on."
 )
 _QUERY = Matching(
     name="lastEventId",
     pattern=_POSITION,
     message=_MESSAGE,
+    example="1-2048",
     description="The same for those who cannot set headers.",
 )
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["hello", "output", "status", "end"]},
+        "data": {"type": "string", "description": "JSON, but for `hello`, which has none."},
+        "id": {"type": "string", "pattern": f"^{_POSITION}$"},
+        "retry": {"type": "integer"},
+    },
+}
 
 routes = web.RouteTableDef()
 
@@ -35,7 +46,7 @@ routes = web.RouteTableDef()
 @routes.get(JOB + "/events")
 @operation(
     "Follow a job",
-    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).")},
+    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
     parameters=(_HEADER, _QUERY),
     errors=(ForbiddenError, NotFoundError),
 )

@@ -40,6 +40,7 @@ _RANGE = MatchingHeader(
     name="Range",
     pattern="bytes=([0-9]{1,15})-([0-9]{0,15})",
     message="must be one range of bytes with a start, such as 'bytes=1000-' or 'bytes=0-999'",
+    example="bytes=0-",
 )
 _ONE_JOB = (ForbiddenError, NotFoundError)
 _SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)

@@ -6,20 +6,18 @@ host's limits are and which interpreters it has, and who may not use the API has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from aiohttp import web
 
 from ..auth.middleware import public
 from ..errors import NotFoundError
-from ..openapi.document import ROOT, build_document
+from ..openapi.document import ROOT, ApiDocument
 from ..openapi.operations import Content, operation, unlisted
-from .envelope import answer
+from .envelope import raw_answer
 
-LIMITS: web.AppKey[Mapping[str, Any]] = web.AppKey("aiohttp_jobs.openapi.limits")
+DOCUMENT = web.AppKey("aiohttp_jobs.openapi", ApiDocument)
 
 _PAGE = Path(__file__).parent.parent / "openapi" / "page"
 _FILES = MappingProxyType(
@@ -48,9 +46,8 @@ routes = web.RouteTableDef()
 )
 async def show_document(request: web.Request) -> web.Response:
     """In OpenAPI 3.1, with the limits of this host."""
-    return answer(
-        build_document(request.app, request.app[LIMITS], request.path.removesuffix("/openapi.json"))
-    )
+    address = request.path.removesuffix("/openapi.json")
+    return raw_answer(request.app[DOCUMENT].json(request.app, address))
 
 
 @routes.get(ROOT + "/docs")

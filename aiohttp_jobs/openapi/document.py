@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -97,6 +98,19 @@ def build_document(app: web.Application, limits: Mapping[str, Any], address: str
         "paths": dict(sorted(paths.items())),
         "components": {"schemas": schemas.components, "securitySchemes": _security(limits)},
     }
+
+
+class ApiDocument:
+    """The document of one host, made when it is first asked for. `limits`: see `build_document`."""
+
+    def __init__(self, limits: Mapping[str, Any]) -> None:
+        self._limits = limits
+        self._made: tuple[str, bytes] | None = None
+
+    def json(self, app: web.Application, address: str) -> bytes:
+        if self._made is None or self._made[0] != address:
+            self._made = address, json.dumps(build_document(app, self._limits, address)).encode()
+        return self._made[1]
 
 
 _DESCRIPTION = """

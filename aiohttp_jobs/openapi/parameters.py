@@ -153,6 +153,7 @@ class Matching(Parameter[re.Match[str] | None]):
 
     pattern: str
     message: str
+    example: str
 
     def read(self, request: web.Request) -> re.Match[str] | None:
         text = self.text(request)
@@ -165,7 +166,7 @@ class Matching(Parameter[re.Match[str] | None]):
 
     @property
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^{self.pattern}$"}
+        return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
 
 
 @dataclass(frozen=True, kw_only=True)

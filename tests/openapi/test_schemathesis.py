@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from ..conftest import Caller, Host
 
@@ -47,7 +48,9 @@ max-steps = 6
 
 [checks]
 # What is too large is refused with 413, which schemathesis does not know as a refusal.
-negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "409", "413", "415", "416", "422", "429"]
+negative_data_rejection.expected-statuses = [
+  "400", "401", "403", "404", "405", "409", "413", "415", "416", "422", "429",
+]
 
 [auth.wfc]
 path = {users}
@@ -117,7 +120,7 @@ async def test_schemathesis_finds_nothing(harmless: Host, tmp_path: Path) -> Non
     ended, report = await run_schemathesis(harmless, tmp_path)
     assert ended == 0, report
     statuses = {record["Status"] for user in users.values() for record in await user.results()}
-    assert statuses == {"Rejected", "Cancelled"} or statuses == {"Rejected"}
+    assert statuses <= {"Rejected", "Cancelled"}
 
 
 def examples() -> int:
@@ -126,7 +129,7 @@ def examples() -> int:
 
 def entry(name: str, caller: Caller) -> dict[str, Any]:
     """A user as Web Fuzzing Commons describes one."""
-    cookie = caller.session.cookie_jar.filter_cookies(caller.base)[COOKIE]  # type: ignore[arg-type]
+    cookie = caller.session.cookie_jar.filter_cookies(URL(caller.base))[COOKIE]
     return {"name": name, "fixedHeaders": [{"name": "Cookie", "value": f"{COOKIE}={cookie.value}"}]}
 
 
