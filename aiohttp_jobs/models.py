@@ -165,7 +165,7 @@ FilledCommand = Annotated[
     CommandText,
     AfterValidator(_not_blank),
     Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
-    _limited("maxLength", "max_command_bytes"),
+    _limited("x-maxBytes", "max_command_bytes"),
 ]
 DescriptionText = Annotated[CommandText, _limited("maxLength", "max_description_length")]
 ChosenInterpreter = Annotated[InterpreterName, _limited("enum", "interpreters")]

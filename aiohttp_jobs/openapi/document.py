@@ -95,7 +95,7 @@ def build_document(app: web.Application, limits: Mapping[str, Any], address: str
         },
         "servers": [{"url": address}],
         "security": [{"apiKey": []}, {"session": []}],
-        "paths": dict(sorted(paths.items())),
+        "paths": dict(paths),
         "components": {"schemas": schemas.components, "securitySchemes": _security(limits)},
     }
 

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_serializer,
     field_validator,
@@ -99,8 +100,10 @@ class ScheduleRequest(BaseModel):
 
     name: Annotated[Name, AfterValidator(_stripped)]
     job: ScheduledJob
-    cron: Annotated[OneLine, AfterValidator(_single_spaces), Described({"format": "cron"})]
-    timezone: Annotated[OneLine, Described({"format": "time-zone"})] = "UTC"
+    cron: Annotated[
+        OneLine, AfterValidator(_single_spaces), WithJsonSchema({"type": "string", "format": "cron"})
+    ]
+    timezone: Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})] = "UTC"
     enabled: Annotated[bool, Field(strict=True)] = True
     overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
     misfire_policy: MisfirePolicy = MisfirePolicy.SKIP
