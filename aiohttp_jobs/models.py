@@ -99,16 +99,29 @@ UtcDatetime = Annotated[
 
 
 def _sent_as_text(value: Any) -> Any:
-    if isinstance(value, datetime) or (isinstance(value, str) and re.match(_DATE, value)):
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match("[0-9]{4}-", value)):
         return value
-    raise ValueError("must be a date and time with a UTC offset, such as '2030-01-31T08:00:00+01:00'")
+    raise ValueError("must be a valid datetime with a UTC offset, such as '2030-01-31T08:00:00+01:00'")
 
 
-_DATE = "^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
-SentMoment = Annotated[
-    AwareDatetime, BeforeValidator(_sent_as_text), AfterValidator(_assume_utc), Described({"pattern": _DATE})
+def _in_calendar(moment: datetime) -> datetime:
+    if not 1 < moment.year < 9999:  # in those a time zone may lead out of the calendar
+        raise ValueError("must lie in the years 2 to 9998")
+    return moment.astimezone(UTC)
+
+
+SentDatetime = Annotated[AwareDatetime, BeforeValidator(_sent_as_text)]
+"""In a request: text, not a number of seconds."""
+RunAt = Annotated[
+    SentDatetime,
+    AfterValidator(_in_calendar),
+    Described(
+        {
+            "pattern": "^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|"
+            "9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
+        }
+    ),
 ]
-"""A moment in a request: text, not a number, in a year that no time zone can leave the calendar from."""
 
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
@@ -237,7 +250,7 @@ class SubmitRequest(BaseModel):
     timeout_seconds: TimeoutSeconds | None = None
     priority: Annotated[int, Field(ge=0, le=9, strict=True), WHOLE] | None = None
     concurrency_key: ConcurrencyKey | None = None
-    run_at: SentMoment | None = None
+    run_at: RunAt | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
         None
     )

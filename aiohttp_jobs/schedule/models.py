@@ -28,7 +28,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from ..auth.identity import Identity, Proof
-from ..models import Described, Name, OneLine, SentMoment, SubmitRequest, UtcDatetime
+from ..models import Described, Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
@@ -65,7 +65,7 @@ def _in_range(moment: datetime) -> datetime:
 
 
 Moment = Annotated[
-    SentMoment, AfterValidator(_in_range), Described({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"})
+    SentDatetime, AfterValidator(_in_range), Described({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"})
 ]
 
 
