@@ -60,6 +60,11 @@ peers = ["alice", "bob"]
 include-operation-id = "readOutput"
 # Whether a range can be satisfied depends on the output, as whether a job is there depends on its id.
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "416"]
+
+[[operations]]
+include-operation-id = "followJob"
+# Every stream starts with two events at once; one of a job that waits would then be read until the timeout.
+max-stream-events = 2
 """
 
 
