@@ -36,6 +36,12 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "manage_queue": ADMIN_ROLES,
         "see_all_jobs": ADMIN_ROLES,
         "cancel_all_jobs": ADMIN_ROLES,
+        "manage_api_keys": ELEVATED_ROLES,
+        "manage_all_api_keys": ADMIN_ROLES,
+        "list_notices": frozenset({AUTHENTICATED}),
+        "manage_notices": frozenset({AUTHENTICATED}),
+        "manage_all_notices": ADMIN_ROLES,
+        "manage_templates": ELEVATED_ROLES,
     }
 )
 """Specification, "API Endpoint Permissions", and what came after it."""
@@ -72,9 +78,14 @@ def allows(
     return bool(table[endpoint] & effective_roles(roles))
 
 
+def highest_priority(roles: Collection[str], table: Mapping[str, int]) -> int:
+    """The highest priority (0 to 9) that `roles` may use."""
+    return max((table.get(role, 0) for role in effective_roles(roles)), default=0)
+
+
 def require_priority(roles: Collection[str], priority: int, table: Mapping[str, int]) -> None:
     """Raise `ForbiddenError` for a priority above the highest that `roles` may use."""
-    highest = max((table.get(role, 0) for role in effective_roles(roles)), default=0)
+    highest = highest_priority(roles, table)
     if priority > highest:
         raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
 

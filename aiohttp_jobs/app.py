@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .api import events, jobs, openapi, queue, results, schedules
+from .account import AccountService
+from .api import account, events, jobs, notices, openapi, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -29,7 +30,17 @@ from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
 from .models import ExecutionMode, Submission
+from .notify.channel import Channel
+from .notify.delivery import Delivery
+from .notify.email import EmailChannel
+from .notify.outbox import Outbox
+from .notify.service import NoticeService
+from .notify.store import NoticeStore
+from .notify.webhook import WebhookChannel
 from .openapi.document import ApiDocument, host_limits
+from .rerun import Reruns
+from .results import ResultService
+from .retention import Retention
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -37,10 +48,14 @@ from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
 from .store.filesystem import FileSystemStore
+from .store.vault import Vault
+from .templates.rights import TemplateRights
+from .templates.service import TemplateService
+from .templates.store import TemplateStore
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
-_RECORD_BYTES = 64 * 1024
+_RECORD_BYTES = 128 * 1024
 _logger = logging.getLogger(__name__)
 
 
@@ -83,10 +98,15 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
+    jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[openapi.DOCUMENT] = parts.document
-    jobs_app.add_routes([*results.routes, *jobs.routes, *events.routes, *queue.routes, *schedules.routes])
-    jobs_app.add_routes(openapi.routes)
+    jobs_app[account.ACCOUNT] = parts.account
+    jobs_app[notices.NOTICES] = parts.notices
+    jobs_app[templates.TEMPLATES] = parts.templates
+    jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
+    for resource in (results, jobs, events, queue, schedules, account, notices, templates, openapi):
+        jobs_app.add_routes(resource.routes)
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -109,16 +129,29 @@ class _Parts:
             config.base_dir,
             max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
             allow_unsigned=config.allow_unsigned_submissions,
+            search_output_bytes=config.search_output_bytes,
+            index_interval=config.poll_interval,
         )
+        self.results = ResultService(config, self._store, self._store.results)
+        self._retention = Retention(config, self._store.results)
         environment = base_environment(config, self._store.instance_id)
         self._executors = self._make_executors(environment)
+        notice_store = NoticeStore(config.base_dir)
+        outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
+        channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
+        self._delivery = Delivery(config, notice_store, outbox, channels)
+        self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._rights = RightsCheck(config, self.api_keys)
+        self._vault = Vault(config.base_dir)
+        self._template_store = TemplateStore(config.base_dir)
+        self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)
         self._processor = JobProcessor(
             self._store,
-            JobRunner(config, self._executors, self._recheck, environment),
+            JobRunner(config, self._executors, self._recheck, environment, self._vault),
             limits=_limits(config),
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
+            notifier=outbox,
         )
         self.service = JobService(
             config,
@@ -127,8 +160,17 @@ class _Parts:
             self._interpreters.keys(),
             lambda: self._runspaces.workers,
         )
+        self.templates = TemplateService(
+            config,
+            self._template_store,
+            self._template_rights,
+            self.service,
+            self._interpreters.keys(),
+            self._vault,
+        )
 
         self.document = ApiDocument(host_limits(config, sorted(self._interpreters)))
+        self.account = AccountService(config, self.api_keys, self._interpreters.keys())
         self._schedule_store = ScheduleStore(config.base_dir)
         claims = Claims(config.base_dir)
         self._scheduler = Scheduler(
@@ -161,6 +203,9 @@ class _Parts:
             ExecutionMode.BACKGROUND_JOB: background,
         }
 
+    def _wake_delivery(self) -> None:
+        self._delivery.wake()
+
     @property
     def note_host(self) -> Middleware:
         @web.middleware
@@ -174,6 +219,7 @@ class _Parts:
     async def begin_shutdown(self, _app: web.Application) -> None:
         self._scheduler.begin_closing()
         self._processor.begin_closing()
+        self._delivery.begin_closing()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:
@@ -185,6 +231,12 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await self._store.open()
             stack.push_async_callback(self._store.close)
+            await self._delivery.open()
+            stack.push_async_callback(self._delivery.close)
+            self._retention.open()
+            stack.push_async_callback(self._retention.close)
+            await asyncio.to_thread(self._template_store.open)
+            await asyncio.to_thread(self._vault.open)
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(executor.close)
@@ -196,7 +248,10 @@ class _Parts:
             yield
 
     async def _recheck(self, submission: Submission) -> None:
-        await self._rights(submission)
+        if submission.template_id is None:
+            await self._rights(submission)
+        else:
+            await self._template_rights.recheck(submission)
         require_within_limits(
             self._config,
             self._interpreters.keys(),

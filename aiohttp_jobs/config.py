@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from . import access
 from .auth.identity import Identity
 from .errors import ConfigurationError
-from .models import ExecutionMode, InterpreterName
+from .models import ExecutionMode, InterpreterName, OneLine
+from .notify.rules import EmailAddress
 
 IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
 RolesResolver = Callable[[str], Awaitable[Collection[str] | None]]
@@ -42,7 +43,9 @@ class JobsConfig(BaseModel):
     ``ValidationError`` when given in code.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     data_dir: Path
     """The folder that holds (or will hold) ``apps/WebHostTaskManagement/``."""
@@ -124,6 +127,69 @@ class JobsConfig(BaseModel):
     heartbeat_interval: Seconds = 15.0
     """Between signs of life on an event stream that has nothing else to say."""
 
+    # --- notices
+    smtp_host: str | None = None
+    """The mail server that sends notices. Without one, jobs cannot ask for notices by e-mail."""
+    smtp_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Default: 587 with ``starttls``, 465 with ``tls``, 25 with ``none``."""
+    smtp_security: Literal["none", "starttls", "tls"] = "starttls"
+    """How the connection is secured. The server's certificate is always verified."""
+    smtp_ca_file: Path | None = None
+    """Certificates (PEM) to trust in place of the system's, for a mail server with a private authority."""
+    smtp_username: str | None = None
+    """Who signs in to the mail server. Needs ``starttls`` or ``tls``."""
+    smtp_password: Annotated[str | None, Field(repr=False)] = None
+    """The password that goes with it."""
+    smtp_from: EmailAddress | None = None
+    """The address that messages come from. Needed with ``smtp_host``."""
+    smtp_timeout: Seconds = 30.0
+    """How long sending a message may take."""
+    notice_title: OneLine = "aiohttp-jobs"
+    """Says in subjects, and as the sender's name, which installation a message comes from."""
+    notify_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
+    """Where users reach the host, such as ``https://jobs.example.org``, for links in notices."""
+    webhook_secret: Annotated[str | None, Field(repr=False, min_length=16)] = None
+    """Signs webhooks. Default: a key file, 0600, in the data folder."""
+    webhook_enabled: bool = True
+    """Whether jobs may ask for webhooks at all. Turned off, those that are still to be sent fail."""
+    webhook_allow_private: bool = False
+    """Let webhooks go to loopback, private and other addresses that are not on the internet."""
+    webhook_allowed_hosts: frozenset[str] = frozenset()
+    """Hosts (names or addresses, as in the URL) that webhooks may go to wherever they are."""
+    webhook_timeout: Seconds = 10.0
+    """How long a webhook may take in all."""
+    notice_max_attempts: Count = 10
+    """How often sending a notice is tried before it has failed."""
+    notice_retry_seconds: Seconds = 15.0
+    """The wait before the second attempt; it doubles from then on, up to an hour, with jitter."""
+    notice_keep_sent: Seconds = 7 * 86400
+    """How long sent notices are kept."""
+    notice_keep_failed: Seconds = 30 * 86400
+    """How long failed notices are kept."""
+    notice_max_kept: Count = 1000
+    """Sent notices kept for each user, and as many failed ones."""
+
+    # --- results
+    search_output_bytes: Bytes = 64 * 1024
+    """How much of each output, and of each command, can be searched: half from the start, half from the
+    end."""
+    retention_age: Seconds | None = None
+    """Results older than this are deleted. Default: none is deleted for its age."""
+    retention_count_per_user: Count | None = None
+    """How many results of one user are kept, the newest. Default: all."""
+    retention_count: Count | None = None
+    """How many results are kept in all, the newest. Default: all."""
+    retention_bytes_per_user: Bytes | None = None
+    """How much one user's results may take, with the outputs kept beside them. Default: no limit."""
+    retention_bytes: Bytes | None = None
+    """How much all results may take, with the outputs kept beside them. Default: no limit."""
+    retention_interval: Seconds = 300.0
+    """Between looks for results that are no longer kept."""
+
+    # --- templates
+    max_templates: Count = 1000
+    """Templates that are kept, of all users together."""
+
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
@@ -151,6 +217,16 @@ class JobsConfig(BaseModel):
     def _check_timeouts(self) -> Self:
         if self.default_timeout > self.max_timeout:
             raise ValueError("default_timeout must not be longer than max_timeout")
+        return self
+
+    @model_validator(mode="after")
+    def _check_mail(self) -> Self:
+        if self.smtp_host is not None and self.smtp_from is None:
+            raise ValueError("smtp_from is needed with smtp_host: the address that messages come from")
+        if self.smtp_username is not None and self.smtp_security == "none":
+            raise ValueError(
+                "smtp_username needs smtp_security 'starttls' or 'tls': the password must be safe"
+            )
         return self
 
     @property

@@ -1,6 +1,7 @@
 """Watching one job: its output from any offset and its changes of state, while it runs and afterwards.
 
 Each watcher reads at its own pace, from memory or from the files; a slow one costs nobody anything.
+One that lags when an attempt ends is told the rest of it before the next.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .dispatch.live import LiveJob, LiveState
+from .execution.capture import OutputLog
 from .execution.segments import Part
 from .models import JobResult
 from .outputs import FilesOutput, LiveOutput, StoredOutput
@@ -33,6 +35,10 @@ class Event:
     data: dict[str, Any]
 
 
+CURRENT = (0, 0)
+"""Where a watcher starts that has seen nothing: with the attempt of this moment."""
+
+
 async def follow_live(
     live: LiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
 ) -> AsyncIterator[Event]:
@@ -44,26 +50,27 @@ async def follow_live(
     shown: tuple[Any, ...] | None = None
     while not closing():
         if live.job.attempt != attempt:
+            async for event in _missed(live, store, (attempt, offset)):
+                yield event
             attempt, offset = live.job.attempt, 0
         state = _state(live)
         if state != shown and live.state is not LiveState.ENDED:
             shown = state
             yield Event("status", f"{attempt}-{offset}", live_view(live, None))
         log = live.log
-        part = await LiveOutput(log).read(offset) if log is not None else None
-        if part is not None and part.data and live.state is LiveState.RUNNING:
+        part = await _printed(live, offset)
+        if part is not None:
             event = _output(attempt, offset, part)
             offset = part.offset + len(part.data)
             yield event
         elif live.state is LiveState.ENDED:
             break
-        elif log is not None and log is live.log and log.size > offset:
-            await asyncio.sleep(_MOVING_SECONDS)  # its files are on their way to where they are kept
+        elif _is_moving(live, log, offset):
+            await asyncio.sleep(_MOVING_SECONDS)
         elif _state(live) == shown and not await live.change(heartbeat):
             yield Event("heartbeat", f"{attempt}-{offset}", {})
-    if live.state is LiveState.ENDED and live.result is not None:
-        async for event in follow_stored(store, live.result, (attempt, offset)):
-            yield event
+    async for event in _end_of(live, store, (attempt, offset)):
+        yield event
 
 
 async def follow_stored(
@@ -72,12 +79,14 @@ async def follow_stored(
     """What is left of an ended job's output from `start` on, and its end."""
     record = result.to_record() if isinstance(result, JobResult) else result
     attempt = int(record.get("Attempt", 1))
-    offset = start[1] if start[0] == attempt else 0
-    output = StoredOutput(store, record)
-    while (part := await output.read(offset)).data:
-        yield _output(attempt, offset, part)
-        offset = part.offset + len(part.data)
-    yield Event("end", f"{attempt}-{offset}", ended_view(record))
+    if not CURRENT[0] < start[0] <= attempt:
+        start = (attempt, 0)
+    earlier = await store.attempts_of(record) if start[0] < attempt else []
+    position = f"{attempt}-{start[1] if start[0] == attempt else 0}"
+    async for event in _rest_of(store, [*earlier, record], start):
+        position = event.position
+        yield event
+    yield Event("end", position, ended_view(record))
 
 
 async def follow_elsewhere(
@@ -94,6 +103,9 @@ async def follow_elsewhere(
         located = await store.locate(job_id)
         if located is not None:
             if located.submission.attempt != attempt:
+                earlier = await store.attempts(located.submission) if attempt != CURRENT[0] else []
+                async for event in _rest_of(store, earlier, (attempt, offset)):
+                    yield event
                 attempt, offset = located.submission.attempt, 0
             state = located.state
             if state != shown:
@@ -107,6 +119,46 @@ async def follow_elsewhere(
                     continue
         await asyncio.sleep(_ELSEWHERE_SECONDS)
         yield Event("heartbeat", f"{attempt}-{offset}", {})
+
+
+async def _end_of(live: LiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+    if live.state is LiveState.ENDED and live.result is not None:
+        async for event in follow_stored(store, live.result, start):
+            yield event
+
+
+def _is_moving(live: LiveJob, log: OutputLog | None, offset: int) -> bool:
+    """Whether there is more in files that are on their way to where they are kept."""
+    return log is not None and log is live.log and log.size > offset
+
+
+async def _printed(live: LiveJob, offset: int) -> Part | None:
+    """What the running job has printed from `offset` on, ``None`` when there is nothing."""
+    if live.log is None:
+        return None
+    part = await LiveOutput(live.log).read(offset)
+    return part if part.data and live.state is LiveState.RUNNING else None
+
+
+async def _missed(live: LiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+    """What the attempts before this one printed from `start` on."""
+    if start != CURRENT and live.submission is not None:
+        current = live.submission.model_copy(update={"attempt": live.job.attempt})
+        async for event in _rest_of(store, await store.attempts(current), start):
+            yield event
+
+
+async def _rest_of(
+    store: JobStore, records: list[dict[str, Any]], start: tuple[int, int]
+) -> AsyncIterator[Event]:
+    """The output of the attempts with these results, from `start` on."""
+    for record in records:
+        attempt = int(record.get("Attempt", 1))
+        offset = start[1] if attempt == start[0] else 0
+        output = StoredOutput(store, record)
+        while attempt >= start[0] and (part := await output.read(offset)).data:
+            yield _output(attempt, offset, part)
+            offset = part.offset + len(part.data)
 
 
 def _state(live: LiveJob) -> tuple[Any, ...]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from yarl import URL
 
 from .config import JobsConfig
 from .errors import InvalidFieldsError, TooLargeError
 from .models import InterpreterName
+from .notify.addresses import is_plainly_private
+from .notify.rules import EmailRule, WebhookRule
+
+_NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
+_NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
 
 
 def field_error(field: str, message: str) -> dict[str, Any]:
@@ -24,6 +31,7 @@ def require_within_limits(
     description: str,
     interpreter: InterpreterName,
     timeout_seconds: float | None,
+    notify: Sequence[EmailRule | WebhookRule] = (),
 ) -> None:
     """Raise `TooLargeError` or `InvalidFieldsError` for what this configuration does not take."""
     size = len(command.encode())
@@ -43,8 +51,34 @@ def require_within_limits(
         names = ", ".join(sorted(installed))
         message = f"{interpreter} is not installed on this server; installed are: {names}"
         faults.append(field_error("interpreter", message))
+    faults += _notify_faults(config, notify)
     if faults:
         raise InvalidFieldsError(_sentence(faults), details=faults)
+
+
+def notice_channels(config: JobsConfig) -> list[str]:
+    """By which channels jobs may ask for notices."""
+    found = {"email": config.smtp_host is not None, "webhook": config.webhook_enabled}
+    return [name for name, is_usable in found.items() if is_usable]
+
+
+def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule]) -> list[dict[str, Any]]:
+    faults = []
+    channels = notice_channels(config)
+    for index, rule in enumerate(rules):
+        if rule.channel not in channels:
+            message = _NO_MAIL if rule.channel == "email" else _NO_WEBHOOKS
+            faults.append(field_error(f"notify.{index}.channel", message))
+            continue
+        if isinstance(rule, EmailRule):
+            continue
+        host = URL(rule.url).host or ""
+        allowed = {name.lower() for name in config.webhook_allowed_hosts}
+        # A courtesy only: what counts is the address that is connected to.
+        if not config.webhook_allow_private and host not in allowed and is_plainly_private(host):
+            message = "must be on the internet; this server does not send webhooks to private addresses"
+            faults.append(field_error(f"notify.{index}.url", message))
+    return faults
 
 
 def _sentence(faults: list[dict[str, Any]]) -> str:

@@ -20,14 +20,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
-from pydantic_core import CoreSchema
+
+from .described import Described, limited
+from .notify.rules import NotifyRules
 
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
@@ -58,20 +59,6 @@ class JobStatus(StrEnum):
     CANCELLED = "Cancelled"
     INTERRUPTED = "Interrupted"
     REJECTED = "Rejected"
-
-
-HOST_LIMIT = "x-host-limit"
-"""In a JSON schema: keywords and the settings of `JobsConfig` that they have in a host's own document."""
-
-
-@dataclass(frozen=True, eq=False)
-class Described:
-    """Keywords for the JSON schema of a type, that say what its validators check."""
-
-    keywords: Mapping[str, Any]
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {**handler(core), **self.keywords}
 
 
 def utc_now() -> datetime:
@@ -105,23 +92,16 @@ def _sent_as_text(value: Any) -> Any:
 
 
 def _in_calendar(moment: datetime) -> datetime:
-    if not 1 < moment.year < 9999:  # in those a time zone may lead out of the calendar
+    if not 1 < moment.year < 9999:  # `SAFE_YEARS`
         raise ValueError("must lie in the years 2 to 9998")
     return moment.astimezone(UTC)
 
 
 SentDatetime = Annotated[AwareDatetime, BeforeValidator(_sent_as_text)]
 """In a request: text, not a number of seconds."""
-RunAt = Annotated[
-    SentDatetime,
-    AfterValidator(_in_calendar),
-    Described(
-        {
-            "pattern": "^(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|"
-            "9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])-"
-        }
-    ),
-]
+SAFE_YEARS = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
+"""A pattern: the years that no time zone leads out of the calendar."""
+StartTime = Annotated[SentDatetime, AfterValidator(_in_calendar), Described({"pattern": f"^{SAFE_YEARS}-"})]
 
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
@@ -154,6 +134,7 @@ OneLine = Annotated[Text, AfterValidator(_no_control_characters), Described({"pa
 CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^[^\x00]*$"})]
 
 
+DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
 ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -163,27 +144,23 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _limited(keyword: str, setting: str) -> Described:
-    return Described({HOST_LIMIT: {keyword: setting}})
-
-
 FilledLine = Annotated[
     OneLine,
     AfterValidator(_not_blank),
     Described({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
 ]
 """One line that is not blank."""
-Name = Annotated[FilledLine, _limited("maxLength", "max_name_length")]
+Name = Annotated[FilledLine, limited("maxLength", "max_name_length")]
 FilledCommand = Annotated[
     CommandText,
     AfterValidator(_not_blank),
     Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
-    _limited("x-maxBytes", "max_command_bytes"),
+    limited("x-maxBytes", "max_command_bytes"),
 ]
-DescriptionText = Annotated[CommandText, _limited("maxLength", "max_description_length")]
-ChosenInterpreter = Annotated[InterpreterName, _limited("enum", "interpreters")]
+DescriptionText = Annotated[CommandText, limited("maxLength", "max_description_length")]
+ChosenInterpreter = Annotated[InterpreterName, limited("enum", "interpreters")]
 TimeoutSeconds = Annotated[
-    float, Field(gt=0, allow_inf_nan=False, strict=True), _limited("maximum", "max_timeout")
+    float, Field(gt=0, allow_inf_nan=False, strict=True), limited("maximum", "max_timeout")
 ]
 
 
@@ -193,6 +170,7 @@ def _whole(value: Any) -> Any:
 
 WHOLE = BeforeValidator(_whole)
 """For a whole number in a request. JSON does not tell 5 from 5.0, and some programs write the latter."""
+Priority = Annotated[int, Field(ge=0, le=9, strict=True), WHOLE]
 
 
 class JobStatusOnRetry(StrEnum):
@@ -231,6 +209,10 @@ def _null(field: str) -> dict[str, Any]:
     return {"properties": {field: {"type": "null"}}}
 
 
+ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds")]}
+"""In a schema: ``runAt`` or ``delaySeconds``, not both."""
+
+
 class SubmitRequest(BaseModel):
     """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
 
@@ -239,7 +221,7 @@ class SubmitRequest(BaseModel):
         extra="forbid",
         frozen=True,
         populate_by_name=True,
-        json_schema_extra={"anyOf": [_null("runAt"), _null("delaySeconds")]},
+        json_schema_extra=ONE_START_TIME,
     )
 
     job_name: Name
@@ -248,13 +230,12 @@ class SubmitRequest(BaseModel):
     description: DescriptionText = ""
     interpreter: ChosenInterpreter | None = None
     timeout_seconds: TimeoutSeconds | None = None
-    priority: Annotated[int, Field(ge=0, le=9, strict=True), WHOLE] | None = None
+    priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
-    run_at: RunAt | None = None
-    delay_seconds: Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)] | None = (
-        None
-    )
+    run_at: StartTime | None = None
+    delay_seconds: DelaySeconds | None = None
     retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
 
     @model_validator(mode="after")
     def _one_start_time(self) -> Self:
@@ -274,6 +255,20 @@ def _job_id(text: str) -> str:
 JobID = Annotated[str, AfterValidator(_job_id)]
 
 
+TemplateValues = Mapping[str, str | int | None]
+"""What a template's parameters are in one job, by name; a secret one only when it was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOrigin:
+    """What a submission keeps of the template it was made from: see `Submission`."""
+
+    template_id: str
+    template_digest: str
+    template_values: TemplateValues
+    sealed_values: str | None = None
+
+
 class _Record(BaseModel):
     """A stored record. More fields may be added by other programs and are kept."""
 
@@ -288,7 +283,8 @@ class Submission(_Record):
     """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
 
     ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
-    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store.
+    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
+    template's id, the digest of what was approved, the values, and encrypted those that are secret.
     """
 
     job_id: JobID
@@ -304,11 +300,17 @@ class Submission(_Record):
     concurrency_key: ConcurrencyKey | None = None
     run_at: UtcDatetime | None = None
     retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
     attempt: Annotated[int, Field(ge=1, le=21)] = 1
+    schedule_id: str | None = None
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
     submitted_at: UtcDatetime
     status: str = "Pending"
+    template_id: JobID | None = None
+    template_digest: str | None = None
+    template_values: TemplateValues | None = None
+    sealed_values: str | None = None
 
 
 class AttemptSummary(_Record):
@@ -351,6 +353,10 @@ class JobResult(_Record):
     attempt: int = 1
     attempts: tuple[AttemptSummary, ...] = ()
     cancelled_by: str | None = None
+    notify: NotifyRules = ()
+    template_id: str | None = None
+    template_values: dict[str, Any] | None = None
+    schedule_id: str | None = None
 
 
 def new_job_id() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,6 +51,11 @@ class LiveOutput:
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
         part = self._log.read(offset, most, whole=whole)
         if part is not None:
+            if part.data and self._log.unwritten:
+                # What somebody has seen outlives the host: who resumes after a crash goes on right there.
+                # A full disk is the log's own to report.
+                with suppress(OSError):
+                    await asyncio.to_thread(self._log.flush)
             return part
         return await asyncio.to_thread(self._log.read_files, offset, most, whole=whole)
 

@@ -31,7 +31,7 @@ class ScheduledJobs:
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
         """Raises `JobsError` when the owner may not run it any more, or limits refuse it."""
         owner = schedule.owner(await self._rights.roles(schedule))
-        await self._service.submit(owner, schedule.submission(), job_id)
+        await self._service.submit(owner, schedule.submission(), job_id, schedule_id=schedule.schedule_id)
 
     async def is_known(self, job_id: str) -> bool:
         """Whether the job was ever accepted, even if its result has been deleted since."""

@@ -6,6 +6,7 @@ Storing is left to the store, running to dispatch, watching to ``follow``, shape
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from .models import (
     InterpreterName,
     Submission,
     SubmitRequest,
+    TemplateOrigin,
     format_utc,
     new_job_id,
     utc_now,
@@ -42,8 +44,6 @@ from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutp
 from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
-DEFAULT_MAX_RESULTS = 100
-MOST_RESULTS = 1000
 MOST_QUEUED_SHOWN = 1000
 
 
@@ -96,18 +96,36 @@ class JobService:
         self._require(identity, "submit")
 
     async def submit(
-        self, identity: Identity, request: SubmitRequest, job_id: str | None = None
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        job_id: str | None = None,
+        *,
+        schedule_id: str | None = None,
     ) -> Submission:
-        """Accept a job durably and have it run.
+        """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError` or
         `ShuttingDownError`; nothing was accepted then.
         """
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         self.require_submitter(identity)
-        priority = DEFAULT_PRIORITY if request.priority is None else request.priority
         if request.priority is not None:
-            require_priority(identity.roles, priority, self._config.priority_roles)
+            require_priority(identity.roles, request.priority, self._config.priority_roles)
+        return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
+
+    async def submit_approved(
+        self, identity: Identity, request: SubmitRequest, origin: TemplateOrigin, job_id: str
+    ) -> Submission:
+        """The same for a job that a template allows `identity` to run, whatever else they may do.
+
+        Whoever calls this has checked that, and `request` is what the template says.
+        """
+        return await self._accept(identity, request, job_id, **dataclasses.asdict(origin))
+
+    async def _accept(
+        self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any
+    ) -> Submission:
         interpreter = request.interpreter or self._config.default_interpreter
         require_within_limits(
             self._config,
@@ -117,6 +135,7 @@ class JobService:
             description=request.description,
             interpreter=interpreter,
             timeout_seconds=request.timeout_seconds,
+            notify=request.notify,
         )
         if self._processor.is_closing:
             raise ShuttingDownError
@@ -125,7 +144,7 @@ class JobService:
         if request.delay_seconds is not None:
             run_at = now + timedelta(seconds=request.delay_seconds)
         submission = Submission(
-            job_id=job_id or new_job_id(),
+            job_id=job_id,
             user_id=identity.user_id,
             session_id=identity.session_id,
             job_name=request.job_name,
@@ -134,13 +153,15 @@ class JobService:
             execution_mode=request.execution_mode,
             interpreter=interpreter,
             timeout_seconds=request.timeout_seconds,
-            priority=priority,
+            priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
             concurrency_key=request.concurrency_key,
             run_at=run_at,
             retry=request.retry,
+            notify=request.notify,
             roles=tuple(sorted(identity.roles)),
             submitted_with=identity.submitted_with,
             submitted_at=now,
+            **origin,
         )
         await self._add(submission)
         return submission
@@ -211,6 +232,25 @@ class JobService:
         if found.record is not None:
             return ended_view(found.record)
         return submission_view(found.located.submission, found.located.state)
+
+    async def submission(self, identity: Identity, job_id: str) -> Submission:
+        """What was submitted, for whoever may see the job.
+
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it is not known any more.
+        """
+        for _ in range(2):  # it may be on its way from one place to another
+            found = await self._find(identity, job_id)
+            if found.record is not None:
+                submission = await self._store.submission_of(found.record)
+            elif found.live is not None and found.live.submission is not None:
+                submission = found.live.submission
+            else:
+                located = found.elsewhere or await self._store.locate(job_id)
+                submission = located.submission if located else None
+            # Of a file that is not valid the store makes up a submission, under another id.
+            if submission is not None and submission.job_id == job_id:
+                return submission
+        raise ConflictError("What was submitted as this job is not kept any more, or was not valid.")
 
     async def attempts(self, identity: Identity, job_id: str) -> list[dict[str, Any]]:
         """The results of a job's attempts so far, first to last."""
@@ -299,21 +339,6 @@ class JobService:
         ]
 
     # --- results
-
-    async def list_results(self, identity: Identity, limit: int) -> list[bytes]:
-        """The caller's own results, most recently completed first, each as JSON text."""
-        self._require(identity, "list_results")
-        return await self._store.list_results_json(identity.user_id, limit)
-
-    async def get_result(self, identity: Identity, job_id: str) -> dict[str, Any]:
-        """A whole result, one's own or, for those who may see all jobs, anybody's."""
-        self._require(identity, "list_results")
-        record = await self._store.get_result(job_id)
-        if record is None:
-            raise NotFoundError(f"There is no result of a job {job_id}.")
-        if record.get("UserID") != identity.user_id:
-            self._require_any(identity, "see_all_jobs")
-        return record
 
     async def delete_result(self, identity: Identity, job_id: str) -> None:
         """Delete one of the caller's own results, with its submission.

@@ -32,7 +32,7 @@ def queued_view(job: PendingJob, position: int | None) -> dict[str, Any]:
 def submission_view(submission: Submission, status: str) -> dict[str, Any]:
     """A job known only by its submission: it waits, or runs in another process."""
     record = submission.to_record()
-    hidden = {"Signature", "Roles", "SubmittedWith", "Status"}
+    hidden = {"Signature", "Roles", "SubmittedWith", "Status", "TemplateDigest", "SealedValues"}
     return {name: value for name, value in record.items() if name not in hidden} | {"Status": status}
 
 
@@ -43,7 +43,11 @@ def details(submission: Submission) -> dict[str, Any]:
         "Description": submission.description,
         "Interpreter": submission.interpreter,
         "TimeoutSeconds": submission.timeout_seconds,
+        "ScheduleID": submission.schedule_id,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
+        "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
+        "TemplateID": submission.template_id,
+        "TemplateValues": submission.template_values,
     }
 
 

@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.access import ENDPOINT_ROLES
+from aiohttp_jobs.cli import app
 from aiohttp_jobs.errors import JobsError
 
 from .conftest import Host
@@ -64,6 +67,19 @@ def test_every_error_code_and_role_table_row_is_documented() -> None:
     assert not [code for code in codes if f"`{code}`" not in http]
     roles = (ROOT / "docs/reference/roles.md").read_text()
     assert not [name for name in ENDPOINT_ROLES if f"`{name}`" not in roles]
+
+
+def test_every_command_is_documented() -> None:
+    reference = (ROOT / "docs/reference/cli.md").read_text()
+
+    def undocumented(command: Any, path: str) -> list[str]:
+        if commands := getattr(command, "commands", {}):
+            return [
+                fault for name, each in commands.items() for fault in undocumented(each, f"{path} {name}")
+            ]
+        return [] if re.search(rf"`{path}[` ]", reference) else [path]
+
+    assert undocumented(get_command(app), "aiohttp-jobs") == []
 
 
 def test_every_setting_has_a_description() -> None:

@@ -5,78 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 from aiohttp import ClientSession
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
-
-from .conftest import API, Caller
-
-SCRIPT = Path(__file__).parent / "hosts" / "plain.py"
-
-
-class Process:
-    """A host in a process of its own on `data_dir`."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(data_dir)], stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        self.api = f"http://127.0.0.1:{self._process.stdout.readline().strip()}{API}"
-
-    def end(self, number: signal.Signals) -> int:
-        self._process.send_signal(number)
-        code = self._process.wait(30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
-        return code
-
-
-@contextmanager
-def running(data_dir: Path) -> Iterator[Process]:
-    process = Process(data_dir)
-    try:
-        yield process
-    finally:
-        if process._process.returncode is None:
-            process.end(signal.SIGKILL)
+from .hosts.process import caller_of, new_key, printed, running, written
 
 
 @pytest.fixture
 def key(tmp_path: Path) -> str:
-    return ApiKeys.in_data_dir(tmp_path).create(name="t", user_id="alice", roles=["debug"])[1]
-
-
-def caller_of(host: Process, key: str, session: ClientSession) -> Caller:
-    session.headers.update({"Authorization": f"Bearer {key}"})
-    return Caller(host.api, session, "alice")
-
-
-async def printed(caller: Caller, job_id: str, text: str) -> None:
-    for _ in range(1500):
-        if text in (await caller.request("GET", f"/jobs/{job_id}/output")).body:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"job {job_id} did not print {text!r}")
-
-
-async def written(data_dir: Path, text: str, count: int) -> None:
-    """Wait until the outputs of `count` running jobs that start with `text` are on disk."""
-    for _ in range(1500):
-        logs = data_dir.glob("apps/*/Running/*/jobs/*/log/output.*")
-        if sum(path.read_text().startswith(text) for path in logs) >= count:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{text!r} was not written {count} times")
+    return new_key(tmp_path)
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.15, 0.4])

@@ -76,6 +76,8 @@ async def test_a_moment_missed_in_downtime_runs_once_with_the_rights_of_now(
     if role == "task_manager":
         (result,) = await results_of(caller, 1)
         assert (result["JobName"], result["Output"]) == ("report", "hello\n")
+        (schedule,) = (await caller.request("GET", "/schedules")).body["schedules"]
+        assert result["ScheduleID"] == schedule["ScheduleID"]
     for _ in range(500):
         (schedule,) = (await caller.request("GET", "/schedules")).body["schedules"]
         if schedule["LastFiredAt"]:

@@ -303,6 +303,9 @@ async def test_a_hundred_results_are_shown_unless_asked_otherwise(
         record["JobID"] = str(UUID(int=number))
         (results / f"{record['JobID']}.json").write_text(json.dumps(record))
 
+    async with asyncio.timeout(30):
+        while len(await alice.results(1000)) < 101:
+            await asyncio.sleep(0.05)
     by_default = await alice.request("GET", "/jobs/results")
 
     assert by_default.body["count"] == len(by_default.body["results"]) == 100

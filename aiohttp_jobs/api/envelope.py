@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
 from ..limits import field_error
-from ..openapi.parameters import SCOPE, Choice, Choices, Count, bad_value, identifier
+from ..openapi.parameters import identifier
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -125,34 +125,9 @@ def invalid_fields(error: ValidationError) -> InvalidFieldsError:
     return InvalidFieldsError(f"{text}.", details=details)
 
 
-def query_count(request: web.Request, name: str, default: int, most: int) -> int:
-    """A whole number from 1 to `most` in the query. Raises `InvalidFieldsError`."""
-    return Count(name=name, default=default, most=most).read(request)
+def path_id(request: web.Request, what: str) -> str:
+    """The id in the request's path, in its canonical form; `what` is ``job``, ``schedule``, …
 
-
-def query_choice(request: web.Request, name: str, choices: Sequence[str], default: str) -> str:
-    """One of `choices` in the query. Raises `InvalidFieldsError`."""
-    return Choice(name=name, choices=choices, default=default).read(request)
-
-
-def query_everyone(request: web.Request) -> bool:
-    """Whether ``scope=all`` is asked for, not the default ``scope=own``. Raises `InvalidFieldsError`."""
-    return SCOPE.read(request) == "all"
-
-
-def query_choices(request: web.Request, name: str, choices: Sequence[str]) -> list[str]:
-    """Some of `choices`, separated by commas or given repeatedly. Raises `InvalidFieldsError`."""
-    return Choices(name=name, choices=choices).read(request)
-
-
-def path_job_id(request: web.Request) -> str:
-    """The job id in the request's path, in its canonical form. Raises `InvalidFieldsError`."""
-    return _uuid("jobId", request.match_info["job_id"], "job id")
-
-
-def path_schedule_id(request: web.Request) -> str:
-    """The schedule id in the request's path, likewise."""
-    return _uuid("scheduleId", request.match_info["schedule_id"], "schedule id")
-
-
-_uuid, _bad_value = identifier, bad_value
+    Raises `InvalidFieldsError`.
+    """
+    return identifier(f"{what}Id", request.match_info[f"{what}_id"], f"{what} id")

@@ -10,9 +10,10 @@ from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
 from ..errors import ForbiddenError, NotFoundError
+from ..follow import CURRENT
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import Matching, MatchingHeader
-from .envelope import path_job_id
+from .envelope import path_id
 from .jobs import JOB
 from .keys import CONFIG, SERVICE
 
@@ -56,7 +57,7 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
     ``end`` is the last; a client should close then, or it will be connected again and told so again.
     """
     start = _start(request)
-    events = await request.app[SERVICE].follow(identity_of(request), path_job_id(request), start)
+    events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
     async with sse_response(
         request,
         headers={"X-Accel-Buffering": "no"},
@@ -74,4 +75,4 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
 
 def _start(request: web.Request) -> tuple[int, int]:
     match = _HEADER.of(request) or _QUERY.of(request)
-    return (int(match[1]), int(match[2])) if match else (1, 0)
+    return (int(match[1]), int(match[2])) if match else CURRENT

@@ -17,15 +17,16 @@ from ..errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
-from ..models import ExecutionMode, JobResult, SubmitRequest
+from ..models import ExecutionMode, JobResult, Submission, SubmitRequest
 from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
 from ..openapi.records import JobView
-from .envelope import answer, path_job_id, read_submission
+from .envelope import answer, path_id, read_submission
 from .keys import CONFIG, SERVICE
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$)[^/]+}"
+SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)
 STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
@@ -43,7 +44,6 @@ _RANGE = MatchingHeader(
     example="bytes=0-",
 )
 _ONE_JOB = (ForbiddenError, NotFoundError)
-_SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)
 _CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
 _NUMBER = {"type": "integer"}
 
@@ -53,7 +53,7 @@ routes = web.RouteTableDef()
 @routes.post("/api/v1/jobs/submit")
 @operation(
     "Submit a job",
-    {200: _SUBMITTED},
+    {200: SUBMITTED},
     body=SubmitRequest,
     errors=(ForbiddenError, TooManyPendingError, ShuttingDownError),
     makes={"jobId": "/jobId"},
@@ -63,7 +63,11 @@ async def submit_job(request: web.Request) -> web.Response:
     service, identity = request.app[SERVICE], identity_of(request)
     most = request.app[CONFIG].max_body_bytes
     body = await read_submission(request, SubmitRequest, most, partial(service.require_submitter, identity))
-    submission = await service.submit(identity, body)
+    return submitted(await service.submit(identity, body))
+
+
+def submitted(submission: Submission) -> web.Response:
+    """The answer to whatever submits a job."""
     return answer(
         {
             "success": True,
@@ -91,7 +95,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 @routes.get(JOB)
 @operation("Show a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
 async def get_job(request: web.Request) -> web.Response:
-    job = await request.app[SERVICE].get_job(identity_of(request), path_job_id(request))
+    job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "job": job})
 
 
@@ -99,7 +103,7 @@ async def get_job(request: web.Request) -> web.Response:
 @operation("Cancel a job", {202: _CANCELLING}, errors=(*_ONE_JOB, ConflictError))
 async def cancel_job(request: web.Request) -> web.Response:
     """Asking twice is as good as once."""
-    job_id = path_job_id(request)
+    job_id = path_id(request, "job")
     status = await request.app[SERVICE].cancel(identity_of(request), job_id)
     return answer({"success": True, "jobId": job_id, "status": status}, status=202)
 
@@ -107,7 +111,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 @routes.get(JOB + "/attempts")
 @operation("List the attempts of a job", {200: listing("Attempts", attempts=JobResult)}, errors=_ONE_JOB)
 async def list_attempts(request: web.Request) -> web.Response:
-    attempts = await request.app[SERVICE].attempts(identity_of(request), path_job_id(request))
+    attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "count": len(attempts), "attempts": attempts})
 
 
@@ -135,7 +139,7 @@ async def read_output(request: web.Request) -> web.StreamResponse:
     ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
     ``X-Output-Complete`` whether there will be more.
     """
-    job_id, asked, offset = path_job_id(request), _RANGE.of(request), _OFFSET.of(request)
+    job_id, asked, offset = path_id(request, "job"), _RANGE.of(request), _OFFSET.of(request)
     if asked is not None:
         return await _range(request, job_id, int(asked[1]), int(asked[2]) if asked[2] else None)
     if offset is not None or _BYTES.name in request.query:

@@ -14,7 +14,7 @@ from ..openapi.parameters import SCOPE, Count
 from ..openapi.records import ScheduledRun, ScheduleView
 from ..schedule.models import ScheduleChange, ScheduleRequest
 from ..schedule.service import MOST_RUNS, ScheduleService
-from .envelope import answer, path_schedule_id, read_model, read_submission
+from .envelope import answer, path_id, read_model, read_submission
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
@@ -61,7 +61,7 @@ async def list_schedules(request: web.Request) -> web.Response:
 @routes.get(_ONE)
 @operation("Show a schedule", {200: _SCHEDULE}, errors=_ONE_OF_THEM)
 async def get_schedule(request: web.Request) -> web.Response:
-    schedule = await request.app[SCHEDULES].get(identity_of(request), path_schedule_id(request))
+    schedule = await request.app[SCHEDULES].get(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "schedule": schedule})
 
 
@@ -74,7 +74,7 @@ async def get_schedule(request: web.Request) -> web.Response:
 )
 async def next_runs(request: web.Request) -> web.Response:
     """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
-    schedule_id = path_schedule_id(request)
+    schedule_id = path_id(request, "schedule")
     runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, _COUNT.of(request))
     return answer({"success": True, "count": len(runs), "runs": runs})
 
@@ -83,7 +83,11 @@ async def next_runs(request: web.Request) -> web.Response:
 @operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=_ONE_OF_THEM)
 async def change_schedule(request: web.Request) -> web.Response:
     """Fields that are left out stay as they are, those inside ``job`` too."""
-    service, identity, schedule_id = request.app[SCHEDULES], identity_of(request), path_schedule_id(request)
+    service, identity, schedule_id = (
+        request.app[SCHEDULES],
+        identity_of(request),
+        path_id(request, "schedule"),
+    )
     await service.get(identity, schedule_id)
     change = await read_model(request, ScheduleChange, request.app[CONFIG].max_body_bytes)
     schedule = await service.update(identity, schedule_id, change)
@@ -94,5 +98,5 @@ async def change_schedule(request: web.Request) -> web.Response:
 @operation("Delete a schedule", {200: Done}, errors=_ONE_OF_THEM)
 async def delete_schedule(request: web.Request) -> web.Response:
     """Jobs that the schedule submitted are not touched."""
-    await request.app[SCHEDULES].delete(identity_of(request), path_schedule_id(request))
+    await request.app[SCHEDULES].delete(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "message": "Schedule deleted successfully"})

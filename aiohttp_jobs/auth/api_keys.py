@@ -62,10 +62,13 @@ class ApiKey(BaseModel):
         """The key as it may be shown: everything but its digest."""
         return self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
 
+    def is_alive_at(self, now: datetime) -> bool:
+        """Whether it is neither disabled nor expired."""
+        return self.enabled and (self.expires_at is None or now < self.expires_at)
+
     def is_valid_at(self, now: datetime, remote: str | None) -> bool:
         """Whether it may be used `now` from the address `remote`."""
-        unexpired = self.expires_at is None or now < self.expires_at
-        return self.enabled and unexpired and self._allows(remote)
+        return self.is_alive_at(now) and self._allows(remote)
 
     def _allows(self, remote: str | None) -> bool:
         if not self.allowed_ips:
@@ -130,11 +133,11 @@ class ApiKeys:
     def get(self, key_id: str) -> ApiKey | None:
         return next((key for key in self.all() if key.key_id == key_id), None)
 
-    def disable(self, key_id: str) -> ApiKey:
+    def set_enabled(self, key_id: str, enabled: bool) -> ApiKey:
         """Raises `NotFoundError` when there is no such key. Blocks."""
-        disabled = self._existing(key_id).model_copy(update={"enabled": False})
-        self._change(lambda keys: [disabled if key.key_id == key_id else key for key in keys])
-        return disabled
+        changed = self._existing(key_id).model_copy(update={"enabled": enabled})
+        self._change(lambda keys: [changed if key.key_id == key_id else key for key in keys])
+        return changed
 
     def delete(self, key_id: str) -> ApiKey:
         """Raises `NotFoundError` when there is no such key. Blocks."""

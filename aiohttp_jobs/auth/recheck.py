@@ -8,7 +8,7 @@ from typing import Protocol
 from ..access import require_endpoint, require_mode
 from ..config import JobsConfig
 from ..errors import ForbiddenError
-from ..models import Submission
+from ..models import Submission, utc_now
 from .api_keys import ApiKeys
 from .identity import Proof
 
@@ -28,7 +28,7 @@ class RightsCheck:
     """Raises `ForbiddenError` for a submission whose owner may not, by now, run it.
 
     The roles are those of this moment: of the API key it was submitted with (which must still be
-    there and enabled), else of the configured ``roles_resolver``, else those in the submission.
+    there, enabled and not expired), else of the configured ``roles_resolver``, else those in the submission.
     """
 
     def __init__(self, config: JobsConfig, api_keys: ApiKeys) -> None:
@@ -45,9 +45,10 @@ class RightsCheck:
         proof, _, key_id = submission.submitted_with.partition(":")
         if proof == Proof.API_KEY:
             key = self._api_keys.get(key_id)
-            if key is None or not key.enabled:
+            if key is None or not key.is_alive_at(utc_now()):
                 raise ForbiddenError(
-                    "The API key that submitted this job was disabled or deleted before the job ran."
+                    "The API key that submitted this job was disabled or deleted, or had expired, "
+                    "before the job ran."
                 )
             return key.roles
         if self._config.roles_resolver is None:

@@ -7,17 +7,32 @@ try:
 except ModuleNotFoundError:  # the [cli] extra is not installed
     raise SystemExit("This command needs more: pip install 'aiohttp-jobs[cli]'") from None
 
+from .account import configure, me
 from .api_keys import api_keys
-from .jobs import cancel, jobs, results, submit, watch
+from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
+from .notices import notices
+from .queue import queue, runspaces
+from .results import results
+from .schedules import schedule
+from .templates import template
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Submit, watch and manage jobs and API keys."
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Submit, watch and manage jobs, schedules, templates and API keys.",
 )
-app.add_typer(api_keys, name="api-key")
-for command in (submit, jobs, watch, cancel, results):
+for command in (configure, submit, jobs, watch, output, attempts, rerun, cancel, runspaces, me):
     app.command()(command)
+app.add_typer(results, name="results")
+app.add_typer(schedule, name="schedule")
+app.add_typer(template, name="template")
+app.add_typer(queue, name="queue")
+app.add_typer(notices, name="notices")
+app.add_typer(api_keys, name="api-key")
 
 
 def main() -> None:

@@ -90,7 +90,7 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
 def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Stop a key from working, and keep its record."""
     try:
-        key = ApiKeys.in_data_dir(data_dir).disable(key_id)
+        key = ApiKeys.in_data_dir(data_dir).set_enabled(key_id, False)
     except JobsError as error:
         fail(error.message)
     _report(key, "disabled", as_json)

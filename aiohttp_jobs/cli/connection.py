@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
-import tomllib
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 from aiohttp import ClientError as TransportError
 
 from ..client import ClientError, JobsClient
+from .keyfile import config_file, read_config
 from .printing import fail
 
 T = TypeVar("T")
@@ -34,22 +31,20 @@ Key = Annotated[
     ),
 ]
 
-
-def config_file() -> Path:
-    """``$XDG_CONFIG_HOME/aiohttp-jobs/config.toml``, with the keys ``url`` and ``api_key``."""
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "aiohttp-jobs" / "config.toml"
+INTERRUPTED = 130
 
 
 def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], Awaitable[T]]) -> T:
     """Run `work` with a client; what goes wrong ends the command with a sentence."""
-    kept = {} if url and key else _kept()
-    url, key = url or kept.get("url"), key or kept.get("api_key")
+    kept = {} if url and key else read_config()
+    url, key = url or kept.get("url"), (key or kept.get("api_key") or "").strip()
     if not url or not key:
         fail(
-            "Say where the server is and with which key: --url and --api-key, AIOHTTP_JOBS_URL and "
-            f"AIOHTTP_JOBS_API_KEY, or url and api_key in {config_file()}."
+            "Say where the server is and with which key: run 'aiohttp-jobs configure', or give --url and "
+            f"--api-key, AIOHTTP_JOBS_URL and AIOHTTP_JOBS_API_KEY, or url and api_key in {config_file()}."
         )
+    if not key.isascii() or not key.isprintable():
+        fail("The API key has characters in it that no key has. Copy it again.")
 
     async def run() -> T:
         async with JobsClient(url, key) as client:
@@ -62,17 +57,4 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
     except (TransportError, TimeoutError) as error:
         fail(f"The server at {url} cannot be reached: {error}")
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-
-
-def _kept() -> dict[str, str]:
-    path = config_file()
-    try:
-        mode = path.stat().st_mode
-        if stat.S_IMODE(mode) & 0o077:
-            fail(f"{path} holds a key and others can read it. Run: chmod 600 {path}")
-        return {name: str(value) for name, value in tomllib.loads(path.read_text()).items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        fail(f"{path} cannot be read: {error}")
+        raise typer.Exit(INTERRUPTED) from None

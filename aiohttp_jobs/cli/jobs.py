@@ -1,77 +1,115 @@
-"""``aiohttp-jobs submit|jobs|watch|cancel|results``: jobs from the command line, over HTTP."""
+"""``aiohttp-jobs submit|jobs|watch|output|attempts|rerun|cancel``: jobs, over HTTP."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ..client import JobsClient
-from ..models import ExecutionMode, InterpreterName, RetryPolicy
+from ..models import ExecutionMode
 from .connection import Key, Url, with_client
-from .printing import AsJSON, fail, print_json
+from .following import follow, run_job
+from .printing import AsJSON, fail, print_json, print_table, report
+from .submission import (
+    Backoff,
+    Command,
+    CommandFile,
+    ConcurrencyKey,
+    Description,
+    Interpreter,
+    Mode,
+    NotifyEmail,
+    NotifyOn,
+    NotifyWebhook,
+    Priority,
+    Retries,
+    Timeout,
+    command_text,
+    job_body,
+    name_of,
+    notices,
+    retry_policy,
+)
 
 JobID = Annotated[str, typer.Argument(help="The job's id.")]
-_NO_EXIT_CODE = 1
+Wait = Annotated[bool, typer.Option(help="Show the output as it comes; exit as the job does.")]
+CancelOnInterrupt = Annotated[
+    bool, typer.Option(help="Ctrl-C stops the job too; without this it goes on, and only the watching ends.")
+]
+_JOB_COLUMNS = {
+    "JobID": "JobID",
+    "Name": "JobName",
+    "User": "UserID",
+    "Mode": "ExecutionMode",
+    "Status": "Status",
+    "Runtime": "Runtime",
+}
 
 
 def submit(
-    command: Annotated[
-        str | None, typer.Argument(help="The command; '-' or nothing reads it from stdin.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option(help="Read the command from this file.")] = None,
+    command: Command = None,
+    file: CommandFile = None,
     name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
-    mode: Annotated[ExecutionMode, typer.Option(help="Where it runs.")] = ExecutionMode.BACKGROUND_JOB,
-    interpreter: Annotated[InterpreterName | None, typer.Option(help="What reads it.")] = None,
-    description: Annotated[str, typer.Option(help="A note kept with the job.")] = "",
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which it is stopped.")] = None,
-    priority: Annotated[int | None, typer.Option(help="0 (last) to 9 (first).")] = None,
-    concurrency_key: Annotated[str | None, typer.Option(help="Jobs with the same key never overlap.")] = None,
+    mode: Mode = ExecutionMode.BACKGROUND_JOB,
+    interpreter: Interpreter = None,
+    description: Description = "",
+    timeout: Timeout = None,
+    priority: Priority = None,
+    concurrency_key: ConcurrencyKey = None,
     run_at: Annotated[str | None, typer.Option(help="When to start: ISO 8601 with a time zone.")] = None,
     delay: Annotated[float | None, typer.Option(help="Seconds to wait before starting.")] = None,
-    retries: Annotated[int, typer.Option(help="How often to try again when it fails.")] = 0,
-    backoff: Annotated[float, typer.Option(help="Seconds before the first retry.")] = 10.0,
-    wait: Annotated[bool, typer.Option(help="Show the output as it comes; exit as the job does.")] = False,
+    retries: Retries = 0,
+    backoff: Backoff = 10.0,
+    notify_email: NotifyEmail = None,
+    notify_webhook: NotifyWebhook = None,
+    notify_on: NotifyOn = "always",
+    wait: Wait = False,
+    cancel_on_interrupt: CancelOnInterrupt = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
     """Submit a job."""
-    text = _command_text(command, file)
-    retry = RetryPolicy(count=retries, backoff_seconds=backoff) if retries else None
+    text = command_text(command, file)
+    body = job_body(
+        command=text,
+        mode=mode,
+        name=name or name_of(text),
+        interpreter=interpreter,
+        description=description,
+        timeout=timeout,
+        priority=priority,
+        concurrency_key=concurrency_key,
+        retry=retry_policy(retries, backoff),
+        notify=notices(notify_email, notify_webhook, notify_on),
+    )
+    body |= {"runAt": run_at} if run_at is not None else {}
+    body |= {"delaySeconds": delay} if delay is not None else {}
+
+    async def start(client: JobsClient) -> str:
+        return str((await client.call("POST", "/jobs/submit", json=body))["jobId"])
+
+    raise typer.Exit(
+        run_job(url, api_key, start, wait=wait, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
+    )
+
+
+def watch(
+    job_id: JobID,
+    cancel_on_interrupt: CancelOnInterrupt = False,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Show a job's output as it comes, to its end; exit as the job does."""
 
     async def work(client: JobsClient) -> int:
-        job_id = await client.submit(
-            text,
-            name=name or _name_of(text),
-            mode=mode,
-            interpreter=interpreter,
-            description=description,
-            timeout_seconds=timeout,
-            priority=priority,
-            concurrency_key=concurrency_key,
-            run_at=run_at,
-            delay_seconds=delay,
-            retry=retry,
-        )
-        if wait:
-            return await _follow(client, job_id, as_json=as_json)
-        if as_json:
-            print_json({"jobId": job_id})
-        else:
-            typer.echo(job_id)
-        return 0
+        return await follow(client, job_id, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
 
     raise typer.Exit(with_client(url, api_key, work))
-
-
-def watch(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Show a job's output as it comes, to its end; exit as the job does."""
-    raise typer.Exit(with_client(url, api_key, lambda client: _follow(client, job_id, as_json=as_json)))
 
 
 def jobs(
@@ -90,82 +128,73 @@ def jobs(
     )
     if as_json:
         print_json(records)
+    else:
+        print_table(records, _JOB_COLUMNS)
+
+
+def output(
+    job_id: JobID,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Into this file; what it has of the output already is not fetched again."),
+    ] = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Print all that is kept of a job's output so far, or save it to a file."""
+
+    async def to_stdout(client: JobsClient) -> None:
+        async for piece in client.stream_output(job_id):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.flush()
+
+    try:
+        if save is not None:
+            size = with_client(url, api_key, lambda client: client.save_output(job_id, save))
+            report({"file": str(save), "bytes": size}, f"{save} has {size} bytes.", as_json=as_json)
+        elif as_json:
+            print_json(
+                {"jobId": job_id, "output": with_client(url, api_key, lambda client: client.output(job_id))}
+            )
+        else:
+            with_client(url, api_key, to_stdout)
+    except BrokenPipeError:
+        raise typer.Exit(141) from None
+    except OSError as error:
+        fail(f"{save} cannot be written: {error}")
+
+
+def attempts(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Show each attempt of a job that was tried more than once."""
+    records = with_client(url, api_key, lambda client: client.attempts(job_id))
+    if as_json:
+        print_json(records)
         return
-    table = Table("JobID", "Name", "User", "Mode", "Status", "Runtime")
-    for record in records:
-        table.add_row(*_cells(record, "JobID", "JobName", "UserID", "ExecutionMode", "Status", "Runtime"))
-    Console().print(table)
+    columns = {"Attempt": "Attempt", "Status": "Status", "Exit": "ExitCode", "Started": "DateStarted"}
+    print_table(records, columns | {"Runtime": "Runtime"})
+
+
+def rerun(
+    job_id: JobID,
+    wait: Wait = False,
+    cancel_on_interrupt: CancelOnInterrupt = False,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Submit the same job anew, as yourself and with your own roles."""
+
+    async def start(client: JobsClient) -> str:
+        return await client.rerun(job_id)
+
+    raise typer.Exit(
+        run_job(url, api_key, start, wait=wait, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
+    )
 
 
 def cancel(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
     """Have a job stopped, or never started."""
     status = with_client(url, api_key, lambda client: client.cancel(job_id))
-    if as_json:
-        print_json({"jobId": job_id, "status": status})
-    else:
-        typer.echo(f"The job is being cancelled ({status}).")
-
-
-def results(
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 30,
-    as_json: AsJSON = False,
-    url: Url = None,
-    api_key: Key = None,
-) -> None:
-    """List one's own results, newest first."""
-    records = with_client(url, api_key, lambda client: client.results(limit))
-    if as_json:
-        print_json(records)
-        return
-    table = Table("JobID", "Name", "Status", "Exit", "Runtime", "Completed")
-    for record in records:
-        table.add_row(*_cells(record, "JobID", "JobName", "Status", "ExitCode", "Runtime", "DateCompleted"))
-    Console().print(table)
-
-
-async def _follow(client: JobsClient, job_id: str, *, as_json: bool) -> int:
-    ended: dict[str, Any] = {}
-    try:
-        async for event in client.follow(job_id):
-            if event.name == "end":
-                ended = event.data
-            elif event.name == "output" and not as_json:
-                sys.stdout.write(event.text)
-                sys.stdout.flush()
-    except BrokenPipeError:
-        return 141
-    if as_json:
-        print_json((await client.result(job_id)).to_record())
-    elif ended.get("Status") not in ("Succeeded", "Failed"):
-        typer.echo(f"aiohttp-jobs: the job ended as {ended.get('Status')}", err=True)
-    return _exit_code(ended)
-
-
-def _exit_code(record: dict[str, Any]) -> int:
-    """The job's own exit code, as a shell would report it; 1 for a failure that has none."""
-    code = record.get("ExitCode")
-    if record.get("Success"):
-        return 0
-    if not isinstance(code, int) or code == 0:
-        return _NO_EXIT_CODE
-    return code if code > 0 else 128 - code
-
-
-def _command_text(command: str | None, file: Path | None) -> str:
-    if file is not None and command is not None:
-        fail("Give either a command or --file, not both.")
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            fail(f"{file} cannot be read: {error}")
-    return sys.stdin.read() if command in (None, "-") else str(command)
-
-
-def _name_of(command: str) -> str:
-    words = " ".join(command.split())
-    return words[:40] or "job"
-
-
-def _cells(record: dict[str, Any], *names: str) -> list[str]:
-    return ["" if record.get(name) is None else str(record[name]) for name in names]
+    sentence = f"The job is being cancelled ({status})."
+    report({"jobId": job_id, "status": status}, sentence, as_json=as_json)

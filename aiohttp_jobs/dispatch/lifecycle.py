@@ -16,6 +16,8 @@ from ..errors import JobsError
 from ..execution.base import Execution, Executor, Outcome
 from ..execution.capture import Output, OutputLog
 from ..execution.environment import job_environment
+from ..execution.masking import Masker
+from ..execution.parameters import Parameters
 from ..models import (
     ExecutionMode,
     InterpreterName,
@@ -25,6 +27,7 @@ from ..models import (
     utc_now,
 )
 from ..store.base import ClaimedJob, LostJob
+from ..store.vault import Vault
 from .live import LiveJob, StopReason
 
 Recheck = Callable[[Submission], Awaitable[None]]
@@ -34,7 +37,10 @@ _logger = logging.getLogger(__name__)
 
 
 class JobRunner:
-    """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get."""
+    """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get.
+
+    `vault` opens the secret values of templates' jobs.
+    """
 
     def __init__(
         self,
@@ -42,11 +48,13 @@ class JobRunner:
         executors: Mapping[ExecutionMode, Executor],
         recheck: Recheck,
         environment: Mapping[str, str],
+        vault: Vault,
     ) -> None:
         self._config = config
         self._executors = executors
         self._recheck = recheck
         self._environment = environment
+        self._vault = vault
 
     async def run(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
@@ -57,9 +65,11 @@ class JobRunner:
             return self.rejected(claimed, problem)
         submission = self._with_interpreter(claimed.submission)
         log = self._log(claimed.run_dir)
+        parameters = self._parameters(submission)
+        log.masker = Masker(parameters.secrets) if parameters.secrets else None
         started, clock = utc_now(), time.monotonic()
         limit = submission.timeout_seconds or self._config.default_timeout
-        task = asyncio.create_task(self._execute(submission, claimed.run_dir, log, live))
+        task = asyncio.create_task(self._execute(submission, parameters, claimed.run_dir, log, live))
         live.started(submission, task, log, started)
         _, unfinished = await asyncio.wait([task], timeout=limit)
         if unfinished:
@@ -116,7 +126,13 @@ class JobRunner:
         interpreter = submission.interpreter or self._config.default_interpreter
         return submission.model_copy(update={"interpreter": interpreter})
 
-    async def _execute(self, submission: Submission, run_dir: Path, log: OutputLog, live: LiveJob) -> Outcome:
+    def _parameters(self, submission: Submission) -> Parameters:
+        secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
+        return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
+
+    async def _execute(
+        self, submission: Submission, parameters: Parameters, run_dir: Path, log: OutputLog, live: LiveJob
+    ) -> Outcome:
         return await self._executors[submission.execution_mode].run(
             Execution(
                 job_id=submission.job_id,
@@ -127,6 +143,7 @@ class JobRunner:
                 environment=job_environment(self._environment, submission),
                 log=log,
                 on_start=live.set_worker,
+                parameters=parameters,
             )
         )
 
@@ -192,6 +209,10 @@ def _result(
         submitted_at=submission.submitted_at,
         priority=submission.priority,
         attempt=submission.attempt,
+        notify=submission.notify,
+        template_id=submission.template_id,
+        template_values=dict(submission.template_values) if submission.template_values else None,
+        schedule_id=submission.schedule_id,
     )
 
 

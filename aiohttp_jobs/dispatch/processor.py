@@ -14,10 +14,10 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
-from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, utc_now
+from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, Submission, utc_now
 from ..store.base import ClaimedJob, JobStore, KeyBusyError, LostJob, PendingJob
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
@@ -41,6 +41,18 @@ class Limits:
     overall: int | None = None
 
 
+class Notifier(Protocol):
+    """Who is told of outcomes. Neither method raises."""
+
+    async def prepare(self, submission: Submission, result: JobResult) -> Any:
+        """Get ready durably to tell of `result`, which is about to be kept."""
+        ...
+
+    async def release(self, prepared: Any) -> None:
+        """The result is kept: tell what `prepare` returned."""
+        ...
+
+
 class JobProcessor:
     """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
     programs dropped, and at once when it is woken.
@@ -56,11 +68,13 @@ class JobProcessor:
         limits: Limits,
         interval: float,
         starvation: float,
+        notifier: Notifier | None = None,
     ) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
         self._interval = interval
+        self._notifier = notifier
         self._queue = JobQueue(starvation)
         self._live: dict[str, LiveJob] = {}
         self._known: set[str] = set()
@@ -307,9 +321,13 @@ class JobProcessor:
             earlier = await self._store.attempts(submission)
             summaries = [*map(AttemptSummary.model_validate, map(_summary, earlier)), _own_summary(result)]
             result = result.model_copy(update={"attempts": tuple(summaries)})
+        notifier = self._notifier if submission.notify else None
+        notices = await notifier.prepare(submission, result) if notifier else None
         await self._store.finish(claimed, result)
         if live is not None:
             self._forget(live, result)
+        if notifier:
+            await notifier.release(notices)
 
     def _forget(self, live: LiveJob, result: JobResult | None) -> None:
         self._known.discard(live.job.key)

@@ -9,6 +9,7 @@ from ..models import InterpreterName
 from .base import Execution, Outcome
 from .capture import OutputPipe
 from .interpreters import Interpreter
+from .parameters import hand_over
 from .process import JOB_VARIABLE, Process
 from .workspace import prepare
 
@@ -33,7 +34,10 @@ class BackgroundExecutor:
         try:
             process = Process(
                 interpreter.arguments(workspace.command_file),
-                environment=execution.environment,
+                environment={
+                    **execution.environment,
+                    **hand_over(execution.parameters, execution.interpreter),
+                },
                 folder=workspace.folder,
                 output=pipe.write_end,
             )

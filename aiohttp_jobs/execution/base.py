@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ..models import InterpreterName
 from .capture import OutputLog
+from .parameters import NO_PARAMETERS, Parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Execution:
     log: OutputLog
     on_start: Callable[[int], None] = lambda _: None
     """Told the id of the process that runs it."""
+    parameters: Parameters = NO_PARAMETERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from .masking import Masker
 from .segments import (
     CHUNK,
     SEGMENT,
@@ -66,6 +67,8 @@ class OutputLog:
         """Bytes printed so far."""
         self.on_change: Callable[[], None] | None = None
         """Called after each addition."""
+        self.masker: Masker | None = None
+        """What keeps secrets out of it; to be set before anything is added."""
 
     @property
     def unwritten(self) -> int:
@@ -74,12 +77,19 @@ class OutputLog:
 
     def append(self, data: bytes) -> None:
         """Add what the job printed, for now in memory; see `flush`."""
+        if self.masker is not None:
+            data = self.masker.feed(data)
+        self._append(data)
+
+    def _append(self, data: bytes) -> None:
         if not data.isascii() or self._decoder.getstate() != (b"", 0):
             data = self._decoder.decode(data).encode()
         self._keep_chunk(data)
 
     def end(self) -> None:
-        """Add what was held back: a character that was cut short."""
+        """Add what was held back: what might have become a secret, a character that was cut short."""
+        if self.masker is not None:
+            self._append(self.masker.end())
         self._keep_chunk(self._decoder.decode(b"", final=True).encode())
 
     def add_error(self, message: str) -> None:

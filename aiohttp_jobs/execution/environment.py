@@ -27,5 +27,6 @@ def job_environment(base: Mapping[str, str], submission: Submission) -> dict[str
         **base,
         JOB_VARIABLE: submission.job_id,
         "AIOHTTP_JOBS_JOB_NAME": submission.job_name,
+        "AIOHTTP_JOBS_ATTEMPT": str(submission.attempt),
         "AIOHTTP_JOBS_USER_ID": submission.user_id,
     }

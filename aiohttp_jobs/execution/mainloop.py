@@ -72,7 +72,7 @@ class MainLoopExecutor:
             pycode.forget_source(filename)
 
     async def _outcome(self, execution: Execution, filename: str, watchdog: Watchdog) -> Outcome:
-        namespace = pycode.new_namespace(app=self._host())
+        namespace = pycode.new_namespace(**{**execution.parameters.values, "app": self._host()})
         try:
             codes = watchdog.guard(lambda: pycode.compile_job(execution.command, filename))
             await _Watched(pycode.run_codes(codes, namespace), watchdog)

@@ -216,7 +216,8 @@ def _request(execution: Execution, interpreter: Interpreter, workspace: Workspac
         "command_file": str(workspace.command_file),
         "arguments": None if inside else interpreter.arguments(workspace.command_file),
         "folder": str(workspace.folder),
-        "environment": own,
+        "environment": own if inside else {**own, **execution.parameters.environment()},
+        "parameters": dict(execution.parameters.values) if inside else {},
     }
 
 

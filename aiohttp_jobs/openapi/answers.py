@@ -56,8 +56,11 @@ def listing(name: str, /, **plural: Any) -> type[BaseModel]:
 
 
 def page(name: str, /, **plural: Any) -> type[BaseModel]:
-    """The same for one page of a long list: ``nextCursor`` is null on the last."""
-    return answering(name, count=int, nextCursor=str | None, **_lists(plural))
+    """The same for one page of a long list: ``nextCursor`` is null on the last.
+
+    ``indexing`` tells that more records may turn up.
+    """
+    return answering(name, count=int, nextCursor=str | None, indexing=bool, **_lists(plural))
 
 
 def _lists(plural: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from ..errors import (
     NotJSONError,
     TooLargeError,
 )
+from ..limits import notice_channels
+from ..notify.rules import MOST_RULES
 from .answers import Failure
 from .operations import Content, Operation, is_unlisted, operation_of
 from .parameters import Parameter
@@ -120,9 +122,15 @@ _DESCRIPTION = """
 
 
 def host_limits(config: JobsConfig, interpreters: list[str]) -> dict[str, Any]:
-    """The settings that schemas may name (`models.HOST_LIMIT`)."""
+    """The settings that schemas may name (see ``described``)."""
     settings = {name: getattr(config, name) for name in JobsConfig.model_fields}
-    return {**settings, "interpreters": interpreters}
+    channels = notice_channels(config)
+    return {
+        **settings,
+        "interpreters": interpreters,
+        "notice_channels": channels,
+        "max_notify_rules": MOST_RULES if channels else 0,
+    }
 
 
 def _security(limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidFieldsError
 from ..limits import field_error
@@ -145,6 +146,58 @@ class Identifier(Parameter[str]):
     @property
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionalIdentifier(Parameter[str | None]):
+    """The same for an id that may be left out."""
+
+    kind: str
+
+    def read(self, request: web.Request) -> str | None:
+        text = self.text(request)
+        return None if text is None else identifier(self.name, text, self.kind)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Parameter[bool | None]):
+    """``true`` or ``false``."""
+
+    def read(self, request: web.Request) -> bool | None:
+        text = self.text(request)
+        if text not in (None, "true", "false"):
+            raise bad_value(self.name, "must be true or false")
+        return None if text is None else text == "true"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value(Parameter[T | None]):
+    """What pydantic makes of a text, by a type that describes itself."""
+
+    adapter: TypeAdapter[Any]
+
+    def read(self, request: web.Request) -> T | None:
+        text = self.text(request)
+        try:
+            return None if text is None else self.adapter.validate_python(text)
+        except ValidationError as error:
+            message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+            message = message.removeprefix("Value error, ")
+            raise InvalidFieldsError(
+                f"{self.name}: {message}.", details=[field_error(self.name, message)]
+            ) from None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self.adapter.json_schema()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,18 @@ Made to describe what ``views`` and the services return; nothing is validated wi
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_pascal
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel, to_pascal
 
+from ..auth.api_keys import ApiKey
+from ..auth.identity import Proof
 from ..dispatch.live import LiveState
-from ..models import ExecutionMode, InterpreterName, JobStatus, RetryPolicy, UtcDatetime
+from ..models import ExecutionMode, InterpreterName, JobResult, JobStatus, RetryPolicy, UtcDatetime
+from ..notify.models import Notice
 from ..schedule.models import Schedule
+from ..templates.models import Template
 
 
 def _record_name(field: str) -> str:
@@ -22,6 +26,18 @@ def _record_name(field: str) -> str:
 
 class _Shown(BaseModel):
     model_config = ConfigDict(alias_generator=_record_name, extra="forbid")
+
+
+def _without(name: str, model: type[BaseModel], *hidden: str, **added: Any) -> type[BaseModel]:
+    """`model` under a new `name`, without the `hidden` fields, with others `added`: (type, default)."""
+    shown: dict[str, Any] = {
+        field: (info.annotation, info) for field, info in model.model_fields.items() if field not in hidden
+    }
+    extra = model.model_config.get("extra")
+    config = ConfigDict(
+        alias_generator=model.model_config["alias_generator"], extra="allow" if extra == "allow" else "forbid"
+    )
+    return create_model(name, __config__=config, __doc__="", **shown, **added)
 
 
 class WaitingJob(_Shown):
@@ -109,3 +125,93 @@ class ScheduledRun(_Shown):
     scheduled_for: UtcDatetime
     local: str
     fires_at: UtcDatetime
+
+
+ResultSummary = _without("ResultSummary", JobResult, "output", snippet=(str | None, None))
+"""A result in a list. It has a snippet where words are looked for: text around the first of them."""
+NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job")
+ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")
+TemplateView = _without(
+    "TemplateView",
+    Template,
+    "roles",
+    "submitted_with",
+    "session_id",
+    may_run=(bool, ...),
+    may_edit=(bool, ...),
+)
+"""A template, and what the caller may do with it."""
+
+
+class CountedBucket(_Shown):
+    """How many jobs ended in each way from ``Start`` on, until the next bucket."""
+
+    start: UtcDatetime
+    succeeded: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    interrupted: int
+    rejected: int
+
+
+class Runtimes(BaseModel):
+    """In seconds: what half of the jobs, 90 % and 99 % of them did not exceed, and the longest."""
+
+    model_config = ConfigDict(alias_generator=str.capitalize, extra="forbid")
+
+    count: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
+
+
+class NameCount(BaseModel):
+    """Jobs of one name: how many, how many of them without success, and the median runtime."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, extra="forbid")
+
+    job_name: str
+    count: int
+    failed: int
+    p50: float | None
+
+
+class ResultStatistics(BaseModel):
+    """How jobs ended over time, how long they took, and the ten names that were most frequent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    buckets: list[CountedBucket]
+    runtime: Runtimes
+    names: list[NameCount]
+
+
+class OwnLimits(BaseModel):
+    """What a submission may have: sizes in bytes or characters, times in seconds."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    max_command_bytes: int
+    max_name_length: int
+    max_description_length: int
+    max_timeout: float
+    default_timeout: float
+
+
+class Me(BaseModel):
+    """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    user_id: str
+    roles: list[str]
+    proof: Proof
+    modes: list[ExecutionMode]
+    interpreters: list[InterpreterName]
+    default_interpreter: InterpreterName
+    max_priority: int
+    permissions: list[str]
+    limits: OwnLimits
+    server_time: UtcDatetime

@@ -20,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..store.durable import make_folder, sync_folder
-from .store import FOLDER, LEFTOVER_SECONDS
+from ..store.records import LEFTOVER_SECONDS
+from .store import FOLDER
 
 _KEEP = timedelta(days=1)
 _KEEP_NEWEST = 10

@@ -28,7 +28,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from ..auth.identity import Identity, Proof
-from ..models import Described, Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
+from ..described import Described
+from ..models import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
@@ -212,6 +213,10 @@ class Schedule(BaseModel):
     @field_serializer("job")
     def _to_stored(self, job: ScheduledJob) -> dict[str, Any]:
         return {_stored_name(name): value for name, value in job.body().items()}
+
+    @property
+    def record_id(self) -> str:
+        return self.schedule_id
 
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored and shown."""

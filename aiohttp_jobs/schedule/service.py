@@ -171,6 +171,7 @@ class ScheduleService:
                 description=job.description,
                 interpreter=job.interpreter or self._config.default_interpreter,
                 timeout_seconds=job.timeout_seconds,
+                notify=job.notify,
             )
         except InvalidFieldsError as error:
             faults = [{**fault, "field": f"job.{fault['field']}"} for fault in error.details or []]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..execution.segments import Part
-from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission
+from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,10 @@ class JobStore(Protocol):
         """The same for a job that has ended, by its stored result."""
         ...
 
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        """The submission of a job that has ended, by its stored result; ``None``: gone, or not valid."""
+        ...
+
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
         ...
@@ -157,11 +161,11 @@ class JobStore(Protocol):
         ...
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        """The user's results, or everyone's, most recently completed first."""
+        """The user's results without their outputs, or everyone's, most recently completed first."""
         ...
 
-    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
-        """The same, each as JSON text, made off the event loop."""
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        """How the user's last job of that name that ended before `before` ended; not cancelled ones."""
         ...
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...

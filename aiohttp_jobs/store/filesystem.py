@@ -1,7 +1,8 @@
 """JobStore on plain files: the specification's three folders are the truth, everything else derived.
 
 Reading a submission is left to ``files``, durable writing to ``durable``, names to ``layout``, what
-dead processes left to ``recovery``. Blocking calls run in this store's own threads.
+dead processes left to ``recovery``, lists of results to ``catalogue``. Blocking calls run in this store's
+own threads.
 """
 
 from __future__ import annotations
@@ -9,10 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
-import shutil
-import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -20,19 +18,20 @@ from functools import partial
 from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
-from uuid import UUID
 
 from ..execution.segments import Part, read_segments
-from ..models import JobResult, Submission, new_job_id
+from ..models import JobResult, JobStatus, Submission, new_job_id
 from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
+from .catalogue import ResultCatalogue
 from .durable import make_folder, replace_file, sync_folder
 from .files import ReadSubmission, SubmissionReader, is_visible
-from .index import ResultIndex
+from .index import ResultFilter, Sort
 from .instances import Instance
 from .keys import KeyLocks
 from .layout import Layout, Run
-from .names import submission_stem
+from .names import safe_component
 from .recovery import Recovery
+from .results import ResultFiles, record_run, remove_tree
 from .signing import Signer
 from .spent import SpentIds
 
@@ -41,25 +40,36 @@ Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
-_logger = logging.getLogger(__name__)
 
 
 class FileSystemStore:
     """Keeps jobs below `base`; several processes may share the folder.
 
-    `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature.
+    `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature. Of each
+    output `search_output_bytes` can be searched; what other programs do to the results is noticed
+    within `index_interval` seconds.
     """
 
-    def __init__(self, base: Path, *, max_submission_bytes: int, allow_unsigned: bool) -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        max_submission_bytes: int,
+        allow_unsigned: bool,
+        search_output_bytes: int = 64 * 1024,
+        index_interval: float = 2.0,
+    ) -> None:
         self._at = Layout(base)
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
-        self._index_thread = ThreadPoolExecutor(1, thread_name_prefix="aiohttp-jobs-index")
-        self._index = ResultIndex(self._at.index, self._at.results)
         self._instance = Instance(self._at.running)
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
+        self._files = ResultFiles(self._at, self._spent)
+        self.results = ResultCatalogue(
+            self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
+        )
 
     @property
     def instance_id(self) -> str:
@@ -67,12 +77,11 @@ class FileSystemStore:
 
     async def open(self) -> None:
         await self._run(self._open)
-        await self._indexed(self._index.open)
+        await self.results.open()
 
     async def close(self) -> None:
-        await self._indexed(self._index.close)
+        await self.results.close()
         await self._run(self._instance.close)
-        self._index_thread.shutdown()
         self._threads.shutdown()
 
     async def add(self, submission: Submission) -> PendingJob:
@@ -86,10 +95,10 @@ class FileSystemStore:
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         record = result.to_record()
-        before = await self._run(self._write_result, claimed, record)
+        await self._run(self._write_result, claimed, record)
         await self._run(self._let_go, claimed)
         # Last, so that whoever sees the result in a list finds the job ended.
-        await self._index_best_effort(self._index.note, record, before)
+        self.results.note(record)
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         return await self._run(self._retry, claimed, result, run_at)
@@ -116,26 +125,27 @@ class FileSystemStore:
         await self._run(self._set_paused, paused)
 
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        job_ids = await self._indexed(self._index.newest, user_id, limit)
-        return await self._run(self._read_results, job_ids, user_id)
+        wanted = ResultFilter(user_id)
+        page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit)
+        return await self._run(lambda: [json.loads(text) for text in page.records])
 
-    async def list_results_json(self, user_id: str, limit: int) -> list[bytes]:
-        job_ids = await self._indexed(self._index.newest, user_id, limit)
-        return await self._run(self._read_json, job_ids, user_id)
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        return await self.results.previous_status(user_id, job_name, before)
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None:
-        return await self._run(self._read_result, job_id)
+        return await self._run(self._files.read, job_id)
 
     async def delete_result(self, job_id: str) -> bool:
-        deleted = await self._run(self._delete_result, job_id)
-        await self._index_best_effort(self._index.remove, job_id)
-        return deleted
+        return bool(await self.results.delete([job_id]))
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
-        return await self._run(self._attempts, Run.of(submission))
+        return await self._run(self._files.attempts, Run.of(submission))
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        return await self._run(self._attempts, record_run(record))
+        return await self._run(self._files.attempts, record_run(record))
+
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        return await self._run(self._submission_of, record)
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
@@ -145,24 +155,6 @@ class FileSystemStore:
 
     async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
-
-    async def _indexed(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
-        def call() -> T:
-            for in_memory in (False, True):
-                try:
-                    return function(*args)
-                except sqlite3.DatabaseError:
-                    self._index.reset(in_memory=in_memory)
-            return function(*args)
-
-        return await asyncio.get_running_loop().run_in_executor(self._index_thread, call)
-
-    async def _index_best_effort(self, function: Callable[[*Ts], T], *args: *Ts) -> None:
-        """For changes that the result files have seen already: the index takes them from there later."""
-        try:
-            await self._indexed(function, *args)
-        except (sqlite3.Error, OSError) as error:
-            _logger.warning("The index of results cannot be kept up to date: %s", error)
 
     def _open(self) -> None:
         for folder in (self._at.submissions, self._at.output, self._at.results):
@@ -230,7 +222,7 @@ class FileSystemStore:
         try:
             source.rename(target)
         except OSError as error:
-            _remove_tree(run_dir)
+            remove_tree(run_dir)
             if isinstance(error, FileNotFoundError):
                 return None
             raise
@@ -250,11 +242,9 @@ class FileSystemStore:
 
     # --- results
 
-    def _write_result(self, claimed: ClaimedJob, record: dict[str, Any]) -> int:
+    def _write_result(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         self._keep_log(claimed, record)
-        before = self._at.results.stat().st_mtime_ns
         replace_file(self._at.result(record["JobID"]), _to_bytes(record), self._instance.scratch)
-        return before
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
@@ -262,7 +252,7 @@ class FileSystemStore:
                 (claimed.run_dir / "log").rename(self._at.log(Run.from_name(claimed.run_dir.name)))
 
     def _let_go(self, claimed: ClaimedJob) -> None:
-        _remove_tree(claimed.run_dir)
+        remove_tree(claimed.run_dir)
         if claimed.concurrency_key is not None:
             self._key_locks.release(claimed.concurrency_key)
 
@@ -276,46 +266,10 @@ class FileSystemStore:
         self._let_go(claimed)
         return pending
 
-    def _attempts(self, run: Run) -> list[dict[str, Any]]:
-        files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
-        return [record for file in files if (record := _read_object(file)) is not None]
-
-    def _read_results(self, job_ids: list[str], user_id: str | None) -> list[dict[str, Any]]:
-        records = (self._read_result(job_id) for job_id in job_ids)
-        return [record for record in records if record and user_id in (None, record.get("UserID"))]
-
-    def _read_json(self, job_ids: list[str], user_id: str) -> list[bytes]:
-        texts: list[bytes] = []
-        for job_id in job_ids:
-            with contextlib.suppress(FileNotFoundError, ValueError):
-                record = json.loads(self._at.result(job_id).read_bytes())
-                if isinstance(record, dict) and record.get("UserID") == user_id:
-                    texts.append(json.dumps(record).encode())
-        return texts
-
-    def _read_result(self, job_id: str) -> dict[str, Any] | None:
-        try:
-            return _read_object(self._at.result(str(UUID(job_id))))
-        except ValueError:
-            return None
-
-    def _delete_result(self, job_id: str) -> bool:
-        record = self._read_result(job_id)
-        if record is None:
-            return False
-        self._spent.add(job_id)
-        self._delete_runs(record)
-        self._at.result(job_id).unlink(missing_ok=True)
-        sync_folder(self._at.results)
-        return True
-
-    def _delete_runs(self, record: dict[str, Any]) -> None:
-        last = record_run(record)
-        for attempt in range(1, last.attempt + 1):
-            run = last.number(attempt)
-            self._at.claimed(run).unlink(missing_ok=True)
-            self._at.attempt_result(run).unlink(missing_ok=True)
-            _remove_tree(self._at.log(run))
+    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
+        owner = safe_component(str(record.get("UserID", "")))
+        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
+        return read.submission if read.problem is None else None
 
     # --- other processes
 
@@ -352,22 +306,8 @@ class FileSystemStore:
             self._at.paused.unlink(missing_ok=True)
 
 
-def record_run(record: dict[str, Any]) -> Run:
-    """The last attempt of the job whose stored result is `record`."""
-    stem = submission_stem(record.get("SessionID", ""), record.get("JobName", ""), record["JobID"])
-    return Run(stem, int(record.get("Attempt", 1)))
-
-
 def _to_bytes(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-
-
-def _read_object(path: Path) -> dict[str, Any] | None:
-    try:
-        record = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    return record if isinstance(record, dict) else None
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:
@@ -394,7 +334,3 @@ def _is_same(submission: Submission, pending: PendingJob) -> bool:
         pending.mode,
         pending.attempt,
     )
-
-
-def _remove_tree(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

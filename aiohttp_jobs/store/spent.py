@@ -32,9 +32,9 @@ class SpentIds:
             self._ids.update(added.decode("ascii", "replace").split())
             self._size += len(added)
 
-    def add(self, job_id: str) -> None:
-        """Remember `job_id`, durably."""
+    def add(self, *job_ids: str) -> None:
+        """Remember `job_ids`, durably."""
         with self._path.open("ab") as file:
-            file.write(f"{job_id}\n".encode("ascii"))
+            file.write("".join(f"{job_id}\n" for job_id in job_ids).encode("ascii"))
             file.flush()
             os.fsync(file.fileno())

@@ -195,3 +195,38 @@ async def test_a_long_output_that_is_no_ascii_is_streamed_and_downloaded_whole(h
     expected = "x" + "€" * 1_000_000 + "\n"
     assert live.text == expected
     assert (await caller.request("GET", f"/jobs/{job_id}/output")).body == expected
+
+
+async def test_a_watcher_that_missed_the_end_of_an_attempt_is_told_it_before_the_next(host: Host) -> None:
+    caller = host.caller("debug")
+    command = "echo of attempt $AIOHTTP_JOBS_ATTEMPT; false"
+    job_id = await caller.submit(command, retry={"count": 2, "backoffSeconds": 0.01})
+    result = await caller.result(job_id)
+    assert result["Attempt"] == 3
+    late = Stream(caller, job_id)
+    await late.read(resume="1-3")
+    told = {"1": "", "2": "", "3": ""}
+    for name, position, data in late.events:
+        if name == "output":
+            told[position.split("-")[0]] += data["Text"]
+    expected = [f"of attempt {n}\n[ERROR] The command exited with code 1.\n" for n in (1, 2, 3)]
+    assert list(told.values()) == [expected[0][3:], *expected[1:]]
+    assert [int(position.split("-")[0]) for _, position, _ in late.events] == sorted(
+        int(position.split("-")[0]) for _, position, _ in late.events
+    )
+    fresh = Stream(caller, job_id)
+    await fresh.read()
+    assert fresh.text == expected[2]
+
+
+async def test_it_is_told_so_while_the_next_attempt_runs_too(host: Host) -> None:
+    caller = host.caller("debug")
+    command = "echo of attempt $AIOHTTP_JOBS_ATTEMPT; test $AIOHTTP_JOBS_ATTEMPT = 2 && sleep 60; false"
+    job_id = await caller.submit(command, retry={"count": 2, "backoffSeconds": 0.01})
+    current = Stream(caller, job_id)
+    while "of attempt 2" not in current.text:
+        await current.read(at_most=1)
+    late = Stream(caller, job_id)
+    await late.read(resume="1-3", at_most=2)
+    assert late.text == "attempt 1\n[ERROR] The command exited with code 1.\nof attempt 2\n"
+    await caller.request("POST", f"/jobs/{job_id}/cancel")

@@ -70,7 +70,7 @@ async def test_every_bad_key_gets_the_same_answer(host: Host) -> None:
     expired = make(keys, expires_at=utc_now() - timedelta(seconds=1))
     elsewhere = make(keys, allowed_ips=["203.0.113.0/24"])
     disabled, secret = keys.create(name="n", user_id="alice", roles=[])
-    keys.disable(disabled.key_id)
+    keys.set_enabled(disabled.key_id, False)
     answers = [
         await host.bearer(bad).request("GET", "/jobs/results")
         for bad in ("wrong", expired, elsewhere, secret, "", "a b", "x" * 5000)

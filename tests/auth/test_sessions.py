@@ -144,7 +144,7 @@ async def test_jobs_of_a_key_that_was_disabled_do_not_run(host: Host) -> None:
     keys_before = host.caller("debug")
     job_id = await keys_before.submit("true", delaySeconds=0.3)
     keys = ApiKeys.in_data_dir(host.config.data_dir)
-    keys.disable(keys.all()[0].key_id)
+    keys.set_enabled(keys.all()[0].key_id, False)
     result = await (await host.signed_in("debug")).result(job_id)
     assert result["Status"] == "Rejected"
     assert "API key" in result["Output"]

@@ -4,33 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
+import signal
 from pathlib import Path
 
-import pytest
-
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.client import ClientError, JobsClient
-
 from ..conftest import Host
-
-
-async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of ``aiohttp-jobs`` with these arguments."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "aiohttp_jobs.cli", *arguments,
-        stdin=-1, stdout=-1, stderr=-1, env={**os.environ, "COLUMNS": "200", **env},
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
-    return process.returncode or 0, out.decode(), err.decode()
-
-
-def access_to(host: Host, *roles: str) -> dict[str, str]:
-    """The environment of somebody with a key."""
-    key = ApiKeys.in_data_dir(host.config.data_dir).create(name="n", user_id="alice", roles=roles)[1]
-    url = host.address + host.config.prefix
-    return {"AIOHTTP_JOBS_URL": url, "AIOHTTP_JOBS_API_KEY": key}
+from ..features import needs
+from ..gate import Gate
+from .command import access_to, opened_terminal, run, start
 
 
 async def test_submit_and_wait_shows_the_output_and_exits_as_the_job_does(host: Host) -> None:
@@ -71,27 +51,99 @@ async def test_refusals_end_with_the_servers_sentence(host: Host) -> None:
     assert (code, err.startswith("aiohttp-jobs: The server at http://127.0.0.1:9 cannot")) == (1, True)
 
 
-async def test_the_key_file_must_be_private(host: Host, tmp_path: Path) -> None:
+async def test_a_command_that_starts_with_a_dash_is_no_option(host: Host) -> None:
     env = access_to(host, "debug")
-    file = tmp_path / "aiohttp-jobs" / "config.toml"
-    file.parent.mkdir()
-    file.write_text(f'url = "{env["AIOHTTP_JOBS_URL"]}"\napi_key = "{env["AIOHTTP_JOBS_API_KEY"]}"\n')
-    file.chmod(0o644)
-    code, _, err = await run("jobs", env={"XDG_CONFIG_HOME": str(tmp_path)})
-    assert (code, "chmod 600" in err) == (1, True)
-    file.chmod(0o600)
-    code, _, err = await run("jobs", env={"XDG_CONFIG_HOME": str(tmp_path)})
-    assert (code, err) == (0, "")
+    code, out, _ = await run("submit", "--wait", "--", "--help", env=env)
+    assert (code, "--help" in out, "Usage" in out) == (127, True, False)
+    code, out, _ = await run("submit", "--json", "--name=--json", "--description", "-d", "--", "-x", env=env)
+    _, out, _ = await run("jobs", "--json", env=env)
+    (job,) = (job for job in json.loads(out) if job["JobName"] == "--json")
+    assert job["Description"] == "-d"
 
 
-async def test_the_client_waits_for_results_and_names_refusals(host: Host) -> None:
+async def test_names_that_look_like_markup_or_control_a_terminal_are_only_shown(host: Host) -> None:
     env = access_to(host, "debug")
-    async with JobsClient(env["AIOHTTP_JOBS_URL"], env["AIOHTTP_JOBS_API_KEY"]) as client:
-        job_id = await client.submit("seq 1 100000", name="long")
-        text = "".join([event.text async for event in client.follow(job_id)])
-        result = await client.wait(job_id)
-        assert text == result.output == await client.output(job_id)
-        await client.delete_result(job_id)
-        with pytest.raises(ClientError) as refused:
-            await client.result(job_id)
-        assert (refused.value.status, refused.value.code) == (404, "not_found")
+    for name in ("[/bold]", "[red]alarm[/red]"):
+        await run("submit", "--name", name, "true", env=env)
+    code, out, err = await run("jobs", env=env)
+    assert (code, "[/bold]" in out, "[red]alarm[/red]" in out, err) == (0, True, True, "")
+
+
+async def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(host: Host, gate: Gate) -> None:
+    env = access_to(host, "debug")
+    process = await start("submit", "--wait", f"echo up; {gate.shell}", env=env)
+    await gate.reached()
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    (job,) = json.loads((await run("jobs", "--state", "running", "--json", env=env))[1])
+    assert process.returncode == 130
+    assert f"aiohttp-jobs watch {job['JobID']}" in err.decode()
+    gate.open()
+    assert await run("watch", job["JobID"], env=env) == (0, "up\n", "")
+
+
+async def test_ctrl_c_cancels_if_that_was_asked_for(host: Host, gate: Gate) -> None:
+    env = access_to(host, "debug")
+    process = await start("submit", "--wait", "--cancel-on-interrupt", gate.shell, env=env)
+    await gate.reached()
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, "ended as Cancelled" in err.decode()) == (130, True)
+
+
+async def test_a_terminal_shows_how_the_job_is_getting_on(host: Host, gate: Gate) -> None:
+    with opened_terminal() as terminal:
+        env = access_to(host, "debug")
+        process = await start("submit", "--wait", gate.shell, env=env, stderr=terminal.theirs)
+        await terminal.shows("Running")
+        gate.open()
+        await terminal.shows("Succeeded after")
+        await asyncio.wait_for(process.communicate(), 30)
+
+
+async def test_an_output_is_printed_or_saved(host: Host, tmp_path: Path) -> None:
+    env = access_to(host, "debug")
+    job_id = (await run("submit", "--wait", "--json", "seq 1 50000", env=env))[1]
+    job_id = json.loads(job_id)["JobID"]
+    expected = "".join(f"{number}\n" for number in range(1, 50001))
+    assert await run("output", job_id, env=env) == (0, expected, "")
+    path = tmp_path / "saved"
+    path.write_text(expected[:1000])
+    code, out, _ = await run("output", job_id, "--save", str(path), "--json", env=env)
+    assert (code, json.loads(out)["bytes"], path.read_text()) == (0, len(expected), expected)
+    code, _, err = await run("output", job_id, "--save", str(tmp_path), env=env)
+    assert (code, "cannot be written" in err, "Traceback" in err) == (1, True, False)
+
+
+async def test_attempts_are_shown(host: Host) -> None:
+    env = access_to(host, "debug")
+    out = (await run("submit", "--wait", "--json", "--retries", "1", "--backoff", "0", "exit 3", env=env))[1]
+    _, out, _ = await run("attempts", json.loads(out)["JobID"], "--json", env=env)
+    assert [attempt["ExitCode"] for attempt in json.loads(out)] == [3, 3]
+    code, _, err = await run("submit", "--retries", "99", "true", env=env)
+    assert (code, err.startswith("aiohttp-jobs: --retries:")) == (1, True)
+
+
+async def test_a_job_is_run_again(host: Host) -> None:
+    await needs(host, "rerun")
+    env = access_to(host, "debug")
+    out = (await run("submit", "--wait", "--json", "echo again", env=env))[1]
+    assert await run("rerun", "--wait", json.loads(out)["JobID"], env=env) == (0, "again\n", "")
+
+
+async def test_notices_are_asked_for_and_listed(host: Host) -> None:
+    await needs(host, "notices")
+    env = access_to(host, "debug")
+    code, out, err = await run(
+        "submit",
+        "--notify-webhook",
+        "http://192.0.2.1/x",
+        "--notify-on",
+        "failure,recovery",
+        "false",
+        env=env,
+    )
+    assert (code, err) in ((0, ""), (1, err))
+    assert "Traceback" not in err
+    code, out, _ = await run("notices", "--state", "sent", "--json", env=env)
+    assert (code, json.loads(out)) == (0, [])

@@ -80,7 +80,7 @@ def test_a_later_start_keeps_the_key(tmp_path: Path) -> None:
 def test_a_disabled_key_is_not_given_out_again_until_its_file_is_deleted(tmp_path: Path) -> None:
     first = demo_api_key(tmp_path)
     keys = ApiKeys.in_data_dir(tmp_path)
-    keys.disable(keys.all()[0].key_id)
+    keys.set_enabled(keys.all()[0].key_id, False)
     assert demo_api_key(tmp_path) is None
     (tmp_path / "demo-api-key").unlink()
     assert demo_api_key(tmp_path) not in (None, first)

@@ -61,7 +61,7 @@ def test_it_ends_with_1_when_something_goes_wrong(tmp_path: Path) -> None:
 def test_it_ends_with_1_and_a_sentence_when_its_key_was_disabled(tmp_path: Path) -> None:
     demo_api_key(tmp_path)
     keys = ApiKeys.in_data_dir(tmp_path)
-    keys.disable(keys.all()[0].key_id)
+    keys.set_enabled(keys.all()[0].key_id, False)
     done = run_demo("--once", "--data-dir", str(tmp_path))
     assert done.returncode == 1
     assert re.fullmatch(r"demo_app: The API key in .* was disabled or deleted\. .*\n", done.stderr)

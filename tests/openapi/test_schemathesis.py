@@ -3,6 +3,9 @@
 It submits random text as commands. Nothing of it may ever run: its users sign in with sessions, and
 the host's ``roles_resolver`` knows no roles, so that the check at pick-up, which every job passes,
 rejects each job. Before anything else a canary in every mode must be rejected in this way.
+
+Nor may anything leave the machine, as jobs that are rejected give notice: webhooks are turned off, and
+the mail server is a port on which nobody listens.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -62,6 +66,11 @@ include-operation-id = "readOutput"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "416"]
 
 [[operations]]
+include-operation-id = "runTemplate"
+# Whether values fit depends on the template, likewise.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422"]
+
+[[operations]]
 include-operation-id = "followJob"
 # Every stream starts with two events at once; one of a job that waits would then be read until the timeout.
 max-stream-events = 2
@@ -80,7 +89,13 @@ async def harmless(start_host: StartHost) -> Host:
         environment_allow=frozenset(),
         environment_extra={"PATH": "/nonexistent"},
         max_schedules_per_user=1000,
+        max_templates=1000,
         heartbeat_interval=1,
+        webhook_enabled=False,
+        smtp_host="127.0.0.1",
+        smtp_port=free_port(),
+        smtp_security="none",
+        smtp_from="jobs@example.org",
     )
 
 
@@ -93,7 +108,30 @@ async def prove_harmless(host: Host, caller: Caller, canary: Path) -> None:
         ):
             result = await caller.run(command, mode, interpreter=interpreter)
             assert (result["Status"], result["ExitCode"]) == ("Rejected", None)
+            for path, body in await other_ways(caller, result):
+                again = await caller.request("POST", path, json=body)
+                assert again.status == 200, again.body
+                result = await caller.result(again.body["jobId"])
+                assert (result["Status"], result["ExitCode"]) == ("Rejected", None)
     assert not canary.exists()
+
+
+async def other_ways(caller: Caller, job: dict[str, Any]) -> list[tuple[str, dict[str, Any] | None]]:
+    """The requests that have the command of `job` run once more: path and body."""
+    fields = {"command": "Command", "executionMode": "ExecutionMode", "interpreter": "Interpreter"}
+    template = {"name": "canary", **{name: job[field] for name, field in fields.items()}}
+    made = await caller.request("POST", "/templates", json=template)
+    assert made.status == 201, made.body
+    return [
+        (f"/templates/{made.body['template']['TemplateID']}/run", {}),
+        (f"/jobs/{job['JobID']}/rerun", None),
+    ]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 async def test_the_host_that_is_fuzzed_runs_no_command(harmless: Host, tmp_path: Path) -> None:

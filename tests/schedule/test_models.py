@@ -47,7 +47,7 @@ async def test_the_roles_are_those_of_the_key_while_it_is_enabled(
     schedule = make_schedule(submitted_with=f"api_key:{key.key_id}", roles=("debug",))
     rights = RightsCheck(config, keys)
     assert set(await rights.roles(schedule)) == {"task_manager"}
-    keys.disable(key.key_id)
+    keys.set_enabled(key.key_id, False)
     with pytest.raises(ForbiddenError, match="API key"):
         await rights.roles(schedule)
 

@@ -61,7 +61,8 @@ async def make_store(tmp_path: Path) -> AsyncIterator[MakeStore]:
 
     async def make(**settings: Any) -> FileSystemStore:
         store = FileSystemStore(
-            tmp_path, **{"max_submission_bytes": 10_000, "allow_unsigned": False, **settings}
+            tmp_path,
+            **{"max_submission_bytes": 10_000, "allow_unsigned": False, "index_interval": 0.05, **settings},
         )
         await store.open()
         stores.append(store)
@@ -326,6 +327,7 @@ async def test_results_added_and_removed_by_other_programs_are_seen(
     other = new_job_id()
     (tmp_path / "JobResults" / f"{other}.json").write_text(json.dumps(record | {"JobID": other}))
     (tmp_path / "JobResults" / f"{new_job_id()}.json").write_text("{broken")
+    await store.results.catch_up()
     assert {each["JobID"] for each in await store.list_results("alice", 10)} == {first, other}
     (tmp_path / "JobResults" / f"{first}.json").unlink()
     assert [each["JobID"] for each in await store.list_results("alice", 10)] == [other]

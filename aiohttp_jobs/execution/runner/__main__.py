@@ -26,14 +26,15 @@ sys.path.remove(_HERE)
 
 _PR_SET_PDEATHSIG = 1
 _MAX_REQUEST = 1 << 20
+_PARAMETERS = "AIOHTTP_JOBS_PARAMETERS"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def run_file(path: str) -> int:
+def run_file(path: str, parameters: dict[str, Any]) -> int:
     with open(path, encoding="utf-8") as file:
         source = file.read()
     sys.argv = [path]
-    code: int = pycode.run_source(source)
+    code: int = pycode.run_source(source, parameters)
     return code
 
 
@@ -85,7 +86,7 @@ class Worker:
 
     def _run(self, request: dict[str, Any]) -> int:
         if request["arguments"] is None:
-            return run_file(request["command_file"])
+            return run_file(request["command_file"], request["parameters"])
         return subprocess.run(request["arguments"], stdin=subprocess.DEVNULL, check=False).returncode
 
     def _redirect(self, output: int) -> None:
@@ -121,7 +122,8 @@ def main(arguments: list[str]) -> int:
         _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, "stdout"), None, 2, 0)
         Worker(control).serve()
         return 0
-    code = run_file(arguments[0])
+    # Taken out, so that what the job starts does not get the values.
+    code = run_file(arguments[0], json.loads(os.environ.pop(_PARAMETERS, "{}")))
     flush()
     return code
 

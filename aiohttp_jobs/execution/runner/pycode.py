@@ -67,10 +67,13 @@ async def run_codes(codes: list[types.CodeType], namespace: dict[str, Any]) -> N
         sys.stdout.write(f"{value!r}\n")
 
 
-def run_source(source: str) -> int:
-    """Run `source` in this process as ``__main__``; its exit code. Errors go to ``sys.stderr``."""
+def run_source(source: str, names: dict[str, Any]) -> int:
+    """Run `source` in this process as ``__main__``, with `names` in its namespace; its exit code.
+
+    Errors go to ``sys.stderr``.
+    """
     main = types.ModuleType("__main__")
-    vars(main).update(new_namespace())
+    vars(main).update(new_namespace(**names))
     sys.modules["__main__"] = main
     remember_source(source)
     return report(lambda: _run(compile_job(source), vars(main)))

@@ -1,0 +1,156 @@
+"""AccountService: what a caller may do here, and the API keys they make for their own programs.
+
+How keys are kept is left to ``auth.api_keys``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from .access import allows, effective_roles, highest_priority, require_endpoint
+from .auth.api_keys import ApiKey, ApiKeys
+from .auth.identity import Identity, Proof
+from .config import JobsConfig
+from .described import Described
+from .errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from .limits import field_error
+from .models import CommandText, InterpreterName, OneLine, StartTime, Text, format_utc, utc_now
+
+
+def _camel(field: str) -> str:
+    return {"allowed_ips": "allowedIPs"}.get(field, to_camel(field))
+
+
+_Network = Annotated[Text, Field(max_length=100), Described({"format": "ip-network"})]
+
+
+class ApiKeyRequest(BaseModel):
+    """The body of ``POST /api-keys``. Without `roles`, the key has those of whoever makes it."""
+
+    model_config = ConfigDict(alias_generator=_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    name: Annotated[OneLine, Field(min_length=1, max_length=200)]
+    roles: (
+        Annotated[tuple[Annotated[OneLine, Field(min_length=1, max_length=200)], ...], Field(max_length=50)]
+        | None
+    ) = None
+    allowed_ips: Annotated[tuple[_Network, ...], Field(max_length=100)] = ()
+    expires_at: Annotated[StartTime | None, Field(description="In the future.")] = None
+    user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)] | None = None
+
+
+class ApiKeyChange(BaseModel):
+    """The body of ``PATCH /api-keys/{id}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: Annotated[bool, Field(strict=True)]
+
+
+class AccountService:
+    """What callers can learn and change about themselves. Every method takes their `Identity`."""
+
+    def __init__(
+        self, config: JobsConfig, api_keys: ApiKeys, interpreters: Collection[InterpreterName]
+    ) -> None:
+        self._config = config
+        self._api_keys = api_keys
+        self._interpreters = interpreters
+
+    def describe(self, identity: Identity) -> dict[str, Any]:
+        """Who the caller is and what they may do, in camelCase; times are in seconds, sizes in bytes."""
+        config = self._config
+        roles = effective_roles(identity.roles)
+        return {
+            "userId": identity.user_id,
+            "roles": sorted(roles),
+            "proof": identity.proof.value,
+            "modes": [mode.value for mode, needed in config.mode_roles.items() if needed & roles],
+            "interpreters": sorted(name.value for name in self._interpreters),
+            "defaultInterpreter": config.default_interpreter.value,
+            "maxPriority": highest_priority(identity.roles, config.priority_roles),
+            "permissions": [name for name, needed in config.endpoint_roles.items() if needed & roles],
+            "limits": {
+                "maxCommandBytes": config.max_command_bytes,
+                "maxNameLength": config.max_name_length,
+                "maxDescriptionLength": config.max_description_length,
+                "maxTimeout": config.max_timeout,
+                "defaultTimeout": config.default_timeout,
+            },
+            "serverTime": format_utc(utc_now()),
+        }
+
+    async def list_keys(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
+        """The caller's keys without their secrets; with `everyone`, all there are."""
+        self._require(identity, "manage_api_keys")
+        if everyone:
+            self._require(identity, "manage_all_api_keys")
+        keys = await asyncio.to_thread(self._api_keys.all)
+        return [key.public() for key in keys if everyone or key.user_id == identity.user_id]
+
+    async def create_key(self, identity: Identity, request: ApiKeyRequest) -> tuple[dict[str, Any], str]:
+        """A new key: its record, and the key itself, which is never shown again.
+
+        Raises `ForbiddenError` for roles that the caller does not have, for another user's key unless
+        they may, and for whoever was themselves proven by a key: what leaks must not multiply.
+        """
+        self._require_person(identity)
+        user_id = request.user_id or identity.user_id
+        if user_id != identity.user_id:
+            self._require(identity, "manage_all_api_keys")
+        roles = identity.roles if request.roles is None else frozenset(request.roles)
+        missing = sorted(roles - effective_roles(identity.roles))
+        if missing:
+            raise ForbiddenError(f"A key cannot have the role '{missing[0]}', which you do not have.")
+        if request.expires_at is not None and request.expires_at <= utc_now():
+            message = "must be in the future"
+            raise InvalidFieldsError(f"expiresAt {message}.", details=[field_error("expiresAt", message)])
+
+        def create() -> tuple[ApiKey, str]:
+            return self._api_keys.create(
+                name=request.name,
+                user_id=user_id,
+                roles=sorted(roles),
+                allowed_ips=request.allowed_ips,
+                created_by=identity.user_id,
+                expires_at=request.expires_at,
+            )
+
+        try:
+            key, secret = await asyncio.to_thread(create)
+        except ValidationError as error:
+            field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InvalidFieldsError(f"{field}: {message}.", details=[field_error(field, message)]) from None
+        return key.public(), secret
+
+    async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:
+        """Raises `NotFoundError`, also for a key that the caller may not know of."""
+        await self._require_changeable(identity, key_id)
+        key = await asyncio.to_thread(self._api_keys.set_enabled, key_id, enabled)
+        return key.public()
+
+    async def delete_key(self, identity: Identity, key_id: str) -> None:
+        """Raises `NotFoundError`, also for a key that the caller may not know of."""
+        await self._require_changeable(identity, key_id)
+        await asyncio.to_thread(self._api_keys.delete, key_id)
+
+    async def _require_changeable(self, identity: Identity, key_id: str) -> None:
+        self._require_person(identity)
+        key = await asyncio.to_thread(self._api_keys.get, key_id)
+        everyone = allows(identity.roles, "manage_all_api_keys", self._config.endpoint_roles)
+        if key is None or (key.user_id != identity.user_id and not everyone):
+            raise NotFoundError(f"There is no API key {key_id}.")
+
+    def _require_person(self, identity: Identity) -> None:
+        self._require(identity, "manage_api_keys")
+        if identity.proof is Proof.API_KEY:
+            raise ForbiddenError("An API key cannot manage API keys. Sign in to do that.")
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)

@@ -1,0 +1,159 @@
+"""Showing a job as it happens: output on stdout, how it is getting on on stderr, its exit code as ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from aiohttp import ClientError as TransportError
+from rich.console import Console
+from rich.status import Status
+
+from ..client import ClientError, JobsClient
+from .connection import INTERRUPTED, with_client
+from .printing import print_json, report
+
+_NO_EXIT_CODE = 1
+_BROKEN_PIPE = 141
+_REFRESH_SECONDS = 1.0
+
+
+def run_job(
+    url: str | None,
+    api_key: str | None,
+    start: Callable[[JobsClient], Awaitable[str]],
+    *,
+    wait: bool,
+    as_json: bool,
+    cancel_on_interrupt: bool,
+) -> int:
+    """Have `start` submit a job; print its id or, with `wait`, show it. The exit code to end with."""
+
+    async def work(client: JobsClient) -> int:
+        try:
+            job_id = await start(client)
+        except asyncio.CancelledError:
+            _say("interrupted while submitting: 'aiohttp-jobs jobs' tells whether the job was accepted.")
+            return INTERRUPTED
+        if wait:
+            return await follow(client, job_id, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
+        report({"jobId": job_id}, job_id, as_json=as_json)
+        return 0
+
+    return with_client(url, api_key, work)
+
+
+async def follow(client: JobsClient, job_id: str, *, as_json: bool, cancel_on_interrupt: bool = False) -> int:
+    """Show the job to its end; the exit code to end with.
+
+    Ctrl-C leaves the job running and says how to come back to it, or with `cancel_on_interrupt` has it
+    stopped and waits for that.
+    """
+    try:
+        return await _show(client, job_id, as_json=as_json)
+    except asyncio.CancelledError:
+        if not cancel_on_interrupt:
+            _say(f"no longer watching, but job {job_id} goes on.")
+            _say(f"'aiohttp-jobs watch {job_id}' shows it again, 'aiohttp-jobs cancel {job_id}' stops it.")
+            return INTERRUPTED
+    _say(f"cancelling job {job_id} …")
+    with contextlib.suppress(ClientError):  # it has ended meanwhile
+        await client.cancel(job_id)
+    await _show(client, job_id, as_json=as_json, quiet=True)
+    return INTERRUPTED
+
+
+async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool = False) -> int:
+    ended: dict[str, Any] = {}
+    async with _Progress(client, job_id) as progress:
+        try:
+            async for event in client.follow(job_id):
+                if event.name == "end":
+                    ended = event.data
+                elif event.name == "output" and not as_json and not quiet:
+                    progress.make_way()
+                    sys.stdout.write(event.text)
+                    sys.stdout.flush()
+        except BrokenPipeError:
+            return _BROKEN_PIPE
+    if as_json:
+        print_json((await client.result(job_id)).to_record())
+    elif ended.get("Status") not in ("Succeeded", "Failed"):
+        _say(f"the job ended as {ended.get('Status')}")
+    elif progress.is_shown:
+        _say(f"{ended['Status']} after {float(ended.get('Runtime') or 0):.1f} s")
+    return exit_code(ended)
+
+
+def exit_code(record: dict[str, Any]) -> int:
+    """The job's own exit code, as a shell would report it; 1 for a failure that has none."""
+    code = record.get("ExitCode")
+    if record.get("Success"):
+        return 0
+    if not isinstance(code, int) or code == 0:
+        return _NO_EXIT_CODE
+    return code if code > 0 else 128 - code
+
+
+class _Progress:
+    """A line on the terminal that tells what the job is doing; nothing at all where there is none."""
+
+    def __init__(self, client: JobsClient, job_id: str) -> None:
+        self._client = client
+        self._job_id = job_id
+        self._status: Status | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether somebody looks at stderr."""
+        return self._task is not None
+
+    async def __aenter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._status = Status("Submitted", console=Console(stderr=True))
+            self._status.start()
+            self._task = asyncio.create_task(self._keep_telling())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def make_way(self) -> None:
+        """Output comes: where it goes to the same terminal, the line ends for good."""
+        if sys.stdout.isatty():
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    async def _keep_telling(self) -> None:
+        while self._status is not None:
+            with contextlib.suppress(ClientError, TransportError, TimeoutError):
+                self._tell(await self._client.job(self._job_id))
+            await asyncio.sleep(_REFRESH_SECONDS)
+
+    def _tell(self, job: dict[str, Any]) -> None:
+        place = f", number {job['Position']} in the queue" if job.get("Position") else ""
+        runtime = f" for {job['Runtime']:.0f} s" if job.get("Runtime") and job["Status"] == "Running" else ""
+        if self._status is not None:
+            self._status.update(f"{job['Status']}{place}{runtime}")
+
+
+def _say(sentence: str) -> None:
+    typer.echo(f"aiohttp-jobs: {sentence}", err=True)

@@ -1,0 +1,242 @@
+"""``aiohttp-jobs schedule``: commands that run by the clock."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..client import JobsClient, Record
+from ..models import ExecutionMode, InterpreterName
+from ..schedule.models import MisfirePolicy, OverlapPolicy
+from .choosing import by_id_or_name
+from .connection import Key, Url, with_client
+from .printing import AsJSON, fail, print_fields, print_json, print_table, report
+from .submission import (
+    Backoff,
+    Command,
+    CommandFile,
+    ConcurrencyKey,
+    Description,
+    Interpreter,
+    Mode,
+    NotifyEmail,
+    NotifyOn,
+    NotifyWebhook,
+    Priority,
+    Retries,
+    Timeout,
+    command_text,
+    job_body,
+    notices,
+    retry_policy,
+)
+
+schedule = typer.Typer(no_args_is_help=True, help="Make, list, change and delete schedules.")
+
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name if only one has it.")]
+Cron = Annotated[str, typer.Option(help="Five fields such as '0 3 * * *', or @hourly, @daily, …")]
+Timezone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin; UTC if not given.")]
+Overlap = Annotated[OverlapPolicy | None, typer.Option(help="If the job before it has not ended yet.")]
+Misfire = Annotated[MisfirePolicy | None, typer.Option(help="For moments that passed while nobody ran.")]
+Jitter = Annotated[float | None, typer.Option(help="Start up to so many seconds later, at random.")]
+StartAt = Annotated[str | None, typer.Option(help="No moment before this: ISO 8601 with a time zone.")]
+EndAt = Annotated[str | None, typer.Option(help="No moment after this: ISO 8601 with a time zone.")]
+_COLUMNS = {"ScheduleID": "ScheduleID", "Name": "Name", "Cron": "Cron", "Zone": "Timezone"}
+_COLUMNS |= {"Enabled": "Enabled", "Next": "NextRunAt", "Last": "LastFiredAt", "Error": "LastError"}
+
+
+@schedule.command()
+def create(
+    cron: Cron,
+    name: Annotated[str, typer.Option(help="What to call it, and its jobs.")],
+    command: Command = None,
+    file: CommandFile = None,
+    timezone: Timezone = None,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Do not start yet.")] = False,
+    overlap: Overlap = None,
+    misfire: Misfire = None,
+    misfire_grace: Annotated[float | None, typer.Option(help="Seconds a moment may be late.")] = None,
+    jitter: Jitter = None,
+    start_at: StartAt = None,
+    end_at: EndAt = None,
+    mode: Mode = ExecutionMode.BACKGROUND_JOB,
+    interpreter: Interpreter = None,
+    description: Description = "",
+    timeout: Timeout = None,
+    priority: Priority = None,
+    concurrency_key: ConcurrencyKey = None,
+    retries: Retries = 0,
+    backoff: Backoff = 10.0,
+    notify_email: NotifyEmail = None,
+    notify_webhook: NotifyWebhook = None,
+    notify_on: NotifyOn = "always",
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Have a command run by the clock."""
+    job = job_body(
+        command=command_text(command, file),
+        mode=mode,
+        name=name,
+        interpreter=interpreter,
+        description=description,
+        timeout=timeout,
+        priority=priority,
+        concurrency_key=concurrency_key,
+        retry=retry_policy(retries, backoff),
+        notify=notices(notify_email, notify_webhook, notify_on),
+    )
+
+    async def work(client: JobsClient) -> Record:
+        return await client.schedules.create(
+            name,
+            cron,
+            job,
+            timezone=timezone,
+            enabled=False if disabled else None,
+            overlap_policy=overlap,
+            misfire_policy=misfire,
+            misfire_grace_seconds=misfire_grace,
+            jitter_seconds=jitter,
+            start_at=start_at,
+            end_at=end_at,
+        )
+
+    record = with_client(url, api_key, work)
+    report(record, record["ScheduleID"], as_json=as_json)
+
+
+@schedule.command("list")
+def list_schedules(
+    everyone: Annotated[bool, typer.Option("--all", help="Everybody's, if you may see them.")] = False,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """List schedules, with when each runs next."""
+    records = with_client(url, api_key, lambda client: client.schedules.list(everyone=everyone))
+    if as_json:
+        print_json(records)
+    else:
+        print_table(records, _COLUMNS)
+
+
+@schedule.command()
+def show(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Show one schedule."""
+    record = with_client(url, api_key, lambda client: _find(client, schedule_id))
+    if as_json:
+        print_json(record)
+    else:
+        print_fields(record)
+
+
+@schedule.command("next")
+def next_runs(
+    schedule_id: ID,
+    count: Annotated[int, typer.Option(help="How many.")] = 10,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Show when it will run."""
+
+    async def work(client: JobsClient) -> list[Record]:
+        record = await _find(client, schedule_id)
+        return await client.schedules.next_runs(record["ScheduleID"], count)
+
+    records = with_client(url, api_key, work)
+    if as_json:
+        print_json(records)
+    elif records:
+        print_table(records, {name: name for name in records[0]})
+    else:
+        typer.echo("It will not run: it is disabled, or at its end.")
+
+
+@schedule.command()
+def enable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Let it run again, from its next moment on."""
+    record = _change(url, api_key, schedule_id, {"enabled": True})
+    report(record, f"{record['Name']} is enabled and runs next at {record['NextRunAt']}.", as_json=as_json)
+
+
+@schedule.command()
+def disable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Keep it, but do not let it run."""
+    record = _change(url, api_key, schedule_id, {"enabled": False})
+    report(record, f"{record['Name']} is disabled.", as_json=as_json)
+
+
+@schedule.command()
+def change(
+    schedule_id: ID,
+    name: Annotated[str | None, typer.Option(help="A new name for it.")] = None,
+    cron: Annotated[str | None, typer.Option(help="New moments.")] = None,
+    timezone: Timezone = None,
+    command: Annotated[str | None, typer.Option(help="A new command.")] = None,
+    file: CommandFile = None,
+    mode: Annotated[ExecutionMode | None, typer.Option(help="Where it runs from now on.")] = None,
+    interpreter: Annotated[InterpreterName | None, typer.Option(help="What reads the command.")] = None,
+    timeout: Timeout = None,
+    priority: Priority = None,
+    overlap: Overlap = None,
+    misfire: Misfire = None,
+    jitter: Jitter = None,
+    start_at: Annotated[str | None, typer.Option(help="As in create; '' takes it away.")] = None,
+    end_at: Annotated[str | None, typer.Option(help="As in create; '' takes it away.")] = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Change what is given, and nothing else."""
+    job = {
+        "command": None if command is None and file is None else command_text(command, file),
+        "executionMode": mode,
+        "interpreter": interpreter,
+        "timeoutSeconds": timeout,
+        "priority": priority,
+    }
+    fields: dict[str, Any] = {
+        "name": name,
+        "cron": cron,
+        "timezone": timezone,
+        "overlapPolicy": overlap,
+        "misfirePolicy": misfire,
+        "jitterSeconds": jitter,
+        "job": {field: value for field, value in job.items() if value is not None} or None,
+    }
+    body = {field: value for field, value in fields.items() if value is not None}
+    moments = {"startAt": start_at, "endAt": end_at}
+    body |= {field: text or None for field, text in moments.items() if text is not None}
+    if not body:
+        fail("Say what to change, such as --cron '0 4 * * *'.")
+    record = _change(url, api_key, schedule_id, body)
+    report(record, f"{record['Name']} is changed and runs next at {record['NextRunAt']}.", as_json=as_json)
+
+
+@schedule.command()
+def delete(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Delete it; jobs that it submitted stay."""
+
+    async def work(client: JobsClient) -> Record:
+        record = await _find(client, schedule_id)
+        await client.schedules.delete(record["ScheduleID"])
+        return record
+
+    record = with_client(url, api_key, work)
+    report({"scheduleId": record["ScheduleID"]}, f"{record['Name']} is deleted.", as_json=as_json)
+
+
+def _change(url: str | None, api_key: str | None, schedule_id: str, body: dict[str, Any]) -> Record:
+    async def work(client: JobsClient) -> Record:
+        record = await _find(client, schedule_id)
+        return await client.schedules.update(record["ScheduleID"], body)
+
+    return with_client(url, api_key, work)
+
+
+async def _find(client: JobsClient, text: str) -> Record:
+    return await by_id_or_name(text, "schedule", client.schedules.get, client.schedules.list)

@@ -1,0 +1,104 @@
+"""What ``submit``, ``schedule create`` and ``template create`` have in common: a job, from options."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from ..models import ExecutionMode, InterpreterName, RetryPolicy
+from .printing import fail
+
+Command = Annotated[
+    str | None,
+    typer.Argument(
+        help="The command; '-' or nothing reads it from stdin. One that starts with '-' follows '--'."
+    ),
+]
+CommandFile = Annotated[Path | None, typer.Option("--file", help="Read the command from this file.")]
+Mode = Annotated[ExecutionMode, typer.Option(help="Where it runs.")]
+Interpreter = Annotated[InterpreterName | None, typer.Option(help="What reads the command.")]
+Description = Annotated[str, typer.Option(help="A note kept with it.")]
+Timeout = Annotated[float | None, typer.Option(help="Seconds after which it is stopped.")]
+Priority = Annotated[int | None, typer.Option(help="0 (last) to 9 (first).")]
+ConcurrencyKey = Annotated[str | None, typer.Option(help="Jobs with the same key never overlap.")]
+Retries = Annotated[int, typer.Option(help="How often to try again when it fails.")]
+Backoff = Annotated[float, typer.Option(help="Seconds before the first retry; each further wait is longer.")]
+NotifyEmail = Annotated[
+    list[str] | None, typer.Option(metavar="ADDRESS", help="Send mail when it ends; may be repeated.")
+]
+NotifyWebhook = Annotated[
+    list[str] | None, typer.Option(metavar="URL", help="Call this address when it ends; may be repeated.")
+]
+NotifyOn = Annotated[
+    str, typer.Option(help="When to: always, failure, first_failure, recovery, or several with commas.")
+]
+
+
+def command_text(command: str | None, file: Path | None) -> str:
+    """The command, from wherever it was given."""
+    if file is not None and command is not None:
+        fail("Give either a command or --file, not both.")
+    if file is not None:
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            fail(f"{file} cannot be read: {error}")
+    return sys.stdin.read() if command in (None, "-") else str(command)
+
+
+def name_of(command: str) -> str:
+    """What a job is called when nobody said."""
+    words = " ".join(command.split())
+    return "".join(each for each in words[:40] if each.isprintable()) or "job"
+
+
+def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:
+    if not retries:
+        return None
+    try:
+        return RetryPolicy(count=retries, backoff_seconds=backoff)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        fail(f"--{'retries' if fault['loc'][0] == 'count' else 'backoff'}: {fault['msg']}")
+
+
+def notices(emails: Sequence[str] | None, webhooks: Sequence[str] | None, on: str) -> list[dict[str, Any]]:
+    """The field ``notify`` of a request."""
+    events = [each.strip() for each in on.split(",")]
+    when: Any = events[0] if len(events) == 1 else events
+    by_mail = [{"channel": "email", "to": list(emails), "on": when}] if emails else []
+    return by_mail + [{"channel": "webhook", "url": url, "on": when} for url in webhooks or []]
+
+
+def job_body(
+    *,
+    command: str,
+    mode: ExecutionMode,
+    name: str | None = None,
+    interpreter: InterpreterName | None = None,
+    description: str = "",
+    timeout: float | None = None,
+    priority: int | None = None,
+    concurrency_key: str | None = None,
+    retry: RetryPolicy | None = None,
+    notify: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The fields of a request that were given, in camelCase."""
+    fields = {
+        "jobName": name,
+        "command": command,
+        "executionMode": mode.value,
+        "interpreter": interpreter.value if interpreter else None,
+        "description": description or None,
+        "timeoutSeconds": timeout,
+        "priority": priority,
+        "concurrencyKey": concurrency_key,
+        "retry": retry.model_dump(mode="json", by_alias=True) if retry else None,
+        "notify": notify or None,
+    }
+    return {field: value for field, value in fields.items() if value is not None}

@@ -1,0 +1,196 @@
+"""``aiohttp-jobs template``: saved commands with parameters. Secret values never come from an option."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..client import JobsClient, Record
+from ..models import ExecutionMode
+from .choosing import by_id_or_name
+from .connection import Key, Url, with_client
+from .following import run_job
+from .jobs import CancelOnInterrupt, Wait
+from .printing import AsJSON, fail, print_fields, print_json, print_table, report
+from .submission import (
+    Command,
+    CommandFile,
+    Description,
+    Interpreter,
+    Mode,
+    Priority,
+    Timeout,
+    command_text,
+    job_body,
+)
+from .values import collect
+
+template = typer.Typer(no_args_is_help=True, help="Make, list, run and delete templates.")
+
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name if only one has it.")]
+FromFile = Annotated[
+    Path, typer.Argument(help="The template as JSON, or as TOML if the name ends with .toml.", metavar="FILE")
+]
+
+
+@template.command()
+def create(
+    definition: Annotated[
+        Path | None,
+        typer.Option("--from", help="The whole template in a file: JSON, or TOML if it ends with .toml."),
+    ] = None,
+    command: Command = None,
+    file: CommandFile = None,
+    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    description: Description = "",
+    mode: Mode = ExecutionMode.BACKGROUND_JOB,
+    interpreter: Interpreter = None,
+    timeout: Timeout = None,
+    priority: Priority = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:TYPE]", help="A required parameter: string, int or secret; may be repeated."
+        ),
+    ] = None,
+    run_role: Annotated[
+        list[str] | None, typer.Option(help="A role that may run it; may be repeated.")
+    ] = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Save a command, with the parameters that it takes and the roles that may run it."""
+    if definition is not None:
+        body = _read(definition)
+    else:
+        if name is None:
+            fail("Give --name, or the whole template with --from.")
+        body = job_body(
+            command=command_text(command, file),
+            mode=mode,
+            interpreter=interpreter,
+            description=description,
+            timeout=timeout,
+            priority=priority,
+        )
+        body |= {"name": name, "runRoles": run_role or []}
+        body["parameters"] = [_parameter(text) for text in parameter or []]
+    record = with_client(url, api_key, lambda client: client.templates.create(body))
+    report(record, record["TemplateID"], as_json=as_json)
+
+
+@template.command()
+def replace(
+    template_id: ID, definition: FromFile, as_json: AsJSON = False, url: Url = None, api_key: Key = None
+) -> None:
+    """Put what is in a file in a template's place."""
+    body = _read(definition)
+
+    async def work(client: JobsClient) -> Record:
+        record = await _find(client, template_id)
+        return await client.templates.replace(record["TemplateID"], body)
+
+    record = with_client(url, api_key, work)
+    report(record, f"{record['Name']} is replaced.", as_json=as_json)
+
+
+@template.command("list")
+def list_templates(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """List the templates that you may run or edit."""
+    records = with_client(url, api_key, lambda client: client.templates.list())
+    if as_json:
+        print_json(records)
+        return
+    for record in records:
+        record["Parameters"] = [each["name"] for each in record.get("Parameters") or []]
+    columns = {"TemplateID": "TemplateID", "Name": "Name", "Parameters": "Parameters", "Owner": "UserID"}
+    print_table(records, columns | {"May run": "MayRun", "May edit": "MayEdit"})
+
+
+@template.command()
+def show(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Show one template."""
+    record = with_client(url, api_key, lambda client: _find(client, template_id))
+    if as_json:
+        print_json(record)
+        return
+    parameters = record.pop("Parameters") or []
+    print_fields(record)
+    if parameters:
+        typer.echo()
+        columns = {"Parameter": "name", "Type": "type", "Required": "required", "Default": "default"}
+        print_table(parameters, columns | {"Choices": "choices", "Description": "description"})
+
+
+@template.command()
+def run(
+    template_id: ID,
+    value: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter's value; may be repeated.")
+    ] = None,
+    secret_file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="Read a secret from a file ('-': stdin); may be repeated."),
+    ] = None,
+    secret_env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VARIABLE", help="Take a secret from the environment; may be repeated."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
+    priority: Priority = None,
+    run_at: Annotated[str | None, typer.Option(help="When to start: ISO 8601 with a time zone.")] = None,
+    delay: Annotated[float | None, typer.Option(help="Seconds to wait before starting.")] = None,
+    wait: Wait = False,
+    cancel_on_interrupt: CancelOnInterrupt = False,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Run a template. Secrets come from files, the environment, or are asked for; never from options."""
+    record = with_client(url, api_key, lambda client: _find(client, template_id))
+    values = collect(record.get("Parameters") or [], value or [], secret_file or [], secret_env or [])
+
+    async def start(client: JobsClient) -> str:
+        return await client.templates.run(
+            record["TemplateID"], values, name=name, priority=priority, run_at=run_at, delay_seconds=delay
+        )
+
+    raise typer.Exit(
+        run_job(url, api_key, start, wait=wait, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
+    )
+
+
+@template.command()
+def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Delete a template; jobs that were made from it stay."""
+
+    async def work(client: JobsClient) -> Record:
+        record = await _find(client, template_id)
+        await client.templates.delete(record["TemplateID"])
+        return record
+
+    record = with_client(url, api_key, work)
+    report({"templateId": record["TemplateID"]}, f"{record['Name']} is deleted.", as_json=as_json)
+
+
+async def _find(client: JobsClient, text: str) -> Record:
+    return await by_id_or_name(text, "template", client.templates.get, client.templates.list)
+
+
+def _parameter(text: str) -> dict[str, Any]:
+    name, _, kind = text.partition(":")
+    return {"name": name, "type": kind or "string", "required": True}
+
+
+def _read(path: Path) -> Record:
+    try:
+        text = path.read_text(encoding="utf-8")
+        read = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except (OSError, ValueError) as error:
+        fail(f"{path} cannot be read: {error}")
+    return read if isinstance(read, dict) else fail(f"{path} must hold one object.")

@@ -1,0 +1,50 @@
+"""JobsClient: a typed asyncio client of the plugin's HTTP API, one module for each resource.
+
+Printing and options are left to the ``cli`` package.
+"""
+
+from __future__ import annotations
+
+from .account import ApiKeyCalls
+from .connection import ClientError, Connection, Record
+from .events import JobEvent
+from .jobs import JobCalls
+from .notices import NoticeCalls
+from .queue import QueueCalls
+from .results import ResultCalls
+from .schedules import ScheduleCalls
+from .templates import TemplateCalls
+
+__all__ = ["ClientError", "JobEvent", "JobsClient", "Record"]
+
+
+class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
+    """Talks to the plugin mounted at `url`, such as ``https://host/apps/WebHostTaskManagement``.
+
+    Use it as an async context manager. Every method raises `ClientError` when the server refuses and
+    ``aiohttp.ClientConnectionError`` when it cannot be reached. `timeout` is in seconds, for each
+    request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
+    not closed. Jobs, results and the queue are methods of its own; the rest are in
+    `schedules`, `templates`, `notices` and `api_keys`.
+    """
+
+    @property
+    def schedules(self) -> ScheduleCalls:
+        return ScheduleCalls(self)
+
+    @property
+    def templates(self) -> TemplateCalls:
+        return TemplateCalls(self)
+
+    @property
+    def notices(self) -> NoticeCalls:
+        return NoticeCalls(self)
+
+    @property
+    def api_keys(self) -> ApiKeyCalls:
+        """Only for who is signed in: a key cannot make keys."""
+        return ApiKeyCalls(self)
+
+    async def me(self) -> Record:
+        """Who the server takes the caller for, and what they may do."""
+        return dict((await self.call("GET", "/me"))["me"])

@@ -1,0 +1,96 @@
+"""The client's connection: who is calling, where to, and what refusals become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import ClientResponse, ClientSession, ClientTimeout, ContentTypeError
+
+Record = dict[str, Any]
+"""A record as the API answers it, with the specification's PascalCase names."""
+
+
+class ClientError(Exception):
+    """The server refused a request. The message is its sentence; `details` names the fields at fault."""
+
+    def __init__(self, status: int, code: str, message: str, details: list[Record] | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.details = details or []
+
+
+class Connection:
+    """Requests below ``<url>/api/v1``, proven by an API key or by a session's cookie. See `JobsClient`."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        session: ClientSession | None = None,
+    ) -> None:
+        if (api_key is None) == (session is None):
+            raise ValueError("give either an API key or a session that is signed in")
+        self._api = url.rstrip("/") + "/api/v1"
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._timeout = ClientTimeout(total=timeout)
+        self._given_session = session
+        self._session: ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = self._given_session or ClientSession(headers=self._headers, timeout=self._timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None and self._given_session is None:
+            await self._session.close()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Mapping[str, Any] | None = None,
+        params: Mapping[str, str] | None = None,
+    ) -> Record:
+        """Any request below ``/api/v1`` that answers JSON."""
+        async with self._open.request(method, self._api + path, json=json, params=params) as response:
+            await raise_for(response)
+            return dict(await response.json())
+
+    @property
+    def _open(self) -> ClientSession:
+        if self._session is None:
+            raise RuntimeError("use JobsClient as an async context manager")
+        return self._session
+
+
+async def raise_for(response: ClientResponse) -> None:
+    """Raise the `ClientError` that a refusal is."""
+    if response.status < 400:
+        return
+    try:
+        body = await response.json()
+        raise ClientError(response.status, body["code"], body["error"], body.get("details"))
+    except (ValueError, KeyError, TypeError, ContentTypeError):
+        raise ClientError(
+            response.status, "http_error", f"The server answered {response.status}.", None
+        ) from None
+
+
+def given(**fields: Any) -> Record:
+    """The fields that are not ``None``: what is left out is the server's to choose."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def scope(everyone: bool) -> str:
+    return "all" if everyone else "own"

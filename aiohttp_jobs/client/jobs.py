@@ -1,0 +1,147 @@
+"""Submitting, listing, watching and stopping jobs, and reading what they print."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aiohttp import ClientConnectionError, ClientPayloadError, ClientTimeout
+
+from ..models import ExecutionMode, InterpreterName, JobResult, RetryPolicy
+from .connection import Record, given, raise_for, scope
+from .events import EventCalls
+
+_DOWNLOAD_ATTEMPTS = 5
+_DOWNLOAD_PAUSE_SECONDS = 1.0
+_PIECE = 256 * 1024
+_DOWNLOAD_TIMEOUT = ClientTimeout(total=None, sock_connect=30, sock_read=60)
+
+
+class JobCalls(EventCalls):
+    """``/jobs``."""
+
+    async def submit(
+        self,
+        command: str,
+        *,
+        name: str,
+        mode: ExecutionMode | str = ExecutionMode.BACKGROUND_JOB,
+        interpreter: InterpreterName | str | None = None,
+        description: str = "",
+        timeout_seconds: float | None = None,
+        priority: int | None = None,
+        concurrency_key: str | None = None,
+        run_at: str | None = None,
+        delay_seconds: float | None = None,
+        retry: RetryPolicy | None = None,
+        notify: Sequence[Mapping[str, Any]] | None = None,
+        **more: Any,
+    ) -> str:
+        """Submit a job; its id. `notify` are notices to send, `more` further fields, in camelCase."""
+        body = given(
+            jobName=name,
+            command=command,
+            executionMode=str(mode),
+            interpreter=str(interpreter) if interpreter else None,
+            description=description or None,
+            timeoutSeconds=timeout_seconds,
+            priority=priority,
+            concurrencyKey=concurrency_key,
+            runAt=run_at,
+            delaySeconds=delay_seconds,
+            retry=retry.model_dump(mode="json", by_alias=True) if retry else None,
+            notify=[dict(notice) for notice in notify] if notify else None,
+            **more,
+        )
+        return str((await self.call("POST", "/jobs/submit", json=body))["jobId"])
+
+    async def rerun(self, job_id: str) -> str:
+        """Submit the same job anew, as oneself and with one's own roles; the new one's id."""
+        return str((await self.call("POST", f"/jobs/{job_id}/rerun"))["jobId"])
+
+    async def jobs(self, *states: str, everyone: bool = False, limit: int = 100) -> list[Record]:
+        """Jobs in the given states (``running``, ``queued``, ``pending``, ``done``; all by default)."""
+        query = {"limit": str(limit), "scope": scope(everyone)}
+        if states:
+            query["state"] = ",".join(states)
+        answer = await self.call("GET", "/jobs", params=query)
+        return list(answer["jobs"])
+
+    async def job(self, job_id: str) -> Record:
+        """One job, whatever its state."""
+        return dict((await self.call("GET", f"/jobs/{job_id}"))["job"])
+
+    async def attempts(self, job_id: str) -> list[Record]:
+        """The results of each attempt so far, first to last."""
+        return list((await self.call("GET", f"/jobs/{job_id}/attempts"))["attempts"])
+
+    async def cancel(self, job_id: str) -> str:
+        """Have a job stopped; its state now."""
+        return str((await self.call("POST", f"/jobs/{job_id}/cancel"))["status"])
+
+    async def output(self, job_id: str) -> str:
+        """All that is kept of a job's output so far."""
+        return b"".join([piece async for piece in self.stream_output(job_id)]).decode()
+
+    async def stream_output(self, job_id: str) -> AsyncIterator[bytes]:
+        """The same in pieces, for outputs that are long."""
+        url = f"{self._api}/jobs/{job_id}/output"
+        async with self._open.get(url, timeout=_DOWNLOAD_TIMEOUT) as response:
+            await raise_for(response)
+            async for piece in response.content.iter_chunked(_PIECE):
+                yield piece
+
+    async def save_output(self, job_id: str, path: Path) -> int:
+        """Write the job's output so far to `path`; how many bytes the file has then.
+
+        A file that is there already is the beginning of it from an earlier call, and only the rest is
+        fetched; so is what is missing when the connection breaks. Of an output too long to be kept
+        whole, all that is kept is fetched anew. Raises ``OSError`` too.
+        """
+        with await asyncio.to_thread(path.open, "ab") as file:
+            for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
+                try:
+                    while await self._fetch_more(job_id, file):
+                        pass
+                    break
+                except (ClientConnectionError, ClientPayloadError, TimeoutError):
+                    if attempt == _DOWNLOAD_ATTEMPTS:
+                        raise
+                    await asyncio.sleep(_DOWNLOAD_PAUSE_SECONDS)
+            return file.tell()
+
+    async def wait(self, job_id: str) -> JobResult:
+        """Wait for the job's end; its result."""
+        async for _ in self.follow(job_id):
+            pass
+        record = (await self.call("GET", f"/results/{job_id}"))["result"]
+        return JobResult.model_validate(record)
+
+    async def _fetch_more(self, job_id: str, file: BinaryIO) -> bool:
+        """Append what follows what is in `file`; whether there may be more."""
+        url, headers = f"{self._api}/jobs/{job_id}/output", {"Range": f"bytes={file.tell()}-"}
+        async with self._open.get(url, headers=headers, timeout=_DOWNLOAD_TIMEOUT) as response:
+            if response.status != 416:
+                await raise_for(response)
+                if response.status != 206:
+                    await asyncio.to_thread(file.truncate, 0)
+                await _append(response.content.iter_chunked(_PIECE), file)
+                return response.status == 206
+        if await self._goes_on_behind_a_gap(job_id, file.tell()):
+            await asyncio.to_thread(file.truncate, 0)
+            await _append(self.stream_output(job_id), file)
+        return False
+
+    async def _goes_on_behind_a_gap(self, job_id: str, offset: int) -> bool:
+        query = {"offset": str(offset), "limit": "4"}
+        async with self._open.get(f"{self._api}/jobs/{job_id}/output", params=query) as response:
+            await raise_for(response)
+            return bool(await response.read()) and response.headers["X-Output-Offset"] != str(offset)
+
+
+async def _append(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async for piece in pieces:
+        await asyncio.to_thread(file.write, piece)
+    await asyncio.to_thread(file.flush)

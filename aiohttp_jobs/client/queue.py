@@ -1,0 +1,24 @@
+"""The queue and the warm workers."""
+
+from __future__ import annotations
+
+from .connection import Connection, Record
+
+
+class QueueCalls(Connection):
+    """``/queue`` and ``/runspaces``."""
+
+    async def queue(self) -> Record:
+        """What waits, in order, and the limits."""
+        return dict((await self.call("GET", "/queue"))["queue"])
+
+    async def pause(self) -> None:
+        """Have no more jobs started. For admins."""
+        await self.call("POST", "/queue/pause")
+
+    async def resume(self) -> None:
+        await self.call("POST", "/queue/resume")
+
+    async def runspaces(self) -> list[Record]:
+        """The warm workers."""
+        return list((await self.call("GET", "/runspaces"))["runspaces"])

@@ -1,0 +1,241 @@
+"""The task that sends notices: when, how many at once, how often again, and until when they are kept.
+
+How a notice is sent is left to the channels, what there is to send to the outbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..config import JobsConfig
+from ..errors import NotFoundError
+from ..models import utc_now
+from .channel import Channel, DeliveryError
+from .models import Notice, NoticeState
+from .outbox import Outbox
+from .store import NoticeStore
+
+# Few to the one mail server; and one kind that does not get through holds up no other.
+_AT_ONCE = {"email": 2, "webhook": 8}
+_MAX_WAIT_SECONDS = 3600.0
+_MARGIN_SECONDS = 5.0
+_CLEAN_SECONDS = 600.0
+_CLOSE_SECONDS = 5.0
+_WRITE_SECONDS = 0.5
+_MAX_WRITE_SECONDS = 30.0
+_logger = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Sends what is in `store`. Of several processes on one data folder, one does it at a time.
+
+    At least once: after a crash between sending and noting it, a notice is sent again with the same id.
+    """
+
+    def __init__(
+        self, config: JobsConfig, store: NoticeStore, outbox: Outbox, channels: Mapping[str, Channel]
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._outbox = outbox
+        self._channels = channels
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._loop_task: asyncio.Task[None] | None = None
+        self._sending: dict[str, asyncio.Task[bool]] = {}
+        self._busy: Counter[str] = Counter()
+        self._next_cleaning = 0.0
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self._store.open)
+        for channel in self._channels.values():
+            await channel.open()
+        self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-notices")
+
+    def wake(self) -> None:
+        """Look at once: there is something to send."""
+        self._wake.set()
+
+    def begin_closing(self) -> None:
+        """Begin to send nothing more. What is not sent yet is sent after the next start."""
+        self._closing = True
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Give what is being sent 5 s to arrive."""
+        self.begin_closing()
+        if self._loop_task is not None:
+            await _end({self._loop_task})
+        await _end(set(self._sending.values()))
+        await asyncio.to_thread(self._store.step_down)
+        self._outbox.close()
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def _run(self) -> None:
+        is_first = True
+        while not self._closing:
+            pause = self._config.poll_interval
+            try:
+                pause = await self._look(is_first=is_first)
+                is_first = False
+            except Exception:
+                _logger.exception("Cannot look for notices; trying again in %g s", pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+
+    async def _look(self, *, is_first: bool) -> float:
+        """Start sending what is due; the seconds until the next look."""
+        interval = self._config.poll_interval
+        if not await asyncio.to_thread(self._store.lead):
+            return interval
+        await self._settle(at_once=is_first)
+        notices = await asyncio.to_thread(self._store.all)
+        if time.monotonic() >= self._next_cleaning:
+            await asyncio.to_thread(self._clean, notices)
+            self._next_cleaning = time.monotonic() + _CLEAN_SECONDS
+        now = utc_now()
+        waiting = sorted(
+            (_due_at(each), each.notice_id, each.channel)
+            for each in notices
+            if each.state is NoticeState.PENDING and each.notice_id not in self._sending
+        )
+        for due_at, notice_id, channel in waiting:
+            if due_at > now:
+                return max(0.0, min(interval, (due_at - now).total_seconds()))
+            if self._busy[channel] < _AT_ONCE[channel] and not self._closing:
+                self._start(notice_id, channel)
+        return interval
+
+    async def _settle(self, *, at_once: bool) -> None:
+        try:
+            await self._outbox.settle(at_once=at_once)
+        except OSError:
+            # What is pending can be sent all the same.
+            _logger.exception("Cannot look for notices that processes which died prepared")
+
+    def _start(self, notice_id: str, channel: str) -> None:
+        task = asyncio.create_task(self._deliver(notice_id))
+        self._sending[notice_id] = task
+        self._busy[channel] += 1
+        task.add_done_callback(lambda task: self._ended(notice_id, channel, task))
+
+    def _ended(self, notice_id: str, channel: str, task: asyncio.Task[bool]) -> None:
+        del self._sending[notice_id]
+        self._busy[channel] -= 1
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            _logger.error("Notice %s could not be sent", notice_id, exc_info=error)
+        elif task.result():
+            self._wake.set()
+
+    async def _deliver(self, notice_id: str) -> bool:
+        """Whether anything came of it."""
+        try:
+            notice = await asyncio.to_thread(self._store.get, notice_id)
+        except NotFoundError:
+            return False
+        # `all` may have been read before the last attempt was noted.
+        if notice.state is not NoticeState.PENDING or _due_at(notice) > utc_now():
+            return False
+        await self._note(notice_id, await self._try(notice))
+        return True
+
+    async def _try(self, notice: Notice) -> DeliveryError | None:
+        limit = max(self._config.smtp_timeout, self._config.webhook_timeout) + _MARGIN_SECONDS
+        try:
+            async with asyncio.timeout(limit):
+                await self._channels[notice.channel].send(notice)
+        except DeliveryError as error:
+            return error
+        except TimeoutError:
+            return DeliveryError("Sending took too long.")
+        except Exception:
+            _logger.exception("Notice %s could not be sent", notice.notice_id)
+            return DeliveryError("The server met an error of its own while sending; see its log.")
+        return None
+
+    async def _note(self, notice_id: str, error: DeliveryError | None) -> None:
+        """Write down how it went; while that fails (a full disk), hold on to it instead of sending again."""
+        delay = _WRITE_SECONDS
+        while True:
+            try:
+                await asyncio.to_thread(
+                    self._store.change, notice_id, lambda notice: self._after(notice, error)
+                )
+            except NotFoundError:
+                return  # deleted meanwhile
+            except OSError:
+                _logger.exception("What became of notice %s cannot be written", notice_id)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, _MAX_WRITE_SECONDS)
+            else:
+                return
+
+    def _after(self, notice: Notice, error: DeliveryError | None) -> Notice:
+        attempts = notice.attempts + 1
+        news: dict[str, object] = {"attempts": attempts}
+        if error is None:
+            news |= {
+                "state": NoticeState.SENT,
+                "sent_at": utc_now(),
+                "last_error": None,
+                "next_attempt_at": None,
+                "remaining": (),
+            }
+        else:
+            news["last_error"] = str(error)
+            if error.remaining is not None:
+                news["remaining"] = error.remaining
+            if error.is_final or attempts >= self._config.notice_max_attempts:
+                news |= {"state": NoticeState.FAILED, "next_attempt_at": None}
+            else:
+                wait = max(self._wait(attempts), min(error.retry_after or 0.0, _MAX_WAIT_SECONDS))
+                news["next_attempt_at"] = utc_now() + timedelta(seconds=wait)
+        return notice.model_copy(update=news)
+
+    def _wait(self, attempts: int) -> float:
+        """Doubling, with jitter, so that not all come back to a server at once."""
+        longest = min(_MAX_WAIT_SECONDS, self._config.notice_retry_seconds * 2.0 ** min(attempts - 1, 30))
+        return longest * random.uniform(0.5, 1.0)  # noqa: S311 (not a secret)
+
+    def _clean(self, notices: list[Notice]) -> None:
+        """Delete what is old, and the oldest of users who have too many."""
+        now = utc_now()
+        keep = {
+            NoticeState.SENT: timedelta(seconds=self._config.notice_keep_sent),
+            NoticeState.FAILED: timedelta(seconds=self._config.notice_keep_failed),
+        }
+        kept: defaultdict[tuple[str, NoticeState], int] = defaultdict(int)
+        gone: list[str] = []
+        for notice in reversed(notices):
+            if notice.state not in keep:
+                continue
+            kept[notice.user_id, notice.state] += 1
+            is_too_many = kept[notice.user_id, notice.state] > self._config.notice_max_kept
+            if is_too_many or now - notice.created_at > keep[notice.state]:
+                gone.append(notice.notice_id)
+        if gone:
+            self._store.remove(gone)
+
+
+def _due_at(notice: Notice) -> datetime:
+    return notice.next_attempt_at or notice.created_at
+
+
+async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

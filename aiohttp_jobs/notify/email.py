@@ -1,0 +1,196 @@
+"""Notices by e-mail, through the configured mail server. Trying again is left to ``delivery``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+from datetime import timedelta
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import format_datetime
+from typing import Any
+
+import aiosmtplib
+
+from ..config import JobsConfig
+from ..errors import ConfigurationError
+from ..models import utc_now
+from .channel import DeliveryError, one_line
+from .events import Event
+from .models import Notice
+
+NOT_SET_UP = "No mail server is set up here; an administrator can do that with smtp_host and smtp_from."
+_QUIT_SECONDS = 2.0
+_MAX_SUBJECT = 200
+_WORDS = {
+    "Succeeded": "succeeded",
+    "Failed": "failed",
+    "TimedOut": "timed out",
+    "Cancelled": "was cancelled",
+    "Interrupted": "was interrupted",
+    "Rejected": "was rejected",
+}
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+# Lines as long as they come, on servers of any age: neither 8-bit nor folded in the body.
+_POLICY = SMTP_POLICY.clone(cte_type="7bit")
+
+
+class EmailChannel:
+    """Sends by the ``smtp_*`` settings of `config`; certificates are verified."""
+
+    def __init__(self, config: JobsConfig) -> None:
+        self._config = config
+        self._tls: ssl.SSLContext | None = None
+
+    async def open(self) -> None:
+        if self._config.smtp_host is None or self._config.smtp_security == "none":
+            return
+        try:
+            self._tls = await asyncio.to_thread(
+                lambda: ssl.create_default_context(cafile=self._config.smtp_ca_file)
+            )
+        except OSError as error:
+            raise ConfigurationError(f"smtp_ca_file cannot be read: {error.strerror or error}") from None
+
+    async def close(self) -> None:
+        """Each message has a connection of its own, which has been closed."""
+
+    async def send(self, notice: Notice) -> None:
+        config = self._config
+        if config.smtp_host is None or config.smtp_from is None:
+            raise DeliveryError(NOT_SET_UP, is_final=True)
+        client = aiosmtplib.SMTP(
+            hostname=config.smtp_host,
+            port=config.smtp_port,
+            timeout=config.smtp_timeout,
+            use_tls=config.smtp_security == "tls",
+            start_tls=config.smtp_security == "starttls",
+            tls_context=self._tls,
+        )
+        try:
+            await self._transmit(client, notice, config.smtp_from)
+        finally:
+            client.close()
+
+    async def _transmit(self, client: aiosmtplib.SMTP, notice: Notice, sender: str) -> None:
+        config = self._config
+        try:
+            async with asyncio.timeout(config.smtp_timeout):
+                await client.connect()
+                if config.smtp_username is not None:
+                    await client.login(config.smtp_username, config.smtp_password or "")
+                message = write_message(config, notice).as_bytes()
+                refused, _ = await client.sendmail(sender, list(notice.remaining), message)
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            raise _explained(error) from None
+        # It is sent, whatever becomes of the farewell.
+        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
+            await client.quit(timeout=_QUIT_SECONDS)
+        if refused:
+            raise _refusal({address: answer.code for address, answer in refused.items()})
+
+
+def write_message(config: JobsConfig, notice: Notice) -> EmailMessage:
+    """The message, with a ``Message-ID`` that is the same whenever it is sent again."""
+    sender = config.smtp_from or ""
+    message = EmailMessage(policy=_POLICY)
+    message["From"] = Address(one_line(config.notice_title), addr_spec=sender)
+    message["To"] = [Address(addr_spec=address) for address in getattr(notice.rule, "to", ())]
+    message["Subject"] = _subject(config.notice_title, notice)
+    message["Date"] = format_datetime(utc_now())
+    message["Message-ID"] = f"<{notice.notice_id}@{sender.rpartition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"
+    message["X-AiohttpJobs-Notice"] = notice.notice_id
+    message.set_content(_text(config, notice))
+    return message
+
+
+def job_link(config: JobsConfig, job_id: str) -> str | None:
+    """The job on the page, for people; ``None`` without `notify_base_url`."""
+    if config.notify_base_url is None:
+        return None
+    return f"{config.notify_base_url.rstrip('/')}{config.prefix}/#/job/{job_id}"
+
+
+def _subject(title: str, notice: Notice) -> str:
+    ended = _WORDS.get(str(notice.job.get("Status")), "ended")
+    if notice.event is Event.RECOVERY:
+        ended += " again"
+    return one_line(f"[{title}] {notice.job_name} {ended}")[:_MAX_SUBJECT]
+
+
+def _text(config: JobsConfig, notice: Notice) -> str:
+    job = notice.job
+    lines = [
+        f"Job:       {one_line(notice.job_name)}",
+        f"Status:    {job.get('Status')}{_EXPLAINED.get(notice.event, '')}",
+        f"User:      {one_line(notice.user_id)}",
+        f"Started:   {job.get('DateStarted')}",
+        f"Completed: {job.get('DateCompleted')}",
+        f"Runtime:   {_duration(job.get('Runtime'))}",
+        f"Exit code: {'none' if job.get('ExitCode') is None else job['ExitCode']}",
+        f"Job ID:    {notice.job_id}",
+    ]
+    if job.get("CancelledBy"):
+        lines.append(f"Cancelled by: {one_line(job['CancelledBy'])}")
+    link = job_link(config, notice.job_id)
+    lines += [f"Details:   {link}"] if link else []
+    tail = _UNPRINTABLE.sub("", _ESCAPES.sub("", str(job.get("OutputTail", "")).replace("\r\n", "\n")))
+    lines += ["", "The end of its output:", "", tail.rstrip() or "(nothing)", ""]
+    return "\n".join(lines)
+
+
+_EXPLAINED = {
+    Event.FIRST_FAILURE: " (for the first time)",
+    Event.RECOVERY: " (it had failed before)",
+}
+
+
+def _duration(seconds: Any) -> str:
+    if not isinstance(seconds, int | float):
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _refusal(refused: dict[str, int]) -> DeliveryError:
+    """Some got it. The others are tried again if the server said that this may help."""
+    later = tuple(address for address, code in refused.items() if code < 500)
+    names = ", ".join(f"{address} ({code})" for address, code in refused.items())
+    return DeliveryError(
+        f"The mail server refused {names}.", is_final=not later, remaining=later or tuple(refused)
+    )
+
+
+def _explained(error: Exception) -> DeliveryError:
+    match error:
+        case aiosmtplib.SMTPAuthenticationError():
+            # What the server says is left out: it may repeat what it was sent.
+            return DeliveryError(
+                f"The mail server did not accept the user name and password ({error.code}).",
+                is_final=error.code >= 500,
+            )
+        case aiosmtplib.SMTPRecipientsRefused():
+            return _refusal({each.recipient: each.code for each in error.recipients})
+        case aiosmtplib.SMTPResponseException():
+            answer = f"The mail server answered {error.code}: {error.message}"
+            return DeliveryError(answer, is_final=500 <= error.code < 600)
+        case aiosmtplib.SMTPNotSupported():
+            return DeliveryError(f"The mail server cannot do what is needed: {error.message}", is_final=True)
+        case _:
+            return DeliveryError(_why_unreachable(error))
+
+
+def _why_unreachable(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "The mail server did not answer in time."
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, ssl.SSLError):
+        reason = getattr(cause, "verify_message", "") or cause.reason
+        return f"No secure connection to the mail server: {reason}."
+    return "The mail server cannot be reached."

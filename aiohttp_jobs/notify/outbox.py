@@ -1,0 +1,153 @@
+"""From a job's outcome to notices that may be sent: never before the job has ended, never not at all.
+
+They are prepared durably before the result is kept and released after that. Whatever dies in between
+leaves prepared ones, which `settle` releases or drops, according to whether the result was kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar, TypeVarTuple
+
+from ..models import JobResult, JobStatus, Submission
+from ..store.base import JobStore
+from .events import event_for, needs_previous
+from .models import Notice, NoticeState, notice_id
+from .store import NoticeStore
+
+_HISTORY_SECONDS = 10.0
+_YOUNG_SECONDS = 2.0
+_THREADS = 2
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The notices of one outcome; `kept`, unless the disk refused them."""
+
+    notices: tuple[Notice, ...]
+    kept: bool
+
+
+class History(Protocol):
+    """How jobs ended before."""
+
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        """How the user's last job of this name that ended before `before` ended.
+
+        Cancelled jobs are passed over: they neither failed nor succeeded.
+        """
+        ...
+
+
+class Outbox:
+    """Where the processor puts outcomes. Nothing that goes wrong here ever harms a job.
+
+    `released` is called when there is something to send.
+    """
+
+    def __init__(
+        self,
+        store: NoticeStore,
+        jobs: JobStore,
+        history: History,
+        released: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._history = history
+        self._released = released
+        # Threads of its own: those that the loop shares may all be waiting for a lost name server.
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-notices")
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    async def prepare(self, submission: Submission, result: JobResult) -> Prepared:
+        """Get ready to tell of `result`, which is about to be kept. Does not raise."""
+        status = result.status
+        notices: tuple[Notice, ...] = ()
+        try:
+            previous = await self._previous(submission, result)
+            told = [(rule, event_for(rule, status, previous)) for rule in submission.notify]
+            notices = tuple(
+                Notice.about(result, index, rule, event)
+                for index, (rule, event) in enumerate(told)
+                if event is not None
+            )
+            # An earlier outcome of this attempt may have been prepared by a process that died.
+            ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(told))}
+            await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
+        except Exception:
+            _logger.exception("The notices of job %s cannot be prepared", result.job_id)
+            return Prepared(notices, kept=False)
+        return Prepared(notices, kept=True)
+
+    async def release(self, prepared: Prepared) -> None:
+        """The result is kept: have its notices sent. Does not raise."""
+        if not prepared.notices:
+            return
+        try:
+            await self._run(self._release, prepared)
+        except Exception:
+            _logger.exception("Notices of job %s cannot be sent yet", prepared.notices[0].job_id)
+        self._released()
+
+    async def settle(self, *, at_once: bool = False) -> None:
+        """Release or drop what dead processes prepared. Raises ``OSError``."""
+        for notice in await self._run(self._store.prepared, 0.0 if at_once else _YOUNG_SECONDS):
+            has_ended = await self._has_ended(notice)
+            if has_ended:
+                await self._run(self._store.release, notice.notice_id)
+                self._released()
+            elif has_ended is False:
+                await self._run(self._store.withdraw, [notice.notice_id])
+
+    async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    async def _previous(self, submission: Submission, result: JobResult) -> JobStatus | None:
+        if not needs_previous(submission.notify, result.status):
+            return None
+        try:
+            async with asyncio.timeout(_HISTORY_SECONDS):
+                return await self._history.previous_status(
+                    result.user_id, result.job_name, result.date_completed
+                )
+        except Exception:
+            # Better to tell of a second failure than not to tell of the first.
+            _logger.exception("How job %s ended before cannot be found out", result.job_name)
+            return None
+
+    async def _has_ended(self, notice: Notice) -> bool | None:
+        """Whether the job ended as `notice` says; ``None`` while that is open, false when it did not."""
+        # Twice, because it may end between the two looks.
+        for _ in range(2):
+            if (result := await self._jobs.get_result(notice.job_id)) is not None:
+                return notice.fits(result)
+            if await self._jobs.was_used(notice.job_id):
+                return True  # its result was kept, and has been deleted since
+            if await self._jobs.locate(notice.job_id) is not None:
+                return None
+        return False
+
+    def _prepare(self, notices: tuple[Notice, ...], stale: set[str]) -> None:
+        self._store.withdraw(stale)
+        for notice in notices:
+            self._store.prepare(notice)
+
+    def _release(self, prepared: Prepared) -> None:
+        for notice in prepared.notices:
+            if prepared.kept:
+                self._store.release(notice.notice_id)
+            else:
+                self._store.add(notice.model_copy(update={"state": NoticeState.PENDING}))
+                self._store.withdraw([notice.notice_id])

@@ -1,0 +1,211 @@
+"""Notices as files, ``Notices/<NoticeID>.json``, shared by every process on the data folder.
+
+Those whose job's result is not kept yet lie in ``Notices/prepared/``. All calls block. What is sent
+when is left to ``delivery``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+
+from pydantic import ValidationError
+
+from ..errors import NotFoundError
+from ..store.durable import make_folder, replace_file, sync_folder
+from .models import Notice, NoticeState
+
+FOLDER = "Notices"
+_FILE_NAME = re.compile(r"[0-9a-f-]{36}\.json")
+_SETTLED_NS = 100_000_000
+_LEFTOVER_SECONDS = 3600.0
+_logger = logging.getLogger(__name__)
+
+FileIdentity = tuple[int, int, int]
+
+
+class NoticeStore:
+    """The notices below the data folder `base`; may be used from several threads.
+
+    All are known in memory, without what they tell about their jobs.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self._folder = base / FOLDER
+        self._prepared = self._folder / "prepared"
+        self._guard = Lock()
+        self._seen: int | None = None
+        self._files: dict[str, FileIdentity] = {}
+        self._notices: dict[str, Notice] = {}
+        self._lead: int | None = None
+
+    def open(self) -> None:
+        make_folder(self._prepared)
+        for folder in (self._folder, self._prepared):
+            for path in folder.glob(".*.tmp"):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
+                        path.unlink()
+
+    # --- before the job's result is kept
+
+    def prepare(self, notice: Notice) -> None:
+        """Keep a notice durably that must not be sent yet. An earlier one with its id is replaced."""
+        replace_file(self._prepared / _name(notice.notice_id), _to_bytes(notice))
+
+    def withdraw(self, notice_ids: Collection[str]) -> None:
+        """Forget prepared notices, if there are such."""
+        for notice_id in notice_ids:
+            (self._prepared / _name(notice_id)).unlink(missing_ok=True)
+
+    def prepared(self, min_age: float) -> list[Notice]:
+        """Those that have been prepared for `min_age` seconds; usually none."""
+        with os.scandir(self._prepared) as entries:
+            names = [entry.name for entry in entries if _FILE_NAME.fullmatch(entry.name)]
+        found = []
+        for name in names:
+            path = self._prepared / name
+            with contextlib.suppress(FileNotFoundError):
+                age = time.time() - path.stat().st_mtime
+                if (age < 0 or age >= min_age) and (notice := _read(path)) is not None:
+                    found.append(notice)
+        return found
+
+    def release(self, notice_id: str) -> None:
+        """From now on a prepared notice is to be sent. Nothing happens if somebody released it already.
+
+        Not synced: after a power cut it is found prepared, and released again.
+        """
+        prepared = self._prepared / _name(notice_id)
+        # Not a rename: that would replace one that has been released, and perhaps sent, before.
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            os.link(prepared, self._folder / prepared.name)
+        prepared.unlink(missing_ok=True)
+
+    # --- afterwards
+
+    def add(self, notice: Notice) -> None:
+        """Keep a notice durably that is to be sent, and was not prepared."""
+        replace_file(self._folder / _name(notice.notice_id), _to_bytes(notice))
+
+    def all(self) -> list[Notice]:
+        """Every notice, oldest first, without its job. Costs one ``stat`` when nothing changed."""
+        with self._guard:
+            self._refresh()
+            return sorted(self._notices.values(), key=lambda each: (each.created_at, each.notice_id))
+
+    def get(self, notice_id: str) -> Notice:
+        """The whole notice. Raises `NotFoundError`."""
+        notice = _read(self._folder / _name(notice_id))
+        if notice is None:
+            raise NotFoundError(f"There is no notice {notice_id}.")
+        return notice
+
+    def change(self, notice_id: str, change: Callable[[Notice], Notice]) -> Notice:
+        """Replace a notice durably by what `change` makes of it; nobody else changes it meanwhile.
+
+        Raises `NotFoundError`, and whatever `change` raises.
+        """
+        with self._changing():
+            changed = change(self.get(notice_id))
+            self.add(changed)
+            return changed
+
+    def remove(self, notice_ids: Collection[str]) -> None:
+        """Those that are gone already do not matter."""
+        with self._changing():
+            for notice_id in notice_ids:
+                (self._folder / _name(notice_id)).unlink(missing_ok=True)
+            sync_folder(self._folder)
+
+    # --- other processes
+
+    def lead(self) -> bool:
+        """Whether this process is the one that sends. The kernel lets go of that when it dies."""
+        if self._lead is not None:
+            return True
+        descriptor = os.open(self._folder / ".sending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._lead = descriptor
+        return True
+
+    def step_down(self) -> None:
+        """Leave sending to another process."""
+        if self._lead is not None:
+            os.close(self._lead)
+            self._lead = None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone among all threads and processes."""
+        descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _refresh(self) -> None:
+        now = time.time_ns()
+        changed_at = self._folder.stat().st_mtime_ns
+        if changed_at == self._seen:
+            return
+        found: dict[str, FileIdentity] = {}
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if _FILE_NAME.fullmatch(entry.name):
+                    with contextlib.suppress(FileNotFoundError):
+                        status = entry.stat(follow_symlinks=False)
+                        found[entry.name] = (status.st_ino, status.st_mtime_ns, status.st_size)
+        for name in self._notices.keys() - found.keys():
+            del self._notices[name]
+        for name, identity in found.items():
+            if self._files.get(name) != identity:
+                self._load(name)
+        self._files = found
+        # Time stamps are coarse: a second change within the same tick would look like no change.
+        self._seen = changed_at if now - changed_at > _SETTLED_NS else None
+
+    def _load(self, name: str) -> None:
+        self._notices.pop(name, None)
+        notice = _read(self._folder / name)
+        if notice is not None:
+            self._notices[name] = notice.without_job()
+
+
+def _name(notice_id: str) -> str:
+    return f"{notice_id}.json"
+
+
+def _to_bytes(notice: Notice) -> bytes:
+    return json.dumps(notice.to_record(), ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+def _read(path: Path) -> Notice | None:
+    """The notice in a file; ``None`` when it is gone or none that was written here."""
+    try:
+        notice = Notice.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        # Without what pydantic says of the input: it may hold a private address.
+        reason = error.errors()[0]["type"] if isinstance(error, ValidationError) else error
+        _logger.error("Notice file %s cannot be used: %s", path.name, reason)
+        return None
+    if path.name != _name(notice.notice_id):
+        return None
+    is_released = notice.state is NoticeState.PREPARED and path.parent.name == FOLDER
+    return notice.model_copy(update={"state": NoticeState.PENDING}) if is_released else notice

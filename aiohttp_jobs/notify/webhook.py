@@ -1,0 +1,207 @@
+"""Notices as signed POST requests. What addresses they may reach is left to ``addresses``."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import secrets
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from typing import Any
+
+from aiohttp import (
+    ClientConnectorCertificateError,
+    ClientConnectorDNSError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ..config import JobsConfig
+from ..models import format_utc, utc_now
+from ..store.durable import create_secret
+from .addresses import is_public
+from .channel import DeliveryError
+from .email import job_link
+from .models import Notice
+
+SIGNATURE_HEADER = "X-AiohttpJobs-Signature"
+NOTICE_HEADER = "X-AiohttpJobs-Notice"
+REFUSED = "The webhook's address is not on the internet, and this server does not allow others."
+DISABLED = "This server sends no webhooks."
+_LOOK_UPS = 8
+_AGAIN = frozenset({408, 425, 429})
+
+
+def signature(secret: bytes, body: bytes, moment: int) -> str:
+    """The value of `SIGNATURE_HEADER`: HMAC-SHA256 of the time (Unix seconds), a dot and the body."""
+    digest = hmac.new(secret, b"%d." % moment + body, hashlib.sha256).hexdigest()
+    return f"t={moment},v1={digest}"
+
+
+class WebhookChannel:
+    """Sends by the ``webhook_*`` settings of `config`; `resolver` finds addresses, by default the system's.
+
+    Each request has a connection, and a guard on it, of its own. No proxy, no cookies, no redirects.
+    """
+
+    def __init__(self, config: JobsConfig, resolver: AbstractResolver | None = None) -> None:
+        self._config = config
+        self._resolver = resolver or _Resolver()
+        self._secret = b""
+
+    async def open(self) -> None:
+        if self._config.webhook_secret is not None:
+            self._secret = self._config.webhook_secret.encode()
+            return
+        path = self._config.base_dir / "Secrets" / "webhook.key"
+        self._secret = await asyncio.to_thread(create_secret, path, secrets.token_hex(32).encode())
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+    async def send(self, notice: Notice) -> None:
+        if not self._config.webhook_enabled:
+            raise DeliveryError(DISABLED, is_final=True)
+        url = URL(notice.target)
+        body = json.dumps(self._payload(notice)).encode()
+        guard = _Guard(is_open=self._is_allowed(url.host or ""))
+        connector = TCPConnector(
+            resolver=self._resolver, socket_factory=guard.make_socket, force_close=True, use_dns_cache=False
+        )
+        timeout = ClientTimeout(total=self._config.webhook_timeout)
+        try:
+            async with ClientSession(
+                connector=connector,
+                timeout=timeout,
+                cookie_jar=DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+            ) as session:
+                headers = self._headers(notice, body)
+                async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
+                    _require_accepted(response)
+        except (ClientError, OSError, TimeoutError, ValueError) as error:
+            if guard.has_refused:
+                raise DeliveryError(REFUSED, is_final=True) from None
+            raise _explained(error) from None
+
+    def _is_allowed(self, host: str) -> bool:
+        allowed = {name.lower() for name in self._config.webhook_allowed_hosts}
+        return self._config.webhook_allow_private or host.lower() in allowed
+
+    def _payload(self, notice: Notice) -> dict[str, Any]:
+        return {
+            "event": notice.event,
+            "noticeId": notice.notice_id,
+            "job": {**notice.job, "Link": job_link(self._config, notice.job_id)},
+            "sentAt": format_utc(utc_now()),
+        }
+
+    def _headers(self, notice: Notice, body: bytes) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "aiohttp-jobs",
+            NOTICE_HEADER: notice.notice_id,
+            SIGNATURE_HEADER: signature(self._secret, body, int(time.time())),
+        }
+
+
+class _Resolver(AbstractResolver):
+    """The system's, in threads of its own: a lost name server must not fill up those that all share."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOK_UPS, thread_name_prefix="aiohttp-jobs-webhooks")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        look_up = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, look_up)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=family,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for family, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Guard:
+    """Makes sockets for one request: only to public addresses, unless it `is_open`.
+
+    It sees the address that is connected to, however that was found or written, so that a name server
+    which answers differently the second time gains nothing.
+    """
+
+    def __init__(self, *, is_open: bool) -> None:
+        self._is_open = is_open
+        self.has_refused = False
+
+    def make_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        family, kind, protocol, _, address = info
+        if not self._is_open and not is_public(str(address[0])):
+            self.has_refused = True
+            raise OSError("refused")
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def _require_accepted(response: ClientResponse) -> None:
+    status = response.status
+    if 200 <= status < 300:
+        return
+    if 300 <= status < 400:
+        message = f"The webhook answered with a redirect ({status}), which is not followed."
+        raise DeliveryError(message, is_final=True)
+    again = status >= 500 or status in _AGAIN
+    raise DeliveryError(
+        f"The webhook answered {status}.",
+        is_final=not again,
+        retry_after=_retry_after(response.headers.get("Retry-After", "")) if again else None,
+    )
+
+
+def _retry_after(text: str) -> float | None:
+    """Seconds from a ``Retry-After`` header, RFC 9110, section 10.2.3."""
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _explained(error: Exception) -> DeliveryError:
+    match error:
+        case ValueError():
+            return DeliveryError("The webhook's address cannot be used.", is_final=True)
+        case TimeoutError():
+            return DeliveryError("The webhook did not answer in time.")
+        case ClientConnectorCertificateError():
+            return DeliveryError("The webhook's certificate is not trusted.")
+        case ClientConnectorDNSError():
+            return DeliveryError("The webhook's host name cannot be resolved.")
+        case OSError():
+            return DeliveryError("The webhook's host cannot be reached.")
+        case _:
+            return DeliveryError("The webhook's answer could not be understood.")

@@ -1,0 +1,220 @@
+"""ResultCatalogue: the results of a folder, listed, searched, counted and deleted, many at a time.
+
+The files say what a result is, the index which ones there are and in which order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from ..models import JobStatus, utc_now
+from .index import (
+    Entry,
+    Key,
+    Reconciler,
+    ResultFilter,
+    ResultIndex,
+    RetentionRules,
+    Sort,
+    StatsFilter,
+    entry_of,
+    snippet,
+)
+from .index.expiry import expired
+from .index.query import find, previous_status
+from .index.statistics import statistics
+from .layout import Layout
+from .results import ResultFiles
+
+_FIRST_SECONDS = 1.0
+_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """`records` are JSON texts; `following` is where the next page starts, if there is one.
+
+    `indexing`: the index is being filled, there may be more results than it knows.
+    """
+
+    records: list[bytes]
+    following: Key | None
+    indexing: bool
+
+
+class ResultCatalogue:
+    """The results below `at`; `search_bytes` of each output and command can be searched."""
+
+    def __init__(self, at: Layout, files: ResultFiles, *, search_bytes: int, interval: float) -> None:
+        self._at = at
+        self._files = files
+        self._search_bytes = search_bytes
+        self._index = ResultIndex(at.index, self._describe)
+        self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-results")
+        self._patience = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Reads no result: what the index lacks is added in the background."""
+        await self._index.open()
+        await self._reconciler.open()
+        self._patience = monotonic() + _FIRST_SECONDS
+
+    async def close(self) -> None:
+        await self._reconciler.close()
+        for task in list(self._tasks):
+            await task
+        await self._index.close()
+        self._threads.shutdown()
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Take notice of a result that this process has just written. Costs next to nothing."""
+        self._index.note(record)
+
+    async def page(
+        self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool = False
+    ) -> ResultPage:
+        """The `limit` results behind the place `after`; with a ``Snippet`` where words are looked for.
+
+        Raises `TooSlowError`.
+        """
+        await self._wait_a_little()
+        indexing = self._reconciler.filling
+        found, gone, more = await self._index.read(self._collect, wanted, sort, after, limit, outputs=outputs)
+        if gone:
+            self._forget(gone)
+        following = found[-1][0] if more and found else None
+        return ResultPage([text for _, text in found], following, indexing)
+
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        """How the user's last job of that name that was completed before `before` ended."""
+        status = await self._index.read(previous_status, user_id, job_name, before)
+        return JobStatus(status) if status in set(JobStatus) else None
+
+    async def statistics(self, wanted: StatsFilter) -> dict[str, Any]:
+        """The ``stats`` of ``GET /results/stats``. Raises `TooSlowError`."""
+        await self._wait_a_little()
+        return await self._index.read(statistics, wanted)
+
+    async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Whose results those of `job_ids` are that there are."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._owners, job_ids)
+
+    async def delete(self, job_ids: Sequence[str]) -> int:
+        """Delete results with all that belongs to them; how many of them there were."""
+        loop = asyncio.get_running_loop()
+        deleted = await loop.run_in_executor(self._threads, self._files.delete, job_ids)
+        await self._index.remove([UUID(job_id).bytes for job_id in job_ids])
+        return len(deleted)
+
+    async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
+        """Delete `limit` of the results that are `wanted`: how many, and whether there are more."""
+        await self._wait_a_little()
+        rows = await self._index.read(find, wanted, Sort.COMPLETED, None, limit + 1)
+        job_ids = [str(UUID(bytes=row.job_id)) for row in rows[:limit]]
+        owners = await self.owners(job_ids)
+        owned = [job_id for job_id in job_ids if owners.get(job_id) == wanted.user_id]
+        deleted = await self.delete(owned)
+        await self._index.remove([UUID(job_id).bytes for job_id in job_ids])
+        return deleted, len(rows) > limit
+
+    async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
+        """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many."""
+        gone = await self._index.read(expired, rules, utc_now(), limit)
+        job_ids = [str(UUID(bytes=job_id)) for job_id in gone]
+        if job_ids:
+            await self.delete(job_ids)
+        return len(job_ids)
+
+    async def catch_up(self) -> None:
+        """Return when what other programs added and removed until now is known."""
+        await self._reconciler.catch_up()
+
+    async def _wait_a_little(self) -> None:
+        """So that right after a start, where there is little to do, nobody sees half a list."""
+        if self._reconciler.filling and (patience := self._patience - monotonic()) > 0:
+            await self._reconciler.wait_filled(patience)
+
+    def _forget(self, job_ids: list[bytes]) -> None:
+        task = asyncio.get_running_loop().create_task(self._index.remove(job_ids))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- below here everything runs in a thread
+
+    def _collect(
+        self,
+        connection: sqlite3.Connection,
+        wanted: ResultFilter,
+        sort: Sort,
+        after: Key | None,
+        limit: int,
+        *,
+        outputs: bool,
+    ) -> tuple[list[tuple[Key, bytes]], list[bytes], bool]:
+        """Results with their places, those whose files are gone, and whether there are more."""
+        # Snippets are made of the output, too.
+        read = self._files.read if outputs or wanted.terms else self._files.read_summary
+        found: list[tuple[Key, bytes]] = []
+        gone: list[bytes] = []
+        while True:
+            asked = limit + 1 - len(found)
+            rows = find(connection, wanted, sort, after, asked)
+            for row in rows:
+                if len(found) == limit:
+                    return found, gone, True
+                record = read(str(UUID(bytes=row.job_id)))
+                if record is None:
+                    gone.append(row.job_id)
+                elif wanted.user_id in (None, record.get("UserID")):
+                    if wanted.terms:
+                        record["Snippet"] = _snippet(record, wanted)
+                        record.pop("Output", None)
+                    found.append((row.key, json.dumps(record).encode()))
+            if len(rows) < asked:
+                return found, gone, False
+            after = rows[-1].key
+
+    def _owners(self, job_ids: Sequence[str]) -> dict[str, str]:
+        records = ((job_id, self._files.read(job_id)) for job_id in job_ids)
+        return {job_id: str(record.get("UserID", "")) for job_id, record in records if record is not None}
+
+    def _describe(self, record: Mapping[str, Any]) -> Entry | None:
+        try:
+            stat = self._stat(UUID(record["JobID"]).bytes)
+        except (KeyError, ValueError, AttributeError, TypeError):
+            return None
+        if stat is None:
+            return None
+        size, changed = stat
+        if record.get("OutputTruncated") is True:
+            size += self._files.log_size(record)
+        return entry_of(record, size=size, changed=changed, search_bytes=self._search_bytes)
+
+    def _load(self, job_id: bytes) -> Entry | None:
+        record = self._files.read(str(UUID(bytes=job_id)))
+        if record is None or record.get("JobID") != str(UUID(bytes=job_id)):
+            return None
+        return self._describe(record)
+
+    def _stat(self, job_id: bytes) -> tuple[int, int] | None:
+        try:
+            stat = self._at.result(str(UUID(bytes=job_id))).stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_size, stat.st_mtime_ns
+
+
+def _snippet(record: Mapping[str, Any], wanted: ResultFilter) -> str | None:
+    texts = (record.get("Output"), record.get("JobName"), record.get("Command"))
+    return snippet(wanted.terms, [text for text in texts if isinstance(text, str)])

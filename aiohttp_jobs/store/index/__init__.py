@@ -1,0 +1,30 @@
+"""The results index: SQLite, derived from the result files, which remain the truth."""
+
+from .cursors import BadCursorError, read_cursor, write_cursor
+from .entries import Entry, entry_of
+from .expiry import RetentionRules
+from .index import ResultIndex, TooSlowError
+from .query import Key, ResultFilter, Sort
+from .reconcile import Reconciler
+from .searching import Term, parse_search, snippet
+from .statistics import Bucket, StatsFilter
+
+__all__ = [
+    "BadCursorError",
+    "Bucket",
+    "Entry",
+    "Key",
+    "Reconciler",
+    "ResultFilter",
+    "ResultIndex",
+    "RetentionRules",
+    "Sort",
+    "StatsFilter",
+    "Term",
+    "TooSlowError",
+    "entry_of",
+    "parse_search",
+    "read_cursor",
+    "snippet",
+    "write_cursor",
+]

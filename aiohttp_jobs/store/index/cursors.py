@@ -1,0 +1,61 @@
+"""Cursors: the place at which a page ended, as text for the one who asks for the next. Pure.
+
+They are not signed: what a cursor made up by somebody can do is start elsewhere in one's own results.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from typing import Any
+
+from .query import Key, ResultFilter, Sort
+
+_MOST = 2000
+_ID_LIMIT = 1 << 63
+
+
+class BadCursorError(ValueError):
+    """The cursor was not made by `write_cursor`, or for other conditions or another order."""
+
+
+def write_cursor(key: Key, wanted: ResultFilter, sort: Sort) -> str:
+    text = json.dumps([_digest(wanted, sort), *key], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, wanted: ResultFilter, sort: Sort) -> Key:
+    """The place that `text` stands for. Raises `BadCursorError`."""
+    try:
+        if len(text) > _MOST:
+            raise BadCursorError
+        data = text.encode("ascii")
+        parts = json.loads(base64.b64decode(data + b"=" * (-len(data) % 4), altchars=b"-_", validate=True))
+    except (ValueError, RecursionError):
+        raise BadCursorError from None
+    length = 2 if sort.column == "completed" else 3
+    if not isinstance(parts, list) or len(parts) != length or parts[0] != _digest(wanted, sort):
+        raise BadCursorError
+    if not _is_id(parts[-1]) or not (length == 2 or _fits(parts[1], sort)):
+        raise BadCursorError
+    return tuple(parts[1:])
+
+
+def _digest(wanted: ResultFilter, sort: Sort) -> str:
+    return hashlib.sha256(repr((wanted, sort.value)).encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _fits(value: Any, sort: Sort) -> bool:
+    match sort.column:
+        case "started":
+            return _is_id(value)
+        case "runtime":
+            return isinstance(value, float) and math.isfinite(value)
+        case _:
+            return isinstance(value, str) and value == value.encode("utf-8", "replace").decode()
+
+
+def _is_id(value: Any) -> bool:
+    return type(value) is int and -_ID_LIMIT <= value < _ID_LIMIT

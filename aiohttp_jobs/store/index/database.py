@@ -1,0 +1,125 @@
+"""The index's database file: opened, made anew when it is damaged or of another version. All calls block.
+
+Only one thread, the index's own, may use `Database`; others read over connections of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from .schema import SCHEMA, VERSION
+
+_BUSY_SECONDS = 10.0
+_CACHE_KIB = 8192
+
+
+class Database:
+    """The index in the file `path`, or in memory where the disk does not take it.
+
+    `generation` changes with every database that takes another's place.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self.generation = 0
+        self.in_memory = False
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError("the index is not open")
+        return self._connection
+
+    def open(self) -> None:
+        try:
+            self._connect()
+        except sqlite3.DatabaseError:
+            self.reset()
+
+    def reset(self, *, in_memory: bool = False) -> None:
+        """Throw the index away and start an empty one, which must then be filled.
+
+        It lies in memory when asked to, and where the disk does not take it (a full one).
+        """
+        self.close()
+        if not in_memory:
+            with contextlib.suppress(sqlite3.DatabaseError, OSError):
+                self._remove_files()
+                self._connect()
+                return
+            self.close()
+        self.in_memory = True
+        self._prepare(sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None))
+
+    def close(self) -> None:
+        self.in_memory = False
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def was_replaced(self) -> bool:
+        """Whether the file was deleted, or another process has put a new one in its place."""
+        return not self.in_memory and self._identity() != self._file
+
+    def connect_reader(self) -> sqlite3.Connection:
+        """A connection on which another thread may read."""
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def fact(self, name: str) -> int | None:
+        found = self.connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return found[0] if found else None
+
+    def set_fact(self, name: str, value: int) -> None:
+        self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def _connect(self) -> None:
+        # Before SQLite does: the files it puts beside this one get the same mode.
+        self._path.touch(mode=0o600)
+        connection = self._connect_file()
+        if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
+            connection.close()
+            self._remove_files()
+            self._path.touch(mode=0o600)
+            connection = self._connect_file()
+        self._prepare(connection)
+        self._file = self._identity()
+
+    def _connect_file(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+        )
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.generation += 1
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Derived data: after a power cut it is made again, so no write waits for the disk.
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                for statement in SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("SELECT * FROM results LIMIT 1").fetchone()
+        connection.execute("SELECT rowid FROM search WHERE search MATCH '\"a\"' LIMIT 1").fetchone()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_dev, stat.st_ino
+
+    def _remove_files(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,115 @@
+"""What the index keeps of one result, taken from its record. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to spare
+_TIE_BITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One result. Times are in microseconds since 1970, `changed` (of its file) in nanoseconds."""
+
+    job_id: bytes
+    user_id: str
+    name: str
+    status: str
+    mode: str
+    success: bool
+    completed: int
+    started: int
+    runtime: float
+    size: int
+    changed: int
+    command: str
+    output: str
+
+    @property
+    def id(self) -> int:
+        """Where it belongs in the order of completion; a few bits of its job id tell equals apart."""
+        return first_id(self.completed) | int.from_bytes(self.job_id[-2:], "big") % (1 << _TIE_BITS)
+
+
+def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes: int) -> Entry | None:
+    """The entry of a stored result; ``None`` when `record` is not one, for anybody may have written it.
+
+    Of the command and of the output, `search_bytes` each can be searched: the start and the end.
+    """
+    try:
+        completed = microseconds(datetime.fromisoformat(record["DateCompleted"]))
+        user_id = record["UserID"]
+        job_id = UUID(record["JobID"]).bytes
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    if not isinstance(user_id, str):
+        return None
+    success = record.get("Success") is True
+    return Entry(
+        job_id=job_id,
+        user_id=_clean(user_id),
+        name=_clean(record.get("JobName")),
+        status=_clean(record.get("Status")) or ("Succeeded" if success else "Failed"),
+        mode=_clean(record.get("ExecutionMode")),
+        success=success,
+        completed=completed,
+        started=_moment(record.get("DateStarted"), completed),
+        runtime=_number(record.get("Runtime")),
+        size=size,
+        changed=changed,
+        command=searched_part(_clean(record.get("Command")), search_bytes),
+        output=searched_part(_clean(record.get("Output")), search_bytes),
+    )
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970; a moment without a time zone is in UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def first_id(completed: int) -> int:
+    """The lowest id of results that were completed in that microsecond or later."""
+    return min(max(completed, 0), _LATEST) << _TIE_BITS
+
+
+def searched_part(text: str, most: int) -> str:
+    """The start and the end of `text`, `most` bytes in all."""
+    if len(text) * 4 <= most:
+        return text
+    data = text.encode("utf-8", "replace")
+    if len(data) <= most:
+        return text
+    half = most // 2
+    head, tail = data[:half], data[len(data) - half :]
+    return f"{head.decode('utf-8', 'ignore')}\n{tail.decode('utf-8', 'ignore')}"
+
+
+def _clean(value: Any) -> str:
+    """Text that SQLite takes: without lone surrogates."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _moment(value: Any, otherwise: int) -> int:
+    try:
+        return microseconds(datetime.fromisoformat(value))
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        return float(value) if is_number and math.isfinite(value) else 0.0
+    except OverflowError:
+        return 0.0

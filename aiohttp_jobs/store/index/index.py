@@ -1,0 +1,201 @@
+"""ResultIndex: keeps the index up to date and reads it, from the event loop.
+
+Everything that writes runs in one thread, in short steps; what only reads has threads of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from . import writer
+from .database import Database
+from .entries import Entry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_READERS = 2
+_FLUSH_SECONDS = 0.2
+_BATCH = 200
+_READ_SECONDS = 10.0
+_STEPS = 100_000
+_NOT_DAMAGE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT}
+_logger = logging.getLogger(__name__)
+
+
+class TooSlowError(Exception):
+    """A question that the index cannot answer in a reasonable time."""
+
+
+class ResultIndex:
+    """The index in the database file `path`; `describe` makes the entry of a record, in a thread."""
+
+    def __init__(self, path: Path, describe: Callable[[Mapping[str, Any]], Entry | None]) -> None:
+        self._database = Database(path)
+        self._describe = describe
+        self._pending: deque[Mapping[str, Any]] = deque()
+        self._unwritten = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._readers = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="aiohttp-jobs-index")
+        self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="aiohttp-jobs-search")
+
+    @property
+    def generation(self) -> int:
+        """Changes when the index had to be started anew."""
+        return self._database.generation
+
+    async def open(self) -> None:
+        await self._in_writer(lambda: self._mending(lambda _: None, first=self._database.open))
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in list(self._flushes):
+            await task
+        await self.flush()
+        self._read_threads.shutdown()
+        await self._in_writer(self._close)
+        self._write_thread.shutdown()
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Take in, soon, a result that this process has just written. Every read waits for it."""
+        self._pending.append(record)
+        self._unwritten += 1
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._begin_flush)
+
+    async def flush(self) -> None:
+        """Write what was noted. What cannot be written now is noted still."""
+        try:
+            while self._unwritten:
+                await self.write(self._take_in)
+        except (sqlite3.Error, OSError) as error:
+            _logger.warning("The index of results cannot be kept up to date: %s", error)
+
+    async def remove(self, job_ids: Sequence[bytes]) -> None:
+        """Forget results, whose files are gone; what is missed is found out when the folder is read."""
+        await self.flush()
+        try:
+            await self.write(writer.remove, job_ids)
+        except (sqlite3.Error, OSError) as error:
+            _logger.warning("The index of results cannot be kept up to date: %s", error)
+
+    async def write(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The answer of `function`, called with the connection that may write."""
+        return await self._in_writer(
+            lambda: self._mending(lambda connection: function(connection, *args, **kwargs))
+        )
+
+    async def read(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The answer of `function`, which sees every result that was noted, and only reads.
+
+        Raises `TooSlowError` when it takes longer than ten seconds.
+        """
+        await self.flush()
+        if not self._database.in_memory:
+            try:
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._read_threads,
+                    lambda: self._read(lambda connection: function(connection, *args, **kwargs)),
+                )
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+                    raise TooSlowError from None
+        # In the thread that can mend it.
+        return await self.write(function, *args, **kwargs)
+
+    async def fact(self, name: str) -> int | None:
+        return await self._in_writer(lambda: self._mending(lambda _: self._database.fact(name)))
+
+    async def set_fact(self, name: str, value: int) -> None:
+        await self._in_writer(lambda: self._mending(lambda _: self._database.set_fact(name, value)))
+
+    async def start_anew(self) -> None:
+        """Throw everything away, to be filled from the files."""
+        await self._in_writer(self._database.reset)
+
+    def _begin_flush(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self.flush())
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)
+
+    async def _in_writer(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, function)
+
+    # --- below here everything runs in the index's own threads
+
+    def _mending(
+        self, function: Callable[[sqlite3.Connection], T], first: Callable[[], None] | None = None
+    ) -> T:
+        """Call `function`; where the database is damaged, or does not fit on the disk, on a new one."""
+        for in_memory in (False, True):
+            try:
+                if first is not None:
+                    first()
+                elif self._database.was_replaced():
+                    self._database.close()
+                    self._database.open()
+                return function(self._database.connection)
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGE:
+                    raise
+                _logger.warning("The index of results is made anew: %s", error)
+                self._database.reset(in_memory=in_memory)
+                first = None
+        return function(self._database.connection)
+
+    def _take_in(self, connection: sqlite3.Connection) -> None:
+        batch = [self._pending.popleft() for _ in range(min(_BATCH, len(self._pending)))]
+        try:
+            entries = [entry for record in batch if (entry := self._describe(record)) is not None]
+            writer.add(connection, entries)
+        except BaseException:
+            self._pending.extendleft(reversed(batch))
+            raise
+        self._unwritten -= len(batch)
+
+    def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        if self._database.was_replaced():
+            raise sqlite3.DatabaseError("the index was replaced")
+        connection = self._reader()
+        deadline = monotonic() + _READ_SECONDS
+        connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
+        return function(connection)
+
+    def _reader(self) -> sqlite3.Connection:
+        """This thread's connection to the database of this moment."""
+        generation = self._database.generation
+        if getattr(self._readers, "generation", None) != generation:
+            connection = self._database.connect_reader()
+            old: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+            if old is not None:
+                self._connections.remove(old)
+                old.close()
+            self._readers.connection, self._readers.generation = connection, generation
+            self._connections.append(connection)
+        found: sqlite3.Connection = self._readers.connection
+        return found
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+        self._database.close()

@@ -1,0 +1,174 @@
+"""Pages of results: what is asked for, as SQL that walks one index from where the last page ended.
+
+No page is found by counting or sorting, so it costs the same however many results there are; sorting by
+something else than completion while searching is the exception. All calls block.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from ...models import JobStatus
+from .entries import first_id, microseconds
+from .searching import Term, expression
+
+_SUCCEEDED = "Succeeded"
+_TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
+Key = tuple[int | float | str, ...]
+
+
+class Sort(StrEnum):
+    """By what results are sorted; with a leading ``-``, the latest, longest or last first."""
+
+    COMPLETED_DOWN = "-completed"
+    COMPLETED = "completed"
+    STARTED_DOWN = "-started"
+    STARTED = "started"
+    RUNTIME_DOWN = "-runtime"
+    RUNTIME = "runtime"
+    NAME = "name"
+    NAME_DOWN = "-name"
+
+    @property
+    def column(self) -> str:
+        return self.value.removeprefix("-")
+
+    @property
+    def down(self) -> bool:
+        return self.value.startswith("-")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultFilter:
+    """Which results are asked for: those of `user_id`, or of everybody (``None``).
+
+    `name` with `name_is_prefix` is a beginning; completed from `since` on and before `until`.
+    """
+
+    user_id: str | None
+    statuses: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    name: str | None = None
+    name_is_prefix: bool = False
+    since: datetime | None = None
+    until: datetime | None = None
+    success: bool | None = None
+    terms: tuple[Term, ...] = ()
+
+    @property
+    def only_failures(self) -> bool:
+        return self.success is False or (bool(self.statuses) and _SUCCEEDED not in self.statuses)
+
+
+class Row(NamedTuple):
+    """A result found. `key` is its place in the order that was asked for."""
+
+    key: Key
+    job_id: bytes
+
+
+@dataclass(slots=True)
+class _Conditions:
+    """The parts of a WHERE clause and the values for its question marks."""
+
+    texts: list[str]
+    values: list[int | float | str]
+
+    def add(self, text: str, *values: int | float | str) -> None:
+        self.texts.append(text)
+        self.values.extend(values)
+
+    @property
+    def sql(self) -> str:
+        return " AND ".join(self.texts) or "1"
+
+
+def find(
+    connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int
+) -> list[Row]:
+    """The first `limit` results behind the place `after`, or from the start."""
+    user = None
+    if wanted.user_id is not None:
+        user = user_key(connection, wanted.user_id)
+        if user is None:
+            return []
+    where = _Conditions([], [])
+    source = _source(where, wanted, sort, user)
+    _restrict(where, wanted, user)
+    order = _continue(where, wanted, sort, after)
+    key = "r.id" if sort.column == "completed" else f"r.{sort.column}, r.id"
+    query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
+    return [Row(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
+
+
+def previous_status(connection: sqlite3.Connection, user_id: str, name: str, before: datetime) -> str | None:
+    """How the user's last job of that name that was completed before `before` ended, if not by cancelling."""
+    wanted = ResultFilter(user_id, statuses=_TELLING, name=name, until=before)
+    found = find(connection, wanted, Sort.COMPLETED_DOWN, None, 1)
+    if not found:
+        return None
+    status = connection.execute("SELECT status FROM results WHERE job_id = ?", (found[0].job_id,))
+    return str(status.fetchone()[0])
+
+
+def user_key(connection: sqlite3.Connection, user_id: str) -> int | None:
+    found = connection.execute("SELECT key FROM users WHERE user_id = ?", (user_id,)).fetchone()
+    return found[0] if found else None
+
+
+def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | None) -> str:
+    """The tables to read, and by which index: SQLite's own choice would sort a million rows."""
+    if wanted.terms:
+        text = expression(wanted.terms, user)
+        if sort.column == "completed":
+            where.add("search MATCH ?", text)
+            return "search CROSS JOIN results r ON r.id = search.rowid"
+        where.add("r.id IN (SELECT rowid FROM search WHERE search MATCH ?)", text)
+        return "results r"
+    suffix = "" if user is None else "_user"
+    if sort.column != "completed":
+        return f"results r INDEXED BY by{suffix}_{sort.column}"
+    if wanted.name is not None and not wanted.name_is_prefix:
+        return f"results r INDEXED BY by{suffix}_name"
+    if wanted.only_failures:
+        return "results r INDEXED BY " + ("failures" if user is None else "failures_by_user")
+    return "results r NOT INDEXED" if user is None else "results r INDEXED BY by_user"
+
+
+def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> None:
+    if user is not None:
+        where.add("r.user = ?", user)
+    for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
+        if values:
+            where.add(f"r.{column} IN ({','.join('?' * len(values))})", *values)
+    if wanted.only_failures:
+        where.add("r.success = 0")  # as a constant: the index of failures is used only then
+    if wanted.success:
+        where.add("r.success = 1")
+    if wanted.name is not None and wanted.name_is_prefix:
+        where.add("r.name >= ? AND r.name < ?", wanted.name, wanted.name + "\U0010ffff")
+    elif wanted.name is not None:
+        where.add("r.name = ?", wanted.name)
+    place = "search.rowid" if wanted.terms and "search MATCH ?" in where.texts else "r.id"
+    if wanted.since is not None:
+        where.add(f"{place} >= ?", first_id(microseconds(wanted.since)))
+    if wanted.until is not None:
+        where.add(f"{place} < ?", first_id(microseconds(wanted.until)))
+
+
+def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key | None) -> str:
+    """Go on behind `after`; the order."""
+    way, sign = ("DESC", "<") if sort.down else ("ASC", ">")
+    one_name = sort.column == "name" and wanted.name is not None and not wanted.name_is_prefix
+    if sort.column == "completed" or one_name:
+        place = "search.rowid" if wanted.terms and not one_name else "r.id"
+        if after is not None:
+            where.add(f"{place} {sign} ?", after[-1])
+        return f"{place} {way}"
+    if after is not None:
+        where.add(f"(r.{sort.column}, r.id) {sign} (?, ?)", *after)
+    return f"r.{sort.column} {way}, r.id {way}"

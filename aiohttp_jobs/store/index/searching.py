@@ -1,0 +1,94 @@
+"""What a user types into the search box: turned into an expression for FTS5, and found again for snippets.
+
+It is never read as FTS5's own syntax: every word is quoted. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MOST_WORDS = 32
+LEAST_PREFIX = 3
+_AROUND = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A word or a phrase that must be there; with `prefix`, its last word may go on."""
+
+    text: str
+    prefix: bool = False
+
+    @property
+    def expression(self) -> str:
+        return f'"{self.text}" *' if self.prefix else f'"{self.text}"'
+
+
+def parse_search(text: str) -> tuple[Term, ...]:
+    """The terms of `text`: words, ``"phrases in quotes"``, ``beginnings*``.
+
+    Raises ``ValueError``, with what a person should change, when there is nothing to look for.
+    """
+    terms: list[Term] = []
+    for phrase, word, star in re.findall(r'"([^"]*)"|([^\s"*]+)(\*?)', text.replace("\0", " ")):
+        tokens = _tokens(phrase or word)
+        if not tokens:
+            continue
+        if star and len(tokens[-1]) < LEAST_PREFIX:
+            raise ValueError(f"needs at least {LEAST_PREFIX} letters before a '*'")
+        terms.append(Term(" ".join(tokens), bool(star)))
+    if not terms:
+        raise ValueError("must hold a word or a number to look for")
+    if sum(len(term.text.split()) for term in terms) > MOST_WORDS:
+        raise ValueError(f"must not have more than {MOST_WORDS} words")
+    return tuple(terms)
+
+
+def expression(terms: Sequence[Term], owner: int | None) -> str:
+    """For ``search MATCH``: every term, in what belongs to the user with the key `owner` if given."""
+    words = " AND ".join(term.expression for term in terms)
+    wanted = f"{{name command output}} : ({words})"
+    return wanted if owner is None else f'owner : "u{owner}" AND {wanted}'
+
+
+def snippet(terms: Sequence[Term], texts: Sequence[str]) -> str | None:
+    """A line of plain text around the first place in `texts`, in their order, that has a term."""
+    for text in texts:
+        for find_in in (text,) if text.isascii() else (text, _without_marks(text)):
+            for term in terms:
+                match = _pattern(term).search(find_in)
+                if match is not None:
+                    return _line(text, match.start(), match.end())
+    return None
+
+
+def _line(text: str, start: int, end: int) -> str:
+    first, last = max(0, start - _AROUND), min(len(text), min(end, start + _AROUND) + _AROUND)
+    line = " ".join(text[first:last].split())
+    return f"{'…' if first else ''}{line}{'…' if last < len(text) else ''}"
+
+
+def _pattern(term: Term) -> re.Pattern[str]:
+    words = r"[\W]+".join(map(re.escape, term.text.split()))
+    return re.compile(rf"(?<!\w){words}" + ("" if term.prefix else r"(?!\w)"), re.IGNORECASE)
+
+
+def _without_marks(text: str) -> str:
+    """The same letters without accents, one for one."""
+    return "".join(unicodedata.normalize("NFD", character)[0] for character in text)
+
+
+def _tokens(text: str) -> list[str]:
+    """As FTS5's tokenizer sees them: what is neither letter, number nor underscore parts words."""
+    kept = (character if _is_part_of_word(character) else " " for character in text)
+    return "".join(kept).split()
+
+
+def _is_part_of_word(character: str) -> bool:
+    if character.isascii():
+        return character.isalnum() or character == "_"
+    # Marks are part of the letter before them; lone surrogates can be in no text that is kept.
+    return unicodedata.category(character)[0] in "LNM"

@@ -1,0 +1,112 @@
+"""Adding results to the index and taking them out, each call in one short transaction. All calls block."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from .entries import Entry
+
+_CHUNK = 500
+
+
+def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Take in results that are not known yet, or whose files have changed."""
+    with _transaction(connection):
+        known = _known(connection, [entry.job_id for entry in entries])
+        users: dict[str, int] = {}
+        # In this order: the search index writes a part of its own for each step back.
+        for entry in sorted(entries, key=lambda entry: entry.id):
+            there = known.get(entry.job_id)
+            if there is not None:
+                if there[1:] == (entry.size, entry.changed):
+                    continue
+                _remove(connection, [there[0]])
+            known[entry.job_id] = _insert(connection, entry, users), entry.size, entry.changed
+
+
+def remove(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> None:
+    with _transaction(connection):
+        _remove(connection, [row[0] for row in _known(connection, job_ids).values()])
+
+
+def unknown(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> list[bytes]:
+    """Those of `job_ids` that are not in the index."""
+    known = _known(connection, job_ids)
+    return [job_id for job_id in job_ids if job_id not in known]
+
+
+def orphans(connection: sqlite3.Connection) -> int:
+    """How many deleted results the search index still holds words of."""
+    return int(connection.execute("SELECT count(*) FROM orphans").fetchone()[0])
+
+
+def count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        yield
+
+
+def _known(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> dict[bytes, tuple[int, int, int]]:
+    found: dict[bytes, tuple[int, int, int]] = {}
+    for start in range(0, len(job_ids), _CHUNK):
+        chunk = job_ids[start : start + _CHUNK]
+        marks = ",".join("?" * len(chunk))
+        query = f"SELECT job_id, id, size, changed FROM results WHERE job_id IN ({marks})"  # noqa: S608
+        found |= {row[0]: row[1:] for row in connection.execute(query, chunk)}
+    return found
+
+
+def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int]) -> int:
+    if entry.user_id not in users:
+        users[entry.user_id] = _user_key(connection, entry.user_id)
+    user, place = users[entry.user_id], _free_id(connection, entry.id)
+    connection.execute(
+        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            place,
+            entry.job_id,
+            user,
+            entry.name,
+            entry.status,
+            entry.mode,
+            entry.success,
+            entry.started,
+            entry.runtime,
+            entry.size,
+            entry.changed,
+        ),
+    )
+    connection.execute(
+        "INSERT INTO search (rowid, owner, name, command, output) VALUES (?, ?, ?, ?, ?)",
+        (place, f"u{user}", entry.name, entry.command, entry.output),
+    )
+    return place
+
+
+def _remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
+    connection.executemany("DELETE FROM results WHERE id = ?", ((place,) for place in ids))
+    connection.executemany("INSERT OR IGNORE INTO orphans VALUES (?)", ((place,) for place in ids))
+
+
+def _user_key(connection: sqlite3.Connection, user_id: str) -> int:
+    connection.execute("INSERT OR IGNORE INTO users (user_id) VALUES (?)", (user_id,))
+    return int(connection.execute("SELECT key FROM users WHERE user_id = ?", (user_id,)).fetchone()[0])
+
+
+def _free_id(connection: sqlite3.Connection, wanted: int) -> int:
+    """`wanted`, or one shortly after it that no result has or had."""
+    taken = "SELECT 1 FROM results WHERE id = ? UNION ALL SELECT 1 FROM orphans WHERE id = ?"
+    place, spread = wanted, 1
+    while connection.execute(taken, (place, place)).fetchone() is not None:
+        # Ever further away, so that any number of results with one and the same date find room.
+        spread *= 2
+        place = wanted + random.randint(1, spread)  # noqa: S311
+    return place

@@ -1,0 +1,119 @@
+"""Result files: reading them, and deleting them with all that belongs to them. All calls block.
+
+Writing a result is part of finishing a job, and left to ``filesystem``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from .durable import sync_folder
+from .layout import Layout, Run
+from .names import submission_stem
+from .spent import SpentIds
+
+_MOST_ATTEMPTS = 21
+
+
+class ResultFiles:
+    """The results below `at`. The ids of deleted ones are kept in `spent`."""
+
+    def __init__(self, at: Layout, spent: SpentIds) -> None:
+        self._at = at
+        self._spent = spent
+
+    def read(self, job_id: str) -> dict[str, Any] | None:
+        try:
+            return read_object(self._at.result(str(UUID(job_id))))
+        except ValueError:
+            return None
+
+    def read_summary(self, job_id: str) -> dict[str, Any] | None:
+        """The result without its output, which is not even parsed where this package wrote the file."""
+        try:
+            data = self._at.result(str(UUID(job_id))).read_bytes()
+            record = json.loads(_without_output_line(data))
+        except (FileNotFoundError, ValueError):
+            return None
+        if not isinstance(record, dict):
+            return None
+        record.pop("Output", None)
+        return record
+
+    def attempts(self, run: Run) -> list[dict[str, Any]]:
+        """The results of the attempts before `run`, first to last."""
+        files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
+        return [record for file in files if (record := read_object(file)) is not None]
+
+    def log_size(self, record: Mapping[str, Any]) -> int:
+        """The bytes of the output that is kept beside the result."""
+        try:
+            with os.scandir(self._at.log(record_run(record))) as entries:
+                return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+        except OSError:
+            return 0
+
+    def delete(self, job_ids: Sequence[str]) -> list[str]:
+        """Delete results and what belongs to them; the ids of those that there were.
+
+        A crash in between leaves whole results, or rests without a result, and no id to run again.
+        """
+        found = {job_id: record for job_id in job_ids if (record := self.read(job_id)) is not None}
+        if not found:
+            return []
+        self._spent.add(*found)
+        for job_id, record in found.items():
+            self._delete_runs(record)
+            self._at.result(job_id).unlink(missing_ok=True)
+        sync_folder(self._at.results)
+        return list(found)
+
+    def _delete_runs(self, record: Mapping[str, Any]) -> None:
+        last = record_run(record)
+        for attempt in range(1, last.attempt + 1):
+            run = last.number(attempt)
+            self._at.claimed(run).unlink(missing_ok=True)
+            self._at.attempt_result(run).unlink(missing_ok=True)
+            remove_tree(self._at.log(run))
+
+
+def record_run(record: Mapping[str, Any]) -> Run:
+    """The last attempt of the job whose stored result is `record`."""
+    session_id, job_name, job_id = (_text(record, name) for name in ("SessionID", "JobName", "JobID"))
+    attempt = record.get("Attempt")
+    # Anybody may have written it: a number out of bounds must not become a million looks at the disk.
+    if not isinstance(attempt, int) or not 1 <= attempt <= _MOST_ATTEMPTS:
+        attempt = 1
+    return Run(submission_stem(session_id, job_name, job_id), attempt)
+
+
+def _without_output_line(data: bytes) -> bytes:
+    """Indented JSON without the line of its ``Output``: no string in JSON contains a line break."""
+    start = data.find(b'\n  "Output": "')
+    end = data.find(b"\n", start + 1)
+    is_line = start >= 0 and end >= 0 and data[end - 2 : end] == b'",'
+    return data[:start] + data[end:] if is_line else data
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The JSON object in the file `path`, if it is there and is one."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def remove_tree(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Saved commands with typed parameters, which people may run who may not write commands."""

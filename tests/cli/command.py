@@ -1,0 +1,81 @@
+"""Running ``aiohttp-jobs`` as people do: a process of its own, with a key in its environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from aiohttp_jobs.auth.api_keys import ApiKeys
+
+from ..conftest import Host
+from ..gate import until
+
+
+async def start(*arguments: str, env: dict[str, str], **streams: Any) -> asyncio.subprocess.Process:
+    """``aiohttp-jobs`` with these arguments."""
+    pipes = {"stdin": -1, "stdout": -1, "stderr": -1, **streams}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "aiohttp_jobs.cli",
+        *arguments,
+        env={**os.environ, "COLUMNS": "200", **env},
+        **pipes,
+    )
+
+
+async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``aiohttp-jobs`` with these arguments."""
+    process = await start(*arguments, env=env)
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+def access_to(host: Host, *roles: str) -> dict[str, str]:
+    """The environment of somebody with a key."""
+    key = ApiKeys.in_data_dir(host.config.data_dir).create(name="n", user_id="alice", roles=roles)[1]
+    url = host.address + host.config.prefix
+    return {"AIOHTTP_JOBS_URL": url, "AIOHTTP_JOBS_API_KEY": key}
+
+
+class Terminal:
+    """A terminal with nobody at it but the test. `theirs` is what a process gets."""
+
+    def __init__(self) -> None:
+        self._mine, self.theirs = pty.openpty()
+        os.set_blocking(self._mine, False)
+        self.shown = b""
+
+    async def shows(self, text: str) -> None:
+        """Wait until `text` has been shown."""
+        await until(lambda: text.encode() in self._read(), f"showing {text!r}")
+
+    async def hides_what_is_typed(self) -> None:
+        await until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO, "hiding what is typed")
+
+    def type(self, text: str) -> None:
+        os.write(self._mine, text.encode())
+
+    def close(self) -> None:
+        os.close(self._mine)
+        os.close(self.theirs)
+
+    def _read(self) -> bytes:
+        with suppress(BlockingIOError):
+            self.shown += os.read(self._mine, 65536)
+        return self.shown
+
+
+@contextmanager
+def opened_terminal() -> Iterator[Terminal]:
+    terminal = Terminal()
+    try:
+        yield terminal
+    finally:
+        terminal.close()

@@ -1,0 +1,96 @@
+"""Hosts in processes of their own, to be ended or killed, and what tests wait for in them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import ClientSession
+
+from aiohttp_jobs.auth.api_keys import ApiKeys
+
+from ..conftest import API, Caller
+from ..gate import until
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """A host on `data_dir`, on `port` or a free one.
+
+    `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time.
+    """
+
+    def __init__(self, data_dir: Path, port: int = 0, minutes_from: float | None = None) -> None:
+        arguments = [str(data_dir), str(port)] + ([] if minutes_from is None else [str(minutes_from)])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hosts.plain", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+        self.api = f"http://127.0.0.1:{self.port}{API}"
+
+    @property
+    def url(self) -> str:
+        """What `JobsClient` takes."""
+        return self.api.removesuffix("/api/v1")
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None
+
+    def end(self, number: signal.Signals) -> int:
+        self._process.send_signal(number)
+        code = self._process.wait(30)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return code
+
+    def kill(self) -> None:
+        assert self.end(signal.SIGKILL) == -9
+
+
+@contextmanager
+def running(data_dir: Path, port: int = 0, minutes_from: float | None = None) -> Iterator[Process]:
+    process = Process(data_dir, port, minutes_from)
+    try:
+        yield process
+    finally:
+        if process.is_alive:
+            process.kill()
+
+
+def new_key(data_dir: Path) -> str:
+    """A key of alice's, who is a debugger."""
+    return ApiKeys.in_data_dir(data_dir).create(name="t", user_id="alice", roles=["debug"])[1]
+
+
+def caller_of(host: Process, key: str, session: ClientSession) -> Caller:
+    session.headers.update({"Authorization": f"Bearer {key}"})
+    return Caller(host.api, session, "alice")
+
+
+async def printed(caller: Caller, job_id: str, text: str) -> None:
+    for _ in range(1500):
+        if text in (await caller.request("GET", f"/jobs/{job_id}/output")).body:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"job {job_id} did not print {text!r}")
+
+
+async def written(data_dir: Path, text: str, count: int) -> None:
+    """Wait until the outputs of `count` running jobs that start with `text` are on disk."""
+
+    def found() -> bool:
+        logs = data_dir.glob("apps/*/Running/*/jobs/*/log/output.*")
+        return sum(path.read_text().startswith(text) for path in logs) >= count
+
+    await until(found, f"{count} outputs that start with {text!r} on disk")

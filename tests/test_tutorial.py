@@ -1,0 +1,171 @@
+"""The tutorial is true: its commands, run as they stand against a demo, show what it says they show."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from .features import missing
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path.stem for path in (ROOT / "docs/tutorial").glob("*.md") if "```console" in path.read_text()
+)
+BLOCK = re.compile(r"(?:<!-- needs: (?P<needs>[\w ]+) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
+END = "--- that was all ---"
+SECONDS = 60
+
+
+@dataclass
+class Step:
+    """One command and what it should show, ``…`` being anything."""
+
+    command: str
+    expected: str
+    needs: frozenset[str]
+
+
+def steps_of(page: str, folder: Path) -> list[Step]:
+    """The page's commands; files that it has the reader write are written to `folder`."""
+    text = (ROOT / "docs/tutorial" / f"{page}.md").read_text()
+    steps: list[Step] = []
+    for block in BLOCK.finditer(text):
+        if block["kind"] in ("python", "toml"):
+            before = text[: block.start()]
+            name = re.findall(r"`([\w.]+\.(?:py|toml))`", before)[-1]
+            (folder / name).write_text(block["text"])
+        elif block["kind"] == "console":
+            for part in block["text"].removeprefix("$ ").split("\n$ "):
+                command, _, expected = part.partition("\n")
+                steps.append(Step(command, expected, frozenset((block["needs"] or "").split())))
+    return steps
+
+
+def shows(expected: str, actual: str) -> bool:
+    """Whether it is what the page shows, but for what differs every time."""
+    pattern = ".*".join(re.escape(part) for part in masked(expected).split("…"))
+    return re.fullmatch(pattern, masked(actual), re.DOTALL) is not None
+
+
+def masked(text: str) -> str:
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)", "TIME", text)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    return "\n".join(line for line in lines if line)
+
+
+class Shell:
+    """A shell in which one command after the other is run."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            ["bash"], cwd=folder, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, command: str) -> str:
+        """What it shows."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n__code=$?; echo; echo '{END}'; (exit $__code)\n")
+        self._process.stdin.flush()
+        shown = ""
+        for line in self._process.stdout:
+            if line == f"{END}\n":
+                return shown
+            shown += line
+        raise AssertionError(f"the shell ended in {command!r} after {shown!r}")
+
+    def close(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+@contextmanager
+def running(
+    *command: str, folder: Path, env: dict[str, str] | None = None, ready: str = ""
+) -> Iterator[None]:
+    """A process during the block, once it has printed `ready`."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", *command], cwd=folder, env=env, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        while ready and ready not in (line := process.stdout.readline()):
+            assert line, f"{command} ended when it started"
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=SECONDS)
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+@pytest.mark.parametrize("page", PAGES)
+async def test_the_commands_show_what_the_page_shows(page: str, tmp_path: Path) -> None:
+    demo_port, mail_port, hook_port = free_ports(3)
+    ports = {"8080": demo_port, "8025": mail_port, "9000": hook_port}
+    url = f"http://127.0.0.1:{demo_port}/apps/WebHostTaskManagement"
+    demo_settings = {
+        "AIOHTTP_JOBS_SMTP_HOST": "127.0.0.1",
+        "AIOHTTP_JOBS_SMTP_PORT": str(mail_port),
+        "AIOHTTP_JOBS_SMTP_SECURITY": "none",
+        "AIOHTTP_JOBS_SMTP_FROM": "jobs@example.org",
+        "AIOHTTP_JOBS_WEBHOOK_ALLOWED_HOSTS": '["127.0.0.1"]',
+        "AIOHTTP_JOBS_SHUTDOWN_GRACE": "0.2",
+    }
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "COLUMNS": "200",
+    }
+    demo = ("-m", "demo_app", "--port", str(demo_port), "--data-dir", str(tmp_path / "demo_data"))
+    steps = steps_of(page, tmp_path)
+    for file in tmp_path.glob("*.py"):
+        file.write_text(substituted(file.read_text(), ports))
+    with ExitStack() as stack:
+        env = {**environment, **demo_settings}
+        stack.enter_context(running(*demo, folder=ROOT, env=env, ready="Press Ctrl+C"))
+        key = (tmp_path / "demo_data/demo-api-key").read_text().strip()
+        absent = await missing(f"{url}/api/v1", key)
+        if page == "notices" and "notices" not in absent:
+            mail = ("-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Debugging", "stdout")
+            stack.enter_context(running(*mail, "-l", f"127.0.0.1:{mail_port}", folder=tmp_path))
+            stack.enter_context(running("hook.py", folder=tmp_path, ready="Running on"))
+        shell = Shell(tmp_path, environment)
+        stack.callback(shell.close)
+        if page != "first-jobs":
+            shell.run(f"aiohttp-jobs configure --url {url} --key-file demo_data/demo-api-key")
+            shell.run(f"API={url}/api/v1")
+        skipped: set[str] = set()
+        for step in steps:
+            skipped |= step.needs & absent
+            if step.needs & absent:
+                continue
+            command = substituted(step.command, ports)
+            shown = await asyncio.wait_for(asyncio.to_thread(shell.run, command), SECONDS)
+            assert shows(substituted(step.expected, ports), shown), f"$ {command}\n{shown}"
+    if skipped:
+        pytest.skip(f"ran but for what is not in this tree yet: {', '.join(sorted(skipped))}")
+
+
+def substituted(text: str, ports: dict[str, int]) -> str:
+    return re.sub("|".join(rf"\b{port}\b" for port in ports), lambda found: str(ports[found[0]]), text)
