@@ -67,7 +67,7 @@ def utc_now() -> datetime:
 
 def format_utc(moment: datetime) -> str:
     """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _assume_utc(moment: datetime) -> datetime:

@@ -25,7 +25,7 @@ from ..openapi.records import JobView
 from .envelope import answer, path_id, read_submission
 from .keys import CONFIG, SERVICE
 
-JOB = "/api/v1/jobs/{job_id:(?!submit$|results$)[^/]+}"
+JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
 SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)
 STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024

@@ -113,7 +113,7 @@ async def delete_results(request: web.Request) -> web.Response:
     return answer({"success": True, "deleted": deleted, "more": more})
 
 
-@routes.get("/api/v1/results/{job_id}")
+@routes.get("/api/v1/results/{job_id:(?!stats$|delete$)[^/]+}")
 @operation("Show a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
 async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""

@@ -82,7 +82,7 @@ EmailAddress = Annotated[
     str,
     _Strict,
     AfterValidator(email_address),
-    Described({"format": "email", "pattern": f"^{_ADDRESS}$", "maxLength": _MAX_ADDRESS_LENGTH}),
+    Described({"pattern": f"^{_ADDRESS}$", "maxLength": _MAX_ADDRESS_LENGTH}),
 ]
 WebhookURL = Annotated[
     str,
