@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input insta
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check format docs clean
+.PHONY: help demo test check bench format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -32,12 +32,18 @@ check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
 docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
+bench: $(VENV)/.bench  ## measure it beside the machine's limit and its peers into docs/benchmarks.md; ARGS=--quick
+	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: $(VENV)/.test  ## pictures of the page into docs/_static/screenshots; needs Chromium
+	$(BIN)/python -m tests.ui.screenshots
+
 format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:  ## remove what these targets made, but not demo_data
-	rm -rf $(VENV) build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -57,6 +63,11 @@ $(VENV)/.created:
 $(VENV)/.demo: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the demo into $(VENV) …"
 	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.created setup.cfg pyproject.toml
+	@echo "Installing the benchmark's tools into $(VENV) …"
+	@$(PIP) --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.created setup.cfg pyproject.toml

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .account import AccountService
-from .api import account, events, jobs, notices, openapi, queue, results, schedules, templates
+from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -19,6 +19,7 @@ from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
 from .auth.sessions import own_session_middleware
 from .config import JobsConfig
+from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
 from .dispatch.processor import JobProcessor, Limits
 from .errors import ConfigurationError
@@ -52,6 +53,8 @@ from .store.vault import Vault
 from .templates.rights import TemplateRights
 from .templates.service import TemplateService
 from .templates.store import TemplateStore
+from .ui.routes import ui_routes
+from .views import feed_view
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -105,8 +108,9 @@ def create_jobs_app(
     jobs_app[notices.NOTICES] = parts.notices
     jobs_app[templates.TEMPLATES] = parts.templates
     jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
-    for resource in (results, jobs, events, queue, schedules, account, notices, templates, openapi):
+    for resource in (results, feed, jobs, events, queue, schedules, account, notices, templates, openapi):
         jobs_app.add_routes(resource.routes)
+    jobs_app.add_routes(ui_routes(config))
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app
@@ -145,6 +149,8 @@ class _Parts:
         self._vault = Vault(config.base_dir)
         self._template_store = TemplateStore(config.base_dir)
         self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)
+        self._feed = JobFeed(feed_view)
+        self._store.results.on_deleted = self._feed.removed
         self._processor = JobProcessor(
             self._store,
             JobRunner(config, self._executors, self._recheck, environment, self._vault),
@@ -152,6 +158,7 @@ class _Parts:
             interval=config.poll_interval,
             starvation=config.starvation_seconds,
             notifier=outbox,
+            on_change=self._feed.changed,
         )
         self.service = JobService(
             config,
@@ -159,6 +166,7 @@ class _Parts:
             self._processor,
             self._interpreters.keys(),
             lambda: self._runspaces.workers,
+            self._feed,
         )
         self.templates = TemplateService(
             config,
@@ -220,6 +228,7 @@ class _Parts:
         self._scheduler.begin_closing()
         self._processor.begin_closing()
         self._delivery.begin_closing()
+        self._feed.close()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:

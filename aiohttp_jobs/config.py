@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -189,6 +190,26 @@ class JobsConfig(BaseModel):
     # --- templates
     max_templates: Count = 1000
     """Templates that are kept, of all users together."""
+    # --- the page
+    ui_enabled: bool = True
+    """Serve the page for managing jobs at the mount point. Off: there is nothing at that address."""
+    ui_title: Annotated[str, Field(min_length=1, max_length=100)] = "Jobs"
+    """What the page calls itself, in its header and in the browser's tab."""
+    ui_logo: str | None = None
+    """A picture (SVG or PNG) for the page's header: the path of a file, or else a path on the host."""
+    ui_template: Path | None = None
+    """An HTML file to put the page into; it has ``{{ jobs_head }}`` once and ``{{ jobs_body }}`` once."""
+    ui_login_url: str | None = None
+    """Where users sign in. ``{next}`` in it becomes the address to come back to."""
+    ui_logout_url: str | None = None
+    """Where users sign out; the page sends a form there by POST."""
+
+    @field_validator("ui_login_url", "ui_logout_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"/(?![/\\])|https?://", url):
+            raise ValueError("must be a path such as '/login', or an address with http:// or https://")
+        return url
 
     @field_validator("prefix")
     @classmethod

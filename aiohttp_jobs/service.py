@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ import psutil
 from .access import allows, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
+from .dispatch.feed import Change, JobFeed
 from .dispatch.live import LiveJob
 from .dispatch.processor import JobProcessor, cancelled_by
 from .errors import (
@@ -45,6 +46,8 @@ from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
 MOST_QUEUED_SHOWN = 1000
+MAX_WATCH_SECONDS = 600.0
+"""After that long a watcher of the list has to connect again, and its rights are looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,14 @@ class JobService:
         processor: JobProcessor,
         interpreters: Collection[InterpreterName],
         runspaces: Callable[[], list[Worker]],
+        feed: JobFeed,
     ) -> None:
         self._config = config
         self._store = store
         self._processor = processor
         self._interpreters = interpreters
         self._runspaces = runspaces
+        self._feed = feed
         self._being_added: Counter[str] = Counter()
 
     # --- submitting
@@ -219,6 +224,17 @@ class JobService:
             records = await self._store.list_results(user_id, limit - len(views))
             views += [ended_view(record) for record in records]
         return views[:limit]
+
+    def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:
+        """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""
+        self._require(identity, "list_jobs")
+        if everyone:
+            self._require(identity, "see_all_jobs")
+        return self._feed.watch(
+            lambda user_id: everyone or user_id == identity.user_id,
+            self._config.heartbeat_interval,
+            MAX_WATCH_SECONDS,
+        )
 
     async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""

@@ -51,6 +51,14 @@ def details(submission: Submission) -> dict[str, Any]:
     }
 
 
+def feed_view(live: LiveJob) -> dict[str, Any]:
+    """A job as the feed of the list tells of it: in any state, without what may be long."""
+    if live.result is None:
+        return live_view(live, None)
+    long = {"Command", "Description"}
+    return {name: value for name, value in ended_view(live.result.to_record()).items() if name not in long}
+
+
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:
     """A job that has ended: its result without the output, which has an address of its own."""
     return {name: value for name, value in record.items() if name != "Output"}

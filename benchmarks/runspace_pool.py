@@ -58,7 +58,7 @@ async def main() -> None:
             await own_round(own, folder)
             pebble_round(pool)
             rounds = [(await own_round(own, folder), pebble_round(pool)) for _ in range(ROUNDS)]
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
         await own.close()
     ours, theirs = (statistics.median(times) * 1000 for times in zip(*rounds, strict=True))
     ratios = sorted(mine / other for mine, other in rounds)

@@ -23,7 +23,9 @@ def create_app(data_dir: Path) -> web.Application:
     `aiohttp_jobs.ConfigurationError` when the folder or a setting cannot be used.
     """
     users = Users.in_data_dir(data_dir)
-    config = JobsConfig.from_environment(data_dir=data_dir, roles_resolver=users.roles)
+    config = JobsConfig.from_environment(
+        data_dir=data_dir, roles_resolver=users.roles, **login.CONSOLE_SETTINGS
+    )
     app = web.Application(middlewares=[pages.error_pages])
     app[USERS], app[CONFIG], app[THROTTLE] = users, config, Throttle()
     app[VERIFICATIONS] = asyncio.Semaphore(2)

@@ -98,11 +98,12 @@ async def error_pages(request: web.Request, handler: Handler) -> web.StreamRespo
     try:
         return await handler(request)
     except JobsError as error:
-        return _error_page(error.status, error.message)
+        return _error_page(request, error.status, error.message)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        response = _error_page(error.status, _ERRORS.get(error.status) or error.text or error.reason)
+        message = _ERRORS.get(error.status) or error.text or error.reason
+        response = _error_page(request, error.status, message)
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
@@ -135,6 +136,7 @@ async def render(
     user = (await get_session(request)).get(SIGNED_IN_AS)
     account = await _account(request)
     return _page(
+        request,
         template,
         status,
         user=user if account else None,
@@ -146,12 +148,13 @@ async def render(
     )
 
 
-def _error_page(status: int, message: str) -> web.Response:
-    return _page("error.html", status, user=None, message=message)
+def _error_page(request: web.Request, status: int, message: str) -> web.Response:
+    return _page(request, "error.html", status, user=None, message=message)
 
 
-def _page(template: str, status: int, **values: Any) -> web.Response:
-    text = _templates.get_template(template).render(**values)
+def _page(request: web.Request, template: str, status: int, **values: Any) -> web.Response:
+    console = f"{request.app[CONFIG].prefix}/"
+    text = _templates.get_template(template).render(console=console, **values)
     return web.Response(
         text=text, status=status, content_type="text/html", headers={"Cache-Control": "no-store"}
     )

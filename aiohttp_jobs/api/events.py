@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
+from ..auth.streams import while_known
 from ..errors import ForbiddenError, NotFoundError
 from ..follow import CURRENT
 from ..openapi.operations import Content, operation
@@ -65,7 +66,7 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
     ) as response:
         with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
             await response.send("", event="hello", retry=_RETRY_MILLISECONDS)
-            async for event in events:
+            async for event in while_known(request, events, request.app[CONFIG].heartbeat_interval):
                 if event.name != "heartbeat":
                     await response.send(json.dumps(event.data), id=event.position, event=event.name)
                 elif not response.is_connected():

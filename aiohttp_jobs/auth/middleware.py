@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aiohttp import web
@@ -15,6 +16,8 @@ from .origin import require_same_origin
 from .sessions import session_identity
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
+Finder = Callable[[web.Request], Awaitable[Identity | None]]
+_FIND: web.RequestKey[Finder] = web.RequestKey("aiohttp_jobs.find_identity")
 _PUBLIC = "_aiohttp_jobs_public"
 
 H = TypeVar("H", bound=Handler)
@@ -54,6 +57,7 @@ def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
         if identity is None:
             raise AuthenticationError
         request[_IDENTITY] = identity
+        request[_FIND] = find
         return await handler(request)
 
     return middleware
@@ -62,6 +66,11 @@ def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
 def identity_of(request: web.Request) -> Identity:
     """Who sent this request."""
     return request[_IDENTITY]
+
+
+async def identity_now(request: web.Request) -> Identity | None:
+    """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more."""
+    return await request[_FIND](request)
 
 
 def _key_identity(api_keys: ApiKeys, secret: str, remote: str | None) -> Identity | None:

@@ -71,15 +71,13 @@ class JobRunner:
         limit = submission.timeout_seconds or self._config.default_timeout
         task = asyncio.create_task(self._execute(submission, parameters, claimed.run_dir, log, live))
         live.started(submission, task, log, started)
-        _, unfinished = await asyncio.wait([task], timeout=limit)
-        if unfinished:
-            live.stop(
-                StopReason(
-                    JobStatus.TIMED_OUT,
-                    f"The job was stopped: it ran longer than its limit of {limit:g} s.",
-                )
-            )
+        message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
+        too_long = StopReason(JobStatus.TIMED_OUT, message)
+        timer = asyncio.get_running_loop().call_later(limit, live.stop, too_long)
+        try:
             await asyncio.wait([task])
+        finally:
+            timer.cancel()
         log.end()
         status, exit_code = _verdict(task, live, submission, log)
         output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()

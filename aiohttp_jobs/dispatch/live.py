@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -41,6 +42,7 @@ class LiveJob:
         "_task",
         "job",
         "log",
+        "on_change",
         "reason",
         "result",
         "started_at",
@@ -49,8 +51,10 @@ class LiveJob:
         "worker",
     )
 
-    def __init__(self, job: PendingJob) -> None:
+    def __init__(self, job: PendingJob, on_change: Callable[[LiveJob], None] = lambda job: None) -> None:
         self.job = job
+        self.on_change = on_change
+        """Called after each change but additions to the output."""
         self.state = LiveState.QUEUED
         self.log: OutputLog | None = None
         self.reason: StopReason | None = None
@@ -77,7 +81,7 @@ class LiveJob:
     def set_worker(self, pid: int) -> None:
         """The process `pid` runs it."""
         self.worker = pid
-        self.notify()
+        self.announce()
 
     def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
         """`task` runs the job now: cancelling it stops the job."""
@@ -87,25 +91,30 @@ class LiveJob:
         log.on_change = self.notify
         if self.reason is not None:
             task.cancel()
-        self.notify()
+        self.announce()
 
     def again(self) -> None:
         """The attempt has ended and another will follow."""
         self.state, self.log, self.started_at, self._task = LiveState.PENDING, None, None, None
         self.reason = None
-        self.notify()
+        self.announce()
 
     def ended(self, result: JobResult | None) -> None:
         """Its result is kept (``None``: it went elsewhere); there is nothing more to watch."""
         self.state, self.result = LiveState.ENDED, result
-        self.notify()
+        self.announce()
 
     def stop(self, reason: StopReason) -> None:
         if self.reason is None:
             self.reason = reason
             if self._task is not None:
                 self._task.cancel()
-            self.notify()
+            self.announce()
+
+    def announce(self) -> None:
+        """Wake those who watch it, and tell those who watch the list."""
+        self.notify()
+        self.on_change(self)
 
     def notify(self) -> None:
         """Wake those who watch."""

@@ -69,12 +69,14 @@ class JobProcessor:
         interval: float,
         starvation: float,
         notifier: Notifier | None = None,
+        on_change: Callable[[LiveJob], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._runner = runner
         self._limits = limits
         self._interval = interval
         self._notifier = notifier
+        self._on_change = on_change
         self._queue = JobQueue(starvation)
         self._live: dict[str, LiveJob] = {}
         self._known: set[str] = set()
@@ -142,9 +144,10 @@ class JobProcessor:
         self._known.add(job.key)
         self._queue.add(job)
         if job.job_id not in self._live:
-            self._live[job.job_id] = LiveJob(job)
+            self._live[job.job_id] = LiveJob(job, self._on_change)
         live = self._live[job.job_id]
         live.job, live.state = job, LiveState.QUEUED
+        live.announce()
         self._wake.set()
 
     def cancel(self, job_id: str, reason: StopReason) -> bool:
@@ -179,8 +182,11 @@ class JobProcessor:
                 await self._look_around()
                 next_scan = time.monotonic() + self._interval
             await self._start_ready()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._pause_until(next_scan))
+            timer = asyncio.get_running_loop().call_later(self._pause_until(next_scan), self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
             self._wake.clear()
 
     def _pause_until(self, next_scan: float) -> float:
@@ -193,11 +199,12 @@ class JobProcessor:
     async def _look_around(self) -> None:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
         try:
-            self.paused = await self._store.is_paused()
-            await self._record_lost(await self._store.lost())
-            for job_id, by in await self._store.cancel_requests():
+            seen = await self._store.look(self._known)
+            self.paused = seen.is_paused
+            await self._record_lost(seen.lost)
+            for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
-            for job in await self._store.scan(self._known):
+            for job in seen.waiting:
                 # A copy of a job that waits or runs here is left until that has ended, and then rejected.
                 if job.job_id not in self._live:
                     self.enqueue(job)
@@ -245,14 +252,17 @@ class JobProcessor:
             self._used_keys.add(job.concurrency_key)
         return self._track(self._process(job))
 
-    def _release(self, job: PendingJob) -> None:
+    def _free_slot(self, job: PendingJob) -> None:
         self._used_modes[job.mode] -= 1
         self._used_users[job.user_id] -= 1
         if not self._used_users[job.user_id]:
             del self._used_users[job.user_id]
+        self._wake.set()
+
+    def _free_key(self, job: PendingJob) -> None:
         if job.concurrency_key is not None:
             self._used_keys.discard(job.concurrency_key)
-        self._wake.set()
+            self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(job)
@@ -262,6 +272,7 @@ class JobProcessor:
 
     async def _process(self, job: PendingJob) -> None:
         live = self._live[job.job_id]
+        slot_is_held = True
         try:
             unwanted = self._closing and live.reason is None
             claimed = None if unwanted else await self._store.claim(job)
@@ -269,6 +280,9 @@ class JobProcessor:
                 self._forget(live, None)
             else:
                 result = await self._run_claimed(claimed, live)
+                # The command is over: another may start while the result is being written.
+                self._free_slot(job)
+                slot_is_held = False
                 await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
         except KeyBusyError:
             self._known.discard(job.key)
@@ -278,7 +292,9 @@ class JobProcessor:
             _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
             self._forget(live, None)
         finally:
-            self._release(job)
+            if slot_is_held:
+                self._free_slot(job)
+            self._free_key(job)
 
     async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         try:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from ..models import InterpreterName
 from .base import Execution, Outcome
@@ -11,7 +14,15 @@ from .capture import OutputPipe
 from .interpreters import Interpreter
 from .parameters import hand_over
 from .process import JOB_VARIABLE, Process
-from .workspace import prepare
+from .simple import (
+    SHELL,
+    SimpleCommand,
+    shell_environment,
+    shell_exit,
+    simple_command,
+    understood_shell,
+)
+from .workspace import prepare, working_folder
 
 
 class BackgroundExecutor:
@@ -20,6 +31,8 @@ class BackgroundExecutor:
     def __init__(self, interpreters: Mapping[InterpreterName, Interpreter], kill_grace: float) -> None:
         self._interpreters = interpreters
         self._kill_grace = kill_grace
+        self._above = Path(), ""
+        self._may_skip_shell = understood_shell()
 
     async def open(self) -> None:
         return None
@@ -28,25 +41,56 @@ class BackgroundExecutor:
         return None
 
     async def run(self, execution: Execution) -> Outcome:
-        interpreter = self._interpreters[execution.interpreter]
-        workspace = prepare(execution, interpreter)
         pipe = OutputPipe(execution.log)
         try:
-            process = Process(
-                interpreter.arguments(workspace.command_file),
-                environment={
-                    **execution.environment,
-                    **hand_over(execution.parameters, execution.interpreter),
-                },
-                folder=workspace.folder,
-                output=pipe.write_end,
-            )
+            process, simple = self._start(execution, pipe.write_end)
             pipe.close_write_end()
             execution.on_start(process.pid)
             try:
-                return Outcome(await process.wait())
+                code = await process.wait()
             except asyncio.CancelledError:
                 await process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
                 raise
         finally:
             await pipe.close()
+        if not simple:
+            return Outcome(code)
+        code, words = shell_exit(code)
+        execution.log.append(words.encode())
+        return Outcome(code)
+
+    def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
+        """The process that runs the command, and whether it does so without a shell."""
+        interpreter = self._interpreters[execution.interpreter]
+        simple = self._simple(execution, interpreter)
+        environment = {**execution.environment, **hand_over(execution.parameters, execution.interpreter)}
+        if simple is not None:
+            folder = working_folder(execution)
+            # What cannot be started is left to the shell, which says why in its own words.
+            with contextlib.suppress(OSError):
+                return Process(
+                    simple.arguments,
+                    program=simple.program,
+                    environment=shell_environment(environment, self._real(folder)),
+                    folder=folder,
+                    output=output,
+                ), True
+        workspace = prepare(execution, interpreter)
+        return Process(
+            interpreter.arguments(workspace.command_file),
+            environment=environment,
+            folder=workspace.folder,
+            output=output,
+        ), False
+
+    def _real(self, folder: Path) -> str:
+        """`folder` without links in its path; only those above the run folders can be links."""
+        above = folder.parent.parent
+        if above != self._above[0]:
+            self._above = above, os.path.realpath(above)
+        return f"{self._above[1]}/{folder.parent.name}/{folder.name}"
+
+    def _simple(self, execution: Execution, interpreter: Interpreter) -> SimpleCommand | None:
+        if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:
+            return None
+        return simple_command(execution.command, execution.environment.get("PATH", ""))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import contextlib
+import fcntl
 import logging
 import os
 import threading
@@ -29,7 +31,10 @@ from .segments import (
 )
 
 _FLUSH_BYTES = 4 * CHUNK
+_FLOOD_PIPE = 1024 * 1024
+_FLOOD_READS = 64
 _FLUSH_SECONDS = 0.1
+_FIRST_LOOK_SECONDS = 0.005
 _RETRY_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
@@ -75,16 +80,16 @@ class OutputLog:
         """Bytes that are only in memory."""
         return self.size - self._chunks_start
 
-    def append(self, data: bytes) -> None:
-        """Add what the job printed, for now in memory; see `flush`."""
+    def append(self, data: bytes, *, quietly: bool = False) -> None:
+        """Add what the job printed, for now in memory; see `flush`. `quietly`: nobody is told."""
         if self.masker is not None:
             data = self.masker.feed(data)
-        self._append(data)
+        self._append(data, quietly=quietly)
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, *, quietly: bool = False) -> None:
         if not data.isascii() or self._decoder.getstate() != (b"", 0):
             data = self._decoder.decode(data).encode()
-        self._keep_chunk(data)
+        self._keep_chunk(data, quietly=quietly)
 
     def end(self) -> None:
         """Add what was held back: what might have become a secret, a character that was cut short."""
@@ -147,14 +152,19 @@ class OutputLog:
         mark = f"\n[... {self.size - len(head) - len(tail)} bytes of output left out ...]\n"
         return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
 
-    def _keep_chunk(self, data: bytes) -> None:
+    def _keep_chunk(self, data: bytes, *, quietly: bool = False) -> None:
         if data:
             with self._chunks_lock:
                 self._chunks.append(data)
             self.size += len(data)
             self._last_byte = data[-1:]
-            if self.on_change is not None:
-                self.on_change()
+            if not quietly:
+                self.changed()
+
+    def changed(self) -> None:
+        """Tell whoever watches; in the event loop's thread."""
+        if self.on_change is not None:
+            self.on_change()
 
     def _drop_middle(self, number: int) -> None:
         middle = number - self._tail_segments
@@ -175,6 +185,11 @@ class OutputPipe:
         os.set_blocking(self._read_end, False)
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        # Most jobs are over before anybody could have read on, and are spared being watched.
+        self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._watch)
+
+    def _watch(self) -> None:
+        self._timer = None
         self._loop.add_reader(self._read_end, self._on_readable)
 
     def close_write_end(self) -> None:
@@ -226,7 +241,7 @@ class OutputPipe:
 
     async def _flush(self) -> None:
         try:
-            await asyncio.to_thread(self._log.flush)
+            await asyncio.to_thread(self._flush_and_read_on)
         except OSError as error:
             # A full disk: the job waits, unread, until there is room again or its time is over.
             _logger.error("A job's output cannot be written, trying again: %s", error)
@@ -236,3 +251,21 @@ class OutputPipe:
             self._loop.add_reader(self._read_end, self._on_readable)
         finally:
             self._flushing = None
+            self._log.changed()
+
+    def _flush_and_read_on(self) -> None:
+        """Flush; and for a job that goes on printing much, stay here and do no more on the event loop."""
+        flood = self._log.unwritten >= _FLUSH_BYTES
+        self._log.flush()
+        if not flood:
+            return
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
+            fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
+        with contextlib.suppress(BlockingIOError):
+            # Not for ever: others need the thread too.
+            for _ in range(_FLOOD_READS):
+                data = os.read(self._read_end, _FLOOD_PIPE)
+                if not data:
+                    return
+                self._log.append(data, quietly=True)
+                self._log.flush()

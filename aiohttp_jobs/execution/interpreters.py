@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models import InterpreterName
+from .simple import SHELL
 
 RUNNER = Path(__file__).with_name("runner")
 _POWERSHELL_WRAPPER = Path(__file__).with_name("powershell.ps1")
@@ -52,8 +53,8 @@ def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
     powershell = shutil.which("pwsh") or (shutil.which("powershell") if os.name == "nt" else None)
     if powershell:
         found.append(_powershell(powershell))
-    if os.path.exists("/bin/sh"):
-        found.append(Interpreter(InterpreterName.SHELL, ("/bin/sh",)))
+    if os.path.exists(SHELL):
+        found.append(Interpreter(InterpreterName.SHELL, (SHELL,)))
     elif powershell:
         shell = _powershell(powershell)
         found.append(Interpreter(InterpreterName.SHELL, shell.prefix, shell.suffix))

@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -35,13 +35,17 @@ class Process:
         folder: Path,
         output: int,
         pass_fds: Sequence[int] = (),
+        program: str | None = None,
     ) -> None:
         """Start it, with both its output streams on the descriptor `output` and stdin empty.
+
+        `program` is the file to run when it is not the first argument.
 
         Raises ``OSError`` when the program cannot be started.
         """
         self._child = subprocess.Popen(
             arguments,
+            executable=program,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -51,7 +55,8 @@ class Process:
             pass_fds=tuple(pass_fds),
         )
         self.pid = self._child.pid
-        self._waiting: asyncio.Task[int] | None = None
+        self._watched: _Watched | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def is_running(self) -> bool:
@@ -59,9 +64,13 @@ class Process:
 
     async def wait(self) -> int:
         """The exit code, negative for a signal. What is left of the process group then is killed."""
-        if self._waiting is None:
-            self._waiting = asyncio.create_task(self._wait())
-        return await asyncio.shield(self._waiting)
+        if self._child.returncode is None:
+            if self._watched is None:
+                self._watched = _Watched(self.pid, self._reap)
+            waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append(waiting)
+            await waiting
+        return int(self._child.returncode)
 
     async def stop(self, grace: float, mark: tuple[str, str]) -> int:
         """End it and every descendant: SIGTERM, and SIGKILL after `grace` seconds.
@@ -77,33 +86,34 @@ class Process:
         await asyncio.to_thread(kill_marked, *mark)
         return await self.wait()
 
-    async def _wait(self) -> int:
-        await _until_exit(self.pid)
+    def _reap(self) -> None:
         # Not yet reaped, so the group's number is still ours.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        return self._child.wait()
+        self._child.wait()
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._waiting.clear()
 
 
-async def _until_exit(pid: int) -> None:
-    """Wait until the child `pid` has ended, without reaping it."""
-    if not hasattr(os, "pidfd_open"):
-        await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        return
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-    descriptor = os.pidfd_open(pid)
-    loop.add_reader(descriptor, _settle, ended)
-    try:
-        await ended
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
+class _Watched:
+    """Calls `ended` on the running loop once the child `pid` has ended; does not reap it."""
 
+    def __init__(self, pid: int, ended: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended = ended
+        if not hasattr(os, "pidfd_open"):
+            self._thread = self._loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            self._thread.add_done_callback(lambda _: ended())
+            return
+        self._descriptor = os.pidfd_open(pid)
+        self._loop.add_reader(self._descriptor, self._on_end)
 
-def _settle(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+    def _on_end(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._ended()
 
 
 def _signal_tree(pid: int, number: signal.Signals) -> None:

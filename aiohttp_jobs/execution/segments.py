@@ -5,6 +5,7 @@ Of an output that is longer than may be kept, segments in the middle are missing
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,11 @@ def segment_path(folder: Path, number: int) -> Path:
 
 def segments(folder: Path) -> list[Path]:
     """The files there are, first to last."""
-    return sorted(folder.glob("output.*"))
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [folder / name for name in names if name.startswith("output.")]
 
 
 def read_segments(folder: Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:

@@ -20,10 +20,16 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
     Both go with the run folder when the job ends. Blocks, but for less than the fork that follows.
     """
-    folder = execution.run_dir / "work"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = working_folder(execution)
     command_file = execution.run_dir / f"command{interpreter.suffix}"
     descriptor = os.open(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(execution.command.encode())
     return Workspace(command_file, folder)
+
+
+def working_folder(execution: Execution) -> Path:
+    """The folder that the command finds itself in, empty and its own."""
+    folder = execution.run_dir / "work"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder

@@ -75,6 +75,16 @@ class LostJob:
     last_seen: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What others have done on the store; see the methods of `JobStore` with these names."""
+
+    is_paused: bool
+    lost: list[LostJob]
+    cancel_requests: list[tuple[str, str]]
+    waiting: list[PendingJob]
+
+
 class KeyBusyError(Exception):
     """Another process runs a job with this concurrency key."""
 
@@ -97,6 +107,10 @@ class JobStore(Protocol):
 
     async def add(self, submission: Submission) -> PendingJob:
         """Accept a job durably: once this returns, it is never lost."""
+        ...
+
+    async def look(self, known: Collection[str]) -> Look:
+        """`is_paused`, `lost`, `cancel_requests` and `scan` in one."""
         ...
 
     async def scan(self, known: Collection[str]) -> list[PendingJob]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,6 +63,8 @@ class ResultCatalogue:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-results")
         self._patience = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
+        self.on_deleted: Callable[[str, str], None] = lambda user_id, job_id: None
+        """Told the owner and the id of each result that is deleted."""
 
     async def open(self) -> None:
         """Reads no result: what the index lacks is added in the background."""
@@ -115,6 +117,8 @@ class ResultCatalogue:
         loop = asyncio.get_running_loop()
         deleted = await loop.run_in_executor(self._threads, self._files.delete, job_ids)
         await self._index.remove([UUID(job_id).bytes for job_id in job_ids])
+        for job_id, user_id in deleted.items():
+            self.on_deleted(user_id, job_id)
         return len(deleted)
 
     async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:

@@ -32,20 +32,29 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
 
     `scratch` is a folder on the same file system for the temporary file; by default the target's own.
     """
-    temporary = (scratch or target.parent) / f".{target.name[:100]}.{secrets.token_hex(6)}.tmp"
+    put_file(target, data, scratch, sync=True)
+    sync_folder(target.parent)
+
+
+def put_file(target: Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
+    """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
+    # Strings and bare calls: this is done twice for each job.
+    temporary = f"{scratch or target.parent}/.{target.name[:100]}.{secrets.token_hex(6)}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-            os.fsync(descriptor)
-        temporary.replace(target)
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            if sync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
         raise
-    sync_folder(target.parent)
 
 
 def create_secret(target: Path, data: bytes) -> bytes:

@@ -57,7 +57,7 @@ class SubmissionReader:
         """
         record: dict[str, Any] = {}
         try:
-            record = _parse(_read_regular(path, self._max_bytes))
+            record = _parse(read_regular(path, self._max_bytes))
             submission = Submission.model_validate(record)
             problem = self._fault(record, submission, user_folder)
         except UnreadableFileError as error:
@@ -67,6 +67,18 @@ class SubmissionReader:
         if problem is None:
             return ReadSubmission(submission, None)
         return ReadSubmission(placeholder(path, user_folder, record), problem)
+
+    def signed_owner(self, path: Path) -> str:
+        """The folder in ``JobSubmission`` of whoever a signed file names; nobody's for other files.
+
+        Raises ``FileNotFoundError`` when the file is gone.
+        """
+        try:
+            record = _parse(read_regular(path, self._max_bytes))
+        except UnreadableFileError:
+            return safe_component("")
+        owner = record.get("UserID")
+        return safe_component(owner if isinstance(owner, str) and self._signer.is_valid(record) else "")
 
     def read_claimed(self, path: Path, user_folder: str) -> ReadSubmission:
         """Like `read`, for a file that was picked up; one that has gone since is a problem too."""
@@ -86,7 +98,8 @@ class SubmissionReader:
         return None if self._signer.is_valid(record) else TAMPERED
 
 
-def _read_regular(path: Path, max_bytes: int) -> bytes:
+def read_regular(path: Path, max_bytes: int) -> bytes:
+    """What a file of at most `max_bytes` bytes holds. Raises ``FileNotFoundError``, `UnreadableFileError`."""
     try:
         # Not following links and not waiting for a writer: the path may be a trap (a link to a
         # secret, a named pipe that would hold this thread for ever).

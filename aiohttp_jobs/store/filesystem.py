@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,14 +20,19 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
+from pydantic_core import to_json
+
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, JobStatus, Submission, new_job_id
-from .base import ClaimedJob, KeyBusyError, Located, LostJob, PendingJob
+from .accepted import Accepted, AcceptedFile
+from .base import ClaimedJob, KeyBusyError, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
-from .durable import make_folder, replace_file, sync_folder
-from .files import ReadSubmission, SubmissionReader, is_visible
+from .committer import Change, Committer
+from .durable import make_folder, put_file, replace_file
+from .files import ReadSubmission, SubmissionReader, UnreadableFileError, is_visible, read_regular
 from .index import ResultFilter, Sort
-from .instances import Instance
+from .instances import Instance, owner_in
+from .journal import Entry, Journal, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
@@ -40,6 +46,7 @@ Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
+_logger = logging.getLogger(__name__)
 
 
 class FileSystemStore:
@@ -70,6 +77,9 @@ class FileSystemStore:
         self.results = ResultCatalogue(
             self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
         )
+        self._journal = Journal(self._instance.folder)
+        self._committer = Committer(self._journal)
+        self._accepted = Accepted()
 
     @property
     def instance_id(self) -> str:
@@ -81,22 +91,24 @@ class FileSystemStore:
 
     async def close(self) -> None:
         await self.results.close()
-        await self._run(self._instance.close)
+        await self._run(self._close)
         self._threads.shutdown()
 
     async def add(self, submission: Submission) -> PendingJob:
-        return await self._run(self._add, submission)
+        return await self._committer.run(partial(self._accept, submission))
+
+    async def look(self, known: Collection[str]) -> Look:
+        return await self._run(self._look, known)
 
     async def scan(self, known: Collection[str]) -> list[PendingJob]:
         return await self._run(self._scan, known)
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        return await self._run(self._claim, pending)
+        return await self._committer.run(partial(self._claim, pending))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         record = result.to_record()
-        await self._run(self._write_result, claimed, record)
-        await self._run(self._let_go, claimed)
+        await self._committer.run(partial(self._finish, claimed, record))
         # Last, so that whoever sees the result in a list finds the job ended.
         self.results.note(record)
 
@@ -161,8 +173,15 @@ class FileSystemStore:
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
-        self._recovery = Recovery(self._at, self._instance, self._reader, self._add)
+        self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
         self._instance.open()
+        self._journal.open()
+        self._committer.open()
+
+    def _close(self) -> None:
+        self._committer.close()
+        self._journal.close()
+        self._instance.close()
 
     # --- submissions
 
@@ -172,6 +191,27 @@ class FileSystemStore:
         record = self._signer.sign(submission.to_record())
         replace_file(target, _to_bytes(record), self._instance.scratch)
         return _pending(target, ReadSubmission(submission, None))
+
+    def _accept(self, submission: Submission) -> Change[PendingJob]:
+        """The same as `_add`, durable later."""
+        run = Run.of(submission)
+        target = self._at.submission(submission.user_id, run.stem)
+        make_folder(target.parent)
+        data = _to_bytes(self._signer.sign(submission.to_record()))
+        put_file(target, data, self._instance.scratch)
+        pending = _pending(target, ReadSubmission(submission, None))
+        self._accepted.add(pending.key, data, submission)
+        entry = Entry(Kind.ADDED, run.name, target.parent.name, data)
+        return Change(pending, entry, (target,), (target.parent,))
+
+    def _look(self, known: Collection[str]) -> Look:
+        paused, lost = self._at.paused.exists(), self._recovery.take_over()
+        try:
+            return Look(paused, lost, self._cancel_requests(), self._scan(known))
+        except OSError:
+            # The lost ones are in this process's hands by now, and must not be forgotten.
+            _logger.exception("Cannot look for submissions; trying again at the next look")
+            return Look(paused, lost, [], [])
 
     def _scan(self, known: Collection[str]) -> list[PendingJob]:
         found = [job for path in self._dropped(known) if (job := self._look_at(path)) is not None]
@@ -198,41 +238,50 @@ class FileSystemStore:
             return None  # a program that does not write atomically may still be writing it
         return _pending(path, read)
 
-    def _claim(self, pending: PendingJob) -> ClaimedJob | None:
+    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         if pending.concurrency_key is None:
             return self._claim_locked(pending)
         if not self._key_locks.acquire(pending.concurrency_key):
             raise KeyBusyError
-        claimed = None
+        claimed: Change[ClaimedJob | None] = Change(None)
         try:
             claimed = self._claim_locked(pending)
         finally:
-            if claimed is None:
+            if claimed.value is None:
                 self._key_locks.release(pending.concurrency_key)
         return claimed
 
-    def _claim_locked(self, pending: PendingJob) -> ClaimedJob | None:
+    def _claim_locked(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         source = Path(pending.key)
         run, fault = Run(pending.stem, pending.attempt), pending.problem
         if fault is None and self._was_used(run):
             run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
-        run_dir = self._instance.begin(run.name, source.parent.name)
+        accepted = self._accepted.take(pending.key)
+        run_dir = self._instance.begin(run.name, source.parent.name, signed=accepted is not None)
         target = self._at.claimed(run)
         try:
             source.rename(target)
         except OSError as error:
             remove_tree(run_dir)
             if isinstance(error, FileNotFoundError):
-                return None
+                return Change(None)
             raise
-        sync_folder(self._at.output)
-        sync_folder(source.parent)
-        submission, problem = self._reader.read_claimed(target, source.parent.name)
+        submission, problem = self._read_again(target, source.parent.name, accepted)
         if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
         owned = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        return ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
+        claimed = ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
+        entry = Entry(Kind.CLAIMED, run.name, source.parent.name)
+        return Change(claimed, entry, (), (self._at.output, source.parent))
+
+    def _read_again(self, path: Path, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
+        """What was picked up: known already if it is, to the byte, what this process has accepted."""
+        if accepted is not None:
+            with contextlib.suppress(OSError, UnreadableFileError):
+                if accepted.is_in(read_regular(path, self._max_bytes)):
+                    return ReadSubmission(accepted.submission, None)
+        return self._reader.read_claimed(path, user_folder)
 
     def _was_used(self, run: Run) -> bool:
         return self._has_ended(run.job_id) or self._at.claimed(run).exists()
@@ -242,9 +291,14 @@ class FileSystemStore:
 
     # --- results
 
-    def _write_result(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
+    def _finish(self, claimed: ClaimedJob, record: dict[str, Any]) -> Change[None]:
         self._keep_log(claimed, record)
-        replace_file(self._at.result(record["JobID"]), _to_bytes(record), self._instance.scratch)
+        target, data = self._at.result(record["JobID"]), _to_bytes(record)
+        put_file(target, data, self._instance.scratch)
+        self._instance.end(claimed.run_dir, safe_component(claimed.submission.user_id))
+        self._free_key(claimed)
+        entry = Entry(Kind.ENDED, claimed.run_dir.name, "", data)
+        return Change(None, entry, (target,), (self._at.results,))
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
@@ -253,6 +307,10 @@ class FileSystemStore:
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         remove_tree(claimed.run_dir)
+        remove_tree(claimed.run_dir)
+        self._free_key(claimed)
+
+    def _free_key(self, claimed: ClaimedJob) -> None:
         if claimed.concurrency_key is not None:
             self._key_locks.release(claimed.concurrency_key)
 
@@ -280,8 +338,8 @@ class FileSystemStore:
                 return Located(self._reader.read(path, path.parent.name).submission, None)
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError):
-                owner = os.fsdecode((folder / "owner").read_bytes())
                 claimed = self._at.claimed(Run.from_name(folder.name))
+                owner = owner_in(folder) or self._reader.signed_owner(claimed)
                 return Located(self._reader.read(claimed, owner).submission, folder)
         return None
 
@@ -307,7 +365,10 @@ class FileSystemStore:
 
 
 def _to_bytes(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+    try:
+        return to_json(record, indent=2)
+    except ValueError:  # a lone surrogate, in what another program wrote
+        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 
 def _pending(path: Path, read: ReadSubmission) -> PendingJob:

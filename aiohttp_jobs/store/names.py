@@ -10,6 +10,7 @@ import re
 from urllib.parse import unquote
 
 _PLAIN = re.compile(rb"[A-Za-z0-9@+=,._-]")
+_ALL_PLAIN = re.compile(r"[A-Za-z0-9@+=,_-](?:[A-Za-z0-9@+=,._-]*[A-Za-z0-9@+=,_-])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _DIGEST_LENGTH = 32
 
@@ -22,6 +23,8 @@ def safe_component(text: str, max_bytes: int = 120) -> str:
     ``~`` and a digest of the whole; ``~`` and ``%`` themselves are always encoded, so that two
     different texts never share a name.
     """
+    if len(text) <= max_bytes and _ALL_PLAIN.fullmatch(text) and not _RESERVED.match(text):
+        return text
     raw = text.encode("utf-8", "surrogatepass")
     encoded = "".join(chr(byte) if _PLAIN.match(bytes([byte])) else f"%{byte:02X}" for byte in raw)
     if not encoded:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ..models import Submission, utc_now
 from .base import ClaimedJob, LostJob
 from .files import SubmissionReader
-from .instances import Instance
+from .instances import Instance, mark_owner, owner_in
+from .journal import read_journal, sync_everything
 from .layout import Layout, Run
+from .replay import replay
+from .spent import SpentIds
 
 
 class Recovery:
@@ -24,19 +26,35 @@ class Recovery:
         instance: Instance,
         reader: SubmissionReader,
         resubmit: Callable[[Submission], object],
+        spent: SpentIds,
     ) -> None:
         self._layout = layout
         self._instance = instance
         self._reader = reader
         self._resubmit = resubmit
+        self._spent = spent
 
     def take_over(self) -> list[LostJob]:
         lost: list[LostJob] = []
-        for dead in self._instance.take_over_dead():
-            for folder in _subfolders(dead / "jobs"):
-                lost.extend(self._adopt(folder, dead.name))
-            shutil.rmtree(dead, ignore_errors=True)
+        with self._instance.dead() as folders:
+            if folders:
+                self._put_back(folders)
+            for dead in folders:
+                for folder in _subfolders(dead / "jobs"):
+                    lost.extend(self._adopt(folder, dead.name))
+                shutil.rmtree(dead, ignore_errors=True)
         return lost
+
+    def _put_back(self, folders: Sequence[Path]) -> None:
+        """Make good for a power cut, and see that the journals are not needed any more."""
+        entries = [entry for dead in folders for entry in read_journal(dead)]
+        for entry in replay(self._layout, self._spent, entries):
+            run = Run.from_name(entry.run)
+            folder = folders[0] / "jobs" / entry.run
+            if not self._layout.result(run.job_id).exists() and not _is_kept(folders, entry.run):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                mark_owner(folder, entry.folder)
+        sync_everything(self._layout.base)
 
     def _adopt(self, folder: Path, instance_id: str) -> Iterator[LostJob]:
         """Move a dead process's job into this one's care, unless it had ended or not begun."""
@@ -46,7 +64,7 @@ class Recovery:
             return
         try:
             started = claimed_file.stat().st_ctime
-            owner = os.fsdecode((folder / "owner").read_bytes())
+            owner = owner_in(folder) or self._reader.signed_owner(claimed_file)
         except FileNotFoundError:
             return  # it was never claimed: it is still pending
         submission, problem = self._reader.read_claimed(claimed_file, owner)
@@ -67,6 +85,10 @@ class Recovery:
         # In this order: a live process may move it from the first place to the second meanwhile.
         if not waiting.exists() and not self._layout.claimed(following).exists():
             self._resubmit(submission.model_copy(update={"attempt": following.attempt, "run_at": utc_now()}))
+
+
+def _is_kept(folders: Sequence[Path], run: str) -> bool:
+    return any((dead / "jobs" / run).exists() for dead in folders)
 
 
 def _subfolders(folder: Path) -> list[Path]:

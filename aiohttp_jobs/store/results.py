@@ -59,20 +59,20 @@ class ResultFiles:
         except OSError:
             return 0
 
-    def delete(self, job_ids: Sequence[str]) -> list[str]:
-        """Delete results and what belongs to them; the ids of those that there were.
+    def delete(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Delete results and what belongs to them; the ids and owners of those that there were.
 
         A crash in between leaves whole results, or rests without a result, and no id to run again.
         """
         found = {job_id: record for job_id in job_ids if (record := self.read(job_id)) is not None}
         if not found:
-            return []
+            return {}
         self._spent.add(*found)
         for job_id, record in found.items():
             self._delete_runs(record)
             self._at.result(job_id).unlink(missing_ok=True)
         sync_folder(self._at.results)
-        return list(found)
+        return {job_id: str(record.get("UserID", "")) for job_id, record in found.items()}
 
     def _delete_runs(self, record: Mapping[str, Any]) -> None:
         last = record_run(record)

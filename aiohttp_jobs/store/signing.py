@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -14,6 +13,7 @@ from .durable import create_secret
 
 FIELD = "Signature"
 _SCHEME = "hmac-sha256:"
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 class Signer:
@@ -32,8 +32,7 @@ class Signer:
 
     def signature(self, record: Mapping[str, Any]) -> str:
         unsigned = {name: value for name, value in record.items() if name != FIELD}
-        text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
-        return _SCHEME + hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        return _SCHEME + hmac.digest(self._key, _canonical(unsigned).encode(), "sha256").hex()
 
     def sign(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of `record` with its ``Signature``."""

@@ -184,7 +184,9 @@ async def test_templates_are_made_run_replaced_and_deleted(client: JobsClient, h
     replaced = await client.templates.replace(template_id, {**TEMPLATE, "description": "says hello"})
     assert (await client.templates.get(template_id))["Description"] == replaced["Description"] == "says hello"
     async with client_of(host, user_id="bob") as bob:
-        job_id = await bob.templates.run(template_id, {"name": "-n", "secret": "opensesame"})
+        with pytest.raises(ClientError, match="must not start with '-'"):
+            await bob.templates.run(template_id, {"name": "-n", "secret": "opensesame"})
+        job_id = await bob.templates.run(template_id, {"name": "n", "secret": "opensesame"})
         result = await bob.wait(job_id)
     assert "opensesame" not in result.output
     await client.templates.delete(template_id)

@@ -138,3 +138,22 @@ async def test_a_form_that_is_not_compressed_as_it_says_is_refused(demo: Demo, b
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Content-Encoding": "gzip"}
     answer = await post_login(browser(demo), demo, data=b"username=admin", headers=headers)
     assert answer.status == 400
+
+
+@pytest.mark.parametrize(
+    ("wanted", "location"),
+    [
+        ("/apps/WebHostTaskManagement/#/jobs", "/apps/WebHostTaskManagement/#/jobs"),
+        ("//elsewhere.example/", "/"),
+        ("https://elsewhere.example/", "/"),
+        ("", "/"),
+    ],
+)
+async def test_signing_in_leads_back_to_the_console_but_nowhere_else(
+    demo: Demo, browser: Browser, wanted: str, location: str
+) -> None:
+    page = await browser(demo).request("GET", f"{demo.address}/login", params={"next": wanted})
+    assert ('name="next"' in page.body) is (location != "/")
+    form = {**credentials("viewer", PASSWORDS["viewer"]), "next": wanted}
+    answer = await post_login(browser(demo), demo, data=form)
+    assert (answer.status, answer.headers["Location"]) == (303, location)

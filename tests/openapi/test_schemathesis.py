@@ -75,6 +75,11 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404",
 include-operation-id = "followJob"
 # Every stream starts with two events at once; one of a job that waits would then be read until the timeout.
 max-stream-events = 2
+
+[[operations]]
+include-operation-id = "watchJobs"
+# And this one starts with one.
+max-stream-events = 1
 """
 
 

@@ -1,0 +1,37 @@
+"""What this process has accepted and checked already, so that it is not parsed a second time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from ..models import Submission
+
+_MOST = 4096
+_LARGEST = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFile:
+    """A submission, and the digest of the file that was written for it."""
+
+    submission: Submission
+    digest: bytes
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether `data` is what the file held when it was accepted."""
+        return hashlib.sha256(data).digest() == self.digest
+
+
+class Accepted:
+    """By path; bounded, so that what waits long or is large is read from its file instead."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, AcceptedFile] = {}
+
+    def add(self, path: str, data: bytes, submission: Submission) -> None:
+        if len(self._files) < _MOST and len(data) <= _LARGEST:
+            self._files[path] = AcceptedFile(submission, hashlib.sha256(data).digest())
+
+    def take(self, path: str) -> AcceptedFile | None:
+        return self._files.pop(path, None)

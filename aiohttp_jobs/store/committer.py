@@ -1,0 +1,140 @@
+"""The one thread that changes the store's files, so that changes made at once become durable at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from .durable import sync_folder
+from .journal import LARGEST, Entry, Journal
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE = 64
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """What was done, not durable yet: `entry` tells the journal of it.
+
+    Without the journal, `files` and then `folders` have to be synced. `value` is for who asked.
+    """
+
+    value: T
+    entry: Entry | None = None
+    files: Sequence[Path] = ()
+    folders: Sequence[Path] = ()
+
+
+@dataclass(slots=True)
+class _Order:
+    work: Callable[[], Change[Any]]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    change: Change[Any] | None = None
+    error: BaseException | None = field(default=None)
+
+
+class Committer:
+    """Makes changes in the order in which they are asked for, each durable when `run` returns."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._closed = True
+        self._thread = Thread(target=self._serve, name="aiohttp-jobs-committer", daemon=True)
+
+    def open(self) -> None:
+        self._closed = False
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what was asked for. Blocks."""
+        if self._closed:
+            return
+        self._closed = True
+        self._orders.put(None)
+        self._thread.join()
+
+    async def run(self, work: Callable[[], Change[T]]) -> T:
+        """Have `work` done in the thread, and made durable.
+
+        Raises what `work` raises, and ``OSError`` when its change cannot be made durable.
+        """
+        if self._closed:
+            raise RuntimeError("the store is not open")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._orders.put(_Order(work, loop, future))
+        return await future
+
+    def _serve(self) -> None:
+        going = True
+        while going:
+            orders = [self._orders.get()]
+            with contextlib.suppress(Empty):
+                while len(orders) < _MOST_AT_ONCE:
+                    orders.append(self._orders.get_nowait())
+            going = None not in orders
+            batch = [order for order in orders if order is not None]
+            for order in batch:
+                try:
+                    order.change = order.work()
+                except BaseException as error:
+                    order.error = error
+            self._make_durable([order for order in batch if order.change is not None])
+            _tell(batch)
+
+    def _make_durable(self, orders: Sequence[_Order]) -> None:
+        noted = [o for o in orders if o.change and o.change.entry and len(o.change.entry.data) <= LARGEST]
+        entries = [o.change.entry for o in noted if o.change and o.change.entry]
+        in_journal: set[int] = set()
+        try:
+            if entries and self._journal.write(entries):
+                in_journal = set(map(id, noted))
+        except OSError:
+            _logger.exception("The journal cannot be written; files are synced one by one instead")
+        for order in orders:
+            if id(order) not in in_journal and order.change is not None:
+                try:
+                    _sync(order.change)
+                except OSError as error:
+                    order.error = error
+
+
+def _sync(change: Change[Any]) -> None:
+    for path in change.files:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    for folder in change.folders:
+        sync_folder(folder)
+
+
+def _tell(batch: Sequence[_Order]) -> None:
+    loops = {order.loop for order in batch}
+    for loop in loops:
+        own = [order for order in batch if order.loop is loop]
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_settle, own)
+
+
+def _settle(orders: Sequence[_Order]) -> None:
+    for order in orders:
+        if order.future.done():
+            continue
+        if order.error is not None:
+            order.future.set_exception(order.error)
+        elif order.change is not None:
+            order.future.set_result(order.change.value)

@@ -1,0 +1,110 @@
+"""The page's files, in memory, compressed, below one fingerprint; serving them is left to ``routes``.
+
+All lie below one fingerprint of all of them, so that modules import each other by relative paths (an import
+map would need an inline script) and browsers may keep every file for good.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
+
+from ..errors import ConfigurationError
+
+_FOLDER = Path(__file__).with_name("assets")
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        ".js": "text/javascript; charset=utf-8",
+        ".mjs": "text/javascript; charset=utf-8",
+        ".css": "text/css; charset=utf-8",
+        ".svg": "image/svg+xml",
+        ".png": "image/png",
+        ".txt": "text/plain; charset=utf-8",
+    }
+)
+_IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?\bfrom\s*["'](\.[^"']+)["']""", re.MULTILINE)
+_LOGO_TYPES = frozenset({".svg", ".png"})
+_MOST_LOGO_BYTES = 256 * 1024
+
+
+class Asset:
+    """One file. `compressed` is made when it is first asked for."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self.body = body
+        self.content_type = content_type
+
+    @functools.cached_property
+    def compressed(self) -> bytes:
+        """The file as gzip (RFC 1952); a picture that gains nothing stays out of this."""
+        return gzip.compress(self.body, 9, mtime=0)
+
+
+@dataclass(frozen=True)
+class Assets:
+    """The files by their path below ``ui/<fingerprint>/``."""
+
+    fingerprint: str
+    files: Mapping[str, Asset]
+
+    def preloads(self, entry: str) -> list[str]:
+        """`entry` and every module that it needs at once, so that a browser fetches them side by side."""
+        found: list[str] = []
+        waiting = [entry]
+        while waiting:
+            path = waiting.pop()
+            if path not in found:
+                found.append(path)
+                waiting += _imports(path, self.files[path].body.decode())
+        return found
+
+    def with_logo(self, path: Path) -> Assets:
+        """These and a picture of the host's, as ``logo.svg`` or ``logo.png``. Raises `ConfigurationError`."""
+        suffix = path.suffix.lower()
+        if suffix not in _LOGO_TYPES:
+            raise ConfigurationError(f"ui_logo: {path} must be an SVG or PNG file.")
+        try:
+            body = path.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"ui_logo: {path} cannot be read: {error.strerror}.") from None
+        if len(body) > _MOST_LOGO_BYTES:
+            raise ConfigurationError(f"ui_logo: {path} is larger than {_MOST_LOGO_BYTES} bytes.")
+        logo = Asset(body, _TYPES[suffix])
+        fingerprint = hashlib.sha256(self.fingerprint.encode() + body).hexdigest()[:16]
+        return Assets(fingerprint, {**self.files, f"logo{suffix}": logo})
+
+
+@functools.cache
+def package_assets() -> Assets:
+    """The files that came with the package. Blocks for some milliseconds, the first time."""
+    digest = hashlib.sha256()
+    files: dict[str, Asset] = {}
+    for path in sorted(_FOLDER.rglob("*")):
+        if path.suffix not in _TYPES:
+            continue
+        name, body = path.relative_to(_FOLDER).as_posix(), path.read_bytes()
+        digest.update(name.encode() + b"\0" + hashlib.sha256(body).digest())
+        files[name] = Asset(body, _TYPES[path.suffix])
+    return Assets(digest.hexdigest()[:16], files)
+
+
+def _imports(path: str, source: str) -> list[str]:
+    """What a module imports when it is loaded; not what it imports later."""
+    folder = PurePosixPath(path).parent
+    return [_normal(folder / relative) for relative in _IMPORT.findall(source)]
+
+
+def _normal(path: PurePosixPath) -> str:
+    parts: list[str] = []
+    for part in path.parts:
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)

@@ -1,0 +1,165 @@
+// The API over HTTP: JSON requests, and event streams that connect again by themselves.
+// Who is asking is told by the host's session cookie or, where one was entered, by an API key.
+import { createParser } from "../vendor/eventsource-parser.mjs";
+
+const BASE = new URL("api/v1/", location.href);
+const KEY_NAME = `aiohttp-jobs:${location.pathname}:api-key`;
+const FIRST_RETRY_MS = 1000;
+const LAST_RETRY_MS = 15000;
+const SILENCE_MS = 60000; // the server sends a comment every 15 s
+
+/** What went wrong, as a sentence; `status` is 0 when no answer came. */
+export class ApiError extends Error {
+  constructor(status, message, code = "", details = []) {
+    super(message);
+    Object.assign(this, { status, code, details });
+  }
+}
+
+export const apiKey = {
+  get: () => sessionStorage.getItem(KEY_NAME),
+  set: (secret) => sessionStorage.setItem(KEY_NAME, secret),
+  clear: () => sessionStorage.removeItem(KEY_NAME),
+};
+
+/** The whole address of `path` below the API; parameters that are empty are left out. */
+export function apiUrl(path, query = {}) {
+  const url = new URL(path.replace(/^\//, ""), BASE);
+  for (const [name, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null && value !== "") url.searchParams.set(name, value);
+  }
+  return url;
+}
+
+async function send(method, path, { query, body, headers = {}, signal } = {}) {
+  const all = { ...headers };
+  const secret = apiKey.get();
+  if (secret) all.Authorization = `Bearer ${secret}`;
+  if (body !== undefined) all["Content-Type"] = "application/json";
+  let response;
+  try {
+    response = await fetch(apiUrl(path, query), {
+      method, signal, headers: all, body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "The server cannot be reached. Check your connection, then try again.");
+  }
+  if (!response.ok) throw await failure(response);
+  return response;
+}
+
+async function failure(response) {
+  if (response.status === 401) document.dispatchEvent(new Event("aiohttp-jobs:signed-out"));
+  try {
+    const { error, code, details } = await response.json();
+    return new ApiError(response.status, error, code, details ?? []);
+  } catch {
+    return new ApiError(response.status, `The server answered with status ${response.status}.`);
+  }
+}
+
+/** JSON from the API. Raises `ApiError`. */
+export async function request(method, path, options) {
+  return (await send(method, path, options)).json();
+}
+
+export const get = (path, query, signal) => request("GET", path, { query, signal });
+export const post = (path, body = {}) => request("POST", path, { body });
+
+/** Like `get`, but null where this server does not have that address. */
+export async function getIfThere(path, query, signal) {
+  try {
+    return await get(path, query, signal);
+  } catch (error) {
+    if (error.status === 404 || error.status === 405) return null;
+    throw error;
+  }
+}
+
+/** A piece of output: `{text, offset, next, complete}`, offsets in bytes. */
+export async function getOutput(jobId, offset, limit, signal) {
+  const response = await send("GET", `jobs/${jobId}/output`, { query: { offset, limit }, signal });
+  return {
+    text: await response.text(),
+    offset: Number(response.headers.get("X-Output-Offset")),
+    next: Number(response.headers.get("X-Output-Next")),
+    complete: response.headers.get("X-Output-Complete") === "true",
+  };
+}
+
+/** A whole answer as a file to be saved; with an API key a plain link would not do. */
+export async function download(path, name) {
+  const blob = await (await send("GET", path)).blob();
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/**
+ * Follow an event stream until `close()` of what it returns is called. `onEvent(name, data, id)` gets what comes;
+ * returning "stop" ends it. `onState` hears "live", "reconnecting", or an `ApiError` after which it gives up.
+ */
+export function follow(path, { query, onEvent, onState }) {
+  const control = new AbortController();
+  const stream = { lastId: null, delay: FIRST_RETRY_MS, stopped: false };
+  const stop = () => { stream.stopped = true; control.abort(); };
+  run(path, query, stream, control.signal, onEvent, onState);
+  return { close: stop };
+}
+
+async function run(path, query, stream, signal, onEvent, onState) {
+  while (!stream.stopped) {
+    try {
+      await readOnce(path, query, stream, signal, onEvent, onState);
+    } catch (error) {
+      if (stream.stopped) return;
+      if (error.status >= 400 && error.status < 500) return onState(error);
+    }
+    if (stream.stopped) return;
+    onState("reconnecting");
+    await pause(stream.delay, signal);
+    stream.delay = Math.min(LAST_RETRY_MS, stream.delay * 1.7);
+  }
+}
+
+async function readOnce(path, query, stream, signal, onEvent, onState) {
+  const silence = new AbortController();
+  const headers = { Accept: "text/event-stream" };
+  if (stream.lastId) headers["Last-Event-ID"] = stream.lastId;
+  const response = await send("GET", path, { query, headers, signal: AbortSignal.any([signal, silence.signal]) });
+  onState("live");
+  stream.delay = FIRST_RETRY_MS;
+  const parser = createParser({
+    onEvent: ({ id, event, data }) => {
+      if (stream.stopped) return;
+      if (id) stream.lastId = id;
+      if (onEvent(event, data ? JSON.parse(data) : null, id) === "stop") stream.stopped = true;
+    },
+  });
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let timer;
+  try {
+    while (!stream.stopped) {
+      clearTimeout(timer);
+      timer = setTimeout(() => silence.abort(), SILENCE_MS);
+      const { done, value } = await reader.read();
+      if (done) return;
+      parser.feed(value);
+    }
+  } finally {
+    clearTimeout(timer);
+    silence.abort();
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    const now = () => { clearTimeout(timer); resolve(); };
+    signal.addEventListener("abort", now, { once: true });
+    addEventListener("online", now, { once: true, signal });
+  });
+}

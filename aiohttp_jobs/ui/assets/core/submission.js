@@ -1,0 +1,106 @@
+// What a person fills in to submit a job, checked as it is typed, and the request made of it. Pure.
+import { markedPlain } from "./text.js";
+
+export const MODES = {
+  BackgroundJob: "A process of its own. The safe choice; it can be cancelled at any moment.",
+  Runspace: "A warm worker from a pool. Starts fastest; good for many short jobs.",
+  MainLoop: "Inside this server, with its application in scope. One at a time; keep it short.",
+};
+export const INTERPRETERS = {
+  shell: "POSIX shell, /bin/sh", python: "Python, with top-level await", powershell: "PowerShell, pwsh",
+};
+const EXAMPLES = { shell: "echo hello from $(hostname)", python: 'print("hello", 6 * 7)', powershell: "Get-Date" };
+export const NOTIFY_ON = { failure: "when it fails", first_failure: "when it fails for the first time", recovery: "when it works again", always: "always" };
+export const RETRY_OUTCOMES = ["Failed", "TimedOut", "Interrupted"];
+
+export const exampleOf = (interpreter) => EXAMPLES[interpreter] ?? "";
+
+/** An empty form for somebody with these rights. */
+export const blank = (me) => ({
+  jobName: "", command: "", executionMode: me.modes.includes("BackgroundJob") ? "BackgroundJob" : (me.modes[0] ?? ""),
+  interpreter: me.defaultInterpreter, description: "", timeout: "", priority: "", key: "", start: "now", delay: "60",
+  runAt: "", retries: "", backoff: "10", retryOn: ["Failed", "TimedOut"],
+  mailTo: "", webhook: "", notifyOn: "failure",
+});
+
+/** The form that would submit `job` again. */
+export const formOf = (job, me) => ({
+  ...blank(me), jobName: job.JobName, command: job.Command ?? "", executionMode: job.ExecutionMode,
+  interpreter: job.Interpreter ?? me.defaultInterpreter, description: job.Description ?? "",
+  timeout: job.TimeoutSeconds ? String(job.TimeoutSeconds) : "", key: job.ConcurrencyKey ?? "",
+  priority: job.Priority === undefined || job.Priority === 5 ? "" : String(job.Priority),
+  retries: job.Retry ? String(job.Retry.count) : "", backoff: String(job.Retry?.backoffSeconds ?? 10),
+  retryOn: job.Retry?.on ?? ["Failed", "TimedOut"], ...noticesOf(job.Notify ?? []),
+});
+
+/** The form's part of the notices that a job asks for. */
+function noticesOf(notify) {
+  const mail = notify.find((one) => one.channel === "email");
+  const hook = notify.find((one) => one.channel === "webhook");
+  return { mailTo: (mail?.to ?? []).join(", "), webhook: hook?.url ?? "", notifyOn: [(mail ?? hook)?.on ?? "failure"].flat()[0] };
+}
+
+function toNotify({ mailTo, webhook, notifyOn }) {
+  const to = mailTo.split(/[\s,;]+/).filter(Boolean);
+  const notify = [];
+  if (to.length) notify.push({ channel: "email", to, on: notifyOn });
+  if (webhook.trim()) notify.push({ channel: "webhook", url: webhook.trim(), on: notifyOn });
+  return notify.length ? notify : undefined;
+}
+
+const bytes = (text) => new TextEncoder().encode(text).length;
+const within = (text, least, most) => text === "" || (Number.isFinite(Number(text)) && Number(text) >= least && Number(text) <= most);
+const whole = (text) => text === "" || /^\d+$/.test(text);
+
+/** What is wrong, as `{field: sentence}`; nothing when it can be submitted. */
+export function faults(form, me) {
+  const { maxCommandBytes = 262144, maxNameLength = 100, maxTimeout = 86400, maxDescriptionLength = 2000 } = me.limits;
+  const found = {};
+  const check = (field, holds, sentence) => { if (!holds && !found[field]) found[field] = sentence; };
+  check("jobName", form.jobName.trim() !== "", "Give the job a name.");
+  check("jobName", form.jobName.length <= maxNameLength, `Use at most ${maxNameLength} characters.`);
+  check("command", form.command.trim() !== "", "Enter a command.");
+  check("command", !form.command.includes("\0"), "It must not contain a NUL character.");
+  check("command", bytes(form.command) <= maxCommandBytes, `It is longer than ${maxCommandBytes.toLocaleString()} bytes.`);
+  check("description", form.description.length <= maxDescriptionLength, `Use at most ${maxDescriptionLength} characters.`);
+  check("timeout", within(form.timeout, 0.001, maxTimeout), `Enter seconds, up to ${maxTimeout.toLocaleString()}.`);
+  check("priority", whole(form.priority) && within(form.priority, 0, me.maxPriority), `Enter 0 to ${me.maxPriority}.`);
+  check("key", form.key.length <= 200, "Use at most 200 characters.");
+  check("retries", whole(form.retries) && within(form.retries, 1, 20), "Enter 1 to 20, or leave it empty.");
+  check("backoff", form.retries === "" || (form.backoff !== "" && within(form.backoff, 0, 86400)), "Enter seconds, up to 86,400.");
+  check("retryOn", form.retries === "" || form.retryOn.length > 0, "Choose at least one outcome.");
+  check("mailTo", form.mailTo.split(/[\s,;]+/).filter(Boolean).every((one) => /^[^@\s]+@[^@\s]+$/.test(one)), "Enter addresses such as name@example.org, separated by commas.");
+  check("webhook", !form.webhook.trim() || /^https?:\/\/\S+$/.test(form.webhook.trim()), "Enter an address that starts with https://.");
+  check("delay", form.start !== "delay" || (form.delay !== "" && within(form.delay, 0, 31622400)), "Enter seconds, 0 or more.");
+  check("runAt", form.start !== "at" || !Number.isNaN(Date.parse(form.runAt)), "Choose a day and a time.");
+  return found;
+}
+
+/** A warning about characters that one cannot see, or an empty text. */
+export function hiddenIn(command) {
+  const hidden = [...new Set(markedPlain(command).match(/\[U\+[0-9A-F]{4}\]/g) ?? [])].filter((code) => !command.includes(code));
+  return hidden.length ? `The command holds characters that cannot be seen: ${hidden.join(" ")}` : "";
+}
+
+const number = (text) => (text === "" ? undefined : Number(text));
+
+/** The body of `POST /jobs/submit`. */
+export function toRequest(form) {
+  const body = {
+    jobName: form.jobName.trim(), command: form.command, executionMode: form.executionMode, interpreter: form.interpreter,
+    description: form.description || undefined, timeoutSeconds: number(form.timeout), priority: number(form.priority),
+    concurrencyKey: form.key || undefined,
+    delaySeconds: form.start === "delay" ? Number(form.delay) : undefined,
+    runAt: form.start === "at" ? new Date(form.runAt).toISOString() : undefined,
+    notify: toNotify(form),
+    retry: form.retries === "" ? undefined : { count: Number(form.retries), backoffSeconds: Number(form.backoff), on: form.retryOn },
+  };
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}
+
+/** The server's faults by the form's field names. */
+export function faultsFrom(error) {
+  const fields = { timeoutSeconds: "timeout", concurrencyKey: "key", delaySeconds: "delay" };
+  const nameOf = (field) => fields[field] ?? (field.startsWith("notify") ? (field.endsWith("url") ? "webhook" : "mailTo") : field);
+  return Object.fromEntries((error.details ?? []).map(({ field, message }) => [nameOf(field), message]));
+}

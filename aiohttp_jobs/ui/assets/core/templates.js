@@ -1,0 +1,73 @@
+// Templates as forms: values of parameters checked as they are typed, and the editor's form as a request. Pure.
+import { blank, formOf, toRequest } from "./submission.js";
+
+export const TYPES = { string: "text", int: "whole number", choice: "one of", secret: "secret" };
+const UNSET = (value) => value === undefined || value === null || value === "";
+
+/** What a run's form starts with. */
+export const initialValues = (parameters) => Object.fromEntries(parameters.map((one) => [one.name, UNSET(one.default) ? "" : String(one.default)]));
+
+/** A pattern as the server reads it: of the whole value. One that the browser cannot read is left to the server. */
+function matches(pattern, value) {
+  try {
+    return new RegExp(`^(?:${pattern})$`, "u").test(value);
+  } catch {
+    return true;
+  }
+}
+
+function valueFault(one, value) {
+  if (UNSET(value)) return one.required !== false && UNSET(one.default) ? "Fill this in." : "";
+  if (one.type === "int") {
+    if (!/^-?\d+$/.test(value)) return "Enter a whole number.";
+    if (!UNSET(one.minimum) && Number(value) < one.minimum) return `Enter ${one.minimum} or more.`;
+    if (!UNSET(one.maximum) && Number(value) > one.maximum) return `Enter ${one.maximum} or less.`;
+    return "";
+  }
+  if (one.pattern && !matches(one.pattern, value)) return `It must match ${one.pattern}`;
+  return value.startsWith("-") && !one.allowLeadingDash && one.type !== "secret" ? "It must not start with a dash." : "";
+}
+
+/** `{name: sentence}` of the values that cannot be sent. */
+export const valueFaults = (parameters, values) => Object.fromEntries(
+  parameters.map((one) => [one.name, valueFault(one, values[one.name])]).filter(([, fault]) => fault),
+);
+
+/** The values as the API takes them. */
+export const toValues = (parameters, values) => Object.fromEntries(
+  parameters.filter((one) => !UNSET(values[one.name])).map((one) => [one.name, one.type === "int" ? Number(values[one.name]) : values[one.name]]),
+);
+
+export const emptyTemplate = (me) => ({ ...blank(me), parameters: [], runRoles: "" });
+
+export const formOfTemplate = (template, me) => ({
+  ...formOf({ ...template, JobName: template.Name }, me), parameters: template.Parameters.map(parameterForm),
+  runRoles: (template.RunRoles ?? []).join(", "),
+});
+
+export const blankParameter = () => ({ name: "", type: "string", description: "", required: true, default: "", pattern: "", minimum: "", maximum: "", choices: "" });
+
+const parameterForm = (one) => ({
+  ...one, description: one.description ?? "", required: one.required !== false, default: UNSET(one.default) ? "" : String(one.default),
+  pattern: one.pattern ?? "", minimum: UNSET(one.minimum) ? "" : String(one.minimum), maximum: UNSET(one.maximum) ? "" : String(one.maximum),
+  choices: (one.choices ?? []).join(", "),
+});
+
+function toParameter(form) {
+  const { name, type, description, required, pattern } = form;
+  const parameter = { name: name.trim(), type, description: description || undefined, required };
+  if (form.default !== "" && type !== "secret") parameter.default = type === "int" ? Number(form.default) : form.default;
+  if (type === "string" && pattern) parameter.pattern = pattern;
+  if (type === "int" && form.minimum !== "") parameter.minimum = Number(form.minimum);
+  if (type === "int" && form.maximum !== "") parameter.maximum = Number(form.maximum);
+  if (type === "choice") parameter.choices = form.choices.split(",").map((one) => one.trim()).filter(Boolean);
+  if (form.allowLeadingDash) parameter.allowLeadingDash = true;
+  return parameter;
+}
+
+/** The body of `POST /templates`. */
+export function toTemplate(form) {
+  const { jobName, ...job } = toRequest({ ...form, start: "now" });
+  const runRoles = form.runRoles.split(",").map((role) => role.trim()).filter(Boolean);
+  return { ...job, name: jobName, parameters: form.parameters.map(toParameter), runRoles };
+}

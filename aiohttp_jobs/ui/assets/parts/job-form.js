@@ -1,0 +1,77 @@
+// The fields of a job: used to submit one, and wherever else a job is described (schedules, templates).
+import { html } from "../core/html.js";
+import { INTERPRETERS, MODES, NOTIFY_ON, RETRY_OUTCOMES, exampleOf, hiddenIn } from "../core/submission.js";
+import { timeZone } from "../core/format.js";
+import { useSession } from "../core/session.js";
+import { Editor } from "./editor.js";
+import { Field } from "./parts.js";
+
+/** A text input for `name` of `form`. */
+export function Input({ name, label, hint, form, set, problems, wide, ...rest }) {
+  return html`<${Field} label=${label} hint=${hint} problem=${problems[name]} wide=${wide}>
+    ${(ids) => html`<input ...${ids} ...${rest} value=${form[name]} onInput=${(event) => set({ [name]: event.target.value })} />`}
+  <//>`;
+}
+
+function Choices({ legend, name, options, value, set }) {
+  return html`<fieldset><legend>${legend}</legend><div class="choices">
+    ${options.map(([option, sentence]) => html`<label class="choice" key=${option}>
+      <input type="radio" name=${name} value=${option} checked=${value === option} onChange=${() => set({ [name]: option })} />
+      <b>${option}</b><small>${sentence}</small></label>`)}
+  </div></fieldset>`;
+}
+
+/** Name, interpreter, command and mode. */
+export function JobFields({ form, set, problems }) {
+  const { me } = useSession();
+  const warning = hiddenIn(form.command);
+  return html`
+    <${Input} name="jobName" label="Name" form=${form} set=${set} problems=${problems} autocomplete="off" />
+    <${Choices} legend="Interpreter" name="interpreter" value=${form.interpreter} set=${set}
+      options=${me.interpreters.map((name) => [name, INTERPRETERS[name] ?? ""])} />
+    <${Field} label="Command" problem=${problems.command}>
+      ${(ids) => html`<${Editor} ids=${ids} value=${form.command} interpreter=${form.interpreter} onInput=${(command) => set({ command })} />`}
+    <//>
+    ${warning && html`<p class="fault" role="status">${warning}</p>`}
+    ${!form.command && html`<p class="hint">For example <button type="button" class="button bare" onClick=${() => set({ command: exampleOf(form.interpreter) })}><code>${exampleOf(form.interpreter)}</code></button></p>`}
+    <${Choices} legend="Mode" name="executionMode" value=${form.executionMode} set=${set}
+      options=${me.modes.map((mode) => [mode, MODES[mode] ?? ""])} />`;
+}
+
+function Start({ form, set, problems }) {
+  return html`<${Field} label="Start">${(ids) => html`<select ...${ids} value=${form.start} onChange=${(event) => set({ start: event.target.value })}>
+      <option value="now">as soon as possible</option><option value="delay">after a delay</option><option value="at">at a time</option>
+    </select>`}<//>
+    ${form.start === "delay" && html`<${Input} name="delay" label="Delay in seconds" inputmode="decimal" form=${form} set=${set} problems=${problems} />`}
+    ${form.start === "at" && html`<${Input} name="runAt" label="Start at" type="datetime-local" hint=${`In your time zone, ${timeZone}`} form=${form} set=${set} problems=${problems} />`}`;
+}
+
+function Outcomes({ form, set, problems }) {
+  const toggle = (outcome) => set({
+    retryOn: form.retryOn.includes(outcome) ? form.retryOn.filter((one) => one !== outcome) : [...form.retryOn, outcome],
+  });
+  return html`<fieldset class="field"><legend>Try again when it</legend>
+    ${RETRY_OUTCOMES.map((outcome) => html`<label class="check" key=${outcome}><input type="checkbox" checked=${form.retryOn.includes(outcome)} onChange=${() => toggle(outcome)} />
+      ${{ Failed: "failed", TimedOut: "timed out", Interrupted: "was interrupted" }[outcome]}</label>`)}
+    ${problems.retryOn && html`<p class="fault">${problems.retryOn}</p>`}</fieldset>`;
+}
+
+/** Everything that has a good default. `start` is not for jobs whose start something else decides. */
+export function JobOptions({ form, set, problems, start = true }) {
+  const { me } = useSession();
+  const given = { form, set, problems };
+  const seconds = me.limits.defaultTimeout ?? 3600;
+  return html`<div class="grid">
+    ${start && html`<${Start} ...${given} />`}
+    <${Input} name="timeout" label="Time limit in seconds" inputmode="decimal" placeholder=${String(seconds)} ...${given} />
+    <${Input} name="priority" label="Priority" inputmode="numeric" placeholder="5" hint=${`0 (last) to ${me.maxPriority} (first)`} ...${given} />
+    <${Input} name="key" label="Concurrency key" hint="Jobs with the same key never run at once" ...${given} />
+    <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
+    ${form.retries !== "" && html`<${Input} name="backoff" label="Wait before the next try, in seconds" inputmode="decimal" ...${given} /><${Outcomes} ...${given} />`}
+    <${Input} name="description" label="Description" ...${given} />
+    <${Input} name="mailTo" label="E-mail to" inputmode="email" placeholder="name@example.org" ...${given} />
+    <${Input} name="webhook" label="Webhook" inputmode="url" placeholder="https://" ...${given} />
+    ${(form.mailTo || form.webhook) && html`<${Field} label="Tell them">${(ids) => html`<select ...${ids} value=${form.notifyOn} onChange=${(event) => set({ notifyOn: event.target.value })}>
+      ${Object.entries(NOTIFY_ON).map(([value, words]) => html`<option value=${value} key=${value}>${words}</option>`)}</select>`}<//>`}
+  </div>`;
+}

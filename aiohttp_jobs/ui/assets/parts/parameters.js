@@ -1,0 +1,43 @@
+// The parameters of templates: the input that somebody fills in to run one, and the editor of what they are.
+import { html } from "../core/html.js";
+import { TYPES, blankParameter } from "../core/templates.js";
+import { Button, Field } from "./parts.js";
+
+export function ParameterInput({ parameter, value, onInput, problem }) {
+  const { name, type, description, choices } = parameter;
+  const input = (event) => onInput(event.target.value);
+  const make = {
+    choice: (ids) => html`<select ...${ids} value=${value} onChange=${input}><option value="">choose…</option>
+      ${(choices ?? []).map((choice) => html`<option value=${choice} key=${choice}>${choice}</option>`)}</select>`,
+    secret: (ids) => html`<input type="password" autocomplete="off" ...${ids} value=${value} onInput=${input} />`,
+    int: (ids) => html`<input inputmode="numeric" ...${ids} value=${value} onInput=${input} />`,
+  };
+  return html`<${Field} label=${name} hint=${description} problem=${problem}>
+    ${make[type] ?? ((ids) => html`<input ...${ids} value=${value} onInput=${input} spellcheck=${false} />`)}<//>`;
+}
+
+function Cell({ label, name, one, change, ...rest }) {
+  return html`<${Field} label=${label}>${(ids) => html`<input ...${ids} ...${rest} value=${one[name]} onInput=${(event) => change({ [name]: event.target.value })} />`}<//>`;
+}
+
+function Parameter({ one, change, remove }) {
+  return html`<li class="parameter">
+    <${Cell} label="Parameter" name="name" one=${one} change=${change} spellcheck=${false} />
+    <${Field} label="Type">${(ids) => html`<select ...${ids} value=${one.type} onChange=${(event) => change({ type: event.target.value })}>
+      ${Object.entries(TYPES).map(([type, words]) => html`<option value=${type} key=${type}>${words}</option>`)}</select>`}<//>
+    <${Cell} label="Description" name="description" one=${one} change=${change} />
+    ${one.type === "choice" && html`<${Cell} label="Choices" name="choices" one=${one} change=${change} placeholder="red, green" />`}
+    ${one.type === "string" && html`<${Cell} label="Pattern" name="pattern" one=${one} change=${change} placeholder="[a-z]+" />`}
+    ${one.type === "int" && html`<${Cell} label="From" name="minimum" one=${one} change=${change} inputmode="numeric" /><${Cell} label="To" name="maximum" one=${one} change=${change} inputmode="numeric" />`}
+    ${one.type !== "secret" && html`<${Cell} label="Default" name="default" one=${one} change=${change} />`}
+    <label class="check"><input type="checkbox" checked=${one.required} onChange=${(event) => change({ required: event.target.checked })} /> Required</label>
+    <${Button} icon="trash" kind="bare" label=${`Remove ${one.name || "this parameter"}`} onClick=${remove} />
+  </li>`;
+}
+
+export function Parameters({ parameters, set }) {
+  const change = (at) => (news) => set(parameters.map((one, index) => (index === at ? { ...one, ...news } : one)));
+  return html`<fieldset class="field"><legend>Parameters</legend>
+    <ul class="charts">${parameters.map((one, at) => html`<${Parameter} key=${at} one=${one} change=${change(at)} remove=${() => set(parameters.filter((_, index) => index !== at))} />`)}</ul>
+    <p><${Button} icon="new" onClick=${() => set([...parameters, blankParameter()])}>Add a parameter<//></p></fieldset>`;
+}

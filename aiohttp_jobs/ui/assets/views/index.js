@@ -1,0 +1,13 @@
+// The views, and what the navigation says of them. Each is fetched when it is first shown.
+export const VIEWS = {
+  jobs: { label: "Jobs", load: () => import("./jobs.js") },
+  new: { label: "New job", load: () => import("./new.js"), hidden: true },
+  job: { label: "Job", load: () => import("./job.js"), hidden: true, under: "jobs" },
+  schedules: { label: "Schedules", load: () => import("./schedules.js") },
+  templates: { label: "Templates", load: () => import("./templates.js") },
+  queue: { label: "Queue", load: () => import("./queue.js"), needs: "see_queue" },
+  runspaces: { label: "Runspaces", load: () => import("./runspaces.js"), needs: "see_runspaces" },
+  history: { label: "History", load: () => import("./history.js") },
+  notices: { label: "Notices", load: () => import("./notices.js") },
+  keys: { label: "API keys", load: () => import("./keys.js") },
+};

@@ -1,0 +1,85 @@
+// API keys: make one (its secret is shown once), disable, delete.
+import { html, useState } from "../core/html.js";
+import { getIfThere, post, request } from "../core/api.js";
+import { formatMoment } from "../core/format.js";
+import { useData, useTitle } from "../core/hooks.js";
+import { useSession } from "../core/session.js";
+import { Text } from "../core/text.js";
+import { Input } from "../parts/job-form.js";
+import { Age, Button, Dialog, Empty, Loaded, Problem, Sure, copy, toast } from "../parts/parts.js";
+import { Table } from "../parts/table.js";
+
+function Create({ onClose, onMade }) {
+  const { me } = useSession();
+  const [form, setForm] = useState({ name: "", addresses: "", days: "90" });
+  const [roles, setRoles] = useState(me.roles.filter((role) => role !== "authenticated"));
+  const [problems, setProblems] = useState({});
+  const [error, setError] = useState(null);
+  const set = (news) => setForm((old) => ({ ...old, ...news }));
+  const submit = async (event) => {
+    event.preventDefault();
+    const wrong = {};
+    if (!form.name.trim()) wrong.name = "Give the key a name, such as the program that will use it.";
+    if (!/^\d{0,4}$/.test(form.days)) wrong.days = "Enter a number of days, or leave it empty.";
+    setProblems(wrong);
+    if (Object.keys(wrong).length) return;
+    const addresses = form.addresses.split(/[\s,]+/).filter(Boolean);
+    const body = { name: form.name.trim(), roles, allowedIPs: addresses.length ? addresses : undefined };
+    if (form.days) body.expiresAt = new Date(Date.now() + Number(form.days) * 86400000).toISOString();
+    try {
+      onMade(await post("api-keys", body));
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  const toggle = (role) => setRoles(roles.includes(role) ? roles.filter((one) => one !== role) : [...roles, role]);
+  return html`<${Dialog} title="New API key" onClose=${onClose}><form class="form" onSubmit=${submit} novalidate>
+    <${Input} name="name" label="Name" form=${form} set=${set} problems=${problems} />
+    ${me.roles.length > 0 && html`<fieldset class="field"><legend>Roles</legend>${me.roles.filter((role) => role !== "authenticated").map((role) => html`
+      <label class="check" key=${role}><input type="checkbox" checked=${roles.includes(role)} onChange=${() => toggle(role)} /> ${role}</label>`)}</fieldset>`}
+    <${Input} name="days" label="Expires after days" inputmode="numeric" hint="Empty: never" form=${form} set=${set} problems=${problems} />
+    <${Input} name="addresses" label="Only from these addresses" placeholder="10.0.0.0/8, 192.0.2.7" form=${form} set=${set} problems=${problems} />
+    ${error && html`<${Problem} error=${error} />`}
+    <div class="form-end"><button class="button primary">Create</button></div>
+  </form><//>`;
+}
+
+function Made({ made, onClose }) {
+  return html`<${Dialog} title="Copy the key now" onClose=${onClose}><div class="form">
+    <p>This is the only time that it is shown. Keep it where only the program that needs it can read it.</p>
+    <pre class="code" tabindex="0" aria-label="The key">${made.secret}</pre>
+    <div class="form-end"><${Button} kind="primary" icon="copy" onClick=${() => copy(made.secret, "The key was")}>Copy<//><${Button} onClick=${onClose}>I have kept it<//></div>
+  </div><//>`;
+}
+
+export default function Keys() {
+  const { me } = useSession();
+  useTitle("API keys");
+  const result = useData((signal) => getIfThere("api-keys", {}, signal).then((answer) => answer ?? { apiKeys: [], absent: true }), []);
+  const [creating, setCreating] = useState(false);
+  const [made, setMade] = useState(null);
+  const act = async (work, words) => {
+    try {
+      await work();
+      toast(words);
+    } catch (error) {
+      toast(error.message, "bad");
+    }
+    result.reload();
+  };
+  const toggle = (key) => act(() => request("PATCH", `api-keys/${key.KeyID}`, { body: { enabled: !key.Enabled } }), key.Enabled ? "The key is disabled." : "The key is enabled.");
+  const columns = [
+    ["Name", (key) => html`<b><${Text}>${key.Name}<//></b>`], ["Roles", (key) => key.Roles.join(", ")],
+    ["Addresses", (key) => key.AllowedIPs?.join(", ") || "any"], ["Created", (key) => html`<${Age} at=${key.CreatedAt} />`],
+    ["Expires", (key) => (key.ExpiresAt ? html`<span title=${formatMoment(key.ExpiresAt)}><${Age} at=${key.ExpiresAt} /></span>` : "never")],
+    ["", (key) => html`<span class="actions"><${Button} onClick=${() => toggle(key)}>${key.Enabled ? "Disable" : "Enable"}<//>
+      <${Sure} icon="trash" label="Delete" question="Delete the key?" onSure=${() => act(() => request("DELETE", `api-keys/${key.KeyID}`), "The key was deleted.")} /></span>`],
+  ];
+  if (me.proof === "api_key") return html`<h1>API keys</h1><${Empty} title="Not with a key">An API key cannot make or show others. Sign in to the application for that.<//>`;
+  return html`<header class="view-head"><h1>API keys</h1><${Button} kind="primary" icon="new" onClick=${() => setCreating(true)}>New key<//></header>
+    <p class="lead">With a key, a program submits and reads jobs as you, with those of your roles that you give it.</p>
+    <${Loaded} result=${result} what="Loading the keys">${({ apiKeys }) => (apiKeys.length
+      ? html`<${Table} records=${apiKeys} id="KeyID" columns=${columns} />` : html`<${Empty} title="No keys yet">Make one for each program, so that each can be taken away by itself.<//>`)}<//>
+    ${creating && html`<${Create} onClose=${() => setCreating(false)} onMade=${(answer) => { setCreating(false); setMade(answer); result.reload(); }} />`}
+    ${made && html`<${Made} made=${made} onClose=${() => setMade(null)} />`}`;
+}

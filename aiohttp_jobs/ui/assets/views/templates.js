@@ -1,0 +1,132 @@
+// Templates: the list; `#/templates/<id>` runs one by a form made of its parameters; `?edit=1` and `/new` make them.
+import { html, useState } from "../core/html.js";
+import { get, getIfThere, post, request } from "../core/api.js";
+import { useData, useTitle } from "../core/hooks.js";
+import { go, link } from "../core/router.js";
+import { may, useSession } from "../core/session.js";
+import { faults } from "../core/submission.js";
+import { emptyTemplate, formOfTemplate, initialValues, toTemplate, toValues, valueFaults } from "../core/templates.js";
+import { Text } from "../core/text.js";
+import { Highlighted } from "../parts/highlight.js";
+import { Icon } from "../parts/icons.js";
+import { Input, JobFields, JobOptions } from "../parts/job-form.js";
+import { ParameterInput, Parameters } from "../parts/parameters.js";
+import { Age, Empty, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
+import { Table } from "../parts/table.js";
+
+const COLUMNS = [
+  ["Name", (one) => html`<a class="job-link" href=${link("templates", one.TemplateID)}><${Text}>${one.Name}<//></a>`],
+  ["Description", (one) => html`<${Text}>${one.Description ?? ""}<//>`],
+  ["Parameters", (one) => html`<${Text}>${one.Parameters.map((parameter) => parameter.name).join(", ") || "none"}<//>`],
+  ["Owner", (one) => html`<${Text}>${one.UserID}<//>`], ["Changed", (one) => html`<${Age} at=${one.UpdatedAt} />`],
+];
+
+function List() {
+  const { me } = useSession();
+  useTitle("Templates");
+  const result = useData((signal) => getIfThere("templates", {}, signal).then((answer) => answer ?? { templates: [] }), []);
+  return html`<header class="view-head"><h1>Templates</h1>
+      ${may(me, "submit") && html`<a class="button primary" href=${link("templates", "new")}><${Icon} name="new" /><span>New template</span></a>`}</header>
+    <${Loaded} result=${result} what="Loading the templates">${({ templates }) => (templates.length
+      ? html`<${Table} records=${templates} id="TemplateID" columns=${COLUMNS} />`
+      : html`<${Empty} title="No templates yet">A template is a command with blanks. Others fill them in on a form and run it, without being able to change it.<//>`)}<//>`;
+}
+
+function Run({ template }) {
+  const parameters = template.Parameters;
+  const [values, setValues] = useState(() => initialValues(parameters));
+  const [touched, setTouched] = useState({});
+  const [error, setError] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const wrong = valueFaults(parameters, values);
+  const refused = Object.fromEntries((error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), message]));
+  const submit = async (event) => {
+    event.preventDefault();
+    setTouched({ all: true });
+    if (Object.keys(wrong).length || busy) return;
+    setBusy(true);
+    try {
+      const { jobId } = await post(`templates/${template.TemplateID}/run`, { values: toValues(parameters, values) });
+      go(link("job", jobId));
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  };
+  const change = (name) => (value) => { setValues((old) => ({ ...old, [name]: value })); setTouched((old) => ({ ...old, [name]: true })); };
+  return html`<form class="form panel" onSubmit=${submit} novalidate>
+    ${parameters.map((one) => html`<${ParameterInput} key=${one.name} parameter=${one} value=${values[one.name]} onInput=${change(one.name)}
+      problem=${(touched[one.name] || touched.all) ? wrong[one.name] ?? refused[one.name] : undefined} />`)}
+    ${!parameters.length && html`<p>It has no parameters.</p>`}
+    ${error && html`<${Problem} error=${error} />`}
+    <div class="form-end"><button class="button primary" disabled=${busy || template.MayRun === false}>${busy ? "Submitting…" : "Run"}</button>
+      ${template.MayRun === false && html`<span class="hint">Your roles do not allow you to run it.</span>`}</div>
+  </form>`;
+}
+
+function Edit({ template }) {
+  const { me } = useSession();
+  const [form, setForm] = useState(() => (template ? formOfTemplate(template, me) : emptyTemplate(me)));
+  const [tried, setTried] = useState(false);
+  const [error, setError] = useState(null);
+  const set = (news) => setForm((old) => ({ ...old, ...news }));
+  const wrong = faults({ ...form, start: "now" }, me);
+  const problems = tried ? { ...wrong } : {};
+  for (const { field, message } of error?.details ?? []) problems[field === "name" ? "jobName" : field] = message;
+  const save = async (event) => {
+    event.preventDefault();
+    setTried(true);
+    setError(null);
+    if (Object.keys(wrong).length) return;
+    try {
+      const path = template ? `templates/${template.TemplateID}` : "templates";
+      const answer = await request(template ? "PUT" : "POST", path, { body: toTemplate(form) });
+      toast("Saved.");
+      go(link("templates", answer.template.TemplateID));
+    } catch (failure) {
+      setError(failure);
+    }
+  };
+  const given = { form, set, problems };
+  return html`<form class="form" onSubmit=${save} novalidate>
+    <p class="lead">Parameters reach the command as variables, never as part of its text: see the reference on templates.</p>
+    <${JobFields} ...${given} />
+    <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} />
+    <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
+    <${Fold} summary="Options: time limit, priority, retries, notices"><${JobOptions} start=${false} ...${given} /><//>
+    ${error && html`<${Problem} error=${error} />`}
+    <div class="form-end"><button class="button primary">${template ? "Save" : "Create"}</button><a class="button" href=${link("templates", template?.TemplateID)}>Back</a></div>
+  </form>`;
+}
+
+function One({ id, editing }) {
+  const result = useData((signal) => get(`templates/${encodeURIComponent(id)}`, {}, signal), [id, editing]);
+  useTitle(result.data?.template.Name ?? "Template");
+  const remove = async () => {
+    try {
+      await request("DELETE", `templates/${encodeURIComponent(id)}`);
+      go(link("templates"));
+    } catch (error) {
+      toast(error.message, "bad");
+    }
+  };
+  return html`<p class="crumb"><a href=${link("templates")}>Templates</a></p>
+    <${Loaded} result=${result} what="Loading the template">${({ template }) => html`
+      <header class="view-head"><h1><${Text}>${template.Name}<//></h1>${template.MayEdit !== false && !editing && html`<div class="actions">
+        <a class="button" href=${link("templates", id, { edit: 1 })}><${Icon} name="edit" /><span>Edit</span></a>
+        <${Sure} icon="trash" label="Delete" question="Delete the template?" onSure=${remove} /></div>`}</header>
+      ${editing ? html`<${Edit} template=${template} />` : html`
+        ${template.Description && html`<p class="lead"><${Text}>${template.Description}<//></p>`}
+        <div class="job-top"><${Run} template=${template} />
+        <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template.Command} interpreter=${template.Interpreter ?? "shell"} /></pre></div>`}`}<//>`;
+}
+
+function New() {
+  useTitle("New template");
+  return html`<p class="crumb"><a href=${link("templates")}>Templates</a></p><header class="view-head"><h1>New template</h1></header><${Edit} />`;
+}
+
+export default function Templates({ route }) {
+  if (route.id === "new") return html`<${New} />`;
+  return route.id ? html`<${One} id=${route.id} editing=${Boolean(route.params.edit)} />` : html`<${List} />`;
+}

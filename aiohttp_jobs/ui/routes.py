@@ -1,0 +1,98 @@
+"""The page's routes: the shell at the mount point, and its assets. Both are public and hold no data."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..auth.middleware import public
+from ..config import JobsConfig
+from .assets import Asset, Assets, package_assets
+from .page import is_file, render_page
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_ASSET_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+"""For a picture that somebody opens by itself: it may look as it likes, and do nothing."""
+_NOSNIFF = {"X-Content-Type-Options": "nosniff"}
+_PAGE_HEADERS = {
+    **_NOSNIFF,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+_ASSET_HEADERS = {
+    **_NOSNIFF,
+    "Content-Security-Policy": _ASSET_POLICY,
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
+}
+
+
+def ui_routes(config: JobsConfig) -> list[web.RouteDef]:
+    """The page's routes, none when it is switched off. Blocks while it reads the files.
+
+    Raises `ConfigurationError` for a template or a logo that cannot be used.
+    """
+    if not config.ui_enabled:
+        return []
+    assets = package_assets()
+    if config.ui_logo is not None and is_file(config.ui_logo):
+        assets = assets.with_logo(Path(config.ui_logo))
+    return [
+        web.get("", _add_slash),
+        web.get("/", _page_handler(render_page(config, assets).encode())),
+        web.get("/ui/{fingerprint}/{path:.+}", _asset_handler(assets)),
+    ]
+
+
+@public
+async def _add_slash(request: web.Request) -> web.StreamResponse:
+    """To the page; by a relative address, since a proxy may have changed the path."""
+    last = request.rel_url.raw_parts[-1]
+    query = f"?{request.rel_url.raw_query_string}" if request.query_string else ""
+    raise web.HTTPPermanentRedirect(f"{last}/{query}", headers={"Cache-Control": "no-cache"})
+
+
+def _page_handler(body: bytes) -> Handler:
+    asset = Asset(body, "text/html; charset=utf-8")
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+    @public
+    async def show_page(request: web.Request) -> web.StreamResponse:
+        return await _answer(request, asset, {**_PAGE_HEADERS, "Vary": "Accept-Encoding", "ETag": etag})
+
+    return show_page
+
+
+def _asset_handler(assets: Assets) -> Handler:
+    etag = f'"{assets.fingerprint}"'
+
+    @public
+    async def show_asset(request: web.Request) -> web.StreamResponse:
+        """404 for the files of another version too: they are not these."""
+        asset = assets.files.get(request.match_info["path"])
+        if asset is None or request.match_info["fingerprint"] != assets.fingerprint:
+            raise web.HTTPNotFound
+        return await _answer(request, asset, {**_ASSET_HEADERS, "ETag": etag})
+
+    return show_asset
+
+
+async def _answer(request: web.Request, asset: Asset, headers: dict[str, str]) -> web.StreamResponse:
+    if headers["ETag"] in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    headers["Content-Type"] = asset.content_type
+    if "gzip" in request.headers.get("Accept-Encoding", "") and asset.content_type != "image/png":
+        headers["Content-Encoding"] = "gzip"
+        return web.Response(body=await asyncio.to_thread(lambda: asset.compressed), headers=headers)
+    return web.Response(body=asset.body, headers=headers)

@@ -1,0 +1,132 @@
+"""``python -m benchmarks``: runs the sections, shows the tables, writes the report."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from . import report
+from .bench import Bench
+from .peers.launch import peers
+from .processes import adopt_orphans, end_descendants
+from .publish import publish
+from .sections import busy, events, latency, output, results, runspace, scale, startup, submit, throughput
+from .sections import idle as idle_section
+from .tables import Table
+
+Section = Callable[[Bench], Awaitable[list[Table]]]
+
+SECTIONS: dict[str, Section] = {
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "runspace": runspace.measure,
+    "submit": submit.measure,
+    "events": events.measure,
+    "busy": busy.measure,
+    "output": output.measure,
+    "scale": scale.measure,
+    "startup": startup.measure,
+    "results": results.measure,
+    "idle": idle_section.measure,
+}
+"""In the order in which they run."""
+_WITH_PEERS = ("throughput", "latency", "runspace")
+_BUDGETS = {"runspace": 180.0, "output": 120.0, "results": 200.0}
+_BUDGET = 100.0
+"""Seconds that a section may take; half as much is usual."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="three small rounds: under 90 seconds")
+    parser.add_argument("--only", default="", help=f"some sections, of: {','.join(SECTIONS)}")
+    parser.add_argument(
+        "--no-peers", action="store_true", help="measure this package and the yardsticks only"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds of each measurement")
+    arguments = parser.parse_args()
+    arguments.only = [name for name in arguments.only.split(",") if name] or list(SECTIONS)
+    if unknown := set(arguments.only) - set(SECTIONS):
+        parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    return arguments
+
+
+async def _section(bench: Bench, name: str) -> list[Table]:
+    started = time.perf_counter()
+    print(f"… {name}", file=sys.stderr, flush=True)
+    try:
+        async with asyncio.timeout(_BUDGETS.get(name, _BUDGET)):
+            tables = await SECTIONS[name](bench)
+    except Exception as error:
+        traceback.print_exc()
+        bench.failures.append(f"The section “{name}” failed: {error!r}")
+        return []
+    for table in tables:
+        report.show(table)
+    print(f"  ({name}: {time.perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
+    return tables
+
+
+async def _sections(bench: Bench, names: list[str], *, with_peers: bool) -> list[Table]:
+    """Run them: the idle one beside all others, since it takes nothing from them; then those with peers."""
+    tables: list[Table] = []
+    async with asyncio.TaskGroup() as group:
+        idle = group.create_task(_section(bench, "idle")) if "idle" in names else None
+        compared = [name for name in names if name in _WITH_PEERS]
+        async with peers(bench) if compared and with_peers else contextlib.nullcontext():
+            for name in compared:
+                tables += await _section(bench, name)
+        for name in names:
+            if name not in (*compared, "idle"):
+                tables += await _section(bench, name)
+    return tables + (idle.result() if idle else [])
+
+
+async def _run(arguments: argparse.Namespace, work: Path) -> int:
+    main = asyncio.current_task()
+    assert main is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, main.cancel)
+    started = time.perf_counter()
+    bench = Bench(work, quick=arguments.quick)
+    bench.rounds = arguments.rounds or bench.rounds
+    tables = await _sections(bench, arguments.only, with_peers=not arguments.no_peers)
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    whole = not arguments.quick and not arguments.no_peers and arguments.only == list(SECTIONS)
+    if tables:
+        for path in publish(bench, tables, "make bench" if whole else command, whole=whole):
+            print(f"Written: {path}", file=sys.stderr)
+    for line in [*(f"Did not run: {missing}" for missing in bench.missing), *bench.failures]:
+        print(line, file=sys.stderr)
+    print(f"{time.perf_counter() - started:.0f} seconds in all.", file=sys.stderr)
+    return 1 if bench.failures else 0
+
+
+def main() -> int:
+    arguments = _arguments()
+    adopt_orphans()
+    # On a real disk: /tmp may lie in memory, where fsync costs nothing.
+    place = Path("/var/tmp")
+    work = Path(tempfile.mkdtemp(prefix="aiohttp-jobs-bench-", dir=place if place.is_dir() else None))
+    try:
+        return asyncio.run(_run(arguments, work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    finally:
+        end_descendants()
+        with contextlib.suppress(OSError):
+            shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What a host's own code does with jobs through `JobService`, offered to the benchmark as routes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+import aiohttp_jobs
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.api.keys import SERVICE
+from aiohttp_jobs.api.results import RESULTS
+from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.auth.identity import Identity
+from aiohttp_jobs.errors import NotFoundError
+from aiohttp_jobs.models import SubmitRequest
+from aiohttp_jobs.results import ResultService
+from aiohttp_jobs.service import JobService
+
+ROLES = frozenset({"debug", "task_manager", "system_admin"})
+USER = "bench"
+_IDENTITY = Identity(USER, "bench", ROLES)
+_LOOK_SECONDS = 0.005
+
+
+def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str:
+    """Mount the plugin, and these routes below ``/bench``; an API key for it."""
+    jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings))
+    embedded = Embedded(jobs[SERVICE], jobs[RESULTS])
+    for name in ("run", "one_by_one", "fill", "drain"):
+        app.router.add_post(f"/bench/{name}", getattr(embedded, name))
+    _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
+    return secret
+
+
+class Embedded:
+    """What the host's own code does with jobs, without HTTP."""
+
+    def __init__(self, service: JobService, results: ResultService) -> None:
+        self._service = service
+        self._results = results
+
+    async def run(self, request: web.Request) -> web.Response:
+        """Submit many jobs at once; the seconds from the first to the last readable result."""
+        asked = await request.json()
+        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
+        started = time.perf_counter()
+        ids = await asyncio.gather(*(self._submit(job) for _ in range(count)))
+        seconds = await self._all_ended(ids) - started
+        return web.json_response({"seconds": seconds})
+
+    async def one_by_one(self, request: web.Request) -> web.Response:
+        """Submit one job after the other; the seconds of each until its result is readable."""
+        asked = await request.json()
+        job, seconds = SubmitRequest.model_validate(asked["job"]), []
+        for _ in range(asked["count"]):
+            started = time.perf_counter()
+            job_id = await self._submit(job)
+            async for _event in await self._service.follow(_IDENTITY, job_id, (1, 0)):
+                pass
+            seconds.append(time.perf_counter() - started)
+        return web.json_response({"seconds": seconds})
+
+    async def fill(self, request: web.Request) -> web.Response:
+        """Add jobs, and leave them waiting (the queue is paused)."""
+        asked = await request.json()
+        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
+        await self._service.set_paused(_IDENTITY, True)
+        await asyncio.gather(*(self._submit(job) for _ in range(count)))
+        return web.json_response({})
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """Let about `count` (1000 at most) of the waiting jobs run; the seconds that `count` of them took."""
+        count = (await request.json())["count"]
+        queue = self._service.queue_view(_IDENTITY)
+        ids = [job["JobID"] for job in queue["jobs"][:count]]
+        started = time.perf_counter()
+        await self._service.set_paused(_IDENTITY, False)
+        if count >= queue["queued"]:
+            return web.json_response({"seconds": await self._all_ended(ids) - started})
+        # Which jobs go first is not told exactly by the queue's view; how many went is.
+        await self._readable(ids[-1])
+        await self._service.set_paused(_IDENTITY, True)
+        while self._service.queue_view(_IDENTITY)["running"]:
+            await asyncio.sleep(_LOOK_SECONDS)
+        seconds = time.perf_counter() - started
+        ran = queue["queued"] - self._service.queue_view(_IDENTITY)["queued"]
+        return web.json_response({"seconds": seconds * count / ran})
+
+    async def _submit(self, job: SubmitRequest) -> str:
+        return (await self._service.submit(_IDENTITY, job)).job_id
+
+    async def _all_ended(self, ids: list[str]) -> float:
+        """The moment at which all of the jobs were seen to have ended."""
+        await self._readable(ids[-1])
+        while True:
+            queue = self._service.queue_view(_IDENTITY)
+            if not queue["queued"] and not queue["running"]:
+                ended = time.perf_counter()
+                # The clock does not count this look, unless one was still on its way.
+                if await self._succeeded(ids):
+                    return ended
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _succeeded(self, ids: list[str]) -> bool:
+        try:
+            results = [await self._results.get(_IDENTITY, job_id) for job_id in ids]
+        except NotFoundError:
+            return False
+        for result in results:
+            if not result["Success"]:
+                raise RuntimeError(f"a job did not succeed: {result}")
+        return True
+
+    async def _readable(self, job_id: str) -> None:
+        while True:
+            try:
+                await self._results.get(_IDENTITY, job_id)
+            except NotFoundError:
+                await asyncio.sleep(_LOOK_SECONDS)
+            else:
+                return

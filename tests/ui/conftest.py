@@ -1,0 +1,124 @@
+"""A real browser (Debian's Chromium, by Playwright) and users who sit in front of it.
+
+After each test it is checked that the page broke no rule of its Content-Security-Policy, met no error of its
+own, and asked nobody but its own host for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.conftest import Host
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_AXE = Path(__file__).with_name("axe.min.js")
+_AXE_RUN = """async () => {
+  const options = {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]};
+  const {violations} = await axe.run(document, options);
+  const told = (node) => `${node.html} ${node.any.map((one) => one.message)}`;
+  return violations.map(({id, nodes}) => `${id}: ${nodes.map(told).join(" | ")}`);
+}"""
+# Animations are waited for: in them, colours are between two states.
+_STILL = """() => Promise.all(document.getAnimations()
+  .filter((one) => one.effect.getTiming().iterations < 9).map((one) => one.finished.catch(() => 0)))"""
+_NOTE_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+  console.error(`CSP ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"""
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser of their own."""
+
+    page: Page
+    context: BrowserContext
+    host: Host
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"{self.host.address}{self.host.config.prefix}/"
+
+    async def open(self, view: str = "") -> Page:
+        await self.page.goto(self.address + view)
+        return self.page
+
+    async def submit(self, command: str, name: str = "Test", **fields: Any) -> str:
+        """Submit a job past the page, as this user; its id."""
+        body = {"jobName": name, "command": command, "executionMode": "BackgroundJob", **fields}
+        answer = await self.context.request.post(f"{self.host.api}/jobs/submit", data=body)
+        assert answer.ok, await answer.text()
+        job_id: str = (await answer.json())["jobId"]
+        return job_id
+
+    async def accessibility_faults(self) -> list[str]:
+        """What axe-core finds on the page as it is now."""
+        await self.page.evaluate(_STILL)
+        await self.page.evaluate(_AXE.read_text())
+        found: list[str] = await self.page.evaluate(_AXE_RUN)
+        return found
+
+    def watch(self) -> None:
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("console", lambda message: self._note(message.text))
+        self.page.on("request", lambda request: self._note_request(request.url))
+
+    def _note(self, text: str) -> None:
+        if text.startswith("CSP") or "Content Security Policy" in text:
+            self.faults.append(text)
+
+    def _note_request(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != self.host.address:
+            self.faults.append(f"asked another host: {url}")
+
+
+Visit = Callable[..., Awaitable[Visitor]]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"the browser tests did not run: there is no {CHROMIUM} (apt-get install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def visit(browser: Browser) -> AsyncIterator[Visit]:
+    """Makes visitors of a host; without roles they are not signed in."""
+    visitors: list[Visitor] = []
+
+    async def arrive(host: Host, *roles: str, user_id: str = "alice", **context: Any) -> Visitor:
+        settings = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce", **context}
+        own = await browser.new_context(**settings)
+        await own.add_init_script(_NOTE_VIOLATIONS)
+        visitor = Visitor(await own.new_page(), own, host)
+        visitor.watch()
+        visitors.append(visitor)
+        if roles:
+            body = {"user_id": user_id, "roles": list(roles)}
+            assert (await own.request.post(f"{host.address}/login", data=body)).ok
+        return visitor
+
+    yield arrive
+    for visitor in visitors:
+        assert visitor.faults == []
+        await visitor.context.close()

@@ -1,0 +1,177 @@
+"""The page's other views as a user meets them: schedules, queue, runspaces, keys, templates, history."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+from aiohttp_jobs import JobsConfig
+from tests.conftest import Host
+
+from .conftest import Visit, Visitor
+
+StartHost = Callable[..., Awaitable[Host]]
+SCHEDULE: dict[str, Any] = {
+    "name": "Nightly",
+    "cron": "30 2 * * 1-5",
+    "timezone": "Europe/Berlin",
+    "job": {"jobName": "Nightly", "command": "true", "executionMode": "BackgroundJob"},
+}
+TEMPLATE: dict[str, Any] = {
+    "name": "Greet",
+    "command": 'echo "hello $PARAM_WHO"',
+    "executionMode": "BackgroundJob",
+    "interpreter": "shell",
+    "parameters": [
+        {"name": "who", "type": "string", "required": True, "pattern": "[a-z ]+"},
+        {"name": "times", "type": "int", "minimum": 1, "maximum": 9, "default": 1, "required": False},
+    ],
+    "runRoles": ["task_manager"],
+}
+
+
+async def post(visitor: Visitor, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask the API past the page; a server that has no such address yet skips the test."""
+    answer = await visitor.context.request.post(f"{visitor.host.api}/{path}", data=body)
+    if answer.status == 404:
+        pytest.skip(f"this server has no {path} yet")
+    assert answer.ok, await answer.text()
+    found: dict[str, Any] = await answer.json()
+    return found
+
+
+async def test_a_schedule_is_made_read_and_switched_off(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open("#/schedules")
+    await page.get_by_role("link", name="New schedule").click()
+    await page.get_by_label("Name").first.fill("Every quarter of an hour")
+    await page.get_by_label("Cron line").fill("*/15 * *")
+    await expect(page.locator(".fault").first).to_be_visible()
+    await page.get_by_label("Cron line").fill("*/15 * * * *")
+    await expect(page.get_by_text("Every 15 minutes", exact=True)).to_be_visible()
+    await page.get_by_label("Command", exact=True).fill("true")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_role("heading", name="Next five runs")).to_be_visible()
+    await expect(page.locator(".runs time")).to_have_count(5)
+    await page.get_by_role("link", name="Schedules").first.click()
+    row = page.get_by_role("row", name=re.compile("Every quarter"))
+    await expect(row).to_contain_text("Every 15 minutes")
+    await row.get_by_role("switch").click()
+    await expect(row.get_by_role("switch")).not_to_be_checked()
+    await expect(row).to_contain_text("none")
+
+
+async def test_the_next_runs_are_in_the_users_time_zone(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager", timezone_id="America/New_York")
+    made = await post(visitor, "schedules", SCHEDULE)
+    page = await visitor.open(f"#/schedules/{made['schedule']['ScheduleID']}")
+    await expect(page.locator(".runs li").first).to_contain_text(
+        re.compile("(20|21):30.*02:30 in Europe/Berlin")
+    )
+
+
+async def test_an_administrator_pauses_the_queue_and_sees_it_move(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "system_admin")
+    page = await visitor.open("#/queue")
+    await page.get_by_role("button", name="Pause").click()
+    await expect(page.get_by_text("The queue is paused")).to_be_visible()
+    await visitor.submit("true", "Waits")
+    await expect(page.get_by_role("link", name="Waits")).to_be_visible()
+    await page.get_by_role("button", name="Resume").click()
+    await expect(page.get_by_text("Nothing waits")).to_be_visible()
+
+
+async def test_the_workers_are_shown(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    await visitor.submit("sleep 30", "Warm", executionMode="Runspace")
+    page = await visitor.open("#/runspaces")
+    await expect(page.get_by_role("row", name=re.compile("Busy.*alice"))).to_be_visible()
+
+
+async def test_a_key_is_shown_once_used_disabled_and_deleted(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    if (await visitor.context.request.get(f"{host.api}/api-keys")).status == 404:
+        pytest.skip("this server has no API keys over HTTP yet")
+    page = await visitor.open("#/keys")
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name").fill("Pipeline")
+    await page.get_by_role("button", name="Create").click()
+    secret = await page.get_by_label("The key", exact=True).inner_text()
+    caller = host.bearer(secret, "alice")
+    assert (await caller.request("GET", "/jobs")).status == 200
+    await page.get_by_role("button", name="I have kept it").click()
+    assert secret not in await page.content()
+    await page.get_by_role("button", name="Disable").click()
+    await expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    assert (await caller.request("GET", "/jobs")).status == 401
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("button", name="Delete the key?").click()
+    await expect(page.get_by_text("No keys yet")).to_be_visible()
+
+
+async def test_only_what_a_user_may_use_is_offered(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    if (await visitor.context.request.get(f"{host.api}/me")).status == 404:
+        pytest.skip("this server does not tell what its users may do yet")
+    page = await visitor.open("#/new")
+    await expect(page.get_by_role("radio", name="BackgroundJob")).to_be_checked()
+    await expect(page.get_by_role("radio", name="MainLoop")).to_have_count(0)
+    reader = await visit(host, "reader", user_id="rita")
+    page = await reader.open("#/new")
+    await expect(page.get_by_text("You may not submit jobs")).to_be_visible()
+    await expect(page.get_by_role("link", name="New job")).to_have_count(0)
+
+
+async def test_a_template_is_run_by_its_form(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "system_admin")
+    made = await post(visitor, "templates", TEMPLATE)
+    page = await visitor.open(f"#/templates/{made['template']['TemplateID']}")
+    await page.get_by_label("who").fill("WORLD")
+    await expect(page.get_by_text("It must match [a-z ]+")).to_be_visible()
+    await page.get_by_label("times").fill("10")
+    await expect(page.get_by_text("Enter 9 or less.")).to_be_visible()
+    await page.get_by_label("times").fill("2")
+    await page.get_by_label("who").fill("world")
+    await page.get_by_role("button", name="Run").click()
+    await expect(page.locator(".title .badge")).to_have_text("Succeeded")
+
+
+async def test_the_history_counts_what_has_run(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    if (await visitor.context.request.get(f"{host.api}/results/stats")).status in (404, 422):
+        pytest.skip("this server does not count results yet")
+    for command in ("true", "true", "exit 3"):
+        await visitor.submit(command, "Counted")
+    await host.caller("task_manager").run("true", jobName="Counted last")
+    page = await visitor.open("#/history")
+    await expect(
+        page.get_by_role("img", name=re.compile("Jobs an hour: 3 successes, 1 failure"))
+    ).to_be_visible()
+    await expect(page.locator(".chart canvas")).to_be_visible()
+    row = page.get_by_role("row", name=re.compile("Counted 3"))
+    await expect(row).to_be_visible()
+
+
+async def test_a_notice_that_failed_says_why_and_can_be_sent_again(
+    start_host: StartHost, visit: Visit
+) -> None:
+    if "webhook_allow_private" not in JobsConfig.model_fields:
+        pytest.skip("this server sends no notices yet")
+    host = await start_host(webhook_allow_private=True)
+    page = await (await visit(host, "task_manager")).open("#/new")
+    await page.get_by_label("Name").fill("Tells")
+    await page.get_by_label("Command", exact=True).fill("exit 1")
+    await page.get_by_text("Options: start").click()
+    await page.get_by_label("E-mail to").fill("nobody")
+    await expect(page.get_by_text("Enter addresses such as")).to_be_visible()
+    await page.get_by_label("E-mail to").fill("")
+    await page.get_by_label("Webhook").fill(f"{host.address}/nowhere")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".title .badge")).to_have_text("Failed")
+    await page.get_by_role("link", name="Notices").click()
+    row = page.get_by_role("row", name=re.compile("Tells"))
+    await expect(row).to_contain_text("webhook")
+    await expect(row.get_by_role("button", name="Send again")).to_be_visible()
