@@ -296,6 +296,8 @@ async def test_bad_deletions_are_refused(alice: Caller) -> None:
         {"filter": {"status": "Failed"}},
         {"filter": {"q": "--"}},
         {"filter": {"from": 5}},
+        {"filter": {"name": None}},
+        {"filter": {"status": []}},
         {"filter": []},
         {"other": 1},
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,6 +20,12 @@ from ..conftest import Answer, Caller, Host
 StartHost = Callable[..., Awaitable[Host]]
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 JOB: dict[str, Any] = {"jobName": "j", "command": "echo hi", "executionMode": "BackgroundJob"}
+TEMPLATE: dict[str, Any] = {
+    "name": "t",
+    "command": "echo $PARAM_n",
+    "executionMode": "BackgroundJob",
+    "parameters": [{"name": "n", "type": "int", "minimum": 0, "default": 3}],
+}
 SCHEDULE: dict[str, Any] = {"name": "s", "cron": "@daily", "job": JOB}
 
 
@@ -95,6 +102,23 @@ async def test_the_document_tells_this_hosts_limits(start_host: StartHost) -> No
     assert "x-host-limit" not in str(found)
 
 
+async def test_the_document_tells_by_which_channels_notices_go(start_host: StartHost) -> None:
+    mail = {"smtp_host": "localhost", "smtp_from": "jobs@example.org"}
+    for settings, most, models in (
+        ({}, 10, ["WebhookRule-Input"]),
+        (mail, 10, ["EmailRule-Input", "WebhookRule-Input"]),
+        ({**mail, "webhook_enabled": False}, 10, ["EmailRule-Input"]),
+        ({"webhook_enabled": False}, 0, ["EmailRule-Input", "WebhookRule-Input"]),
+    ):
+        host = await start_host(**settings)
+        found = await document(host.caller())
+        rules = found["components"]["schemas"]["SubmitRequest"]["properties"]["notify"]
+        references = [each["$ref"].rpartition("/")[2] for each in rules["items"]["oneOf"]]
+        assert (rules["maxItems"], references) == (most, models), settings
+        shown = found["components"]["schemas"]["JobResult"]["properties"]["Notify"]
+        assert len(shown["items"]["oneOf"]) == 2  # results may be older than the settings
+
+
 async def test_only_those_who_are_known_get_the_document(host: Host) -> None:
     for nobody in (host.stranger(), host.bearer("wrong")):
         answer = await nobody.request("GET", "/openapi.json")
@@ -102,18 +126,28 @@ async def test_only_those_who_are_known_get_the_document(host: Host) -> None:
     assert (await (await host.signed_in()).request("GET", "/openapi.json")).status == 200
 
 
-async def test_what_handlers_answer_is_what_the_document_says(host: Host) -> None:
-    caller, admin = host.caller("debug"), host.caller("site_admin", user_id="root")
-    found = await document(caller)
+class Asking:
+    """Asks, and raises ``AssertionError`` for an answer that `document` does not describe.
 
-    async def ask(who: Caller, method: str, template: str, status: int, **kwargs: Any) -> Any:
-        path = template.replace("{jobId}", ids["job"]).replace("{scheduleId}", ids["schedule"])
+    `ids` are put into the paths.
+    """
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.ids = dict.fromkeys(("job", "schedule", "template", "key", "notice"), UNKNOWN)
+
+    async def __call__(self, who: Caller, method: str, template: str, status: int, **kwargs: Any) -> Any:
+        path = re.sub(r"\{(\w+)Id\}", lambda match: self.ids[match[1]], template)
         answer = await who.request(method.upper(), path + kwargs.pop("query", ""), **kwargs)
         assert answer.status == status, (method, path, answer.body)
-        assert_described(found, method, template, answer)
+        assert_described(self._document, method, template, answer)
         return answer.body
 
-    ids = {"job": UNKNOWN, "schedule": UNKNOWN}
+
+async def test_what_handlers_answer_is_what_the_document_says(host: Host) -> None:
+    caller, admin = host.caller("debug"), host.caller("site_admin", user_id="root")
+    ask = Asking(await document(caller))
+    ids = ask.ids
     made = await ask(caller, "post", "/schedules", 201, json=SCHEDULE)
     ids["schedule"] = made["schedule"]["ScheduleID"]
     retried = {**JOB, "command": "false", "retry": {"count": 1, "backoffSeconds": 0}}
@@ -141,3 +175,32 @@ async def test_what_handlers_answer_is_what_the_document_says(host: Host) -> Non
     await ask(caller, "post", "/jobs/submit", 422, json={})
     await ask(caller, "post", "/jobs/submit", 400, data=b"{", headers={"Content-Type": "application/json"})
     await ask(caller, "post", "/jobs/submit", 415, data=b"{}")
+
+
+async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) -> None:
+    caller = await host.signed_in("debug")
+    ask = Asking(await document(caller))
+    ids = ask.ids
+    template = await ask(caller, "post", "/templates", 201, json=TEMPLATE)
+    ids["template"] = template["template"]["TemplateID"]
+    ran = await ask(caller, "post", "/templates/{templateId}/run", 200, json={"values": {"n": 1}})
+    await caller.result(ran["jobId"])
+    ids["job"] = ran["jobId"]
+    again = await ask(caller, "post", "/jobs/{jobId}/rerun", 200)
+    await caller.result(again["jobId"])
+    await ask(caller, "get", "/results/{jobId}", 200)
+    await ask(caller, "put", "/templates/{templateId}", 200, json={**TEMPLATE, "parameters": []})
+    for path in ("/templates", "/templates/{templateId}", "/me", "/api-keys", "/results/stats"):
+        await ask(caller, "get", path, 200)
+    await ask(caller, "delete", "/templates/{templateId}", 200)
+    key = await ask(caller, "post", "/api-keys", 201, json={"name": "k", "allowedIPs": ["10.0.0.0/8"]})
+    ids["key"] = key["apiKey"]["KeyID"]
+    await ask(caller, "patch", "/api-keys/{keyId}", 200, json={"enabled": False})
+    await ask(caller, "delete", "/api-keys/{keyId}", 200)
+    await ask(caller, "get", "/results", 200, query="?q=hi&limit=1&status=Succeeded,Failed&from=2001-01-01")
+    notified = {**JOB, "notify": [{"channel": "webhook", "url": "https://192.0.2.1/"}]}
+    await ask(caller, "post", "/jobs/submit", 422, json=notified)
+    await ask(caller, "get", "/notices", 200, query=f"?state=failed&jobId={UNKNOWN}")
+    await ask(caller, "post", "/notices/{noticeId}/retry", 404)
+    await ask(caller, "delete", "/notices/{noticeId}", 404)
+    await ask(caller, "post", "/results/delete", 200, json={"filter": {"to": "2001-01-01"}})
