@@ -9,20 +9,24 @@ import asyncio
 from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from .access import allows, effective_roles, highest_priority, require_endpoint
 from .auth.api_keys import ApiKey, ApiKeys
 from .auth.identity import Identity, Proof
 from .config import JobsConfig
+from .described import Described
 from .errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from .limits import field_error
-from .models import CommandText, InterpreterName, OneLine, format_utc, utc_now
+from .models import CommandText, InterpreterName, OneLine, StartTime, Text, format_utc, utc_now
 
 
 def _camel(field: str) -> str:
     return {"allowed_ips": "allowedIPs"}.get(field, to_camel(field))
+
+
+_Network = Annotated[Text, Field(max_length=100), Described({"format": "ip-network"})]
 
 
 class ApiKeyRequest(BaseModel):
@@ -35,8 +39,8 @@ class ApiKeyRequest(BaseModel):
         Annotated[tuple[Annotated[OneLine, Field(min_length=1, max_length=200)], ...], Field(max_length=50)]
         | None
     ) = None
-    allowed_ips: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Field(max_length=100)] = ()
-    expires_at: AwareDatetime | None = None
+    allowed_ips: Annotated[tuple[_Network, ...], Field(max_length=100)] = ()
+    expires_at: Annotated[StartTime | None, Field(description="In the future.")] = None
     user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)] | None = None
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .account import AccountService
-from .api import account, events, feed, jobs, notices, queue, results, schedules, templates
+from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
@@ -38,6 +38,7 @@ from .notify.outbox import Outbox
 from .notify.service import NoticeService
 from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
+from .openapi.document import ApiDocument, host_limits
 from .rerun import Reruns
 from .results import ResultService
 from .retention import Retention
@@ -102,11 +103,12 @@ def create_jobs_app(
     jobs_app[SERVICE] = parts.service
     jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app[openapi.DOCUMENT] = parts.document
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
     jobs_app[templates.TEMPLATES] = parts.templates
     jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
-    for resource in (results, feed, jobs, events, queue, schedules, account, notices, templates):
+    for resource in (results, feed, jobs, events, queue, schedules, account, notices, templates, openapi):
         jobs_app.add_routes(resource.routes)
     jobs_app.add_routes(ui_routes(config))
     jobs_app.on_shutdown.append(parts.begin_shutdown)
@@ -175,6 +177,7 @@ class _Parts:
             self._vault,
         )
 
+        self.document = ApiDocument(host_limits(config, sorted(self._interpreters)))
         self.account = AccountService(config, self.api_keys, self._interpreters.keys())
         self._schedule_store = ScheduleStore(config.base_dir)
         claims = Claims(config.base_dir)

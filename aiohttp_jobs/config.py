@@ -151,6 +151,8 @@ class JobsConfig(BaseModel):
     """Where users reach the host, such as ``https://jobs.example.org``, for links in notices."""
     webhook_secret: Annotated[str | None, Field(repr=False, min_length=16)] = None
     """Signs webhooks. Default: a key file, 0600, in the data folder."""
+    webhook_enabled: bool = True
+    """Whether jobs may ask for webhooks at all. Turned off, those that are still to be sent fail."""
     webhook_allow_private: bool = False
     """Let webhooks go to loopback, private and other addresses that are not on the internet."""
     webhook_allowed_hosts: frozenset[str] = frozenset()

@@ -13,6 +13,9 @@ from .models import InterpreterName
 from .notify.addresses import is_plainly_private
 from .notify.rules import EmailRule, WebhookRule
 
+_NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
+_NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
+
 
 def field_error(field: str, message: str) -> dict[str, Any]:
     """One entry of an error's ``details``."""
@@ -53,13 +56,21 @@ def require_within_limits(
         raise InvalidFieldsError(_sentence(faults), details=faults)
 
 
+def notice_channels(config: JobsConfig) -> list[str]:
+    """By which channels jobs may ask for notices."""
+    found = {"email": config.smtp_host is not None, "webhook": config.webhook_enabled}
+    return [name for name, is_usable in found.items() if is_usable]
+
+
 def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule]) -> list[dict[str, Any]]:
     faults = []
+    channels = notice_channels(config)
     for index, rule in enumerate(rules):
+        if rule.channel not in channels:
+            message = _NO_MAIL if rule.channel == "email" else _NO_WEBHOOKS
+            faults.append(field_error(f"notify.{index}.channel", message))
+            continue
         if isinstance(rule, EmailRule):
-            if config.smtp_host is None:
-                message = "'email' cannot be used: no mail server is set up here (smtp_host)"
-                faults.append(field_error(f"notify.{index}.channel", message))
             continue
         host = URL(rule.url).host or ""
         allowed = {name.lower() for name in config.webhook_allowed_hosts}

@@ -22,10 +22,12 @@ from pydantic import (
     Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
 
+from .described import Described, limited
 from .notify.rules import NotifyRules
 
 DEFAULT_PRIORITY = 5
@@ -79,11 +81,35 @@ UtcDatetime = Annotated[
     datetime,
     AfterValidator(_assume_utc),
     PlainSerializer(format_utc, return_type=str, when_used="always"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
 
+def _sent_as_text(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match("[0-9]{4}-", value)):
+        return value
+    raise ValueError("must be a valid datetime with a UTC offset, such as '2030-01-31T08:00:00+01:00'")
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    if not 1 < moment.year < 9999:  # `SAFE_YEARS`
+        raise ValueError("must lie in the years 2 to 9998")
+    return moment.astimezone(UTC)
+
+
+SentDatetime = Annotated[AwareDatetime, BeforeValidator(_sent_as_text)]
+"""In a request: text, not a number of seconds."""
+SAFE_YEARS = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
+"""A pattern: the years that no time zone leads out of the calendar."""
+StartTime = Annotated[SentDatetime, AfterValidator(_in_calendar), Described({"pattern": f"^{SAFE_YEARS}-"})]
+
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_BLANK = r"\s\x1c-\x1f\x85\ufeff"  # what either Python or ECMA 262, and so JSON Schema, takes for a space
+
+
 def _no_control_characters(text: str) -> str:
-    if re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+    if re.search(f"[{_CONTROL}]", text):
         raise ValueError("must be one line without control characters")
     return text
 
@@ -104,19 +130,47 @@ def _encodable(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_encodable), StringConstraints(strict=True)]
-OneLine = Annotated[Text, AfterValidator(_no_control_characters)]
-CommandText = Annotated[Text, AfterValidator(_no_nul)]
+OneLine = Annotated[Text, AfterValidator(_no_control_characters), Described({"pattern": f"^[^{_CONTROL}]*$"})]
+CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^[^\x00]*$"})]
 
 
-StartTime = Annotated[AwareDatetime, AfterValidator(_assume_utc)]
 DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
 ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
 
 
 def _not_blank(text: str) -> str:
-    if not text.strip():
+    if not re.search(f"[^{_BLANK}]", text):
         raise ValueError("must not be empty")
     return text
+
+
+FilledLine = Annotated[
+    OneLine,
+    AfterValidator(_not_blank),
+    Described({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
+]
+"""One line that is not blank."""
+Name = Annotated[FilledLine, limited("maxLength", "max_name_length")]
+FilledCommand = Annotated[
+    CommandText,
+    AfterValidator(_not_blank),
+    Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
+    limited("x-maxBytes", "max_command_bytes"),
+]
+DescriptionText = Annotated[CommandText, limited("maxLength", "max_description_length")]
+ChosenInterpreter = Annotated[InterpreterName, limited("enum", "interpreters")]
+TimeoutSeconds = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, strict=True), limited("maximum", "max_timeout")
+]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""For a whole number in a request. JSON does not tell 5 from 5.0, and some programs write the latter."""
+Priority = Annotated[int, Field(ge=0, le=9, strict=True), WHOLE]
 
 
 class JobStatusOnRetry(StrEnum):
@@ -135,7 +189,7 @@ class RetryPolicy(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
-    count: Annotated[int, Field(ge=1, le=20, strict=True)]
+    count: Annotated[int, Field(ge=1, le=20, strict=True), WHOLE]
     backoff_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False, strict=True)] = 10.0
     backoff_factor: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] = 2.0
     on: Annotated[tuple[JobStatusOnRetry, ...], Field(min_length=1)] = (
@@ -151,18 +205,32 @@ class RetryPolicy(BaseModel):
         return attempt <= self.count and status.value in {outcome.value for outcome in self.on}
 
 
+def _null(field: str) -> dict[str, Any]:
+    return {"properties": {field: {"type": "null"}}}
+
+
+ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds")]}
+"""In a schema: ``runAt`` or ``delaySeconds``, not both."""
+
+
 class SubmitRequest(BaseModel):
     """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra=ONE_START_TIME,
+    )
 
-    job_name: Annotated[OneLine, AfterValidator(_not_blank)]
-    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    job_name: Name
+    command: FilledCommand
     execution_mode: ExecutionMode
-    description: CommandText = ""
-    interpreter: InterpreterName | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
-    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    description: DescriptionText = ""
+    interpreter: ChosenInterpreter | None = None
+    timeout_seconds: TimeoutSeconds | None = None
+    priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
     run_at: StartTime | None = None
     delay_seconds: DelaySeconds | None = None

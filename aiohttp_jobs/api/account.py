@@ -6,32 +6,52 @@ from aiohttp import web
 
 from ..account import AccountService, ApiKeyChange, ApiKeyRequest
 from ..auth.middleware import identity_of
-from .envelope import answer, path_key_id, query_everyone, read_model
+from ..errors import ForbiddenError, NotFoundError
+from ..openapi.answers import Done, answering, listing
+from ..openapi.operations import operation
+from ..openapi.parameters import SCOPE
+from ..openapi.records import ApiKeyView, Me
+from .envelope import answer, path_id, read_model
 from .keys import CONFIG
 
 ACCOUNT = web.AppKey("aiohttp_jobs.account", AccountService)
 
 _KEYS = "/api/v1/api-keys"
 _KEY = "/api/v1/api-keys/{key_id}"
+_ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/me")
+@operation("Show who is calling", {200: answering("OneSelf", me=Me)})
 async def show_me(request: web.Request) -> web.Response:
     """Who the caller is, and the modes, interpreters, priorities and endpoints that are theirs."""
     return answer({"success": True, "me": request.app[ACCOUNT].describe(identity_of(request))})
 
 
 @routes.get(_KEYS)
+@operation(
+    "List API keys",
+    {200: listing("ApiKeys", apiKeys=ApiKeyView)},
+    parameters=(SCOPE,),
+    errors=(ForbiddenError,),
+)
 async def list_api_keys(request: web.Request) -> web.Response:
     """The caller's keys, without their secrets; ``scope=all`` for administrators."""
-    everyone = query_everyone(request)
+    everyone = SCOPE.of(request) == "all"
     keys = await request.app[ACCOUNT].list_keys(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(keys), "apiKeys": keys})
 
 
 @routes.post(_KEYS)
+@operation(
+    "Make an API key",
+    {201: answering("ApiKeyMade", apiKey=ApiKeyView, secret=str)},
+    body=ApiKeyRequest,
+    errors=(ForbiddenError,),
+    makes={"keyId": "/apiKey/KeyID"},
+)
 async def create_api_key(request: web.Request) -> web.Response:
     """The answer holds the key itself, ``secret``, which is never shown again."""
     body = await read_model(request, ApiKeyRequest, request.app[CONFIG].max_body_bytes)
@@ -40,15 +60,22 @@ async def create_api_key(request: web.Request) -> web.Response:
 
 
 @routes.patch(_KEY)
+@operation(
+    "Disable or enable an API key",
+    {200: answering("OneApiKey", apiKey=ApiKeyView)},
+    body=ApiKeyChange,
+    errors=_ONE_OF_THEM,
+)
 async def change_api_key(request: web.Request) -> web.Response:
     """Disable a key, or enable it again."""
-    key_id = path_key_id(request)
+    key_id = path_id(request, "key")
     change = await read_model(request, ApiKeyChange, request.app[CONFIG].max_body_bytes)
     key = await request.app[ACCOUNT].set_key_enabled(identity_of(request), key_id, change.enabled)
     return answer({"success": True, "apiKey": key})
 
 
 @routes.delete(_KEY)
+@operation("Delete an API key", {200: Done}, errors=_ONE_OF_THEM)
 async def delete_api_key(request: web.Request) -> web.Response:
-    await request.app[ACCOUNT].delete_key(identity_of(request), path_key_id(request))
+    await request.app[ACCOUNT].delete_key(identity_of(request), path_id(request, "key"))
     return answer({"success": True, "message": "API key deleted successfully"})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
-from uuid import UUID
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
 from ..limits import field_error
+from ..openapi.parameters import identifier
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -126,84 +125,9 @@ def invalid_fields(error: ValidationError) -> InvalidFieldsError:
     return InvalidFieldsError(f"{text}.", details=details)
 
 
-def query_count(request: web.Request, name: str, default: int, most: int) -> int:
-    """A whole number from 1 to `most` in the query. Raises `InvalidFieldsError`."""
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise _bad_value(name, f"must be a whole number from 1 to {most}")
-    return int(text)
+def path_id(request: web.Request, what: str) -> str:
+    """The id in the request's path, in its canonical form; `what` is ``job``, ``schedule``, …
 
-
-def query_offset(request: web.Request, name: str) -> int:
-    """A number of bytes in the query, 0 if it is not there. Raises `InvalidFieldsError`."""
-    text = request.query.get(name, "0")
-    if not re.fullmatch("[0-9]{1,15}", text):
-        raise _bad_value(name, "must be a number of bytes, 0 or more")
-    return int(text)
-
-
-def query_choice(request: web.Request, name: str, choices: Sequence[str], default: str) -> str:
-    """One of `choices` in the query. Raises `InvalidFieldsError`."""
-    value = request.query.get(name, default)
-    if value not in choices:
-        raise _bad_value(name, f"must be one of {', '.join(choices)}")
-    return value
-
-
-def query_everyone(request: web.Request) -> bool:
-    """Whether ``scope=all`` is asked for, not the default ``scope=own``. Raises `InvalidFieldsError`."""
-    return query_choice(request, "scope", ("own", "all"), "own") == "all"
-
-
-def query_choices(request: web.Request, name: str, choices: Sequence[str]) -> list[str]:
-    """Some of `choices`, separated by commas or given repeatedly. Raises `InvalidFieldsError`."""
-    values = [value for text in request.query.getall(name, []) for value in text.split(",")]
-    if not set(values) <= set(choices):
-        raise _bad_value(name, f"must be some of {', '.join(choices)}, separated by commas")
-    return values
-
-
-def query_job_id(request: web.Request, name: str) -> str:
-    """A job id in the query, in its canonical form. Raises `InvalidFieldsError`."""
-    return _uuid(name, request.query.get(name, ""), "job id")
-
-
-def path_job_id(request: web.Request) -> str:
-    """The job id in the request's path, in its canonical form. Raises `InvalidFieldsError`."""
-    return _uuid("jobId", request.match_info["job_id"], "job id")
-
-
-def path_schedule_id(request: web.Request) -> str:
-    """The schedule id in the request's path, likewise."""
-    return _uuid("scheduleId", request.match_info["schedule_id"], "schedule id")
-
-
-def path_key_id(request: web.Request) -> str:
-    """The API key's id in the request's path, likewise."""
-    return _uuid("keyId", request.match_info["key_id"], "key id")
-
-
-def path_notice_id(request: web.Request) -> str:
-    """The notice id in the request's path, likewise."""
-    return _uuid("noticeId", request.match_info["notice_id"], "notice id")
-
-
-def path_template_id(request: web.Request) -> str:
-    """The template id in the request's path, likewise."""
-    return _uuid("templateId", request.match_info["template_id"], "template id")
-
-
-def _uuid(name: str, text: str, kind: str) -> str:
-    try:
-        if not re.fullmatch("[0-9A-Fa-f-]{36}", text):
-            raise ValueError
-        return str(UUID(text))
-    except ValueError:
-        example = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
-        raise _bad_value(name, f"must be a {kind}, a UUID such as '{example}'") from None
-
-
-def _bad_value(name: str, message: str) -> InvalidFieldsError:
-    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+    Raises `InvalidFieldsError`.
+    """
+    return identifier(f"{what}Id", request.match_info[f"{what}_id"], f"{what} id")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
 
 from aiohttp import web
@@ -11,26 +10,55 @@ from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
 from ..auth.streams import while_known
-from ..errors import InvalidFieldsError
+from ..errors import ForbiddenError, NotFoundError
 from ..follow import CURRENT
-from ..limits import field_error
-from .envelope import path_job_id
+from ..openapi.operations import Content, operation
+from ..openapi.parameters import Matching, MatchingHeader
+from .envelope import path_id
 from .jobs import JOB
 from .keys import CONFIG, SERVICE
 
 _RETRY_MILLISECONDS = 1000
+_POSITION = "([0-9]{1,3})-([0-9]{1,15})"
+_MESSAGE = "must be the id of an event of this job, such as '1-2048'"
+_HEADER = MatchingHeader(
+    name="Last-Event-ID", pattern=_POSITION, message=_MESSAGE, example="1-2048", description="Where to go on."
+)
+_QUERY = Matching(
+    name="lastEventId",
+    pattern=_POSITION,
+    message=_MESSAGE,
+    example="1-2048",
+    description="The same for those who cannot set headers.",
+)
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["hello", "output", "status", "end"]},
+        "data": {"type": "string", "description": "JSON, but for `hello`, which has none."},
+        "id": {"type": "string", "pattern": f"^{_POSITION}$"},
+        "retry": {"type": "integer"},
+    },
+}
 
 routes = web.RouteTableDef()
 
 
 @routes.get(JOB + "/events")
+@operation(
+    "Follow a job",
+    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
+    parameters=(_HEADER, _QUERY),
+    errors=(ForbiddenError, NotFoundError),
+)
 async def follow_job(request: web.Request) -> web.StreamResponse:
     """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
 
     ``end`` is the last; a client should close then, or it will be connected again and told so again.
     """
     start = _start(request)
-    events = await request.app[SERVICE].follow(identity_of(request), path_job_id(request), start)
+    events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
     async with sse_response(
         request,
         headers={"X-Accel-Buffering": "no"},
@@ -47,11 +75,5 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
 
 
 def _start(request: web.Request) -> tuple[int, int]:
-    text = request.headers.get("Last-Event-ID") or request.query.get("lastEventId")
-    if not text:
-        return CURRENT
-    match = re.fullmatch(r"(\d{1,3})-(\d{1,15})", text)
-    if match is None:
-        message = "must be the id of an event of this job, such as '1-2048'"
-        raise InvalidFieldsError(f"Last-Event-ID {message}.", details=[field_error("Last-Event-ID", message)])
-    return int(match[1]), int(match[2])
+    match = _HEADER.of(request) or _QUERY.of(request)
+    return (int(match[1]), int(match[2])) if match else CURRENT

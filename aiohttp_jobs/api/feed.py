@@ -12,22 +12,39 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from ..auth.middleware import identity_of
 from ..auth.streams import while_known
 from ..dispatch.feed import Change
-from .envelope import query_everyone
+from ..errors import ForbiddenError
+from ..openapi.operations import Content, operation
+from ..openapi.parameters import SCOPE
 from .keys import CONFIG, SERVICE
 
 _RETRY_MILLISECONDS = 1000
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["hello", "job", "removed", "resync"]},
+        "data": {"type": "string", "description": "JSON; of a `job`, as in the list of jobs."},
+        "retry": {"type": "integer"},
+    },
+}
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/jobs/feed")
+@operation(
+    "Follow the list of jobs",
+    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
+    parameters=(SCOPE,),
+    errors=(ForbiddenError,),
+)
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
 
     The list is to be loaded after ``hello`` and after each ``resync``; every change since then comes as
     an event. The stream ends now and then, so that whoever connects again is checked again.
     """
-    everyone = query_everyone(request)
+    everyone = SCOPE.of(request) == "all"
     changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)
     with suppress(ConnectionResetError, TimeoutError):  # the watcher has left, maybe before the first byte
         async with aclosing(changes), sse_response(

@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from functools import partial
+from typing import Literal
 
 from aiohttp import web
 
 from ..auth.middleware import identity_of
-from ..errors import InvalidFieldsError, NotFoundError, RangeError
-from ..limits import field_error
-from ..models import Submission, SubmitRequest
-from .envelope import (
-    answer,
-    path_job_id,
-    query_choice,
-    query_choices,
-    query_count,
-    query_everyone,
-    query_offset,
-    read_submission,
+from ..errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    RangeError,
+    ShuttingDownError,
+    TooManyPendingError,
 )
+from ..models import ExecutionMode, JobResult, Submission, SubmitRequest
+from ..openapi.answers import answering, listing
+from ..openapi.operations import Content, operation
+from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
+from ..openapi.records import JobView
+from .envelope import answer, path_id, read_submission
 from .keys import CONFIG, SERVICE
 
-JOB = "/api/v1/jobs/{job_id:(?!submit$|results$)[^/]+}"
+JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
+SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)
 STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
 _LONGEST_CHARACTER = 4
 
+_STATE = Choices(name="state", choices=STATES, description="All when left out.")
+_LIMIT = Count(name="limit", default=100, most=1000)
+_OFFSET = Offset(name="offset", description="Where to start, for polling.")
+_BYTES = Count(name="limit", default=_PIECE, most=_MOST, description="The most bytes to send, with offset.")
+_DOWNLOAD = Choice(name="download", choices=("0", "1"), default="0", description="1: as a file.")
+_RANGE = MatchingHeader(
+    name="Range",
+    pattern="bytes=([0-9]{1,15})-([0-9]{0,15})",
+    message="must be one range of bytes with a start, such as 'bytes=1000-' or 'bytes=0-999'",
+    example="bytes=0-",
+)
+_ONE_JOB = (ForbiddenError, NotFoundError)
+_CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
+_NUMBER = {"type": "integer"}
+
 routes = web.RouteTableDef()
 
 
 @routes.post("/api/v1/jobs/submit")
+@operation(
+    "Submit a job",
+    {200: SUBMITTED},
+    body=SubmitRequest,
+    errors=(ForbiddenError, TooManyPendingError, ShuttingDownError),
+    makes={"jobId": "/jobId"},
+)
 async def submit_job(request: web.Request) -> web.Response:
     """Specification, "Submit Job"."""
     service, identity = request.app[SERVICE], identity_of(request)
@@ -55,47 +79,71 @@ def submitted(submission: Submission) -> web.Response:
 
 
 @routes.get("/api/v1/jobs")
+@operation(
+    "List jobs",
+    {200: listing("Jobs", jobs=JobView)},
+    parameters=(_STATE, SCOPE, _LIMIT),
+    errors=(ForbiddenError,),
+)
 async def list_jobs(request: web.Request) -> web.Response:
     """The caller's jobs in every state; ``scope=all`` for those who may see everyone's."""
-    states = query_choices(request, "state", STATES) or STATES
-    everyone = query_everyone(request)
-    limit = query_count(request, "limit", 100, 1000)
+    states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
     jobs = await request.app[SERVICE].list_jobs(identity_of(request), states, everyone=everyone, limit=limit)
     return answer({"success": True, "count": len(jobs), "jobs": jobs})
 
 
 @routes.get(JOB)
+@operation("Show a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
 async def get_job(request: web.Request) -> web.Response:
-    job = await request.app[SERVICE].get_job(identity_of(request), path_job_id(request))
+    job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "job": job})
 
 
 @routes.post(JOB + "/cancel")
+@operation("Cancel a job", {202: _CANCELLING}, errors=(*_ONE_JOB, ConflictError))
 async def cancel_job(request: web.Request) -> web.Response:
-    job_id = path_job_id(request)
+    """Asking twice is as good as once."""
+    job_id = path_id(request, "job")
     status = await request.app[SERVICE].cancel(identity_of(request), job_id)
     return answer({"success": True, "jobId": job_id, "status": status}, status=202)
 
 
 @routes.get(JOB + "/attempts")
+@operation("List the attempts of a job", {200: listing("Attempts", attempts=JobResult)}, errors=_ONE_JOB)
 async def list_attempts(request: web.Request) -> web.Response:
-    attempts = await request.app[SERVICE].attempts(identity_of(request), path_job_id(request))
+    attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "count": len(attempts), "attempts": attempts})
 
 
 @routes.get(JOB + "/output")
+@operation(
+    "Read the output of a job",
+    {
+        200: Content(
+            "text/plain",
+            "The output, or a piece of it.",
+            {
+                "X-Output-Offset": _NUMBER,
+                "X-Output-Next": _NUMBER,
+                "X-Output-Complete": {"enum": ["true", "false"]},
+            },
+        ),
+        206: Content("text/plain", "The bytes asked for by Range.", {"Content-Range": {"type": "string"}}),
+    },
+    parameters=(_OFFSET, _BYTES, _DOWNLOAD, _RANGE),
+    errors=(*_ONE_JOB, RangeError),
+)
 async def read_output(request: web.Request) -> web.StreamResponse:
     """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
 
     ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
     ``X-Output-Complete`` whether there will be more.
     """
-    job_id = path_job_id(request)
-    if "Range" in request.headers:
-        return await _range(request, job_id)
-    if "offset" in request.query or "limit" in request.query:
-        offset = query_offset(request, "offset")
-        return await _piece(request, job_id, offset, query_count(request, "limit", _PIECE, _MOST))
+    job_id, asked, offset = path_id(request, "job"), _RANGE.of(request), _OFFSET.of(request)
+    if asked is not None:
+        return await _range(request, job_id, int(asked[1]), int(asked[2]) if asked[2] else None)
+    if offset is not None or _BYTES.name in request.query:
+        return await _piece(request, job_id, offset or 0, _BYTES.of(request))
     return await _whole(request, job_id)
 
 
@@ -110,12 +158,7 @@ async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> w
     return response
 
 
-async def _range(request: web.Request, job_id: str) -> web.Response:
-    match = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers["Range"].strip())
-    if match is None:
-        message = "must be one range of bytes with a start, such as 'bytes=1000-' or 'bytes=0-999'"
-        raise InvalidFieldsError(f"Range {message}.", details=[field_error("Range", message)])
-    start, last = int(match[1]), int(match[2]) if match[2] else None
+async def _range(request: web.Request, job_id: str, start: int, last: int | None) -> web.Response:
     most = _MOST if last is None else min(_MOST, last - start + 1)
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
     part = await reader.read(start, max(0, most), whole=False)
@@ -131,7 +174,7 @@ async def _whole(request: web.Request, job_id: str) -> web.StreamResponse:
     service, identity = request.app[SERVICE], identity_of(request)
     reader = await service.output(identity, job_id)
     response = web.StreamResponse(headers=_headers())
-    if query_choice(request, "download", ("0", "1"), "0") == "1":
+    if _DOWNLOAD.of(request) == "1":
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.txt"'
     await response.prepare(request)
     offset = 0

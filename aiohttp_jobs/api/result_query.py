@@ -1,10 +1,10 @@
-"""What can be asked of results, read from a query or from the body of a deletion."""
+"""What can be asked of results: the parameters of a query, and the body of a deletion."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final
 
 from aiohttp import web
 from pydantic import (
@@ -13,126 +13,146 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
+    TypeAdapter,
+    WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import SkipJsonSchema
 
-from ..models import ExecutionMode, JobStatus, OneLine, Text, utc_now
+from ..errors import InvalidFieldsError
+from ..limits import field_error
+from ..models import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
+from ..openapi.parameters import (
+    SCOPE,
+    UUID_PATTERN,
+    Choice,
+    Choices,
+    Count,
+    Flag,
+    Parameter,
+    Value,
+    bad_value,
+)
 from ..store.index import Bucket, ResultFilter, Sort, StatsFilter, Term, parse_search
-from .envelope import invalid_fields
 
-MOST_PAGE = 1000
 _MOST_IDS = 1000
 _MOST_BUCKETS = 1000
 _BUCKETS = {"hour": Bucket.HOUR, "day": Bucket.DAY}
 _DEFAULT_BUCKETS = {Bucket.HOUR: 48, Bucket.DAY: 30}
-_REPEATED = {"status", "mode"}
-Query = TypeVar("Query", bound=BaseModel)
+_DATE = re.compile(f"{SAFE_YEARS}-[0-9]{{2}}-[0-9]{{2}}")
 
 
 def _moment(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a date such as '2026-01-23T10:30:00Z'")
+    text = value.strip().upper() if isinstance(value, str) else ""
     try:
+        if not _DATE.match(text):
+            raise ValueError
         # In a query a '+' that was not escaped has become a space.
-        moment = datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value.strip())
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("must be a date such as '2026-01-23T10:30:00Z'") from None
 
 
-def _terms(text: str) -> tuple[Term, ...]:
-    return parse_search(text)
+def _dates(*formats: str) -> WithJsonSchema:
+    pattern = f"^{SAFE_YEARS}-"
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": name, "pattern": pattern} for name in formats]}
+    )
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-Words = Annotated[Text, Field(max_length=1000), AfterValidator(_terms)]
+Moment = Annotated[datetime, BeforeValidator(_moment), _dates("date-time", "date")]
+Words = Annotated[
+    Text,
+    Field(min_length=1, max_length=1000, json_schema_extra={"format": "search"}),
+    AfterValidator(parse_search),
+]
+ResultName = Annotated[OneLine, Field(min_length=1, max_length=1000)]
+_UserID = Annotated[Text, Field(min_length=1, max_length=1000)]
+_Cursor = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "cursor"})]
+
+_WHEN = "Completed {}: a date, or a date and time, in UTC unless it says otherwise."
+_STATUS = Choices(name="status", choices=tuple(JobStatus))
+_MODE = Choices(name="mode", choices=tuple(ExecutionMode))
+_NAME: Final = Value[str](
+    name="name", adapter=TypeAdapter(ResultName), description="Or its beginning, with `*` at the end."
+)
+_EXACT_NAME: Final = Value[str](name="name", adapter=TypeAdapter(ResultName), description="The whole name.")
+_SINCE = Value[datetime](name="from", adapter=TypeAdapter(Moment), description=_WHEN.format("then or later"))
+_UNTIL = Value[datetime](name="to", adapter=TypeAdapter(Moment), description=_WHEN.format("before"))
+_SUCCESS = Flag(name="success", description="Only those that succeeded, or only those that did not.")
+_Q = Value[tuple[Term, ...]](
+    name="q",
+    adapter=TypeAdapter(Words),
+    description='Words, `beginnings*` and `"phrases"`, all of which the name, command or output has.',
+)
+_CURSOR = Value[str](
+    name="cursor", adapter=TypeAdapter(_Cursor), description="`nextCursor` of the page before."
+)
+_LIMIT = Count(name="limit", default=50, most=1000)
+_SORT = Choice(name="sort", choices=tuple(Sort), default=Sort.COMPLETED_DOWN)
+_USER = Value[str](
+    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+)
+_BUCKET = Choice(name="bucket", choices=tuple(_BUCKETS), default="day", description="Of UTC.")
+
+LIST_PARAMETERS: tuple[Parameter[Any], ...] = (
+    _CURSOR, _LIMIT, _SORT, SCOPE, _USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
+)  # fmt: skip
+STATS_PARAMETERS: tuple[Parameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, SCOPE, _EXACT_NAME)
 
 
 class ResultConditions(BaseModel):
     """Which results: all of these hold. `from` is included, `to` is not; `name` may end with ``*``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
 
-    status: Annotated[list[JobStatus], Field(max_length=20)] = []
-    mode: Annotated[list[ExecutionMode], Field(max_length=20)] = []
-    name: Annotated[OneLine, Field(min_length=1, max_length=1000)] | None = None
-    since: Annotated[Moment | None, Field(alias="from")] = None
-    until: Annotated[Moment | None, Field(alias="to")] = None
-    success: bool | None = None
-    q: Words | None = None
+    status: Annotated[list[JobStatus], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
+    mode: Annotated[list[ExecutionMode], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
+    name: ResultName | SkipJsonSchema[None] = None
+    since: Annotated[Moment | SkipJsonSchema[None], Field(alias="from")] = None
+    until: Annotated[Moment | SkipJsonSchema[None], Field(alias="to")] = None
+    success: Annotated[bool, Field(strict=True)] | SkipJsonSchema[None] = None
+    q: Words | SkipJsonSchema[None] = None
 
-    def filter(self, user_id: str | None) -> ResultFilter:
-        name = self.name
-        return ResultFilter(
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nulls(cls, given: Any) -> Any:
+        # One that takes everything must not come about by leaving a value empty.
+        empty = [name for name, value in given.items() if value is None] if isinstance(given, dict) else []
+        if empty:
+            raise ValueError(f"{empty[0]} must not be null; leave it out")
+        return given
+
+    def filter(self, user_id: str) -> ResultFilter:
+        return _filter(
             user_id,
-            statuses=tuple(sorted({status.value for status in self.status})),
-            modes=tuple(sorted({mode.value for mode in self.mode})),
-            name=name.removesuffix("*") if name else None,
-            name_is_prefix=bool(name and name.endswith("*")),
+            [status.value for status in self.status or ()],
+            [mode.value for mode in self.mode or ()],
+            name=self.name,
             since=self.since,
             until=self.until,
             success=self.success,
-            terms=self.q or (),  # type: ignore[arg-type]  # made of the text by its validator
+            terms=self.q,  # type: ignore[arg-type]  # made of the text by its validator
         )
-
-
-class ResultQuery(ResultConditions):
-    """The query of ``GET /results``."""
-
-    cursor: Annotated[str, Field(max_length=4000)] | None = None
-    limit: Annotated[int, Field(ge=1, le=MOST_PAGE)] = 50
-    sort: Sort = Sort.COMPLETED_DOWN
-    scope: Annotated[str, Field(pattern="^(own|all)$")] = "own"
-    user: Annotated[Text, Field(min_length=1, max_length=1000)] | None = None
-
-    def filter_for(self, caller: str) -> ResultFilter:
-        return self.filter(self.user or (None if self.scope == "all" else caller))
-
-
-class StatsQuery(BaseModel):
-    """The query of ``GET /results/stats``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    since: Annotated[Moment | None, Field(alias="from")] = None
-    until: Annotated[Moment | None, Field(alias="to")] = None
-    bucket: Annotated[str, Field(pattern="^(hour|day)$")] = "day"
-    scope: Annotated[str, Field(pattern="^(own|all)$")] = "own"
-    name: Annotated[OneLine, Field(min_length=1, max_length=1000)] | None = None
-
-    @model_validator(mode="after")
-    def _not_too_many(self) -> StatsQuery:
-        since, until = self._times
-        if until <= since:
-            raise ValueError("from must be before to")
-        if (until - since) / timedelta(seconds=_BUCKETS[self.bucket].value) > _MOST_BUCKETS:
-            raise ValueError(f"from and to must not be more than {_MOST_BUCKETS} {self.bucket}s apart")
-        return self
-
-    @property
-    def _times(self) -> tuple[datetime, datetime]:
-        bucket = _BUCKETS[self.bucket]
-        length = timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket])
-        try:
-            until = self.until or (self.since + length if self.since else utc_now())
-            return self.since or until - length, until
-        except OverflowError:
-            raise ValueError("from and to must be dates of our time") from None
-
-    def filter_for(self, caller: str) -> StatsFilter:
-        since, until = self._times
-        user_id = None if self.scope == "all" else caller
-        return StatsFilter(user_id, since, until, _BUCKETS[self.bucket], self.name)
 
 
 class DeletionRequest(BaseModel):
     """The body of ``POST /results/delete``: the jobs by their ids, or by conditions."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}, other: {"type": "null"}}}
+                for name, other in (("jobIds", "filter"), ("filter", "jobIds"))
+            ]
+        },
+    )
 
     job_ids: Annotated[
-        list[Annotated[str, Field(pattern="^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")]] | None,
+        list[Annotated[str, Field(pattern=UUID_PATTERN)]] | None,
         Field(alias="jobIds", min_length=1, max_length=_MOST_IDS),
     ] = None
     conditions: Annotated[ResultConditions | None, Field(alias="filter")] = None
@@ -146,19 +166,74 @@ class DeletionRequest(BaseModel):
         return self
 
 
-def read_query(request: web.Request, model: type[Query]) -> Query:
-    """The request's query as a `model`. Raises `InvalidFieldsError`."""
-    try:
-        return model.model_validate(_values(request), by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise invalid_fields(error) from None
+def result_filter(request: web.Request, caller: str) -> ResultFilter:
+    """Which results are asked for. Raises `InvalidFieldsError` for a parameter there is not."""
+    _require_known(request, LIST_PARAMETERS)
+    return _filter(
+        _USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
+        _STATUS.of(request),
+        _MODE.of(request),
+        name=_NAME.of(request),
+        since=_SINCE.of(request),
+        until=_UNTIL.of(request),
+        success=_SUCCESS.of(request),
+        terms=_Q.of(request),
+    )
 
 
-def _values(request: web.Request) -> Mapping[str, Any]:
-    """Lists separated by commas or given repeatedly; of anything else the first value."""
-    return {
-        name: [value for text in request.query.getall(name) for value in text.split(",")]
-        if name in _REPEATED
-        else request.query[name]
-        for name in request.query
-    }
+def result_page(request: web.Request) -> tuple[Sort, str | None, int]:
+    """In which order, behind which cursor, and how many."""
+    return Sort(_SORT.of(request)), _CURSOR.of(request), _LIMIT.of(request)
+
+
+def stats_filter(request: web.Request, caller: str) -> StatsFilter:
+    """What is to be counted. Raises `InvalidFieldsError`, also for more buckets than anybody looks at."""
+    _require_known(request, STATS_PARAMETERS)
+    bucket = _BUCKETS[_BUCKET.of(request)]
+    since, until = _times(request, timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket]))
+    if until <= since:
+        raise bad_value("from", "must be before to")
+    if (until - since) / timedelta(seconds=bucket.value) > _MOST_BUCKETS:
+        raise bad_value("from", f"must not be more than {_MOST_BUCKETS} {_BUCKET.of(request)}s before to")
+    user_id = None if SCOPE.of(request) == "all" else caller
+    return StatsFilter(user_id, since, until, bucket, _EXACT_NAME.of(request))
+
+
+def _times(request: web.Request, length: timedelta) -> tuple[datetime, datetime]:
+    since, until = _SINCE.of(request), _UNTIL.of(request)
+    until = until or (since + length if since else utc_now())
+    return since or until - length, until
+
+
+def _filter(
+    user_id: str | None,
+    statuses: list[str],
+    modes: list[str],
+    *,
+    name: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    success: bool | None,
+    terms: tuple[Term, ...] | None,
+) -> ResultFilter:
+    return ResultFilter(
+        user_id,
+        statuses=tuple(sorted(set(statuses))),
+        modes=tuple(sorted(set(modes))),
+        name=name.removesuffix("*") if name else None,
+        name_is_prefix=bool(name and name.endswith("*")),
+        since=since,
+        until=until,
+        success=success,
+        terms=terms or (),
+    )
+
+
+def _require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
+    # A condition that is misspelt must not be taken for no condition.
+    unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})
+    if unknown:
+        known = ", ".join(sorted(parameter.name for parameter in parameters))
+        message = f"is not a parameter of this list; there are {known}"
+        name = unknown[0][:64]
+        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])

@@ -8,51 +8,99 @@ from typing import Any
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..models import JobResult
+from ..openapi.answers import Done, answering, listing, page
+from ..openapi.operations import operation
+from ..openapi.parameters import Count, Identifier
+from ..openapi.records import ResultStatistics, ResultSummary
 from ..results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
-from .envelope import answer, path_job_id, query_count, query_job_id, raw_answer, read_model
+from .envelope import answer, path_id, raw_answer, read_model
 from .keys import CONFIG, SERVICE
-from .result_query import DeletionRequest, ResultQuery, StatsQuery, read_query
+from .result_query import (
+    LIST_PARAMETERS,
+    STATS_PARAMETERS,
+    DeletionRequest,
+    result_filter,
+    result_page,
+    stats_filter,
+)
 
 RESULTS = web.AppKey("aiohttp_jobs.results", ResultService)
+
+_LIMIT = Count(name="maxResults", default=DEFAULT_MAX_RESULTS, most=MOST_RESULTS)
+_JOB_ID = Identifier(name="jobId", kind="job id")
+_FORBIDDEN = (ForbiddenError,)
 
 routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/jobs/results")
+@operation(
+    "List one's own results",
+    {200: listing("Results", results=JobResult)},
+    parameters=(_LIMIT,),
+    errors=_FORBIDDEN,
+)
 async def list_results(request: web.Request) -> web.Response:
     """Specification, "Get Job Results"."""
-    limit = query_count(request, "maxResults", DEFAULT_MAX_RESULTS, MOST_RESULTS)
-    return _list(await request.app[RESULTS].newest(identity_of(request), limit))
+    return _list(await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request)))
 
 
 @routes.delete("/api/v1/jobs/results")
+@operation(
+    "Delete one of one's own results",
+    {200: Done},
+    parameters=(_JOB_ID,),
+    errors=(ForbiddenError, NotFoundError, ConflictError),
+)
 async def delete_result(request: web.Request) -> web.Response:
     """Specification, "Delete Job Result"."""
-    job_id = query_job_id(request, "jobId")
-    await request.app[SERVICE].delete_result(identity_of(request), job_id)
+    await request.app[SERVICE].delete_result(identity_of(request), _JOB_ID.of(request))
     return answer({"success": True, "message": "Job result deleted successfully"})
 
 
 @routes.get("/api/v1/results")
+@operation(
+    "Search results",
+    {200: page("ResultPage", results=ResultSummary)},
+    parameters=LIST_PARAMETERS,
+    errors=_FORBIDDEN,
+)
 async def search_results(request: web.Request) -> web.Response:
     """A page of results without their outputs; ``indexing`` while more of them may turn up."""
-    query, identity = read_query(request, ResultQuery), identity_of(request)
-    wanted = query.filter_for(identity.user_id)
-    page = await request.app[RESULTS].page(identity, wanted, query.sort, query.cursor, query.limit)
-    return _list(page.records, nextCursor=page.cursor, indexing=page.indexing)
+    identity, (sort, cursor, limit) = identity_of(request), result_page(request)
+    wanted = result_filter(request, identity.user_id)
+    found = await request.app[RESULTS].page(identity, wanted, sort, cursor, limit)
+    return _list(found.records, nextCursor=found.cursor, indexing=found.indexing)
 
 
 @routes.get("/api/v1/results/stats")
+@operation(
+    "Count results",
+    {200: answering("Statistics", stats=ResultStatistics)},
+    parameters=STATS_PARAMETERS,
+    errors=_FORBIDDEN,
+)
 async def result_statistics(request: web.Request) -> web.Response:
-    """How jobs ended in each hour or day, how long they took, and which ran most."""
-    query, identity = read_query(request, StatsQuery), identity_of(request)
-    stats = await request.app[RESULTS].statistics(identity, query.filter_for(identity.user_id))
-    return answer({"success": True, "stats": stats})
+    """How jobs ended in each hour or day, how long they took, and which ran most.
+
+    ``from`` must be before ``to``, and at most 1000 buckets.
+    """
+    identity = identity_of(request)
+    wanted = stats_filter(request, identity.user_id)
+    return answer({"success": True, "stats": await request.app[RESULTS].statistics(identity, wanted)})
 
 
 @routes.post("/api/v1/results/delete")
+@operation(
+    "Delete many of one's own results",
+    {200: answering("Deleted", deleted=int, more=bool)},
+    body=DeletionRequest,
+    errors=_FORBIDDEN,
+)
 async def delete_results(request: web.Request) -> web.Response:
-    """Delete many of one's own results; ask again while there are ``more``."""
+    """By ids, or by conditions as for searching; ask again while there are ``more``."""
     service, identity = request.app[RESULTS], identity_of(request)
     body = await read_model(request, DeletionRequest, request.app[CONFIG].max_body_bytes)
     more = False
@@ -65,10 +113,11 @@ async def delete_results(request: web.Request) -> web.Response:
     return answer({"success": True, "deleted": deleted, "more": more})
 
 
-@routes.get("/api/v1/results/{job_id}")
+@routes.get("/api/v1/results/{job_id:(?!stats$|delete$)[^/]+}")
+@operation("Show a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
 async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""
-    result = await request.app[RESULTS].get(identity_of(request), path_job_id(request))
+    result = await request.app[RESULTS].get(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "result": result})
 
 

@@ -7,21 +7,35 @@ from functools import partial
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..openapi.answers import Done, answering, listing
+from ..openapi.operations import operation
+from ..openapi.parameters import SCOPE, Count
+from ..openapi.records import ScheduledRun, ScheduleView
 from ..schedule.models import ScheduleChange, ScheduleRequest
 from ..schedule.service import MOST_RUNS, ScheduleService
-from .envelope import answer, path_schedule_id, query_count, query_everyone, read_model, read_submission
+from .envelope import answer, path_id, read_model, read_submission
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
 _ALL = "/api/v1/schedules"
 _ONE = "/api/v1/schedules/{schedule_id}"
-_DEFAULT_RUNS = 10
+_COUNT = Count(name="count", default=10, most=MOST_RUNS)
+_SCHEDULE = answering("OneSchedule", schedule=ScheduleView)
+_ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
 routes = web.RouteTableDef()
 
 
 @routes.post(_ALL)
+@operation(
+    "Make a schedule",
+    {201: _SCHEDULE},
+    body=ScheduleRequest,
+    errors=(ForbiddenError, ConflictError),
+    makes={"scheduleId": "/schedule/ScheduleID"},
+)
 async def create_schedule(request: web.Request) -> web.Response:
     service, identity = request.app[SCHEDULES], identity_of(request)
     most = request.app[CONFIG].max_body_bytes
@@ -31,32 +45,49 @@ async def create_schedule(request: web.Request) -> web.Response:
 
 
 @routes.get(_ALL)
+@operation(
+    "List schedules",
+    {200: listing("Schedules", schedules=ScheduleView)},
+    parameters=(SCOPE,),
+    errors=(ForbiddenError,),
+)
 async def list_schedules(request: web.Request) -> web.Response:
     """The caller's own schedules; ``scope=all`` for administrators."""
-    everyone = query_everyone(request)
+    everyone = SCOPE.of(request) == "all"
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(schedules), "schedules": schedules})
 
 
 @routes.get(_ONE)
+@operation("Show a schedule", {200: _SCHEDULE}, errors=_ONE_OF_THEM)
 async def get_schedule(request: web.Request) -> web.Response:
-    schedule = await request.app[SCHEDULES].get(identity_of(request), path_schedule_id(request))
+    schedule = await request.app[SCHEDULES].get(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "schedule": schedule})
 
 
 @routes.get(_ONE + "/next")
+@operation(
+    "Tell when a schedule fires",
+    {200: listing("Runs", runs=ScheduledRun)},
+    parameters=(_COUNT,),
+    errors=_ONE_OF_THEM,
+)
 async def next_runs(request: web.Request) -> web.Response:
     """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
-    schedule_id = path_schedule_id(request)
-    count = query_count(request, "count", _DEFAULT_RUNS, MOST_RUNS)
-    runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, count)
+    schedule_id = path_id(request, "schedule")
+    runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, _COUNT.of(request))
     return answer({"success": True, "count": len(runs), "runs": runs})
 
 
 @routes.patch(_ONE)
+@operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=_ONE_OF_THEM)
 async def change_schedule(request: web.Request) -> web.Response:
     """Fields that are left out stay as they are, those inside ``job`` too."""
-    service, identity, schedule_id = request.app[SCHEDULES], identity_of(request), path_schedule_id(request)
+    service, identity, schedule_id = (
+        request.app[SCHEDULES],
+        identity_of(request),
+        path_id(request, "schedule"),
+    )
     await service.get(identity, schedule_id)
     change = await read_model(request, ScheduleChange, request.app[CONFIG].max_body_bytes)
     schedule = await service.update(identity, schedule_id, change)
@@ -64,7 +95,8 @@ async def change_schedule(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
+@operation("Delete a schedule", {200: Done}, errors=_ONE_OF_THEM)
 async def delete_schedule(request: web.Request) -> web.Response:
     """Jobs that the schedule submitted are not touched."""
-    await request.app[SCHEDULES].delete(identity_of(request), path_schedule_id(request))
+    await request.app[SCHEDULES].delete(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "message": "Schedule deleted successfully"})

@@ -7,11 +7,15 @@ from functools import partial
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..errors import ConflictError, ForbiddenError, NotFoundError, ShuttingDownError, TooManyPendingError
+from ..openapi.answers import Done, answering, listing
+from ..openapi.operations import operation
+from ..openapi.records import TemplateView
 from ..rerun import Reruns
 from ..templates.models import RunRequest, TemplateRequest
 from ..templates.service import TemplateService
-from .envelope import answer, path_job_id, path_template_id, read_model, read_submission
-from .jobs import JOB, submitted
+from .envelope import answer, path_id, read_model, read_submission
+from .jobs import JOB, SUBMITTED, submitted
 from .keys import CONFIG
 
 TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
@@ -19,11 +23,22 @@ RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
 
 _ALL = "/api/v1/templates"
 _ONE = "/api/v1/templates/{template_id}"
+_TEMPLATE = answering("OneTemplate", template=TemplateView)
+_ONE_OF_THEM = (ForbiddenError, NotFoundError)
+_SUBMITTING = (*_ONE_OF_THEM, TooManyPendingError, ShuttingDownError)
+_JOB_MADE = {"jobId": "/jobId"}
 
 routes = web.RouteTableDef()
 
 
 @routes.post(_ALL)
+@operation(
+    "Make a template",
+    {201: _TEMPLATE},
+    body=TemplateRequest,
+    errors=(ForbiddenError, ConflictError),
+    makes={"templateId": "/template/TemplateID"},
+)
 async def create_template(request: web.Request) -> web.Response:
     service, identity = request.app[TEMPLATES], identity_of(request)
     most = request.app[CONFIG].max_body_bytes
@@ -33,6 +48,7 @@ async def create_template(request: web.Request) -> web.Response:
 
 
 @routes.get(_ALL)
+@operation("List templates", {200: listing("Templates", templates=TemplateView)})
 async def list_templates(request: web.Request) -> web.Response:
     """Those that the caller may run or edit."""
     templates = await request.app[TEMPLATES].list_templates(identity_of(request))
@@ -40,15 +56,21 @@ async def list_templates(request: web.Request) -> web.Response:
 
 
 @routes.get(_ONE)
+@operation("Show a template", {200: _TEMPLATE}, errors=(NotFoundError,))
 async def get_template(request: web.Request) -> web.Response:
-    template = await request.app[TEMPLATES].get(identity_of(request), path_template_id(request))
+    template = await request.app[TEMPLATES].get(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "template": template})
 
 
 @routes.put(_ONE)
+@operation("Replace a template", {200: _TEMPLATE}, body=TemplateRequest, errors=_ONE_OF_THEM)
 async def replace_template(request: web.Request) -> web.Response:
     """The whole template, as for making one; fields that are left out take their defaults."""
-    service, identity, template_id = request.app[TEMPLATES], identity_of(request), path_template_id(request)
+    service, identity, template_id = (
+        request.app[TEMPLATES],
+        identity_of(request),
+        path_id(request, "template"),
+    )
     await service.require_editor(identity, template_id)
     body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
     template = await service.replace(identity, template_id, body)
@@ -56,21 +78,28 @@ async def replace_template(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
+@operation("Delete a template", {200: Done}, errors=_ONE_OF_THEM)
 async def delete_template(request: web.Request) -> web.Response:
-    await request.app[TEMPLATES].delete(identity_of(request), path_template_id(request))
+    await request.app[TEMPLATES].delete(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "message": "Template deleted successfully"})
 
 
 @routes.post(_ONE + "/run")
+@operation("Run a template", {200: SUBMITTED}, body=RunRequest, errors=_SUBMITTING, makes=_JOB_MADE)
 async def run_template(request: web.Request) -> web.Response:
     """Answers as submitting does."""
-    service, identity, template_id = request.app[TEMPLATES], identity_of(request), path_template_id(request)
+    service, identity, template_id = (
+        request.app[TEMPLATES],
+        identity_of(request),
+        path_id(request, "template"),
+    )
     await service.get(identity, template_id)
     body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
     return submitted(await service.run(identity, template_id, body))
 
 
 @routes.post(JOB + "/rerun")
+@operation("Run a job again", {200: SUBMITTED}, errors=(*_SUBMITTING, ConflictError), makes=_JOB_MADE)
 async def rerun_job(request: web.Request) -> web.Response:
     """The same job once more, as the caller's own. Answers as submitting does."""
-    return submitted(await request.app[RERUNS].rerun(identity_of(request), path_job_id(request)))
+    return submitted(await request.app[RERUNS].rerun(identity_of(request), path_id(request, "job")))

@@ -29,6 +29,11 @@ def public(handler: H) -> H:
     return handler
 
 
+def is_public(handler: Handler) -> bool:
+    """Whether `public` marks it."""
+    return bool(getattr(handler, _PUBLIC, False))
+
+
 def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
     """Every request that passes it has an `Identity`; see `identity_of`."""
 
@@ -46,7 +51,7 @@ def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if getattr(request.match_info.handler, _PUBLIC, False):
+        if is_public(request.match_info.handler):
             return await handler(request)
         identity = await find(request)
         if identity is None:

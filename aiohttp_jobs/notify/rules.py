@@ -1,6 +1,6 @@
 """The shapes of `notify`: who wants to be told of which outcomes. Nothing here does I/O.
 
-Imports nothing of the package, because submissions hold these. Which outcome fires which rule is left
+Imports little of the package, because submissions hold these. Which outcome fires which rule is left
 to ``events``, where a webhook may go to ``addresses``.
 """
 
@@ -16,14 +16,19 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from yarl import URL
 
+from ..described import HOST_VARIANTS, Described, HostLimited, limited
+
 MOST_RULES = 10
 MOST_ADDRESSES = 20
 MAX_URL_LENGTH = 2048
 _MAX_ADDRESS_LENGTH = 254
 _MAX_LOCAL_LENGTH = 64
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-# What HTML's <input type=email> takes: no quoting, no comments, no route, nothing a header could break on.
-_ADDRESS = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]+@{_LABEL}(?:\.{_LABEL})*")
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+# What HTML's <input type=email> takes, with single dots inside the name only (RFC 5322, dot-atom):
+# no quoting, no comments, no route, nothing a header could break on.
+_ADDRESS = rf"(?![^@]{{{_MAX_LOCAL_LENGTH + 1}}}){_ATOM}(\.{_ATOM})*@{_LABEL}(\.{_LABEL})*"
+_URL = r"[Hh][Tt][Tt][Pp][Ss]?://[!-.0-?A-\[\]-~]+(/[!-\[\]-~]*)?"
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -39,10 +44,9 @@ class Trigger(StrEnum):
 def email_address(text: str) -> str:
     """`text`, if it is one plain ASCII address such as ``ops@example.org``. Raises ``ValueError``."""
     try:
-        if len(text) > _MAX_ADDRESS_LENGTH or not _ADDRESS.fullmatch(text):
+        if len(text) > _MAX_ADDRESS_LENGTH or not re.fullmatch(_ADDRESS, text):
             raise ValueError
-        if len(Address(addr_spec=text).username) > _MAX_LOCAL_LENGTH:
-            raise ValueError
+        Address(addr_spec=text)
     except (ValueError, MessageError):
         raise ValueError("must be an e-mail address such as 'ops@example.org'") from None
     return text
@@ -74,13 +78,24 @@ def _as_list(value: Any) -> Any:
 
 
 _Strict = StringConstraints(strict=True)
-EmailAddress = Annotated[str, _Strict, AfterValidator(email_address)]
-WebhookURL = Annotated[str, _Strict, AfterValidator(webhook_url)]
+EmailAddress = Annotated[
+    str,
+    _Strict,
+    AfterValidator(email_address),
+    Described({"pattern": f"^{_ADDRESS}$", "maxLength": _MAX_ADDRESS_LENGTH}),
+]
+WebhookURL = Annotated[
+    str,
+    _Strict,
+    AfterValidator(webhook_url),
+    Described({"format": "uri", "pattern": f"^{_URL}$", "maxLength": MAX_URL_LENGTH}),
+]
+_Some = Annotated[list[Trigger], Field(min_length=1, max_length=len(Trigger))]
 Triggers = Annotated[
     tuple[Trigger, ...],
     Field(min_length=1, max_length=len(Trigger)),
     AfterValidator(_unique),
-    BeforeValidator(_as_list, json_schema_input_type=Trigger | list[Trigger]),
+    BeforeValidator(_as_list, json_schema_input_type=Trigger | _Some),
 ]
 
 
@@ -114,5 +129,11 @@ class WebhookRule(_Rule):
         return self.url
 
 
-NotifyRule = Annotated[EmailRule | WebhookRule, Field(discriminator="channel")]
-NotifyRules = Annotated[tuple[NotifyRule, ...], Field(max_length=MOST_RULES)]
+NotifyRule = Annotated[
+    EmailRule | WebhookRule,
+    Field(discriminator="channel"),
+    HostLimited({HOST_VARIANTS: "notice_channels"}),
+]
+NotifyRules = Annotated[
+    tuple[NotifyRule, ...], Field(max_length=MOST_RULES), limited("maxItems", "max_notify_rules")
+]

@@ -39,6 +39,7 @@ from .models import Notice
 SIGNATURE_HEADER = "X-AiohttpJobs-Signature"
 NOTICE_HEADER = "X-AiohttpJobs-Notice"
 REFUSED = "The webhook's address is not on the internet, and this server does not allow others."
+DISABLED = "This server sends no webhooks."
 _LOOK_UPS = 8
 _AGAIN = frozenset({408, 425, 429})
 
@@ -71,6 +72,8 @@ class WebhookChannel:
         await self._resolver.close()
 
     async def send(self, notice: Notice) -> None:
+        if not self._config.webhook_enabled:
+            raise DeliveryError(DISABLED, is_final=True)
         url = URL(notice.target)
         body = json.dumps(self._payload(notice)).encode()
         guard = _Guard(is_open=self._is_allowed(url.host or ""))

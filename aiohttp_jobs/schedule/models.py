@@ -14,11 +14,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     create_model,
     field_serializer,
     field_validator,
@@ -28,7 +28,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from ..auth.identity import Identity, Proof
-from ..models import OneLine, SubmitRequest, UtcDatetime
+from ..described import Described
+from ..models import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
@@ -50,9 +51,7 @@ class MisfirePolicy(StrEnum):
     RUN_ONCE = "run_once"
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
+def _stripped(text: str) -> str:
     return text.strip()
 
 
@@ -66,7 +65,14 @@ def _in_range(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+Moment = Annotated[
+    SentDatetime, AfterValidator(_in_range), Described({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"})
+]
+
+
+def _without_start_time(schema: dict[str, Any]) -> None:
+    """For the cron line tells when."""
+    schema["properties"] |= {"runAt": {"type": "null"}, "delaySeconds": {"type": "null"}}
 
 
 class ScheduledJob(SubmitRequest):
@@ -74,6 +80,8 @@ class ScheduledJob(SubmitRequest):
 
     A field added to `SubmitRequest` is a field of schedules too.
     """
+
+    model_config = ConfigDict(json_schema_extra=_without_start_time)
 
     @model_validator(mode="after")
     def _no_start_time(self) -> Self:
@@ -91,10 +99,12 @@ class ScheduleRequest(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
-    name: Annotated[OneLine, AfterValidator(_not_blank)]
+    name: Annotated[Name, AfterValidator(_stripped)]
     job: ScheduledJob
-    cron: Annotated[OneLine, AfterValidator(_single_spaces)]
-    timezone: OneLine = "UTC"
+    cron: Annotated[
+        OneLine, AfterValidator(_single_spaces), WithJsonSchema({"type": "string", "format": "cron"})
+    ]
+    timezone: Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})] = "UTC"
     enabled: Annotated[bool, Field(strict=True)] = True
     overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
     misfire_policy: MisfirePolicy = MisfirePolicy.SKIP
@@ -105,7 +115,10 @@ class ScheduleRequest(BaseModel):
         0.0
     )
     start_at: Moment | None = None
-    end_at: Moment | None = None
+    end_at: Annotated[
+        Moment | None,
+        Field(description="Later than startAt, and than the next moment that the cron line fits."),
+    ] = None
 
     @field_validator("end_at")
     @classmethod
@@ -131,7 +144,7 @@ def _all_optional(name: str, model: type[BaseModel], **replaced: Any) -> type[Ba
     return create_model(name, __config__=model.model_config, **fields)
 
 
-JobChange = _all_optional("JobChange", SubmitRequest)
+JobChange = _all_optional("JobChange", ScheduledJob)
 ScheduleChange = _all_optional("ScheduleChange", ScheduleRequest, job=JobChange)
 """The body of ``PATCH /schedules/{id}``: fields left out stay as they are, in ``job`` too."""
 

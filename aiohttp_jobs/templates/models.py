@@ -19,15 +19,21 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from ..models import (
-    CommandText,
+    ONE_START_TIME,
+    ChosenInterpreter,
     ConcurrencyKey,
     DelaySeconds,
+    DescriptionText,
     ExecutionMode,
+    FilledCommand,
     InterpreterName,
+    Name,
     OneLine,
+    Priority,
     RetryPolicy,
     StartTime,
     SubmitRequest,
+    TimeoutSeconds,
     UtcDatetime,
 )
 from ..notify.rules import NotifyRules
@@ -35,12 +41,6 @@ from .parameters import Parameter
 
 MAX_PARAMETERS = 50
 MAX_RUN_ROLES = 50
-
-
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
 
 
 def _distinct(parameters: tuple[Parameter, ...]) -> tuple[Parameter, ...]:
@@ -64,13 +64,13 @@ class TemplateRequest(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
-    name: Annotated[OneLine, AfterValidator(_not_blank)]
-    description: CommandText = ""
-    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    name: Name
+    description: DescriptionText = ""
+    command: FilledCommand
     execution_mode: ExecutionMode
-    interpreter: InterpreterName | None = None
-    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
-    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    interpreter: ChosenInterpreter | None = None
+    timeout_seconds: TimeoutSeconds | None = None
+    priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
@@ -81,11 +81,17 @@ class TemplateRequest(BaseModel):
 class RunRequest(BaseModel):
     """The body of ``POST /templates/{id}/run``. What the values must be is the template's to say."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra=ONE_START_TIME,
+    )
 
     values: dict[str, Any] = Field(default_factory=dict, repr=False)
-    job_name: Annotated[OneLine, AfterValidator(_not_blank)] | None = None
-    priority: Annotated[int, Field(ge=0, le=9, strict=True)] | None = None
+    job_name: Name | None = None
+    priority: Priority | None = None
     run_at: StartTime | None = None
     delay_seconds: DelaySeconds | None = None
 

@@ -13,20 +13,23 @@ import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
+from ..described import Described
 from ..errors import InvalidFieldsError
 from ..execution.masking import LEAST_LENGTH
 from ..limits import field_error
-from ..models import CommandText, OneLine, Text
+from ..models import WHOLE, CommandText, OneLine, Text
 
 MAX_VALUE_LENGTH = 4096
 """Characters of one string or secret."""
 MAX_VALUES_BYTES = 32 * 1024
 """All values of one run together, as JSON: they must fit into one environment variable."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 _RESERVED = frozenset({"app", "exit", "quit"})
+_NO_NAME = f"__|({'|'.join(sorted({*keyword.kwlist, *_RESERVED}))})$"
 _LARGEST = 2**63 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _PATTERN_OPTIONS = re2.Options()
 _PATTERN_OPTIONS.log_errors = False
 
@@ -39,7 +42,7 @@ class ParameterType(StrEnum):
 
 
 def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
         raise ValueError(
             "must be an identifier of at most 64 letters, digits and underscores, and no Python keyword"
         )
@@ -58,27 +61,66 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
-Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True)]
+def _of_type(kind: ParameterType, **fields: Any) -> dict[str, Any]:
+    """In a schema: what else holds of parameters of this type."""
+    return {"properties": {"type": {"const": kind.value}, **fields}}
+
+
+_NULL = {"type": "null"}
+_NO_NUMBERS = {"minimum": _NULL, "maximum": _NULL}
+_TEXT_DEFAULT = {"anyOf": [{"type": "string", "maxLength": MAX_VALUE_LENGTH, "pattern": _LINE}, _NULL]}
+_BY_TYPE: dict[str, Any] = {
+    "anyOf": [
+        _of_type(ParameterType.STRING, choices=_NULL, default=_TEXT_DEFAULT, **_NO_NUMBERS),
+        _of_type(ParameterType.SECRET, choices=_NULL, default=_NULL, **_NO_NUMBERS),
+        _of_type(ParameterType.INT, choices=_NULL, pattern=_NULL, default={"type": ["integer", "null"]}),
+        {
+            **_of_type(
+                ParameterType.CHOICE,
+                choices={"type": "array"},
+                pattern=_NULL,
+                default={"type": ["string", "null"]},
+                allowLeadingDash={"const": False},
+                **_NO_NUMBERS,
+            ),
+            "required": ["choices"],
+        },
+    ]
+}
+Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True), WHOLE]
+Pattern = Annotated[
+    Text,
+    StringConstraints(min_length=1, max_length=500),
+    AfterValidator(_check_pattern),
+    Described({"format": "re2"}),
+]
 Choice = Annotated[OneLine, StringConstraints(min_length=1, max_length=500)]
+
+Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=200), Described({"uniqueItems": True})]
 
 
 class Parameter(BaseModel):
     """One parameter, as requests and records have it. `pattern` (RE2) must match the whole value."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra=_BY_TYPE,
+    )
 
-    name: Annotated[Text, AfterValidator(_check_name)]
+    name: Annotated[Text, AfterValidator(_check_name), Described({"pattern": f"^(?!{_NO_NAME}){_NAME}$"})]
     type: ParameterType
     description: Annotated[CommandText, StringConstraints(max_length=500)] = ""
     required: Annotated[bool, Field(strict=True)] = False
-    default: str | Number | None = None
-    pattern: (
-        Annotated[Text, StringConstraints(min_length=1, max_length=500), AfterValidator(_check_pattern)]
-        | None
-    ) = None
+    default: Annotated[
+        str | Number | None, Field(description="What a run could be given: see the other fields.")
+    ] = None
+    pattern: Pattern | None = None
     minimum: Number | None = None
     maximum: Number | None = None
-    choices: Annotated[tuple[Choice, ...], Field(min_length=1, max_length=200)] | None = None
+    choices: Choices | None = None
     allow_leading_dash: Annotated[bool, Field(strict=True)] = False
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Caller, Host
-from ..features import needs
 from ..gate import Gate
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -94,7 +93,6 @@ async def test_even_admins_delete_only_results_of_their_own(host: Host) -> None:
 
 
 async def test_a_job_run_again_has_the_rights_of_who_asks(host: Host) -> None:
-    await needs(host, "rerun")
     first = (await host.caller("debug").run("echo hi", "MainLoop"))["JobID"]
     admin = host.caller("system_admin", user_id="root")
     assert (await admin.request("POST", f"/jobs/{first}/rerun")).status == 403  # MainLoop is for debuggers

@@ -226,6 +226,21 @@ async def test_bad_rules_are_refused(host: Host, notify: Any) -> None:
     assert answer.body["details"][0]["field"].startswith("notify")
 
 
+async def test_a_host_without_webhooks_says_so(start_host: StartHost) -> None:
+    host = await start_host(webhook_enabled=False)
+    alice = host.caller("task_manager")
+    rules = [{"channel": "webhook", "url": "https://example.org/"}]
+    job = {"command": "true", "executionMode": "BackgroundJob", "notify": rules}
+    for path, body in (
+        ("/jobs/submit", {**job, "jobName": "j"}),
+        ("/templates", {**job, "name": "t"}),
+        ("/schedules", {"name": "s", "cron": "@daily", "job": {**job, "jobName": "j"}}),
+    ):
+        answer = await alice.request("POST", path, json=body)
+        assert answer.status == 422, path
+        assert "this server sends none (webhook_enabled)" in answer.body["error"]
+
+
 async def test_lists_can_be_narrowed(host: Host, receiver: Receiver) -> None:
     alice = host.caller("task_manager")
     receiver.answers = [web.Response(status=404)]

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 from ..conftest import Host
-from ..features import needs
 from ..gate import Gate
 from .command import access_to, opened_terminal, run, start
 
@@ -125,14 +124,12 @@ async def test_attempts_are_shown(host: Host) -> None:
 
 
 async def test_a_job_is_run_again(host: Host) -> None:
-    await needs(host, "rerun")
     env = access_to(host, "debug")
     out = (await run("submit", "--wait", "--json", "echo again", env=env))[1]
     assert await run("rerun", "--wait", json.loads(out)["JobID"], env=env) == (0, "again\n", "")
 
 
 async def test_notices_are_asked_for_and_listed(host: Host) -> None:
-    await needs(host, "notices")
     env = access_to(host, "debug")
     code, out, err = await run(
         "submit",

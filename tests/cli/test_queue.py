@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from ..conftest import Host
-from ..features import needs
 from .command import access_to, run
 
 
@@ -35,7 +34,6 @@ async def test_the_workers_are_listed(host: Host) -> None:
 
 
 async def test_one_sees_who_one_is(host: Host) -> None:
-    await needs(host, "me")
     env = access_to(host, "debug")
     code, out, _ = await run("me", env=env)
     assert (code, out.splitlines()[0].split()) == (0, ["User", "alice"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from ..conftest import Host
-from ..features import needs
 from .command import access_to, run
 
 
@@ -48,7 +47,6 @@ async def test_a_date_that_is_none_is_named(host: Host) -> None:
 
 
 async def test_results_are_searched_filtered_and_deleted_together(host: Host) -> None:
-    await needs(host, "search")
     env = access_to(host, "debug")
     for number in range(4):
         await submitted(env, "--name", f"fruit {number}", f"echo apple {number}; exit {number % 2}")

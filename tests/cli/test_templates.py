@@ -12,7 +12,6 @@ import typer
 from aiohttp_jobs.cli.values import collect
 
 from ..conftest import Host
-from ..features import needs
 from .command import access_to, run
 
 PARAMETERS = [
@@ -53,7 +52,6 @@ def test_a_bad_value_is_named(
 
 
 async def test_a_template_is_made_run_and_deleted(host: Host, tmp_path: Path) -> None:
-    await needs(host, "templates")
     env = access_to(host, "debug")
 
     async def ok(*arguments: str) -> str:
@@ -79,7 +77,6 @@ async def test_a_template_is_made_run_and_deleted(host: Host, tmp_path: Path) ->
 
 
 async def test_a_small_template_is_made_from_options(host: Host) -> None:
-    await needs(host, "templates")
     env = access_to(host, "debug")
     options = ("--name", "say", "--parameter", "word", "--parameter", "n:int", "--run-role", "viewer")
     code, out, err = await run("template", "create", *options, "--json", "echo hi", env=env)

@@ -12,7 +12,6 @@ from aiohttp_jobs.client import ClientError, JobsClient
 from aiohttp_jobs.models import RetryPolicy
 
 from ..conftest import Host
-from ..features import needs
 from ..gate import Gate
 
 JOB = {"jobName": "report", "command": "echo hello", "executionMode": "BackgroundJob"}
@@ -136,7 +135,6 @@ async def test_a_session_that_is_signed_in_may_be_used_and_stays_open(host: Host
 
 
 async def test_results_are_searched_page_after_page(client: JobsClient, host: Host) -> None:
-    await needs(host, "search")
     ids = [await client.submit(f"echo apple {n}; exit {n % 2}", name=f"fruit {n}") for n in range(6)]
     for job_id in ids:
         await client.wait(job_id)
@@ -152,7 +150,6 @@ async def test_results_are_searched_page_after_page(client: JobsClient, host: Ho
 
 
 async def test_every_page_of_a_long_list_is_fetched(client: JobsClient, host: Host) -> None:
-    await needs(host, "search")
     ids = await asyncio.gather(*(client.submit("true", name="one of many") for _ in range(30)))
     for job_id in ids:
         await client.wait(job_id)
@@ -161,7 +158,6 @@ async def test_every_page_of_a_long_list_is_fetched(client: JobsClient, host: Ho
 
 
 async def test_a_job_is_run_again_with_the_rights_of_who_asks(client: JobsClient, host: Host) -> None:
-    await needs(host, "rerun")
     first = await client.submit("echo $AIOHTTP_JOBS_USER_ID", name="who")
     await client.wait(first)
     second = await client.rerun(first)
@@ -182,7 +178,6 @@ TEMPLATE = {
 
 
 async def test_templates_are_made_run_replaced_and_deleted(client: JobsClient, host: Host) -> None:
-    await needs(host, "templates")
     made = await client.templates.create(TEMPLATE)
     template_id = made["TemplateID"]
     assert [each["TemplateID"] for each in await client.templates.list()] == [template_id]
@@ -201,7 +196,6 @@ async def test_templates_are_made_run_replaced_and_deleted(client: JobsClient, h
 
 
 async def test_notices_are_listed_sent_again_and_deleted(client: JobsClient, host: Host) -> None:
-    await needs(host, "notices")
     assert await client.notices.list(state="failed") == []
     for refusal in (client.notices.retry(NO_ID), client.notices.delete(NO_ID)):
         with pytest.raises(ClientError) as refused:
@@ -210,13 +204,11 @@ async def test_notices_are_listed_sent_again_and_deleted(client: JobsClient, hos
 
 
 async def test_the_server_tells_who_one_is(client: JobsClient, host: Host) -> None:
-    await needs(host, "me")
     me = await client.me()
     assert (me["userId"], set(me["roles"]) >= {"debug"}, me["proof"]) == ("alice", True, "api_key")
 
 
 async def test_keys_are_made_disabled_and_deleted_by_who_is_signed_in(client: JobsClient, host: Host) -> None:
-    await needs(host, "keys")
     signed_in = await host.signed_in("debug")
     async with JobsClient(host.address + host.config.prefix, session=signed_in.session) as owner:
         key, secret = await owner.api_keys.create("ci", roles=["debug"])

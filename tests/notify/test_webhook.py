@@ -21,7 +21,7 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.models import utc_now
 from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.models import Notice
-from aiohttp_jobs.notify.webhook import REFUSED, WebhookChannel
+from aiohttp_jobs.notify.webhook import DISABLED, REFUSED, WebhookChannel
 
 from .support import Receiver, make_notice, webhook
 
@@ -236,6 +236,13 @@ async def test_a_name_server_that_changes_its_mind_gains_nothing(
     notice = make_notice(webhook(f"http://rebind.example.org:{receiver.port}/hook"))
     for _ in range(3):
         assert str(await failure(make_config(), notice, names)) == REFUSED
+    assert receiver.requests == []
+
+
+async def test_webhooks_that_are_turned_off_are_not_sent(receiver: Receiver, make_config: Make) -> None:
+    config = make_config(webhook_allow_private=True, webhook_enabled=False)
+    error = await failure(config, make_notice(webhook(receiver.url)))
+    assert (str(error), error.is_final) == (DISABLED, True)
     assert receiver.requests == []
 
 

@@ -45,7 +45,7 @@ def test_names_that_could_be_anything_else_are_refused(name: str) -> None:
         {"type": "int", "pattern": "1"},
         {"type": "int", "default": "1"},
         {"type": "int", "default": True},
-        {"type": "int", "default": 1.0},
+        {"type": "int", "default": 1.5},
         {"type": "int", "minimum": 2, "maximum": 1},
         {"type": "int", "minimum": 2, "default": 1},
         {"type": "int", "minimum": 2**63},

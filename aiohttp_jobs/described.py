@@ -1,0 +1,42 @@
+"""What pydantic types say of themselves in JSON schemas, beside what pydantic finds out.
+
+Imports nothing of the package. Which settings a host has is left to ``openapi``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+HOST_LIMIT = "x-host-limit"
+"""In the schema of a request: keywords, and the settings they have as values in a host's own document."""
+HOST_VARIANTS = "x-host-variants"
+"""In the schema of a request's discriminated union: the setting that lists the tags a host takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """Keywords for the JSON schema of a type, that say what its validators check."""
+
+    keywords: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), **self.keywords}
+
+
+@dataclass(frozen=True, eq=False)
+class HostLimited:
+    """The same for requests only: what is kept may be older than the host's settings."""
+
+    keywords: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(core), **(self.keywords if handler.mode == "validation" else {})}
+
+
+def limited(keyword: str, setting: str) -> HostLimited:
+    return HostLimited({HOST_LIMIT: {keyword: setting}})
