@@ -39,6 +39,7 @@ from .notify.service import NoticeService
 from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
 from .openapi.document import ApiDocument, host_limits
+from .queueing import QueueService
 from .rerun import Reruns
 from .results import ResultService
 from .retention import Retention
@@ -103,6 +104,7 @@ def create_jobs_app(
     jobs_app[SERVICE] = parts.service
     jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
+    jobs_app[queue.QUEUE] = parts.queue
     jobs_app[openapi.DOCUMENT] = parts.document
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
@@ -160,12 +162,12 @@ class _Parts:
             notifier=outbox,
             on_change=self._feed.changed,
         )
+        self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
         self.service = JobService(
             config,
             self._store,
             self._processor,
             self._interpreters.keys(),
-            lambda: self._runspaces.workers,
             self._feed,
         )
         self.templates = TemplateService(

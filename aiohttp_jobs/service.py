@@ -5,15 +5,12 @@ Storing is left to the store, running to dispatch, watching to ``follow``, shape
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-
-import psutil
 
 from .access import allows, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
@@ -28,7 +25,6 @@ from .errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
-from .execution.runspace import Worker
 from .follow import Event, follow_elsewhere, follow_live, follow_stored
 from .limits import require_within_limits
 from .models import (
@@ -37,7 +33,6 @@ from .models import (
     Submission,
     SubmitRequest,
     TemplateOrigin,
-    format_utc,
     new_job_id,
     utc_now,
 )
@@ -45,7 +40,6 @@ from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutp
 from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
-MOST_QUEUED_SHOWN = 1000
 MAX_WATCH_SECONDS = 600.0
 """After that long a watcher of the list has to connect again, and its rights are looked at again."""
 
@@ -83,14 +77,12 @@ class JobService:
         store: JobStore,
         processor: JobProcessor,
         interpreters: Collection[InterpreterName],
-        runspaces: Callable[[], list[Worker]],
         feed: JobFeed,
     ) -> None:
         self._config = config
         self._store = store
         self._processor = processor
         self._interpreters = interpreters
-        self._runspaces = runspaces
         self._feed = feed
         self._being_added: Counter[str] = Counter()
 
@@ -312,48 +304,6 @@ class JobService:
         await self._processor.cancel_anywhere(job_id, cancelled_by(identity.user_id))
         return "Cancelling"
 
-    # --- queue and workers
-
-    def queue_view(self, identity: Identity) -> dict[str, Any]:
-        """The queue in order; of other users' jobs only what shows one's own place."""
-        self._require(identity, "see_queue")
-        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
-        due, later = self._processor.queue.in_order(), self._processor.queue.not_due()
-        mine = [
-            queued_view(job, place)
-            for place, job in enumerate(due, 1)
-            if everyone or job.user_id == identity.user_id
-        ]
-        limits = self._processor.limits
-        return {
-            "paused": self._processor.paused,
-            "queued": len(due),
-            "pending": len(later),
-            "running": len(list(self._processor.running())),
-            "limits": {
-                **{mode.value: limit for mode, limit in limits.modes.items()},
-                "perUser": limits.per_user,
-                "overall": limits.overall,
-            },
-            "jobs": mine[:MOST_QUEUED_SHOWN],
-        }
-
-    async def set_paused(self, identity: Identity, paused: bool) -> None:
-        """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
-        self._require(identity, "manage_queue")
-        await self._processor.set_paused(paused)
-
-    async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
-        """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""
-        self._require(identity, "see_runspaces")
-        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
-        workers = self._runspaces()
-        memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
-        return [
-            _worker_view(worker, used, known=everyone or worker.owner == identity.user_id)
-            for worker, used in zip(workers, memory, strict=True)
-        ]
-
     # --- results
 
     async def delete_result(self, identity: Identity, job_id: str) -> None:
@@ -403,25 +353,3 @@ class JobService:
     def _require_any(self, identity: Identity, endpoint: str) -> None:
         if not allows(identity.roles, endpoint, self._config.endpoint_roles):
             raise ForbiddenError("This job is not yours.")
-
-
-def _memory(pids: list[int]) -> list[int | None]:
-    found: list[int | None] = []
-    for pid in pids:
-        try:
-            found.append(psutil.Process(pid).memory_info().rss)
-        except psutil.Error:
-            found.append(None)
-    return found
-
-
-def _worker_view(worker: Worker, memory: int | None, *, known: bool) -> dict[str, Any]:
-    return {
-        "Worker": worker.process.pid,
-        "Busy": worker.job_id is not None,
-        "UserID": worker.owner if known else None,
-        "JobID": worker.job_id if known else None,
-        "JobsServed": worker.served,
-        "MemoryBytes": memory,
-        "StartedAt": format_utc(worker.started_at),
-    }

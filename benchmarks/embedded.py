@@ -12,11 +12,13 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.api.keys import SERVICE
+from aiohttp_jobs.api.queue import QUEUE
 from aiohttp_jobs.api.results import RESULTS
 from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.auth.identity import Identity
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.models import SubmitRequest
+from aiohttp_jobs.queueing import QueueService
 from aiohttp_jobs.results import ResultService
 from aiohttp_jobs.service import JobService
 
@@ -29,7 +31,7 @@ _LOOK_SECONDS = 0.005
 def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str:
     """Mount the plugin, and these routes below ``/bench``; an API key for it."""
     jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings))
-    embedded = Embedded(jobs[SERVICE], jobs[RESULTS])
+    embedded = Embedded(jobs[SERVICE], jobs[RESULTS], jobs[QUEUE])
     for name in ("run", "one_by_one", "fill", "drain"):
         app.router.add_post(f"/bench/{name}", getattr(embedded, name))
     _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
@@ -39,9 +41,10 @@ def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str
 class Embedded:
     """What the host's own code does with jobs, without HTTP."""
 
-    def __init__(self, service: JobService, results: ResultService) -> None:
+    def __init__(self, service: JobService, results: ResultService, queue: QueueService) -> None:
         self._service = service
         self._results = results
+        self._queue = queue
 
     async def run(self, request: web.Request) -> web.Response:
         """Submit many jobs at once; the seconds from the first to the last readable result."""
@@ -68,26 +71,26 @@ class Embedded:
         """Add jobs, and leave them waiting (the queue is paused)."""
         asked = await request.json()
         job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
-        await self._service.set_paused(_IDENTITY, True)
+        await self._queue.set_paused(_IDENTITY, True)
         await asyncio.gather(*(self._submit(job) for _ in range(count)))
         return web.json_response({})
 
     async def drain(self, request: web.Request) -> web.Response:
         """Let about `count` (1000 at most) of the waiting jobs run; the seconds that `count` of them took."""
         count = (await request.json())["count"]
-        queue = self._service.queue_view(_IDENTITY)
+        queue = self._queue.view(_IDENTITY)
         ids = [job["JobID"] for job in queue["jobs"][:count]]
         started = time.perf_counter()
-        await self._service.set_paused(_IDENTITY, False)
+        await self._queue.set_paused(_IDENTITY, False)
         if count >= queue["queued"]:
             return web.json_response({"seconds": await self._all_ended(ids) - started})
         # Which jobs go first is not told exactly by the queue's view; how many went is.
         await self._readable(ids[-1])
-        await self._service.set_paused(_IDENTITY, True)
-        while self._service.queue_view(_IDENTITY)["running"]:
+        await self._queue.set_paused(_IDENTITY, True)
+        while self._queue.view(_IDENTITY)["running"]:
             await asyncio.sleep(_LOOK_SECONDS)
         seconds = time.perf_counter() - started
-        ran = queue["queued"] - self._service.queue_view(_IDENTITY)["queued"]
+        ran = queue["queued"] - self._queue.view(_IDENTITY)["queued"]
         return web.json_response({"seconds": seconds * count / ran})
 
     async def _submit(self, job: SubmitRequest) -> str:
@@ -97,7 +100,7 @@ class Embedded:
         """The moment at which all of the jobs were seen to have ended."""
         await self._readable(ids[-1])
         while True:
-            queue = self._service.queue_view(_IDENTITY)
+            queue = self._queue.view(_IDENTITY)
             if not queue["queued"] and not queue["running"]:
                 ended = time.perf_counter()
                 # The clock does not count this look, unless one was still on its way.

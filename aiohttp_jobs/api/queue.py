@@ -11,8 +11,10 @@ from ..errors import ForbiddenError
 from ..openapi.answers import answering, listing
 from ..openapi.operations import operation
 from ..openapi.records import QueueView, RunspaceView
+from ..queueing import QueueService
 from .envelope import answer
-from .keys import SERVICE
+
+QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)
 
 _FORBIDDEN = (ForbiddenError,)
 
@@ -22,25 +24,25 @@ routes = web.RouteTableDef()
 @routes.get("/api/v1/queue")
 @operation("Show the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
 async def show_queue(request: web.Request) -> web.Response:
-    return answer({"success": True, "queue": request.app[SERVICE].queue_view(identity_of(request))})
+    return answer({"success": True, "queue": request.app[QUEUE].view(identity_of(request))})
 
 
 @routes.post("/api/v1/queue/pause")
 @operation("Start no more jobs", {200: answering("QueuePaused", paused=Literal[True])}, errors=_FORBIDDEN)
 async def pause_queue(request: web.Request) -> web.Response:
-    await request.app[SERVICE].set_paused(identity_of(request), True)
+    await request.app[QUEUE].set_paused(identity_of(request), True)
     return answer({"success": True, "paused": True})
 
 
 @routes.post("/api/v1/queue/resume")
 @operation("Start jobs again", {200: answering("QueueResumed", paused=Literal[False])}, errors=_FORBIDDEN)
 async def resume_queue(request: web.Request) -> web.Response:
-    await request.app[SERVICE].set_paused(identity_of(request), False)
+    await request.app[QUEUE].set_paused(identity_of(request), False)
     return answer({"success": True, "paused": False})
 
 
 @routes.get("/api/v1/runspaces")
 @operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
 async def list_runspaces(request: web.Request) -> web.Response:
-    workers = await request.app[SERVICE].runspaces(identity_of(request))
+    workers = await request.app[QUEUE].runspaces(identity_of(request))
     return answer({"success": True, "count": len(workers), "runspaces": workers})
