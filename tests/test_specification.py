@@ -376,8 +376,19 @@ async def test_a_job_passes_through_the_three_folders(start_host: StartHost, tmp
     assert submitted_at <= result["DateStarted"]
 
 
-async def test_the_files_are_for_the_server_s_own_user_only(host: Host) -> None:
-    await host.caller("debug").run("echo secret")
+async def test_the_files_are_for_the_server_s_own_user_only(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
+    host = await start_host(max_output_bytes=1024)
+    alice = host.caller("debug")
+    _, gone = [(await alice.run("seq 5000"))["JobID"] for _ in range(2)]
+    assert (await alice.request("DELETE", f"/jobs/results?jobId={gone}")).status == 200
+    running = await alice.submit("echo secret; sleep 60", "BackgroundJob")
+    while not (await alice.request("GET", f"/jobs/{running}/output")).body:
+        await asyncio.sleep(0.02)
+
+    names = {path.name for path in host.base_dir.rglob("*")}
+    assert {"output.000000000", ".deleted"} <= names
 
     for path in host.base_dir.rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path

@@ -25,6 +25,7 @@ from .segments import (
     Part,
     drop_partial_start,
     existing,
+    owner_only,
     read_segments,
     segment_path,
     whole_characters,
@@ -129,7 +130,7 @@ class OutputLog:
             while rest:
                 number, used = divmod(self._written, SEGMENT)
                 self._folder.mkdir(mode=0o700, exist_ok=True)
-                with segment_path(self._folder, number).open("ab", buffering=0) as file:
+                with open(segment_path(self._folder, number), "ab", buffering=0, opener=owner_only) as file:
                     count = file.write(rest[: SEGMENT - used])
                 self._written += count
                 rest = rest[count:]

@@ -116,7 +116,8 @@ class RunspaceExecutor:
 
     def _take(self, user_id: str) -> Worker:
         """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
-        self._idle = [worker for worker in self._idle if self._is_alive(worker)]
+        # Over a copy: a worker that has died is taken out of the list while it is gone through.
+        self._idle = [worker for worker in tuple(self._idle) if self._is_alive(worker)]
         suited = [worker for worker in self._idle if worker.owner == user_id]
         fresh = [worker for worker in self._idle if worker.owner is None]
         if suited or fresh:

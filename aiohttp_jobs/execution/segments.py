@@ -33,6 +33,11 @@ def segments(folder: Path) -> list[Path]:
     return [folder / name for name in names if name.startswith("output.")]
 
 
+def owner_only(path: str, flags: int) -> int:
+    """An ``opener`` for files that nobody but the server's own user may read."""
+    return os.open(path, flags, 0o600)
+
+
 def read_segments(folder: Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
     """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes.
 

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..execution.segments import owner_only
 from .durable import make_folder
 
 _MOST_SPARE = 16
@@ -120,7 +121,8 @@ class Instance:
 
 def mark_owner(folder: Path, user_folder: str) -> None:
     """Keep in a running job's `folder` in which user's folder its submission lay."""
-    (folder / "owner").write_bytes(os.fsencode(user_folder))
+    with open(folder / "owner", "wb", opener=owner_only) as file:
+        file.write(os.fsencode(user_folder))
 
 
 def owner_in(folder: Path) -> str | None:

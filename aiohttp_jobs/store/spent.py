@@ -6,6 +6,8 @@ import os
 import threading
 from pathlib import Path
 
+from ..execution.segments import owner_only
+
 
 class SpentIds:
     """The ids in the file `path`, to which every process on the data folder appends. All calls block."""
@@ -34,7 +36,7 @@ class SpentIds:
 
     def add(self, *job_ids: str) -> None:
         """Remember `job_ids`, durably."""
-        with self._path.open("ab") as file:
+        with open(self._path, "ab", opener=owner_only) as file:
             file.write("".join(f"{job_id}\n" for job_id in job_ids).encode("ascii"))
             file.flush()
             os.fsync(file.fileno())

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -137,6 +138,13 @@ async def run_python(host: Host, command: str, user: str = "alice") -> dict[str,
     return await host.caller("debug", user_id=user).run(command, "Runspace", interpreter="python")
 
 
+async def runspaces(host: Host) -> list[dict[str, Any]]:
+    workers: list[dict[str, Any]] = (await host.caller("debug").request("GET", "/runspaces")).body[
+        "runspaces"
+    ]
+    return workers
+
+
 async def test_a_worker_is_warm_for_its_user_and_never_shared_with_another(
     start_host: StartHost,
 ) -> None:
@@ -179,6 +187,20 @@ async def test_a_worker_that_dies_is_replaced_and_its_job_says_so(
     assert str(result["Output"]).startswith("so far\n[ERROR] The worker process ")
     assert reason in str(result["Output"])
     assert (await run_python(host, "print('next')"))["Output"] == "next\n"
+
+
+async def test_idle_workers_that_were_killed_are_all_replaced_and_none_stays_a_zombie(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
+    host = await start_host(max_parallel_runspace=3)
+    caller = host.caller("debug")
+    killed = [psutil.Process(each["Worker"]) for each in await runspaces(host)]
+    for process in killed:
+        process.kill()
+    assert (await run_python(host, "print('next')"))["Output"] == "next\n"
+    while any(process.is_running() for process in killed):  # a zombie is, until it is reaped
+        await asyncio.sleep(0.02)
+    assert (await caller.run("print('again')", "Runspace", interpreter="python"))["Output"] == "again\n"
 
 
 async def test_killing_one_worker_does_not_touch_its_neighbour(host: Host) -> None:
