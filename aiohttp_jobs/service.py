@@ -173,7 +173,8 @@ class JobService:
             )
         self._being_added[user_id] += 1
         try:
-            self._processor.enqueue(await self._store.add(submission))
+            # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
+            await self._processor.submit(submission, is_new=submission.schedule_id is None)
         finally:
             self._being_added[user_id] -= 1
             if not self._being_added[user_id]:

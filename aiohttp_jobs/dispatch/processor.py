@@ -86,6 +86,9 @@ class JobProcessor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._closing = False
+        self._grace_is_over = False
+        self._being_added = 0
+        self._at_rest = False
         self._loop_task: asyncio.Task[None] | None = None
         self.paused = False
 
@@ -104,6 +107,7 @@ class JobProcessor:
         self.begin_closing()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
+        self._grace_is_over = True
         for job in list(self._live.values()):
             if self._queue.get(job.job.job_id) is None:
                 job.stop(_SHUT_DOWN)
@@ -136,6 +140,25 @@ class JobProcessor:
     def find(self, job_id: str) -> LiveJob | None:
         """A job that waits or runs in this process."""
         return self._live.get(job_id)
+
+    async def submit(self, submission: Submission, *, is_new: bool) -> None:
+        """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
+
+        One that would be started next anyway is picked up by the write that accepts it.
+        """
+        if is_new and self._may_start_now(submission):
+            accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._hold_slot(submission.execution_mode, submission.user_id)
+            # In a task of its own: who submits may go away, the job has to be seen through.
+            self._track(self._start_new(submission, accepted))
+            await accepted
+            return
+        self._being_added += 1
+        try:
+            job = await self._store.add(submission)
+        finally:
+            self._being_added -= 1
+        self.enqueue(job)
 
     def enqueue(self, job: PendingJob) -> None:
         """Take notice of a job that was just added to the store."""
@@ -183,9 +206,11 @@ class JobProcessor:
                 next_scan = time.monotonic() + self._interval
             await self._start_ready()
             timer = asyncio.get_running_loop().call_later(self._pause_until(next_scan), self._wake.set)
+            self._at_rest = True
             try:
                 await self._wake.wait()
             finally:
+                self._at_rest = False
                 timer.cancel()
             self._wake.clear()
 
@@ -245,18 +270,33 @@ class JobProcessor:
             return False
         return job.concurrency_key is None or job.concurrency_key not in self._used_keys
 
+    def _may_start_now(self, submission: Submission) -> bool:
+        """Whether a new job would be the next to start: all that waits is waiting for something else."""
+        if not self._at_rest or self._wake.is_set() or self._being_added or self._closing or self.paused:
+            return False
+        mode, per_user = submission.execution_mode, self._limits.per_user
+        if mode is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
+            return False
+        if per_user and self._used_users[submission.user_id] >= per_user:
+            return False
+        due = self._queue.next_due()
+        return mode in self._modes_with_room() and (due is None or due > utc_now())
+
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
-        self._used_modes[job.mode] += 1
-        self._used_users[job.user_id] += 1
+        self._hold_slot(job.mode, job.user_id)
         if job.concurrency_key is not None:
             self._used_keys.add(job.concurrency_key)
         return self._track(self._process(job))
 
-    def _free_slot(self, job: PendingJob) -> None:
-        self._used_modes[job.mode] -= 1
-        self._used_users[job.user_id] -= 1
-        if not self._used_users[job.user_id]:
-            del self._used_users[job.user_id]
+    def _hold_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
+        self._used_modes[mode] += 1
+        self._used_users[user_id] += 1
+
+    def _free_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
+        self._used_modes[mode] -= 1
+        self._used_users[user_id] -= 1
+        if not self._used_users[user_id]:
+            del self._used_users[user_id]
         self._wake.set()
 
     def _free_key(self, job: PendingJob) -> None:
@@ -270,20 +310,33 @@ class JobProcessor:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def _start_new(self, submission: Submission, accepted: asyncio.Future[None]) -> None:
+        """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
+        try:
+            job, claimed = await self._store.start(submission)
+        except BaseException as error:
+            self._free_slot(submission.execution_mode, submission.user_id)
+            if not accepted.done():
+                accepted.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        self._known.add(job.key)
+        live = self._live[job.job_id] = LiveJob(job, self._on_change)
+        if not accepted.done():
+            accepted.set_result(None)
+        if self._grace_is_over:
+            live.stop(_SHUT_DOWN)
+        await self._see_through(job, claimed, live)
+
     async def _process(self, job: PendingJob) -> None:
         live = self._live[job.job_id]
-        slot_is_held = True
+        claimed: ClaimedJob | None = None
         try:
             unwanted = self._closing and live.reason is None
             claimed = None if unwanted else await self._store.claim(job)
             if claimed is None:
                 self._forget(live, None)
-            else:
-                result = await self._run_claimed(claimed, live)
-                # The command is over: another may start while the result is being written.
-                self._free_slot(job)
-                slot_is_held = False
-                await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
         except KeyBusyError:
             self._known.discard(job.key)
             self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=_KEY_SECONDS)))
@@ -292,8 +345,25 @@ class JobProcessor:
             _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
             self._forget(live, None)
         finally:
-            if slot_is_held:
-                self._free_slot(job)
+            if claimed is None:
+                self._free_slot(job.mode, job.user_id)
+                self._free_key(job)
+        if claimed is not None:
+            await self._see_through(job, claimed, live)
+
+    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, live: LiveJob) -> None:
+        """Run what was picked up, and have its result kept."""
+        try:
+            try:
+                result = await self._run_claimed(claimed, live)
+            finally:
+                # The command is over: another may start while the result is being written.
+                self._free_slot(job.mode, job.user_id)
+            await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
+        except Exception:
+            _logger.exception("The result of job %s could not be kept", job.job_id)
+            self._forget(live, None)
+        finally:
             self._free_key(job)
 
     async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:

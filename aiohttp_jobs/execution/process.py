@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
+
+from .spawn import spawn
 
 INSTANCE_VARIABLE = "AIOHTTP_JOBS_INSTANCE"
 """In the environment of every process that a job starts: which host process it belongs to."""
@@ -43,34 +44,31 @@ class Process:
 
         Raises ``OSError`` when the program cannot be started.
         """
-        self._child = subprocess.Popen(
+        self.pid = spawn(
             arguments,
-            executable=program,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=folder,
-            env=dict(environment),
-            start_new_session=True,
-            pass_fds=tuple(pass_fds),
+            program=program or str(arguments[0]),
+            environment=environment,
+            folder=folder,
+            output=output,
+            pass_fds=pass_fds,
         )
-        self.pid = self._child.pid
+        self._code: int | None = None
         self._watched: _Watched | None = None
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
     def is_running(self) -> bool:
-        return self._child.returncode is None
+        return self._code is None
 
     async def wait(self) -> int:
         """The exit code, negative for a signal. What is left of the process group then is killed."""
-        if self._child.returncode is None:
+        if self._code is None:
             if self._watched is None:
                 self._watched = _Watched(self.pid, self._reap)
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting
-        return int(self._child.returncode)
+        return self._code or 0
 
     async def stop(self, grace: float, mark: tuple[str, str]) -> int:
         """End it and every descendant: SIGTERM, and SIGKILL after `grace` seconds.
@@ -90,7 +88,7 @@ class Process:
         # Not yet reaped, so the group's number is still ours.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._child.wait()
+        self._code = _exit_code(self.pid)
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
@@ -114,6 +112,14 @@ class _Watched:
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
         self._ended()
+
+
+def _exit_code(pid: int) -> int:
+    """Reap the child `pid`, which has ended."""
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    except ChildProcessError:  # the host has every child reaped at once, and there is no code to be had
+        return 0
 
 
 def _signal_tree(pid: int, number: signal.Signals) -> None:

@@ -109,6 +109,10 @@ class JobStore(Protocol):
         """Accept a job durably: once this returns, it is never lost."""
         ...
 
+    async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
+        """`add` and `claim` in one durable step, for a job whose id is new and that needs no key."""
+        ...
+
     async def look(self, known: Collection[str]) -> Look:
         """`is_paused`, `lost`, `cancel_requests` and `scan` in one."""
         ...

@@ -31,8 +31,8 @@ class Change(Generic[T]):
 
     value: T
     entry: Entry | None = None
-    files: Sequence[Path] = ()
-    folders: Sequence[Path] = ()
+    files: Sequence[str | Path] = ()
+    folders: Sequence[str | Path] = ()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import secrets
 from pathlib import Path
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make the folder's entries durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -19,7 +19,7 @@ def sync_folder(folder: Path) -> None:
 
 def make_folder(folder: Path) -> None:
     """Create `folder` (0700) and its parents, each durably; nothing happens if it is there."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
     make_folder(folder.parent)
     with contextlib.suppress(FileExistsError):
@@ -36,10 +36,11 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
     sync_folder(target.parent)
 
 
-def put_file(target: Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
+def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
     """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
     # Strings and bare calls: this is done twice for each job.
-    temporary = f"{scratch or target.parent}/.{target.name[:100]}.{secrets.token_hex(6)}.tmp"
+    folder, _, name = str(target).rpartition("/")
+    temporary = f"{scratch or folder or '.'}/.{name[:100]}.{secrets.token_hex(6)}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -98,7 +98,7 @@ class SubmissionReader:
         return None if self._signer.is_valid(record) else TAMPERED
 
 
-def read_regular(path: Path, max_bytes: int) -> bytes:
+def read_regular(path: str | Path, max_bytes: int) -> bytes:
     """What a file of at most `max_bytes` bytes holds. Raises ``FileNotFoundError``, `UnreadableFileError`."""
     try:
         # Not following links and not waiting for a writer: the path may be a trap (a link to a

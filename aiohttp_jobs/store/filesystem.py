@@ -1,8 +1,8 @@
 """JobStore on plain files: the specification's three folders are the truth, everything else derived.
 
-Reading a submission is left to ``files``, durable writing to ``durable``, names to ``layout``, what
-dead processes left to ``recovery``, lists of results to ``catalogue``. Blocking calls run in this store's
-own threads.
+How jobs come in is left to ``intake``, reading a submission to ``files``, durable writing to ``durable``,
+names to ``layout``, what dead processes left to ``recovery``, lists of results to ``catalogue``. Blocking
+calls run in this store's own threads.
 """
 
 from __future__ import annotations
@@ -20,25 +20,23 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
-from pydantic_core import to_json
-
 from ..execution.segments import Part, read_segments
-from ..models import JobResult, JobStatus, Submission, new_job_id
-from .accepted import Accepted, AcceptedFile
-from .base import ClaimedJob, KeyBusyError, Located, Look, LostJob, PendingJob
+from ..models import JobResult, JobStatus, Submission
+from .base import ClaimedJob, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
 from .committer import Change, Committer
 from .durable import make_folder, put_file, replace_file
-from .files import ReadSubmission, SubmissionReader, UnreadableFileError, is_visible, read_regular
+from .files import ReadSubmission, SubmissionReader, is_visible
 from .index import ResultFilter, Sort
 from .instances import Instance, owner_in
+from .intake import Intake, pending_job
 from .journal import Entry, Journal, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
 from .recovery import Recovery
 from .results import ResultFiles, record_run, remove_tree
-from .signing import Signer
+from .signing import Signer, to_bytes
 from .spent import SpentIds
 
 T = TypeVar("T")
@@ -79,7 +77,6 @@ class FileSystemStore:
         )
         self._journal = Journal(self._instance.folder)
         self._committer = Committer(self._journal)
-        self._accepted = Accepted()
 
     @property
     def instance_id(self) -> str:
@@ -95,7 +92,14 @@ class FileSystemStore:
         self._threads.shutdown()
 
     async def add(self, submission: Submission) -> PendingJob:
-        return await self._committer.run(partial(self._accept, submission))
+        return await self._committer.run(partial(self._intake.accept, submission))
+
+    async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
+        try:
+            return await self._committer.run(partial(self._intake.start, submission))
+        except OSError:
+            await self._run(self._intake.take_back, submission)
+            raise
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -104,7 +108,7 @@ class FileSystemStore:
         return await self._run(self._scan, known)
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        return await self._committer.run(partial(self._claim, pending))
+        return await self._committer.run(partial(self._intake.claim, pending))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
         record = result.to_record()
@@ -119,7 +123,7 @@ class FileSystemStore:
         return await self._run(self._recovery.take_over)
 
     async def was_used(self, job_id: str) -> bool:
-        return await self._run(self._has_ended, job_id)
+        return await self._run(self._intake.has_ended, job_id)
 
     async def locate(self, job_id: str) -> Located | None:
         return await self._run(self._locate, job_id)
@@ -173,6 +177,15 @@ class FileSystemStore:
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
+        self._intake = Intake(
+            self._at,
+            self._instance,
+            self._signer,
+            self._reader,
+            self._key_locks,
+            self._spent,
+            self._max_bytes,
+        )
         self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
         self._instance.open()
         self._journal.open()
@@ -189,20 +202,8 @@ class FileSystemStore:
         target = self._at.submission(submission.user_id, Run.of(submission).stem)
         make_folder(target.parent)
         record = self._signer.sign(submission.to_record())
-        replace_file(target, _to_bytes(record), self._instance.scratch)
-        return _pending(target, ReadSubmission(submission, None))
-
-    def _accept(self, submission: Submission) -> Change[PendingJob]:
-        """The same as `_add`, durable later."""
-        run = Run.of(submission)
-        target = self._at.submission(submission.user_id, run.stem)
-        make_folder(target.parent)
-        data = _to_bytes(self._signer.sign(submission.to_record()))
-        put_file(target, data, self._instance.scratch)
-        pending = _pending(target, ReadSubmission(submission, None))
-        self._accepted.add(pending.key, data, submission)
-        entry = Entry(Kind.ADDED, run.name, target.parent.name, data)
-        return Change(pending, entry, (target,), (target.parent,))
+        replace_file(target, to_bytes(record), self._instance.scratch)
+        return pending_job(str(target), ReadSubmission(submission, None))
 
     def _look(self, known: Collection[str]) -> Look:
         paused, lost = self._at.paused.exists(), self._recovery.take_over()
@@ -236,64 +237,13 @@ class FileSystemStore:
             return None
         if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
             return None  # a program that does not write atomically may still be writing it
-        return _pending(path, read)
-
-    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
-        if pending.concurrency_key is None:
-            return self._claim_locked(pending)
-        if not self._key_locks.acquire(pending.concurrency_key):
-            raise KeyBusyError
-        claimed: Change[ClaimedJob | None] = Change(None)
-        try:
-            claimed = self._claim_locked(pending)
-        finally:
-            if claimed.value is None:
-                self._key_locks.release(pending.concurrency_key)
-        return claimed
-
-    def _claim_locked(self, pending: PendingJob) -> Change[ClaimedJob | None]:
-        source = Path(pending.key)
-        run, fault = Run(pending.stem, pending.attempt), pending.problem
-        if fault is None and self._was_used(run):
-            run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
-            fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
-        accepted = self._accepted.take(pending.key)
-        run_dir = self._instance.begin(run.name, source.parent.name, signed=accepted is not None)
-        target = self._at.claimed(run)
-        try:
-            source.rename(target)
-        except OSError as error:
-            remove_tree(run_dir)
-            if isinstance(error, FileNotFoundError):
-                return Change(None)
-            raise
-        submission, problem = self._read_again(target, source.parent.name, accepted)
-        if problem is None and not _is_same(submission, pending):
-            problem = "The submission file was exchanged for another while it waited."
-        owned = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        claimed = ClaimedJob(run.job_id, owned, run_dir, fault or problem, pending.concurrency_key)
-        entry = Entry(Kind.CLAIMED, run.name, source.parent.name)
-        return Change(claimed, entry, (), (self._at.output, source.parent))
-
-    def _read_again(self, path: Path, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
-        """What was picked up: known already if it is, to the byte, what this process has accepted."""
-        if accepted is not None:
-            with contextlib.suppress(OSError, UnreadableFileError):
-                if accepted.is_in(read_regular(path, self._max_bytes)):
-                    return ReadSubmission(accepted.submission, None)
-        return self._reader.read_claimed(path, user_folder)
-
-    def _was_used(self, run: Run) -> bool:
-        return self._has_ended(run.job_id) or self._at.claimed(run).exists()
-
-    def _has_ended(self, job_id: str) -> bool:
-        return self._spent.has(job_id) or self._at.result(job_id).exists()
+        return pending_job(str(path), read)
 
     # --- results
 
     def _finish(self, claimed: ClaimedJob, record: dict[str, Any]) -> Change[None]:
         self._keep_log(claimed, record)
-        target, data = self._at.result(record["JobID"]), _to_bytes(record)
+        target, data = self._at.result_file(record["JobID"]), to_bytes(record)
         put_file(target, data, self._instance.scratch)
         self._instance.end(claimed.run_dir, safe_component(claimed.submission.user_id))
         self._free_key(claimed)
@@ -318,7 +268,7 @@ class FileSystemStore:
         run = Run.from_name(claimed.run_dir.name)
         record = result.to_record()
         self._keep_log(claimed, record)
-        replace_file(self._at.attempt_result(run), _to_bytes(record), self._instance.scratch)
+        replace_file(self._at.attempt_result(run), to_bytes(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
         pending = self._add(following)
         self._let_go(claimed)
@@ -362,36 +312,3 @@ class FileSystemStore:
             replace_file(self._at.paused, b"", self._instance.scratch)
         else:
             self._at.paused.unlink(missing_ok=True)
-
-
-def _to_bytes(record: dict[str, Any]) -> bytes:
-    try:
-        return to_json(record, indent=2)
-    except ValueError:  # a lone surrogate, in what another program wrote
-        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
-
-
-def _pending(path: Path, read: ReadSubmission) -> PendingJob:
-    job, problem = read
-    return PendingJob(
-        key=str(path),
-        stem=Run.of(job).stem,
-        job_id=job.job_id,
-        user_id=job.user_id,
-        job_name=job.job_name,
-        mode=job.execution_mode if problem is None else None,
-        submitted_at=job.submitted_at,
-        priority=job.priority,
-        run_at=job.run_at,
-        concurrency_key=job.concurrency_key,
-        attempt=job.attempt,
-        problem=problem,
-    )
-
-
-def _is_same(submission: Submission, pending: PendingJob) -> bool:
-    return (submission.job_id, submission.execution_mode, submission.attempt) == (
-        pending.job_id,
-        pending.mode,
-        pending.attempt,
-    )

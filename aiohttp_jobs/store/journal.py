@@ -38,7 +38,10 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`run` is the name of the run, `folder` of its owner's folder; `data` is what the file holds."""
+    """`run` is the name of the run, `folder` of its owner's folder; `data` is what the file holds.
+
+    A ``CLAIMED`` with `data` was accepted by the same write.
+    """
 
     kind: Kind
     run: str

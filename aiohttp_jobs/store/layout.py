@@ -55,13 +55,29 @@ class Layout:
         self.index = base / "results.index.sqlite3"
         self.paused = base / "queue.paused"
         self.spent = self.output / ".deleted"
+        self._submissions = str(self.submissions)
+        self._output = str(self.output)
+        self._results = str(self.results)
+
+    # As text, for what is done several times for each job.
+
+    def waiting_file(self, user_folder: str, stem: str) -> str:
+        return f"{self._submissions}/{user_folder}/{stem}.json"
+
+    def claimed_file(self, run: Run) -> str:
+        return f"{self._output}/{run.name}.json"
+
+    def result_file(self, job_id: str) -> str:
+        return f"{self._results}/{job_id}.json"
+
+    # As paths.
 
     def submission(self, user_id: str, stem: str) -> Path:
-        return self.submissions / safe_component(user_id) / f"{stem}.json"
+        return Path(self.waiting_file(safe_component(user_id), stem))
 
     def claimed(self, run: Run) -> Path:
         """The submission after it was picked up."""
-        return self.output / f"{run.name}.json"
+        return Path(self.claimed_file(run))
 
     def attempt_result(self, run: Run) -> Path:
         """The result of an attempt that was followed by another."""
@@ -72,4 +88,4 @@ class Layout:
         return self.output / f"{run.name}.log"
 
     def result(self, job_id: str) -> Path:
-        return self.results / f"{job_id}.json"
+        return Path(self.result_file(job_id))

@@ -29,6 +29,8 @@ def replay(at: Layout, spent: SpentIds, entries: Iterable[Entry]) -> list[Entry]
             added[entry.run] = entry
         elif entry.kind is Kind.CLAIMED:
             claimed[entry.run] = entry
+            if entry.data:  # accepted by the same write
+                added[entry.run] = entry
         else:
             _put_back(at.result(Run.from_name(entry.run).job_id), entry.data)
     for name, entry in added.items():

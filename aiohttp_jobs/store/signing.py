@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic_core import to_json
+
 from .durable import create_secret
 
 FIELD = "Signature"
@@ -43,3 +45,11 @@ class Signer:
         return isinstance(claimed, str) and hmac.compare_digest(
             claimed.encode("utf-8", "replace"), self.signature(record).encode()
         )
+
+
+def to_bytes(record: dict[str, Any]) -> bytes:
+    """A record as it is written to its file: JSON for people to read too."""
+    try:
+        return to_json(record, indent=2)
+    except ValueError:  # a lone surrogate, in what another program wrote
+        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")

@@ -14,6 +14,7 @@ class SpentIds:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = str(path)
         self._size = 0
         self._ids: set[str] = set()
         self._lock = threading.Lock()
@@ -21,7 +22,7 @@ class SpentIds:
     def has(self, job_id: str) -> bool:
         """Costs one ``stat``, and the reading of what was added since the last time."""
         try:
-            if self._path.stat().st_size > self._size:
+            if os.stat(self._name).st_size > self._size:
                 self._read_on()
         except FileNotFoundError:
             return False

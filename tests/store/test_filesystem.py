@@ -301,6 +301,71 @@ asyncio.run(main())
     assert [job.job_name for job in await other.scan(set())] == ["waited"]
 
 
+async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeStore, tmp_path: Path) -> None:
+    store, other = await make_store(), await make_store()
+    job = submission()
+    pending, started = await store.start(job)
+    name = Path(pending.key).name
+    assert (tmp_path / "JobOutput" / name).is_file()
+    assert started.problem is None
+    assert started.submission == job
+    assert started.run_dir.is_dir()
+    assert await store.claim(pending) is None
+    assert [*await other.scan(()), *await other.lost()] == []
+    located = await other.locate(job.job_id)
+    assert located is not None
+    assert located.submission.command == job.command
+    await store.finish(started, result_of(started))
+    record = await other.get_result(job.job_id)
+    assert record is not None
+    kept = await store.submission_of(record)
+    assert kept is not None
+    assert kept.command == job.command
+
+
+@pytest.mark.parametrize(("moment", "interrupted"), [("before", []), ("after", ["started"])])
+async def test_a_process_that_dies_while_it_accepts_and_starts_leaves_all_or_nothing(
+    make_store: MakeStore, tmp_path: Path, moment: str, interrupted: list[str]
+) -> None:
+    code = """
+import asyncio, os, sys
+from pathlib import Path
+from tests.store.test_filesystem import FileSystemStore, submission
+async def main():
+    store = FileSystemStore(Path(sys.argv[1]), max_submission_bytes=10000, allow_unsigned=False)
+    await store.open()
+    rename = os.replace
+    def die(*names):
+        if sys.argv[2] == "after":
+            rename(*names)
+        os.kill(os.getpid(), 9)
+    os.replace = die
+    await store.start(submission(job_name="started"))
+asyncio.run(main())
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path), moment], check=False, timeout=60)
+    assert ended.returncode == -9
+    store = await make_store()
+    assert [job.claimed.submission.job_name for job in await store.lost()] == interrupted
+    assert await store.scan(()) == []
+    assert len(list((tmp_path / "JobOutput").glob("*.json"))) == len(interrupted)
+
+
+async def test_a_start_that_cannot_be_made_durable_leaves_nothing(
+    store: FileSystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("the disk refuses")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._journal, "write", refuse)
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="refuses"):
+            await store.start(submission())
+    assert list((tmp_path / "JobOutput").glob("*.json")) == []
+    assert list((tmp_path / "Running").glob("*/jobs/*")) == []
+
+
 async def test_a_living_processs_jobs_are_left_to_it(make_store: MakeStore) -> None:
     one, other = await make_store(), await make_store()
     await claimed(one, await one.add(submission()))

@@ -171,6 +171,22 @@ async def test_what_was_picked_up_is_interrupted_and_not_run_again(
     await store.close()
 
 
+@pytest.mark.parametrize(
+    "damage", [lost_with_its_folder, no_run_folders, emptied("JobOutput"), lambda _: None]
+)
+async def test_what_was_accepted_and_started_at_once_is_interrupted(
+    power_cut: PowerCut, damage: Damage
+) -> None:
+    job = submission()
+    store = await power_cut(lambda store: store.start(job), damage)
+    (found,) = await store.lost()
+    assert (found.claimed.job_id, found.claimed.problem) == (job.job_id, None)
+    assert found.claimed.submission.command == "echo hi"
+    assert await store.scan(()) == []
+    await store.finish(found.claimed, result_of(found.claimed))
+    await store.close()
+
+
 async def run_once(store: FileSystemStore, job: Submission) -> ClaimedJob:
     claimed = await store.claim(await store.add(job))
     assert claimed is not None

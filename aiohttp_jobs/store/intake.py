@@ -1,0 +1,168 @@
+"""How jobs come in: accepted as files, picked up, or both at once. All calls run in the committer's thread.
+
+Once or twice for each job, so paths are text here, and what this process has written is not parsed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from ..models import Submission, new_job_id
+from .accepted import Accepted, AcceptedFile
+from .base import ClaimedJob, KeyBusyError, PendingJob
+from .committer import Change
+from .durable import make_folder, put_file
+from .files import ReadSubmission, SubmissionReader, UnreadableFileError, read_regular
+from .instances import Instance
+from .journal import Entry, Kind
+from .keys import KeyLocks
+from .layout import Layout, Run
+from .names import safe_component
+from .results import remove_tree
+from .signing import Signer, to_bytes
+from .spent import SpentIds
+
+
+class Intake:
+    """Takes in jobs for the process `instance`; files of more than `max_bytes` bytes are not read."""
+
+    def __init__(
+        self,
+        at: Layout,
+        instance: Instance,
+        signer: Signer,
+        reader: SubmissionReader,
+        keys: KeyLocks,
+        spent: SpentIds,
+        max_bytes: int,
+    ) -> None:
+        self._at = at
+        self._instance = instance
+        self._signer = signer
+        self._reader = reader
+        self._keys = keys
+        self._spent = spent
+        self._max_bytes = max_bytes
+        self._accepted = Accepted()
+
+    def accept(self, submission: Submission) -> Change[PendingJob]:
+        """Leave a submission where it waits to be picked up."""
+        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        target = self._at.waiting_file(user_folder, run.stem)
+        folder = Path(os.path.dirname(target))
+        make_folder(folder)
+        data = to_bytes(self._signer.sign(submission.to_record()))
+        put_file(target, data, self._instance.scratch)
+        self._accepted.add(target, data, submission)
+        entry = Entry(Kind.ADDED, run.name, user_folder, data)
+        return Change(pending_job(target, ReadSubmission(submission, None), run), entry, (target,), (folder,))
+
+    def start(self, submission: Submission) -> Change[tuple[PendingJob, ClaimedJob]]:
+        """Accept a submission whose id is new as one that is picked up already.
+
+        It is in one place from the first moment on, and one entry in the journal tells both.
+        """
+        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        target = self._at.claimed_file(run)
+        data = to_bytes(self._signer.sign(submission.to_record()))
+        run_dir = self._instance.begin(run.name, user_folder, signed=True)
+        try:
+            put_file(target, data, self._instance.scratch)
+        except BaseException:
+            remove_tree(run_dir)
+            raise
+        waiting = self._at.waiting_file(user_folder, run.stem)
+        pending = pending_job(waiting, ReadSubmission(submission, None), run)
+        claimed = ClaimedJob(run.job_id, submission, run_dir)
+        entry = Entry(Kind.CLAIMED, run.name, user_folder, data)
+        return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
+
+    def take_back(self, submission: Submission) -> None:
+        """Undo `start` when it could not be made durable."""
+        run = Run.of(submission)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._at.claimed_file(run))
+        remove_tree(self._instance.jobs / run.name)
+
+    def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+        if pending.concurrency_key is None:
+            return self._claim(pending)
+        if not self._keys.acquire(pending.concurrency_key):
+            raise KeyBusyError
+        claimed: Change[ClaimedJob | None] = Change(None)
+        try:
+            claimed = self._claim(pending)
+        finally:
+            if claimed.value is None:
+                self._keys.release(pending.concurrency_key)
+        return claimed
+
+    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+        folder = os.path.dirname(pending.key)
+        user_folder = os.path.basename(folder)
+        run, fault = Run(pending.stem, pending.attempt), pending.problem
+        if fault is None and self._was_used(run):
+            run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
+            fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
+        accepted = self._accepted.take(pending.key)
+        run_dir = self._instance.begin(run.name, user_folder, signed=accepted is not None)
+        target = self._at.claimed_file(run)
+        try:
+            os.rename(pending.key, target)
+        except OSError as error:
+            remove_tree(run_dir)
+            if isinstance(error, FileNotFoundError):
+                return Change(None)
+            raise
+        submission, problem = self._read_again(target, user_folder, accepted)
+        if problem is None and not _is_same(submission, pending):
+            problem = "The submission file was exchanged for another while it waited."
+        if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
+            submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
+        claimed = ClaimedJob(run.job_id, submission, run_dir, fault or problem, pending.concurrency_key)
+        entry = Entry(Kind.CLAIMED, run.name, user_folder)
+        return Change(claimed, entry, (), (self._at.output, folder))
+
+    def _read_again(self, path: str, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
+        """What was picked up: known already if it is, to the byte, what this process has accepted."""
+        if accepted is not None:
+            with contextlib.suppress(OSError, UnreadableFileError):
+                if accepted.is_in(read_regular(path, self._max_bytes)):
+                    return ReadSubmission(accepted.submission, None)
+        return self._reader.read_claimed(Path(path), user_folder)
+
+    def _was_used(self, run: Run) -> bool:
+        return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
+
+    def has_ended(self, job_id: str) -> bool:
+        """Whether a job with this id has ended, its result kept or deleted."""
+        return self._spent.has(job_id) or os.path.exists(self._at.result_file(job_id))
+
+
+def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> PendingJob:
+    """What waits in the file `path`; `run` is it if that is known already."""
+    job, problem = read
+    return PendingJob(
+        key=path,
+        stem=(run or Run.of(job)).stem,
+        job_id=job.job_id,
+        user_id=job.user_id,
+        job_name=job.job_name,
+        mode=job.execution_mode if problem is None else None,
+        submitted_at=job.submitted_at,
+        priority=job.priority,
+        run_at=job.run_at,
+        concurrency_key=job.concurrency_key,
+        attempt=job.attempt,
+        problem=problem,
+    )
+
+
+def _is_same(submission: Submission, pending: PendingJob) -> bool:
+    return (submission.job_id, submission.execution_mode, submission.attempt) == (
+        pending.job_id,
+        pending.mode,
+        pending.attempt,
+    )
