@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import time
 import uuid
 from collections.abc import Collection
@@ -11,19 +13,38 @@ from typing import Any
 import aiohttp_session
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from aiohttp_session.cookie_storage import EncryptedCookieStorage
-from cryptography.fernet import Fernet
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
-from ..store.durable import create_secret
+from ..store.durable import create_secret, random_key
 from .identity import Identity, Proof
 
 _FIELD = "aiohttp_jobs"
+_KEY_BYTES = 32
 
 
-class _OwnStorage(EncryptedCookieStorage):
-    """Saves only sessions that it loaded: a host may install its own storage after this one."""
+class _OwnStorage(aiohttp_session.AbstractStorage):
+    """An encrypted cookie, by aiohttp-session's own storage, made when there is one to read or write.
+
+    Saves only sessions that it loaded: a host may install its own storage after this one.
+    """
+
+    def __init__(self, config: JobsConfig) -> None:
+        self._settings: dict[str, Any] = {
+            "cookie_name": config.session_cookie,
+            "max_age": int(config.session_max_age),
+            "secure": config.session_secure,
+            "httponly": True,
+            "samesite": "Lax",
+        }
+        super().__init__(**self._settings)
+        self._key = _session_key(config)
+        self._encrypted: aiohttp_session.AbstractStorage | None = None
+
+    async def load_session(self, request: web.Request) -> aiohttp_session.Session:
+        if self.load_cookie(request) is None:
+            return await self.new_session()
+        return await (await self._storage()).load_session(request)
 
     async def save_session(
         self,
@@ -32,20 +53,23 @@ class _OwnStorage(EncryptedCookieStorage):
         session: aiohttp_session.Session,
     ) -> None:
         if request.get(aiohttp_session.STORAGE_KEY) is self:
-            await super().save_session(request, response, session)
+            await (await self._storage()).save_session(request, response, session)
+
+    async def _storage(self) -> aiohttp_session.AbstractStorage:
+        if self._encrypted is None:
+            self._encrypted = await asyncio.to_thread(self._make)
+        return self._encrypted
+
+    def _make(self) -> aiohttp_session.AbstractStorage:
+        # Costs 7 MB, which hosts with a session of their own, or with keys only, do without.
+        from aiohttp_session.cookie_storage import EncryptedCookieStorage  # noqa: PLC0415 - as said above
+
+        return EncryptedCookieStorage(self._key, **self._settings)
 
 
 def own_session_middleware(config: JobsConfig) -> Middleware:
     """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session."""
-    storage = _OwnStorage(
-        _session_key(config),
-        cookie_name=config.session_cookie,
-        max_age=int(config.session_max_age),
-        secure=config.session_secure,
-        httponly=True,
-        samesite="Lax",
-    )
-    keep_session = aiohttp_session.session_middleware(storage)
+    keep_session = aiohttp_session.session_middleware(_OwnStorage(config))
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -56,18 +80,21 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
     return middleware
 
 
-def _session_key(config: JobsConfig) -> Fernet:
+def _session_key(config: JobsConfig) -> bytes:
     key = config.session_key or _key_from_file(config.base_dir / "Secrets" / "session.key")
     try:
-        return Fernet(key)
+        decoded = base64.urlsafe_b64decode(key)
     except ValueError:
+        decoded = b""
+    if len(decoded) != _KEY_BYTES:
         raise ConfigurationError(
             "The session key must be 32 bytes in base64url, as Fernet.generate_key() makes them."
-        ) from None
+        )
+    return decoded
 
 
 def _key_from_file(path: Path) -> str:
-    return create_secret(path, Fernet.generate_key()).decode("ascii", "replace").strip()
+    return create_secret(path, random_key()).decode("ascii", "replace").strip()
 
 
 async def remember(request: web.Request, user_id: str, roles: Collection[str]) -> None:

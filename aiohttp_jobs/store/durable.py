@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
@@ -56,6 +57,11 @@ def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sy
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def random_key() -> bytes:
+    """A new key for Fernet (https://github.com/fernet/spec): 32 random bytes in base64url."""
+    return base64.urlsafe_b64encode(os.urandom(32))
 
 
 def create_secret(target: Path, data: bytes) -> bytes:

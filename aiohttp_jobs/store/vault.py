@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-
-from cryptography.fernet import Fernet, InvalidToken
+from typing import TYPE_CHECKING
 
 from ..errors import ForbiddenError
-from .durable import create_secret
+from .durable import create_secret, random_key
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 
 class Vault:
-    """Seals secret values for one job and opens them for the same. `open` comes first, and blocks."""
+    """Seals secret values for one job and opens them for the same. `open` comes first, and blocks.
+
+    So does the first use of either, which loads what encrypts.
+    """
 
     def __init__(self, base: Path) -> None:
         self._path = base / "Secrets" / "values.key"
 
     def open(self) -> None:
-        self._fernet = Fernet(create_secret(self._path, Fernet.generate_key()).strip())
+        self._key = create_secret(self._path, random_key()).strip()
 
     def seal(self, job_id: str, values: Mapping[str, str]) -> str:
         """The text to store (Fernet, https://github.com/fernet/spec); worth nothing in another job's file."""
@@ -30,6 +36,8 @@ class Vault:
         """The values again, none for ``None``. Raises `ForbiddenError` when they are not this job's."""
         if sealed is None:
             return {}
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see `_fernet`
+
         try:
             content = json.loads(self._fernet.decrypt(sealed.encode()))
         except InvalidToken:
@@ -41,3 +49,9 @@ class Vault:
             )
         values: dict[str, str] = content["values"]
         return values
+
+    @cached_property
+    def _fernet(self) -> Fernet:
+        from cryptography.fernet import Fernet  # noqa: PLC0415 - 7 MB that only secret values need
+
+        return Fernet(self._key)

@@ -53,7 +53,8 @@ class TemplateRights:
         if not may_run(template, submission.user_id, roles):
             raise ForbiddenError("Your roles no longer allow you to run this template.")
         await self.require_owner(template)
-        self._vault.unseal(submission.job_id, submission.sealed_values)
+        if submission.sealed_values is not None:
+            await asyncio.to_thread(self._vault.unseal, submission.job_id, submission.sealed_values)
 
 
 def _says(template: Template, submission: Submission) -> bool:

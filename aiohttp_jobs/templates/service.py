@@ -113,7 +113,7 @@ class TemplateService:
         values = check_values(template.parameters, request.values)
         _require_size(values)
         job_id = new_job_id()
-        sealed = self._vault.seal(job_id, values.secret) if values.secret else None
+        sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
         origin = TemplateOrigin(template_id, template.digest, values.plain, sealed)
         return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
 
