@@ -7,10 +7,11 @@ from functools import partial
 from aiohttp import web
 
 from ..auth.middleware import identity_of
-from ..schedule.models import ScheduleChange, ScheduleRequest
-from ..schedule.service import MOST_RUNS, ScheduleService
+from ..schedule.models import MOST_RUNS, PreviewQuery, ScheduleChange, ScheduleRequest
+from ..schedule.service import ScheduleService
 from .envelope import answer, path_schedule_id, query_count, query_everyone, read_model, read_submission
 from .keys import CONFIG
+from .result_query import read_query
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
@@ -36,6 +37,13 @@ async def list_schedules(request: web.Request) -> web.Response:
     everyone = query_everyone(request)
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(schedules), "schedules": schedules})
+
+
+@routes.get(_ALL + "/preview")
+async def preview_schedule(request: web.Request) -> web.Response:
+    """When a cron line would fire, for whoever is about to make a schedule of it."""
+    runs = await request.app[SCHEDULES].preview(read_query(request, PreviewQuery))
+    return answer({"success": True, "count": len(runs), "runs": runs})
 
 
 @routes.get(_ONE)

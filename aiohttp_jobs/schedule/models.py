@@ -32,6 +32,7 @@ from ..models import OneLine, SubmitRequest, UtcDatetime
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
+MOST_RUNS = 100
 _YEARS = range(1970, 2200)
 
 
@@ -114,6 +115,18 @@ class ScheduleRequest(BaseModel):
         if start is not None and end is not None and end <= start:
             raise ValueError("must be later than startAt")
         return end
+
+
+class PreviewQuery(BaseModel):
+    """The query of ``GET /schedules/preview``: when would such a schedule fire?"""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+    cron: Annotated[OneLine, AfterValidator(_single_spaces)]
+    timezone: OneLine = "UTC"
+    start_at: Moment | None = None
+    end_at: Moment | None = None
+    count: Annotated[int, Field(ge=1, le=MOST_RUNS)] = 5
 
 
 def _nothing() -> Any:
