@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,15 @@ async def start_host(
     make_config: Callable[..., JobsConfig],
 ) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
     """Starts hosts; stops those that still run when the test ends."""
+    async with starting_hosts(make_config) as start:
+        yield start
+
+
+@asynccontextmanager
+async def starting_hosts(
+    make_config: Callable[..., JobsConfig],
+) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
+    """What `start_host` is, for fixtures that live in another event loop."""
     hosts: list[Host] = []
 
     async def start(app: web.Application | None = None, **settings: Any) -> Host:

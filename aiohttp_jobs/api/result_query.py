@@ -19,8 +19,6 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from ..errors import InvalidFieldsError
-from ..limits import field_error
 from ..models import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
 from ..openapi.parameters import (
     SCOPE,
@@ -32,6 +30,7 @@ from ..openapi.parameters import (
     Parameter,
     Value,
     bad_value,
+    require_known,
 )
 from ..store.index import Bucket, ResultFilter, Sort, StatsFilter, Term, parse_search
 
@@ -168,7 +167,7 @@ class DeletionRequest(BaseModel):
 
 def result_filter(request: web.Request, caller: str) -> ResultFilter:
     """Which results are asked for. Raises `InvalidFieldsError` for a parameter there is not."""
-    _require_known(request, LIST_PARAMETERS)
+    require_known(request, LIST_PARAMETERS)
     return _filter(
         _USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
         _STATUS.of(request),
@@ -188,7 +187,7 @@ def result_page(request: web.Request) -> tuple[Sort, str | None, int]:
 
 def stats_filter(request: web.Request, caller: str) -> StatsFilter:
     """What is to be counted. Raises `InvalidFieldsError`, also for more buckets than anybody looks at."""
-    _require_known(request, STATS_PARAMETERS)
+    require_known(request, STATS_PARAMETERS)
     bucket = _BUCKETS[_BUCKET.of(request)]
     since, until = _times(request, timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket]))
     if until <= since:
@@ -227,13 +226,3 @@ def _filter(
         success=success,
         terms=terms or (),
     )
-
-
-def _require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
-    # A condition that is misspelt must not be taken for no condition.
-    unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})
-    if unknown:
-        known = ", ".join(sorted(parameter.name for parameter in parameters))
-        message = f"is not a parameter of this list; there are {known}"
-        name = unknown[0][:64]
-        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 
 from aiohttp import web
+from pydantic import TypeAdapter
 
 from ..auth.middleware import identity_of
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
-from ..openapi.parameters import SCOPE, Count
+from ..openapi.parameters import SCOPE, Count, Needed, Value, require_known
 from ..openapi.records import ScheduledRun, ScheduleView
-from ..schedule.models import ScheduleChange, ScheduleRequest
-from ..schedule.service import MOST_RUNS, ScheduleService
+from ..schedule.models import (
+    MOST_RUNS,
+    CronLine,
+    Moment,
+    Preview,
+    ScheduleChange,
+    ScheduleRequest,
+    TimeZone,
+)
+from ..schedule.service import ScheduleService
 from .envelope import answer, path_id, read_model, read_submission
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
 _ALL = "/api/v1/schedules"
-_ONE = "/api/v1/schedules/{schedule_id}"
+_ONE = "/api/v1/schedules/{schedule_id:(?!preview$)[^/]+}"
 _COUNT = Count(name="count", default=10, most=MOST_RUNS)
+_FIVE = Count(name="count", default=5, most=MOST_RUNS)
+_CRON = Needed[str](name="cron", adapter=TypeAdapter(CronLine))
+_ZONE = Value[str](name="timezone", adapter=TypeAdapter(TimeZone), description="IANA; UTC by default.")
+_START = Value[datetime](name="startAt", adapter=TypeAdapter(Moment))
+_END = Value[datetime](name="endAt", adapter=TypeAdapter(Moment))
+_PREVIEW = (_CRON, _ZONE, _START, _END, _FIVE)
 _SCHEDULE = answering("OneSchedule", schedule=ScheduleView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
@@ -56,6 +72,22 @@ async def list_schedules(request: web.Request) -> web.Response:
     everyone = SCOPE.of(request) == "all"
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(schedules), "schedules": schedules})
+
+
+@routes.get(_ALL + "/preview")
+@operation("Try a cron line", {200: listing("PreviewedRuns", runs=ScheduledRun)}, parameters=_PREVIEW)
+async def preview_schedule(request: web.Request) -> web.Response:
+    """When a cron line would fire, for whoever is about to make a schedule of it."""
+    require_known(request, _PREVIEW)
+    wanted = Preview(
+        cron=_CRON.of(request) or "",
+        timezone=_ZONE.of(request) or "UTC",
+        start_at=_START.of(request),
+        end_at=_END.of(request),
+        count=_FIVE.of(request),
+    )
+    runs = await request.app[SCHEDULES].preview(wanted)
+    return answer({"success": True, "count": len(runs), "runs": runs})
 
 
 @routes.get(_ONE)

@@ -201,6 +201,18 @@ class Value(Parameter[T | None]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Needed(Value[T]):
+    """The same for one that must be given."""
+
+    is_required: ClassVar[bool] = True
+
+    def read(self, request: web.Request) -> T | None:
+        if self.name not in request.query:
+            raise bad_value(self.name, "must be given")
+        return super().read(request)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Matching(Parameter[re.Match[str] | None]):
     """A text that all of `pattern` fits; `message` tells what it must be."""
 
@@ -247,3 +259,14 @@ def identifier(name: str, text: str, kind: str) -> str:
 def bad_value(name: str, message: str) -> InvalidFieldsError:
     """The error that says what the parameter `name` must be."""
     return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+
+
+def require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
+    """Raise `InvalidFieldsError` for a query that has more than these."""
+    # A condition that is misspelt must not be taken for no condition.
+    unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})
+    if unknown:
+        known = ", ".join(sorted(parameter.name for parameter in parameters))
+        message = f"is not a parameter of this list; there are {known}"
+        name = unknown[0][:64]
+        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])

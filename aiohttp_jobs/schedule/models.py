@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -33,6 +34,7 @@ from ..models import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
+MOST_RUNS = 100
 _YEARS = range(1970, 2200)
 
 
@@ -70,6 +72,12 @@ Moment = Annotated[
 ]
 
 
+CronLine = Annotated[
+    OneLine, AfterValidator(_single_spaces), WithJsonSchema({"type": "string", "format": "cron"})
+]
+TimeZone = Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})]
+
+
 def _without_start_time(schema: dict[str, Any]) -> None:
     """For the cron line tells when."""
     schema["properties"] |= {"runAt": {"type": "null"}, "delaySeconds": {"type": "null"}}
@@ -101,10 +109,8 @@ class ScheduleRequest(BaseModel):
 
     name: Annotated[Name, AfterValidator(_stripped)]
     job: ScheduledJob
-    cron: Annotated[
-        OneLine, AfterValidator(_single_spaces), WithJsonSchema({"type": "string", "format": "cron"})
-    ]
-    timezone: Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})] = "UTC"
+    cron: CronLine
+    timezone: TimeZone = "UTC"
     enabled: Annotated[bool, Field(strict=True)] = True
     overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
     misfire_policy: MisfirePolicy = MisfirePolicy.SKIP
@@ -127,6 +133,17 @@ class ScheduleRequest(BaseModel):
         if start is not None and end is not None and end <= start:
             raise ValueError("must be later than startAt")
         return end
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """When would such a schedule fire, the next `count` times?"""
+
+    cron: str
+    timezone: str
+    start_at: datetime | None
+    end_at: datetime | None
+    count: int
 
 
 def _nothing() -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -20,15 +21,15 @@ from ..errors import ForbiddenError, InvalidFieldsError
 from ..limits import field_error, require_within_limits
 from ..models import InterpreterName, SubmitRequest, utc_now
 from .claims import Claims
-from .models import Schedule, ScheduleRequest
+from .cron import read_cron
+from .models import Preview, Schedule, ScheduleRequest
 from .scheduler import Clock
 from .store import ScheduleStore
-from .timetable import Timetable
+from .timetable import Timetable, moments_between, shown_run
 
 T = TypeVar("T")
 
 DEFAULT_MAX_PER_USER = 100
-MOST_RUNS = 100
 
 _WHEN = frozenset({"cron", "timezone", "startAt", "endAt"})
 
@@ -115,6 +116,17 @@ class ScheduleService:
 
         def runs() -> list[dict[str, Any]]:
             return Timetable.of(self._mine(identity, schedule_id)).next_runs(now, count)
+
+        return await asyncio.to_thread(runs)
+
+    async def preview(self, query: Preview) -> list[dict[str, Any]]:
+        """When a schedule that was made now would fire, without jitter. Raises `InvalidFieldsError`."""
+        now = self._clock()
+
+        def runs() -> list[dict[str, Any]]:
+            times = read_cron(query.cron, query.timezone)
+            moments = moments_between(times, now, query.start_at, query.end_at)
+            return [shown_run(times, moment, moment) for moment in islice(moments, query.count)]
 
         return await asyncio.to_thread(runs)
 

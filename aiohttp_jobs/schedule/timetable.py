@@ -74,11 +74,7 @@ class Timetable:
     def next_runs(self, now: datetime, count: int) -> list[dict[str, Any]]:
         """The next `count` moments: in UTC, on the clock of the time zone, and with jitter."""
         return [
-            {
-                "ScheduledFor": format_utc(moment),
-                "Local": self.times.local(moment),
-                "FiresAt": format_utc(self.fire_at(moment)),
-            }
+            shown_run(self.times, moment, self.fire_at(moment))
             for moment in islice(self.upcoming(now), count)
         ]
 
@@ -86,3 +82,22 @@ class Timetable:
     def _start(self) -> datetime:
         start = self.schedule.start_at
         return _BEFORE_ALL if start is None else start - _INSTANT
+
+
+def moments_between(
+    times: CronTimes, now: datetime, start: datetime | None, end: datetime | None
+) -> Iterator[datetime]:
+    """The moments later than `now`, from `start` on, up to `end`."""
+    moment = times.after(now if start is None else max(now, start - _INSTANT))
+    while moment is not None and (end is None or moment <= end):
+        yield moment
+        moment = times.after(moment)
+
+
+def shown_run(times: CronTimes, moment: datetime, fires_at: datetime) -> dict[str, Any]:
+    """A moment as it is shown: in UTC, on the clock of the time zone, and with jitter."""
+    return {
+        "ScheduledFor": format_utc(moment),
+        "Local": times.local(moment),
+        "FiresAt": format_utc(fires_at),
+    }

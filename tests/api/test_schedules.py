@@ -511,3 +511,49 @@ async def test_no_secret_of_the_server_is_shown(site: Site, alice: Caller) -> No
     answer = await alice.request("GET", "/schedules")
     assert signature not in json.dumps(answer.body)
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_cron_line_is_tried_before_there_is_a_schedule(site: Site, alice: Caller) -> None:
+    query = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "count": "2"}
+    answer = await alice.request("GET", "/schedules/preview", params=query)
+    runs = [(run["ScheduledFor"][:16], run["Local"]) for run in answer.body["runs"]]
+    assert runs == [
+        ("2026-03-29T01:00", "2026-03-29T03:00:00+02:00"),
+        ("2026-03-30T00:30", "2026-03-30T02:30:00+02:00"),
+    ]
+    assert site.store.all() == []
+    assert site.changes == 0
+
+
+async def test_a_preview_begins_and_ends_where_the_schedule_would(alice: Caller) -> None:
+    query = {"cron": "@daily", "startAt": "2026-04-01T00:00:00Z", "endAt": "2026-04-03T00:00:00Z"}
+    answer = await alice.request("GET", "/schedules/preview", params=query)
+    days = [run["ScheduledFor"][:10] for run in answer.body["runs"]]
+    assert (answer.body["count"], days) == (3, ["2026-04-01", "2026-04-02", "2026-04-03"])
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({}, "cron"),
+        ({"cron": "99 * * * *"}, "cron"),
+        ({"cron": "* * *"}, "cron"),
+        ({"cron": "0 0 31 2 *"}, "cron"),
+        ({"cron": "0 " * 500}, "cron"),
+        ({"cron": "@daily", "timezone": "../../etc/passwd"}, "timezone"),
+        ({"cron": "@daily", "timezone": "Mars/Olympus"}, "timezone"),
+        ({"cron": "@daily", "count": "101"}, "count"),
+        ({"cron": "@daily", "startAt": "soon"}, "startAt"),
+        ({"cron": "@daily", "colour": "red"}, "colour"),
+    ],
+)
+async def test_what_is_wrong_with_a_preview_is_said(alice: Caller, query: dict[str, str], field: str) -> None:
+    answer = await alice.request("GET", "/schedules/preview", params=query)
+    assert (answer.status, answer.body["details"][0]["field"]) == (422, field)
+    assert answer.body["error"].endswith(".")
+
+
+async def test_a_preview_is_for_anybody_who_is_signed_in(site: Site) -> None:
+    path = "/schedules/preview?cron=@daily"
+    assert (await site.stranger().request("GET", path)).status == 401
+    assert (await site.caller("authenticated").request("GET", path)).status == 200

@@ -1,7 +1,7 @@
 """A real browser (Debian's Chromium, by Playwright) and users who sit in front of it.
 
 After each test it is checked that the page broke no rule of its Content-Security-Policy, met no error of its
-own, and asked nobody but its own host for anything.
+own, and asked nobody but its own host for anything. All run in one event loop, the browser's (`IN_ONE_LOOP`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.conftest import Host
+from aiohttp_jobs import JobsConfig
+from tests.conftest import Host, starting_hosts
 
+expect.set_options(timeout=15_000)  # of a busy machine
+IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -28,8 +32,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 _AXE = Path(__file__).with_name("axe.min.js")
-_AXE_RUN = """async () => {
-  const options = {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]};
+_AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_AXE_RUN = """async (runOnly) => {
+  const options = {runOnly};
   const {violations} = await axe.run(document, options);
   const told = (node) => `${node.html} ${node.any.map((one) => one.message)}`;
   return violations.map(({id, nodes}) => `${id}: ${nodes.map(told).join(" | ")}`);
@@ -66,11 +71,12 @@ class Visitor:
         job_id: str = (await answer.json())["jobId"]
         return job_id
 
-    async def accessibility_faults(self) -> list[str]:
-        """What axe-core finds on the page as it is now."""
+    async def accessibility_faults(self, *rules: str) -> list[str]:
+        """What axe-core finds on the page as it is now; by `rules`, or by all."""
         await self.page.evaluate(_STILL)
-        await self.page.evaluate(_AXE.read_text())
-        found: list[str] = await self.page.evaluate(_AXE_RUN)
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(_AXE.read_text())
+        found: list[str] = await self.page.evaluate(_AXE_RUN, list(rules) or _AXE_TAGS)
         return found
 
     def watch(self) -> None:
@@ -91,8 +97,9 @@ class Visitor:
 Visit = Callable[..., Awaitable[Visitor]]
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    """One for all tests of a worker: starting it costs more than most tests."""
     if not CHROMIUM.exists():
         pytest.skip(f"the browser tests did not run: there is no {CHROMIUM} (apt-get install chromium)")
     async with async_playwright() as playwright:
@@ -101,7 +108,21 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
+async def start_host(
+    make_config: Callable[..., JobsConfig],
+) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
+    """As for all tests, in the browser's event loop."""
+    async with starting_hosts(make_config) as start:
+        yield start
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
+    return await start_host()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
 async def visit(browser: Browser) -> AsyncIterator[Visit]:
     """Makes visitors of a host; without roles they are not signed in."""
     visitors: list[Visitor] = []

@@ -19,15 +19,10 @@ export const cancel = (job) => attempt(async () => {
   toast(`Cancelling ${job.JobName}.`);
 });
 
-/** Submit the same command anew and show it; where the server cannot do that, open it in the editor. */
+/** Submit the same command anew and show it. */
 export const runAgain = (job) => attempt(async () => {
-  try {
-    const { jobId } = await post(`jobs/${job.JobID}/rerun`);
-    go(link("job", jobId));
-  } catch (error) {
-    if (error.status !== 404 && error.status !== 405) throw error;
-    go(link("new", null, { from: job.JobID }));
-  }
+  const { jobId } = await post(`jobs/${job.JobID}/rerun`);
+  go(link("job", jobId));
 });
 
 export const remove = (job) => attempt(async () => {

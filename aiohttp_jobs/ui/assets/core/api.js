@@ -67,16 +67,6 @@ export async function request(method, path, options) {
 export const get = (path, query, signal) => request("GET", path, { query, signal });
 export const post = (path, body = {}) => request("POST", path, { body });
 
-/** Like `get`, but null where this server does not have that address. */
-export async function getIfThere(path, query, signal) {
-  try {
-    return await get(path, query, signal);
-  } catch (error) {
-    if (error.status === 404 || error.status === 405) return null;
-    throw error;
-  }
-}
-
 /** A piece of output: `{text, offset, next, complete}`, offsets in bytes. */
 export async function getOutput(jobId, offset, limit, signal) {
   const response = await send("GET", `jobs/${jobId}/output`, { query: { offset, limit }, signal });

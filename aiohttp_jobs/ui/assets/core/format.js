@@ -7,6 +7,9 @@ const short = new Intl.DateTimeFormat(undefined, {
   weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit",
 });
 
+const day = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+export const formatDay = (iso) => (iso ? day.format(new Date(iso)) : "");
+
 export const timeZone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });

@@ -1,7 +1,8 @@
 // The job list as it is now: loaded once, then kept up to date by the feed. Nothing is asked for repeatedly.
 import { useEffect, useReducer, useRef } from "./html.js";
-import { follow, get, getIfThere } from "./api.js";
+import { follow, get } from "./api.js";
 import { hasEnded } from "./actions.js";
+import { fits, resultQuery } from "./job-filters.js";
 
 const PAGE = 100;
 const MOST_LIVE = 1000;
@@ -9,15 +10,6 @@ const MOST_KEPT = 5000;
 const DRAW_MS = 100;
 const LIVE = "running,queued,pending";
 const ORDER = { Running: 0, Queued: 1, Pending: 2 };
-export const ENDED = ["Succeeded", "Failed", "TimedOut", "Cancelled", "Interrupted", "Rejected"];
-
-/** Whether the list shows `job` with these filters; what only the server can search is left to it. */
-function fits(job, { state, mode, q }) {
-  if (state && !state.split(",").includes(job.Status)) return false;
-  if (mode && job.ExecutionMode !== mode) return false;
-  return !q || `${job.JobName}\n${job.UserID}\n${job.Command ?? ""}`.toLowerCase().includes(q.toLowerCase());
-}
-
 class JobList {
   constructor(filters, changed) {
     Object.assign(this, { filters, changed, jobs: new Map(), found: new Set(), removed: new Set() });
@@ -100,16 +92,14 @@ class JobList {
     this.#draw();
   }
 
-  /** A page of ended jobs; from the index of results or, on a server without one, the newest of them. */
+  /** A page of ended jobs, from the index of results. */
   async #ended(cursor) {
-    const { state, mode, q, scope, user } = this.filters;
-    const wanted = state ? state.split(",").filter((word) => ENDED.includes(word)) : [];
-    if (state && !wanted.length) return [];
-    const query = { cursor, limit: PAGE, status: wanted.join(","), mode, q, user, scope };
-    const answer = await getIfThere("results", query, this.control.signal);
-    this.cursor = answer?.nextCursor ?? null;
-    if (!answer) return (await get("jobs", { state: "done", scope, limit: MOST_LIVE }, this.control.signal)).jobs;
-    if (q) for (const { JobID } of answer.results) this.found.add(JobID);
+    const query = resultQuery(this.filters);
+    this.cursor = null;
+    if (!query) return [];
+    const answer = await get("results", { ...query, cursor, limit: PAGE }, this.control.signal);
+    this.cursor = answer.nextCursor;
+    if (query.q) for (const { JobID } of answer.results) this.found.add(JobID);
     return answer.results;
   }
 
@@ -127,7 +117,7 @@ class JobList {
 
 const compare = (one, other) => (one < other ? -1 : Number(one > other));
 
-/** The list for `filters` (`state`, `mode`, `q`, `scope`, as in the address). */
+/** The list for `filters` (as they are in the address). */
 export function useJobList(filters) {
   const [, draw] = useReducer((number) => number + 1, 0);
   const list = useRef(null);

@@ -5,6 +5,7 @@ const MOST_HELD = 24 * 1024 * 1024; // characters
 const LONGEST_ROW = 4000; // a longer line is shown as several
 const LONGEST_REST = 256 * 1024;
 const ERROR = "[ERROR] ";
+const MOST_ERRORS = 10000;
 const encoder = new TextEncoder();
 const byteLength = (text) => encoder.encode(text).length;
 
@@ -50,7 +51,7 @@ export class OutputLines {
 
   reset() {
     Object.assign(this, { chunks: [], rows: 0, bytes: 0, held: 0, rest: "", restAt: 0, clock: 0, progress: null, leftOut: 0 });
-    Object.assign(this, { colour: "", error: "" });
+    Object.assign(this, { colour: "", error: "", errorRows: [] });
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -92,7 +93,10 @@ export class OutputLines {
     if (text.includes("\x1b[")) { chunk.coloured = true; this.colour = colours(this.colour, text); }
     if (this.error || text.includes(ERROR)) {
       chunk.errors = true;
-      for (const row of rows) this.error = errorState(this.error, row);
+      rows.forEach((row, at) => {
+        if (row.startsWith(ERROR) && this.errorRows.length < MOST_ERRORS) this.errorRows.push(this.rows + at);
+        this.error = errorState(this.error, row);
+      });
     }
     this.chunks.push(chunk);
     this.rows += rows.length;
@@ -160,20 +164,29 @@ export class OutputLines {
     return missing.length > 0;
   }
 
-  /** The rows that hold `needle`, whatever the case, up to `most`; gives way to the page now and then. */
-  async search(needle, most, signal) {
-    const wanted = needle.toLowerCase();
+  /** The rows in which `matcher` finds something, up to `most`; gives way to the page now and then. */
+  async search(matcher, most, signal) {
     const found = [];
     for (const chunk of [...this.chunks]) {
       if (signal.aborted || found.length >= most) break;
-      const text = chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from));
-      if (stripped(text).toLowerCase().includes(wanted)) {
-        rowsOf(text).forEach((row, at) => stripped(row).toLowerCase().includes(wanted) && found.push(chunk.first + at));
-      }
+      const text = stripped(chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from)));
+      if (matcher.test(text)) rowsOf(text).forEach((row, at) => matcher.test(row) && found.push(chunk.first + at));
       await new Promise((resolve) => setTimeout(resolve));
     }
-    if (stripped(this.rest).toLowerCase().includes(wanted)) found.push(this.rows);
+    if (this.rest && matcher.test(stripped(this.rest))) found.push(this.rows);
     return found.slice(0, most);
+  }
+
+  /** The text of the rows from `from` to before `to`, without what steers a terminal. */
+  async text(from, to) {
+    const parts = [];
+    for (const chunk of [...this.chunks]) {
+      if (chunk.first >= to || chunk.first + chunk.count <= from) continue;
+      const text = chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from));
+      parts.push(...rowsOf(text).slice(Math.max(0, from - chunk.first), to - chunk.first));
+    }
+    if (this.rest && to > this.rows) parts.push(rowsOf(this.rest).at(-1));
+    return stripped(parts.join("\n"));
   }
 
   #readProgress(text) {

@@ -1,33 +1,24 @@
-// Who is signed in and what they may do (`GET /me`). What is not known to be forbidden is offered.
+// Who is signed in and what they may do (`GET /me`).
 import { createContext, useContext, useEffect, useState } from "./html.js";
-import { apiKey, get, getIfThere } from "./api.js";
+import { apiKey, get } from "./api.js";
 
-const MODES = ["BackgroundJob", "Runspace", "MainLoop"];
-const UNKNOWN = {
-  userId: "", roles: [], proof: "", modes: MODES, interpreters: ["shell", "python", "powershell"],
-  defaultInterpreter: "shell", maxPriority: 9, permissions: null, limits: {},
+const NOBODY = {
+  userId: "", roles: [], proof: "", modes: [], interpreters: [], defaultInterpreter: "shell", maxPriority: 0, permissions: [], limits: {},
 };
 
-export const Session = createContext({ state: "loading", me: UNKNOWN, settings: {}, reload: () => {} });
+export const Session = createContext({ state: "loading", me: NOBODY, settings: {}, reload: () => {} });
 export const useSession = () => useContext(Session);
 
 /** Whether the caller may use an endpoint, by its name in the server's table of roles. */
-export const may = (me, permission) => me.permissions === null || me.permissions.includes(permission);
-
-async function load() {
-  const answer = await getIfThere("me");
-  if (answer) return { ...UNKNOWN, ...answer.me };
-  await get("jobs", { limit: 1 }); // an older server: at least find out whether we are known
-  return UNKNOWN;
-}
+export const may = (me, permission) => me.permissions.includes(permission);
 
 /** `{state: loading | in | out | error, me, error, reload}`; `reload()` resolves to the new state. */
 export function useLoadedSession() {
-  const [session, setSession] = useState({ state: "loading", me: UNKNOWN, error: null });
+  const [session, setSession] = useState({ state: "loading", me: NOBODY, error: null });
   const settle = (news) => { setSession(news); return news.state; };
-  const reload = () => load().then(
-    (me) => settle({ state: "in", me, error: null }),
-    (error) => settle({ state: error.status === 401 ? "out" : "error", me: UNKNOWN, error }),
+  const reload = () => get("me").then(
+    ({ me }) => settle({ state: "in", me, error: null }),
+    (error) => settle({ state: error.status === 401 ? "out" : "error", me: NOBODY, error }),
   );
   useEffect(() => {
     const out = () => setSession((old) => ({ ...old, state: "out", hadKey: Boolean(apiKey.get()) }));

@@ -22,16 +22,23 @@ function valueFault(one, value) {
     if (!/^-?\d+$/.test(value)) return "Enter a whole number.";
     if (!UNSET(one.minimum) && Number(value) < one.minimum) return `Enter ${one.minimum} or more.`;
     if (!UNSET(one.maximum) && Number(value) > one.maximum) return `Enter ${one.maximum} or less.`;
-    return "";
+    return Number(value) < 0 && UNSET(one.minimum) && !one.allowLeadingDash ? "It must not be negative." : "";
   }
+  if (one.type === "choice") return "";
   if (one.pattern && !matches(one.pattern, value)) return `It must match ${one.pattern}`;
-  return value.startsWith("-") && !one.allowLeadingDash && one.type !== "secret" ? "It must not start with a dash." : "";
+  return value.startsWith("-") && !one.allowLeadingDash ? "It must not start with a dash." : "";
 }
 
 /** `{name: sentence}` of the values that cannot be sent. */
 export const valueFaults = (parameters, values) => Object.fromEntries(
   parameters.map((one) => [one.name, valueFault(one, values[one.name])]).filter(([, fault]) => fault),
 );
+
+/** What a run asks for besides its values: `form` is the part of a job's form that says when and how urgently. */
+export function toRun(form) {
+  const { delaySeconds, runAt, priority } = toRequest(form);
+  return Object.fromEntries(Object.entries({ delaySeconds, runAt, priority, jobName: form.jobName.trim() || undefined }).filter(([, value]) => value !== undefined));
+}
 
 /** The values as the API takes them. */
 export const toValues = (parameters, values) => Object.fromEntries(
@@ -45,7 +52,7 @@ export const formOfTemplate = (template, me) => ({
   runRoles: (template.RunRoles ?? []).join(", "),
 });
 
-export const blankParameter = () => ({ name: "", type: "string", description: "", required: true, default: "", pattern: "", minimum: "", maximum: "", choices: "" });
+export const blankParameter = () => ({ name: "", type: "string", description: "", required: true, default: "", pattern: "", minimum: "", maximum: "", choices: "", allowLeadingDash: false });
 
 const parameterForm = (one) => ({
   ...one, description: one.description ?? "", required: one.required !== false, default: UNSET(one.default) ? "" : String(one.default),
@@ -61,7 +68,7 @@ function toParameter(form) {
   if (type === "int" && form.minimum !== "") parameter.minimum = Number(form.minimum);
   if (type === "int" && form.maximum !== "") parameter.maximum = Number(form.maximum);
   if (type === "choice") parameter.choices = form.choices.split(",").map((one) => one.trim()).filter(Boolean);
-  if (form.allowLeadingDash) parameter.allowLeadingDash = true;
+  if (form.allowLeadingDash && type !== "choice") parameter.allowLeadingDash = true;
   return parameter;
 }
 

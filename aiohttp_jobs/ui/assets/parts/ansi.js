@@ -34,26 +34,25 @@ function styleOf({ foreground, background, decorations }) {
   return style;
 }
 
-/** The parts of `text` that are `needle`, marked. */
-function found(text, needle) {
-  if (!needle) return marked(text);
+/** The parts of `text` that `matcher` finds, marked. */
+function found(text, matcher) {
+  if (!matcher) return marked(text);
   const parts = [];
-  const low = text.toLowerCase();
-  let from = 0;
-  for (let at = low.indexOf(needle); at >= 0; at = low.indexOf(needle, from)) {
-    parts.push(marked(text.slice(from, at)), html`<mark>${marked(text.slice(at, at + needle.length))}</mark>`);
-    from = at + needle.length;
+  let at = 0;
+  for (const [from, to] of matcher.ranges(text)) {
+    parts.push(marked(text.slice(at, from)), html`<mark>${marked(text.slice(from, to))}</mark>`);
+    at = to;
   }
-  return [...parts, marked(text.slice(from))];
+  return [...parts, marked(text.slice(at))];
 }
 
-/** `text` in the colours that `colour` (escape sequences) left in force; `needle` is in lower case. */
-export function AnsiLine({ text, colour, needle }) {
-  if (!colour && !text.includes("\x1b")) return found(text, needle);
+/** `text` in the colours that `colour` (escape sequences) left in force; what `matcher` finds is marked. */
+export function AnsiLine({ text, colour, matcher }) {
+  if (!colour && !text.includes("\x1b")) return found(text, matcher);
   const clean = text.replace(NOT_COLOUR, "").replaceAll("\x1b[m", "\x1b[0m");
   const tokens = createAnsiSequenceParser().parse(colour + clean);
   return tokens.map((token) => {
     const kinds = [...token.decorations].map((name) => `a-${name}`).join(" ");
-    return html`<span class=${kinds} style=${styleOf(token)}>${found(token.value, needle)}</span>`;
+    return html`<span class=${kinds} style=${styleOf(token)}>${found(token.value, matcher)}</span>`;
   });
 }

@@ -1,10 +1,10 @@
 // The fields of a job: used to submit one, and wherever else a job is described (schedules, templates).
 import { html } from "../core/html.js";
-import { INTERPRETERS, MODES, NOTIFY_ON, RETRY_OUTCOMES, exampleOf, hiddenIn } from "../core/submission.js";
+import { INTERPRETERS, MODES, MOST_RULES, NOTIFY_ON, RETRY_OUTCOMES, blankRule, exampleOf, hiddenIn } from "../core/submission.js";
 import { timeZone } from "../core/format.js";
 import { useSession } from "../core/session.js";
 import { Editor } from "./editor.js";
-import { Field } from "./parts.js";
+import { Button, Field } from "./parts.js";
 
 /** A text input for `name` of `form`. */
 export function Input({ name, label, hint, form, set, problems, wide, ...rest }) {
@@ -38,7 +38,8 @@ export function JobFields({ form, set, problems }) {
       options=${me.modes.map((mode) => [mode, MODES[mode] ?? ""])} />`;
 }
 
-function Start({ form, set, problems }) {
+/** When to start: now, after a delay, or at a time. */
+export function Start({ form, set, problems }) {
   return html`<${Field} label="Start">${(ids) => html`<select ...${ids} value=${form.start} onChange=${(event) => set({ start: event.target.value })}>
       <option value="now">as soon as possible</option><option value="delay">after a delay</option><option value="at">at a time</option>
     </select>`}<//>
@@ -56,6 +57,29 @@ function Outcomes({ form, set, problems }) {
     ${problems.retryOn && html`<p class="fault">${problems.retryOn}</p>`}</fieldset>`;
 }
 
+function Rule({ rule, problem, change, remove }) {
+  const mail = rule.channel === "email";
+  return html`<li class="parameter">
+    <${Field} label=${mail ? "E-mail to" : "Webhook"} problem=${problem}>${(ids) => html`<input ...${ids} value=${rule.to} inputmode=${mail ? "email" : "url"}
+      placeholder=${mail ? "name@example.org" : "https://"} spellcheck=${false} onInput=${(event) => change({ to: event.target.value })} />`}<//>
+    <${Field} label="Tell them">${(ids) => html`<select ...${ids} value=${rule.on} onChange=${(event) => change({ on: event.target.value })}>
+      ${Object.entries({ [rule.on]: rule.on.replaceAll(",", ", "), ...NOTIFY_ON }).map(([value, words]) => html`<option value=${value} key=${value}>${words}</option>`)}</select>`}<//>
+    <${Button} icon="trash" kind="bare" label=${`Remove this ${mail ? "e-mail" : "webhook"}`} onClick=${remove} />
+  </li>`;
+}
+
+/** Who is told when the job has ended. */
+function Notices({ form, set, problems }) {
+  const rules = form.notify;
+  const change = (at) => (news) => set({ notify: rules.map((rule, index) => (index === at ? { ...rule, ...news } : rule)) });
+  const add = (channel) => set({ notify: [...rules, blankRule(channel)] });
+  const more = rules.length < MOST_RULES;
+  return html`<fieldset class="field rules"><legend>Notices when it has ended</legend>
+    <ul class="charts">${rules.map((rule, at) => html`<${Rule} key=${at} rule=${rule} problem=${problems[`notify.${at}`]} change=${change(at)}
+      remove=${() => set({ notify: rules.filter((_, index) => index !== at) })} />`)}</ul>
+    ${more && html`<p class="actions"><${Button} icon="new" onClick=${() => add("email")}>Add e-mail<//><${Button} icon="new" onClick=${() => add("webhook")}>Add webhook<//></p>`}</fieldset>`;
+}
+
 /** Everything that has a good default. `start` is not for jobs whose start something else decides. */
 export function JobOptions({ form, set, problems, start = true }) {
   const { me } = useSession();
@@ -69,9 +93,6 @@ export function JobOptions({ form, set, problems, start = true }) {
     <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
     ${form.retries !== "" && html`<${Input} name="backoff" label="Wait before the next try, in seconds" inputmode="decimal" ...${given} /><${Outcomes} ...${given} />`}
     <${Input} name="description" label="Description" ...${given} />
-    <${Input} name="mailTo" label="E-mail to" inputmode="email" placeholder="name@example.org" ...${given} />
-    <${Input} name="webhook" label="Webhook" inputmode="url" placeholder="https://" ...${given} />
-    ${(form.mailTo || form.webhook) && html`<${Field} label="Tell them">${(ids) => html`<select ...${ids} value=${form.notifyOn} onChange=${(event) => set({ notifyOn: event.target.value })}>
-      ${Object.entries(NOTIFY_ON).map(([value, words]) => html`<option value=${value} key=${value}>${words}</option>`)}</select>`}<//>`}
-  </div>`;
+  </div>
+  <${Notices} ...${given} />`;
 }

@@ -13,7 +13,7 @@ const THEMES = ["system", "light", "dark"];
 const THEME_NAME = "aiohttp-jobs:theme";
 const KEYS = [
   ["j / k", "next or previous job in the list"], ["Enter", "open it"], ["/", "search"], ["n", "new job"],
-  ["c", "cancel the chosen job"], ["r", "run it again"], ["f", "follow the output"], ["w", "wrap long lines"],
+  ["c", "cancel the chosen job"], ["r", "run it again"], ["x", "select it"], ["f", "follow the output"], ["w", "wrap long lines"],
   ["Ctrl+Enter", "submit the form"], ["Esc", "leave a field, or close"], ["?", "this help"],
 ];
 

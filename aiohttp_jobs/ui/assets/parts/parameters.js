@@ -31,6 +31,8 @@ function Parameter({ one, change, remove }) {
     ${one.type === "int" && html`<${Cell} label="From" name="minimum" one=${one} change=${change} inputmode="numeric" /><${Cell} label="To" name="maximum" one=${one} change=${change} inputmode="numeric" />`}
     ${one.type !== "secret" && html`<${Cell} label="Default" name="default" one=${one} change=${change} />`}
     <label class="check"><input type="checkbox" checked=${one.required} onChange=${(event) => change({ required: event.target.checked })} /> Required</label>
+    ${one.type !== "choice" && html`<label class="check" title="Otherwise such a value is refused, since a command could take it for an option"><input type="checkbox" checked=${Boolean(one.allowLeadingDash)}
+      onChange=${(event) => change({ allowLeadingDash: event.target.checked })} /> ${one.type === "int" ? "May be negative" : "May start with a dash"}</label>`}
     <${Button} icon="trash" kind="bare" label=${`Remove ${one.name || "this parameter"}`} onClick=${remove} />
   </li>`;
 }

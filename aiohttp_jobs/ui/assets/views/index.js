@@ -9,5 +9,5 @@ export const VIEWS = {
   runspaces: { label: "Runspaces", load: () => import("./runspaces.js"), needs: "see_runspaces" },
   history: { label: "History", load: () => import("./history.js") },
   notices: { label: "Notices", load: () => import("./notices.js") },
-  keys: { label: "API keys", load: () => import("./keys.js") },
+  keys: { label: "API keys", load: () => import("./keys.js"), needs: "manage_api_keys" },
 };

@@ -56,9 +56,9 @@ function Actions({ job, me }) {
   return html`<div class="actions">
     ${!hasEnded(job) && html`<${Button} icon="stop" kind="danger" disabled=${job.Cancelling} onClick=${() => cancel(job)}>${job.Cancelling ? "Cancelling" : "Cancel"}<//>`}
     ${may(me, "submit") && html`<${Button} icon="again" onClick=${() => runAgain(job)}>Run again<//>
-      <a class="button" href=${link("new", null, { from: job.JobID })}><${Icon} name="edit" /><span>Edit and run</span></a>`}
+      <a class="button" href=${job.TemplateID ? link("templates", job.TemplateID, { from: job.JobID }) : link("new", null, { from: job.JobID })}><${Icon} name="edit" /><span>Edit and run</span></a>`}
     <${Button} icon="copy" onClick=${() => copyCurl(job)}>Copy as curl<//>
-    ${hasEnded(job) && (!me.userId || me.userId === job.UserID) && html`<${Sure} icon="trash" label="Delete" question="Delete the result?" onSure=${gone} />`}
+    ${hasEnded(job) && me.userId === job.UserID && html`<${Sure} icon="trash" label="Delete" question="Delete the result?" onSure=${gone} />`}
   </div>`;
 }
 

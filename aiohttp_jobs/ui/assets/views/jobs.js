@@ -1,18 +1,19 @@
 // The list of jobs: live, filtered and searched by what the address says, usable by keyboard alone.
-import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
+import { html, useMemo, useRef, useState } from "../core/html.js";
 import { cancel, copyCurl, hasEnded, runAgain } from "../core/actions.js";
 import { count, formatDuration } from "../core/format.js";
-import { useKeys, useNow, useSettled, useTitle } from "../core/hooks.js";
-import { ENDED, useJobList } from "../core/job-list.js";
+import { useKeys, useNow, useTitle } from "../core/hooks.js";
+import { isFiltered } from "../core/job-filters.js";
+import { useJobList } from "../core/job-list.js";
 import { go, link } from "../core/router.js";
+import { useSelection } from "../core/selection.js";
 import { may, useSession } from "../core/session.js";
 import { Text, markedPlain } from "../core/text.js";
-import { Icon } from "../parts/icons.js";
-import { Age, Badge, Button, Empty, Loading, Problem, STATUS_WORDS, kindOf } from "../parts/parts.js";
+import { DeleteMatching, SelectionBar } from "../parts/job-bulk.js";
+import { Filters } from "../parts/job-filters.js";
+import { Age, Badge, Button, Empty, Loading, Problem, kindOf } from "../parts/parts.js";
 
 const FIRST_ROWS = 100;
-const STATES = ["Running", "Queued", "Pending", ...ENDED];
-const MODES = ["MainLoop", "Runspace", "BackgroundJob"];
 
 function runtimeOf(job, now) {
   if (job.Status === "Running" && job.DateStarted) return Math.max(0, (now - new Date(job.DateStarted)) / 1000);
@@ -30,15 +31,16 @@ function Runtime({ job, longest }) {
     <span class=${`bar ${kindOf(job.Status)}`} aria-hidden="true"><i style=${{ width: `${Math.max(2, share * 100)}%` }}></i></span>`;
 }
 
-function Row({ job, longest, showUser, mayRun }) {
+function Row({ job, longest, mayRun, selected, onSelect }) {
   const name = markedPlain(job.JobName);
-  return html`<tr data-job=${job.JobID}>
+  return html`<tr data-job=${job.JobID} class=${selected ? "selected" : ""}>
+    <td class="col-select"><label><input type="checkbox" aria-label=${`Select ${name}`} checked=${selected} onClick=${(event) => onSelect(job.JobID, event.shiftKey)} /></label></td>
     <td class="col-state"><${Badge} status=${job.Status}>${job.Cancelling && !hasEnded(job) ? "Cancelling" : undefined}<//></td>
     <td class="col-job">
       <a class="job-link" href=${link("job", job.JobID)}><${Text}>${job.JobName}<//></a>
       ${job.Snippet && html`<p class="snippet"><${Text}>${job.Snippet}<//></p>`}
     </td>
-    ${showUser && html`<td class="col-user"><${Text}>${job.UserID}<//></td>`}
+    <td class="col-user"><${Text}>${job.UserID}<//></td>
     <td class="col-mode">${job.ExecutionMode}${job.Attempt > 1 ? html`<span class="attempt">attempt ${job.Attempt}</span>` : ""}</td>
     <td class="col-age"><${Age} at=${job.SubmittedAt ?? job.DateStarted} /></td>
     <td class="col-runtime"><${Runtime} job=${job} longest=${longest} /></td>
@@ -50,36 +52,13 @@ function Row({ job, longest, showUser, mayRun }) {
   </tr>`;
 }
 
-function Filters({ params, change, mayAll, search }) {
-  const [text, setText] = useState(params.q ?? "");
-  const settled = useSettled(text);
-  useEffect(() => { if (settled !== (params.q ?? "")) change({ q: settled }); }, [settled]);
-  useEffect(() => setText(params.q ?? ""), [params.q]);
-  const pick = (name, label, all, options) => html`<select aria-label=${label} value=${params[name] ?? ""} onChange=${(event) => change({ [name]: event.target.value })}>
-      <option value="">${all}</option>
-      ${options.map((value) => html`<option value=${value} key=${value}>${STATUS_WORDS[value] ?? value}</option>`)}
-    </select>`;
-  return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <label class="search"><span class="visually-hidden">Search in names, commands and output</span>
-      <${Icon} name="search" />
-      <input type="search" ref=${search} value=${text} placeholder="Search names, commands, output" spellcheck=${false}
-        onInput=${(event) => setText(event.target.value)} onKeyDown=${(event) => event.key === "Escape" && event.target.blur()} />
-      <kbd aria-hidden="true">/</kbd>
-    </label>
-    ${pick("state", "State", "Every state", STATES)}
-    ${pick("mode", "Mode", "Every mode", MODES)}
-    ${mayAll && html`<label class="check"><input type="checkbox" checked=${params.scope === "all"}
-      onChange=${(event) => change({ scope: event.target.checked ? "all" : "" })} /> Everybody's jobs</label>`}
-  </form>`;
-}
-
 function Live({ status }) {
   const words = { live: "Live", loading: "Connecting", reconnecting: "Connection lost; connecting again", error: "Not live" };
   return html`<span class=${`live ${status}`} role="status"><i aria-hidden="true"></i>${words[status]}</span>`;
 }
 
 function None({ params, maySubmit }) {
-  if (params.q || params.state || params.mode) {
+  if (isFiltered(params)) {
     return html`<${Empty} title="No job fits" action=${html`<a class="button" href=${link("jobs")}>Show all jobs</a>`}>
       Nothing among your jobs matches these filters.<//>`;
   }
@@ -100,6 +79,9 @@ export function Jobs({ route }) {
   const rows = list ? list.rows() : [];
   const visible = rows.slice(0, shown);
   const longest = useMemo(() => Math.max(1, ...visible.map((job) => job.Runtime ?? 0)), [visible.length, shown]);
+  const order = visible.map((job) => job.JobID);
+  const selection = useSelection(order);
+  const selected = visible.filter((job) => selection.has(job.JobID));
   const chosen = () => {
     const row = document.activeElement?.closest?.("tr[data-job]");
     return row ? rows.find((job) => job.JobID === row.dataset.job) : undefined;
@@ -113,10 +95,11 @@ export function Jobs({ route }) {
     next?.scrollIntoView({ block: "nearest" });
   };
   const onChosen = (allowed, act) => () => { const job = chosen(); if (job && allowed(job)) act(job); };
+  const leave = () => { if (selected.length) selection.clear(); else document.activeElement?.blur(); };
   useKeys({
     j: () => step(1), k: () => step(-1), ArrowDown: () => (chosen() ? step(1) : false), ArrowUp: () => (chosen() ? step(-1) : false),
     "/": () => search.current.focus(), c: onChosen((job) => !hasEnded(job), cancel), r: onChosen(hasEnded, runAgain),
-    Escape: () => document.activeElement?.blur(),
+    x: onChosen(() => true, (job) => selection.toggle(job.JobID)), Escape: leave,
   });
   const more = list?.cursor || rows.length > shown;
   const showMore = () => {
@@ -124,21 +107,25 @@ export function Jobs({ route }) {
     if (rows.length <= shown + FIRST_ROWS && list.cursor) list.more();
   };
   const status = list?.status ?? "loading";
-  const showUser = true;
+  const every = selected.length === visible.length;
+  const mayRun = may(me, "submit");
   return html`
     <header class="view-head"><h1>Jobs</h1><${Live} status=${status} /></header>
-    <${Filters} params=${params} change=${change} mayAll=${may(me, "see_all_jobs") && me.permissions !== null} search=${search} />
+    <${Filters} params=${params} change=${change} mayAll=${may(me, "see_all_jobs")} search=${search} />
     ${list?.error && html`<${Problem} error=${list.error} retry=${() => list.load()} />`}
     ${status === "loading" && !rows.length && html`<${Loading} what="Loading the jobs" />`}
-    ${status !== "loading" && !list.error && !rows.length && html`<${None} params=${params} maySubmit=${may(me, "submit")} />`}
+    ${status !== "loading" && !list.error && !rows.length && html`<${None} params=${params} maySubmit=${mayRun} />`}
+    ${selected.length > 0 && html`<${SelectionBar} jobs=${selected} clear=${selection.clear} mayRun=${mayRun} me=${me} />`}
     ${rows.length > 0 && html`<table class="jobs">
-      <thead><tr><th scope="col">State</th><th scope="col">Job</th>${showUser && html`<th scope="col">User</th>`}
-        <th scope="col">Mode</th><th scope="col">Submitted</th><th scope="col">Runtime</th>
+      <thead><tr><th scope="col" class="col-select"><label><input type="checkbox" aria-label="Select every job shown" checked=${every} indeterminate=${!every && selected.length > 0}
+          onClick=${() => (every ? selection.clear() : selection.set(order))} /></label></th>
+        <th scope="col">State</th><th scope="col">Job</th><th scope="col">User</th><th scope="col">Mode</th><th scope="col">Submitted</th><th scope="col">Runtime</th>
         <th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
-      <tbody ref=${body}>${visible.map((job) => html`<${Row} key=${job.JobID} job=${job} longest=${longest} showUser=${showUser} mayRun=${may(me, "submit")} />`)}</tbody>
+      <tbody ref=${body}>${visible.map((job) => html`<${Row} key=${job.JobID} job=${job} longest=${longest} mayRun=${mayRun} selected=${selection.has(job.JobID)} onSelect=${selection.toggle} />`)}</tbody>
     </table>
     <p class="after-list">${count(visible.length, "job")} shown${more && html`
-      <${Button} onClick=${showMore} disabled=${list.loadingMore}>${list.loadingMore ? "Loading…" : "Show more"}<//>`}</p>`}`;
+      <${Button} onClick=${showMore} disabled=${list.loadingMore}>${list.loadingMore ? "Loading…" : "Show more"}<//>`}
+      <${DeleteMatching} params=${params} /></p>`}`;
 }
 
 export default Jobs;

@@ -9,7 +9,7 @@ import { blank, faults, faultsFrom, formOf, toRequest } from "../core/submission
 import { JobFields, JobOptions } from "../parts/job-form.js";
 import { Button, Empty, Fold, Problem, copy } from "../parts/parts.js";
 
-const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn", "mailTo", "webhook"];
+const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn"];
 
 export default function NewJob({ route }) {
   const { me } = useSession();
@@ -27,10 +27,10 @@ export default function NewJob({ route }) {
     setForm((old) => ({ ...old, ...news }));
     const names = Object.fromEntries(Object.keys(news).map((name) => [name, true]));
     setTouched((old) => ({ ...old, ...names }));
-    setRefused((old) => Object.fromEntries(Object.entries(old).filter(([name]) => !names[name])));
+    setRefused((old) => Object.fromEntries(Object.entries(old).filter(([name]) => !names[name.split(".")[0]])));
   };
   const wrong = faults(form, me);
-  const problems = { ...Object.fromEntries(Object.entries(wrong).filter(([name]) => touched[name] || touched.all)), ...refused };
+  const problems = { ...Object.fromEntries(Object.entries(wrong).filter(([name]) => touched[name.split(".")[0]] || touched.all)), ...refused };
   const submit = async (event) => {
     event?.preventDefault();
     setTouched({ all: true });
@@ -57,7 +57,7 @@ export default function NewJob({ route }) {
   return html`<header class="view-head"><h1>New job</h1></header>
     <form class="form" onSubmit=${submit} onKeyDown=${keys} novalidate>
       <${JobFields} form=${form} set=${set} problems=${problems} />
-      <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${OPTIONS.some((name) => problems[name])}>
+      <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${Object.keys(problems).some((name) => OPTIONS.includes(name) || name.startsWith("notify"))}>
         <${JobOptions} form=${form} set=${set} problems=${problems} />
       <//>
       ${error && html`<${Problem} error=${error} />`}

@@ -19,7 +19,7 @@ function Numbers({ queue }) {
 export default function Queue() {
   const { me } = useSession();
   useTitle("Queue");
-  const scope = me.permissions && may(me, "see_all_jobs") ? "all" : "";
+  const scope = may(me, "see_all_jobs") ? "all" : "";
   const result = useLiveData((signal) => get("queue", {}, signal), [], scope);
   const pause = async (paused) => {
     try {

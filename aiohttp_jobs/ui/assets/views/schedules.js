@@ -3,18 +3,15 @@ import { html, useState } from "../core/html.js";
 import { get, request } from "../core/api.js";
 import { Cron, useCron } from "../core/cron.js";
 import { formatShort, timeZone } from "../core/format.js";
-import { useData, useTitle } from "../core/hooks.js";
+import { useData, useSettled, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
-import { blank, faults, formOf, toRequest } from "../core/submission.js";
+import { MISFIRE, OVERLAP, emptySchedule, formOfSchedule, scheduleFaults, scheduleFaultsFrom, toMoment, toSchedule } from "../core/schedule-form.js";
 import { Text } from "../core/text.js";
 import { Input, JobFields, JobOptions } from "../parts/job-form.js";
 import { Icon } from "../parts/icons.js";
 import { Age, Badge, Empty, Field, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
-
-const OVERLAP = { skip: "skip this run", queue: "run it afterwards", replace: "stop the old run" };
-const MISFIRE = { skip: "leave it out", run_once: "run once to catch up" };
 
 async function attempt(work) {
   try {
@@ -55,36 +52,46 @@ function List({ route }) {
     ["", (one) => html`<${Enabled} schedule=${one} reload=${result.reload} />`],
   ];
   return html`<header class="view-head"><h1>Schedules</h1><div class="actions">
-      ${me.permissions && may(me, "see_all_jobs") && html`<label class="check"><input type="checkbox" checked=${scope === "all"}
+      ${may(me, "see_all_jobs") && html`<label class="check"><input type="checkbox" checked=${scope === "all"}
         onChange=${() => go(link("schedules", null, { scope: scope === "all" ? "" : "all" }), { replace: true })} /> Everybody's</label>`}${add}</div></header>
     <${Loaded} result=${result} what="Loading the schedules">${({ schedules }) => (schedules.length
       ? html`<${Table} records=${schedules} id="ScheduleID" columns=${columns} />`
       : html`<${Empty} title="No schedules yet">A schedule submits a job again and again, at the moments that a cron line names.<//>`)}<//>`;
 }
 
+function Runs({ runs, timezone }) {
+  return html`<ol class="runs">${runs.map((run) => html`<li key=${run.ScheduledFor}><time datetime=${run.FiresAt}>${formatShort(run.FiresAt)}</time>
+    <span class="muted">${timezone === timeZone ? "" : `${run.Local.slice(11, 16)} in ${timezone}`}</span></li>`)}</ol>`;
+}
+
 function NextRuns({ schedule }) {
   const result = useData((signal) => get(`schedules/${schedule.ScheduleID}/next`, { count: 5 }, signal), [schedule.UpdatedAt]);
   return html`<section class="panel"><h2>Next five runs</h2><p class="hint">In your time zone, ${timeZone}</p>
     <${Loaded} result=${result}>${({ runs }) => (runs.length
-      ? html`<ol class="runs">${runs.map((run) => html`<li key=${run.ScheduledFor}><time datetime=${run.FiresAt}>${formatShort(run.FiresAt)}</time><span class="muted">${schedule.Timezone === timeZone ? "" : `${run.Local.slice(11, 16)} in ${schedule.Timezone}`}</span></li>`)}</ol>`
+      ? html`<${Runs} runs=${runs} timezone=${schedule.Timezone} />`
       : html`<p>None: it is off, or at its end.</p>`)}<//></section>`;
 }
 
-function emptyForm(me) {
-  return { ...blank(me), name: "", cron: "0 6 * * *", timezone: timeZone, overlapPolicy: "skip", misfirePolicy: "skip", jitter: "" };
+/** What the server makes of the line that is being typed: `{runs, faults, isOld}`, old until it has answered anew. */
+function usePreview({ cron, timezone, startAt, endAt }) {
+  const now = [cron, timezone, startAt, endAt].join("\n");
+  const key = useSettled(now);
+  const result = useData(async (signal) => {
+    const query = { cron, timezone, startAt: toMoment(startAt), endAt: toMoment(endAt), count: 5 };
+    try {
+      return { key, timezone, runs: (await get("schedules/preview", query, signal)).runs, faults: {} };
+    } catch (error) {
+      if (error.status !== 422) throw error;
+      return { key, runs: null, faults: scheduleFaultsFrom(error) };
+    }
+  }, [key]);
+  return result.data ? { ...result.data, isOld: result.data.key !== now } : { runs: null, faults: {} };
 }
 
-function formOfSchedule(schedule, me) {
-  return {
-    ...emptyForm(me), ...formOf(schedule.Job, me), name: schedule.Name, cron: schedule.Cron, timezone: schedule.Timezone,
-    overlapPolicy: schedule.OverlapPolicy, misfirePolicy: schedule.MisfirePolicy, jitter: schedule.JitterSeconds ? String(schedule.JitterSeconds) : "",
-  };
-}
-
-function bodyOfForm(form) {
-  const { name, cron, timezone, overlapPolicy, misfirePolicy } = form;
-  const job = toRequest({ ...form, start: "now", jobName: form.jobName.trim() || name });
-  return { name, cron, timezone, overlapPolicy, misfirePolicy, jitterSeconds: Number(form.jitter || 0), job };
+function Preview({ preview }) {
+  if (!preview.runs) return null;
+  return html`<section class="preview" aria-live="polite"><h2>It would run</h2><p class="hint">In your time zone, ${timeZone}</p>
+    ${preview.runs.length ? html`<${Runs} runs=${preview.runs} timezone=${preview.timezone} />` : html`<p>Never: the end comes first.</p>`}</section>`;
 }
 
 function Choice({ name, label, options, form, set }) {
@@ -94,23 +101,26 @@ function Choice({ name, label, options, form, set }) {
 
 function Form({ schedule, saved }) {
   const { me } = useSession();
-  const [form, setForm] = useState(() => (schedule ? formOfSchedule(schedule, me) : emptyForm(me)));
+  const [form, setForm] = useState(() => (schedule ? formOfSchedule(schedule, me) : emptySchedule(me)));
   const [error, setError] = useState(null);
   const [tried, setTried] = useState(false);
   const cron = useCron(form.cron);
   const set = (news) => setForm((old) => ({ ...old, ...news }));
-  const wrong = { ...faults({ ...form, start: "now", jobName: form.jobName || form.name || "x" }, me), ...(form.name.trim() ? {} : { name: "Give the schedule a name." }) };
-  if (cron.fault) wrong.cron = cron.fault;
-  const problems = tried || cron.fault ? (tried ? wrong : { cron: cron.fault }) : {};
-  for (const { field, message } of error?.details ?? []) problems[field.replace(/^job\./, "")] = message;
+  const preview = usePreview(form);
+  // What the server said of an older line is shown, but does not stand in the way: it will look again.
+  const wrong = { ...scheduleFaults(form, me), ...(preview.isOld ? {} : preview.faults) };
+  const problems = { ...preview.faults, ...(tried ? wrong : {}), ...scheduleFaultsFrom(error) };
   const save = async (event) => {
     event.preventDefault();
     setTried(true);
     setError(null);
-    if (Object.keys(wrong).length) return;
+    if (Object.keys(wrong).length) {
+      setTimeout(() => document.querySelector('[aria-invalid="true"]')?.focus());
+      return;
+    }
     try {
       const path = schedule ? `schedules/${schedule.ScheduleID}` : "schedules";
-      const answer = await request(schedule ? "PATCH" : "POST", path, { body: bodyOfForm(form) });
+      const answer = await request(schedule ? "PATCH" : "POST", path, { body: toSchedule(form) });
       saved(answer.schedule);
     } catch (failure) {
       setError(failure);
@@ -120,14 +130,18 @@ function Form({ schedule, saved }) {
   return html`<form class="form" onSubmit=${save} novalidate>
     <div class="grid">
       <${Input} name="name" label="Name" ...${given} />
-      <${Input} name="cron" label="Cron line" hint=${cron.text ?? "minute hour day month weekday"} spellcheck=${false} ...${given} />
+      <${Input} name="cron" label="Cron line" hint=${cron.text ?? "minute hour day month weekday"} class="mono" spellcheck=${false} ...${given} />
       <${Input} name="timezone" label="Time zone" list="time-zones" ...${given} />
       <datalist id="time-zones">${(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => html`<option value=${zone} key=${zone} />`)}</datalist>
     </div>
+    <${Preview} preview=${preview} />
     <div class="grid">
+      <${Input} name="startAt" label="Not before" type="datetime-local" ...${given} />
+      <${Input} name="endAt" label="Not after" type="datetime-local" ...${given} />
+      <${Input} name="jitter" label="Spread over seconds" inputmode="decimal" placeholder="0" hint="So that not all start in the same second" ...${given} />
       <${Choice} name="overlapPolicy" label="When the last run still goes on" options=${OVERLAP} ...${given} />
       <${Choice} name="misfirePolicy" label="When a run was missed" options=${MISFIRE} ...${given} />
-      <${Input} name="jitter" label="Spread over seconds" inputmode="decimal" placeholder="0" ...${given} />
+      <${Input} name="grace" label="Missed when late by seconds" inputmode="decimal" placeholder="60" hint="After the server was down" ...${given} />
     </div>
     <h2>The job</h2>
     <${JobFields} ...${given} />

@@ -1,15 +1,15 @@
 // Templates: the list; `#/templates/<id>` runs one by a form made of its parameters; `?edit=1` and `/new` make them.
 import { html, useState } from "../core/html.js";
-import { get, getIfThere, post, request } from "../core/api.js";
+import { get, post, request } from "../core/api.js";
 import { useData, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
-import { faults } from "../core/submission.js";
-import { emptyTemplate, formOfTemplate, initialValues, toTemplate, toValues, valueFaults } from "../core/templates.js";
+import { blank, faults, faultsFrom, sentence } from "../core/submission.js";
+import { emptyTemplate, formOfTemplate, initialValues, toRun, toTemplate, toValues, valueFaults } from "../core/templates.js";
 import { Text } from "../core/text.js";
 import { Highlighted } from "../parts/highlight.js";
 import { Icon } from "../parts/icons.js";
-import { Input, JobFields, JobOptions } from "../parts/job-form.js";
+import { Input, JobFields, JobOptions, Start } from "../parts/job-form.js";
 import { ParameterInput, Parameters } from "../parts/parameters.js";
 import { Age, Empty, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
@@ -24,29 +24,38 @@ const COLUMNS = [
 function List() {
   const { me } = useSession();
   useTitle("Templates");
-  const result = useData((signal) => getIfThere("templates", {}, signal).then((answer) => answer ?? { templates: [] }), []);
+  const result = useData((signal) => get("templates", {}, signal), []);
   return html`<header class="view-head"><h1>Templates</h1>
-      ${may(me, "submit") && html`<a class="button primary" href=${link("templates", "new")}><${Icon} name="new" /><span>New template</span></a>`}</header>
+      ${may(me, "manage_templates") && html`<a class="button primary" href=${link("templates", "new")}><${Icon} name="new" /><span>New template</span></a>`}</header>
     <${Loaded} result=${result} what="Loading the templates">${({ templates }) => (templates.length
       ? html`<${Table} records=${templates} id="TemplateID" columns=${COLUMNS} />`
       : html`<${Empty} title="No templates yet">A template is a command with blanks. Others fill them in on a form and run it, without being able to change it.<//>`)}<//>`;
 }
 
-function Run({ template }) {
+const RUN_OPTIONS = ["delay", "runAt", "priority", "jobName"];
+
+function Run({ template, values: given }) {
+  const { me } = useSession();
   const parameters = template.Parameters;
-  const [values, setValues] = useState(() => initialValues(parameters));
+  const [values, setValues] = useState(() => ({ ...initialValues(parameters), ...given }));
+  const [form, setForm] = useState(() => ({ ...blank(me), command: "x", jobName: template.Name }));
   const [touched, setTouched] = useState({});
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
   const wrong = valueFaults(parameters, values);
-  const refused = Object.fromEntries((error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), message]));
+  const misset = faults(form, me);
+  const refused = Object.fromEntries((error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), sentence(message)]));
   const submit = async (event) => {
     event.preventDefault();
     setTouched({ all: true });
-    if (Object.keys(wrong).length || busy) return;
+    setError(null);
+    if (Object.keys({ ...wrong, ...misset }).length || busy) {
+      setTimeout(() => document.querySelector('[aria-invalid="true"]')?.focus());
+      return;
+    }
     setBusy(true);
     try {
-      const { jobId } = await post(`templates/${template.TemplateID}/run`, { values: toValues(parameters, values) });
+      const { jobId } = await post(`templates/${template.TemplateID}/run`, { values: toValues(parameters, values), ...toRun(form) });
       go(link("job", jobId));
     } catch (failure) {
       setError(failure);
@@ -54,13 +63,18 @@ function Run({ template }) {
     }
   };
   const change = (name) => (value) => { setValues((old) => ({ ...old, [name]: value })); setTouched((old) => ({ ...old, [name]: true })); };
+  const options = { form, set: (news) => setForm((old) => ({ ...old, ...news })), problems: { ...misset, ...(error ? faultsFrom(error) : {}) } };
   return html`<form class="form panel" onSubmit=${submit} novalidate>
     ${parameters.map((one) => html`<${ParameterInput} key=${one.name} parameter=${one} value=${values[one.name]} onInput=${change(one.name)}
       problem=${(touched[one.name] || touched.all) ? wrong[one.name] ?? refused[one.name] : undefined} />`)}
     ${!parameters.length && html`<p>It has no parameters.</p>`}
+    <${Fold} summary="Options: start, priority, name" needed=${RUN_OPTIONS.some((name) => options.problems[name])}><div class="grid">
+      <${Start} ...${options} />
+      <${Input} name="priority" label="Priority" inputmode="numeric" placeholder=${String(template.Priority ?? 5)} hint=${`0 (last) to ${me.maxPriority} (first)`} ...${options} />
+      <${Input} name="jobName" label="Name of the job" ...${options} /></div><//>
     ${error && html`<${Problem} error=${error} />`}
-    <div class="form-end"><button class="button primary" disabled=${busy || template.MayRun === false}>${busy ? "Submitting…" : "Run"}</button>
-      ${template.MayRun === false && html`<span class="hint">Your roles do not allow you to run it.</span>`}</div>
+    <div class="form-end"><button class="button primary" disabled=${busy || !template.MayRun}>${busy ? "Submitting…" : "Run"}</button>
+      ${!template.MayRun && html`<span class="hint">Your roles do not allow you to run it.</span>`}</div>
   </form>`;
 }
 
@@ -72,7 +86,7 @@ function Edit({ template }) {
   const set = (news) => setForm((old) => ({ ...old, ...news }));
   const wrong = faults({ ...form, start: "now" }, me);
   const problems = tried ? { ...wrong } : {};
-  for (const { field, message } of error?.details ?? []) problems[field === "name" ? "jobName" : field] = message;
+  for (const { field, message } of error?.details ?? []) problems[field === "name" ? "jobName" : field] = sentence(message);
   const save = async (event) => {
     event.preventDefault();
     setTried(true);
@@ -99,8 +113,15 @@ function Edit({ template }) {
   </form>`;
 }
 
-function One({ id, editing }) {
-  const result = useData((signal) => get(`templates/${encodeURIComponent(id)}`, {}, signal), [id, editing]);
+/** The template and, to run it as a job of before ran, that job's values. */
+async function load(id, from, signal) {
+  const [{ template }, job] = await Promise.all([get(`templates/${encodeURIComponent(id)}`, {}, signal), from && get(`jobs/${encodeURIComponent(from)}`, {}, signal)]);
+  const values = Object.entries(job?.job.TemplateValues ?? {}).filter(([, value]) => value !== null);
+  return { template, values: Object.fromEntries(values.map(([name, value]) => [name, String(value)])) };
+}
+
+function One({ id, editing, from }) {
+  const result = useData((signal) => load(id, from, signal), [id, editing, from]);
   useTitle(result.data?.template.Name ?? "Template");
   const remove = async () => {
     try {
@@ -111,13 +132,13 @@ function One({ id, editing }) {
     }
   };
   return html`<p class="crumb"><a href=${link("templates")}>Templates</a></p>
-    <${Loaded} result=${result} what="Loading the template">${({ template }) => html`
-      <header class="view-head"><h1><${Text}>${template.Name}<//></h1>${template.MayEdit !== false && !editing && html`<div class="actions">
+    <${Loaded} result=${result} what="Loading the template">${({ template, values }) => html`
+      <header class="view-head"><h1><${Text}>${template.Name}<//></h1>${template.MayEdit && !editing && html`<div class="actions">
         <a class="button" href=${link("templates", id, { edit: 1 })}><${Icon} name="edit" /><span>Edit</span></a>
         <${Sure} icon="trash" label="Delete" question="Delete the template?" onSure=${remove} /></div>`}</header>
       ${editing ? html`<${Edit} template=${template} />` : html`
         ${template.Description && html`<p class="lead"><${Text}>${template.Description}<//></p>`}
-        <div class="job-top"><${Run} template=${template} />
+        <div class="job-top"><${Run} template=${template} values=${values} />
         <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template.Command} interpreter=${template.Interpreter ?? "shell"} /></pre></div>`}`}<//>`;
 }
 
@@ -128,5 +149,5 @@ function New() {
 
 export default function Templates({ route }) {
   if (route.id === "new") return html`<${New} />`;
-  return route.id ? html`<${One} id=${route.id} editing=${Boolean(route.params.edit)} />` : html`<${List} />`;
+  return route.id ? html`<${One} id=${route.id} editing=${Boolean(route.params.edit)} from=${route.params.from} />` : html`<${List} />`;
 }
