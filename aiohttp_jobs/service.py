@@ -29,6 +29,7 @@ from .errors import (
     TooManyPendingError,
 )
 from .execution.runspace import Worker
+from .execution.segments import existing
 from .follow import Event, follow_elsewhere, follow_live, follow_stored
 from .limits import require_within_limits
 from .models import (
@@ -296,7 +297,10 @@ class JobService:
             return StoredOutput(self._store, found.record)
         if found.live is not None:
             return LiveOutput(found.live.log) if found.live.log else NoOutput()
-        return FilesOutput(found.located.log) if found.located.log else NoOutput()
+        if found.located.log is None:
+            return NoOutput()
+        size, _ = await asyncio.to_thread(existing, found.located.log)
+        return FilesOutput(found.located.log, size)
 
     # --- stopping
 

@@ -111,13 +111,16 @@ async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> w
 
 
 async def _range(request: web.Request, job_id: str) -> web.Response:
-    match = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers["Range"].strip())
-    if match is None:
-        message = "must be one range of bytes with a start, such as 'bytes=1000-' or 'bytes=0-999'"
+    match = re.fullmatch("bytes=([0-9]{0,15})-([0-9]{0,15})", request.headers["Range"].strip())
+    if match is None or not (match[1] or match[2]):
+        message = "must be one range of bytes, such as 'bytes=1000-', 'bytes=0-999' or 'bytes=-1000'"
         raise InvalidFieldsError(f"Range {message}.", details=[field_error("Range", message)])
-    start, last = int(match[1]), int(match[2]) if match[2] else None
-    most = _MOST if last is None else min(_MOST, last - start + 1)
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    if match[1]:
+        start, last = int(match[1]), int(match[2]) if match[2] else None
+    else:
+        start, last = max(0, reader.size - int(match[2])), None
+    most = _MOST if last is None else min(_MOST, last - start + 1)
     part = await reader.read(start, max(0, most), whole=False)
     if part.offset != start or not part.data:
         raise RangeError(f"There is no output from byte {start} on, of {reader.size} bytes.")
