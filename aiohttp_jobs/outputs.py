@@ -61,13 +61,13 @@ class LiveOutput:
 
 
 class FilesOutput:
-    """Of a job that runs in another process: what that has flushed."""
+    """Of a job that runs in another process: what that has flushed, `size` bytes at least."""
 
     complete = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, size: int = 0) -> None:
         self._folder = folder
-        self.size = 0
+        self.size = size
 
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
         part = await asyncio.to_thread(read_segments, self._folder, offset, most, whole=whole)

@@ -5,6 +5,7 @@ Storing is left to the store, running to dispatch, watching to ``follow``, shape
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
@@ -25,6 +26,7 @@ from .errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
+from .execution.segments import existing
 from .follow import Event, follow_elsewhere, follow_live, follow_stored
 from .limits import require_within_limits
 from .models import (
@@ -289,7 +291,10 @@ class JobService:
             return StoredOutput(self._store, found.record)
         if found.live is not None:
             return LiveOutput(found.live.log) if found.live.log else NoOutput()
-        return FilesOutput(found.located.log) if found.located.log else NoOutput()
+        if found.located.log is None:
+            return NoOutput()
+        size, _ = await asyncio.to_thread(existing, found.located.log)
+        return FilesOutput(found.located.log, size)
 
     # --- stopping
 

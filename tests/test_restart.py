@@ -89,13 +89,15 @@ async def test_a_living_host_takes_over_from_one_that_died(tmp_path: Path, key: 
             assert (await elsewhere.result(job_id))["Status"] == "Interrupted"
 
 
-async def test_a_job_is_cancelled_through_another_host(tmp_path: Path, key: str) -> None:
+async def test_a_job_is_read_and_cancelled_through_another_host(tmp_path: Path, key: str) -> None:
     async with ClientSession() as session:
         with running(tmp_path) as one, running(tmp_path) as other:
             caller = caller_of(one, key, session)
             job_id = await caller.submit("echo up; sleep 600")
             await printed(caller, job_id, "up\n")
             elsewhere = caller_of(other, key, session)
+            end = await elsewhere.request("GET", f"/jobs/{job_id}/output", headers={"Range": "bytes=-2"})
+            assert (end.status, end.body, end.headers["Content-Range"]) == (206, "p\n", "bytes 1-2/*")
             answer = await elsewhere.request("POST", f"/jobs/{job_id}/cancel")
             assert answer.status == 202
             assert (await elsewhere.result(job_id))["Status"] == "Cancelled"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
 from ..limits import field_error
@@ -117,12 +118,39 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
 
 def invalid_fields(error: ValidationError) -> InvalidFieldsError:
     """The error that names each field that pydantic found fault with."""
+    faults = error.errors(include_url=False)
     details = [
-        field_error(".".join(map(str, fault["loc"])) or "body", fault["msg"].removeprefix("Value error, "))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        field_error(".".join(map(str, fault["loc"])) or "body", _what_is_wrong(fault))
+        for fault in faults
+        if not _follows_from(fault, faults)
     ]
     text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in details)
     return InvalidFieldsError(f"{text}.", details=details)
+
+
+def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is found too short only because entries of it are wrong, which are named already."""
+    depth = len(fault["loc"])
+    return fault["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
+    )
+
+
+def _what_is_wrong(fault: ErrorDetails) -> str:
+    """pydantic's message, in a reader's words where its own are about Python."""
+    limits = fault.get("ctx", {})
+    unit = "characters" if isinstance(fault["input"], str) else "entries"
+    match fault["type"]:
+        case "too_short" if limits["min_length"] == 1:
+            return "must not be empty"
+        case "too_short":
+            return f"must have at least {limits['min_length']} {unit}"
+        case "too_long":
+            return f"must have at most {limits['max_length']} {unit}"
+        case "tuple_type":
+            return "must be a list"
+        case _:
+            return fault["msg"].removeprefix("Value error, ")
 
 
 def path_id(request: web.Request, what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import partial
 from typing import Literal
@@ -39,8 +40,8 @@ _BYTES = Count(name="limit", default=_PIECE, most=_MOST, description="The most b
 _DOWNLOAD = Choice(name="download", choices=("0", "1"), default="0", description="1: as a file.")
 _RANGE = MatchingHeader(
     name="Range",
-    pattern="bytes=([0-9]{1,15})-([0-9]{0,15})",
-    message="must be one range of bytes with a start, such as 'bytes=1000-' or 'bytes=0-999'",
+    pattern="bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))",
+    message="must be one range of bytes, such as 'bytes=1000-', 'bytes=0-999' or 'bytes=-1000'",
     example="bytes=0-",
 )
 _ONE_JOB = (ForbiddenError, NotFoundError)
@@ -141,7 +142,7 @@ async def read_output(request: web.Request) -> web.StreamResponse:
     """
     job_id, asked, offset = path_id(request, "job"), _RANGE.of(request), _OFFSET.of(request)
     if asked is not None:
-        return await _range(request, job_id, int(asked[1]), int(asked[2]) if asked[2] else None)
+        return await _range(request, job_id, asked)
     if offset is not None or _BYTES.name in request.query:
         return await _piece(request, job_id, offset or 0, _BYTES.of(request))
     return await _whole(request, job_id)
@@ -158,9 +159,13 @@ async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> w
     return response
 
 
-async def _range(request: web.Request, job_id: str, start: int, last: int | None) -> web.Response:
-    most = _MOST if last is None else min(_MOST, last - start + 1)
+async def _range(request: web.Request, job_id: str, asked: re.Match[str]) -> web.Response:
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    if asked[3]:
+        start, last = max(0, reader.size - int(asked[3])), None
+    else:
+        start, last = int(asked[1]), int(asked[2]) if asked[2] else None
+    most = _MOST if last is None else min(_MOST, last - start + 1)
     part = await reader.read(start, max(0, most), whole=False)
     if part.offset != start or not part.data:
         raise RangeError(f"There is no output from byte {start} on, of {reader.size} bytes.")

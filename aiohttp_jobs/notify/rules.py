@@ -60,9 +60,10 @@ def webhook_url(text: str) -> str:
         raise ValueError("must be ASCII without spaces, backslashes and control characters")
     try:
         url = URL(text)
+        host = url.host  # decoded only now
     except ValueError:
         raise ValueError("must be an address such as 'https://example.org/hook'") from None
-    if url.scheme not in {"http", "https"} or not url.host or not url.port:
+    if url.scheme not in {"http", "https"} or not host or not url.port:
         raise ValueError("must start with 'https://' or 'http://' and a host")
     if "@" in text.partition("//")[2].partition("/")[0]:
         raise ValueError("must not contain a user name or password; the signature tells who sends")

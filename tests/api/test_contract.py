@@ -110,6 +110,34 @@ async def test_a_bad_field_is_named(host: Host, body: dict[str, Any], field: str
     assert all(fault["message"] for fault in answer.body["details"])
 
 
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"concurrencyKey": ""}, "concurrencyKey: must not be empty."),
+        ({"concurrencyKey": "k" * 201}, "concurrencyKey: must have at most 200 characters."),
+        ({"retry": {"count": 1, "on": []}}, "retry.on: must not be empty."),
+        ({"notify": "ops"}, "notify: must be a list."),
+        (
+            {"notify": [{"channel": "webhook", "url": "http://xn--/"}]},
+            "notify.0.webhook.url: must be an address such as 'https://example.org/hook'.",
+        ),
+        (
+            {"notify": [{"channel": "email", "to": ["ops"]}]},
+            "notify.0.email.to.0: must be an e-mail address such as 'ops@example.org'.",
+        ),
+        (
+            {"notify": [{"channel": "email", "to": ["a@b.org"] * 21}]},
+            "notify.0.email.to: must have at most 20 entries.",
+        ),
+    ],
+)
+async def test_what_is_wrong_is_said_once_and_in_words(
+    host: Host, fields: dict[str, Any], error: str
+) -> None:
+    answer = await host.caller("debug").request("POST", "/jobs/submit", json={**JOB, **fields})
+    assert (answer.status, answer.body["error"]) == (422, error)
+
+
 async def test_only_json_is_taken(host: Host) -> None:
     caller = host.caller("debug")
     data = json.dumps(JOB).encode()

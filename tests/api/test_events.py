@@ -143,7 +143,11 @@ async def test_ranges_of_an_ended_jobs_output(host: Host) -> None:
         ("bytes=8-99", 206, "89", "bytes 8-9/10"),
         ("bytes=10-", 416, None, None),
         ("bytes=5-2", 416, None, None),
-        ("bytes=-3", 422, None, None),
+        ("bytes=-3", 206, "789", "bytes 7-9/10"),
+        ("bytes=-99", 206, "0123456789", "bytes 0-9/10"),
+        ("bytes=-0", 416, None, None),
+        ("bytes=-", 422, None, None),
+        ("bytes=0-1,3-4", 422, None, None),
         ("lines=1-2", 422, None, None),
     ):
         answer = await caller.request("GET", f"/jobs/{job_id}/output", headers={"Range": wanted})
