@@ -17,7 +17,7 @@ from ..execution.base import Execution, Executor, Outcome
 from ..execution.capture import Output, OutputLog
 from ..execution.environment import job_environment
 from ..execution.masking import Masker
-from ..execution.parameters import Parameters
+from ..execution.parameters import NO_PARAMETERS, Parameters
 from ..models import (
     ExecutionMode,
     InterpreterName,
@@ -63,32 +63,52 @@ class JobRunner:
         problem = claimed.problem or await self._refusal(claimed.submission)
         if problem is not None:
             return self.rejected(claimed, problem)
+        if live.reason is not None:  # stopped while it was checked
+            return self.stopped(claimed, live.reason)
         submission = self._with_interpreter(claimed.submission)
-        log = self._log(claimed.run_dir)
+        log = self._log(claimed.run_dir, is_new=True)
         parameters = self._parameters(submission)
         log.masker = Masker(parameters.secrets) if parameters.secrets else None
         started, clock = utc_now(), time.monotonic()
+        ended = await self._run_limited(submission, parameters, claimed.run_dir, log, live, started)
+        log.end()
+        status, exit_code = _verdict(ended, live, submission, log)
+        output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
+        runtime = time.monotonic() - clock
+        return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
+
+    async def _run_limited(
+        self,
+        submission: Submission,
+        parameters: Parameters,
+        run_dir: Path,
+        log: OutputLog,
+        live: LiveJob,
+        started: datetime,
+    ) -> Outcome | BaseException:
+        """How it ended, in this very task; only stopping the job cancels it, and only in here."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("jobs run in tasks")
         limit = submission.timeout_seconds or self._config.default_timeout
-        task = asyncio.create_task(self._execute(submission, parameters, claimed.run_dir, log, live))
         live.started(submission, task, log, started)
-        message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
-        too_long = StopReason(JobStatus.TIMED_OUT, message)
-        timer = asyncio.get_running_loop().call_later(limit, live.stop, too_long)
+        timer = asyncio.get_running_loop().call_later(limit, _stop_late, live, limit)
+        ended: Outcome | BaseException
         try:
-            await asyncio.wait([task])
+            ended = await self._execute(submission, parameters, run_dir, log, live)
+        except (Exception, asyncio.CancelledError) as error:
+            ended = error
         finally:
             timer.cancel()
-        log.end()
-        status, exit_code = _verdict(task, live, submission, log)
-        output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
-        result = _result(submission, status, output, started, time.monotonic() - clock, exit_code)
-        return _with_details(result, live.reason, log.size)
+            live.left()
+        if task.cancelling():
+            raise asyncio.CancelledError  # not the job is to end, but this task
+        return ended
 
     def stopped(self, claimed: ClaimedJob, reason: StopReason) -> JobResult:
         """The result of a job that was stopped before it had started."""
         output = Output(f"[ERROR] {reason.message}\n", False)
-        result = _result(claimed.submission, reason.status, output, utc_now(), 0.0, None)
-        return _with_details(result, reason)
+        return _result(claimed.submission, reason.status, output, utc_now(), 0.0, None, reason)
 
     def rejected(self, claimed: ClaimedJob, problem: str) -> JobResult:
         output = Output(f"[ERROR] {problem}\n", False)
@@ -103,11 +123,13 @@ class JobRunner:
         output = await asyncio.to_thread(log.output)
         runtime = (lost.last_seen - lost.started_at).total_seconds()
         submission = self._with_interpreter(lost.claimed.submission)
-        result = _result(submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None)
-        return _with_details(result, None, log.size)
+        return _result(
+            submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None, None, log.size
+        )
 
-    def _log(self, run_dir: Path) -> OutputLog:
-        return OutputLog(run_dir / "log", self._config.max_output_bytes, self._config.max_log_bytes)
+    def _log(self, run_dir: Path, *, is_new: bool = False) -> OutputLog:
+        keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
+        return OutputLog(run_dir / "log", keep, limit, is_new=is_new)
 
     async def _refusal(self, submission: Submission) -> str | None:
         try:
@@ -121,10 +143,13 @@ class JobRunner:
 
     def _with_interpreter(self, submission: Submission) -> Submission:
         """A file that another program dropped need not name one."""
-        interpreter = submission.interpreter or self._config.default_interpreter
-        return submission.model_copy(update={"interpreter": interpreter})
+        if submission.interpreter is not None:
+            return submission
+        return submission.model_copy(update={"interpreter": self._config.default_interpreter})
 
     def _parameters(self, submission: Submission) -> Parameters:
+        if submission.template_id is None and not submission.template_values and not submission.sealed_values:
+            return NO_PARAMETERS
         secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
         return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
 
@@ -146,20 +171,24 @@ class JobRunner:
         )
 
 
+def _stop_late(live: LiveJob, limit: float) -> None:
+    message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
+    live.stop(StopReason(JobStatus.TIMED_OUT, message))
+
+
 def _verdict(
-    task: asyncio.Task[Outcome], live: LiveJob, submission: Submission, log: OutputLog
+    ended: Outcome | BaseException, live: LiveJob, submission: Submission, log: OutputLog
 ) -> tuple[JobStatus, int | None]:
     """How the job ended; says in its output what the output alone would not show."""
-    if task.cancelled():
+    if isinstance(ended, asyncio.CancelledError):
         reason = live.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
         log.add_error(reason.message)
         return reason.status, None
-    error = task.exception()
-    if error is not None:
-        _logger.error("Job %s could not be run", submission.job_id, exc_info=error)
-        log.add_error(f"The job could not be run: {error}")
+    if isinstance(ended, BaseException):
+        _logger.error("Job %s could not be run", submission.job_id, exc_info=ended)
+        log.add_error(f"The job could not be run: {ended}")
         return JobStatus.FAILED, None
-    outcome = task.result()
+    outcome = ended
     if outcome.exit_code == 0:
         return JobStatus.SUCCEEDED, 0
     if outcome.timed_out:
@@ -186,6 +215,8 @@ def _result(
     started: datetime,
     runtime: float,
     exit_code: int | None,
+    reason: StopReason | None = None,
+    size: int = 0,
 ) -> JobResult:
     return JobResult(
         job_id=submission.job_id,
@@ -204,6 +235,8 @@ def _result(
         status=status,
         exit_code=exit_code,
         output_truncated=output.truncated,
+        output_size=size or len(output.text.encode("utf-8", "replace")),
+        cancelled_by=reason.by if reason and status is JobStatus.CANCELLED else None,
         submitted_at=submission.submitted_at,
         priority=submission.priority,
         attempt=submission.attempt,
@@ -211,14 +244,4 @@ def _result(
         template_id=submission.template_id,
         template_values=dict(submission.template_values) if submission.template_values else None,
         schedule_id=submission.schedule_id,
-    )
-
-
-def _with_details(result: JobResult, reason: StopReason | None, size: int = 0) -> JobResult:
-    cancelled = reason is not None and result.status is JobStatus.CANCELLED
-    return result.model_copy(
-        update={
-            "cancelled_by": reason.by if reason and cancelled else None,
-            "output_size": size or len(result.output.encode("utf-8", "replace")),
-        }
     )

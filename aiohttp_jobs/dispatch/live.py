@@ -39,6 +39,7 @@ class LiveJob:
     __slots__ = (
         "_changed",
         "_clock",
+        "_is_cancelled",
         "_task",
         "job",
         "log",
@@ -64,6 +65,7 @@ class LiveJob:
         self.worker: int | None = None
         self._clock = 0.0
         self._task: asyncio.Task[Any] | None = None
+        self._is_cancelled = False
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -84,14 +86,19 @@ class LiveJob:
         self.announce()
 
     def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
-        """`task` runs the job now: cancelling it stops the job."""
+        """`task` runs the job from now on, until `left`: cancelling it stops the job."""
         self.submission = submission
         self.state, self.log, self.started_at = LiveState.RUNNING, log, at
         self._clock, self._task = time.monotonic(), task
         log.on_change = self.notify
-        if self.reason is not None:
-            task.cancel()
         self.announce()
+
+    def left(self) -> None:
+        """The task is done with the command: from now on it is not cancelled, nor counts as such."""
+        task, self._task = self._task, None
+        if task is not None and self._is_cancelled:
+            task.uncancel()
+        self._is_cancelled = False
 
     def again(self) -> None:
         """The attempt has ended and another will follow."""
@@ -108,7 +115,7 @@ class LiveJob:
         if self.reason is None:
             self.reason = reason
             if self._task is not None:
-                self._task.cancel()
+                self._is_cancelled = self._task.cancel()
             self.announce()
 
     def announce(self) -> None:

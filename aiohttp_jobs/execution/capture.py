@@ -52,11 +52,11 @@ class OutputLog:
     """One job's output, of which a result keeps at most `keep` bytes, half from each end.
 
     `folder` takes the segment files: all of the output up to `limit` bytes, beyond that its beginning
-    and its end. Over a folder that has some, the log goes on where they end. Written to from one
-    thread, `flush` and `read_files` may be called from any.
+    and its end. Over a folder that has some, the log goes on where they end, unless it `is_new` and there
+    are none. Written to from one thread, `flush` and `read_files` may be called from any.
     """
 
-    def __init__(self, folder: Path, keep: int, limit: int = 0) -> None:
+    def __init__(self, folder: Path, keep: int, limit: int = 0, *, is_new: bool = False) -> None:
         self._folder = folder
         self._keep = keep
         self._half = max(1, keep // 2)
@@ -64,7 +64,7 @@ class OutputLog:
         self._head_segments = kept_segments
         self._tail_segments = kept_segments + 1
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._written, self._last_byte = existing(folder)
+        self._written, self._last_byte = (0, b"") if is_new else existing(folder)
         self._chunks: list[bytes] = []
         self._chunks_start = self._written
         self._chunks_lock = threading.Lock()

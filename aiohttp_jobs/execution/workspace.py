@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +24,16 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
     folder = working_folder(execution)
     command_file = execution.run_dir / f"command{interpreter.suffix}"
     descriptor = os.open(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(execution.command.encode())
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        rest = memoryview(execution.command.encode())
+        while rest:
+            rest = rest[file.write(rest) :]
     return Workspace(command_file, folder)
 
 
 def working_folder(execution: Execution) -> Path:
     """The folder that the command finds itself in, empty and its own."""
     folder = execution.run_dir / "work"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
     return folder

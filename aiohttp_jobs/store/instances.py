@@ -136,10 +136,10 @@ def _has_been_emptied(folder: Path) -> bool:
     """Remove the host's files from a job's `folder`; whether all that is left is an empty working folder."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            path = folder / name
+            path = f"{folder}/{name}"
             if name != "work":
-                path.unlink()
-            elif os.listdir(path) or stat.S_IMODE(path.lstat().st_mode) != 0o700:
+                os.unlink(path)
+            elif os.listdir(path) or stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
                 return False
         return True
     return False
