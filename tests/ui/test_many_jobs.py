@@ -1,4 +1,4 @@
-"""The list of jobs as someone in operations uses it: filters of time and user, many jobs at once, restarts."""
+"""The list of jobs as operations use it: filters of time and user, many jobs at once, restarts."""
 
 from __future__ import annotations
 
