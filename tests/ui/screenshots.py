@@ -62,7 +62,7 @@ SCHEDULES: list[dict[str, Any]] = [
 TEMPLATE: dict[str, Any] = {
     "name": "Restart a service",
     "description": "Restarts one of the shop's services on a host, after draining it.",
-    "command": 'printf "draining %s on %s\\n" "$service" "$host"',
+    "command": 'printf "draining %s on %s\\n" "$PARAM_service" "$PARAM_host"',
     "executionMode": "BackgroundJob",
     "interpreter": "shell",
     "parameters": [

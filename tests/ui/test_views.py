@@ -23,7 +23,7 @@ SCHEDULE: dict[str, Any] = {
 }
 TEMPLATE: dict[str, Any] = {
     "name": "Greet",
-    "command": 'echo "hello $who"',
+    "command": 'echo "hello $PARAM_who"',
     "executionMode": "BackgroundJob",
     "interpreter": "shell",
     "parameters": [
@@ -143,8 +143,11 @@ async def test_the_history_counts_what_has_run(host: Host, visit: Visit) -> None
         page.get_by_role("img", name=re.compile("Jobs an hour: 3 successes, 1 failure"))
     ).to_be_visible()
     await expect(page.locator(".chart canvas")).to_be_visible()
-    row = page.get_by_role("row", name=re.compile("Counted 3"))
-    await expect(row).to_be_visible()
+    await expect(page.get_by_role("row", name=re.compile("Counted 3"))).to_be_visible()
+    await expect(page.locator(".outcomes")).to_contain_text("25 %")
+    await expect(page.locator(".runtimes")).to_contain_text("90 % at most")
+    await page.get_by_text("The numbers as a table").click()
+    await expect(page.get_by_role("columnheader", name="Succeeded")).to_be_visible()
 
 
 async def test_a_notice_that_failed_says_why_and_can_be_sent_again(
@@ -167,3 +170,96 @@ async def test_a_notice_that_failed_says_why_and_can_be_sent_again(
     row = page.get_by_role("row", name=re.compile("Tells"))
     await expect(row).to_contain_text("webhook")
     await expect(row.get_by_role("button", name="Send again")).to_be_visible()
+
+
+async def test_a_schedule_is_previewed_in_the_users_time_zone_while_it_is_typed(
+    host: Host, visit: Visit
+) -> None:
+    visitor = await visit(host, "task_manager", timezone_id="America/New_York")
+    page = await visitor.open("#/schedules/new")
+    await page.get_by_label("Name").first.fill("Nightly")
+    await page.get_by_label("Time zone").fill("Europe/Berlin")
+    await page.get_by_label("Cron line").fill("30 2 * * 9")
+    await expect(page.get_by_text("It has a bad day-of-week field: '9'.")).to_be_visible()
+    await page.get_by_label("Cron line").fill("30 2 * * *")
+    await expect(page.locator(".preview li")).to_have_count(5)
+    await expect(page.locator(".preview li").first).to_contain_text(
+        re.compile("(20|21):30.*02:30 in Europe/Berlin")
+    )
+    await page.get_by_label("Not before").fill("2090-01-10T00:00")
+    await expect(page.locator(".preview li").first).to_contain_text(re.compile("10 Jan"))
+    await page.get_by_label("Missed after seconds").fill("600")
+    await page.get_by_label("Spread over seconds").fill("30")
+    await page.get_by_label("If the last still runs").select_option("run it afterwards")
+    await page.get_by_label("Command", exact=True).fill("true")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_role("heading", name="Next five runs")).to_be_visible()
+    (made,) = (await host.caller("task_manager").request("GET", "/schedules")).body["schedules"]
+    assert made["StartAt"] == "2090-01-10T05:00:00.000000Z"
+    assert (made["MisfireGraceSeconds"], made["JitterSeconds"], made["OverlapPolicy"]) == (600, 30, "queue")
+    await page.get_by_label("Not before").fill("")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Saved.")).to_be_visible()
+    (made,) = (await host.caller("task_manager").request("GET", "/schedules")).body["schedules"]
+    assert made["StartAt"] is None
+
+
+async def test_a_template_is_run_by_who_may_not_submit(host: Host, visit: Visit) -> None:
+    template = {**TEMPLATE, "runRoles": ["reader"]}
+    made = await post(await visit(host, "system_admin", user_id="root"), "templates", template)
+    visitor = await visit(host, "reader", user_id="rita")
+    page = await visitor.open("#/templates")
+    await page.get_by_role("link", name="Greet").click()
+    await page.get_by_label("who").fill("rita")
+    await page.get_by_text("Options: start").click()
+    await page.get_by_label("Priority").fill("3")
+    await page.get_by_label("Start", exact=True).select_option("after a delay")
+    await page.get_by_label("Delay in seconds").fill("0.2")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".line", has_text="hello rita")).to_be_visible()
+    await expect(page.get_by_role("link", name="Edit and run")).to_have_count(0)
+    (job,) = (await host.caller("reader", user_id="rita").request("GET", "/jobs")).body["jobs"]
+    assert job["Priority"] == 3
+    await visitor.open(f"#/templates/{made['template']['TemplateID']}?edit=1")
+    await expect(page.get_by_role("button", name="Save")).to_have_count(0)
+
+
+async def test_a_template_is_made_and_changed_with_all_its_parts(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open("#/templates/new")
+    await page.get_by_label("Name").first.fill("Sum")
+    await page.get_by_label("Command", exact=True).fill("echo $((PARAM_first + 1))")
+    await page.get_by_role("button", name="Add a parameter").click()
+    await page.get_by_label("Parameter", exact=True).fill("first")
+    await page.get_by_label("Type").select_option("whole number")
+    await page.get_by_label("May be negative").check()
+    await page.get_by_text("Options: time limit").click()
+    await page.get_by_role("button", name="Add e-mail").click()
+    await page.get_by_role("textbox", name="E-mail to").fill("ops@example.org")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator(".fault")).to_contain_text("no mail server is set up here")
+    await page.get_by_role("button", name="Remove this e-mail").click()
+    await page.get_by_role("button", name="Add webhook").click()
+    await page.get_by_role("textbox", name="Webhook").fill("https://example.org/hook")
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("textbox", name="first").fill("-5")
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".line", has_text="-4")).to_be_visible()
+    (made,) = (await host.caller("task_manager").request("GET", "/templates")).body["templates"]
+    assert made["Parameters"][0]["allowLeadingDash"] is True
+    assert made["Notify"] == [{"channel": "webhook", "url": "https://example.org/hook", "on": ["failure"]}]
+
+
+async def test_an_administrator_sees_everybodys_keys_and_makes_one_for_another(
+    host: Host, visit: Visit
+) -> None:
+    page = await (await visit(host, "system_admin", user_id="root")).open("#/keys")
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name").fill("Of Bob")
+    await page.get_by_label("For the user").fill("bob")
+    await page.get_by_role("button", name="Create").click()
+    secret = await page.get_by_label("The key", exact=True).inner_text()
+    await page.get_by_role("button", name="I have kept it").click()
+    await expect(page.get_by_text("No keys yet")).to_be_visible()
+    await page.get_by_label("Everybody's").check()
+    await expect(page.get_by_role("row", name=re.compile("Of Bob bob"))).to_be_visible()
+    assert (await host.bearer(secret).request("GET", "/me")).body["me"]["userId"] == "bob"

@@ -95,8 +95,10 @@ class JobList {
   /** A page of ended jobs, from the index of results. */
   async #ended(cursor) {
     const query = resultQuery(this.filters);
-    this.cursor = null;
-    if (!query) return [];
+    if (!query) {
+      this.cursor = null;
+      return [];
+    }
     const answer = await get("results", { ...query, cursor, limit: PAGE }, this.control.signal);
     this.cursor = answer.nextCursor;
     if (query.q) for (const { JobID } of answer.results) this.found.add(JobID);

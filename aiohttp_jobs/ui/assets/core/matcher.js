@@ -5,15 +5,20 @@ export function matcherOf(text, isExpression) {
   if (!text) return null;
   try {
     const source = isExpression ? text : text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-    return new Matcher(new RegExp(source, "giu"));
+    return new Matcher(new RegExp(source, "giu"), !isExpression);
   } catch {
     return { fault: "This is no regular expression" };
   }
 }
 
 class Matcher {
-  constructor(expression) {
-    this.expression = expression;
+  constructor(expression, isPlain) {
+    Object.assign(this, { expression, isPlain });
+  }
+
+  /** False when no line of `text` can hold it. An expression may be about the ends of lines. */
+  mayBeIn(text) {
+    return !this.isPlain || this.test(text);
   }
 
   test(text) {

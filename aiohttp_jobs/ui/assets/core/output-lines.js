@@ -170,7 +170,7 @@ export class OutputLines {
     for (const chunk of [...this.chunks]) {
       if (signal.aborted || found.length >= most) break;
       const text = stripped(chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from)));
-      if (matcher.test(text)) rowsOf(text).forEach((row, at) => matcher.test(row) && found.push(chunk.first + at));
+      if (matcher.mayBeIn(text)) rowsOf(text).forEach((row, at) => matcher.test(row) && found.push(chunk.first + at));
       await new Promise((resolve) => setTimeout(resolve));
     }
     if (this.rest && matcher.test(stripped(this.rest))) found.push(this.rows);

@@ -1,6 +1,6 @@
 // A schedule as a form, and the request made of it. Pure.
 import { timeZone } from "./format.js";
-import { blank, faults, formOf, sentence, toRequest } from "./submission.js";
+import { blank, faults, faultsFrom, formOf, toRequest } from "./submission.js";
 
 export const OVERLAP = { skip: "skip this run", queue: "run it afterwards", replace: "stop the old run" };
 export const MISFIRE = { skip: "leave it out", run_once: "run once to catch up" };
@@ -22,6 +22,7 @@ export const toMoment = (local) => (local && !Number.isNaN(Date.parse(local)) ? 
 export const formOfSchedule = (schedule, me) => ({
   ...emptySchedule(me), ...formOf(schedule.Job, me), name: schedule.Name, cron: schedule.Cron, timezone: schedule.Timezone,
   overlapPolicy: schedule.OverlapPolicy, misfirePolicy: schedule.MisfirePolicy, startAt: toLocal(schedule.StartAt), endAt: toLocal(schedule.EndAt),
+  jobName: schedule.Job.JobName === schedule.Name ? "" : schedule.Job.JobName, // else a new name would not be its jobs'
   jitter: schedule.JitterSeconds ? String(schedule.JitterSeconds) : "", grace: schedule.MisfireGraceSeconds === 60 ? "" : String(schedule.MisfireGraceSeconds),
 });
 
@@ -50,8 +51,6 @@ export function scheduleFaults(form, me) {
 /** The server's faults by the form's field names. */
 export function scheduleFaultsFrom(error) {
   const fields = { jitterSeconds: "jitter", misfireGraceSeconds: "grace" };
-  return Object.fromEntries((error?.details ?? []).map(({ field, message }) => {
-    const name = field.replace(/^job\./, "");
-    return [fields[name] ?? name, sentence(message)];
-  }));
+  const details = (error?.details ?? []).map(({ field, message }) => ({ field: fields[field] ?? field.replace(/^job\./, ""), message }));
+  return faultsFrom({ details });
 }

@@ -31,7 +31,7 @@ export const formOf = (job, me) => ({
   ...blank(me), jobName: job.JobName, command: job.Command ?? "", executionMode: job.ExecutionMode,
   interpreter: job.Interpreter ?? me.defaultInterpreter, description: job.Description ?? "",
   timeout: job.TimeoutSeconds ? String(job.TimeoutSeconds) : "", key: job.ConcurrencyKey ?? "",
-  priority: job.Priority === undefined || job.Priority === 5 ? "" : String(job.Priority),
+  priority: (job.Priority ?? 5) === 5 ? "" : String(job.Priority),
   retries: job.Retry ? String(job.Retry.count) : "", backoff: String(job.Retry?.backoffSeconds ?? 10),
   retryOn: job.Retry?.on ?? ["Failed", "TimedOut"], notify: (job.Notify ?? []).map(ruleForm),
 });
@@ -104,6 +104,11 @@ export function toRequest(form) {
   };
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
+
+const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn"];
+
+/** Whether something is wrong among the options, which may be folded away. */
+export const inOptions = (problems) => Object.keys(problems).some((name) => OPTIONS.includes(name) || name.startsWith("notify"));
 
 /** The server's faults by the form's field names. */
 export function faultsFrom(error) {

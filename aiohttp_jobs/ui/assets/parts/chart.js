@@ -46,7 +46,7 @@ function optionsOf(uPlot, times, series, width, onPoint) {
     width, height: HEIGHT, legend: { show: false }, cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
     hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
     scales: { x: { range: [times[0] - step / 2, times.at(-1) + step / 2] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
-    axes: [{ ...axis, values: (_, splits) => labels(splits) }, { ...axis, size: 45, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000, 100000] }],
+    axes: [{ ...axis, values: (_, splits) => labels(splits) }, { ...axis, size: 60, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 1000000] }],
     series: [{}, ...[...series].reverse().map((one) => ({ label: one.name, fill: colour(one.colour), stroke: colour(one.colour), width: 0, paths: bars, points: { show: false } }))],
   };
 }

@@ -21,14 +21,17 @@ function Choices({ legend, name, options, value, set }) {
   </div></fieldset>`;
 }
 
-/** Name, interpreter, command and mode. */
-export function JobFields({ form, set, problems }) {
+/** The interpreters, the default first. */
+const byDefault = ({ interpreters, defaultInterpreter }) => [...interpreters].sort((one, other) => (other === defaultInterpreter) - (one === defaultInterpreter));
+
+/** Name (where it has one of its own), interpreter, command and mode. */
+export function JobFields({ form, set, problems, name = true }) {
   const { me } = useSession();
   const warning = hiddenIn(form.command);
   return html`
-    <${Input} name="jobName" label="Name" form=${form} set=${set} problems=${problems} autocomplete="off" />
+    ${name && html`<${Input} name="jobName" label="Name" form=${form} set=${set} problems=${problems} autocomplete="off" />`}
     <${Choices} legend="Interpreter" name="interpreter" value=${form.interpreter} set=${set}
-      options=${me.interpreters.map((name) => [name, INTERPRETERS[name] ?? ""])} />
+      options=${byDefault(me).map((name) => [name, INTERPRETERS[name] ?? ""])} />
     <${Field} label="Command" problem=${problems.command}>
       ${(ids) => html`<${Editor} ids=${ids} value=${form.command} interpreter=${form.interpreter} onInput=${(command) => set({ command })} />`}
     <//>

@@ -184,7 +184,7 @@ export function Output({ state }) {
       <${Search} ...${{ search, text, setText, isExpression, setIsExpression, step, field }} />
       <${Tools} ...${{ lines, job, chosen, follow, setFollow, wrap, setWrap, status, nextError }} /></div>
     <div class="output-scroll" ref=${box} style=${{ height }} onScroll=${scrolled}>
-      <div class=${`output-window ${atEnd ? "at-end" : ""}`} tabindex="0" role="region" aria-label="Lines of output"><div class="output-rows">${rows}</div></div>
+      <div class=${`output-window ${atEnd ? "at-end" : ""}`} tabindex="0" role="region" aria-label="Lines of output"><div class="output-rows" style=${{ "--number": `${Math.max(3, String(total).length) + 3}ch` }}>${rows}</div></div>
       <div style=${{ height: `${Math.max(0, shape.spacer - shape.height)}px` }}></div>
     </div>
     <p class="output-foot"><span role="status">${WORDS[status]}</span> · ${count(total, "line")} · ${formatBytes(lines.bytes)}${lines.leftOut ? ` · ${formatBytes(lines.leftOut)} were not kept` : ""}</p>

@@ -15,6 +15,18 @@ import { Age, Badge, Button, Empty, Loading, Problem, kindOf } from "../parts/pa
 
 const FIRST_ROWS = 100;
 
+/** Rows are drawn again only when something of theirs has changed: a long list is told of many changes a second. */
+function useRows() {
+  const drawn = useRef(new Map());
+  return (key, parts, draw) => {
+    const old = drawn.current.get(key);
+    if (old && old.parts.every((part, at) => part === parts[at])) return old.row;
+    const row = draw();
+    drawn.current.set(key, { parts, row });
+    return row;
+  };
+}
+
 function runtimeOf(job, now) {
   if (job.Status === "Running" && job.DateStarted) return Math.max(0, (now - new Date(job.DateStarted)) / 1000);
   return hasEnded(job) ? job.Runtime : null;
@@ -74,6 +86,7 @@ export function Jobs({ route }) {
   const [shown, setShown] = useState(FIRST_ROWS);
   const search = useRef(null);
   const body = useRef(null);
+  const rowOf = useRows();
   useTitle("Jobs");
   const change = (news) => go(link("jobs", null, { ...params, ...news }), { replace: true });
   const rows = list ? list.rows() : [];
@@ -81,6 +94,8 @@ export function Jobs({ route }) {
   const longest = useMemo(() => Math.max(1, ...visible.map((job) => job.Runtime ?? 0)), [visible.length, shown]);
   const order = visible.map((job) => job.JobID);
   const selection = useSelection(order);
+  const toggle = useRef(null);
+  toggle.current = selection.toggle;
   const selected = visible.filter((job) => selection.has(job.JobID));
   const chosen = () => {
     const row = document.activeElement?.closest?.("tr[data-job]");
@@ -121,7 +136,8 @@ export function Jobs({ route }) {
           onClick=${() => (every ? selection.clear() : selection.set(order))} /></label></th>
         <th scope="col">State</th><th scope="col">Job</th><th scope="col">User</th><th scope="col">Mode</th><th scope="col">Submitted</th><th scope="col">Runtime</th>
         <th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
-      <tbody ref=${body}>${visible.map((job) => html`<${Row} key=${job.JobID} job=${job} longest=${longest} mayRun=${mayRun} selected=${selection.has(job.JobID)} onSelect=${selection.toggle} />`)}</tbody>
+      <tbody ref=${body}>${visible.map((job) => rowOf(job.JobID, [job, longest, selection.has(job.JobID)], () => html`<${Row} key=${job.JobID} job=${job} longest=${longest} mayRun=${mayRun}
+        selected=${selection.has(job.JobID)} onSelect=${(...given) => toggle.current(...given)} />`))}</tbody>
     </table>
     <p class="after-list">${count(visible.length, "job")} shown${more && html`
       <${Button} onClick=${showMore} disabled=${list.loadingMore}>${list.loadingMore ? "Loading…" : "Show more"}<//>`}

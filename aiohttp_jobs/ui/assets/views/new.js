@@ -5,11 +5,9 @@ import { curlOf } from "../core/actions.js";
 import { useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
-import { blank, faults, faultsFrom, formOf, toRequest } from "../core/submission.js";
+import { blank, faults, faultsFrom, formOf, inOptions, toRequest } from "../core/submission.js";
 import { JobFields, JobOptions } from "../parts/job-form.js";
 import { Button, Empty, Fold, Problem, copy } from "../parts/parts.js";
-
-const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn"];
 
 export default function NewJob({ route }) {
   const { me } = useSession();
@@ -23,6 +21,7 @@ export default function NewJob({ route }) {
   useEffect(() => {
     if (from) get(`jobs/${encodeURIComponent(from)}`).then(({ job }) => setForm(formOf(job, me)), setError);
   }, [from]);
+  useEffect(() => { document.querySelector("main form input")?.focus(); }, []);
   const set = (news) => {
     setForm((old) => ({ ...old, ...news }));
     const names = Object.fromEntries(Object.keys(news).map((name) => [name, true]));
@@ -57,7 +56,7 @@ export default function NewJob({ route }) {
   return html`<header class="view-head"><h1>New job</h1></header>
     <form class="form" onSubmit=${submit} onKeyDown=${keys} novalidate>
       <${JobFields} form=${form} set=${set} problems=${problems} />
-      <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${Object.keys(problems).some((name) => OPTIONS.includes(name) || name.startsWith("notify"))}>
+      <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${inOptions(problems)}>
         <${JobOptions} form=${form} set=${set} problems=${problems} />
       <//>
       ${error && html`<${Problem} error=${error} />`}

@@ -7,11 +7,14 @@ import { useData, useSettled, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { MISFIRE, OVERLAP, emptySchedule, formOfSchedule, scheduleFaults, scheduleFaultsFrom, toMoment, toSchedule } from "../core/schedule-form.js";
+import { inOptions } from "../core/submission.js";
 import { Text } from "../core/text.js";
 import { Input, JobFields, JobOptions } from "../parts/job-form.js";
 import { Icon } from "../parts/icons.js";
 import { Age, Badge, Empty, Field, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
+
+const WHEN = ["cron", "timezone", "startAt", "endAt"];
 
 async function attempt(work) {
   try {
@@ -101,12 +104,14 @@ function Choice({ name, label, options, form, set }) {
 
 function Form({ schedule, saved }) {
   const { me } = useSession();
-  const [form, setForm] = useState(() => (schedule ? formOfSchedule(schedule, me) : emptySchedule(me)));
+  const [before] = useState(() => (schedule ? formOfSchedule(schedule, me) : emptySchedule(me)));
+  const [form, setForm] = useState(before);
   const [error, setError] = useState(null);
   const [tried, setTried] = useState(false);
   const cron = useCron(form.cron);
   const set = (news) => setForm((old) => ({ ...old, ...news }));
   const preview = usePreview(form);
+  const retimed = !schedule || WHEN.some((name) => form[name] !== before[name]);
   // What the server said of an older line is shown, but does not stand in the way: it will look again.
   const wrong = { ...scheduleFaults(form, me), ...(preview.isOld ? {} : preview.faults) };
   const problems = { ...preview.faults, ...(tried ? wrong : {}), ...scheduleFaultsFrom(error) };
@@ -129,23 +134,23 @@ function Form({ schedule, saved }) {
   const given = { form, set, problems };
   return html`<form class="form" onSubmit=${save} novalidate>
     <div class="grid">
-      <${Input} name="name" label="Name" ...${given} />
+      <${Input} name="name" label="Name" autocomplete="off" ...${given} />
       <${Input} name="cron" label="Cron line" hint=${cron.text ?? "minute hour day month weekday"} class="mono" spellcheck=${false} ...${given} />
       <${Input} name="timezone" label="Time zone" list="time-zones" ...${given} />
       <datalist id="time-zones">${(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => html`<option value=${zone} key=${zone} />`)}</datalist>
     </div>
-    <${Preview} preview=${preview} />
-    <div class="grid">
+    ${retimed && html`<${Preview} preview=${preview} />`}
+    <div class="grid three">
       <${Input} name="startAt" label="Not before" type="datetime-local" ...${given} />
       <${Input} name="endAt" label="Not after" type="datetime-local" ...${given} />
-      <${Input} name="jitter" label="Spread over seconds" inputmode="decimal" placeholder="0" hint="So that not all start in the same second" ...${given} />
-      <${Choice} name="overlapPolicy" label="When the last run still goes on" options=${OVERLAP} ...${given} />
-      <${Choice} name="misfirePolicy" label="When a run was missed" options=${MISFIRE} ...${given} />
-      <${Input} name="grace" label="Missed when late by seconds" inputmode="decimal" placeholder="60" hint="After the server was down" ...${given} />
+      <${Input} name="jitter" label="Spread over seconds" inputmode="decimal" placeholder="0" hint="At random, so that not all start at once" ...${given} />
+      <${Choice} name="overlapPolicy" label="If the last still runs" options=${OVERLAP} ...${given} />
+      <${Choice} name="misfirePolicy" label="If a run was missed" options=${MISFIRE} ...${given} />
+      <${Input} name="grace" label="Missed after seconds" inputmode="decimal" placeholder="60" hint="How late it may still start" ...${given} />
     </div>
     <h2>The job</h2>
-    <${JobFields} ...${given} />
-    <${Fold} summary="Options: time limit, priority, retries, notices"><${JobOptions} start=${false} ...${given} /><//>
+    <${JobFields} name=${false} ...${given} />
+    <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
     <div class="form-end"><button class="button primary">${schedule ? "Save" : "Create"}</button><a class="button" href=${link("schedules")}>Back</a></div>
   </form>`;

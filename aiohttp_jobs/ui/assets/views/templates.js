@@ -4,7 +4,7 @@ import { get, post, request } from "../core/api.js";
 import { useData, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
-import { blank, faults, faultsFrom, sentence } from "../core/submission.js";
+import { blank, faults, faultsFrom, inOptions, sentence } from "../core/submission.js";
 import { emptyTemplate, formOfTemplate, initialValues, toRun, toTemplate, toValues, valueFaults } from "../core/templates.js";
 import { Text } from "../core/text.js";
 import { Highlighted } from "../parts/highlight.js";
@@ -85,13 +85,16 @@ function Edit({ template }) {
   const [error, setError] = useState(null);
   const set = (news) => setForm((old) => ({ ...old, ...news }));
   const wrong = faults({ ...form, start: "now" }, me);
-  const problems = tried ? { ...wrong } : {};
-  for (const { field, message } of error?.details ?? []) problems[field === "name" ? "jobName" : field] = sentence(message);
+  const refused = error ? faultsFrom(error) : {};
+  const problems = { ...(tried ? wrong : {}), ...refused, ...(refused.name && { jobName: refused.name }) };
   const save = async (event) => {
     event.preventDefault();
     setTried(true);
     setError(null);
-    if (Object.keys(wrong).length) return;
+    if (Object.keys(wrong).length) {
+      setTimeout(() => document.querySelector('[aria-invalid="true"]')?.focus());
+      return;
+    }
     try {
       const path = template ? `templates/${template.TemplateID}` : "templates";
       const answer = await request(template ? "PUT" : "POST", path, { body: toTemplate(form) });
@@ -107,7 +110,7 @@ function Edit({ template }) {
     <${JobFields} ...${given} />
     <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} />
     <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
-    <${Fold} summary="Options: time limit, priority, retries, notices"><${JobOptions} start=${false} ...${given} /><//>
+    <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
     <div class="form-end"><button class="button primary">${template ? "Save" : "Create"}</button><a class="button" href=${link("templates", template?.TemplateID)}>Back</a></div>
   </form>`;
@@ -136,7 +139,7 @@ function One({ id, editing, from }) {
       <header class="view-head"><h1><${Text}>${template.Name}<//></h1>${template.MayEdit && !editing && html`<div class="actions">
         <a class="button" href=${link("templates", id, { edit: 1 })}><${Icon} name="edit" /><span>Edit</span></a>
         <${Sure} icon="trash" label="Delete" question="Delete the template?" onSure=${remove} /></div>`}</header>
-      ${editing ? html`<${Edit} template=${template} />` : html`
+      ${editing && template.MayEdit ? html`<${Edit} template=${template} />` : html`
         ${template.Description && html`<p class="lead"><${Text}>${template.Description}<//></p>`}
         <div class="job-top"><${Run} template=${template} values=${values} />
         <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template.Command} interpreter=${template.Interpreter ?? "shell"} /></pre></div>`}`}<//>`;
