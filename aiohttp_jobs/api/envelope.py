@@ -147,6 +147,8 @@ def _what_is_wrong(fault: ErrorDetails) -> str:
             return f"must have at least {limits['min_length']} {unit}"
         case "too_long":
             return f"must have at most {limits['max_length']} {unit}"
+        case "extra_forbidden":
+            return "is not a field here; check its spelling"
         case "tuple_type":
             return "must be a list"
         case _:
