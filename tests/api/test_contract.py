@@ -221,6 +221,7 @@ async def test_a_user_id_that_looks_like_a_path_stays_in_its_folder(host: Host) 
     caller = host.caller("debug", user_id="../../etc")
     result = await caller.run("echo hi")
     assert (result["UserID"], result["Output"]) == ("../../etc", "hi\n")
+    await caller.submit("echo hi", delaySeconds=3600)
     assert [path.name for path in (host.base_dir / "JobSubmission").iterdir()] == ["%2E.%2F..%2Fetc"]
 
 
