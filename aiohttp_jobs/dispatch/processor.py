@@ -27,6 +27,7 @@ _RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 30.0
 _KEY_SECONDS = 0.5
 _CLOSE_SECONDS = 30.0
+_TIMER_SLACK = 0.001
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class JobProcessor:
         self._grace_is_over = False
         self._being_added = 0
         self._at_rest = False
+        self._timer: asyncio.TimerHandle | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self.paused = False
 
@@ -119,6 +121,8 @@ class JobProcessor:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
+        if self._timer is not None:
+            self._timer.cancel()
 
     @property
     def is_closing(self) -> bool:
@@ -205,14 +209,26 @@ class JobProcessor:
                 await self._look_around()
                 next_scan = time.monotonic() + self._interval
             await self._start_ready()
-            timer = asyncio.get_running_loop().call_later(self._pause_until(next_scan), self._wake.set)
+            self._wake_in(self._pause_until(next_scan))
             self._at_rest = True
             try:
                 await self._wake.wait()
             finally:
                 self._at_rest = False
-                timer.cancel()
             self._wake.clear()
+
+    def _wake_in(self, seconds: float) -> None:
+        """Wake up after that long at the latest. Jobs wake it far more often, and the timer is kept then."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds + _TIMER_SLACK:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake.set()
 
     def _pause_until(self, next_scan: float) -> float:
         pause = next_scan - time.monotonic()

@@ -24,10 +24,12 @@ from .base import Execution, Outcome
 from .capture import OutputPipe
 from .interpreters import Interpreter
 from .process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
-from .workspace import Workspace, prepare
+from .workspace import Workspace, planned, prepare
 
 _DEATH_SECONDS = 2.0
 _MAX_ANSWER = 1 << 16
+_MAX_SENT = 4 * 1024
+"""Longer commands go by way of a file: a message is in one piece, and bounded."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +82,8 @@ class RunspaceExecutor:
 
     async def run(self, execution: Execution) -> Outcome:
         interpreter = self._interpreters[execution.interpreter]
-        workspace = prepare(execution, interpreter)
+        make = planned if _is_sent(execution) else prepare
+        workspace = make(execution, interpreter)
         async with self._free:
             worker = self._take(execution.user_id)
             worker.job_id = execution.job_id
@@ -210,11 +213,17 @@ class RunspaceExecutor:
         )
 
 
+def _is_sent(execution: Execution) -> bool:
+    """Whether the command goes to the worker in the message."""
+    return execution.interpreter is InterpreterName.PYTHON and len(execution.command) <= _MAX_SENT
+
+
 def _request(execution: Execution, interpreter: Interpreter, workspace: Workspace) -> dict[str, Any]:
     inside = interpreter.name is InterpreterName.PYTHON
     own = {name: value for name, value in execution.environment.items() if name != INSTANCE_VARIABLE}
     return {
         "command_file": str(workspace.command_file),
+        "source": execution.command if _is_sent(execution) else None,
         "arguments": None if inside else interpreter.arguments(workspace.command_file),
         "folder": str(workspace.folder),
         "environment": own if inside else {**own, **execution.parameters.environment()},

@@ -21,14 +21,19 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
     Both go with the run folder when the job ends. Blocks, but for less than the fork that follows.
     """
-    folder = working_folder(execution)
-    command_file = execution.run_dir / f"command{interpreter.suffix}"
+    command_file, folder = planned(execution, interpreter)
     descriptor = os.open(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         rest = memoryview(execution.command.encode())
         while rest:
             rest = rest[file.write(rest) :]
     return Workspace(command_file, folder)
+
+
+def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
+    """The same for a command that is handed over in another way: without its file."""
+    folder = working_folder(execution)
+    return Workspace(execution.run_dir / f"command{interpreter.suffix}", folder)
 
 
 def working_folder(execution: Execution) -> Path:

@@ -85,6 +85,8 @@ class Worker:
         return {"exit_code": code, "reusable": clean}
 
     def _run(self, request: dict[str, Any]) -> int:
+        if request["source"] is not None:
+            return int(pycode.run_source(request["source"], request["parameters"]))
         if request["arguments"] is None:
             return run_file(request["command_file"], request["parameters"])
         return subprocess.run(request["arguments"], stdin=subprocess.DEVNULL, check=False).returncode
