@@ -43,6 +43,7 @@ from .queueing import QueueService
 from .rerun import Reruns
 from .results import ResultService
 from .retention import Retention
+from .rounds import SELDOM_SECONDS, Rounds
 from .schedule.claims import Claims
 from .schedule.scheduler import Scheduler
 from .schedule.service import ScheduleService
@@ -131,12 +132,14 @@ class _Parts:
             raise ConfigurationError(
                 f"The default interpreter, {config.default_interpreter}, is not installed."
             )
+        # The parts are told of news, and look by themselves only in case that one was missed.
+        seldom = max(config.poll_interval, SELDOM_SECONDS)
         self._store = FileSystemStore(
             config.base_dir,
             max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
             allow_unsigned=config.allow_unsigned_submissions,
             search_output_bytes=config.search_output_bytes,
-            index_interval=config.poll_interval,
+            index_interval=seldom,
         )
         self.results = ResultService(config, self._store, self._store.results)
         self._retention = Retention(config, self._store.results)
@@ -145,7 +148,7 @@ class _Parts:
         notice_store = NoticeStore(config.base_dir)
         outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
         channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
-        self._delivery = Delivery(config, notice_store, outbox, channels)
+        self._delivery = Delivery(config, notice_store, outbox, channels, seldom)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._rights = RightsCheck(config, self.api_keys)
         self._vault = Vault(config.base_dir)
@@ -157,11 +160,12 @@ class _Parts:
             self._store,
             JobRunner(config, self._executors, self._recheck, environment, self._vault),
             limits=_limits(config),
-            interval=config.poll_interval,
+            interval=seldom,
             starvation=config.starvation_seconds,
             notifier=outbox,
             on_change=self._feed.changed,
         )
+        self._store.on_drop = self._processor.look_soon
         self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
         self.service = JobService(
             config,
@@ -187,7 +191,7 @@ class _Parts:
             self._schedule_store,
             claims,
             ScheduledJobs(self.service, self._rights, self._store, self._processor),
-            interval=config.poll_interval,
+            interval=seldom,
         )
         self.schedules = ScheduleService(
             config,
@@ -197,6 +201,9 @@ class _Parts:
             max_per_user=config.max_schedules_per_user,
             changed=self._scheduler.wake,
         )
+
+        parts = (self._processor, self._scheduler, self._delivery, self._store.results)
+        self._rounds = Rounds(parts, config.poll_interval)
 
     def _make_executors(self, environment: Mapping[str, str]) -> Mapping[ExecutionMode, Executor]:
         config = self._config
@@ -256,6 +263,8 @@ class _Parts:
             await asyncio.to_thread(self._schedule_store.open)
             await self._scheduler.open()
             stack.push_async_callback(self._scheduler.close)
+            self._rounds.open()
+            stack.push_async_callback(self._rounds.close)
             yield
 
     async def _recheck(self, submission: Submission) -> None:

@@ -75,7 +75,8 @@ class JobsConfig(BaseModel):
 
     # --- picking up
     poll_interval: Seconds = 2.0
-    """How often ``JobSubmission/`` is scanned for files that other programs dropped (specification: 2 s)."""
+    """How often is looked for what other programs did in the data folder (specification: 2 s). On Linux files
+    that they drop into ``JobSubmission/`` are picked up at once."""
     allow_unsigned_submissions: bool = False
     """Run submission files that carry no signature. Whoever can write the folder can then run anything
     with any role: see the how-to on dropping files before turning it on."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from asyncio import FIRST_COMPLETED
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
 from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, Submission, utc_now
-from ..store.base import ClaimedJob, JobStore, KeyBusyError, LostJob, PendingJob
+from ..store.base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
 from .queue import JobQueue
@@ -86,6 +87,9 @@ class JobProcessor:
         self._used_keys: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._next_look = 0.0
+        self._there_are_more = False
         self._closing = False
         self._grace_is_over = False
         self._being_added = 0
@@ -177,6 +181,15 @@ class JobProcessor:
         live.announce()
         self._wake.set()
 
+    def has_news(self) -> bool:
+        """Whether a look would find anything. Blocks, and may be called in a thread."""
+        return self._store.has_news(self._known)
+
+    def look_soon(self) -> None:
+        """Look around at once: something has happened."""
+        self._asked.set()
+        self._wake.set()
+
     def cancel(self, job_id: str, reason: StopReason) -> bool:
         """Stop a job that waits or runs here, for `reason`; false when there is none such."""
         live = self._live.get(job_id)
@@ -194,7 +207,8 @@ class JobProcessor:
         if self.cancel(job_id, reason) or await self._store.request_cancel(job_id, reason.by):
             return
         await self._look_around()
-        self.cancel(job_id, reason)
+        while not self.cancel(job_id, reason) and self._there_are_more:
+            await self._find_more()
 
     async def set_paused(self, paused: bool) -> None:
         """Start no more jobs, or go on starting them; running ones are not touched."""
@@ -203,14 +217,15 @@ class JobProcessor:
         self._wake.set()
 
     async def _run(self) -> None:
-        next_scan = 0.0
         while not self._closing:
-            if time.monotonic() >= next_scan:
+            if self._asked.is_set() or time.monotonic() >= self._next_look:
                 await self._look_around()
-                next_scan = time.monotonic() + self._interval
+            elif self._there_are_more:
+                await self._find_more()
             await self._start_ready()
-            self._wake_in(self._pause_until(next_scan))
-            self._at_rest = True
+            self._wake_in(self._pause())
+            # Files that have not been read yet were there first.
+            self._at_rest = not self._there_are_more
             try:
                 await self._wake.wait()
             finally:
@@ -230,8 +245,10 @@ class JobProcessor:
         self._timer = None
         self._wake.set()
 
-    def _pause_until(self, next_scan: float) -> float:
-        pause = next_scan - time.monotonic()
+    def _pause(self) -> float:
+        if self._there_are_more:
+            return 0.0
+        pause = self._next_look - time.monotonic()
         due = self._queue.next_due()
         if due is not None and not self.paused:
             pause = min(pause, (due - utc_now()).total_seconds())
@@ -239,18 +256,34 @@ class JobProcessor:
 
     async def _look_around(self) -> None:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
+        self._asked.clear()
+        self._next_look = time.monotonic() + self._interval
         try:
             seen = await self._store.look(self._known)
             self.paused = seen.is_paused
             await self._record_lost(seen.lost)
             for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
-            for job in seen.waiting:
-                # A copy of a job that waits or runs here is left until that has ended, and then rejected.
-                if job.job_id not in self._live:
-                    self.enqueue(job)
+            self._take_in(seen.found)
         except Exception:
             _logger.exception("Cannot look for submissions; trying again in %g s", self._interval)
+
+    async def _find_more(self) -> None:
+        """Go on with what the last look began: jobs start before the last of many files has been read."""
+        self._there_are_more = False
+        try:
+            self._take_in(await self._store.scan(self._known))
+        except Exception:
+            _logger.exception("Cannot read submissions; trying again in %g s", self._interval)
+
+    def _take_in(self, found: Found) -> None:
+        self._there_are_more = found.there_are_more
+        if found.again_in is not None:
+            self._next_look = min(self._next_look, time.monotonic() + found.again_in)
+        for job in found.jobs:
+            # A copy of a job that waits or runs here is left until that has ended, and then rejected.
+            if job.job_id not in self._live:
+                self.enqueue(job)
 
     async def _record_lost(self, jobs: Collection[LostJob]) -> None:
         for instance_id in {job.instance_id for job in jobs}:
@@ -270,8 +303,17 @@ class JobProcessor:
 
     async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
         """Start nothing until `task` has ended; other processes may ask for its end meanwhile."""
-        while not (await asyncio.wait([task], timeout=self._interval))[0]:
-            await self._look_around()
+        while not task.done():
+            if self._there_are_more:
+                await self._find_more()
+                continue
+            asked = asyncio.create_task(self._asked.wait())
+            try:
+                await asyncio.wait([task, asked], timeout=self._interval, return_when=FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+            if not task.done():
+                await self._look_around()
 
     def _modes_with_room(self) -> Collection[ExecutionMode | None]:
         modes: list[ExecutionMode | None] = [None]

@@ -37,18 +37,27 @@ _logger = logging.getLogger(__name__)
 class Delivery:
     """Sends what is in `store`. Of several processes on one data folder, one does it at a time.
 
+    Looks every `interval` seconds (by default the configuration's), and at once when it is woken.
+
     At least once: after a crash between sending and noting it, a notice is sent again with the same id.
     """
 
     def __init__(
-        self, config: JobsConfig, store: NoticeStore, outbox: Outbox, channels: Mapping[str, Channel]
+        self,
+        config: JobsConfig,
+        store: NoticeStore,
+        outbox: Outbox,
+        channels: Mapping[str, Channel],
+        interval: float | None = None,
     ) -> None:
         self._config = config
+        self._interval = config.poll_interval if interval is None else interval
         self._store = store
         self._outbox = outbox
         self._channels = channels
         self._wake = asyncio.Event()
         self._closing = False
+        self._is_behind = True
         self._loop_task: asyncio.Task[None] | None = None
         self._sending: dict[str, asyncio.Task[bool]] = {}
         self._busy: Counter[str] = Counter()
@@ -63,6 +72,12 @@ class Delivery:
     def wake(self) -> None:
         """Look at once: there is something to send."""
         self._wake.set()
+
+    look_soon = wake
+
+    def has_news(self) -> bool:
+        """Whether a look would find anything that was not planned. Blocks."""
+        return self._store.lead() and (self._is_behind or self._store.has_changed())
 
     def begin_closing(self) -> None:
         """Begin to send nothing more. What is not sent yet is sent after the next start."""
@@ -83,20 +98,23 @@ class Delivery:
     async def _run(self) -> None:
         is_first = True
         while not self._closing:
-            pause = self._config.poll_interval
+            pause = self._interval
             try:
                 pause = await self._look(is_first=is_first)
                 is_first = False
             except Exception:
-                _logger.exception("Cannot look for notices; trying again in %g s", pause)
+                self._is_behind = True
+                _logger.exception("Cannot look for notices; trying again soon")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
 
     async def _look(self, *, is_first: bool) -> float:
         """Start sending what is due; the seconds until the next look."""
-        interval = self._config.poll_interval
+        interval = self._interval
+        self._is_behind = False
         if not await asyncio.to_thread(self._store.lead):
+            self._is_behind = True
             return interval
         await self._settle(at_once=is_first)
         notices = await asyncio.to_thread(self._store.all)
@@ -121,6 +139,7 @@ class Delivery:
             await self._outbox.settle(at_once=at_once)
         except OSError:
             # What is pending can be sent all the same.
+            self._is_behind = True
             _logger.exception("Cannot look for notices that processes which died prepared")
 
     def _start(self, notice_id: str, channel: str) -> None:
@@ -135,6 +154,7 @@ class Delivery:
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
+            self._is_behind = True
             _logger.error("Notice %s could not be sent", notice_id, exc_info=error)
         elif task.result():
             self._wake.set()

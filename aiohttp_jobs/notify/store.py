@@ -103,6 +103,10 @@ class NoticeStore:
             self._refresh()
             return sorted(self._notices.values(), key=lambda each: (each.created_at, each.notice_id))
 
+    def has_changed(self) -> bool:
+        """Whether `all` would read anything, or any are prepared."""
+        return self._folder.stat().st_mtime_ns != self._seen or bool(os.listdir(self._prepared))
+
     def get(self, notice_id: str) -> Notice:
         """The whole notice. Raises `NotFoundError`."""
         notice = _read(self._folder / _name(notice_id))
@@ -131,16 +135,17 @@ class NoticeStore:
 
     def lead(self) -> bool:
         """Whether this process is the one that sends. The kernel lets go of that when it dies."""
-        if self._lead is not None:
+        with self._guard:
+            if self._lead is not None:
+                return True
+            descriptor = os.open(self._folder / ".sending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return False
+            self._lead = descriptor
             return True
-        descriptor = os.open(self._folder / ".sending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        self._lead = descriptor
-        return True
 
     def step_down(self) -> None:
         """Leave sending to another process."""

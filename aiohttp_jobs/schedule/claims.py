@@ -103,9 +103,15 @@ class Claims:
 
     def take_over(self) -> list[Claim]:
         """The claims that nobody holds and that were not finished; each is now held by the caller."""
-        with os.scandir(self._firing) as entries:
-            names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+        names = self._unfinished()
         return [claim for name in names if (claim := self._adopt(self._firing / name)) is not None]
+
+    def any_unfinished(self) -> bool:
+        """Whether there are claims that were not finished, held by whomever."""
+        return bool(self._unfinished())
+
+    def _unfinished(self) -> list[str]:
+        return sorted(name for name in os.listdir(self._firing) if not name.startswith("."))
 
     def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
         """The newest claimed moment that is not after `now`; nothing up to it needs a look.

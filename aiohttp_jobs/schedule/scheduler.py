@@ -105,6 +105,7 @@ class Scheduler:
         self._wait = wait
         self._wake = asyncio.Event()
         self._closing = False
+        self._has_failed = False
         self._loop_task: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
@@ -119,6 +120,12 @@ class Scheduler:
     def wake(self) -> None:
         """Look at once: something changed."""
         self._wake.set()
+
+    look_soon = wake
+
+    def has_news(self) -> bool:
+        """Whether a look would find anything that was not planned. Blocks."""
+        return self._has_failed or self._store.has_changed() or self._claims.any_unfinished()
 
     def begin_closing(self) -> None:
         """Fire nothing more from now on."""
@@ -141,9 +148,11 @@ class Scheduler:
         while not self._closing:
             pause = self._interval
             try:
+                self._has_failed = False
                 pause = await self._look()
             except Exception:
-                _logger.exception("Cannot look at the schedules; trying again in %g s", self._interval)
+                self._has_failed = True
+                _logger.exception("Cannot look at the schedules; trying again soon")
             await self._wait(self._wake, pause)
             self._wake.clear()
 
@@ -173,6 +182,7 @@ class Scheduler:
         except ShuttingDownError:
             _logger.info("Schedule %s is fired by another process, or after the restart", schedule_id)
         except Exception:
+            self._has_failed = True
             _logger.exception("Schedule %s could not be fired; it is tried again", schedule_id)
         finally:
             self._busy.discard(schedule_id)

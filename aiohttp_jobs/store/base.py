@@ -76,13 +76,25 @@ class LostJob:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A portion of waiting jobs; `there_are_more` to be had at once.
+
+    `again_in`: the seconds after which files that may still be being written are worth another look.
+    """
+
+    jobs: list[PendingJob]
+    there_are_more: bool = False
+    again_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What others have done on the store; see the methods of `JobStore` with these names."""
 
     is_paused: bool
     lost: list[LostJob]
     cancel_requests: list[tuple[str, str]]
-    waiting: list[PendingJob]
+    found: Found
 
 
 class KeyBusyError(Exception):
@@ -117,8 +129,12 @@ class JobStore(Protocol):
         """`is_paused`, `lost`, `cancel_requests` and `scan` in one."""
         ...
 
-    async def scan(self, known: Collection[str]) -> list[PendingJob]:
-        """The waiting jobs whose keys are not in `known`, oldest first."""
+    async def scan(self, known: Collection[str]) -> Found:
+        """Waiting jobs whose keys are not in `known`: some hundred, those that wait longest."""
+        ...
+
+    def has_news(self, known: Collection[str]) -> bool:
+        """Whether a look may find anything: a few system calls. Blocks."""
         ...
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:

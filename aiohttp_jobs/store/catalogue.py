@@ -144,6 +144,14 @@ class ResultCatalogue:
         """Return when what other programs added and removed until now is known."""
         await self._reconciler.catch_up()
 
+    def has_news(self) -> bool:
+        """Whether other programs have added or removed anything. Blocks."""
+        return self._reconciler.has_news()
+
+    def look_soon(self) -> None:
+        """Have what has changed noticed at once."""
+        self._reconciler.look_soon()
+
     async def _wait_a_little(self) -> None:
         """So that right after a start, where there is little to do, nobody sees half a list."""
         if self._reconciler.filling and (patience := self._patience - monotonic()) > 0:

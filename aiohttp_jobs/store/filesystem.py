@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -22,11 +22,12 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from ..execution.segments import Part, read_segments
 from ..models import JobResult, JobStatus, Submission
-from .base import ClaimedJob, Located, Look, LostJob, PendingJob
+from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
 from .committer import Change, Committer
+from .drops import DropFolders
 from .durable import make_folder, put_file, replace_file
-from .files import ReadSubmission, SubmissionReader, is_visible
+from .files import ReadSubmission, SubmissionReader
 from .index import ResultFilter, Sort
 from .instances import Instance, owner_in
 from .intake import Intake, pending_job
@@ -38,12 +39,14 @@ from .recovery import Recovery
 from .results import ResultFiles, record_run, remove_tree
 from .signing import Signer, to_bytes
 from .spent import SpentIds
+from .watch import DropWatch
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
 _SETTLE_SECONDS = 2.0
+_PORTION = 250
 _logger = logging.getLogger(__name__)
 
 
@@ -77,6 +80,11 @@ class FileSystemStore:
         )
         self._journal = Journal(self._instance.folder)
         self._committer = Committer(self._journal)
+        self._drops = DropFolders(self._at.submissions)
+        self._watch = DropWatch(self._at.submissions, self._announce)
+        self._was_paused = False
+        self.on_drop: Callable[[], None] = lambda: None
+        """Called when another program has put a submission there, so that a look finds it."""
 
     @property
     def instance_id(self) -> str:
@@ -84,10 +92,12 @@ class FileSystemStore:
 
     async def open(self) -> None:
         await self._run(self._open)
+        await self._watch.open()
         await self.results.open()
 
     async def close(self) -> None:
         await self.results.close()
+        await self._watch.close()
         await self._run(self._close)
         self._threads.shutdown()
 
@@ -104,8 +114,16 @@ class FileSystemStore:
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
 
-    async def scan(self, known: Collection[str]) -> list[PendingJob]:
+    async def scan(self, known: Collection[str]) -> Found:
         return await self._run(self._scan, known)
+
+    def has_news(self, known: Collection[str]) -> bool:
+        return (
+            self._drops.has_news(known)
+            or self._at.paused.exists() is not self._was_paused
+            or not self._instance.is_alone()
+            or bool(os.listdir(self._instance.jobs))
+        )
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
         return await self._committer.run(partial(self._intake.claim, pending))
@@ -185,6 +203,7 @@ class FileSystemStore:
             self._key_locks,
             self._spent,
             self._max_bytes,
+            self._watch.expect,
         )
         self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
         self._instance.open()
@@ -202,42 +221,37 @@ class FileSystemStore:
         target = self._at.submission(submission.user_id, Run.of(submission).stem)
         make_folder(target.parent)
         record = self._signer.sign(submission.to_record())
+        self._watch.expect(str(target))
         replace_file(target, to_bytes(record), self._instance.scratch)
         return pending_job(str(target), ReadSubmission(submission, None))
 
     def _look(self, known: Collection[str]) -> Look:
         paused, lost = self._at.paused.exists(), self._recovery.take_over()
+        self._was_paused = paused
         try:
             return Look(paused, lost, self._cancel_requests(), self._scan(known))
         except OSError:
             # The lost ones are in this process's hands by now, and must not be forgotten.
             _logger.exception("Cannot look for submissions; trying again at the next look")
-            return Look(paused, lost, [], [])
+            return Look(paused, lost, [], Found([]))
 
-    def _scan(self, known: Collection[str]) -> list[PendingJob]:
-        found = [job for path in self._dropped(known) if (job := self._look_at(path)) is not None]
-        return sorted(found, key=lambda job: job.submitted_at)
+    def _scan(self, known: Collection[str]) -> Found:
+        paths, there_are_more = self._drops.take(known, _PORTION)
+        jobs, is_unsettled = [], False
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                read = self._reader.read(path, path.parent.name)
+                age = time() - path.lstat().st_mtime
+                if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
+                    is_unsettled = True  # a program that does not write atomically may still be writing it
+                else:
+                    jobs.append(pending_job(str(path), read))
+        jobs.sort(key=lambda job: job.submitted_at)
+        return Found(jobs, there_are_more, _SETTLE_SECONDS if is_unsettled else None)
 
-    def _dropped(self, known: Collection[str]) -> Iterator[Path]:
-        with os.scandir(self._at.submissions) as users:
-            folders = [user.path for user in users if user.is_dir(follow_symlinks=False)]
-        for folder in folders:
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.path in known or not is_visible(entry.name):
-                        continue
-                    if not entry.is_dir(follow_symlinks=False):
-                        yield Path(entry.path)
-
-    def _look_at(self, path: Path) -> PendingJob | None:
-        try:
-            read = self._reader.read(path, path.parent.name)
-            age = time() - path.lstat().st_mtime
-        except FileNotFoundError:
-            return None
-        if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
-            return None  # a program that does not write atomically may still be writing it
-        return pending_job(str(path), read)
+    def _announce(self, paths: Sequence[str]) -> None:
+        self._drops.announce(paths)
+        self.on_drop()
 
     # --- results
 
@@ -302,12 +316,14 @@ class FileSystemStore:
 
     def _cancel_requests(self) -> list[tuple[str, str]]:
         requests = []
-        for path in self._instance.jobs.glob("*/cancel"):
+        for name in os.listdir(self._instance.jobs):
             with contextlib.suppress(FileNotFoundError):
-                requests.append((Run.from_name(path.parent.name).job_id, path.read_text()))
+                by = (self._instance.jobs / name / "cancel").read_text()
+                requests.append((Run.from_name(name).job_id, by))
         return requests
 
     def _set_paused(self, paused: bool) -> None:
+        self._was_paused = paused
         if paused:
             replace_file(self._at.paused, b"", self._instance.scratch)
         else:

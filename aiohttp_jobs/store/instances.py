@@ -12,11 +12,13 @@ import itertools
 import os
 import shutil
 import stat
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..execution.segments import owner_only
+from .drops import SETTLED_NS
 from .durable import make_folder
 
 _MOST_SPARE = 16
@@ -35,6 +37,7 @@ class Instance:
         self._lock: int | None = None
         self._spare: dict[str, list[Path]] = {}
         self._numbers = itertools.count()
+        self._alone: int | None = None
 
     def open(self) -> None:
         make_folder(self._root)
@@ -101,12 +104,20 @@ class Instance:
         """Move a dead process's running-job `folder` into this process's own."""
         return folder.rename(self.jobs / folder.name)
 
+    def is_alone(self) -> bool:
+        """Whether the last look found no other process on the folder, and none has come since."""
+        return self._alone is not None and self._root.stat().st_mtime_ns == self._alone
+
     @contextlib.contextmanager
     def dead(self) -> Iterator[list[Path]]:
         """The folders of processes that died, while this process alone may touch them.
 
         Another that asks meanwhile waits: what it does next may depend on their having been taken over.
         """
+        if self.is_alone():
+            yield []
+            return
+        now, changed_at = time.time_ns(), self._root.stat().st_mtime_ns
         with contextlib.ExitStack() as stack:
             turn = os.open(self._root / ".recovery", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             stack.callback(os.close, turn)
@@ -116,6 +127,7 @@ class Instance:
                 for folder in sorted(self._root.iterdir())
                 if folder.name not in {self.id, f".{self.id}", ".keys", ".recovery"}
             ]
+            self._alone = changed_at if not others and changed_at < now - SETTLED_NS else None
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
 
 

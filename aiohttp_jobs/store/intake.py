@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from ..models import Submission, new_job_id
@@ -26,7 +27,10 @@ from .spent import SpentIds
 
 
 class Intake:
-    """Takes in jobs for the process `instance`; files of more than `max_bytes` bytes are not read."""
+    """Takes in jobs for the process `instance`; files of more than `max_bytes` bytes are not read.
+
+    `expect` is told of each file that is about to be left waiting.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class Intake:
         keys: KeyLocks,
         spent: SpentIds,
         max_bytes: int,
+        expect: Callable[[str], None] = lambda path: None,
     ) -> None:
         self._at = at
         self._instance = instance
@@ -45,6 +50,7 @@ class Intake:
         self._keys = keys
         self._spent = spent
         self._max_bytes = max_bytes
+        self._expect = expect
         self._accepted = Accepted()
 
     def accept(self, submission: Submission) -> Change[PendingJob]:
@@ -54,6 +60,7 @@ class Intake:
         folder = Path(os.path.dirname(target))
         make_folder(folder)
         data = to_bytes(self._signer.sign(submission.to_record()))
+        self._expect(target)
         put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
         entry = Entry(Kind.ADDED, run.name, user_folder, data)

@@ -80,6 +80,10 @@ class SignedRecords(Generic[R]):
             self._refresh()
             return sorted(self._records.values(), key=lambda each: (each.created_at, each.record_id))
 
+    def has_changed(self) -> bool:
+        """Whether `all` would read anything."""
+        return self._folder.stat().st_mtime_ns != self._seen
+
     def get(self, record_id: str) -> R:
         """Raises `NotFoundError`."""
         with self._guard:

@@ -123,14 +123,14 @@ async def test_a_job_goes_from_folder_to_folder(store: FileSystemStore, tmp_path
 
 async def test_scanning_finds_what_is_not_known_oldest_first(store: FileSystemStore) -> None:
     added = [await store.add(submission()) for _ in range(5)]
-    assert await store.scan(set()) == added
-    assert await store.scan({job.key for job in added[:3]}) == added[3:]
+    assert (await store.scan(set())).jobs == added
+    assert (await store.scan({job.key for job in added[:3]})).jobs == added[3:]
 
 
 async def test_two_stores_on_one_folder_never_both_claim_a_job(make_store: MakeStore) -> None:
     one, other = await make_store(), await make_store()
     pending = [await one.add(submission()) for _ in range(30)]
-    seen = await other.scan(set())
+    seen = (await other.scan(set())).jobs
     assert len(seen) == 30
     first = [await one.claim(job) if n % 2 else await other.claim(job) for n, job in enumerate(pending)]
     second = [await other.claim(job) if n % 2 else await one.claim(job) for n, job in enumerate(pending)]
@@ -166,7 +166,7 @@ async def test_a_bad_drop_is_moved_aside_with_its_reason(
     store: FileSystemStore, tmp_path: Path, content: bytes, problem: str
 ) -> None:
     path = drop(tmp_path, content)
-    (pending,) = await store.scan(set())
+    (pending,) = (await store.scan(set())).jobs
     assert pending.mode is None
     assert pending.user_id == "alice"
     job = await claimed(store, pending)
@@ -186,7 +186,7 @@ async def test_links_pipes_and_folders_are_never_read(store: FileSystemStore, tm
     (folder / ".hidden.json").write_text("{}")
     for name in ("link.json", "pipe.json"):
         os.utime(folder / name, (OLD, OLD), follow_symlinks=False)
-    found = await store.scan(set())
+    found = (await store.scan(set())).jobs
     assert sorted(Path(job.key).name for job in found) == ["link.json", "pipe.json"]
     for job in found:
         assert (await claimed(store, job)).problem
@@ -196,30 +196,30 @@ async def test_links_pipes_and_folders_are_never_read(store: FileSystemStore, tm
 async def test_a_drop_that_may_still_be_written_is_left_alone(store: FileSystemStore, tmp_path: Path) -> None:
     path = drop(tmp_path, b'{"JobID"')
     os.utime(path)
-    assert await store.scan(set()) == []
+    assert (await store.scan(set())).jobs == []
 
 
 async def test_unsigned_drops_run_only_where_that_is_allowed(make_store: MakeStore, tmp_path: Path) -> None:
     strict = await make_store()
     drop(tmp_path, submission().to_record())
-    (pending,) = await strict.scan(set())
+    (pending,) = (await strict.scan(set())).jobs
     assert "not signed" in str(pending.problem)
     lenient = await make_store(allow_unsigned=True)
-    (pending,) = await lenient.scan(set())
+    (pending,) = (await lenient.scan(set())).jobs
     assert (await claimed(lenient, pending)).problem is None
 
 
 async def test_a_drop_signed_with_the_folders_key_runs(store: FileSystemStore, tmp_path: Path) -> None:
     signer = Signer.from_file(tmp_path / "Secrets" / "submission.key")
     drop(tmp_path, signer.sign(submission().to_record()))
-    (pending,) = await store.scan(set())
+    (pending,) = (await store.scan(set())).jobs
     assert (await claimed(store, pending)).problem is None
 
 
 async def test_a_drop_in_somebody_elses_folder_is_refused(store: FileSystemStore, tmp_path: Path) -> None:
     signer = Signer.from_file(tmp_path / "Secrets" / "submission.key")
     drop(tmp_path, signer.sign(submission(user_id="root").to_record()), user="mallory")
-    (pending,) = await store.scan(set())
+    (pending,) = (await store.scan(set())).jobs
     job = await claimed(store, pending)
     assert "UserID" in str(job.problem)
     assert job.submission.user_id == "mallory"
@@ -251,16 +251,16 @@ async def test_a_signed_file_kept_aside_never_runs_a_second_time(
     copy = Path(pending.key).read_bytes()
     job = await claimed(store, pending)
     drop(tmp_path, copy, name="while-it-runs.json")
-    (again,) = await store.scan(set())
+    (again,) = (await store.scan(set())).jobs
     assert "second time" in str((await claimed(store, again)).problem)
     await store.finish(job, result_of(job))
     drop(tmp_path, copy, name="afterwards.json")
-    (again,) = await store.scan(set())
+    (again,) = (await store.scan(set())).jobs
     assert "second time" in str((await claimed(store, again)).problem)
     await store.delete_result(job.job_id)
     drop(tmp_path, copy, name="deleted.json")
     restarted = await make_store()
-    (again,) = await restarted.scan(set())
+    (again,) = (await restarted.scan(set())).jobs
     assert "second time" in str((await claimed(restarted, again)).problem)
 
 
@@ -272,7 +272,7 @@ async def test_nor_where_another_process_deleted_its_result(make_store: MakeStor
     await one.finish(job, result_of(job))
     assert await one.delete_result(job.job_id)
     drop(tmp_path, copy, name="again.json")
-    (again,) = await other.scan(set())
+    (again,) = (await other.scan(set())).jobs
     assert "second time" in str((await claimed(other, again)).problem)
     assert await other.was_used(job.job_id)
 
@@ -298,7 +298,7 @@ asyncio.run(main())
     lost = [*await one.lost(), *await other.lost(), *await one.lost()]
     assert [job.claimed.submission.job_name for job in lost] == ["ran"]
     assert (lost[0].claimed.run_dir / "log" / "output.000000000").read_text() == "so far"
-    assert [job.job_name for job in await other.scan(set())] == ["waited"]
+    assert [job.job_name for job in (await other.scan(set())).jobs] == ["waited"]
 
 
 async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeStore, tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeSt
     assert started.submission == job
     assert started.run_dir.is_dir()
     assert await store.claim(pending) is None
-    assert [*await other.scan(()), *await other.lost()] == []
+    assert [*(await other.scan(())).jobs, *await other.lost()] == []
     located = await other.locate(job.job_id)
     assert located is not None
     assert located.submission.command == job.command
@@ -347,7 +347,7 @@ asyncio.run(main())
     assert ended.returncode == -9
     store = await make_store()
     assert [job.claimed.submission.job_name for job in await store.lost()] == interrupted
-    assert await store.scan(()) == []
+    assert (await store.scan(())).jobs == []
     assert len(list((tmp_path / "JobOutput").glob("*.json"))) == len(interrupted)
 
 

@@ -133,7 +133,7 @@ async def test_an_accepted_submission_waits(power_cut: PowerCut, damage: Damage)
     job = submission()
     store = await power_cut(lambda store: store.add(job), damage)
     assert await store.lost() == []
-    pending = await store.scan(())
+    pending = (await store.scan(())).jobs
     assert [(found.job_id, found.problem) for found in pending] == [(job.job_id, None)]
     await store.close()
 
@@ -166,7 +166,7 @@ async def test_what_was_picked_up_is_interrupted_and_not_run_again(
     (found,) = await store.lost()
     assert (found.claimed.job_id, found.claimed.problem) == (job.job_id, None)
     assert found.claimed.submission.command == "echo hi"
-    assert await store.scan(()) == []
+    assert (await store.scan(())).jobs == []
     await store.finish(found.claimed, result_of(found.claimed))
     await store.close()
 
@@ -182,7 +182,7 @@ async def test_what_was_accepted_and_started_at_once_is_interrupted(
     (found,) = await store.lost()
     assert (found.claimed.job_id, found.claimed.problem) == (job.job_id, None)
     assert found.claimed.submission.command == "echo hi"
-    assert await store.scan(()) == []
+    assert (await store.scan(())).jobs == []
     await store.finish(found.claimed, result_of(found.claimed))
     await store.close()
 
@@ -202,7 +202,7 @@ async def test_a_result_is_there(power_cut: PowerCut, damage: Damage) -> None:
     job = submission()
     store = await power_cut(lambda store: run_once(store, job), damage)
     assert await store.lost() == []
-    assert await store.scan(()) == []
+    assert (await store.scan(())).jobs == []
     record = await store.get_result(job.job_id)
     assert record is not None
     assert record["Output"] == "hi\n"
@@ -219,7 +219,7 @@ async def test_a_deleted_result_stays_deleted(power_cut: PowerCut) -> None:
     store = await power_cut(before, lambda _: None)
     assert await store.lost() == []
     assert await store.get_result(job.job_id) is None
-    assert await store.scan(()) == []
+    assert (await store.scan(())).jobs == []
     await store.close()
 
 
@@ -234,7 +234,7 @@ async def test_the_next_attempt_goes_on_waiting(power_cut: PowerCut) -> None:
 
     store = await power_cut(before, no_run_folders)
     assert await store.lost() == []
-    assert [(found.job_id, found.attempt) for found in await store.scan(())] == [(job.job_id, 2)]
+    assert [(found.job_id, found.attempt) for found in (await store.scan(())).jobs] == [(job.job_id, 2)]
     await store.close()
 
 
@@ -249,7 +249,7 @@ async def test_a_process_that_starts_meanwhile_waits_for_it(power_cut: PowerCut)
     await other.open()
     found = await asyncio.gather(one.lost(), other.lost())
     assert sorted(map(len, found)) == [0, 1]
-    assert await one.scan(()) == await other.scan(()) == []
+    assert (await one.scan(())).jobs == (await other.scan(())).jobs == []
     await one.close()
     await other.close()
 

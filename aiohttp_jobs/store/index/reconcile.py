@@ -37,7 +37,8 @@ _logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Compares the folder with `index` every `interval` seconds if it has changed; `load` reads a result.
+    """Compares the folder with `index` every `interval` seconds if it has changed, and at once when it is
+    told to; `load` reads a result.
 
     `stat` is a result's size and modification time. While it works it takes at most a twentieth of the
     time of one thread (half of it to fill an index).
@@ -60,6 +61,7 @@ class Reconciler:
         self._generation = 0
         self._broken: dict[bytes, int] = {}
         self._filled = asyncio.Event()
+        self._wake = asyncio.Event()
         self._passing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -87,6 +89,13 @@ class Reconciler:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def has_news(self) -> bool:
+        """Whether there is anything to compare. Blocks."""
+        return self.filling or self._folder_time() != self._seen
+
+    def look_soon(self) -> None:
+        self._wake.set()
+
     async def catch_up(self) -> None:
         """Return when the index has what is in the folder, and has not what is not."""
         async with self._passing:
@@ -100,7 +109,9 @@ class Reconciler:
                 await self._shed_orphans()
             except Exception:
                 _logger.exception("Cannot compare the folder of results with its index; trying again")
-            await asyncio.sleep(self._interval)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._interval)
+            self._wake.clear()
 
     async def _compare(self) -> None:
         generation = self._index.generation

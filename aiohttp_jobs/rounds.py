@@ -1,0 +1,66 @@
+"""One look around for all parts together: in one thread and at one time, because waking up is what costs.
+
+Whether there is something to do for it, and what, is left to each part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+SELDOM_SECONDS = 30.0
+"""How often a part that makes its rounds here need look by itself, in case that it was told nothing."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """Something that waits for what other processes do on the data folder."""
+
+    def has_news(self) -> bool:
+        """Whether a look would find anything. Blocks for a few system calls at most."""
+        ...
+
+    def look_soon(self) -> None:
+        """Look at once."""
+        ...
+
+
+class Rounds:
+    """Every `interval` seconds, has those of `parts` look that have something to look at."""
+
+    def __init__(self, parts: Sequence[Part], interval: float) -> None:
+        self._parts = parts
+        self._interval = interval
+        self._task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="aiohttp-jobs-rounds")
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval)
+            for part in await asyncio.to_thread(self._with_news):
+                part.look_soon()
+
+    def _with_news(self) -> list[Part]:
+        return [part for part in self._parts if _has_news(part)]
+
+
+def _has_news(part: Part) -> bool:
+    try:
+        return part.has_news()
+    except OSError:
+        return True  # the part's own look tells what is wrong
+    except Exception:
+        _logger.exception("Cannot see whether there is something to do")
+        return True
