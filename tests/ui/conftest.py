@@ -1,7 +1,7 @@
 """A real browser (Debian's Chromium, by Playwright) and users who sit in front of it.
 
 After each test it is checked that the page broke no rule of its Content-Security-Policy, met no error of its
-own, and asked nobody but its own host for anything. All run in one event loop, the browser's (`IN_ONE_LOOP`).
+own, and asked nobody but its own host for anything. All tests here run in the browser's event loop.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from aiohttp_jobs import JobsConfig
 from tests.conftest import Host, starting_hosts
 
 expect.set_options(timeout=15_000)  # of a busy machine
-IN_ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
@@ -95,6 +94,13 @@ class Visitor:
 
 
 Visit = Callable[..., Awaitable[Visitor]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder run in one event loop, the browser's: one in another would wait for ever."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

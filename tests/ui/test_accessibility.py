@@ -9,9 +9,7 @@ from playwright.async_api import expect
 
 from tests.conftest import Host
 
-from .conftest import IN_ONE_LOOP, Visit
-
-pytestmark = IN_ONE_LOOP
+from .conftest import Visit
 
 PHONE = {"width": 360, "height": 740}
 COLOURS = (

@@ -13,9 +13,8 @@ from playwright.async_api import expect
 import aiohttp_jobs
 from tests.conftest import Host, login
 
-from .conftest import IN_ONE_LOOP, Visit, Visitor
+from .conftest import Visit, Visitor
 
-pytestmark = IN_ONE_LOOP
 StartHost = Callable[..., Awaitable[Host]]
 
 

@@ -11,9 +11,8 @@ from playwright.async_api import Route, expect
 
 from tests.conftest import Host
 
-from .conftest import IN_ONE_LOOP, Visit
+from .conftest import Visit
 
-pytestmark = IN_ONE_LOOP
 StartHost = Callable[..., Awaitable[Host]]
 
 

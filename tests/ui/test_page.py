@@ -12,9 +12,7 @@ from playwright.async_api import expect
 
 from tests.conftest import Host
 
-from .conftest import IN_ONE_LOOP, Visit
-
-pytestmark = IN_ONE_LOOP
+from .conftest import Visit
 
 StartHost = Callable[..., Awaitable[Host]]
 RIGHT_TO_LEFT = "\u202e"

@@ -10,9 +10,7 @@ from playwright.async_api import expect
 
 from tests.conftest import Host
 
-from .conftest import IN_ONE_LOOP, Visit, Visitor
-
-pytestmark = IN_ONE_LOOP
+from .conftest import Visit, Visitor
 
 StartHost = Callable[..., Awaitable[Host]]
 SCHEDULE: dict[str, Any] = {
