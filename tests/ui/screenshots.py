@@ -147,7 +147,7 @@ async def _views(page: Page, context: BrowserContext, host: Host, look: str) -> 
         "failed-job": f"#/job/{jobs['Import prices']}", "retried-job": f"#/job/{jobs['Sync mirrors']}",
         "schedules": "#/schedules", "schedule": f"#/schedules/{schedule}", "templates": "#/templates",
         "queue": "#/queue", "runspaces": "#/runspaces", "history": "#/history", "notices": "#/notices",
-        "api-keys": "#/keys",
+        "api-keys": "#/keys", "new-schedule": "#/schedules/new", "selected-jobs": "#/jobs",
     }  # fmt: skip
     answer = await context.request.get(f"{host.api}/templates")
     if answer.ok and (templates := (await answer.json())["templates"]):
@@ -159,6 +159,10 @@ async def _views(page: Page, context: BrowserContext, host: Host, look: str) -> 
         if name == "new-job":
             await page.get_by_label("Name").fill("Largest logs")
             await page.get_by_label("Command", exact=True).fill(SCRIPT)
+        if name == "selected-jobs":
+            boxes = page.get_by_role("checkbox", name="Select")
+            await boxes.nth(6).click()
+            await boxes.nth(9).click(modifiers=["Shift"])
         await page.wait_for_timeout(900)
         await _shoot(page, name, look)
 
