@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -404,3 +405,19 @@ async def test_results_are_ones_own_newest_first_and_limited(store: FileSystemSt
     listed = [record["JobID"] for record in await store.list_results("alice", 3)]
     assert listed == mine[::-1][:3]
     assert len(await store.list_results(None, 10)) == 5
+
+
+async def test_a_store_that_is_woken_while_it_closes_still_ends(tmp_path: Path) -> None:
+    for turns in range(6):
+        store = FileSystemStore(
+            tmp_path, max_submission_bytes=10_000, allow_unsigned=False, index_interval=3600
+        )
+        await store.open()
+        await store.results.catch_up()
+        await asyncio.sleep(0.05)
+        store.results.look_soon()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        closing = asyncio.create_task(store.close())
+        done, _ = await asyncio.wait([closing], timeout=10)
+        assert closing in done

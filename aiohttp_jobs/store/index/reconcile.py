@@ -63,6 +63,7 @@ class Reconciler:
         self._filled = asyncio.Event()
         self._wake = asyncio.Event()
         self._passing = asyncio.Lock()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -84,6 +85,7 @@ class Reconciler:
         self._task = asyncio.create_task(self._run(), name="aiohttp-jobs-reconciler")
 
     async def close(self) -> None:
+        self._closing = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -103,14 +105,16 @@ class Reconciler:
                 await self._compare()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing:
             try:
                 await self.catch_up()
                 await self._shed_orphans()
             except Exception:
                 _logger.exception("Cannot compare the folder of results with its index; trying again")
+            # Not wait_for: on Python 3.11 it forgets that it was cancelled when it is woken just then.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval)
+                async with asyncio.timeout(self._interval):
+                    await self._wake.wait()
             self._wake.clear()
 
     async def _compare(self) -> None:
