@@ -117,6 +117,7 @@ async def test_the_keyboard_is_enough(host: Host, visit: Visit) -> None:
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog", name="Keyboard")).to_be_hidden()
     await page.keyboard.press("n")
     await expect(page.get_by_role("heading", name="New job")).to_be_visible()
 
