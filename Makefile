@@ -21,7 +21,10 @@ demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits
 	@exec $(BIN)/python -m demo_app $(ARGS)
 
 test: check  ## everything that must pass: check, then the tests
-	$(BIN)/pytest -n auto
+	@# Real processes, browsers and servers, all at once: what fails is run once more, alone, and has to pass then.
+	$(BIN)/pytest -n auto || { \
+		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \
+		$(BIN)/pytest --last-failed --last-failed-no-failures none -p no:xdist; }
 
 check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
 	$(BIN)/ruff format --check .

@@ -64,7 +64,7 @@ def require_mode(
 ) -> None:
     """Raise `ForbiddenError`, in the specification's words, unless `roles` may run in `mode`."""
     needed = table[mode]
-    if needed & effective_roles(roles):
+    if _have_one(roles, needed):
         return
     if len(needed) == 1:
         raise ForbiddenError(f"{mode} execution mode requires '{next(iter(needed))}' role")
@@ -75,7 +75,7 @@ def allows(
     roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
 ) -> bool:
     """Whether `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
-    return bool(table[endpoint] & effective_roles(roles))
+    return _have_one(roles, table[endpoint])
 
 
 def highest_priority(roles: Collection[str], table: Mapping[str, int]) -> int:
@@ -97,6 +97,10 @@ def require_endpoint(
     if not allows(roles, endpoint, table):
         action = endpoint.replace("_", " ")
         raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(table[endpoint])}")
+
+
+def _have_one(roles: Collection[str], needed: frozenset[str]) -> bool:
+    return AUTHENTICATED in needed or not needed.isdisjoint(roles)
 
 
 def _one_of(roles: Collection[str]) -> str:

@@ -67,11 +67,14 @@ def utc_now() -> datetime:
 
 def format_utc(moment: datetime) -> str:
     """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _assume_utc(moment: datetime) -> datetime:
     try:
+        if moment.tzinfo is UTC:
+            return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError:
         raise ValueError("must be a date that exists in UTC") from None
@@ -248,8 +251,11 @@ def _record_name(field: str) -> str:
     return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
 
 
+_CANONICAL_ID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
 def _job_id(text: str) -> str:
-    return str(uuid.UUID(text))
+    return text if _CANONICAL_ID.fullmatch(text) else str(uuid.UUID(text))
 
 
 JobID = Annotated[str, AfterValidator(_job_id)]

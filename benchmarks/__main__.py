@@ -8,7 +8,6 @@ import contextlib
 import shutil
 import signal
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from pathlib import Path
 from . import report
 from .bench import Bench
 from .peers.launch import peers
+from .place import work_folder
 from .processes import adopt_orphans, end_descendants
 from .publish import publish
 from .sections import busy, events, latency, output, results, runspace, scale, startup, submit, throughput
@@ -114,9 +114,7 @@ async def _run(arguments: argparse.Namespace, work: Path) -> int:
 def main() -> int:
     arguments = _arguments()
     adopt_orphans()
-    # On a real disk: /tmp may lie in memory, where fsync costs nothing.
-    place = Path("/var/tmp")
-    work = Path(tempfile.mkdtemp(prefix="aiohttp-jobs-bench-", dir=place if place.is_dir() else None))
+    work = work_folder()
     try:
         return asyncio.run(_run(arguments, work))
     except (KeyboardInterrupt, asyncio.CancelledError):

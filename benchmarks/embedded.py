@@ -62,8 +62,7 @@ class Embedded:
         for _ in range(asked["count"]):
             started = time.perf_counter()
             job_id = await self._submit(job)
-            async for _event in await self._service.follow(_IDENTITY, job_id, (1, 0)):
-                pass
+            await self._ended(job_id)
             seconds.append(time.perf_counter() - started)
         return web.json_response({"seconds": seconds})
 
@@ -85,7 +84,7 @@ class Embedded:
         if count >= queue["queued"]:
             return web.json_response({"seconds": await self._all_ended(ids) - started})
         # Which jobs go first is not told exactly by the queue's view; how many went is.
-        await self._readable(ids[-1])
+        await self._ended(ids[-1])
         await self._queue.set_paused(_IDENTITY, True)
         while self._queue.view(_IDENTITY)["running"]:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -98,7 +97,7 @@ class Embedded:
 
     async def _all_ended(self, ids: list[str]) -> float:
         """The moment at which all of the jobs were seen to have ended."""
-        await self._readable(ids[-1])
+        await self._ended(ids[-1])
         while True:
             queue = self._queue.view(_IDENTITY)
             if not queue["queued"] and not queue["running"]:
@@ -118,11 +117,7 @@ class Embedded:
                 raise RuntimeError(f"a job did not succeed: {result}")
         return True
 
-    async def _readable(self, job_id: str) -> None:
-        while True:
-            try:
-                await self._results.get(_IDENTITY, job_id)
-            except NotFoundError:
-                await asyncio.sleep(_LOOK_SECONDS)
-            else:
-                return
+    async def _ended(self, job_id: str) -> None:
+        """Wait as a host would: for the job's last event, its result being readable then."""
+        async for _event in await self._service.follow(_IDENTITY, job_id, (1, 0)):
+            pass

@@ -6,11 +6,11 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from ..models import InterpreterName
 from .base import Execution, Outcome
 from .capture import OutputPipe
+from .endings import Endings
 from .interpreters import Interpreter
 from .parameters import hand_over
 from .process import JOB_VARIABLE, Process
@@ -31,14 +31,15 @@ class BackgroundExecutor:
     def __init__(self, interpreters: Mapping[InterpreterName, Interpreter], kill_grace: float) -> None:
         self._interpreters = interpreters
         self._kill_grace = kill_grace
-        self._above = Path(), ""
+        self._endings = Endings()
+        self._above = "", ""
         self._may_skip_shell = understood_shell()
 
     async def open(self) -> None:
         return None
 
     async def close(self) -> None:
-        return None
+        self._endings.close()
 
     async def run(self, execution: Execution) -> Outcome:
         pipe = OutputPipe(execution.log)
@@ -74,6 +75,7 @@ class BackgroundExecutor:
                     environment=shell_environment(environment, self._real(folder)),
                     folder=folder,
                     output=output,
+                    endings=self._endings,
                 ), True
         workspace = prepare(execution, interpreter)
         return Process(
@@ -81,14 +83,15 @@ class BackgroundExecutor:
             environment=environment,
             folder=workspace.folder,
             output=output,
+            endings=self._endings,
         ), False
 
-    def _real(self, folder: Path) -> str:
+    def _real(self, folder: str) -> str:
         """`folder` without links in its path; only those above the run folders can be links."""
-        above = folder.parent.parent
+        above, run, work = folder.rsplit("/", 2)
         if above != self._above[0]:
             self._above = above, os.path.realpath(above)
-        return f"{self._above[1]}/{folder.parent.name}/{folder.name}"
+        return f"{self._above[1]}/{run}/{work}"
 
     def _simple(self, execution: Execution, interpreter: Interpreter) -> SimpleCommand | None:
         if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:

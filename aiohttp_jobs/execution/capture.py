@@ -186,11 +186,13 @@ class OutputPipe:
         os.set_blocking(self._read_end, False)
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._is_watched = False
         # Most jobs are over before anybody could have read on, and are spared being watched.
         self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._watch)
 
     def _watch(self) -> None:
         self._timer = None
+        self._is_watched = True
         self._loop.add_reader(self._read_end, self._on_readable)
 
     def close_write_end(self) -> None:
@@ -206,7 +208,8 @@ class OutputPipe:
             await self._flushing
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self._read_end)
+        if self._is_watched:
+            self._loop.remove_reader(self._read_end)
         try:
             while self._read():
                 if self._log.unwritten >= _FLUSH_BYTES:

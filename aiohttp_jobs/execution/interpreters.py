@@ -28,8 +28,8 @@ class Interpreter:
     prefix: tuple[str, ...]
     suffix: str = ""
 
-    def arguments(self, command_file: Path) -> list[str]:
-        return [*self.prefix, str(command_file)]
+    def arguments(self, command_file: str) -> list[str]:
+        return [*self.prefix, command_file]
 
 
 def _powershell(program: str) -> Interpreter:

@@ -10,11 +10,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
 
+from .endings import Endings
 from .spawn import spawn
 
 INSTANCE_VARIABLE = "AIOHTTP_JOBS_INSTANCE"
@@ -33,14 +34,15 @@ class Process:
         arguments: Sequence[str | Path],
         *,
         environment: Mapping[str, str],
-        folder: Path,
+        folder: str,
         output: int,
+        endings: Endings,
         pass_fds: Sequence[int] = (),
         program: str | None = None,
     ) -> None:
         """Start it, with both its output streams on the descriptor `output` and stdin empty.
 
-        `program` is the file to run when it is not the first argument.
+        `program` is the file to run when it is not the first argument; `endings` tells when it has ended.
 
         Raises ``OSError`` when the program cannot be started.
         """
@@ -53,7 +55,8 @@ class Process:
             pass_fds=pass_fds,
         )
         self._code: int | None = None
-        self._watched: _Watched | None = None
+        self._endings = endings
+        self._is_watched = False
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -63,8 +66,9 @@ class Process:
     async def wait(self) -> int:
         """The exit code, negative for a signal. What is left of the process group then is killed."""
         if self._code is None:
-            if self._watched is None:
-                self._watched = _Watched(self.pid, self._reap)
+            if not self._is_watched:
+                self._endings.tell(self.pid, self._reap)
+                self._is_watched = True
             waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting
@@ -93,25 +97,6 @@ class Process:
             if not waiting.done():
                 waiting.set_result(None)
         self._waiting.clear()
-
-
-class _Watched:
-    """Calls `ended` on the running loop once the child `pid` has ended; does not reap it."""
-
-    def __init__(self, pid: int, ended: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._ended = ended
-        if not hasattr(os, "pidfd_open"):
-            self._thread = self._loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            self._thread.add_done_callback(lambda _: ended())
-            return
-        self._descriptor = os.pidfd_open(pid)
-        self._loop.add_reader(self._descriptor, self._on_end)
-
-    def _on_end(self) -> None:
-        self._loop.remove_reader(self._descriptor)
-        os.close(self._descriptor)
-        self._ended()
 
 
 def _exit_code(pid: int) -> int:

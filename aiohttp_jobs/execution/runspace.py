@@ -16,12 +16,12 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from ..models import InterpreterName, utc_now
 from .base import Execution, Outcome
 from .capture import OutputPipe
+from .endings import Endings
 from .interpreters import Interpreter
 from .process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
 from .workspace import Workspace, planned, prepare
@@ -61,6 +61,7 @@ class RunspaceExecutor:
         self._kill_grace = kill_grace
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
+        self._endings = Endings()
         self._free = asyncio.Semaphore(size)
         self._retiring: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -79,6 +80,7 @@ class RunspaceExecutor:
             self._retire(worker)
         while self._retiring:
             await asyncio.gather(*self._retiring)
+        self._endings.close()
 
     async def run(self, execution: Execution) -> Outcome:
         interpreter = self._interpreters[execution.interpreter]
@@ -169,8 +171,9 @@ class RunspaceExecutor:
                         str(os.getpid()),
                     ],
                     environment=self._environment,
-                    folder=Path("/"),
+                    folder="/",
                     output=nowhere.fileno(),
+                    endings=self._endings,
                     pass_fds=[there.fileno()],
                 )
         except BaseException:
@@ -222,10 +225,10 @@ def _request(execution: Execution, interpreter: Interpreter, workspace: Workspac
     inside = interpreter.name is InterpreterName.PYTHON
     own = {name: value for name, value in execution.environment.items() if name != INSTANCE_VARIABLE}
     return {
-        "command_file": str(workspace.command_file),
+        "command_file": workspace.command_file,
         "source": execution.command if _is_sent(execution) else None,
         "arguments": None if inside else interpreter.arguments(workspace.command_file),
-        "folder": str(workspace.folder),
+        "folder": workspace.folder,
         "environment": own if inside else {**own, **execution.parameters.environment()},
         "parameters": dict(execution.parameters.values) if inside else {},
     }

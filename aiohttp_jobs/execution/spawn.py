@@ -33,7 +33,7 @@ def spawn(
     *,
     program: str,
     environment: Mapping[str, str],
-    folder: Path,
+    folder: str,
     output: int,
     pass_fds: Sequence[int] = (),
 ) -> int:
@@ -61,7 +61,7 @@ def spawn_by_popen(
     *,
     program: str,
     environment: Mapping[str, str],
-    folder: Path,
+    folder: str,
     output: int,
     pass_fds: Sequence[int] = (),
 ) -> int:
@@ -85,7 +85,7 @@ def _spawn_directly(
     arguments: Sequence[str | Path],
     program: str,
     environment: Mapping[str, str],
-    folder: Path,
+    folder: str,
     output: int,
     pass_fds: Sequence[int],
 ) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 from .base import Execution
@@ -12,8 +11,8 @@ from .interpreters import Interpreter
 
 
 class Workspace(NamedTuple):
-    command_file: Path
-    folder: Path
+    command_file: str
+    folder: str
 
 
 def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
@@ -33,12 +32,12 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
     """The same for a command that is handed over in another way: without its file."""
     folder = working_folder(execution)
-    return Workspace(execution.run_dir / f"command{interpreter.suffix}", folder)
+    return Workspace(f"{execution.run_dir}/command{interpreter.suffix}", folder)
 
 
-def working_folder(execution: Execution) -> Path:
+def working_folder(execution: Execution) -> str:
     """The folder that the command finds itself in, empty and its own."""
-    folder = execution.run_dir / "work"
+    folder = f"{execution.run_dir}/work"
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)
     return folder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 from dataclasses import dataclass
 
 from ..models import Submission
@@ -18,9 +20,15 @@ class AcceptedFile:
     submission: Submission
     digest: bytes
 
-    def is_in(self, data: bytes) -> bool:
-        """Whether `data` is what the file held when it was accepted."""
-        return hashlib.sha256(data).digest() == self.digest
+    def is_in(self, path: str) -> bool:
+        """Whether the file `path` holds what was written when it was accepted. Blocks."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                return hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
+            finally:
+                os.close(descriptor)
+        return False
 
 
 class Accepted:

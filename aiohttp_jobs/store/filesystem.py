@@ -29,7 +29,7 @@ from .drops import DropFolders
 from .durable import make_folder, put_file, replace_file
 from .files import ReadSubmission, SubmissionReader
 from .index import ResultFilter, Sort
-from .instances import Instance, owner_in
+from .instances import Instance
 from .intake import Intake, pending_job
 from .journal import Entry, Journal, Kind
 from .keys import KeyLocks
@@ -37,6 +37,7 @@ from .layout import Layout, Run
 from .names import safe_component
 from .recovery import Recovery
 from .results import ResultFiles, record_run, remove_tree
+from .run_folders import RunFolders, owner_in
 from .signing import Signer, to_bytes
 from .spent import SpentIds
 from .watch import DropWatch
@@ -72,6 +73,7 @@ class FileSystemStore:
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
         self._instance = Instance(self._at.running)
+        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
         self._files = ResultFiles(self._at, self._spent)
@@ -198,11 +200,11 @@ class FileSystemStore:
         self._intake = Intake(
             self._at,
             self._instance,
+            self._run_folders,
             self._signer,
             self._reader,
             self._key_locks,
             self._spent,
-            self._max_bytes,
             self._watch.expect,
         )
         self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
@@ -259,7 +261,7 @@ class FileSystemStore:
         self._keep_log(claimed, record)
         target, data = self._at.result_file(record["JobID"]), to_bytes(record)
         put_file(target, data, self._instance.scratch)
-        self._instance.end(claimed.run_dir, safe_component(claimed.submission.user_id))
+        self._run_folders.end(claimed.run_dir.name, safe_component(claimed.submission.user_id))
         self._free_key(claimed)
         entry = Entry(Kind.ENDED, claimed.run_dir.name, "", data)
         return Change(None, entry, (target,), (self._at.results,))

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import itertools
 import os
 import shutil
-import stat
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..execution.segments import owner_only
 from .drops import SETTLED_NS
 from .durable import make_folder
-
-_MOST_SPARE = 16
-_MOST_SPARE_USERS = 64
 
 
 class Instance:
@@ -35,8 +29,6 @@ class Instance:
         self.jobs = self.folder / "jobs"
         self._root = root
         self._lock: int | None = None
-        self._spare: dict[str, list[Path]] = {}
-        self._numbers = itertools.count()
         self._alone: int | None = None
 
     def open(self) -> None:
@@ -59,46 +51,6 @@ class Instance:
             shutil.rmtree(self.folder)
         os.close(self._lock)
         self._lock = None
-
-    def begin(self, stem: str, user_folder: str, *, signed: bool) -> Path:
-        """A private folder for the running job whose submission file is called `stem`.
-
-        Whose it is can be read in a `signed` submission; for others it is kept in the folder. Like
-        `end`, to be called by one thread only.
-        """
-        folder = self.jobs / stem
-        spare = self._spare.get(user_folder)
-        try:
-            if not spare:
-                raise FileNotFoundError
-            spare.pop().rename(folder)
-        except OSError:
-            folder.mkdir(mode=0o700, exist_ok=True)
-        if not signed:
-            mark_owner(folder, user_folder)
-        return folder
-
-    def end(self, folder: Path, user_folder: str) -> None:
-        """Let go of a job's folder: the next job of the same user gets it, if the last left nothing.
-
-        Making and removing folders is what costs a file system most.
-        """
-        spare = self._spare.setdefault(user_folder, [])
-        if len(self._spare) > _MOST_SPARE_USERS:
-            self._drop_spare()
-        elif len(spare) < _MOST_SPARE and _has_been_emptied(folder):
-            place = self.scratch / f"spare.{next(self._numbers)}"
-            with contextlib.suppress(OSError):
-                folder.rename(place)
-                spare.append(place)
-                return
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def _drop_spare(self) -> None:
-        folders = [folder for spare in self._spare.values() for folder in spare]
-        self._spare.clear()
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def adopt(self, folder: Path) -> Path:
         """Move a dead process's running-job `folder` into this process's own."""
@@ -129,32 +81,6 @@ class Instance:
             ]
             self._alone = changed_at if not others and changed_at < now - SETTLED_NS else None
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
-
-
-def mark_owner(folder: Path, user_folder: str) -> None:
-    """Keep in a running job's `folder` in which user's folder its submission lay."""
-    with open(folder / "owner", "wb", opener=owner_only) as file:
-        file.write(os.fsencode(user_folder))
-
-
-def owner_in(folder: Path) -> str | None:
-    try:
-        return os.fsdecode((folder / "owner").read_bytes())
-    except FileNotFoundError:
-        return None
-
-
-def _has_been_emptied(folder: Path) -> bool:
-    """Remove the host's files from a job's `folder`; whether all that is left is an empty working folder."""
-    with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            path = f"{folder}/{name}"
-            if name != "work":
-                os.unlink(path)
-            elif os.listdir(path) or stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
-                return False
-        return True
-    return False
 
 
 @contextlib.contextmanager

@@ -15,19 +15,20 @@ from .accepted import Accepted, AcceptedFile
 from .base import ClaimedJob, KeyBusyError, PendingJob
 from .committer import Change
 from .durable import make_folder, put_file
-from .files import ReadSubmission, SubmissionReader, UnreadableFileError, read_regular
+from .files import ReadSubmission, SubmissionReader
 from .instances import Instance
 from .journal import Entry, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
 from .results import remove_tree
+from .run_folders import RunFolders
 from .signing import Signer, to_bytes
 from .spent import SpentIds
 
 
 class Intake:
-    """Takes in jobs for the process `instance`; files of more than `max_bytes` bytes are not read.
+    """Takes in jobs for the process `instance`.
 
     `expect` is told of each file that is about to be left waiting.
     """
@@ -36,20 +37,20 @@ class Intake:
         self,
         at: Layout,
         instance: Instance,
+        run_folders: RunFolders,
         signer: Signer,
         reader: SubmissionReader,
         keys: KeyLocks,
         spent: SpentIds,
-        max_bytes: int,
         expect: Callable[[str], None] = lambda path: None,
     ) -> None:
         self._at = at
         self._instance = instance
+        self._run_folders = run_folders
         self._signer = signer
         self._reader = reader
         self._keys = keys
         self._spent = spent
-        self._max_bytes = max_bytes
         self._expect = expect
         self._accepted = Accepted()
 
@@ -57,11 +58,14 @@ class Intake:
         """Leave a submission where it waits to be picked up."""
         run, user_folder = Run.of(submission), safe_component(submission.user_id)
         target = self._at.waiting_file(user_folder, run.stem)
-        folder = Path(os.path.dirname(target))
-        make_folder(folder)
+        folder = os.path.dirname(target)
         data = to_bytes(self._signer.sign(submission.to_record()))
         self._expect(target)
-        put_file(target, data, self._instance.scratch)
+        try:
+            put_file(target, data, self._instance.scratch)
+        except FileNotFoundError:  # the user's first
+            make_folder(Path(folder))
+            put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
         entry = Entry(Kind.ADDED, run.name, user_folder, data)
         return Change(pending_job(target, ReadSubmission(submission, None), run), entry, (target,), (folder,))
@@ -74,15 +78,15 @@ class Intake:
         run, user_folder = Run.of(submission), safe_component(submission.user_id)
         target = self._at.claimed_file(run)
         data = to_bytes(self._signer.sign(submission.to_record()))
-        run_dir = self._instance.begin(run.name, user_folder, signed=True)
+        run_dir = self._run_folders.begin(run.name, user_folder, signed=True)
         try:
             put_file(target, data, self._instance.scratch)
         except BaseException:
-            remove_tree(run_dir)
+            self._run_folders.undo(run.name)
             raise
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
-        claimed = ClaimedJob(run.job_id, submission, run_dir)
+        claimed = ClaimedJob(run.job_id, submission, Path(run_dir))
         entry = Entry(Kind.CLAIMED, run.name, user_folder, data)
         return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
 
@@ -114,12 +118,12 @@ class Intake:
             run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
         accepted = self._accepted.take(pending.key)
-        run_dir = self._instance.begin(run.name, user_folder, signed=accepted is not None)
+        run_dir = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
         target = self._at.claimed_file(run)
         try:
             os.rename(pending.key, target)
         except OSError as error:
-            remove_tree(run_dir)
+            self._run_folders.undo(run.name)
             if isinstance(error, FileNotFoundError):
                 return Change(None)
             raise
@@ -128,16 +132,14 @@ class Intake:
             problem = "The submission file was exchanged for another while it waited."
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        claimed = ClaimedJob(run.job_id, submission, run_dir, fault or problem, pending.concurrency_key)
+        claimed = ClaimedJob(run.job_id, submission, Path(run_dir), fault or problem, pending.concurrency_key)
         entry = Entry(Kind.CLAIMED, run.name, user_folder)
         return Change(claimed, entry, (), (self._at.output, folder))
 
     def _read_again(self, path: str, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
         """What was picked up: known already if it is, to the byte, what this process has accepted."""
-        if accepted is not None:
-            with contextlib.suppress(OSError, UnreadableFileError):
-                if accepted.is_in(read_regular(path, self._max_bytes)):
-                    return ReadSubmission(accepted.submission, None)
+        if accepted is not None and accepted.is_in(path):
+            return ReadSubmission(accepted.submission, None)
         return self._reader.read_claimed(Path(path), user_folder)
 
     def _was_used(self, run: Run) -> bool:

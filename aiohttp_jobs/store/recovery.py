@@ -10,10 +10,11 @@ from pathlib import Path
 from ..models import Submission, utc_now
 from .base import ClaimedJob, LostJob
 from .files import SubmissionReader
-from .instances import Instance, mark_owner, owner_in
+from .instances import Instance
 from .journal import read_journal, sync_everything
 from .layout import Layout, Run
 from .replay import replay
+from .run_folders import mark_owner, owner_in
 from .spent import SpentIds
 
 

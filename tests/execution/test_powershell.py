@@ -41,7 +41,7 @@ def test_the_wrapper_marks_errors_as_the_specification_does() -> None:
 
 
 def test_the_command_line_is_non_interactive_and_names_a_file() -> None:
-    arguments = _powershell("/usr/bin/pwsh").arguments(WRAPPER.with_name("command.ps1"))
+    arguments = _powershell("/usr/bin/pwsh").arguments(str(WRAPPER.with_name("command.ps1")))
     assert arguments[:4] == ["/usr/bin/pwsh", "-NoProfile", "-NonInteractive", "-File"]
     assert arguments[-2:] == [str(WRAPPER), str(WRAPPER.with_name("command.ps1"))]
 

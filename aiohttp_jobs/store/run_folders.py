@@ -1,0 +1,97 @@
+"""The folders in which jobs run: made for each, and used again when a job has left nothing in one.
+
+Making and removing folders is what costs a file system most. All calls block; from one thread only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from ..execution.segments import owner_only
+
+_MOST_SPARE = 16
+_MOST_SPARE_USERS = 64
+
+
+class RunFolders:
+    """The folders in `jobs`; those kept for the next job lie in `scratch`."""
+
+    def __init__(self, jobs: str, scratch: str) -> None:
+        self._jobs = jobs
+        self._scratch = scratch
+        self._spare: dict[str, list[str]] = {}
+        self._numbers = itertools.count()
+
+    def begin(self, run: str, user_folder: str, *, signed: bool) -> str:
+        """A private folder for the running job whose submission file is called `run`.
+
+        Whose it is can be read in a `signed` submission; for others it is kept in the folder.
+        """
+        folder = f"{self._jobs}/{run}"
+        spare = self._spare.get(user_folder)
+        try:
+            if not spare:
+                raise FileNotFoundError
+            os.rename(spare.pop(), folder)
+        except OSError:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, 0o700)
+        if not signed:
+            mark_owner(Path(folder), user_folder)
+        return folder
+
+    def end(self, run: str, user_folder: str) -> None:
+        """Let go of a job's folder: the next job of the same user gets it, if the last left nothing."""
+        folder = f"{self._jobs}/{run}"
+        spare = self._spare.setdefault(user_folder, [])
+        if len(self._spare) > _MOST_SPARE_USERS:
+            self._drop_spare()
+        elif len(spare) < _MOST_SPARE and _has_been_emptied(folder):
+            place = f"{self._scratch}/spare.{next(self._numbers)}"
+            # A folder of that name is from a writer that has died, and not empty: it stays.
+            with contextlib.suppress(OSError):
+                os.rename(folder, place)
+                spare.append(place)
+                return
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def undo(self, run: str) -> None:
+        """Remove a folder whose job does not run after all."""
+        shutil.rmtree(f"{self._jobs}/{run}", ignore_errors=True)
+
+    def _drop_spare(self) -> None:
+        folders = [folder for spare in self._spare.values() for folder in spare]
+        self._spare.clear()
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def mark_owner(folder: Path, user_folder: str) -> None:
+    """Keep in a running job's `folder` in which user's folder its submission lay."""
+    with open(folder / "owner", "wb", opener=owner_only) as file:
+        file.write(os.fsencode(user_folder))
+
+
+def owner_in(folder: Path) -> str | None:
+    try:
+        return os.fsdecode((folder / "owner").read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def _has_been_emptied(folder: str) -> bool:
+    """Remove the host's files from a job's `folder`; whether all that is left is an empty working folder."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            path = f"{folder}/{name}"
+            if name != "work":
+                os.unlink(path)
+            elif os.listdir(path) or stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
+                return False
+        return True
+    return False
