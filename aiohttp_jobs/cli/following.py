@@ -21,6 +21,7 @@ from .printing import print_json, report
 _NO_EXIT_CODE = 1
 _BROKEN_PIPE = 141
 _REFRESH_SECONDS = 1.0
+_ANSWER_SECONDS = 5.0
 
 
 def run_job(
@@ -35,17 +36,30 @@ def run_job(
     """Have `start` submit a job; print its id or, with `wait`, show it. The exit code to end with."""
 
     async def work(client: JobsClient) -> int:
+        submitting = asyncio.ensure_future(start(client))
         try:
-            job_id = await start(client)
+            job_id = await asyncio.shield(submitting)
         except asyncio.CancelledError:
-            _say("interrupted while submitting: 'aiohttp-jobs jobs' tells whether the job was accepted.")
-            return INTERRUPTED
+            return await _interrupted(client, submitting, as_json=as_json, cancel=cancel_on_interrupt)
         if wait:
             return await follow(client, job_id, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
         report({"jobId": job_id}, job_id, as_json=as_json)
         return 0
 
     return with_client(url, api_key, work)
+
+
+async def _interrupted(
+    client: JobsClient, submitting: asyncio.Future[str], *, as_json: bool, cancel: bool
+) -> int:
+    """Ctrl-C before the answer had come: the job may run by then, so its id is waited for, not for long."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            job_id = await submitting
+    except (TimeoutError, TransportError):
+        _say("interrupted while submitting: 'aiohttp-jobs jobs' tells whether the job was accepted.")
+        return INTERRUPTED
+    return await _leave(client, job_id, as_json=as_json, cancel=cancel)
 
 
 async def follow(client: JobsClient, job_id: str, *, as_json: bool, cancel_on_interrupt: bool = False) -> int:
@@ -57,10 +71,14 @@ async def follow(client: JobsClient, job_id: str, *, as_json: bool, cancel_on_in
     try:
         return await _show(client, job_id, as_json=as_json)
     except asyncio.CancelledError:
-        if not cancel_on_interrupt:
-            _say(f"no longer watching, but job {job_id} goes on.")
-            _say(f"'aiohttp-jobs watch {job_id}' shows it again, 'aiohttp-jobs cancel {job_id}' stops it.")
-            return INTERRUPTED
+        return await _leave(client, job_id, as_json=as_json, cancel=cancel_on_interrupt)
+
+
+async def _leave(client: JobsClient, job_id: str, *, as_json: bool, cancel: bool) -> int:
+    if not cancel:
+        _say(f"no longer watching, but job {job_id} goes on.")
+        _say(f"'aiohttp-jobs watch {job_id}' shows it again, 'aiohttp-jobs cancel {job_id}' stops it.")
+        return INTERRUPTED
     _say(f"cancelling job {job_id} …")
     with contextlib.suppress(ClientError):  # it has ended meanwhile
         await client.cancel(job_id)

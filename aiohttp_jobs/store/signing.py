@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic_core import to_json
+
 from .durable import create_secret
 
 FIELD = "Signature"
 _SCHEME = "hmac-sha256:"
-_text = json.encoder.encode_basestring
-_plain = json.JSONEncoder(ensure_ascii=False).encode
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -47,19 +47,9 @@ class Signer:
         )
 
 
-def to_bytes(record: Mapping[str, Any]) -> bytes:
-    """A record as it is written to its file: JSON for people to read too, a field on each line."""
-    if not record:
-        return b"{}"
-    fields = (f"  {_text(name)}: {_value(value)}" for name, value in record.items())
-    # A lone surrogate may be in what another program wrote.
-    return ("{\n" + ",\n".join(fields) + "\n}").encode("utf-8", "replace")
-
-
-def _value(value: Any) -> str:
-    """Much faster, for the texts that most fields are, than an encoder that indents."""
-    if isinstance(value, str):
-        return _text(value)
-    if value and isinstance(value, (Mapping, list, tuple)):
-        return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-    return _plain(value)
+def to_bytes(record: dict[str, Any]) -> bytes:
+    """A record as it is written to its file: JSON for people to read too."""
+    try:
+        return to_json(record, indent=2)
+    except ValueError:  # a lone surrogate, in what another program wrote
+        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
+from collections.abc import AsyncIterator
 from pathlib import Path
+
+import pytest
+from yarl import URL
 
 from ..conftest import Host
 from ..gate import Gate
@@ -88,6 +93,49 @@ async def test_ctrl_c_cancels_if_that_was_asked_for(host: Host, gate: Gate) -> N
     process.send_signal(signal.SIGINT)
     _, err = await asyncio.wait_for(process.communicate(), 30)
     assert (process.returncode, "ended as Cancelled" in err.decode()) == (130, True)
+
+
+@pytest.mark.parametrize("option", ["--cancel-on-interrupt", "--no-cancel-on-interrupt"])
+async def test_ctrl_c_before_the_server_has_answered_forgets_no_job(
+    host: Host, gate: Gate, option: str
+) -> None:
+    held = asyncio.Event()
+    async with answers_late(host, held) as url:
+        env = access_to(host, "debug") | {"AIOHTTP_JOBS_URL": url}
+        process = await start("submit", "--wait", option, gate.shell, env=env)
+        await gate.reached()
+        process.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.2)
+        held.set()
+        _, err = await asyncio.wait_for(process.communicate(), 30)
+    says = "ended as Cancelled" if option == "--cancel-on-interrupt" else "goes on"
+    assert (process.returncode, says in err.decode()) == (130, True)
+    gate.open()
+
+
+@contextlib.asynccontextmanager
+async def answers_late(host: Host, held: asyncio.Event) -> AsyncIterator[str]:
+    """The address of a proxy that hands on what `host` answers only once `held` is set."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, go: asyncio.Event) -> None:
+        while data := await reader.read(65536):
+            await go.wait()
+            writer.write(data)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        url = URL(host.address)
+        there = await asyncio.open_connection(url.host, url.port)
+        at_once = asyncio.Event()
+        at_once.set()
+        await asyncio.gather(copy(reader, there[1], at_once), copy(there[0], writer, held))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}{host.config.prefix}"
+    finally:
+        server.close()
 
 
 async def test_a_terminal_shows_how_the_job_is_getting_on(host: Host, gate: Gate) -> None:
