@@ -19,6 +19,7 @@ from .journal import LARGEST, Entry, Journal
 T = TypeVar("T")
 
 _MOST_AT_ONCE = 64
+_MOST_UNTIDY = 1000
 _logger = logging.getLogger(__name__)
 
 
@@ -45,10 +46,14 @@ class _Order:
 
 
 class Committer:
-    """Makes changes in the order in which they are asked for, each durable when `run` returns."""
+    """Makes changes in the order in which they are asked for, each durable when `run` returns.
 
-    def __init__(self, journal: Journal) -> None:
+    `tidy` is called in the same thread when nothing is asked for, and now and then if that never happens.
+    """
+
+    def __init__(self, journal: Journal, tidy: Callable[[], None] = lambda: None) -> None:
         self._journal = journal
+        self._tidy = tidy
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._closed = True
         self._thread = Thread(target=self._serve, name="aiohttp-jobs-committer", daemon=True)
@@ -78,7 +83,7 @@ class Committer:
         return await future
 
     def _serve(self) -> None:
-        going = True
+        going, untidy = True, 0
         while going:
             orders = [self._orders.get()]
             with contextlib.suppress(Empty):
@@ -93,6 +98,10 @@ class Committer:
                     order.error = error
             self._make_durable([order for order in batch if order.change is not None])
             _tell(batch)
+            untidy += len(batch)
+            if self._orders.empty() or untidy > _MOST_UNTIDY:
+                self._tidy()
+                untidy = 0
 
     def _make_durable(self, orders: Sequence[_Order]) -> None:
         noted = [o for o in orders if o.change and o.change.entry and len(o.change.entry.data) <= LARGEST]
@@ -103,23 +112,37 @@ class Committer:
                 in_journal = set(map(id, noted))
         except OSError:
             _logger.exception("The journal cannot be written; files are synced one by one instead")
-        for order in orders:
-            if id(order) not in in_journal and order.change is not None:
-                try:
-                    _sync(order.change)
-                except OSError as error:
-                    order.error = error
+        _sync([order for order in orders if id(order) not in in_journal])
 
 
-def _sync(change: Change[Any]) -> None:
-    for path in change.files:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _sync(orders: Sequence[_Order]) -> None:
+    """Each file by itself, then each folder once; an order fails with what it needs."""
+    folders: dict[str | Path, list[_Order]] = {}
+    for order in orders:
+        if order.change is None:
+            continue
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    for folder in change.folders:
-        sync_folder(folder)
+            for path in order.change.files:
+                _sync_file(path)
+        except OSError as error:
+            order.error = error
+        else:
+            for folder in order.change.folders:
+                folders.setdefault(folder, []).append(order)
+    for folder, concerned in folders.items():
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            for order in concerned:
+                order.error = error
+
+
+def _sync_file(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _tell(batch: Sequence[_Order]) -> None:

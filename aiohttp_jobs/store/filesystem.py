@@ -73,15 +73,15 @@ class FileSystemStore:
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
         self._instance = Instance(self._at.running)
-        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
         self._files = ResultFiles(self._at, self._spent)
         self.results = ResultCatalogue(
             self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
         )
+        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
         self._journal = Journal(self._instance.folder)
-        self._committer = Committer(self._journal)
+        self._committer = Committer(self._journal, self._run_folders.sweep)
         self._drops = DropFolders(self._at.submissions)
         self._watch = DropWatch(self._at.submissions, self._announce)
         self._was_paused = False

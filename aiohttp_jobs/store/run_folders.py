@@ -25,6 +25,7 @@ class RunFolders:
         self._jobs = jobs
         self._scratch = scratch
         self._spare: dict[str, list[str]] = {}
+        self._left: list[str] = []
         self._numbers = itertools.count()
 
     def begin(self, run: str, user_folder: str, *, signed: bool) -> str:
@@ -47,28 +48,32 @@ class RunFolders:
 
     def end(self, run: str, user_folder: str) -> None:
         """Let go of a job's folder: the next job of the same user gets it, if the last left nothing."""
-        folder = f"{self._jobs}/{run}"
-        spare = self._spare.setdefault(user_folder, [])
-        if len(self._spare) > _MOST_SPARE_USERS:
+        if len(self._spare) >= _MOST_SPARE_USERS and user_folder not in self._spare:
             self._drop_spare()
-        elif len(spare) < _MOST_SPARE and _has_been_emptied(folder):
-            place = f"{self._scratch}/spare.{next(self._numbers)}"
-            # A folder of that name is from a writer that has died, and not empty: it stays.
-            with contextlib.suppress(OSError):
-                os.rename(folder, place)
-                spare.append(place)
-                return
-        shutil.rmtree(folder, ignore_errors=True)
+        folder, spare = f"{self._jobs}/{run}", self._spare.setdefault(user_folder, [])
+        place = f"{self._scratch}/run.{next(self._numbers)}"
+        try:
+            os.rename(folder, place)
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        if len(spare) < _MOST_SPARE and _is_as_new(place):
+            spare.append(place)
+        else:
+            self._left.append(place)
+
+    def sweep(self) -> None:
+        """Remove what jobs have left behind, which is more work than the rest and which nobody waits for."""
+        while self._left:
+            shutil.rmtree(self._left.pop(), ignore_errors=True)
 
     def undo(self, run: str) -> None:
         """Remove a folder whose job does not run after all."""
         shutil.rmtree(f"{self._jobs}/{run}", ignore_errors=True)
 
     def _drop_spare(self) -> None:
-        folders = [folder for spare in self._spare.values() for folder in spare]
+        self._left += [folder for spare in self._spare.values() for folder in spare]
         self._spare.clear()
-        for folder in folders:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def mark_owner(folder: Path, user_folder: str) -> None:
@@ -84,8 +89,8 @@ def owner_in(folder: Path) -> str | None:
         return None
 
 
-def _has_been_emptied(folder: str) -> bool:
-    """Remove the host's files from a job's `folder`; whether all that is left is an empty working folder."""
+def _is_as_new(folder: str) -> bool:
+    """Remove the host's own files from a job's `folder`; whether no more than an empty working folder is left."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             path = f"{folder}/{name}"

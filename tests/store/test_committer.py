@@ -102,7 +102,7 @@ async def test_without_a_journal_each_is_synced_by_itself(store: Store, syncs: l
     await asyncio.to_thread(store.journal.close)
     syncs.clear()
     assert await store.at_once(store.write("a"), store.write("b")) == ["a", "b"]
-    assert syncs == ["fsync"] * 4, "each file and its folder"
+    assert syncs == ["fsync"] * 3, "each file, and the folder once"
 
 
 async def test_a_sync_that_fails_fails_alone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,3 +139,28 @@ async def test_after_closing_nothing_is_taken(store: Store) -> None:
     await asyncio.to_thread(store.committer.close)
     with pytest.raises(RuntimeError, match="not open"):
         await store.committer.run(store.write("a"))
+
+
+async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
+    tidied: list[int] = []
+    done: list[str] = []
+    committer = Committer(store.journal, lambda: tidied.append(len(done)))
+    committer.open()
+
+    def work() -> Change[None]:
+        done.append("x")
+        return Change(None)
+
+    gate = threading.Event()
+
+    def hold() -> Change[None]:
+        gate.wait(30)
+        return Change(None)
+
+    held = asyncio.create_task(committer.run(hold))
+    others = [asyncio.create_task(committer.run(work)) for _ in range(200)]
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.gather(held, *others)
+    await asyncio.to_thread(committer.close)
+    assert tidied[0] == 200

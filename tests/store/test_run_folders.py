@@ -1,0 +1,83 @@
+"""Folders to run jobs in: private, gone when a job has ended, used again only if nothing was left in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aiohttp_jobs.store.run_folders import RunFolders, owner_in
+
+
+class Place:
+    """Run folders below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs, self.scratch = folder / "jobs", folder / "scratch"
+        self.jobs.mkdir()
+        self.scratch.mkdir()
+        self.made = RunFolders(str(self.jobs), str(self.scratch))
+
+    def begin(self, run: str, user: str = "alice", *, signed: bool = True) -> Path:
+        folder = Path(self.made.begin(run, user, signed=signed))
+        (folder / "work").mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def inodes(self) -> set[int]:
+        return {path.stat().st_ino for path in self.scratch.iterdir()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_folder_is_private_and_tells_whose_it_is_if_that_is_not_signed(place: Place) -> None:
+    assert place.begin("one").stat().st_mode & 0o777 == 0o700
+    assert owner_in(place.begin("one")) is None
+    assert owner_in(place.begin("two", "bob", signed=False)) == "bob"
+
+
+def test_a_folder_without_remains_is_used_again_by_the_same_user_only(place: Place) -> None:
+    first = place.begin("one", signed=False).stat().st_ino
+    place.made.end("one", "alice")
+    assert list(place.jobs.iterdir()) == []
+    assert place.begin("two", "bob").stat().st_ino != first
+    again = place.begin("three")
+    assert again.stat().st_ino == first
+    assert owner_in(again) is None
+
+
+@pytest.mark.parametrize("remains", ["log", "work/file", "file"])
+def test_what_a_job_has_left_nobody_gets(place: Place, remains: str) -> None:
+    folder = place.begin("one")
+    if remains == "log":
+        (folder / remains).mkdir()
+    (folder / remains / "x" if remains == "log" else folder / remains).write_text("secret")
+    place.made.end("one", "alice")
+    assert list(place.jobs.iterdir()) == [], "it has ended"
+    assert not list(place.begin("two").rglob("[!w]*"))
+    place.made.sweep()
+    assert not any(path.is_file() for path in place.scratch.rglob("*"))
+
+
+def test_a_working_folder_with_other_rights_is_not_used_again(place: Place) -> None:
+    folder = place.begin("one")
+    (folder / "work").chmod(0o755)
+    place.made.end("one", "alice")
+    place.made.sweep()
+    assert place.inodes() == set()
+
+
+def test_of_very_many_users_no_folders_are_kept(place: Place) -> None:
+    for number in range(200):
+        place.begin("run", f"user{number}")
+        place.made.end("run", f"user{number}")
+        place.made.sweep()
+    assert 0 < len(place.inodes()) <= 64
+
+
+def test_a_job_that_does_not_run_leaves_nothing(place: Place) -> None:
+    place.begin("one")
+    place.made.undo("one")
+    assert list(place.jobs.iterdir()) == []
