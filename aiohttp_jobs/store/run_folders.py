@@ -90,7 +90,7 @@ def owner_in(folder: Path) -> str | None:
 
 
 def _is_as_new(folder: str) -> bool:
-    """Remove the host's own files from a job's `folder`; whether no more than an empty working folder is left."""
+    """Remove the host's own files from a job's `folder`; whether only an empty working folder is left."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             path = f"{folder}/{name}"
