@@ -89,6 +89,7 @@ class ApiKeys:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._name = str(path)
         self._seen: tuple[int, int, int] | None = None
         self._keys: list[ApiKey] = []
 
@@ -184,7 +185,7 @@ class ApiKeys:
 
     def _refresh(self) -> None:
         try:
-            status = self._path.stat()
+            status = os.stat(self._name)
         except FileNotFoundError:
             self._seen, self._keys = None, []
             return

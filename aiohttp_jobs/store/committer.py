@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 _MOST_AT_ONCE = 64
 _MOST_UNTIDY = 1000
+_BREATH_SECONDS = 0.002
+"""Whoever was told goes on first: what nobody waits for would take the processor from them."""
 _logger = logging.getLogger(__name__)
 
 
@@ -27,13 +29,15 @@ _logger = logging.getLogger(__name__)
 class Change(Generic[T]):
     """What was done, not durable yet: `entry` tells the journal of it.
 
-    Without the journal, `files` and then `folders` have to be synced. `value` is for who asked.
+    Without the journal, `files` and then `folders` have to be synced. `value` is for who asked; `afterwards`
+    is what nobody has to wait for, done in the same thread once it is durable.
     """
 
     value: T
     entry: Entry | None = None
     files: Sequence[str | Path] = ()
     folders: Sequence[str | Path] = ()
+    afterwards: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
@@ -83,12 +87,10 @@ class Committer:
         return await future
 
     def _serve(self) -> None:
+        left: list[_Order] = []
         going, untidy = True, 0
         while going:
-            orders = [self._orders.get()]
-            with contextlib.suppress(Empty):
-                while len(orders) < _MOST_AT_ONCE:
-                    orders.append(self._orders.get_nowait())
+            orders = self._wait(_BREATH_SECONDS if left or untidy else None)
             going = None not in orders
             batch = [order for order in orders if order is not None]
             for order in batch:
@@ -98,10 +100,23 @@ class Committer:
                     order.error = error
             self._make_durable([order for order in batch if order.change is not None])
             _tell(batch)
+            left += batch
             untidy += len(batch)
-            if self._orders.empty() or untidy > _MOST_UNTIDY:
+            if not batch or len(left) > 1:
+                _do_the_rest(left)
+                left = []
+            if not batch or untidy > _MOST_UNTIDY:
                 self._tidy()
                 untidy = 0
+
+    def _wait(self, seconds: float | None) -> list[_Order | None]:
+        """The orders there are, once there is one, or none after that time."""
+        orders: list[_Order | None] = []
+        with contextlib.suppress(Empty):
+            orders.append(self._orders.get(timeout=seconds))
+            while len(orders) < _MOST_AT_ONCE:
+                orders.append(self._orders.get_nowait())
+        return orders
 
     def _make_durable(self, orders: Sequence[_Order]) -> None:
         noted = [o for o in orders if o.change and o.change.entry and len(o.change.entry.data) <= LARGEST]
@@ -151,6 +166,15 @@ def _tell(batch: Sequence[_Order]) -> None:
         own = [order for order in batch if order.loop is loop]
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_settle, own)
+
+
+def _do_the_rest(batch: Sequence[_Order]) -> None:
+    for order in batch:
+        if order.change is not None and order.error is None and order.change.afterwards is not None:
+            try:
+                order.change.afterwards()
+            except Exception:
+                _logger.exception("Something is left undone after a change to the store")
 
 
 def _settle(orders: Sequence[_Order]) -> None:

@@ -261,10 +261,11 @@ class FileSystemStore:
         self._keep_log(claimed, record)
         target, data = self._at.result_file(record["JobID"]), to_bytes(record)
         put_file(target, data, self._instance.scratch)
-        self._run_folders.end(claimed.run_dir.name, safe_component(claimed.submission.user_id))
         self._free_key(claimed)
-        entry = Entry(Kind.ENDED, claimed.run_dir.name, "", data)
-        return Change(None, entry, (target,), (self._at.results,))
+        run, user_folder = claimed.run_dir.name, safe_component(claimed.submission.user_id)
+        # A folder whose job has a result is taken for what it is, should this process die before.
+        let_go = partial(self._run_folders.end, run, user_folder)
+        return Change(None, Entry(Kind.ENDED, run, "", data), (target,), (self._at.results,), let_go)
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
