@@ -17,7 +17,7 @@ from .access import allows, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
 from .dispatch.feed import Change, JobFeed
-from .dispatch.live import LiveJob
+from .dispatch.live import LiveJob, LiveState
 from .dispatch.processor import JobProcessor, cancelled_by
 from .errors import (
     ConflictError,
@@ -283,6 +283,30 @@ class JobService:
             heartbeat = self._config.heartbeat_interval
             return follow_live(found.live, self._store, start, heartbeat, self._is_closing)
         return follow_elsewhere(self._store, job_id, start, self._is_closing)
+
+    def require_reader(self, identity: Identity) -> None:
+        """Raise `ForbiddenError` for someone who may not read results, their own included."""
+        self._require(identity, "list_results")
+
+    async def result_within(
+        self, identity: Identity, submission: Submission, seconds: float
+    ) -> dict[str, Any] | None:
+        """The result of a job that `identity` has just submitted, if it ends within that time.
+
+        A job that is not due yet is not waited for, nor is any when the server stops. The same right is
+        needed as for reading it later.
+        """
+        self.require_reader(identity)
+        if submission.run_at is not None and submission.run_at > utc_now():
+            return None
+        clock = asyncio.get_running_loop().time
+        end, live = clock() + seconds, self._processor.find(submission.job_id)
+        while live and live.state is not LiveState.ENDED and not self._is_closing():
+            if (left := end - clock()) <= 0 or not await live.change(left):
+                return None
+        if live is not None and live.result is not None:
+            return live.result.to_record()
+        return await self._store.get_result(submission.job_id)
 
     async def output(self, identity: Identity, job_id: str) -> OutputReader:
         """The job's output, to be read from any offset."""

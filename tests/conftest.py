@@ -80,7 +80,10 @@ class Caller:
 
     async def run(self, command: str, mode: str = "BackgroundJob", **fields: Any) -> dict[str, Any]:
         """Submit and wait for the result."""
-        return await self.result(await self.submit(command, mode, **fields))
+        body = {"jobName": "test", "command": command, "executionMode": mode, **fields}
+        answer = await self.request("POST", "/jobs/submit?wait=60", json=body)
+        assert answer.status == 200, answer.body
+        return answer.body["result"] or await self.result(answer.body["jobId"])
 
 
 @dataclass

@@ -18,16 +18,16 @@ from ..errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
-from ..models import ExecutionMode, JobResult, Submission, SubmitRequest
+from ..models import JobResult, SubmitRequest
 from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
 from ..openapi.records import JobView
 from .envelope import answer, path_id, read_submission
 from .keys import CONFIG, SERVICE
+from .submitting import SUBMITTED, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
-SUBMITTED = answering("Submitted", jobId=str, message=str, executionMode=ExecutionMode)
 STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
@@ -56,27 +56,16 @@ routes = web.RouteTableDef()
     "Submit a job",
     {200: SUBMITTED},
     body=SubmitRequest,
+    parameters=(WAIT,),
     errors=(ForbiddenError, TooManyPendingError, ShuttingDownError),
     makes={"jobId": "/jobId"},
 )
 async def submit_job(request: web.Request) -> web.Response:
     """Specification, "Submit Job"."""
     service, identity = request.app[SERVICE], identity_of(request)
-    most = request.app[CONFIG].max_body_bytes
+    most, wait = request.app[CONFIG].max_body_bytes, asked_wait(request)
     body = await read_submission(request, SubmitRequest, most, partial(service.require_submitter, identity))
-    return submitted(await service.submit(identity, body))
-
-
-def submitted(submission: Submission) -> web.Response:
-    """The answer to whatever submits a job."""
-    return answer(
-        {
-            "success": True,
-            "jobId": submission.job_id,
-            "message": "Job submitted successfully",
-            "executionMode": submission.execution_mode,
-        }
-    )
+    return await submitted(request, await service.submit(identity, body), wait)
 
 
 @routes.get("/api/v1/jobs")

@@ -15,8 +15,9 @@ from ..rerun import Reruns
 from ..templates.models import RunRequest, TemplateRequest
 from ..templates.service import TemplateService
 from .envelope import answer, path_id, read_model, read_submission
-from .jobs import JOB, SUBMITTED, submitted
+from .jobs import JOB
 from .keys import CONFIG
+from .submitting import SUBMITTED, WAIT, asked_wait, submitted
 
 TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
 RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
@@ -85,7 +86,14 @@ async def delete_template(request: web.Request) -> web.Response:
 
 
 @routes.post(_ONE + "/run")
-@operation("Run a template", {200: SUBMITTED}, body=RunRequest, errors=_SUBMITTING, makes=_JOB_MADE)
+@operation(
+    "Run a template",
+    {200: SUBMITTED},
+    body=RunRequest,
+    parameters=(WAIT,),
+    errors=_SUBMITTING,
+    makes=_JOB_MADE,
+)
 async def run_template(request: web.Request) -> web.Response:
     """Answers as submitting does."""
     service, identity, template_id = (
@@ -94,12 +102,20 @@ async def run_template(request: web.Request) -> web.Response:
         path_id(request, "template"),
     )
     await service.get(identity, template_id)
+    wait = asked_wait(request)
     body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
-    return submitted(await service.run(identity, template_id, body))
+    return await submitted(request, await service.run(identity, template_id, body), wait)
 
 
 @routes.post(JOB + "/rerun")
-@operation("Run a job again", {200: SUBMITTED}, errors=(*_SUBMITTING, ConflictError), makes=_JOB_MADE)
+@operation(
+    "Run a job again",
+    {200: SUBMITTED},
+    parameters=(WAIT,),
+    errors=(*_SUBMITTING, ConflictError),
+    makes=_JOB_MADE,
+)
 async def rerun_job(request: web.Request) -> web.Response:
     """The same job once more, as the caller's own. Answers as submitting does."""
-    return submitted(await request.app[RERUNS].rerun(identity_of(request), path_id(request, "job")))
+    wait, identity, job_id = asked_wait(request), identity_of(request), path_id(request, "job")
+    return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)

@@ -147,13 +147,36 @@ def next_runs(
         record = await _find(client, schedule_id)
         return await client.schedules.next_runs(record["ScheduleID"], count)
 
-    records = with_client(url, api_key, work)
+    _print_runs(with_client(url, api_key, work), as_json, "It will not run: it is disabled, or at its end.")
+
+
+@schedule.command()
+def preview(
+    cron: Annotated[str, typer.Argument(help="Five fields such as '0 3 * * *', or @hourly, @daily, …")],
+    timezone: Timezone = None,
+    start_at: StartAt = None,
+    end_at: EndAt = None,
+    count: Annotated[int, typer.Option(help="How many.")] = 5,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Show when a schedule with that line would run; nothing is made."""
+
+    async def work(client: JobsClient) -> list[Record]:
+        asked = client.schedules.preview
+        return await asked(cron, timezone=timezone, start_at=start_at, end_at=end_at, count=count)
+
+    _print_runs(with_client(url, api_key, work), as_json, "It would not run.")
+
+
+def _print_runs(records: list[Record], as_json: bool, none: str) -> None:
     if as_json:
         print_json(records)
     elif records:
         print_table(records, {name: name for name in records[0]})
     else:
-        typer.echo("It will not run: it is disabled, or at its end.")
+        typer.echo(none)
 
 
 @schedule.command()

@@ -68,3 +68,17 @@ class ScheduleCalls:
         query = {"count": str(count)}
         answer = await self._connection.call("GET", f"/schedules/{schedule_id}/next", params=query)
         return [dict(run) for run in answer["runs"]]
+
+    async def preview(
+        self,
+        cron: str,
+        *,
+        timezone: str | None = None,
+        start_at: str | None = None,
+        end_at: str | None = None,
+        count: int = 5,
+    ) -> builtins.list[Record]:
+        """When a schedule with that line would run. Raises `ClientError`, which says what is wrong."""
+        asked = given(cron=cron, timezone=timezone, startAt=start_at, endAt=end_at, count=str(count))
+        answer = await self._connection.call("GET", "/schedules/preview", params=asked)
+        return [dict(run) for run in answer["runs"]]

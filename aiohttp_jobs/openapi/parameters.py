@@ -79,6 +79,25 @@ class Count(Parameter[int]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Seconds(Parameter[int]):
+    """A whole number of seconds from 0, which is the default, to `most`."""
+
+    most: int
+
+    def read(self, request: web.Request) -> int:
+        text = self.text(request)
+        if text is None:
+            return 0
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) > self.most:
+            raise bad_value(self.name, f"must be a whole number of seconds from 0 to {self.most}")
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 0, "maximum": self.most, "default": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Offset(Parameter[int | None]):
     """A number of bytes."""
 

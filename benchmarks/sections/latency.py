@@ -7,19 +7,20 @@ from collections.abc import Sequence
 
 from ..bench import Bench
 from ..floors import spawn_one_by_one
-from ..ours import COMMAND, HostProcess, submit_and_watch
+from ..ours import COMMAND, HostProcess, submit_and_wait, submit_and_watch
 from ..peers.process import Peer
 from ..tables import Kind, Table, percentile
 
 FLOOR, OURS, EMBEDDED = "bare spawn", "aiohttp-jobs, over HTTP", "aiohttp-jobs, in the host's code"
+WATCHED = "aiohttp-jobs, over HTTP, watched"
 
 
 async def measure(bench: Bench) -> list[Table]:
     count = bench.size(100, 30)
     how = (
-        f"Milliseconds, one job at a time, {count} a round. aiohttp-jobs: `POST /jobs/submit`, then the "
-        "job's event stream until it tells of the end (the result is readable then). Peers: enqueued and "
-        "waited for from Python, in the fastest way that each documents."
+        f"Milliseconds, one job at a time, {count} a round. aiohttp-jobs: `POST /jobs/submit?wait=60`, whose "
+        "answer has the result; watched, `POST /jobs/submit` and the job's event stream until its end. "
+        "Peers: enqueued and waited for from Python, in the fastest way that each documents."
     )
     medians = Table("latency", "Submit to result, one at a time: median", how, "ms", more_is_better=False)
     tails = Table("latency-p99", "Submit to result, one at a time: p99", how, "ms", more_is_better=False)
@@ -36,6 +37,7 @@ async def measure(bench: Bench) -> list[Table]:
         for _ in range(bench.rounds):
             medians.note(FLOOR, Kind.FLOOR, note(FLOOR, Kind.FLOOR, await spawn_one_by_one(count)))
             medians.note(OURS, Kind.OURS, note(OURS, Kind.OURS, await _over_http(host, count)))
+            medians.note(WATCHED, Kind.OTHER, note(WATCHED, Kind.OTHER, await _watched(host, count)))
             embedded = await host.embedded("one_by_one", job=COMMAND, count=count)
             medians.note(EMBEDDED, Kind.OTHER, note(EMBEDDED, Kind.OTHER, embedded))
             await bench.each_peer(medians, peer_round)
@@ -48,6 +50,13 @@ async def measure(bench: Bench) -> list[Table]:
 
 
 async def _over_http(host: HostProcess, count: int) -> list[float]:
+    (connection,) = await host.connections(1)
+    seconds = [await submit_and_wait(connection, COMMAND) for _ in range(count)]
+    await connection.close()
+    return seconds
+
+
+async def _watched(host: HostProcess, count: int) -> list[float]:
     submitting, watching = await host.connections(2)
     seconds = [await submit_and_watch(submitting, watching, COMMAND) for _ in range(count)]
     await submitting.close()

@@ -37,6 +37,7 @@ async def test_a_schedule_is_made_shown_changed_disabled_and_deleted(host: Host)
     assert (record["Job"]["Command"], record["Job"]["Retry"]["count"]) == ("-x --help", 2)
     assert "nightly" in await ok("list")
     assert len(json.loads(await ok("next", schedule_id, "--count", "3", "--json"))) == 3
+    assert len(json.loads(await ok("preview", "@daily", "--count", "2", "--json"))) == 2
     await ok("change", "nightly", "--cron", "0 4 * * *", "--end-at", "", "--command", "echo new")
     record = await shown()
     assert (record["Cron"], record["EndAt"], record["Job"]["Command"]) == ("0 4 * * *", None, "echo new")

@@ -45,6 +45,24 @@ async def test_the_client_waits_for_results_and_names_refusals(client: JobsClien
     assert (refused.value.status, refused.value.code) == (404, "not_found")
 
 
+async def test_a_job_is_run_in_one_request(client: JobsClient) -> None:
+    result = await client.run("print(6 * 7)", name="sum", mode="Runspace", interpreter="python")
+    assert (result.output, result.success) == ("42\n", True)
+    assert (await client.run("exit 3", name="failing", timeout_seconds=20)).exit_code == 3
+
+
+async def test_a_job_that_is_not_due_is_run_to_its_end_all_the_same(client: JobsClient) -> None:
+    assert (await client.run("echo later", name="later", delay_seconds=0.2)).output == "later\n"
+
+
+async def test_a_cron_line_is_tried(client: JobsClient) -> None:
+    runs = await client.schedules.preview("30 4 * * *", timezone="Europe/Berlin", count=3)
+    assert [run["Local"][11:16] for run in runs] == ["04:30"] * 3
+    with pytest.raises(ClientError) as refused:
+        await client.schedules.preview("61 * * * *")
+    assert refused.value.status == 422
+
+
 async def test_schedules_are_made_listed_changed_and_deleted(client: JobsClient) -> None:
     made = await client.schedules.create("nightly", "0 3 * * *", JOB, timezone="Europe/Berlin", enabled=False)
     schedule_id = made["ScheduleID"]

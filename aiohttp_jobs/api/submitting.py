@@ -1,0 +1,58 @@
+"""What is answered to whatever submits a job, at once or with its result."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from pydantic import create_model
+
+from ..auth.middleware import identity_now, identity_of
+from ..models import ExecutionMode, JobResult, Submission
+from ..openapi.answers import Success
+from ..openapi.parameters import Seconds
+from .envelope import answer
+from .keys import CONFIG, SERVICE
+
+MOST_SECONDS = 60
+WAIT = Seconds(
+    name="wait",
+    most=MOST_SECONDS,
+    description="Answer when the job has ended, with its `result`, or after so many seconds without (null). "
+    "What is not due yet is not waited for.",
+)
+SUBMITTED = create_model(
+    "Submitted",
+    __base__=Success,
+    __doc__="",
+    jobId=(str, ...),
+    message=(str, ...),
+    executionMode=(ExecutionMode, ...),
+    result=(JobResult | None, None),
+)
+
+
+def asked_wait(request: web.Request) -> int:
+    """How many seconds to wait. Raises `ForbiddenError` for who may not read results: before submitting."""
+    seconds = WAIT.of(request)
+    if seconds:
+        request.app[SERVICE].require_reader(identity_of(request))
+    return seconds
+
+
+async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:
+    """The answer, `wait` seconds from now at the latest."""
+    told = {
+        "success": True,
+        "jobId": submission.job_id,
+        "message": "Job submitted successfully",
+        "executionMode": submission.execution_mode,
+    }
+    if not wait:
+        return answer(told)
+    clock = asyncio.get_running_loop().time
+    since, identity = clock(), identity_of(request)
+    result = await request.app[SERVICE].result_within(identity, submission, wait)
+    if clock() - since >= request.app[CONFIG].heartbeat_interval and await identity_now(request) != identity:
+        result = None  # as a stream would have ended
+    return answer({**told, "result": result})
