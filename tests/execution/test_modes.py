@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from ..conftest import Host
+from ..gate import until
 
 StartHost = Callable[..., Awaitable[Host]]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
@@ -65,7 +66,7 @@ async def test_a_shell_has_its_environment_its_folder_and_an_empty_stdin(
     assert "DATABASE" not in result["Output"]
     assert f"AIOHTTP_JOBS_JOB_ID={result['JobID']}" in result["Output"]
     assert result["Output"].endswith("work\nblue\n")
-    assert not list(host.base_dir.rglob("litter"))
+    await until(lambda: not list(host.base_dir.rglob("litter")), "removal of what the job has left")
 
 
 async def test_a_runspace_workers_own_environment_holds_no_secret(

@@ -19,6 +19,8 @@ from aiohttp_jobs.store.base import ClaimedJob, PendingJob
 from aiohttp_jobs.store.filesystem import FileSystemStore
 from aiohttp_jobs.store.signing import Signer
 
+from ..gate import until
+
 OLD = time.time() - 60
 MakeStore = Callable[..., Any]
 
@@ -114,7 +116,7 @@ async def test_a_job_goes_from_folder_to_folder(store: FileSystemStore, tmp_path
     assert (tmp_path / "JobOutput" / name).is_file()
     await store.finish(taken, result_of(taken))
     assert (tmp_path / "JobResults" / f"{job.job_id}.json").is_file()
-    assert not taken.run_dir.exists()
+    await until(lambda: not taken.run_dir.exists(), "letting go of the job's folder")
     assert [record["JobID"] for record in await store.list_results("alice", 10)] == [job.job_id]
     assert await store.delete_result(job.job_id)
     assert not await store.delete_result(job.job_id)
