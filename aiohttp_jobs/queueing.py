@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import psutil
@@ -37,11 +38,11 @@ class QueueService:
         self._require(identity, "see_queue")
         everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
         due, later = self._processor.queue.in_order(), self._processor.queue.not_due()
-        mine = [
+        mine = (
             queued_view(job, place)
             for place, job in enumerate(due, 1)
             if everyone or job.user_id == identity.user_id
-        ]
+        )
         limits = self._processor.limits
         return {
             "paused": self._processor.paused,
@@ -53,7 +54,7 @@ class QueueService:
                 "perUser": limits.per_user,
                 "overall": limits.overall,
             },
-            "jobs": mine[:MOST_QUEUED_SHOWN],
+            "jobs": list(islice(mine, MOST_QUEUED_SHOWN)),
         }
 
     async def set_paused(self, identity: Identity, paused: bool) -> None:

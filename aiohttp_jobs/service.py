@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import islice
 from typing import Any
 
 from .access import allows, require_endpoint, require_mode, require_priority
@@ -200,25 +201,22 @@ class JobService:
 
         views: list[dict[str, Any]] = []
         if "running" in states:
-            running = self._processor.running()
-            views += [live_view(live, None) for live in running if is_mine(live.job.user_id)]
+            running = (live for live in self._processor.running() if is_mine(live.job.user_id))
+            views += [live_view(live, None) for live in islice(running, limit)]
         if "queued" in states:
             ordered = enumerate(self._processor.queue.in_order(), 1)
-            views += [
-                queued_view(job, place) | {"Status": "Queued"}
-                for place, job in ordered
-                if is_mine(job.user_id)
-            ]
+            mine = ((place, job) for place, job in ordered if is_mine(job.user_id))
+            shown = islice(mine, limit - len(views))
+            views += [queued_view(job, place) | {"Status": "Queued"} for place, job in shown]
         if "pending" in states:
-            waiting = self._processor.queue.not_due()
-            views += [
-                queued_view(job, None) | {"Status": "Pending"} for job in waiting if is_mine(job.user_id)
-            ]
+            waiting = (job for job in self._processor.queue.not_due() if is_mine(job.user_id))
+            shown_later = islice(waiting, limit - len(views))
+            views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
         if "done" in states and len(views) < limit:
             user_id = None if everyone else identity.user_id
             records = await self._store.list_results(user_id, limit - len(views))
             views += [ended_view(record) for record in records]
-        return views[:limit]
+        return views
 
     def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:
         """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+
+from aiohttp_jobs import queueing, service
+from aiohttp_jobs.store.base import PendingJob
+from aiohttp_jobs.views import queued_view
 
 from .conftest import Caller, Host
 from .counting import listed_folders
@@ -70,3 +75,25 @@ async def test_running_a_job_lists_no_folder_but_its_own(start_host: StartHost) 
         await alice.run("true", "Runspace")
 
     assert SHARED.isdisjoint(listed)
+
+
+@pytest.mark.parametrize(("path", "shown"), [("/jobs?limit=5", 5), ("/queue", 1000)])
+async def test_of_many_waiting_jobs_only_those_shown_are_described(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch, path: str, shown: int
+) -> None:
+    host = await start_host(max_pending_per_user=2000)
+    admin = host.caller("debug", "system_admin")
+    assert (await admin.request("POST", "/queue/pause")).status == 200
+    for _ in range(12):
+        await asyncio.gather(*(admin.submit("true") for _ in range(100)))
+    described: list[str] = []
+
+    def counting(job: PendingJob, place: int | None) -> dict[str, Any]:
+        described.append(job.job_id)
+        return queued_view(job, place)
+
+    monkeypatch.setattr(service, "queued_view", counting)
+    monkeypatch.setattr(queueing, "queued_view", counting)
+    answer = await admin.request("GET", path)
+    jobs = answer.body.get("jobs") or answer.body["queue"]["jobs"]
+    assert (len(jobs), len(described)) == (shown, shown)

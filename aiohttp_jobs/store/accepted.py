@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 from ..models import Submission
 
-_MOST = 4096
+_MOST_SUBMISSIONS = 4096
+_MOST_DIGESTS = 100_000
 _LARGEST = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFile:
-    """A submission, and the digest of the file that was written for it."""
+    """The digest of the file that was written for a submission, and the submission itself if it is kept."""
 
-    submission: Submission
     digest: bytes
+    submission: Submission | None
 
     def is_in(self, path: str) -> bool:
         """Whether the file `path` holds what was written when it was accepted. Blocks."""
@@ -32,14 +33,22 @@ class AcceptedFile:
 
 
 class Accepted:
-    """By path; bounded, so that what waits long or is large is read from its file instead."""
+    """By path; bounded. Of very many only the digests are kept, and what they say is read again."""
 
     def __init__(self) -> None:
         self._files: dict[str, AcceptedFile] = {}
+        self._submissions = 0
 
     def add(self, path: str, data: bytes, submission: Submission) -> None:
-        if len(self._files) < _MOST and len(data) <= _LARGEST:
-            self._files[path] = AcceptedFile(submission, hashlib.sha256(data).digest())
+        self.take(path)
+        if len(self._files) >= _MOST_DIGESTS or len(data) > _LARGEST:
+            return
+        is_kept = self._submissions < _MOST_SUBMISSIONS
+        self._submissions += is_kept
+        self._files[path] = AcceptedFile(hashlib.sha256(data).digest(), submission if is_kept else None)
 
     def take(self, path: str) -> AcceptedFile | None:
-        return self._files.pop(path, None)
+        found = self._files.pop(path, None)
+        if found is not None and found.submission is not None:
+            self._submissions -= 1
+        return found

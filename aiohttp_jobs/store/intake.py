@@ -138,7 +138,7 @@ class Intake:
 
     def _read_again(self, path: str, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
         """What was picked up: known already if it is, to the byte, what this process has accepted."""
-        if accepted is not None and accepted.is_in(path):
+        if accepted is not None and accepted.submission is not None and accepted.is_in(path):
             return ReadSubmission(accepted.submission, None)
         return self._reader.read_claimed(Path(path), user_folder)
 

@@ -87,13 +87,24 @@ class PowerCut:
     ) -> FileSystemStore:
         store = await opened(self._before)
         await before(store)
-        shutil.copytree(self._before, self.base)
+        await self._copy()
         await store.close()
         damage(self.base)
         self._monkeypatch.setattr(journal, "boot_id", lambda: "another")
         store = new_store(self.base)
         await store.open()
         return store
+
+    async def _copy(self) -> None:
+        """As it is at one moment: not while the store lets go of a job's folder."""
+        for _ in range(100):
+            try:
+                shutil.copytree(self._before, self.base)
+                return
+            except shutil.Error:
+                shutil.rmtree(self.base, ignore_errors=True)
+                await asyncio.sleep(0.02)
+        raise AssertionError("the store does not come to rest")
 
 
 @pytest.fixture
