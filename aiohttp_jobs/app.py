@@ -21,7 +21,8 @@ from .auth.sessions import own_session_middleware
 from .config import JobsConfig
 from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
-from .dispatch.processor import JobProcessor, Limits
+from .dispatch.processor import JobProcessor
+from .dispatch.slots import Limits
 from .errors import ConfigurationError
 from .execution.background import BackgroundExecutor
 from .execution.base import Executor

@@ -1,6 +1,7 @@
 """The periodic task: picks submissions up, has them run as the limits allow, keeps results.
 
-Which job is next is left to ``queue``, how one is run to ``lifecycle``, where they lie to the store.
+Which job is next is left to ``queue``, whether one more may run to ``slots``, how one is run to
+``lifecycle``, where they lie to the store.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import contextlib
 import logging
 import time
 from asyncio import FIRST_COMPLETED
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from ..store.base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, Pen
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
 from .queue import JobQueue
+from .slots import Limits, Slots
 
 _RETRY_SECONDS = 0.5
 _MAX_RETRY_SECONDS = 30.0
@@ -32,15 +33,6 @@ _TIMER_SLACK = 0.001
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many jobs run at once: of each mode, of each user, in all. ``None``: no limit of its own."""
-
-    modes: Mapping[ExecutionMode, int]
-    per_user: int | None = None
-    overall: int | None = None
 
 
 class Notifier(Protocol):
@@ -75,16 +67,13 @@ class JobProcessor:
     ) -> None:
         self._store = store
         self._runner = runner
-        self._limits = limits
         self._interval = interval
         self._notifier = notifier
         self._on_change = on_change
         self._queue = JobQueue(starvation)
         self._live: dict[str, LiveJob] = {}
         self._known: set[str] = set()
-        self._used_modes: Counter[ExecutionMode | None] = Counter()
-        self._used_users: Counter[str] = Counter()
-        self._used_keys: set[str] = set()
+        self._slots = Slots(limits)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._asked = asyncio.Event()
@@ -139,7 +128,7 @@ class JobProcessor:
 
     @property
     def limits(self) -> Limits:
-        return self._limits
+        return self._slots.limits
 
     def running(self) -> Iterable[LiveJob]:
         """The jobs that run in this process, the longest running first."""
@@ -156,7 +145,7 @@ class JobProcessor:
         """
         if is_new and self._may_start_now(submission):
             accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._hold_slot(submission.execution_mode, submission.user_id)
+            self._slots.take(submission.execution_mode, submission.user_id)
             # In a task of its own: who submits may go away, the job has to be seen through.
             self._track(self._start_new(submission, accepted))
             await accepted
@@ -294,7 +283,7 @@ class JobProcessor:
 
     async def _start_ready(self) -> None:
         while not self._closing and not self.paused:
-            job = self._queue.take(self._modes_with_room(), self._may_start)
+            job = self._queue.take(self._slots.modes_with_room(), self._slots.may_start)
             if job is None:
                 return
             task = self._start(job)
@@ -315,51 +304,30 @@ class JobProcessor:
             if not task.done():
                 await self._look_around()
 
-    def _modes_with_room(self) -> Collection[ExecutionMode | None]:
-        modes: list[ExecutionMode | None] = [None]
-        overall = self._limits.overall
-        if overall is None or self._used_modes.total() < overall:
-            limits = self._limits.modes.items()
-            modes += [mode for mode, limit in limits if self._used_modes[mode] < limit]
-        return modes
-
-    def _may_start(self, job: PendingJob) -> bool:
-        if self._limits.per_user and self._used_users[job.user_id] >= self._limits.per_user:
-            return False
-        return job.concurrency_key is None or job.concurrency_key not in self._used_keys
-
     def _may_start_now(self, submission: Submission) -> bool:
         """Whether a new job would be the next to start: all that waits is waiting for something else."""
         if not self._at_rest or self._wake.is_set() or self._being_added or self._closing or self.paused:
             return False
-        mode, per_user = submission.execution_mode, self._limits.per_user
+        mode = submission.execution_mode
         if mode is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
             return False
-        if per_user and self._used_users[submission.user_id] >= per_user:
+        if not self._slots.has_room_for(submission.user_id):
             return False
         due = self._queue.next_due()
-        return mode in self._modes_with_room() and (due is None or due > utc_now())
+        return mode in self._slots.modes_with_room() and (due is None or due > utc_now())
 
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
-        self._hold_slot(job.mode, job.user_id)
-        if job.concurrency_key is not None:
-            self._used_keys.add(job.concurrency_key)
+        self._slots.take(job.mode, job.user_id)
+        self._slots.take_key(job.concurrency_key)
         return self._track(self._process(job))
 
-    def _hold_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
-        self._used_modes[mode] += 1
-        self._used_users[user_id] += 1
-
     def _free_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
-        self._used_modes[mode] -= 1
-        self._used_users[user_id] -= 1
-        if not self._used_users[user_id]:
-            del self._used_users[user_id]
+        self._slots.free(mode, user_id)
         self._wake.set()
 
     def _free_key(self, job: PendingJob) -> None:
+        self._slots.free_key(job.concurrency_key)
         if job.concurrency_key is not None:
-            self._used_keys.discard(job.concurrency_key)
             self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -11,7 +11,6 @@ import fcntl
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -22,15 +21,11 @@ from pydantic import ValidationError
 
 from ..errors import NotFoundError
 from ..store.durable import make_folder, replace_file, sync_folder
+from ..store.folder_view import FILE_NAME, FolderView, remove_leftovers
 from .models import Notice, NoticeState
 
 FOLDER = "Notices"
-_FILE_NAME = re.compile(r"[0-9a-f-]{36}\.json")
-_SETTLED_NS = 100_000_000
-_LEFTOVER_SECONDS = 3600.0
 _logger = logging.getLogger(__name__)
-
-FileIdentity = tuple[int, int, int]
 
 
 class NoticeStore:
@@ -43,18 +38,13 @@ class NoticeStore:
         self._folder = base / FOLDER
         self._prepared = self._folder / "prepared"
         self._guard = Lock()
-        self._seen: int | None = None
-        self._files: dict[str, FileIdentity] = {}
-        self._notices: dict[str, Notice] = {}
+        self._view = FolderView(self._folder, self._load)
         self._lead: int | None = None
 
     def open(self) -> None:
         make_folder(self._prepared)
         for folder in (self._folder, self._prepared):
-            for path in folder.glob(".*.tmp"):
-                with contextlib.suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > _LEFTOVER_SECONDS:
-                        path.unlink()
+            remove_leftovers(folder)
 
     # --- before the job's result is kept
 
@@ -70,7 +60,7 @@ class NoticeStore:
     def prepared(self, min_age: float) -> list[Notice]:
         """Those that have been prepared for `min_age` seconds; usually none."""
         with os.scandir(self._prepared) as entries:
-            names = [entry.name for entry in entries if _FILE_NAME.fullmatch(entry.name)]
+            names = [entry.name for entry in entries if FILE_NAME.fullmatch(entry.name)]
         found = []
         for name in names:
             path = self._prepared / name
@@ -100,12 +90,12 @@ class NoticeStore:
     def all(self) -> list[Notice]:
         """Every notice, oldest first, without its job. Costs one ``stat`` when nothing changed."""
         with self._guard:
-            self._refresh()
-            return sorted(self._notices.values(), key=lambda each: (each.created_at, each.notice_id))
+            self._view.refresh()
+            return sorted(self._view.items.values(), key=lambda each: (each.created_at, each.notice_id))
 
     def has_changed(self) -> bool:
         """Whether `all` would read anything, or any are prepared."""
-        return self._folder.stat().st_mtime_ns != self._seen or bool(os.listdir(self._prepared))
+        return self._view.has_changed() or bool(os.listdir(self._prepared))
 
     def get(self, notice_id: str) -> Notice:
         """The whole notice. Raises `NotFoundError`."""
@@ -163,32 +153,9 @@ class NoticeStore:
         finally:
             os.close(descriptor)
 
-    def _refresh(self) -> None:
-        now = time.time_ns()
-        changed_at = self._folder.stat().st_mtime_ns
-        if changed_at == self._seen:
-            return
-        found: dict[str, FileIdentity] = {}
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if _FILE_NAME.fullmatch(entry.name):
-                    with contextlib.suppress(FileNotFoundError):
-                        status = entry.stat(follow_symlinks=False)
-                        found[entry.name] = (status.st_ino, status.st_mtime_ns, status.st_size)
-        for name in self._notices.keys() - found.keys():
-            del self._notices[name]
-        for name, identity in found.items():
-            if self._files.get(name) != identity:
-                self._load(name)
-        self._files = found
-        # Time stamps are coarse: a second change within the same tick would look like no change.
-        self._seen = changed_at if now - changed_at > _SETTLED_NS else None
-
-    def _load(self, name: str) -> None:
-        self._notices.pop(name, None)
+    def _load(self, name: str) -> Notice | None:
         notice = _read(self._folder / name)
-        if notice is not None:
-            self._notices[name] = notice.without_job()
+        return notice.without_job() if notice is not None else None
 
 
 def _name(notice_id: str) -> str:

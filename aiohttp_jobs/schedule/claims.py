@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ..store.durable import make_folder, sync_folder
-from ..store.records import LEFTOVER_SECONDS
+from ..store.folder_view import LEFTOVER_SECONDS
 from .store import FOLDER
 
 _KEEP = timedelta(days=1)

@@ -298,5 +298,5 @@ async def test_a_run_folder_is_used_again_only_by_the_same_user_and_only_empty(t
     assert await inode("alice", leave="file") == first
     for _ in range(3):
         await inode("alice")
-    assert list((tmp_path / "Running").glob("*/jobs/*")) == []
     await store.close()
+    assert list((tmp_path / "Running").glob("*/jobs/*")) == []
