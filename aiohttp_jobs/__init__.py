@@ -5,13 +5,18 @@ This is the whole public face; everything else may change between versions.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
-from .app import create_jobs_app, setup
-from .auth.identity import Identity, Proof
-from .auth.sessions import forget, remember
-from .config import JobsConfig
-from .errors import ConfigurationError, JobsError
-from .models import ExecutionMode, InterpreterName, JobStatus
+
+if TYPE_CHECKING:
+    from .app import create_jobs_app, setup
+    from .auth.identity import Identity, Proof
+    from .auth.sessions import forget, remember
+    from .config import JobsConfig
+    from .errors import ConfigurationError, JobsError
+    from .models import ExecutionMode, InterpreterName, JobStatus
 
 __all__ = [
     "ConfigurationError",
@@ -28,3 +33,30 @@ __all__ = [
     "remember",
     "setup",
 ]
+
+_HOMES = {
+    "ConfigurationError": "errors",
+    "ExecutionMode": "models",
+    "Identity": "auth.identity",
+    "InterpreterName": "models",
+    "JobStatus": "models",
+    "JobsConfig": "config",
+    "JobsError": "errors",
+    "Proof": "auth.identity",
+    "create_jobs_app": "app",
+    "forget": "auth.sessions",
+    "remember": "auth.sessions",
+    "setup": "app",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Only when it is asked for: the client and the command line do without the server, and start sooner.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
