@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,18 @@ from .conftest import Host, serve
 
 StartHost = Callable[..., Awaitable[Host]]
 MakeConfig = Callable[..., JobsConfig]
+
+
+def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() -> None:
+    assert all(hasattr(aiohttp_jobs, name) for name in aiohttp_jobs.__all__)
+    assert set(dir(aiohttp_jobs)) == set(aiohttp_jobs.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        aiohttp_jobs.nothing  # noqa: B018
+    code = "import sys, aiohttp_jobs.cli; print('aiohttp_jobs.app' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert shown.stdout == "False\n"
 
 
 async def test_the_hosts_own_routes_and_errors_are_untouched(start_host: StartHost) -> None:

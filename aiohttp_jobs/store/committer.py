@@ -102,10 +102,11 @@ class Committer:
             _tell(batch)
             left += batch
             untidy += len(batch)
-            if not batch or len(left) > 1:
+            is_at_rest = not (batch and going)
+            if is_at_rest or len(left) > 1:
                 _do_the_rest(left)
                 left = []
-            if not batch or untidy > _MOST_UNTIDY:
+            if is_at_rest or untidy > _MOST_UNTIDY:
                 self._tidy()
                 untidy = 0
 

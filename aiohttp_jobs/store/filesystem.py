@@ -274,7 +274,6 @@ class FileSystemStore:
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         remove_tree(claimed.run_dir)
-        remove_tree(claimed.run_dir)
         self._free_key(claimed)
 
     def _free_key(self, claimed: ClaimedJob) -> None:

@@ -21,7 +21,6 @@ from .journal import Entry, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
-from .results import remove_tree
 from .run_folders import RunFolders
 from .signing import Signer, to_bytes
 from .spent import SpentIds
@@ -95,7 +94,7 @@ class Intake:
         run = Run.of(submission)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._at.claimed_file(run))
-        remove_tree(self._instance.jobs / run.name)
+        self._run_folders.undo(run.name)
 
     def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         if pending.concurrency_key is None:

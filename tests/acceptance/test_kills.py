@@ -206,8 +206,8 @@ async def test_schedules_on_two_hosts_fire_each_moment_once_whoever_dies(tmp_pat
             claimed = moments(tmp_path)
             job_ids = [job_id for job_id in claimed.values() if job_id]
             # A moment that was claimed when its schedule was disabled does not fire any more.
-            last_ones = [max(moment for key, moment in claimed if key == each) for each in schedules.values()]
-            fired = [job_id for (_, moment), job_id in claimed.items() if job_id and moment not in last_ones]
+            last_ones = {max(each for each in claimed if each[0] == key) for key in schedules.values()}
+            fired = [job_id for each, job_id in claimed.items() if job_id and each not in last_ones]
             await results_of(client, fired)
             async with asyncio.timeout(30):
                 while await client.jobs("running", "queued", "pending"):

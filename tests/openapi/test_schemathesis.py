@@ -171,7 +171,7 @@ async def test_schemathesis_finds_nothing(harmless: Host, tmp_path: Path) -> Non
 
 
 def examples() -> int:
-    return int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
+    return int(os.environ.get("SCHEMATHESIS_EXAMPLES", "10"))
 
 
 def entry(name: str, caller: Caller) -> dict[str, Any]:

@@ -164,3 +164,24 @@ async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
     await asyncio.gather(held, *others)
     await asyncio.to_thread(committer.close)
     assert tidied[0] == 200
+
+
+async def test_what_is_asked_for_at_the_very_end_is_finished_too(store: Store) -> None:
+    rest: list[str] = []
+    committer = Committer(store.journal, lambda: rest.append("tidied"))
+    committer.open()
+    gate = threading.Event()
+
+    def hold() -> Change[None]:
+        gate.wait(30)
+        return Change(None)
+
+    held = asyncio.create_task(committer.run(hold))
+    await asyncio.sleep(0.05)
+    last = asyncio.create_task(committer.run(lambda: Change(None, afterwards=lambda: rest.append("let go"))))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(asyncio.to_thread(committer.close))
+    await asyncio.sleep(0.1)
+    gate.set()
+    await asyncio.gather(held, last, closing)
+    assert rest == ["let go", "tidied"]
