@@ -31,7 +31,7 @@ from .execution.interpreters import find_interpreters
 from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
 from .limits import require_within_limits
-from .models import ExecutionMode, Submission
+from .models import ExecutionMode
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
@@ -51,6 +51,7 @@ from .schedule.service import ScheduleService
 from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
+from .store.base import ClaimedJob
 from .store.filesystem import FileSystemStore
 from .store.vault import Vault
 from .templates.rights import TemplateRights
@@ -268,11 +269,14 @@ class _Parts:
             stack.push_async_callback(self._rounds.close)
             yield
 
-    async def _recheck(self, submission: Submission) -> None:
+    async def _recheck(self, claimed: ClaimedJob) -> None:
+        submission = claimed.submission
         if submission.template_id is None:
             await self._rights(submission)
         else:
             await self._template_rights.recheck(submission)
+        if claimed.accepted_here:
+            return  # by this very configuration
         require_within_limits(
             self._config,
             self._interpreters.keys(),

@@ -43,7 +43,7 @@ async def own_round(executor: RunspaceExecutor, folder: Path) -> float:
     started = time.perf_counter()
     for _ in range(JOBS):
         log = OutputLog(folder / "log", 1024)
-        job = Execution("id", "alice", "pass", InterpreterName.PYTHON, folder, {}, log)
+        job = Execution("id", "alice", "pass", InterpreterName.PYTHON, str(folder), {}, log)
         assert (await executor.run(job)).exit_code == 0
     return (time.perf_counter() - started) / JOBS
 

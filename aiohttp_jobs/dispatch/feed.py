@@ -64,6 +64,8 @@ class JobFeed:
 
     def changed(self, live: LiveJob) -> None:
         """The job is in another state than before."""
+        if not self._watchers:
+            return
         if live.state is LiveState.ENDED and live.result is None:
             return  # it went to another process, which tells of it
         watchers = self._watchers_of(live.job.user_id)

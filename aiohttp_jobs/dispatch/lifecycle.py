@@ -9,7 +9,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 
 from ..config import JobsConfig
 from ..errors import JobsError
@@ -30,8 +29,8 @@ from ..store.base import ClaimedJob, LostJob
 from ..store.vault import Vault
 from .live import LiveJob, StopReason
 
-Recheck = Callable[[Submission], Awaitable[None]]
-"""Raises `JobsError` when the submission may not run now."""
+Recheck = Callable[[ClaimedJob], Awaitable[None]]
+"""Raises `JobsError` when the job may not run now."""
 
 _logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class JobRunner:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
         if live.reason is not None:
             return self.stopped(claimed, live.reason)
-        problem = claimed.problem or await self._refusal(claimed.submission)
+        problem = claimed.problem or await self._refusal(claimed)
         if problem is not None:
             return self.rejected(claimed, problem)
         if live.reason is not None:  # stopped while it was checked
@@ -81,7 +80,7 @@ class JobRunner:
         self,
         submission: Submission,
         parameters: Parameters,
-        run_dir: Path,
+        run_dir: str,
         log: OutputLog,
         live: LiveJob,
         started: datetime,
@@ -127,17 +126,17 @@ class JobRunner:
             submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None, None, log.size
         )
 
-    def _log(self, run_dir: Path, *, is_new: bool = False) -> OutputLog:
+    def _log(self, run_dir: str, *, is_new: bool = False) -> OutputLog:
         keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
-        return OutputLog(run_dir / "log", keep, limit, is_new=is_new)
+        return OutputLog(f"{run_dir}/log", keep, limit, is_new=is_new)
 
-    async def _refusal(self, submission: Submission) -> str | None:
+    async def _refusal(self, claimed: ClaimedJob) -> str | None:
         try:
-            await self._recheck(submission)
+            await self._recheck(claimed)
         except JobsError as error:
             return error.message
         except Exception:
-            _logger.exception("Cannot check whether job %s may run", submission.job_id)
+            _logger.exception("Cannot check whether job %s may run", claimed.job_id)
             return "Whether this job may run could not be checked; see the server's log."
         return None
 
@@ -154,7 +153,7 @@ class JobRunner:
         return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
 
     async def _execute(
-        self, submission: Submission, parameters: Parameters, run_dir: Path, log: OutputLog, live: LiveJob
+        self, submission: Submission, parameters: Parameters, run_dir: str, log: OutputLog, live: LiveJob
     ) -> Outcome:
         return await self._executors[submission.execution_mode].run(
             Execution(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from ..models import InterpreterName
@@ -20,7 +19,7 @@ class Execution:
     user_id: str
     command: str
     interpreter: InterpreterName
-    run_dir: Path
+    run_dir: str
     environment: Mapping[str, str]
     log: OutputLog
     on_start: Callable[[int], None] = lambda _: None

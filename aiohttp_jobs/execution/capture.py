@@ -38,6 +38,7 @@ _FLUSH_SECONDS = 0.1
 _FIRST_LOOK_SECONDS = 0.005
 _RETRY_SECONDS = 1.0
 
+_new_decoder = codecs.getincrementaldecoder("utf-8")
 _logger = logging.getLogger(__name__)
 
 
@@ -56,14 +57,14 @@ class OutputLog:
     are none. Written to from one thread, `flush` and `read_files` may be called from any.
     """
 
-    def __init__(self, folder: Path, keep: int, limit: int = 0, *, is_new: bool = False) -> None:
+    def __init__(self, folder: str | Path, keep: int, limit: int = 0, *, is_new: bool = False) -> None:
         self._folder = folder
         self._keep = keep
         self._half = max(1, keep // 2)
         kept_segments = max(limit, 2 * keep) // 2 // SEGMENT + 1
         self._head_segments = kept_segments
         self._tail_segments = kept_segments + 1
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder: codecs.IncrementalDecoder | None = None  # until there is something not ASCII
         self._written, self._last_byte = (0, b"") if is_new else existing(folder)
         self._chunks: list[bytes] = []
         self._chunks_start = self._written
@@ -88,15 +89,23 @@ class OutputLog:
         self._append(data, quietly=quietly)
 
     def _append(self, data: bytes, *, quietly: bool = False) -> None:
-        if not data.isascii() or self._decoder.getstate() != (b"", 0):
-            data = self._decoder.decode(data).encode()
+        if self._decoder is not None or not data.isascii():
+            data = self._decode(data)
         self._keep_chunk(data, quietly=quietly)
+
+    def _decode(self, data: bytes) -> bytes:
+        if self._decoder is None:
+            self._decoder = _new_decoder("replace")
+        if data.isascii() and self._decoder.getstate() == (b"", 0):
+            return data
+        return self._decoder.decode(data).encode()
 
     def end(self) -> None:
         """Add what was held back: what might have become a secret, a character that was cut short."""
         if self.masker is not None:
             self._append(self.masker.end())
-        self._keep_chunk(self._decoder.decode(b"", final=True).encode())
+        if self._decoder is not None:
+            self._keep_chunk(self._decoder.decode(b"", final=True).encode())
 
     def add_error(self, message: str) -> None:
         """Add lines of the host's own, marked as the specification marks errors."""
@@ -129,7 +138,8 @@ class OutputLog:
             rest = memoryview(b"".join(taken))[self._written - self._chunks_start :]
             while rest:
                 number, used = divmod(self._written, SEGMENT)
-                self._folder.mkdir(mode=0o700, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(self._folder, 0o700)
                 with open(segment_path(self._folder, number), "ab", buffering=0, opener=owner_only) as file:
                     count = file.write(rest[: SEGMENT - used])
                 self._written += count
@@ -170,7 +180,8 @@ class OutputLog:
     def _drop_middle(self, number: int) -> None:
         middle = number - self._tail_segments
         if middle >= self._head_segments:
-            segment_path(self._folder, middle).unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(segment_path(self._folder, middle))
 
 
 class OutputPipe:

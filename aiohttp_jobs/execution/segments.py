@@ -20,17 +20,17 @@ class Part(NamedTuple):
     data: bytes
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    return folder / f"output.{number:09d}"
+def segment_path(folder: str | Path, number: int) -> str:
+    return f"{folder}/output.{number:09d}"
 
 
-def segments(folder: Path) -> list[Path]:
+def segments(folder: str | Path) -> list[Path]:
     """The files there are, first to last."""
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [folder / name for name in names if name.startswith("output.")]
+    return [Path(folder, name) for name in names if name.startswith("output.")]
 
 
 def owner_only(path: str, flags: int) -> int:
@@ -38,7 +38,7 @@ def owner_only(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def read_segments(folder: Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
     """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes.
 
     Starts, behind a gap, and ends with whole UTF-8 characters unless `whole` is false.
@@ -56,7 +56,7 @@ def read_segments(folder: Path, offset: int, most: int = CHUNK, *, whole: bool =
     return Part(offset, b"")
 
 
-def existing(folder: Path) -> tuple[int, bytes]:
+def existing(folder: str | Path) -> tuple[int, bytes]:
     """How much output there is, and its last byte."""
     paths = segments(folder)
     if not paths:
@@ -86,13 +86,13 @@ def drop_partial_start(data: bytes) -> bytes:
     return data
 
 
-def _contiguous(folder: Path, offset: int, most: int) -> bytes:
+def _contiguous(folder: str | Path, offset: int, most: int) -> bytes:
     """What lies from `offset` on without a gap, across as many files as it takes."""
     data = bytearray()
     while len(data) < most:
         number, skip = divmod(offset + len(data), SEGMENT)
         try:
-            with segment_path(folder, number).open("rb") as file:
+            with open(segment_path(folder, number), "rb") as file:
                 file.seek(skip)
                 more = file.read(most - len(data))
         except FileNotFoundError:

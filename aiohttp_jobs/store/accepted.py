@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -21,15 +20,19 @@ class AcceptedFile:
     digest: bytes
     submission: Submission | None
 
-    def is_in(self, path: str) -> bool:
-        """Whether the file `path` holds what was written when it was accepted. Blocks."""
-        with contextlib.suppress(OSError):
+    def submission_in(self, path: str) -> Submission | None:
+        """The submission, if it is kept and the file `path` holds what was written for it. Blocks."""
+        if self.submission is None:
+            return None
+        try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                return hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
+                is_same = hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
             finally:
                 os.close(descriptor)
-        return False
+        except OSError:
+            return None
+        return self.submission if is_same else None
 
 
 class Accepted:

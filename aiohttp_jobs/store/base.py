@@ -38,14 +38,15 @@ class ClaimedJob:
     """A job that this process, and no other, owns until it is finished.
 
     `problem` is set when what was claimed must not run. `run_dir` is a private folder for the
-    running job, removed when it is finished.
+    running job, removed when it is finished. `accepted_here`: it is, to the byte, what this process accepted.
     """
 
     job_id: str
     submission: Submission
-    run_dir: Path
+    run_dir: str
     problem: str | None = None
     concurrency_key: str | None = None
+    accepted_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)

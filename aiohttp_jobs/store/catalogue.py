@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -221,7 +222,7 @@ class ResultCatalogue:
 
     def _stat(self, job_id: bytes) -> tuple[int, int] | None:
         try:
-            stat = self._at.result(str(UUID(bytes=job_id))).stat()
+            stat = os.stat(self._at.result_file(str(UUID(bytes=job_id))))
         except FileNotFoundError:
             return None
         return stat.st_size, stat.st_mtime_ns

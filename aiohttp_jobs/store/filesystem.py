@@ -262,7 +262,7 @@ class FileSystemStore:
         target, data = self._at.result_file(record["JobID"]), to_bytes(record)
         put_file(target, data, self._instance.scratch)
         self._free_key(claimed)
-        run, user_folder = claimed.run_dir.name, safe_component(claimed.submission.user_id)
+        run, user_folder = os.path.basename(claimed.run_dir), safe_component(claimed.submission.user_id)
         # A folder whose job has a result is taken for what it is, should this process die before.
         let_go = partial(self._run_folders.end, run, user_folder)
         return Change(None, Entry(Kind.ENDED, run, "", data), (target,), (self._at.results,), let_go)
@@ -270,10 +270,10 @@ class FileSystemStore:
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
             with contextlib.suppress(FileNotFoundError):
-                (claimed.run_dir / "log").rename(self._at.log(Run.from_name(claimed.run_dir.name)))
+                os.rename(f"{claimed.run_dir}/log", self._at.log(_run_of(claimed)))
 
     def _let_go(self, claimed: ClaimedJob) -> None:
-        remove_tree(claimed.run_dir)
+        remove_tree(Path(claimed.run_dir))
         self._free_key(claimed)
 
     def _free_key(self, claimed: ClaimedJob) -> None:
@@ -281,7 +281,7 @@ class FileSystemStore:
             self._key_locks.release(claimed.concurrency_key)
 
     def _retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        run = Run.from_name(claimed.run_dir.name)
+        run = _run_of(claimed)
         record = result.to_record()
         self._keep_log(claimed, record)
         replace_file(self._at.attempt_result(run), to_bytes(record), self._instance.scratch)
@@ -330,3 +330,7 @@ class FileSystemStore:
             replace_file(self._at.paused, b"", self._instance.scratch)
         else:
             self._at.paused.unlink(missing_ok=True)
+
+
+def _run_of(claimed: ClaimedJob) -> Run:
+    return Run.from_name(os.path.basename(claimed.run_dir))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..models import Submission, new_job_id
-from .accepted import Accepted, AcceptedFile
+from .accepted import Accepted
 from .base import ClaimedJob, KeyBusyError, PendingJob
 from .committer import Change
 from .durable import make_folder, put_file
@@ -85,7 +85,7 @@ class Intake:
             raise
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
-        claimed = ClaimedJob(run.job_id, submission, Path(run_dir))
+        claimed = ClaimedJob(run.job_id, submission, run_dir, accepted_here=True)
         entry = Entry(Kind.CLAIMED, run.name, user_folder, data)
         return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
 
@@ -126,20 +126,18 @@ class Intake:
             if isinstance(error, FileNotFoundError):
                 return Change(None)
             raise
-        submission, problem = self._read_again(target, user_folder, accepted)
+        known = accepted.submission_in(target) if accepted is not None else None
+        submission, problem = (
+            ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
+        )
         if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        claimed = ClaimedJob(run.job_id, submission, Path(run_dir), fault or problem, pending.concurrency_key)
+        problem, key = fault or problem, pending.concurrency_key
+        claimed = ClaimedJob(run.job_id, submission, run_dir, problem, key, accepted_here=known is not None)
         entry = Entry(Kind.CLAIMED, run.name, user_folder)
         return Change(claimed, entry, (), (self._at.output, folder))
-
-    def _read_again(self, path: str, user_folder: str, accepted: AcceptedFile | None) -> ReadSubmission:
-        """What was picked up: known already if it is, to the byte, what this process has accepted."""
-        if accepted is not None and accepted.submission is not None and accepted.is_in(path):
-            return ReadSubmission(accepted.submission, None)
-        return self._reader.read_claimed(Path(path), user_folder)
 
     def _was_used(self, run: Run) -> bool:
         return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))

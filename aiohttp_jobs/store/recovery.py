@@ -76,7 +76,7 @@ class Recovery:
         times = [path.stat().st_mtime for path in log.iterdir()] if log.is_dir() else []
         run_dir = self._instance.adopt(folder)
         owned = submission.model_copy(update={"job_id": run.job_id})
-        claimed = ClaimedJob(run.job_id, owned, run_dir, problem)
+        claimed = ClaimedJob(run.job_id, owned, str(run_dir), problem)
         yield LostJob(claimed, instance_id, _utc(started), _utc(max([started, *times])))
 
     def _resume_retry(self, run: Run, submission: Submission) -> None:

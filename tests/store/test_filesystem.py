@@ -116,7 +116,7 @@ async def test_a_job_goes_from_folder_to_folder(store: FileSystemStore, tmp_path
     assert (tmp_path / "JobOutput" / name).is_file()
     await store.finish(taken, result_of(taken))
     assert (tmp_path / "JobResults" / f"{job.job_id}.json").is_file()
-    await until(lambda: not taken.run_dir.exists(), "letting go of the job's folder")
+    await until(lambda: not Path(taken.run_dir).exists(), "letting go of the job's folder")
     assert [record["JobID"] for record in await store.list_results("alice", 10)] == [job.job_id]
     assert await store.delete_result(job.job_id)
     assert not await store.delete_result(job.job_id)
@@ -289,8 +289,8 @@ async def main():
     store = FileSystemStore(Path(sys.argv[1]), max_submission_bytes=10000, allow_unsigned=False)
     await store.open()
     running = await store.claim(await store.add(submission(job_name="ran")))
-    (running.run_dir / "log").mkdir()
-    (running.run_dir / "log" / "output.000000000").write_text("so far")
+    Path(running.run_dir, "log").mkdir()
+    Path(running.run_dir, "log", "output.000000000").write_text("so far")
     await store.add(submission(job_name="waited"))
     os.kill(os.getpid(), 9)
 asyncio.run(main())
@@ -300,7 +300,7 @@ asyncio.run(main())
     one, other = await make_store(), await make_store()
     lost = [*await one.lost(), *await other.lost(), *await one.lost()]
     assert [job.claimed.submission.job_name for job in lost] == ["ran"]
-    assert (lost[0].claimed.run_dir / "log" / "output.000000000").read_text() == "so far"
+    assert Path(lost[0].claimed.run_dir, "log", "output.000000000").read_text() == "so far"
     assert [job.job_name for job in (await other.scan(set())).jobs] == ["waited"]
 
 
@@ -312,7 +312,7 @@ async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeSt
     assert (tmp_path / "JobOutput" / name).is_file()
     assert started.problem is None
     assert started.submission == job
-    assert started.run_dir.is_dir()
+    assert Path(started.run_dir).is_dir()
     assert await store.claim(pending) is None
     assert [*(await other.scan(())).jobs, *await other.lost()] == []
     located = await other.locate(job.job_id)

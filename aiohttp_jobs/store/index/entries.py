@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -15,8 +14,7 @@ _LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to 
 _TIE_BITS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One result. Times are in microseconds since 1970, `changed` (of its file) in nanoseconds."""
 
     job_id: bytes

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 _READERS = 2
 _FLUSH_SECONDS = 0.2
+_LONGEST_SECONDS = 2.0
+_MOST_WAITING = 1000
 _BATCH = 200
 _READ_SECONDS = 10.0
 _STEPS = 100_000
@@ -45,6 +47,9 @@ class ResultIndex:
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
         self._unwritten = 0
+        self._noted = 0
+        self._seen = 0
+        self._waits_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Task[None]] = set()
         self._readers = threading.local()
@@ -74,8 +79,10 @@ class ResultIndex:
         """Take in, soon, a result that this process has just written. Every read waits for it."""
         self._pending.append(record)
         self._unwritten += 1
+        self._noted += 1
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._begin_flush)
+            self._seen, self._waits_since = self._noted, monotonic()
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
     async def flush(self) -> None:
         """Write what was noted. What cannot be written now is noted still."""
@@ -131,9 +138,16 @@ class ResultIndex:
         """Throw everything away, to be filled from the files."""
         await self._in_writer(self._database.reset)
 
-    def _begin_flush(self) -> None:
+    def _on_timer(self) -> None:
+        """Write once no more results come: while jobs run, they need the processor more than the index."""
+        loop = asyncio.get_running_loop()
+        has_waited = monotonic() - self._waits_since > _LONGEST_SECONDS or self._unwritten > _MOST_WAITING
+        if self._noted != self._seen and not has_waited:
+            self._seen = self._noted
+            self._timer = loop.call_later(_FLUSH_SECONDS, self._on_timer)
+            return
         self._timer = None
-        task = asyncio.get_running_loop().create_task(self.flush())
+        task = loop.create_task(self.flush())
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
 
