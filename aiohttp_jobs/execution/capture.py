@@ -13,7 +13,9 @@ import contextlib
 import fcntl
 import logging
 import os
+import termios
 import threading
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +38,7 @@ _FLOOD_PIPE = 1024 * 1024
 _FLOOD_READS = 64
 _FLUSH_SECONDS = 0.1
 _FIRST_LOOK_SECONDS = 0.005
+_SECOND_LOOK_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
 
 _new_decoder = codecs.getincrementaldecoder("utf-8")
@@ -184,6 +187,13 @@ class OutputLog:
                 os.unlink(segment_path(self._folder, middle))
 
 
+def has_bytes(pipe: int) -> bool:
+    """Whether anything can be read from `pipe` at once."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return bool(count[0])
+
+
 class OutputPipe:
     """A pipe whose read end the running event loop copies into `log` until `close`.
 
@@ -199,7 +209,13 @@ class OutputPipe:
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
         # Most jobs are over before anybody could have read on, and are spared being watched.
-        self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._watch)
+        self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        if has_bytes(self._read_end):
+            self._watch()
+        else:
+            self._timer = self._loop.call_later(_SECOND_LOOK_SECONDS, self._watch)
 
     def _watch(self) -> None:
         self._timer = None
