@@ -14,7 +14,6 @@ from typing import Any
 from .dispatch.live import LiveJob, LiveState
 from .execution.capture import OutputLog
 from .execution.segments import Part
-from .models import JobResult
 from .outputs import FilesOutput, LiveOutput, StoredOutput
 from .store.base import JobStore
 from .views import ended_view, live_view, submission_view
@@ -74,10 +73,9 @@ async def follow_live(
 
 
 async def follow_stored(
-    store: JobStore, result: JobResult | dict[str, Any], start: tuple[int, int]
+    store: JobStore, record: dict[str, Any], start: tuple[int, int]
 ) -> AsyncIterator[Event]:
     """What is left of an ended job's output from `start` on, and its end."""
-    record = result.to_record() if isinstance(result, JobResult) else result
     attempt = int(record.get("Attempt", 1))
     if not CURRENT[0] < start[0] <= attempt:
         start = (attempt, 0)
@@ -122,8 +120,8 @@ async def follow_elsewhere(
 
 
 async def _end_of(live: LiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
-    if live.state is LiveState.ENDED and live.result is not None:
-        async for event in follow_stored(store, live.result, start):
+    if live.state is LiveState.ENDED and live.record is not None:
+        async for event in follow_stored(store, live.record, start):
             yield event
 
 

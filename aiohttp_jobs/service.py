@@ -143,7 +143,8 @@ class JobService:
         run_at = request.run_at
         if request.delay_seconds is not None:
             run_at = now + timedelta(seconds=request.delay_seconds)
-        submission = Submission(
+        # Not validated a second time: the request was, and the rest is the host's own.
+        submission = Submission.model_construct(
             job_id=job_id,
             user_id=identity.user_id,
             session_id=identity.session_id,
@@ -302,8 +303,8 @@ class JobService:
         while live and live.state is not LiveState.ENDED and not self._is_closing():
             if (left := end - clock()) <= 0 or not await live.change(left):
                 return None
-        if live is not None and live.result is not None:
-            return live.result.to_record()
+        if live is not None and live.record is not None:
+            return live.record
         return await self._store.get_result(submission.job_id)
 
     async def output(self, identity: Identity, job_id: str) -> OutputReader:

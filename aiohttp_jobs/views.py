@@ -53,10 +53,10 @@ def details(submission: Submission) -> dict[str, Any]:
 
 def feed_view(live: LiveJob) -> dict[str, Any]:
     """A job as the feed of the list tells of it: in any state, without what may be long."""
-    if live.result is None:
+    if live.record is None:
         return live_view(live, None)
     long = {"Command", "Description"}
-    return {name: value for name, value in ended_view(live.result.to_record()).items() if name not in long}
+    return {name: value for name, value in ended_view(live.record).items() if name not in long}
 
 
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,16 @@ class Identity:
     proof: Proof = Proof.RESOLVER
     key_id: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for a user that cannot have jobs: every submission carries these texts."""
+        if not self.user_id or not all(map(_is_storable, (self.user_id, self.session_id, *self.roles))):
+            raise ValueError("user_id must not be empty; it, session_id and roles must be text without NUL")
+
     @property
     def submitted_with(self) -> str:
         """What a submission remembers of this identity's proof."""
         return f"{self.proof}:{self.key_id}" if self.key_id else str(self.proof)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and (text.isascii() or text == text.encode("utf-8", "replace").decode())

@@ -66,7 +66,7 @@ class JobFeed:
         """The job is in another state than before."""
         if not self._watchers:
             return
-        if live.state is LiveState.ENDED and live.result is None:
+        if live.state is LiveState.ENDED and live.record is None:
             return  # it went to another process, which tells of it
         watchers = self._watchers_of(live.job.user_id)
         if watchers:

@@ -217,7 +217,7 @@ def _result(
     reason: StopReason | None = None,
     size: int = 0,
 ) -> JobResult:
-    return JobResult(
+    return JobResult.model_construct(
         job_id=submission.job_id,
         user_id=submission.user_id,
         session_id=submission.session_id,

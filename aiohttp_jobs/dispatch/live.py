@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from ..execution.capture import OutputLog
-from ..models import JobResult, JobStatus, Submission, utc_now
+from ..models import JobStatus, Submission, utc_now
 from ..store.base import PendingJob
 
 
@@ -45,7 +45,7 @@ class LiveJob:
         "log",
         "on_change",
         "reason",
-        "result",
+        "record",
         "started_at",
         "state",
         "submission",
@@ -59,7 +59,8 @@ class LiveJob:
         self.state = LiveState.QUEUED
         self.log: OutputLog | None = None
         self.reason: StopReason | None = None
-        self.result: JobResult | None = None
+        self.record: dict[str, Any] | None = None
+        """Its result as it is stored, once it has ended."""
         self.started_at: datetime | None = None
         self.submission: Submission | None = None
         self.worker: int | None = None
@@ -106,9 +107,9 @@ class LiveJob:
         self.reason = None
         self.announce()
 
-    def ended(self, result: JobResult | None) -> None:
-        """Its result is kept (``None``: it went elsewhere); there is nothing more to watch."""
-        self.state, self.result = LiveState.ENDED, result
+    def ended(self, record: dict[str, Any] | None) -> None:
+        """Its result is kept as `record` (``None``: it went elsewhere); there is nothing more to watch."""
+        self.state, self.record = LiveState.ENDED, record
         self.announce()
 
     def stop(self, reason: StopReason) -> None:

@@ -435,17 +435,17 @@ class JobProcessor:
             result = result.model_copy(update={"attempts": tuple(summaries)})
         notifier = self._notifier if submission.notify else None
         notices = await notifier.prepare(submission, result) if notifier else None
-        await self._store.finish(claimed, result)
+        record = await self._store.finish(claimed, result)
         if live is not None:
-            self._forget(live, result)
+            self._forget(live, record)
         if notifier:
             await notifier.release(notices)
 
-    def _forget(self, live: LiveJob, result: JobResult | None) -> None:
+    def _forget(self, live: LiveJob, record: dict[str, Any] | None) -> None:
         self._known.discard(live.job.key)
         if self._live.get(live.job.job_id) is live:
             del self._live[live.job.job_id]
-        live.ended(result)
+        live.ended(record)
 
 
 def cancelled_by(user_id: str) -> StopReason:

@@ -145,8 +145,8 @@ class JobStore(Protocol):
         """
         ...
 
-    async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
-        """Keep the result durably and let go of the job."""
+    async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
+        """Keep the result durably and let go of the job; the result as it is stored."""
         ...
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:

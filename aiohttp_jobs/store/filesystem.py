@@ -130,11 +130,12 @@ class FileSystemStore:
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
         return await self._committer.run(partial(self._intake.claim, pending))
 
-    async def finish(self, claimed: ClaimedJob, result: JobResult) -> None:
+    async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
         await self._committer.run(partial(self._finish, claimed, record))
         # Last, so that whoever sees the result in a list finds the job ended.
         self.results.note(record)
+        return record
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         return await self._run(self._retry, claimed, result, run_at)

@@ -25,7 +25,7 @@ class Signer:
     """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._begun = hmac.new(key, digestmod="sha256")
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -34,7 +34,9 @@ class Signer:
 
     def signature(self, record: Mapping[str, Any]) -> str:
         unsigned = {name: value for name, value in record.items() if name != FIELD}
-        return _SCHEME + hmac.digest(self._key, _canonical(unsigned).encode(), "sha256").hex()
+        mac = self._begun.copy()
+        mac.update(_canonical(unsigned).encode())
+        return _SCHEME + mac.hexdigest()
 
     def sign(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """A copy of `record` with its ``Signature``."""

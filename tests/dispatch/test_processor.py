@@ -80,7 +80,7 @@ async def test_a_mode_never_runs_more_jobs_at_once_than_it_may(
     host = await start_host(max_parallel_runspace=2, max_parallel_background=3)
     alice, events = host.caller("debug"), tmp_path / "events"
     jobs = [
-        await alice.submit(f"echo + >> {events}; sleep 0.1; echo - >> {events}", mode)
+        await alice.submit(f"echo + >> {events}; sleep 0.3; echo - >> {events}", mode)
         for _ in range(3 * limit)
     ]
 
@@ -97,7 +97,7 @@ async def test_limits_over_all_modes_hold_too(
 ) -> None:
     host = await start_host(**{setting: 2})
     callers, events = [host.caller("debug", user_id=user) for user in users], tmp_path / "events"
-    command = f"echo + >> {events}; sleep 0.1; echo - >> {events}"
+    command = f"echo + >> {events}; sleep 0.3; echo - >> {events}"
     jobs = [
         (caller, await caller.submit(command, mode))
         for caller in callers
