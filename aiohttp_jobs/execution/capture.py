@@ -25,11 +25,10 @@ from .segments import (
     CHUNK,
     SEGMENT,
     Part,
+    SegmentWriter,
     drop_partial_start,
     existing,
-    owner_only,
     read_segments,
-    segment_path,
     whole_characters,
 )
 
@@ -65,16 +64,14 @@ class OutputLog:
         self._keep = keep
         self._half = max(1, keep // 2)
         kept_segments = max(limit, 2 * keep) // 2 // SEGMENT + 1
-        self._head_segments = kept_segments
-        self._tail_segments = kept_segments + 1
         self._decoder: codecs.IncrementalDecoder | None = None  # until there is something not ASCII
-        self._written, self._last_byte = (0, b"") if is_new else existing(folder)
+        self.size, self._last_byte = (0, b"") if is_new else existing(folder)
+        """Bytes printed so far."""
+        self._writer = SegmentWriter(folder, kept_segments, kept_segments + 1, self.size)
         self._chunks: list[bytes] = []
-        self._chunks_start = self._written
+        self._chunks_start = self.size
         self._chunks_lock = threading.Lock()
         self._flush_lock = threading.Lock()
-        self.size = self._written
-        """Bytes printed so far."""
         self.on_change: Callable[[], None] | None = None
         """Called after each addition."""
         self.masker: Masker | None = None
@@ -132,26 +129,24 @@ class OutputLog:
         """From `offset` on, in what has been flushed. Blocks."""
         return read_segments(self._folder, offset, most, whole=whole)
 
-    def flush(self) -> None:
-        """Write what is in memory to the segment files. Blocks; any thread may call it."""
+    def flush(self, *, and_close: bool = True) -> None:
+        """Write what is in memory to the segment files. Blocks; any thread may call it.
+
+        Unless `and_close`, more is about to follow: the last file is left open.
+        """
         with self._flush_lock:
             with self._chunks_lock:
                 taken = list(self._chunks)
-            # What an earlier attempt wrote before the disk refused is not written again.
-            rest = memoryview(b"".join(taken))[self._written - self._chunks_start :]
-            while rest:
-                number, used = divmod(self._written, SEGMENT)
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(self._folder, 0o700)
-                with open(segment_path(self._folder, number), "ab", buffering=0, opener=owner_only) as file:
-                    count = file.write(rest[: SEGMENT - used])
-                self._written += count
-                rest = rest[count:]
-                self._drop_middle(number)
+            try:
+                # What an earlier attempt wrote before the disk refused is not written again.
+                self._writer.write(b"".join(taken)[self._writer.written - self._chunks_start :])
+            finally:
+                if and_close:
+                    self._writer.close()
             # Only now: until here readers find it all in memory, from here on all in the files.
             with self._chunks_lock:
                 self._chunks = self._chunks[len(taken) :]
-                self._chunks_start = self._written
+                self._chunks_start = self._writer.written
 
     def output(self) -> Output:
         """What a result keeps. Blocks, unless nothing has been written yet and `size` is within `keep`."""
@@ -179,12 +174,6 @@ class OutputLog:
         """Tell whoever watches; in the event loop's thread."""
         if self.on_change is not None:
             self.on_change()
-
-    def _drop_middle(self, number: int) -> None:
-        middle = number - self._tail_segments
-        if middle >= self._head_segments:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(segment_path(self._folder, middle))
 
 
 def has_bytes(pipe: int) -> bool:
@@ -292,11 +281,16 @@ class OutputPipe:
             return
         with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
             fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
-        with contextlib.suppress(BlockingIOError):
+        try:
             # Not for ever: others need the thread too.
             for _ in range(_FLOOD_READS):
-                data = os.read(self._read_end, _FLOOD_PIPE)
+                # As much as fits into the file that is written to.
+                data = os.read(self._read_end, SEGMENT - self._log.size % SEGMENT)
                 if not data:
                     return
                 self._log.append(data, quietly=True)
-                self._log.flush()
+                self._log.flush(and_close=False)
+        except BlockingIOError:
+            return
+        finally:
+            self._log.flush()

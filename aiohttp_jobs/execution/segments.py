@@ -5,12 +5,61 @@ Of an output that is longer than may be kept, segments in the middle are missing
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 SEGMENT = 1024 * 1024
 CHUNK = 64 * 1024
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class SegmentWriter:
+    """Appends to the output in `folder`, which is `written` bytes long.
+
+    Of the segments the first `head` and the last `tail` are kept. Whoever writes much leaves the last file
+    open between two calls; to be used by one thread at a time.
+    """
+
+    def __init__(self, folder: str | Path, head: int, tail: int, written: int) -> None:
+        self._folder = folder
+        self._head = head
+        self._tail = tail
+        self._number = -1
+        self._descriptor = -1
+        self.written = written
+
+    def write(self, data: bytes) -> None:
+        """Raises ``OSError`` when the disk refuses; `written` tells how much it has taken."""
+        rest = memoryview(data)
+        while rest:
+            number, used = divmod(self.written, SEGMENT)
+            if number != self._number:
+                self._open(number)
+            count = os.write(self._descriptor, rest[: SEGMENT - used])
+            self.written += count
+            rest = rest[count:]
+
+    def close(self) -> None:
+        """Close the file that is open."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._number = self._descriptor = -1
+
+    def _open(self, number: int) -> None:
+        self.close()
+        path = segment_path(self._folder, number)
+        try:
+            self._descriptor = os.open(path, _APPENDING, 0o600)
+        except FileNotFoundError:
+            os.mkdir(self._folder, 0o700)
+            self._descriptor = os.open(path, _APPENDING, 0o600)
+        self._number = number
+        middle = number - self._tail
+        if middle >= self._head:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(segment_path(self._folder, middle))
 
 
 class Part(NamedTuple):
