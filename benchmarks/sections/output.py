@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..bench import Bench
 from ..loads import Watch, read_pipe, watching
-from ..ours import API, HostProcess
+from ..ours import API, HostProcess, submit_and_wait
 from ..tables import Kind, Table
 from ..wire import Connection
 
@@ -65,7 +65,7 @@ async def _much(bench: Bench, host: HostProcess, file: Path) -> list[Table]:
             rates.note(CAT, Kind.FLOOR, size / await asyncio.to_thread(read_pipe, arguments))
         async with watching(host) as watch:
             started = time.perf_counter()
-            await host.ended(await host.submit(_job(" ".join(arguments))))
+            await submit_and_wait(host.connection, _job(" ".join(arguments)))
             rates.note(OURS, Kind.OURS, size / (time.perf_counter() - started))
         others.note(CAT, Kind.FLOOR, statistics.median(beside.pings) * 1000)
         others.note(OURS, Kind.OURS, statistics.median(watch.pings) * 1000)
