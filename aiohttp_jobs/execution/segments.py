@@ -137,16 +137,20 @@ def drop_partial_start(data: bytes) -> bytes:
 
 def _contiguous(folder: str | Path, offset: int, most: int) -> bytes:
     """What lies from `offset` on without a gap, across as many files as it takes."""
-    data = bytearray()
-    while len(data) < most:
-        number, skip = divmod(offset + len(data), SEGMENT)
+    pieces: list[bytes] = []
+    found = 0
+    while found < most:
+        number, skip = divmod(offset + found, SEGMENT)
         try:
-            with open(segment_path(folder, number), "rb") as file:
-                file.seek(skip)
-                more = file.read(most - len(data))
+            descriptor = os.open(segment_path(folder, number), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             break
-        if not more:
+        try:
+            piece = os.pread(descriptor, min(most - found, SEGMENT - skip), skip)
+        finally:
+            os.close(descriptor)
+        if not piece:
             break
-        data += more
-    return bytes(data)
+        pieces.append(piece)
+        found += len(piece)
+    return b"".join(pieces)

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 from . import writer
 from .database import Database
@@ -83,6 +84,10 @@ class ResultIndex:
         if self._timer is None:
             self._seen, self._waits_since = self._noted, monotonic()
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
+
+    def noted(self) -> set[bytes]:
+        """The ids of what was noted and is not written yet; to be asked in the thread that writes."""
+        return {UUID(record["JobID"]).bytes for record in tuple(self._pending)}
 
     async def flush(self) -> None:
         """Write what was noted. What cannot be written now is noted still."""

@@ -126,6 +126,7 @@ class Reconciler:
         # Something else may still come about within this tick of the file system's clock.
         settled = time.time_ns() - seen > _TICK_NS
         there = await self._add_unknown()
+        await self._index.flush()
         if there < await self._index.write(writer.count):
             await self._drop_missing()
         if generation == self._index.generation:
@@ -153,7 +154,8 @@ class Reconciler:
         names = scan.names(_NAMES)
         if not names:
             return None
-        new = writer.unknown(connection, names)
+        noted = self._index.noted()
+        new = [job_id for job_id in writer.unknown(connection, names) if job_id not in noted]
         stats = ((job_id, self._stat(job_id)) for job_id in new)
         rows = [(job_id, stat[1]) for job_id, stat in stats if stat is not None]
         scan.put([row for row in rows if self._broken.get(row[0]) != row[1]])
