@@ -9,8 +9,9 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -79,6 +80,15 @@ class ResultCatalogue:
             await task
         await self._index.close()
         self._threads.shutdown()
+
+    @contextmanager
+    def expected(self, job_id: str) -> Iterator[None]:
+        """While this process writes a result that it is going to `note`: nobody else need read it."""
+        self._index.expected.add(job_id)
+        try:
+            yield
+        finally:
+            self._index.expected.discard(job_id)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take notice of a result that this process has just written. Costs next to nothing."""

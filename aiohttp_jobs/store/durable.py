@@ -39,6 +39,17 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
 
 def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
     """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
+    temporary = write_aside(target, data, scratch, sync=sync)
+    try:
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> str:
+    """The first half of that: the temporary file, ready to be renamed to `target`."""
     # Strings and bare calls: this is done twice for each job.
     folder, _, name = str(target).rpartition("/")
     temporary = f"{scratch or folder or '.'}/.{name[:100]}.{secrets.token_hex(6)}.tmp"
@@ -52,11 +63,11 @@ def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sy
                 os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    return temporary
 
 
 def random_key() -> bytes:

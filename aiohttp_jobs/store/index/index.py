@@ -47,6 +47,8 @@ class ResultIndex:
         self._database = Database(path)
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
+        self.expected: set[str] = set()
+        """The ids of results that will be noted in a moment, and may be found as files before."""
         self._unwritten = 0
         self._noted = 0
         self._seen = 0
@@ -86,8 +88,14 @@ class ResultIndex:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
     def noted(self) -> set[bytes]:
-        """The ids of what was noted and is not written yet; to be asked in the thread that writes."""
-        return {UUID(record["JobID"]).bytes for record in tuple(self._pending)}
+        """The ids of what is, or will be, noted and is not written yet; for the thread that writes."""
+        job_ids = self.expected.copy()  # first: what is noted meanwhile is in either
+        job_ids.update(str(record["JobID"]) for record in tuple(self._pending))
+        found = set[bytes]()
+        for job_id in job_ids:
+            with contextlib.suppress(ValueError):
+                found.add(UUID(job_id).bytes)
+        return found
 
     async def flush(self) -> None:
         """Write what was noted. What cannot be written now is noted still."""
