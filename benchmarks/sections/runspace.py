@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
 from ..bench import PARALLEL, Bench, rate
 from ..floors import Pool
@@ -14,21 +13,21 @@ FLOOR, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count, workers = bench.size(2000, 200), max(2, os.cpu_count() or 2)
+    count = bench.size(2000, 200)
     fewer = count // 2  # of the peers, of which there are many
     table = Table(
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
-        f"Jobs per second from the first submission to the last readable result, {workers} workers; the "
+        f"Jobs per second from the first submission to the last readable result, {PARALLEL} workers; the "
         f"peers run {fewer} tasks that do nothing, {PARALLEL} at a time, most of them in their own process. "
         "The yardstick is a pool of killable processes (pebble) that runs the same and keeps nothing.",
         "jobs/s",
         more_is_better=True,
     )
-    pool = await asyncio.to_thread(Pool, workers)
+    pool = await asyncio.to_thread(Pool, PARALLEL)
     try:
-        async with bench.host("runspace", max_parallel_runspace=workers) as host:
-            await host.embedded("run", job=PYTHON, count=workers * 2)
+        async with bench.host("runspace", max_parallel_runspace=PARALLEL) as host:
+            await host.embedded("run", job=PYTHON, count=PARALLEL * 2)
             for _ in range(bench.rounds):
                 table.note(FLOOR, Kind.FLOOR, count / await asyncio.to_thread(pool.run, count))
                 table.note(OURS, Kind.OURS, count / await host.embedded("run", job=PYTHON, count=count))
