@@ -185,3 +185,40 @@ def test_a_reader_never_sees_what_is_being_written_twice(tmp_path: Path) -> None
         ended.set()
         flusher.join()
     assert bytes(read) == written
+
+
+async def test_a_flood_leaves_no_file_open(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    before = set(os.listdir("/proc/self/fd"))
+    pipe = OutputPipe(log)
+
+    def flood() -> None:
+        with os.fdopen(os.dup(pipe.write_end), "wb", buffering=0) as file:
+            for _ in range(300):
+                file.write(b"a line that is printed again and again\n" * 1000)
+
+    flooding = asyncio.create_task(asyncio.to_thread(flood))
+    await asyncio.wait_for(flooding, 60)
+    await pipe.close()
+    assert log.size == 300 * 39_000
+    left = {name for name in set(os.listdir("/proc/self/fd")) - before if "log" in _target(name)}
+    assert not left
+
+
+def _target(descriptor: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    except FileNotFoundError:
+        return ""
+
+
+async def test_a_job_that_starts_to_print_late_is_seen_all_the_same(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    told = asyncio.Event()
+    log.on_change = told.set
+    pipe = OutputPipe(log)
+    await asyncio.sleep(0.01)  # between the first and the second look
+    os.write(pipe.write_end, b"late")
+    await asyncio.wait_for(told.wait(), 10)
+    assert log.read(0) == (0, b"late")
+    await pipe.close()

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from aiohttp_jobs.models import ExecutionMode, JobResult, JobStatus, Submission, new_job_id, utc_now
 from aiohttp_jobs.store.base import ClaimedJob, PendingJob
 from aiohttp_jobs.store.filesystem import FileSystemStore
+from aiohttp_jobs.store.results import ResultFiles
 from aiohttp_jobs.store.signing import Signer
 
 from ..gate import until
@@ -399,6 +401,68 @@ async def test_results_added_and_removed_by_other_programs_are_seen(
     assert {each["JobID"] for each in await store.list_results("alice", 10)} == {first, other}
     (tmp_path / "JobResults" / f"{first}.json").unlink()
     assert [each["JobID"] for each in await store.list_results("alice", 10)] == [other]
+
+
+async def test_what_this_process_has_written_is_not_read_again_to_index_it(
+    store: FileSystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    real = ResultFiles.read
+
+    def reading(files: ResultFiles, job_id: str) -> dict[str, Any] | None:
+        read.append(job_id)
+        return real(files, job_id)
+
+    monkeypatch.setattr(ResultFiles, "read", reading)
+    kept = {await done(store) for _ in range(20)}
+    await store.results.catch_up()
+    assert not read
+    assert {record["JobID"] for record in await store.list_results("alice", 100)} == kept
+
+
+async def test_nobody_waits_for_a_large_result(
+    store: FileSystemStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gate, real = threading.Event(), os.fsync
+
+    def slow_disk(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 1_000_000:
+            gate.wait(30)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", slow_disk)
+    large = await claimed(store, await store.add(submission()))
+    finishing = asyncio.create_task(store.finish(large, result_of(large, output="x" * 1_000_000)))
+    try:
+        small = await asyncio.wait_for(done(store), 20)
+        assert not finishing.done()
+        assert await store.get_result(large.job_id) is None, "not before it is on the disk"
+    finally:
+        gate.set()
+    await finishing
+    assert {each["JobID"] for each in await store.list_results("alice", 9)} == {small, large.job_id}
+    await until(lambda: not Path(large.run_dir).exists(), "letting go of the job's folder")
+    assert not list(tmp_path.glob("Running/*/scratch/*.tmp"))
+
+
+async def test_a_large_result_that_the_disk_refuses_leaves_nothing_and_may_be_tried_again(
+    store: FileSystemStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job, real, refused = await claimed(store, await store.add(submission())), os.fsync, list[int]()
+
+    def full_disk(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 1_000_000 and not refused:
+            refused.append(descriptor)
+            raise OSError("the disk is full")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    result = result_of(job, output="x" * 1_000_000)
+    with pytest.raises(OSError, match="full"):
+        await store.finish(job, result)
+    assert not list(tmp_path.glob("Running/*/scratch/*.tmp"))
+    await store.finish(job, result)
+    assert (await store.get_result(job.job_id) or {})["Output"] == result.output
 
 
 async def test_results_are_ones_own_newest_first_and_limited(store: FileSystemStore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -28,6 +29,7 @@ from aiohttp_jobs.store.index import (
     read_cursor,
     write_cursor,
 )
+from aiohttp_jobs.store.index import index
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.index.schema import SCHEMA
 
@@ -305,6 +307,39 @@ async def test_a_page_of_results_never_lists_the_folder(
     await results.page(limit=10, q="test", sort="name")
     await results.catalogue.previous_status("alice", "test", NOW)
     assert results.at.results not in listed[before:]
+
+
+# --- the index waits
+
+
+def rows_in(path: Path) -> int:
+    """How many results another process finds in the index."""
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+
+async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_asks(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
+    for minute in range(60):
+        results.add(minute)
+        await asyncio.sleep(0.02)
+    assert rows_in(results.at.index) == 0
+    assert len(await results.ids()) == 60
+    assert rows_in(results.at.index) == 60
+
+
+async def test_but_not_for_ever_and_not_too_many(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(index, "_MOST_WAITING", 20)
+    found = 0
+    async with asyncio.timeout(30):
+        while not found:
+            results.add(1)
+            await asyncio.sleep(0.01)
+            found = rows_in(results.at.index)
+    assert found > 20
 
 
 # --- files are the truth
