@@ -32,7 +32,7 @@ from .segments import (
     whole_characters,
 )
 
-_FLUSH_BYTES = 16 * CHUNK
+_FLUSH_BYTES = 8 * CHUNK
 _FLOOD_PIPE = 1024 * 1024
 _FLOOD_READS = 64
 _FLUSH_SECONDS = 0.25

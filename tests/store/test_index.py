@@ -25,11 +25,11 @@ from aiohttp_jobs.store.index import (
     ResultFilter,
     Sort,
     StatsFilter,
+    index,
     parse_search,
     read_cursor,
     write_cursor,
 )
-from aiohttp_jobs.store.index import index
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.index.schema import SCHEMA
 
