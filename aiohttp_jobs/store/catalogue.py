@@ -9,9 +9,9 @@ import asyncio
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -81,14 +81,9 @@ class ResultCatalogue:
         await self._index.close()
         self._threads.shutdown()
 
-    @contextmanager
-    def expected(self, job_id: str) -> Iterator[None]:
+    def expected(self, job_id: str) -> AbstractContextManager[None]:
         """While this process writes a result that it is going to `note`: nobody else need read it."""
-        self._index.expected.add(job_id)
-        try:
-            yield
-        finally:
-            self._index.expected.discard(job_id)
+        return self._index.expecting(job_id)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take notice of a result that this process has just written. Costs next to nothing."""

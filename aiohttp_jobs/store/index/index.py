@@ -11,7 +11,7 @@ import logging
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
@@ -47,10 +47,8 @@ class ResultIndex:
         self._database = Database(path)
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
-        self.expected: set[str] = set()
-        """The ids of results that will be noted in a moment, and may be found as files before."""
+        self._expected: set[str] = set()
         self._unwritten = 0
-        self._noted = 0
         self._seen = 0
         self._waits_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -82,14 +80,23 @@ class ResultIndex:
         """Take in, soon, a result that this process has just written. Every read waits for it."""
         self._pending.append(record)
         self._unwritten += 1
-        self._noted += 1
         if self._timer is None:
-            self._seen, self._waits_since = self._noted, monotonic()
+            self._seen, self._waits_since = self._unwritten, monotonic()
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
+    @contextlib.contextmanager
+    def expecting(self, job_id: str) -> Iterator[None]:
+        """For the time in which the result may be found as a file, and will be noted in a moment."""
+        self._expected.add(job_id)
+        try:
+            yield
+        finally:
+            self._expected.discard(job_id)
+
     def noted(self) -> set[bytes]:
-        """The ids of what is, or will be, noted and is not written yet; for the thread that writes."""
-        job_ids = self.expected.copy()  # first: what is noted meanwhile is in either
+        """The ids of what is, or will be, noted and is not written yet. From any thread; exact in the one
+        that writes."""
+        job_ids = self._expected.copy()  # first: what is noted meanwhile is in either
         job_ids.update(str(record["JobID"]) for record in tuple(self._pending))
         found = set[bytes]()
         for job_id in job_ids:
@@ -155,8 +162,8 @@ class ResultIndex:
         """Write once no more results come: while jobs run, they need the processor more than the index."""
         loop = asyncio.get_running_loop()
         has_waited = monotonic() - self._waits_since > _LONGEST_SECONDS or self._unwritten > _MOST_WAITING
-        if self._noted != self._seen and not has_waited:
-            self._seen = self._noted
+        if self._unwritten != self._seen and not has_waited:
+            self._seen = self._unwritten
             self._timer = loop.call_later(_FLUSH_SECONDS, self._on_timer)
             return
         self._timer = None

@@ -127,6 +127,8 @@ class Reconciler:
         settled = time.time_ns() - seen > _TICK_NS
         there = await self._add_unknown()
         await self._index.flush()
+        # What is still being written was taken for known, and hides as many that have gone.
+        settled = settled and not self._index.noted()
         if there < await self._index.write(writer.count):
             await self._drop_missing()
         if generation == self._index.generation:
