@@ -105,15 +105,6 @@ class HostProcess:
                 return False
         return True
 
-    async def ended(self, job_id: str, limit: float = 120.0) -> dict[str, Any]:
-        """The result of a job, once it is there."""
-        async with asyncio.timeout(limit):
-            while True:
-                status, text = await self.connection.ask("GET", f"{API}/results/{job_id}")
-                if status == 200:
-                    return dict(json.loads(text)["result"])
-                await asyncio.sleep(_LOOK_SECONDS)
-
     async def ping(self, connection: Connection) -> float:
         """Seconds of one request to the host's trivial route."""
         started = time.perf_counter()

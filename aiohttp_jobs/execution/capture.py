@@ -176,7 +176,7 @@ class OutputLog:
             self.on_change()
 
 
-def has_bytes(pipe: int) -> bool:
+def _has_bytes(pipe: int) -> bool:
     """Whether anything can be read from `pipe` at once."""
     count = array("i", [0])
     fcntl.ioctl(pipe, termios.FIONREAD, count)
@@ -201,7 +201,7 @@ class OutputPipe:
         self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        if has_bytes(self._read_end):
+        if _has_bytes(self._read_end):
             self._watch()
         else:
             self._timer = self._loop.call_later(_SECOND_LOOK_SECONDS, self._watch)

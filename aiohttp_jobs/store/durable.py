@@ -39,7 +39,11 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
 
 def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
     """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
-    temporary = write_aside(target, data, scratch, sync=sync)
+    put_in_place(write_aside(target, data, scratch, sync=sync), target)
+
+
+def put_in_place(temporary: str, target: str | Path) -> None:
+    """Rename what `write_aside` has written; where that fails, nothing is left of it."""
     try:
         os.replace(temporary, target)
     except BaseException:
@@ -49,7 +53,7 @@ def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sy
 
 
 def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> str:
-    """The first half of that: the temporary file, ready to be renamed to `target`."""
+    """The first half of that: the temporary file, ready for `put_in_place`."""
     # Strings and bare calls: this is done twice for each job.
     folder, _, name = str(target).rpartition("/")
     temporary = f"{scratch or folder or '.'}/.{name[:100]}.{secrets.token_hex(6)}.tmp"

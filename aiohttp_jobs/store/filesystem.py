@@ -26,7 +26,7 @@ from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
 from .committer import Change, Committer
 from .drops import DropFolders
-from .durable import make_folder, put_file, replace_file, write_aside
+from .durable import make_folder, put_file, put_in_place, replace_file, write_aside
 from .files import ReadSubmission, SubmissionReader
 from .index import ResultFilter, Sort
 from .instances import Instance
@@ -133,12 +133,10 @@ class FileSystemStore:
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
         with self.results.expected(claimed.job_id):
-            if len(result.output) > LARGEST:
-                # Others need not wait until so much is on the disk.
-                aside = await self._run(self._write_aside, record)
-                await self._committer.run(partial(self._finish_aside, claimed, record, aside))
-            else:
-                await self._committer.run(partial(self._finish, claimed, record))
+            # Others need not wait until so much is on the disk.
+            is_large = len(result.output) > LARGEST
+            aside = await self._run(self._write_aside, record) if is_large else None
+            await self._committer.run(partial(self._finish, claimed, record, aside))
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
         return record
@@ -264,29 +262,26 @@ class FileSystemStore:
 
     # --- results
 
-    def _finish(self, claimed: ClaimedJob, record: dict[str, Any]) -> Change[None]:
+    def _finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
+        """Keep the result, which may be on the disk already, in the file `aside`."""
         self._keep_log(claimed, record)
-        target, data = self._at.result_file(record["JobID"]), to_bytes(record)
-        put_file(target, data, self._instance.scratch)
+        run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
+        entry: Entry | None = None
+        unsynced: Sequence[str] = ()
+        if aside is not None:
+            put_in_place(aside, target)
+        else:
+            data = to_bytes(record)
+            put_file(target, data, self._instance.scratch)
+            entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
         self._free_key(claimed)
-        entry = Entry(Kind.ENDED, os.path.basename(claimed.run_dir), "", data)
-        return Change(None, entry, (target,), (self._at.results,), self._letting_go(claimed))
+        # A folder whose job has a result is taken for what it is, should this process die before.
+        let_go = partial(self._run_folders.end, run, safe_component(claimed.submission.user_id))
+        return Change(None, entry, unsynced, (self._at.results,), let_go)
 
     def _write_aside(self, record: dict[str, Any]) -> str:
         target = self._at.result_file(record["JobID"])
         return write_aside(target, to_bytes(record), self._instance.scratch, sync=True)
-
-    def _finish_aside(self, claimed: ClaimedJob, record: dict[str, Any], aside: str) -> Change[None]:
-        """The same with a result that is on the disk already, in the file `aside`."""
-        self._keep_log(claimed, record)
-        os.replace(aside, self._at.result_file(record["JobID"]))
-        self._free_key(claimed)
-        return Change(None, None, (), (self._at.results,), self._letting_go(claimed))
-
-    def _letting_go(self, claimed: ClaimedJob) -> Callable[[], None]:
-        """What is done last: a folder whose job has a result is known for one that is left over."""
-        user_folder = safe_component(claimed.submission.user_id)
-        return partial(self._run_folders.end, os.path.basename(claimed.run_dir), user_folder)
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:

@@ -442,7 +442,7 @@ async def test_nobody_waits_for_a_large_result(
     await finishing
     assert {each["JobID"] for each in await store.list_results("alice", 9)} == {small, large.job_id}
     await until(lambda: not Path(large.run_dir).exists(), "letting go of the job's folder")
-    assert not list(tmp_path.glob("Running/*/scratch/*.tmp"))
+    assert not list(tmp_path.glob("Running/*/scratch/.*.tmp"))
 
 
 async def test_a_large_result_that_the_disk_refuses_leaves_nothing_and_may_be_tried_again(
@@ -460,7 +460,22 @@ async def test_a_large_result_that_the_disk_refuses_leaves_nothing_and_may_be_tr
     result = result_of(job, output="x" * 1_000_000)
     with pytest.raises(OSError, match="full"):
         await store.finish(job, result)
-    assert not list(tmp_path.glob("Running/*/scratch/*.tmp"))
+    assert not list(tmp_path.glob("Running/*/scratch/.*.tmp"))
+    await store.finish(job, result)
+    assert (await store.get_result(job.job_id) or {})["Output"] == result.output
+
+
+async def test_of_a_large_result_that_cannot_take_its_place_nothing_is_left(
+    store: FileSystemStore, tmp_path: Path
+) -> None:
+    job = await claimed(store, await store.add(submission()))
+    in_the_way = tmp_path / "JobResults" / f"{job.job_id}.json"
+    in_the_way.mkdir()
+    result = result_of(job, output="x" * 1_000_000)
+    with pytest.raises(OSError, match="directory"):
+        await store.finish(job, result)
+    assert not list(tmp_path.glob("Running/*/scratch/.*.tmp"))
+    in_the_way.rmdir()
     await store.finish(job, result)
     assert (await store.get_result(job.job_id) or {})["Output"] == result.output
 
