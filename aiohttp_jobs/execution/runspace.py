@@ -121,20 +121,23 @@ class RunspaceExecutor:
 
     def _take(self, user_id: str) -> Worker:
         """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
-        # Over a copy: a worker that has died is taken out of the list while it is gone through.
-        self._idle = [worker for worker in tuple(self._idle) if self._is_alive(worker)]
-        suited = [worker for worker in self._idle if worker.owner == user_id]
-        fresh = [worker for worker in self._idle if worker.owner is None]
-        if suited or fresh:
-            worker = (suited or fresh)[-1]
-            self._idle.remove(worker)
-        else:
+        worker = self._idle_for(user_id)
+        if worker is None:
             if len(self._idle) + len(self._busy) >= self._size and self._idle:
                 self._retire(self._idle.pop(0))
             worker = self._start()
         worker.owner = user_id
         self._busy.add(worker)
         return worker
+
+    def _idle_for(self, user_id: str) -> Worker | None:
+        """A waiting worker that has served only `user_id`, or nobody; the one that ran last of those."""
+        for owner in (user_id, None):
+            for worker in reversed(tuple(self._idle)):
+                if worker.owner == owner and self._is_alive(worker):
+                    self._idle.remove(worker)
+                    return worker
+        return None
 
     async def _give_back(self, worker: Worker, *, reusable: bool) -> None:
         self._busy.discard(worker)

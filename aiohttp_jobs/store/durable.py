@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import itertools
 import os
 import secrets
 from pathlib import Path
+
+_PROCESS = secrets.token_hex(6)
+"""With the process id (a forked process has the same) and a number: a name that nobody else takes."""
+_numbers = itertools.count()
 
 
 def sync_folder(folder: str | Path) -> None:
@@ -56,7 +61,7 @@ def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *,
     """The first half of that: the temporary file, ready for `put_in_place`."""
     # Strings and bare calls: this is done twice for each job.
     folder, _, name = str(target).rpartition("/")
-    temporary = f"{scratch or folder or '.'}/.{name[:100]}.{secrets.token_hex(6)}.tmp"
+    temporary = f"{scratch or folder or '.'}/.{name[:100]}.{_PROCESS}{os.getpid():x}.{next(_numbers):x}.tmp"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from array import array
 from contextlib import suppress
 from typing import Any
 
@@ -65,11 +66,14 @@ class Worker:
         self._threads = threading.active_count()
 
     def serve(self) -> None:
+        # `socket.recv_fds` would allocate the megabyte again for each job.
+        buffer, output = bytearray(_MAX_REQUEST), array("i", [-1])
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self._control, _MAX_REQUEST, 1)
-            if not message:
+            size, sent, _, _ = self._control.recvmsg_into([buffer], socket.CMSG_SPACE(output.itemsize))
+            if not size:
                 return
-            answer = self._serve_one(json.loads(message), descriptors[0])
+            memoryview(output).cast("B")[:] = sent[0][2]
+            answer = self._serve_one(json.loads(buffer[:size]), output[0])
             self._control.send(json.dumps(answer).encode())
 
     def _serve_one(self, request: dict[str, Any], output: int) -> dict[str, Any]:
