@@ -38,6 +38,8 @@ class Worker:
 
     process: Process
     control: socket.socket
+    answer: asyncio.Future[bytes] | None = None
+    """Waited for while it runs a job."""
     owner: str | None = None
     job_id: str | None = None
     served: int = 0
@@ -107,7 +109,7 @@ class RunspaceExecutor:
         try:
             self._send(worker, _request(execution, interpreter, workspace), pipe.write_end)
             pipe.close_write_end()
-            answer = await _receive(worker.control)
+            answer = await _answer_of(worker)
             if answer is not None:
                 worker.served += 1
                 return Outcome(answer["exit_code"])
@@ -184,7 +186,26 @@ class RunspaceExecutor:
             raise
         finally:
             there.close()
-        return Worker(process, here)
+        worker = Worker(process, here)
+        # Once for all its jobs: to begin and end watching costs more than a short job.
+        asyncio.get_running_loop().add_reader(here, self._hear, worker)
+        return worker
+
+    def _hear(self, worker: Worker) -> None:
+        """Take what a worker says; one that speaks out of turn, or has gone away, is not trusted again."""
+        try:
+            message = worker.control.recv(_MAX_ANSWER)
+        except BlockingIOError:
+            return
+        except OSError:
+            message = b""
+        if not message:
+            asyncio.get_running_loop().remove_reader(worker.control)
+        if worker.answer is not None:
+            if not worker.answer.done():
+                worker.answer.set_result(message)
+        elif worker in self._idle:
+            self._retire(worker)
 
     def _retire(self, worker: Worker) -> None:
         """End a worker that is done for, and everything it started."""
@@ -199,6 +220,7 @@ class RunspaceExecutor:
             if worker.process.is_running:
                 os.killpg(worker.process.pid, signal.SIGKILL)
         await worker.process.wait()
+        asyncio.get_running_loop().remove_reader(worker.control)
         worker.control.close()
 
     def _send(self, worker: Worker, request: dict[str, Any], output: int) -> None:
@@ -237,14 +259,16 @@ def _request(execution: Execution, interpreter: Interpreter, workspace: Workspac
     }
 
 
-async def _receive(control: socket.socket) -> dict[str, Any] | None:
+async def _answer_of(worker: Worker) -> dict[str, Any] | None:
     """The worker's answer, ``None`` when it has gone away or talks nonsense."""
+    worker.answer = asyncio.get_running_loop().create_future()
     try:
-        message = await asyncio.get_running_loop().sock_recv(control, _MAX_ANSWER)
-        answer = json.loads(message)
+        answer = json.loads((await worker.answer).decode())
         return {"exit_code": int(answer["exit_code"]), "reusable": bool(answer["reusable"])}
-    except (OSError, ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError):
         return None
+    finally:
+        worker.answer = None
 
 
 def _signal_name(number: int) -> str:

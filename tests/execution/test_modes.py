@@ -208,6 +208,35 @@ async def test_idle_workers_that_were_killed_are_all_replaced_and_none_stays_a_z
     assert (await caller.run("print('again')", "Runspace", interpreter="python"))["Output"] == "again\n"
 
 
+async def test_a_worker_that_is_killed_while_it_waits_is_let_go_at_once(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
+    host = await start_host(max_parallel_runspace=3)
+    first = psutil.Process((await runspaces(host))[0]["Worker"])
+    first.kill()
+    while len(await runspaces(host)) > 2 or first.is_running():
+        await asyncio.sleep(0.02)
+    assert (await run_python(host, "print('next')"))["Output"] == "next\n"
+
+
+async def test_a_worker_that_speaks_out_of_turn_runs_nothing_more(host: Host) -> None:
+    later = (
+        "import os, signal, stat\n"
+        "numbers = [int(name) for name in os.listdir('/proc/self/fd')]\n"
+        "control = next(n for n in numbers if os.path.exists(f'/proc/self/fd/{n}') and "
+        "stat.S_ISSOCK(os.fstat(n).st_mode))\n"
+        'lie = b\'{"exit_code": 7, "reusable": true}\'\n'
+        "signal.signal(signal.SIGALRM, lambda *_: os.write(control, lie))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+        "os.getpid()"
+    )
+    liar = int(str((await run_python(host, later))["Output"]))
+    while liar in [worker["Worker"] for worker in await runspaces(host)]:
+        await asyncio.sleep(0.02)
+    result = await run_python(host, "import os; os.getpid()")
+    assert (result["ExitCode"], int(str(result["Output"])) != liar) == (0, True)
+
+
 async def test_killing_one_worker_does_not_touch_its_neighbour(host: Host) -> None:
     caller = host.caller("debug")
     steady = await caller.submit("import time; time.sleep(1); print('ok')", "Runspace", interpreter="python")
