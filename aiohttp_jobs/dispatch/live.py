@@ -39,8 +39,8 @@ class LiveJob:
     __slots__ = (
         "_changed",
         "_clock",
-        "_is_cancelled",
         "_task",
+        "_was_interrupted",
         "job",
         "log",
         "on_change",
@@ -66,7 +66,7 @@ class LiveJob:
         self.worker: int | None = None
         self._clock = 0.0
         self._task: asyncio.Task[Any] | None = None
-        self._is_cancelled = False
+        self._was_interrupted = False
         self._changed: asyncio.Future[None] | None = None
 
     @property
@@ -75,6 +75,11 @@ class LiveJob:
         if self.state is LiveState.QUEUED and self.job.run_at and self.job.run_at > utc_now():
             return LiveState.PENDING
         return self.state
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has cancelled it."""
+        return self.reason is not None and self.reason.status is JobStatus.CANCELLED
 
     @property
     def runtime(self) -> float | None:
@@ -97,9 +102,9 @@ class LiveJob:
     def left(self) -> None:
         """The task is done with the command: from now on it is not cancelled, nor counts as such."""
         task, self._task = self._task, None
-        if task is not None and self._is_cancelled:
+        if task is not None and self._was_interrupted:
             task.uncancel()
-        self._is_cancelled = False
+        self._was_interrupted = False
 
     def again(self) -> None:
         """The attempt has ended and another will follow."""
@@ -116,7 +121,7 @@ class LiveJob:
         if self.reason is None:
             self.reason = reason
             if self._task is not None:
-                self._is_cancelled = self._task.cancel()
+                self._was_interrupted = self._task.cancel()
             self.announce()
 
     def announce(self) -> None:

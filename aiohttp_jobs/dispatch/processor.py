@@ -1,7 +1,7 @@
 """The periodic task: picks submissions up, has them run as the limits allow, keeps results.
 
 Which job is next is left to ``queue``, whether one more may run to ``slots``, how one is run to
-``lifecycle``, where they lie to the store.
+``lifecycle``, what becomes of its result to ``keeping``, where they lie to the store.
 """
 
 from __future__ import annotations
@@ -11,40 +11,27 @@ import contextlib
 import logging
 import time
 from asyncio import FIRST_COMPLETED
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
-from ..models import AttemptSummary, ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ..models import ExecutionMode, JobResult, JobStatus, Submission, utc_now
 from ..store.base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
+from .keeping import Notifier, ResultKeeper, insist
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
 from .queue import JobQueue
 from .slots import Limits, Slots
 
-_RETRY_SECONDS = 0.5
-_MAX_RETRY_SECONDS = 30.0
 _KEY_SECONDS = 0.5
 _CLOSE_SECONDS = 30.0
 _TIMER_SLACK = 0.001
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
-
-
-class Notifier(Protocol):
-    """Who is told of outcomes. Neither method raises."""
-
-    async def prepare(self, submission: Submission, result: JobResult) -> Any:
-        """Get ready durably to tell of `result`, which is about to be kept."""
-        ...
-
-    async def release(self, prepared: Any) -> None:
-        """The result is kept: tell what `prepare` returned."""
-        ...
 
 
 class JobProcessor:
@@ -68,7 +55,7 @@ class JobProcessor:
         self._store = store
         self._runner = runner
         self._interval = interval
-        self._notifier = notifier
+        self._keeper = ResultKeeper(store, notifier)
         self._on_change = on_change
         self._queue = JobQueue(starvation)
         self._live: dict[str, LiveJob] = {}
@@ -279,7 +266,7 @@ class JobProcessor:
             killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, instance_id)
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(self._keep(job.claimed.job_id, partial(self._conclude_lost, job)))
+            self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job)))
 
     async def _start_ready(self) -> None:
         while not self._closing and not self.paused:
@@ -385,7 +372,7 @@ class JobProcessor:
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.mode, job.user_id)
-            await self._keep(claimed.job_id, partial(self._conclude, claimed, result, live))
+            await insist(claimed.job_id, partial(self._conclude, claimed, result, live))
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(live, None)
@@ -401,45 +388,21 @@ class JobProcessor:
                 claimed, "The server met an error of its own with this job; see its log."
             )
 
-    async def _keep(self, job_id: str, conclude: Callable[[], Awaitable[None]]) -> None:
-        """Have the result written; while that fails (a full disk), hold on to it and try again."""
-        delay = _RETRY_SECONDS
-        while True:
-            try:
-                await conclude()
-            except OSError:
-                _logger.exception("The result of job %s cannot be written", job_id)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, _MAX_RETRY_SECONDS)
-            else:
-                return
-
     async def _conclude_lost(self, job: LostJob) -> None:
         await self._conclude(job.claimed, await self._runner.lost(job), None)
 
     async def _conclude(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
-        submission = claimed.submission
-        policy = submission.retry
-        cancelled = live and live.reason and live.reason.status is JobStatus.CANCELLED
-        if policy and not cancelled and policy.covers(result.status, submission.attempt):
-            run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
-            following = await self._store.retry(claimed, result, run_at)
+        is_cancelled = live is not None and live.is_cancelled
+        kept = await self._keeper.conclude(claimed, result, cancelled=is_cancelled)
+        if isinstance(kept, PendingJob):
             if live is not None:
                 self._known.discard(live.job.key)
                 live.again()
-            self.enqueue(following)
+            self.enqueue(kept)
             return
-        if submission.attempt > 1:
-            earlier = await self._store.attempts(submission)
-            summaries = [*map(AttemptSummary.model_validate, map(_summary, earlier)), _own_summary(result)]
-            result = result.model_copy(update={"attempts": tuple(summaries)})
-        notifier = self._notifier if submission.notify else None
-        notices = await notifier.prepare(submission, result) if notifier else None
-        record = await self._store.finish(claimed, result)
         if live is not None:
-            self._forget(live, record)
-        if notifier:
-            await notifier.release(notices)
+            self._forget(live, kept.record)
+        await self._keeper.release(kept)
 
     def _forget(self, live: LiveJob, record: dict[str, Any] | None) -> None:
         self._known.discard(live.job.key)
@@ -451,12 +414,3 @@ class JobProcessor:
 def cancelled_by(user_id: str) -> StopReason:
     """The reason of a job that `user_id` cancelled."""
     return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
-
-
-def _summary(record: dict[str, Any]) -> dict[str, Any]:
-    names = ("Attempt", "DateStarted", "DateCompleted", "Runtime", "Status", "ExitCode")
-    return {name: record.get(name) for name in names}
-
-
-def _own_summary(result: JobResult) -> AttemptSummary:
-    return AttemptSummary.model_validate(_summary(result.to_record()))
