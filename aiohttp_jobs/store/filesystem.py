@@ -1,8 +1,8 @@
 """JobStore on plain files: the specification's three folders are the truth, everything else derived.
 
-How jobs come in is left to ``intake``, reading a submission to ``files``, durable writing to ``durable``,
-names to ``layout``, what dead processes left to ``recovery``, lists of results to ``catalogue``. Blocking
-calls run in this store's own threads.
+How jobs come in is left to ``intake``, how they go out to ``completion``, reading a submission to
+``files``, durable writing to ``durable``, names to ``layout``, what dead processes left to ``recovery``,
+lists of results to ``catalogue``. Blocking calls run in this store's own threads.
 """
 
 from __future__ import annotations
@@ -24,19 +24,20 @@ from ..execution.segments import Part, read_segments
 from ..models import JobResult, JobStatus, Submission
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
-from .committer import Change, Committer
+from .committer import Committer
+from .completion import Completion
 from .drops import DropFolders
-from .durable import make_folder, put_file, put_in_place, replace_file, write_aside
+from .durable import make_folder, replace_file
 from .files import ReadSubmission, SubmissionReader
 from .index import ResultFilter, Sort
 from .instances import Instance
 from .intake import Intake, pending_job
-from .journal import LARGEST, Entry, Journal, Kind
+from .journal import LARGEST, Journal
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
 from .recovery import Recovery
-from .results import ResultFiles, record_run, remove_tree
+from .results import ResultFiles, record_run
 from .run_folders import RunFolders, owner_in
 from .signing import Signer, to_bytes
 from .spent import SpentIds
@@ -135,14 +136,14 @@ class FileSystemStore:
         with self.results.expected(claimed.job_id):
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
-            aside = await self._run(self._write_aside, record) if is_large else None
-            await self._committer.run(partial(self._finish, claimed, record, aside))
+            aside = await self._run(self._completion.write_aside, record) if is_large else None
+            await self._committer.run(partial(self._completion.finish, claimed, record, aside))
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
         return record
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        return await self._run(self._retry, claimed, result, run_at)
+        return await self._run(self._completion.retry, claimed, result, run_at)
 
     async def lost(self) -> list[LostJob]:
         return await self._run(self._recovery.take_over)
@@ -212,6 +213,7 @@ class FileSystemStore:
             self._spent,
             self._watch.expect,
         )
+        self._completion = Completion(self._at, self._instance, self._run_folders, self._key_locks, self._add)
         self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
         self._instance.open()
         self._journal.open()
@@ -262,50 +264,6 @@ class FileSystemStore:
 
     # --- results
 
-    def _finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
-        """Keep the result, which may be on the disk already, in the file `aside`."""
-        self._keep_log(claimed, record)
-        run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
-        entry: Entry | None = None
-        unsynced: Sequence[str] = ()
-        if aside is not None:
-            put_in_place(aside, target)
-        else:
-            data = to_bytes(record)
-            put_file(target, data, self._instance.scratch)
-            entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
-        self._free_key(claimed)
-        # A folder whose job has a result is taken for what it is, should this process die before.
-        let_go = partial(self._run_folders.end, run, safe_component(claimed.submission.user_id))
-        return Change(None, entry, unsynced, (self._at.results,), let_go)
-
-    def _write_aside(self, record: dict[str, Any]) -> str:
-        target = self._at.result_file(record["JobID"])
-        return write_aside(target, to_bytes(record), self._instance.scratch, sync=True)
-
-    def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
-        if record["OutputTruncated"]:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{claimed.run_dir}/log", self._at.log(_run_of(claimed)))
-
-    def _let_go(self, claimed: ClaimedJob) -> None:
-        remove_tree(Path(claimed.run_dir))
-        self._free_key(claimed)
-
-    def _free_key(self, claimed: ClaimedJob) -> None:
-        if claimed.concurrency_key is not None:
-            self._key_locks.release(claimed.concurrency_key)
-
-    def _retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        run = _run_of(claimed)
-        record = result.to_record()
-        self._keep_log(claimed, record)
-        replace_file(self._at.attempt_result(run), to_bytes(record), self._instance.scratch)
-        following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
-        pending = self._add(following)
-        self._let_go(claimed)
-        return pending
-
     def _submission_of(self, record: dict[str, Any]) -> Submission | None:
         owner = safe_component(str(record.get("UserID", "")))
         read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
@@ -346,7 +304,3 @@ class FileSystemStore:
             replace_file(self._at.paused, b"", self._instance.scratch)
         else:
             self._at.paused.unlink(missing_ok=True)
-
-
-def _run_of(claimed: ClaimedJob) -> Run:
-    return Run.from_name(os.path.basename(claimed.run_dir))

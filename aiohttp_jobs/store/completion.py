@@ -1,0 +1,92 @@
+"""How jobs go out: their results kept, or the next attempt accepted, and their run folders let go of.
+
+The counterpart of ``intake``. What changes the store is done in the committer's thread, but for what is
+large or rare. All calls block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..models import JobResult, Submission
+from .base import ClaimedJob, PendingJob
+from .committer import Change
+from .durable import put_file, put_in_place, replace_file, write_aside
+from .instances import Instance
+from .journal import Entry, Kind
+from .keys import KeyLocks
+from .layout import Layout, Run
+from .names import safe_component
+from .results import remove_tree
+from .run_folders import RunFolders
+from .signing import to_bytes
+
+
+class Completion:
+    """Ends the jobs of the process `instance`; `resubmit` accepts another attempt."""
+
+    def __init__(
+        self,
+        at: Layout,
+        instance: Instance,
+        run_folders: RunFolders,
+        keys: KeyLocks,
+        resubmit: Callable[[Submission], PendingJob],
+    ) -> None:
+        self._at = at
+        self._instance = instance
+        self._run_folders = run_folders
+        self._keys = keys
+        self._resubmit = resubmit
+
+    def write_aside(self, record: dict[str, Any]) -> str:
+        """Have a result on the disk before it is one, in the file whose name is returned; from any thread."""
+        target = self._at.result_file(record["JobID"])
+        return write_aside(target, to_bytes(record), self._instance.scratch, sync=True)
+
+    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
+        """Keep the result `record`, which may lie in the file `aside` already."""
+        self._keep_log(claimed, record)
+        run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
+        entry: Entry | None = None
+        unsynced: Sequence[str] = ()
+        if aside is not None:
+            put_in_place(aside, target)
+        else:
+            data = to_bytes(record)
+            put_file(target, data, self._instance.scratch)
+            entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
+        self._free_key(claimed)
+        # A folder whose job has a result is taken for what it is, should this process die before.
+        let_go = partial(self._run_folders.end, run, safe_component(claimed.submission.user_id))
+        return Change(None, entry, unsynced, (self._at.results,), let_go)
+
+    def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        """Keep the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
+        run, record = _run_of(claimed), result.to_record()
+        self._keep_log(claimed, record)
+        replace_file(self._at.attempt_result(run), to_bytes(record), self._instance.scratch)
+        following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
+        pending = self._resubmit(following)
+        remove_tree(Path(claimed.run_dir))
+        self._free_key(claimed)
+        return pending
+
+    def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
+        if record["OutputTruncated"]:
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(f"{claimed.run_dir}/log", self._at.log(_run_of(claimed)))
+
+    def _free_key(self, claimed: ClaimedJob) -> None:
+        if claimed.concurrency_key is not None:
+            self._keys.release(claimed.concurrency_key)
+
+
+def _run_of(claimed: ClaimedJob) -> Run:
+    return Run.from_name(os.path.basename(claimed.run_dir))
