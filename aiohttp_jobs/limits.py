@@ -64,7 +64,7 @@ def notice_channels(config: JobsConfig) -> list[str]:
 
 def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule]) -> list[dict[str, Any]]:
     faults = []
-    channels = notice_channels(config)
+    channels = notice_channels(config) if rules else []
     for index, rule in enumerate(rules):
         if rule.channel not in channels:
             message = _NO_MAIL if rule.channel == "email" else _NO_WEBHOOKS
