@@ -184,12 +184,14 @@ def _has_bytes(pipe: int) -> bool:
 
 
 class OutputPipe:
-    """A pipe whose read end the running event loop copies into `log` until `close`.
+    """A pipe whose read end the running event loop copies into the log of a job, or of one after the other.
 
     A job that prints faster than the disk takes it waits: no more than a few chunks are in memory.
+    What comes while there is no job is thrown away.
     """
 
-    def __init__(self, log: OutputLog) -> None:
+    def __init__(self, log: OutputLog | None = None) -> None:
+        """With `log`, a job begins at once, and is the only one."""
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._read_end, self.write_end = os.pipe()
@@ -197,8 +199,12 @@ class OutputPipe:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
-        # Most jobs are over before anybody could have read on, and are spared being watched.
-        self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._look)
+        self._is_let_go = False
+        if log is None:
+            self._watch()
+        else:
+            # Most jobs are over before anybody could have read on, and are spared being watched.
+            self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
         if _has_bytes(self._read_end):
@@ -217,66 +223,93 @@ class OutputPipe:
             os.close(self.write_end)
             self.write_end = -1
 
-    async def close(self) -> None:
-        """Take in what has been printed and let go; what a survivor prints later is not kept."""
-        self.close_write_end()
+    def begin(self, log: OutputLog) -> None:
+        """From now on a job prints that has `log`, and `end` will be called for it."""
+        self._log = log
+
+    async def end(self) -> None:
+        """Take in what the job has printed; what a survivor prints later is not kept."""
         if self._flushing is not None:
             await self._flushing
         if self._timer is not None:
             self._timer.cancel()
-        if self._is_watched:
-            self._loop.remove_reader(self._read_end)
+            self._timer = None
+            if self._is_watched and not self._is_let_go:  # but perhaps no more: the disk may have refused
+                self._watch()
+        log = self._log
         try:
             while self._read():
-                if self._log.unwritten >= _FLUSH_BYTES:
-                    await asyncio.to_thread(self._log.flush)
+                if log is not None and log.unwritten >= _FLUSH_BYTES:
+                    await asyncio.to_thread(log.flush)
         except OSError as error:
             _logger.error("The end of a job's output is lost: %s", error)
         finally:
-            os.close(self._read_end)
+            self._log = None
+            if self._is_let_go:
+                self._close_read_end()
+
+    def let_go(self) -> None:
+        """Close it, after the job if there is one."""
+        self.close_write_end()
+        self._is_let_go = True
+        if self._log is None:
+            self._close_read_end()
+
+    async def close(self) -> None:
+        """Both: the job's end, and that of the pipe."""
+        self.let_go()
+        await self.end()
+
+    def _close_read_end(self) -> None:
+        if self._is_watched:
+            self._loop.remove_reader(self._read_end)
+        os.close(self._read_end)
 
     def _read(self) -> bool:
         try:
             data = os.read(self._read_end, CHUNK)
         except BlockingIOError:
             return False
-        self._log.append(data)
+        if self._log is not None:
+            self._log.append(data)
         return bool(data)
 
     def _on_readable(self) -> None:
         if not self._read():
             self._loop.remove_reader(self._read_end)
+        elif self._log is None:
+            return
         elif self._log.unwritten >= _FLUSH_BYTES:
             self._loop.remove_reader(self._read_end)
-            self._start_flush()
+            self._start_flush(self._log)
         elif self._timer is None and self._flushing is None:
-            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._start_flush)
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._start_flush, self._log)
 
-    def _start_flush(self) -> None:
+    def _start_flush(self, log: OutputLog) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._flushing is None:
-            self._flushing = self._loop.create_task(self._flush())
+            self._flushing = self._loop.create_task(self._flush(log))
 
-    async def _flush(self) -> None:
+    async def _flush(self, log: OutputLog) -> None:
         try:
-            await asyncio.to_thread(self._flush_and_read_on)
+            await asyncio.to_thread(self._flush_and_read_on, log)
         except OSError as error:
             # A full disk: the job waits, unread, until there is room again or its time is over.
             _logger.error("A job's output cannot be written, trying again: %s", error)
             self._loop.remove_reader(self._read_end)
-            self._timer = self._loop.call_later(_RETRY_SECONDS, self._start_flush)
+            self._timer = self._loop.call_later(_RETRY_SECONDS, self._start_flush, log)
         else:
             self._loop.add_reader(self._read_end, self._on_readable)
         finally:
             self._flushing = None
-            self._log.changed()
+            log.changed()
 
-    def _flush_and_read_on(self) -> None:
+    def _flush_and_read_on(self, log: OutputLog) -> None:
         """Flush; and for a job that goes on printing much, stay here and do no more on the event loop."""
-        flood = self._log.unwritten >= _FLUSH_BYTES
-        self._log.flush()
+        flood = log.unwritten >= _FLUSH_BYTES
+        log.flush()
         if not flood:
             return
         with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
@@ -285,12 +318,12 @@ class OutputPipe:
             # Not for ever: others need the thread too.
             for _ in range(_FLOOD_READS):
                 # As much as fits into the file that is written to.
-                data = os.read(self._read_end, SEGMENT - self._log.size % SEGMENT)
+                data = os.read(self._read_end, SEGMENT - log.size % SEGMENT)
                 if not data:
                     return
-                self._log.append(data, quietly=True)
-                self._log.flush(and_close=False)
+                log.append(data, quietly=True)
+                log.flush(and_close=False)
         except BlockingIOError:
             return
         finally:
-            self._log.flush()
+            log.flush()

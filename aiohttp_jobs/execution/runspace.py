@@ -38,6 +38,7 @@ class Worker:
 
     process: Process
     control: socket.socket
+    pipe: OutputPipe
     answer: asyncio.Future[bytes] | None = None
     """Waited for while it runs a job."""
     owner: str | None = None
@@ -104,11 +105,10 @@ class RunspaceExecutor:
         interpreter: Interpreter,
         workspace: Workspace,
     ) -> Outcome:
-        pipe = OutputPipe(execution.log)
+        worker.pipe.begin(execution.log)
         answer: dict[str, Any] | None = None
         try:
-            self._send(worker, _request(execution, interpreter, workspace), pipe.write_end)
-            pipe.close_write_end()
+            _send(worker, _request(execution, interpreter, workspace))
             answer = await _answer_of(worker)
             if answer is not None:
                 worker.served += 1
@@ -119,7 +119,6 @@ class RunspaceExecutor:
             raise
         finally:
             await self._give_back(worker, reusable=bool(answer and answer["reusable"]))
-            await pipe.close()
 
     def _take(self, user_id: str) -> Worker:
         """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
@@ -142,15 +141,17 @@ class RunspaceExecutor:
         return None
 
     async def _give_back(self, worker: Worker, *, reusable: bool) -> None:
-        self._busy.discard(worker)
-        if reusable and not self._closing:
+        if not reusable or self._closing:
+            self._busy.discard(worker)
+            self._retire(worker)
+            # The output ends only when nobody that the job started can print any more.
+            await worker.process.wait()
+            if not self._closing:
+                self._idle.insert(0, self._start())
+        await worker.pipe.end()
+        if worker in self._busy:
+            self._busy.discard(worker)
             self._idle.append(worker)
-            return
-        self._retire(worker)
-        # The output pipe ends only when nobody that the job started holds it any more.
-        await worker.process.wait()
-        if not self._closing:
-            self._idle.insert(0, self._start())
 
     def _is_alive(self, worker: Worker) -> bool:
         """Whether an idle worker still waits for a job; one that spoke out of turn is not trusted."""
@@ -166,6 +167,7 @@ class RunspaceExecutor:
     def _start(self) -> Worker:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         here.setblocking(False)
+        pipe = OutputPipe()
         try:
             with open(os.devnull, "wb") as nowhere:
                 process = Process(
@@ -173,20 +175,23 @@ class RunspaceExecutor:
                         *self._interpreters[InterpreterName.PYTHON].prefix,
                         "--serve",
                         str(there.fileno()),
+                        str(pipe.write_end),
                         str(os.getpid()),
                     ],
                     environment=self._environment,
                     folder="/",
                     output=nowhere.fileno(),
                     endings=self._endings,
-                    pass_fds=[there.fileno()],
+                    pass_fds=[there.fileno(), pipe.write_end],
                 )
         except BaseException:
             here.close()
+            pipe.let_go()
             raise
         finally:
             there.close()
-        worker = Worker(process, here)
+        pipe.close_write_end()
+        worker = Worker(process, here, pipe)
         # Once for all its jobs: to begin and end watching costs more than a short job.
         asyncio.get_running_loop().add_reader(here, self._hear, worker)
         return worker
@@ -222,11 +227,7 @@ class RunspaceExecutor:
         await worker.process.wait()
         asyncio.get_running_loop().remove_reader(worker.control)
         worker.control.close()
-
-    def _send(self, worker: Worker, request: dict[str, Any], output: int) -> None:
-        # A worker that has just died shows when its answer is waited for.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            socket.send_fds(worker.control, [json.dumps(request).encode()], [output])
+        worker.pipe.let_go()
 
     async def _died(self, worker: Worker) -> Outcome:
         try:
@@ -257,6 +258,12 @@ def _request(execution: Execution, interpreter: Interpreter, workspace: Workspac
         "environment": own if inside else {**own, **execution.parameters.environment()},
         "parameters": dict(execution.parameters.values) if inside else {},
     }
+
+
+def _send(worker: Worker, request: dict[str, Any]) -> None:
+    # A worker that has just died shows when its answer is waited for.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        worker.control.send(json.dumps(request).encode())
 
 
 async def _answer_of(worker: Worker) -> dict[str, Any] | None:

@@ -222,3 +222,45 @@ async def test_a_job_that_starts_to_print_late_is_seen_all_the_same(tmp_path: Pa
     await asyncio.wait_for(told.wait(), 10)
     assert log.read(0) == (0, b"late")
     await pipe.close()
+
+
+async def test_one_pipe_serves_one_job_after_the_other(tmp_path: Path) -> None:
+    pipe = OutputPipe()
+    for name in ("one", "two"):
+        os.write(pipe.write_end, b"by nobody")
+        await asyncio.sleep(0.05)
+        log = OutputLog(tmp_path / name, 1024)
+        pipe.begin(log)
+        os.write(pipe.write_end, name.encode())
+        await pipe.end()
+        assert log.output().text == name
+    before = len(os.listdir("/proc/self/fd"))
+    pipe.let_go()
+    assert len(os.listdir("/proc/self/fd")) == before - 2
+
+
+async def test_a_pipe_that_is_let_go_of_in_a_job_is_closed_after_it(tmp_path: Path) -> None:
+    pipe, log = OutputPipe(), OutputLog(tmp_path / "log", 1024)
+    pipe.begin(log)
+    os.write(pipe.write_end, b"the last words")
+    pipe.let_go()
+    await pipe.end()
+    assert log.output().text == "the last words"
+
+
+async def test_after_a_disk_that_refused_the_next_job_is_seen_again(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "log"
+    in_the_way.write_text("not a folder")
+    pipe, first = OutputPipe(), OutputLog(in_the_way, 1 << 20)
+    pipe.begin(first)
+    os.write(pipe.write_end, b"first")
+    await asyncio.sleep(0.4)
+    await pipe.end()
+    log, told = OutputLog(tmp_path / "next", 1024), asyncio.Event()
+    log.on_change = told.set
+    pipe.begin(log)
+    os.write(pipe.write_end, b"next")
+    await asyncio.wait_for(told.wait(), 10)
+    await pipe.end()
+    assert log.output().text == "next"
+    pipe.let_go()

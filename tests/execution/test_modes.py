@@ -237,6 +237,50 @@ async def test_a_worker_that_speaks_out_of_turn_runs_nothing_more(host: Host) ->
     assert (result["ExitCode"], int(str(result["Output"])) != liar) == (0, True)
 
 
+FIND_PIPE = (
+    "import os, stat\n"
+    "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+    "pipe = next(n for n in numbers if stat.S_ISFIFO(os.fstat(n).st_mode))\n"
+)
+
+
+async def test_a_worker_whose_pipe_was_closed_is_replaced_before_the_next_job(host: Host) -> None:
+    first = await run_python(host, FIND_PIPE + "os.close(pipe); os.getpid()")
+    result = await run_python(host, "import os; os.getpid()")
+    assert result["Success"]
+    assert result["Output"] != first["Output"]
+
+
+async def test_what_a_worker_prints_between_two_jobs_is_nobodys_output(host: Host) -> None:
+    later = (
+        "import signal\nsignal.signal(signal.SIGALRM, lambda *_: os.write(pipe, b'late'))\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.1)\nos.getpid()"
+    )
+    first = await run_python(host, FIND_PIPE + later)
+    await asyncio.sleep(0.3)
+    assert (await run_python(host, "import os; os.getpid()"))["Output"] == first["Output"]
+
+
+async def test_much_output_of_one_job_does_not_reach_into_the_next(host: Host) -> None:
+    for letter in "ab":
+        result = await run_python(host, f"print('{letter}' * 3_000_000, end='')")
+        assert (result["OutputSize"], set(result["Output"][:1000])) == (3_000_000, {letter})
+        assert (await run_python(host, "print('next')"))["Output"] == "next\n"
+
+
+async def test_workers_that_are_replaced_leave_no_descriptor_open(host: Host) -> None:
+    def descriptors() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    die = "import os; os._exit(1)"
+    await run_python(host, die)  # the first opens what stays
+    before = descriptors()
+    for _ in range(5):
+        await run_python(host, die)
+    while descriptors() > before:
+        await asyncio.sleep(0.02)
+
+
 async def test_killing_one_worker_does_not_touch_its_neighbour(host: Host) -> None:
     caller = host.caller("debug")
     steady = await caller.submit("import time; time.sleep(1); print('ok')", "Runspace", interpreter="python")

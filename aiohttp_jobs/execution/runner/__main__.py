@@ -1,7 +1,8 @@
 """The process that runs Python jobs: one job from a file, or a warm worker that serves many.
 
-Started by path (``python runner FILE`` or ``python runner --serve FD``), it imports nothing of the
-package, so that it starts fast and holds none of the host's code or data.
+Started by path (``python runner FILE``, or ``python runner --serve`` with the descriptors of a socket
+and a pipe and the host's process id), it imports nothing of the package, so that it starts fast and
+holds none of the host's code or data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import threading
-from array import array
 from contextlib import suppress
 from typing import Any
 
@@ -55,10 +55,15 @@ def flush() -> None:
 
 
 class Worker:
-    """Serves jobs, one at a time, over the socket `control`, until the host closes it."""
+    """Serves jobs, one at a time, over the socket `control`, until the host closes it.
 
-    def __init__(self, control: socket.socket) -> None:
+    What they print goes to the descriptor `output`.
+    """
+
+    def __init__(self, control: socket.socket, output: int) -> None:
         self._control = control
+        self._output = output
+        self._pipe = os.fstat(output).st_ino
         self._idle = os.open(os.devnull, os.O_RDWR)
         self._streams = (sys.stdout, sys.stderr)
         self._environment = dict(os.environ)
@@ -66,19 +71,14 @@ class Worker:
         self._threads = threading.active_count()
 
     def serve(self) -> None:
-        # `socket.recv_fds` would allocate the megabyte again for each job.
-        buffer, output = bytearray(_MAX_REQUEST), array("i", [-1])
-        while True:
-            size, sent, _, _ = self._control.recvmsg_into([buffer], socket.CMSG_SPACE(output.itemsize))
-            if not size:
-                return
-            memoryview(output).cast("B")[:] = sent[0][2]
-            answer = self._serve_one(json.loads(buffer[:size]), output[0])
+        # To allocate a megabyte for each job would cost more than a short one does.
+        buffer = bytearray(_MAX_REQUEST)
+        while size := self._control.recv_into(buffer):
+            answer = self._serve_one(json.loads(buffer[:size]))
             self._control.send(json.dumps(answer).encode())
 
-    def _serve_one(self, request: dict[str, Any], output: int) -> dict[str, Any]:
-        self._redirect(output)
-        os.close(output)
+    def _serve_one(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._redirect(self._output)
         os.environ.update(request["environment"])
         os.chdir(request["folder"])
         sys.argv = [request["command_file"]]
@@ -108,7 +108,12 @@ class Worker:
         os.environ.update(self._environment)
         sys.path[:] = self._modules_path
         os.chdir("/")
-        return threading.active_count() <= self._threads and not _has_children()
+        return threading.active_count() <= self._threads and self._has_pipe() and not _has_children()
+
+    def _has_pipe(self) -> bool:
+        with suppress(OSError):
+            return os.fstat(self._output).st_ino == self._pipe
+        return False
 
 
 def _has_children() -> bool:
@@ -121,12 +126,14 @@ def _has_children() -> bool:
 
 def main(arguments: list[str]) -> int:
     if arguments[0] == "--serve":
-        die_with_parent(int(arguments[2]))
-        control = socket.socket(fileno=int(arguments[1]))
+        descriptor, output, parent = map(int, arguments[1:])
+        die_with_parent(parent)
+        control = socket.socket(fileno=descriptor)
         control.set_inheritable(False)
+        os.set_inheritable(output, False)
         # C code's stdout would hold back what it prints until the worker ends.
         _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, "stdout"), None, 2, 0)
-        Worker(control).serve()
+        Worker(control, output).serve()
         return 0
     # Taken out, so that what the job starts does not get the values.
     code = run_file(arguments[0], json.loads(os.environ.pop(_PARAMETERS, "{}")))
