@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any
-from uuid import UUID
 
 from ..models import JobStatus, utc_now
 from .index import (
@@ -32,6 +31,7 @@ from .index import (
     snippet,
 )
 from .index.expiry import expired
+from .index.ids import id_bytes, id_text
 from .index.query import find, previous_status
 from .index.statistics import statistics
 from .layout import Layout
@@ -122,7 +122,7 @@ class ResultCatalogue:
         """Delete results with all that belongs to them; how many of them there were."""
         loop = asyncio.get_running_loop()
         deleted = await loop.run_in_executor(self._threads, self._files.delete, job_ids)
-        await self._index.remove([UUID(job_id).bytes for job_id in job_ids])
+        await self._index.remove([id_bytes(job_id) for job_id in job_ids])
         for job_id, user_id in deleted.items():
             self.on_deleted(user_id, job_id)
         return len(deleted)
@@ -131,17 +131,17 @@ class ResultCatalogue:
         """Delete `limit` of the results that are `wanted`: how many, and whether there are more."""
         await self._wait_a_little()
         rows = await self._index.read(find, wanted, Sort.COMPLETED, None, limit + 1)
-        job_ids = [str(UUID(bytes=row.job_id)) for row in rows[:limit]]
+        job_ids = [id_text(row.job_id) for row in rows[:limit]]
         owners = await self.owners(job_ids)
         owned = [job_id for job_id in job_ids if owners.get(job_id) == wanted.user_id]
         deleted = await self.delete(owned)
-        await self._index.remove([UUID(job_id).bytes for job_id in job_ids])
+        await self._index.remove([id_bytes(job_id) for job_id in job_ids])
         return deleted, len(rows) > limit
 
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
         """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many."""
         gone = await self._index.read(expired, rules, utc_now(), limit)
-        job_ids = [str(UUID(bytes=job_id)) for job_id in gone]
+        job_ids = [id_text(job_id) for job_id in gone]
         if job_ids:
             await self.delete(job_ids)
         return len(job_ids)
@@ -191,7 +191,7 @@ class ResultCatalogue:
             for row in rows:
                 if len(found) == limit:
                     return found, gone, True
-                record = read(str(UUID(bytes=row.job_id)))
+                record = read(id_text(row.job_id))
                 if record is None:
                     gone.append(row.job_id)
                 elif wanted.user_id in (None, record.get("UserID")):
@@ -209,7 +209,7 @@ class ResultCatalogue:
 
     def _describe(self, record: Mapping[str, Any]) -> Entry | None:
         try:
-            stat = self._stat(UUID(record["JobID"]).bytes)
+            stat = self._stat(id_bytes(record["JobID"]))
         except (KeyError, ValueError, AttributeError, TypeError):
             return None
         if stat is None:
@@ -220,14 +220,14 @@ class ResultCatalogue:
         return entry_of(record, size=size, changed=changed, search_bytes=self._search_bytes)
 
     def _load(self, job_id: bytes) -> Entry | None:
-        record = self._files.read(str(UUID(bytes=job_id)))
-        if record is None or record.get("JobID") != str(UUID(bytes=job_id)):
+        record = self._files.read(id_text(job_id))
+        if record is None or record.get("JobID") != id_text(job_id):
             return None
         return self._describe(record)
 
     def _stat(self, job_id: bytes) -> tuple[int, int] | None:
         try:
-            stat = os.stat(self._at.result_file(str(UUID(bytes=job_id))))
+            stat = os.stat(self._at.result_file(id_text(job_id)))
         except FileNotFoundError:
             return None
         return stat.st_size, stat.st_mtime_ns

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
-from uuid import UUID
+
+from .ids import id_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -45,7 +46,7 @@ def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes
     try:
         completed = microseconds(datetime.fromisoformat(record["DateCompleted"]))
         user_id = record["UserID"]
-        job_id = UUID(record["JobID"]).bytes
+        job_id = id_bytes(record["JobID"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None
     if not isinstance(user_id, str):

@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID
 
 from . import writer
 from .database import Database
 from .entries import Entry
+from .ids import id_bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -101,7 +101,7 @@ class ResultIndex:
         found = set[bytes]()
         for job_id in job_ids:
             with contextlib.suppress(ValueError):
-                found.add(UUID(job_id).bytes)
+                found.add(id_bytes(job_id))
         return found
 
     async def flush(self) -> None:

@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from uuid import UUID
+
+from .ids import id_bytes
 
 _NAME_LENGTH = 41
 
@@ -60,6 +61,4 @@ def _job_ids(entries: Iterable[os.DirEntry[str]]) -> Iterator[bytes]:
     for entry in entries:
         if entry.name.endswith(".json") and len(entry.name) == _NAME_LENGTH:
             with contextlib.suppress(ValueError):
-                job_id = UUID(entry.name[:-5])
-                if str(job_id) == entry.name[:-5]:
-                    yield job_id.bytes
+                yield id_bytes(entry.name[:-5])
