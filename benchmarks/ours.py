@@ -84,8 +84,6 @@ class HostProcess:
         connections = await self.connections(SUBMITTERS)
         started = time.perf_counter()
         ids = await share(connections, count, lambda connection: self.submit(job, connection))
-        while (await self.connection.ask("GET", f"{API}/results/{ids[-1]}"))[0] != 200:
-            await asyncio.sleep(_LOOK_SECONDS)
         while True:
             queue = await self.connection.json("GET", API + "/queue")
             queue = queue.get("queue", queue)
