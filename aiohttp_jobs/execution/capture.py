@@ -200,6 +200,7 @@ class OutputPipe:
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
         self._is_let_go = False
+        self._stays = log is None
         if log is None:
             self._watch()
         else:
@@ -214,8 +215,14 @@ class OutputPipe:
 
     def _watch(self) -> None:
         self._timer = None
-        self._is_watched = True
-        self._loop.add_reader(self._read_end, self._on_readable)
+        if not self._is_watched:
+            self._is_watched = True
+            self._loop.add_reader(self._read_end, self._on_readable)
+
+    def _watch_no_more(self) -> None:
+        if self._is_watched:
+            self._is_watched = False
+            self._loop.remove_reader(self._read_end)
 
     def close_write_end(self) -> None:
         """To be called once the job has its own copy: the pipe ends when nobody holds one."""
@@ -234,12 +241,11 @@ class OutputPipe:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            if self._is_watched and not self._is_let_go:  # but perhaps no more: the disk may have refused
-                self._watch()
         log = self._log
         try:
-            while self._read():
-                if log is not None and log.unwritten >= _FLUSH_BYTES:
+            while log is not None and self._read():
+                if log.unwritten >= _FLUSH_BYTES:
+                    self._watch_no_more()  # what comes meanwhile is read here, and by nobody else
                     await asyncio.to_thread(log.flush)
         except OSError as error:
             _logger.error("The end of a job's output is lost: %s", error)
@@ -247,9 +253,13 @@ class OutputPipe:
             self._log = None
             if self._is_let_go:
                 self._close_read_end()
+            elif self._stays:
+                self._watch()
 
     def let_go(self) -> None:
         """Close it, after the job if there is one."""
+        if self._is_let_go:
+            return
         self.close_write_end()
         self._is_let_go = True
         if self._log is None:
@@ -261,26 +271,29 @@ class OutputPipe:
         await self.end()
 
     def _close_read_end(self) -> None:
-        if self._is_watched:
-            self._loop.remove_reader(self._read_end)
-        os.close(self._read_end)
+        self._watch_no_more()
+        if self._read_end >= 0:
+            os.close(self._read_end)
+            self._read_end = -1
 
-    def _read(self) -> bool:
+    def _read(self) -> bytes | None:
+        """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
         try:
             data = os.read(self._read_end, CHUNK)
         except BlockingIOError:
-            return False
+            return None
         if self._log is not None:
             self._log.append(data)
-        return bool(data)
+        return data
 
     def _on_readable(self) -> None:
-        if not self._read():
-            self._loop.remove_reader(self._read_end)
-        elif self._log is None:
+        data = self._read()
+        if data == b"":
+            self._watch_no_more()
+        elif data is None or self._log is None:
             return
         elif self._log.unwritten >= _FLUSH_BYTES:
-            self._loop.remove_reader(self._read_end)
+            self._watch_no_more()
             self._start_flush(self._log)
         elif self._timer is None and self._flushing is None:
             self._timer = self._loop.call_later(_FLUSH_SECONDS, self._start_flush, self._log)
@@ -298,10 +311,10 @@ class OutputPipe:
         except OSError as error:
             # A full disk: the job waits, unread, until there is room again or its time is over.
             _logger.error("A job's output cannot be written, trying again: %s", error)
-            self._loop.remove_reader(self._read_end)
+            self._watch_no_more()
             self._timer = self._loop.call_later(_RETRY_SECONDS, self._start_flush, log)
         else:
-            self._loop.add_reader(self._read_end, self._on_readable)
+            self._watch()
         finally:
             self._flushing = None
             log.changed()

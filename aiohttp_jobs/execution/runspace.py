@@ -44,6 +44,7 @@ class Worker:
     owner: str | None = None
     job_id: str | None = None
     served: int = 0
+    is_retired: bool = False
     started_at: datetime = field(default_factory=utc_now)
 
 
@@ -216,6 +217,9 @@ class RunspaceExecutor:
         """End a worker that is done for, and everything it started."""
         if worker in self._idle:
             self._idle.remove(worker)
+        if worker.is_retired:
+            return
+        worker.is_retired = True
         task = asyncio.create_task(self._end(worker))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import tempfile
 import threading
@@ -263,4 +264,45 @@ async def test_after_a_disk_that_refused_the_next_job_is_seen_again(tmp_path: Pa
     await asyncio.wait_for(told.wait(), 10)
     await pipe.end()
     assert log.output().text == "next"
+    pipe.let_go()
+
+
+async def test_what_fills_a_pipe_to_the_brim_is_all_of_one_job(tmp_path: Path) -> None:
+    pipe = OutputPipe()
+    fcntl.fcntl(pipe.write_end, fcntl.F_SETPIPE_SZ, 1 << 20)
+    for number in range(20):
+        full, following = (OutputLog(tmp_path / f"{name}{number}", 1024) for name in ("full", "next"))
+        pipe.begin(full)
+        os.write(pipe.write_end, b"x" * (1 << 20))
+        await pipe.end()
+        pipe.begin(following)
+        os.write(pipe.write_end, b"y" * 100_000)
+        await asyncio.sleep(0)
+        await pipe.end()
+        assert (full.size, following.size) == (1 << 20, 100_000)
+    pipe.let_go()
+
+
+async def test_a_pipe_is_closed_once(tmp_path: Path) -> None:
+    pipe = OutputPipe()
+    pipe.let_go()
+    other = os.open(tmp_path, os.O_RDONLY)  # has the number that became free
+    pipe.let_go()
+    await pipe.end()
+    os.close(other)
+
+
+async def test_a_pipe_that_was_read_empty_a_moment_ago_is_still_watched(tmp_path: Path) -> None:
+    pipe = OutputPipe()
+    pipe.begin(OutputLog(tmp_path / "first", 1024))
+    os.write(pipe.write_end, b"first")
+    await asyncio.sleep(0)  # the loop knows, but `end` comes before it
+    await pipe.end()
+    log, told = OutputLog(tmp_path / "next", 1024), asyncio.Event()
+    log.on_change = told.set
+    pipe.begin(log)
+    await asyncio.sleep(0)
+    os.write(pipe.write_end, b"next")
+    await asyncio.wait_for(told.wait(), 10)
+    await pipe.end()
     pipe.let_go()

@@ -182,6 +182,11 @@ async def test_each_job_has_a_fresh_namespace_and_surroundings(host: Host) -> No
         ("print('so far'); import ctypes; ctypes.string_at(0)", "ended by SIGSEGV", -11),
         ("print('so far'); import os; os.kill(os.getpid(), 9)", "ended by SIGKILL", -9),
         ("print('so far'); import os; os.closerange(3, 99); os._exit(0)", "exited with code 0", 1),
+        (
+            "print('so far'); import os, time; os.closerange(3, 99); time.sleep(60)",
+            "ended by SIGKILL",
+            -9,
+        ),
     ],
 )
 async def test_a_worker_that_dies_is_replaced_and_its_job_says_so(
