@@ -11,9 +11,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, to_json
+from pydantic_core import ErrorDetails
 
 from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
+from ..jsontext import dumps
 from ..limits import field_error
 from ..openapi.parameters import identifier
 
@@ -30,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
     """A JSON answer that no cache keeps."""
-    return raw_answer(_encoded(data), status=status)
+    return raw_answer(dumps(data), status=status)
 
 
 def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
@@ -38,13 +39,6 @@ def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
     return web.Response(
         body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS
     )
-
-
-def _encoded(data: dict[str, Any]) -> bytes:
-    try:
-        return to_json(data)  # in a quarter of the time: an output of a megabyte would hold up the loop
-    except ValueError:  # a lone surrogate, in what another program wrote
-        return json.dumps(data).encode()
 
 
 @web.middleware

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aiohttp import web
 
 from ..auth.middleware import identity_of
 from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..jsontext import dumps
 from ..models import JobResult
 from ..openapi.answers import Done, answering, listing, page
 from ..openapi.operations import operation
@@ -123,6 +123,6 @@ async def get_result(request: web.Request) -> web.Response:
 
 def _list(results: list[bytes], **more: Any) -> web.Response:
     # Put together from texts: encoding a thousand long outputs here would hold up the loop.
-    start = b'{"success": true, "count": %d, "results": [' % len(results)
-    end = "".join(f', "{name}": {json.dumps(value)}' for name, value in more.items())
-    return raw_answer(start + b",".join(results) + b"]" + end.encode() + b"}")
+    start = b'{"success":true,"count":%d,"results":[' % len(results)
+    rest = (b"," if more else b"") + dumps(more)[1:]
+    return raw_answer(start + b",".join(results) + b"]" + rest)

@@ -6,7 +6,6 @@ The files say what a result is, the index which ones there are and in which orde
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
+from ..jsontext import dumps
 from ..models import JobStatus, utc_now
 from .index import (
     Entry,
@@ -198,7 +198,7 @@ class ResultCatalogue:
                     if wanted.terms:
                         record["Snippet"] = _snippet(record, wanted)
                         record.pop("Output", None)
-                    found.append((row.key, json.dumps(record).encode()))
+                    found.append((row.key, dumps(record)))
             if len(rows) < asked:
                 return found, gone, False
             after = rows[-1].key

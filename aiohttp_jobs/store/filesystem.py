@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 from collections.abc import Callable, Collection, Sequence
@@ -21,6 +20,7 @@ from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
 from ..execution.segments import Part, read_segments
+from ..jsontext import loads
 from ..models import JobResult, JobStatus, Submission
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
@@ -169,7 +169,7 @@ class FileSystemStore:
     async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
         wanted = ResultFilter(user_id)
         page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit)
-        return await self._run(lambda: [json.loads(text) for text in page.records])
+        return await self._run(lambda: [loads(text) for text in page.records])
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
         return await self.results.previous_status(user_id, job_name, before)

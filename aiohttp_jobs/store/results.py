@@ -5,7 +5,6 @@ Writing a result is part of finishing a job, and left to ``filesystem``.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ..jsontext import loads
 from .durable import sync_folder
 from .layout import Layout, Run
 from .names import submission_stem
@@ -38,7 +38,7 @@ class ResultFiles:
         """The result without its output, which is not even parsed where this package wrote the file."""
         try:
             data = self._at.result(str(UUID(job_id))).read_bytes()
-            record = json.loads(_without_output_line(data))
+            record = loads(_without_output_line(data))
         except (FileNotFoundError, ValueError):
             return None
         if not isinstance(record, dict):
@@ -109,7 +109,7 @@ def _text(record: Mapping[str, Any], name: str) -> str:
 def read_object(path: Path) -> dict[str, Any] | None:
     """The JSON object in the file `path`, if it is there and is one."""
     try:
-        record = json.loads(path.read_bytes())
+        record = loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic_core import to_json
-
+from ..jsontext import indented
 from .durable import create_secret
 
 FIELD = "Signature"
@@ -51,7 +50,4 @@ class Signer:
 
 def to_bytes(record: dict[str, Any]) -> bytes:
     """A record as it is written to its file: JSON for people to read too."""
-    try:
-        return to_json(record, indent=2)
-    except ValueError:  # a lone surrogate, in what another program wrote
-        return json.dumps(record, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+    return indented(record)

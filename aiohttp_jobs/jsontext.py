@@ -1,0 +1,35 @@
+"""JSON, read and written by orjson, and by the standard library where orjson is stricter. Does no I/O."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+
+def dumps(data: Any) -> bytes:
+    """Compact JSON. A lone surrogate (in what another program wrote) is escaped, as `json` does it."""
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        return json.dumps(data).encode()
+
+
+def indented(data: Any) -> bytes:
+    """JSON for people to read too, in UTF-8, which has no bytes for a lone surrogate: it becomes ``?``."""
+    try:
+        return orjson.dumps(data, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError:
+        return json.dumps(data, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+def loads(data: bytes) -> Any:
+    """What JSON says; also with a byte order mark, in UTF-16, or with escapes of lone surrogates.
+
+    Raises ``ValueError``.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data)
