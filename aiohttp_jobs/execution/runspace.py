@@ -142,17 +142,22 @@ class RunspaceExecutor:
         return None
 
     async def _give_back(self, worker: Worker, *, reusable: bool) -> None:
-        if not reusable or self._closing:
+        is_taken_in = False
+        try:
+            if not reusable:
+                self._retire(worker)
+                # The output ends only when nobody that the job started can print any more.
+                await worker.process.wait()
+            await worker.pipe.end()
+            is_taken_in = True
+        finally:
             self._busy.discard(worker)
-            self._retire(worker)
-            # The output ends only when nobody that the job started can print any more.
-            await worker.process.wait()
-            if not self._closing:
-                self._idle.insert(0, self._start())
-        await worker.pipe.end()
-        if worker in self._busy:
-            self._busy.discard(worker)
-            self._idle.append(worker)
+            if reusable and is_taken_in and not self._closing:
+                self._idle.append(worker)
+            else:
+                self._retire(worker)
+                if not self._closing:
+                    self._idle.insert(0, self._start())
 
     def _is_alive(self, worker: Worker) -> bool:
         """Whether an idle worker still waits for a job; one that spoke out of turn is not trusted."""
