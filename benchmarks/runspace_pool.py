@@ -53,6 +53,7 @@ async def main() -> None:
         folder = Path(name)
         environment = base_environment(JobsConfig(data_dir=folder), "bench")
         own = RunspaceExecutor(find_interpreters(), size=WORKERS, environment=environment, kill_grace=1)
+        (folder / "work").mkdir()
         await own.open()
         with ProcessPool(WORKERS, context=multiprocessing.get_context("forkserver")) as pool:
             await own_round(own, folder)

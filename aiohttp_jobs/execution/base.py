@@ -10,10 +10,15 @@ from ..models import InterpreterName
 from .capture import OutputLog
 from .parameters import NO_PARAMETERS, Parameters
 
+WORK = "work"
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One job, ready to run. `run_dir` is private to it; `environment` is all the variables it gets."""
+    """One job, ready to run. `environment` is all the variables it gets.
+
+    `run_dir` is private to it; the folder `WORK` in there, empty and its own, is where its command begins.
+    """
 
     job_id: str
     user_id: str

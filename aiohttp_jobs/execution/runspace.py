@@ -109,7 +109,7 @@ class RunspaceExecutor:
         worker.pipe.begin(execution.log)
         answer: dict[str, Any] | None = None
         try:
-            _send(worker, _request(execution, interpreter, workspace))
+            _send(worker, _request(execution, interpreter, workspace, self._environment))
             answer = await _answer_of(worker)
             if answer is not None:
                 worker.served += 1
@@ -256,9 +256,16 @@ def _is_sent(execution: Execution) -> bool:
     return execution.interpreter is InterpreterName.PYTHON and len(execution.command) <= _MAX_SENT
 
 
-def _request(execution: Execution, interpreter: Interpreter, workspace: Workspace) -> dict[str, Any]:
+def _request(
+    execution: Execution, interpreter: Interpreter, workspace: Workspace, known: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a worker is told, whose own environment is `known`."""
     inside = interpreter.name is InterpreterName.PYTHON
-    own = {name: value for name, value in execution.environment.items() if name != INSTANCE_VARIABLE}
+    own = {
+        name: value
+        for name, value in execution.environment.items()
+        if known.get(name) != value and name != INSTANCE_VARIABLE
+    }
     return {
         "command_file": workspace.command_file,
         "source": execution.command if _is_sent(execution) else None,

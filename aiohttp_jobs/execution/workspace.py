@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import NamedTuple
 
-from .base import Execution
+from .base import WORK, Execution
 from .interpreters import Interpreter
 
 
@@ -16,9 +15,9 @@ class Workspace(NamedTuple):
 
 
 def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
-    """Write the command where `interpreter` will read it (0600) and make the working folder.
+    """Write the command where `interpreter` will read it (0600).
 
-    Both go with the run folder when the job ends. Blocks, but for less than the fork that follows.
+    It goes with the run folder when the job ends. Blocks, but for less than the fork that follows.
     """
     command_file, folder = planned(execution, interpreter)
     descriptor = os.open(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -31,13 +30,9 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
 def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
     """The same for a command that is handed over in another way: without its file."""
-    folder = working_folder(execution)
-    return Workspace(f"{execution.run_dir}/command{interpreter.suffix}", folder)
+    return Workspace(f"{execution.run_dir}/command{interpreter.suffix}", working_folder(execution))
 
 
 def working_folder(execution: Execution) -> str:
-    """The folder that the command finds itself in, empty and its own."""
-    folder = f"{execution.run_dir}/work"
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(folder, 0o700)
-    return folder
+    """The folder that the command finds itself in."""
+    return f"{execution.run_dir}/{WORK}"

@@ -37,8 +37,9 @@ class PendingJob:
 class ClaimedJob:
     """A job that this process, and no other, owns until it is finished.
 
-    `problem` is set when what was claimed must not run. `run_dir` is a private folder for the
-    running job, removed when it is finished. `accepted_here`: it is, to the byte, what this process accepted.
+    `problem` is set when what was claimed must not run. `run_dir` is a private folder for the running job
+    with the folder `execution.base.WORK` in it, removed when it is finished. `accepted_here`: it is, to the
+    byte, what this process accepted.
     """
 
     job_id: str

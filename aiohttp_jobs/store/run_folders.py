@@ -12,6 +12,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from ..execution.base import WORK
 from ..execution.segments import owner_only
 
 _MOST_SPARE = 16
@@ -29,7 +30,7 @@ class RunFolders:
         self._numbers = itertools.count()
 
     def begin(self, run: str, user_folder: str, *, signed: bool) -> str:
-        """A private folder for the running job whose submission file is called `run`.
+        """A private folder for the running job whose submission file is called `run`, with `WORK` in it.
 
         Whose it is can be read in a `signed` submission; for others it is kept in the folder.
         """
@@ -40,8 +41,7 @@ class RunFolders:
                 raise FileNotFoundError
             os.rename(spare.pop(), folder)
         except OSError:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
+            _make(folder)
         if not signed:
             mark_owner(Path(folder), user_folder)
         return folder
@@ -76,6 +76,16 @@ class RunFolders:
         self._spare.clear()
 
 
+def _make(folder: str) -> None:
+    try:
+        for made in (folder, f"{folder}/{WORK}"):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(made, 0o700)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def mark_owner(folder: Path, user_folder: str) -> None:
     """Keep in a running job's `folder` in which user's folder its submission lay."""
     with open(folder / "owner", "wb", opener=owner_only) as file:
@@ -93,10 +103,8 @@ def _is_as_new(folder: str) -> bool:
     """Remove the host's own files from a job's `folder`; whether only an empty working folder is left."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
-            path = f"{folder}/{name}"
-            if name != "work":
-                os.unlink(path)
-            elif os.listdir(path) or stat.S_IMODE(os.lstat(path).st_mode) != 0o700:
-                return False
-        return True
+            if name != WORK:
+                os.unlink(f"{folder}/{name}")
+        work = f"{folder}/{WORK}"
+        return not os.listdir(work) and os.lstat(work).st_mode == stat.S_IFDIR | 0o700
     return False

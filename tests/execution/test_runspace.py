@@ -30,6 +30,7 @@ class SlowLog(OutputLog):
 async def workers(tmp_path: Path) -> AsyncIterator[RunspaceExecutor]:
     environment = base_environment(JobsConfig(data_dir=tmp_path), "test")
     executor = RunspaceExecutor(find_interpreters(), size=1, environment=environment, kill_grace=1)
+    (tmp_path / "work").mkdir()
     await executor.open()
     yield executor
     await executor.close()

@@ -35,6 +35,7 @@ def run(tmp_path: Path) -> Run:
 
     async def run_job(command: str) -> tuple[int, str]:
         log = OutputLog(tmp_path / "log", 10_000)
+        (tmp_path / "work").mkdir(exist_ok=True)
         executor = BackgroundExecutor(find_interpreters(), 0.5)
         environment = {"PATH": PATH, "FOO": "1", "not.a.name": "2"}
         job = Execution("id", "alice", command, InterpreterName.SHELL, tmp_path, environment, log)
@@ -134,6 +135,7 @@ def test_words_are_those_that_the_shell_finds(tmp_path: Path, text: str) -> None
 
 async def test_a_simple_command_is_one_process(tmp_path: Path) -> None:
     log = OutputLog(tmp_path / "log", 1000)
+    (tmp_path / "work").mkdir()
     started: list[int] = []
     environment = {"PATH": PATH}
     job = Execution(

@@ -19,9 +19,7 @@ class Place:
         self.made = RunFolders(str(self.jobs), str(self.scratch))
 
     def begin(self, run: str, user: str = "alice", *, signed: bool = True) -> Path:
-        folder = Path(self.made.begin(run, user, signed=signed))
-        (folder / "work").mkdir(mode=0o700, exist_ok=True)
-        return folder
+        return Path(self.made.begin(run, user, signed=signed))
 
     def inodes(self) -> set[int]:
         return {path.stat().st_ino for path in self.scratch.iterdir()}
@@ -33,7 +31,8 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_a_folder_is_private_and_tells_whose_it_is_if_that_is_not_signed(place: Place) -> None:
-    assert place.begin("one").stat().st_mode & 0o777 == 0o700
+    folder = place.begin("one")
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "work")] == [0o700, 0o700]
     assert owner_in(place.begin("one")) is None
     assert owner_in(place.begin("two", "bob", signed=False)) == "bob"
 
@@ -67,6 +66,19 @@ def test_a_working_folder_with_other_rights_is_not_used_again(place: Place) -> N
     place.made.end("one", "alice")
     place.made.sweep()
     assert place.inodes() == set()
+
+
+@pytest.mark.parametrize("instead", [None, "file", "link"])
+def test_a_folder_whose_working_folder_is_gone_is_not_used_again(place: Place, instead: str | None) -> None:
+    work = place.begin("one") / "work"
+    work.rmdir()
+    if instead == "file":
+        work.write_text("")
+    elif instead == "link":
+        work.symlink_to(place.scratch)
+    place.made.end("one", "alice")
+    work = place.begin("two") / "work"
+    assert (work.is_dir(), work.is_symlink(), list(work.iterdir())) == (True, False, [])
 
 
 def test_of_very_many_users_no_folders_are_kept(place: Place) -> None:

@@ -79,9 +79,7 @@ class Worker:
 
     def _serve_one(self, request: dict[str, Any]) -> dict[str, Any]:
         self._redirect(self._output)
-        for name, value in request["environment"].items():
-            if self._environment.get(name) != value:  # to set one costs a microsecond or two
-                os.environ[name] = value
+        os.environ.update(request["environment"])
         os.chdir(request["folder"])
         sys.argv = [request["command_file"]]
         try:
