@@ -342,7 +342,7 @@ async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_as
 
 
 async def test_but_not_for_ever_and_not_too_many(unwatched: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
     monkeypatch.setattr(index, "_MOST_WAITING", 20)
     found = 0
     async with asyncio.timeout(30):
