@@ -20,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,7 @@ from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.config import APP_FOLDER
 from aiohttp_jobs.models import ExecutionMode, Submission, format_utc, new_job_id, utc_now
 from aiohttp_jobs.store.filesystem import FileSystemStore
-from aiohttp_jobs.store.index import ResultFilter, Sort, entry_of, parse_search, writer
+from aiohttp_jobs.store.index import Entry, ResultFilter, Sort, entry_of, parse_search, writer
 from aiohttp_jobs.store.index.database import Database
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.layout import Layout, Run
@@ -46,6 +48,8 @@ PAGE = 50
 _WORDS = [f"word{number}" for number in range(2000)]
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _BATCH = 1000
+_AHEAD = 4
+_BUILD_KIB = 256 * 1024
 
 Ask = Callable[[FileSystemStore], Awaitable[Any]]
 
@@ -87,12 +91,32 @@ def build(base: Path, count: int) -> float:
         (base / folder).mkdir(parents=True, exist_ok=True)
     database = Database(base / "results.index.sqlite3")
     database.open()
-    for first in range(0, count, _BATCH):
-        records = (record(number, count) for number in range(first, min(first + _BATCH, count)))
-        entries = [entry_of(each, size=600, changed=0, search_bytes=65536) for each in records]
-        writer.add(database.connection, [entry for entry in entries if entry is not None])
+    # So much at once is written in half the time this way; what is written is the same.
+    database.connection.execute(f"PRAGMA cache_size = -{_BUILD_KIB}")
+    database.connection.execute(f"PRAGMA wal_autocheckpoint = {_BUILD_KIB // 4}")
+    for batch in entries_of(count):
+        writer.add(database.connection, batch)
     database.close()
     return time.perf_counter() - started
+
+
+def entries_of(count: int) -> Iterator[list[Entry]]:
+    """What an index has of `count` results, made by another process while the last is being written."""
+    with ProcessPoolExecutor(1) as maker:
+        coming: deque[Future[list[Entry]]] = deque()
+        for first in range(0, count, _BATCH):
+            coming.append(maker.submit(entries, first, min(first + _BATCH, count), count))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def entries(first: int, end: int, count: int) -> list[Entry]:
+    """Those of the numbers from `first` on, before `end`."""
+    records = (record(number, count) for number in range(first, end))
+    made = (entry_of(each, size=600, changed=0, search_bytes=65536) for each in records)
+    return [entry for entry in made if entry is not None]
 
 
 def write_files(base: Path, numbers: Iterable[int], count: int) -> None:
