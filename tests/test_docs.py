@@ -111,7 +111,7 @@ def test_the_curl_examples_of_the_readme_work(tmp_path: Path) -> None:
             ["bash", "-e"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
         )
         assert ended.stdout.count('"Job submitted successfully"') == 2
-        assert '"Status": "Succeeded"' in ended.stdout
+        assert '"Status":"Succeeded"' in ended.stdout
     finally:
         demo.terminate()
         demo.wait(30)
