@@ -17,7 +17,7 @@ from pathlib import Path
 from pebble import ProcessPool
 
 from aiohttp_jobs.config import JobsConfig
-from aiohttp_jobs.execution.base import Execution
+from aiohttp_jobs.execution.base import WORK, Execution
 from aiohttp_jobs.execution.capture import OutputLog
 from aiohttp_jobs.execution.environment import base_environment
 from aiohttp_jobs.execution.interpreters import find_interpreters
@@ -53,7 +53,7 @@ async def main() -> None:
         folder = Path(name)
         environment = base_environment(JobsConfig(data_dir=folder), "bench")
         own = RunspaceExecutor(find_interpreters(), size=WORKERS, environment=environment, kill_grace=1)
-        (folder / "work").mkdir()
+        (folder / WORK).mkdir()
         await own.open()
         with ProcessPool(WORKERS, context=multiprocessing.get_context("forkserver")) as pool:
             await own_round(own, folder)

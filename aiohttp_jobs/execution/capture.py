@@ -236,13 +236,12 @@ class OutputPipe:
 
     async def end(self) -> None:
         """Take in what the job has printed; what a survivor prints later is not kept."""
-        if self._flushing is not None:
-            await self._flushing
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         log = self._log
         try:
+            await self._flushed()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             while log is not None and self._read():
                 if log.unwritten >= _FLUSH_BYTES:
                     self._watch_no_more()  # what comes meanwhile is read here, and by nobody else
@@ -255,6 +254,17 @@ class OutputPipe:
                 self._close_read_end()
             elif self._stays:
                 self._watch()
+
+    async def _flushed(self) -> None:
+        """Wait for a flush that is under way. Cancelled, still wait: it reads from what is closed then."""
+        if self._flushing is None:
+            return
+        try:
+            await asyncio.shield(self._flushing)
+        except asyncio.CancelledError:
+            if self._flushing is not None:
+                await asyncio.wait([self._flushing])
+            raise
 
     def let_go(self) -> None:
         """Close it, after the job if there is one."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import time
@@ -20,6 +19,7 @@ from threading import Lock
 from pydantic import ValidationError
 
 from ..errors import NotFoundError
+from ..jsontext import indented
 from ..store.durable import make_folder, replace_file, sync_folder
 from ..store.folder_view import FILE_NAME, FolderView, remove_leftovers
 from .models import Notice, NoticeState
@@ -50,7 +50,7 @@ class NoticeStore:
 
     def prepare(self, notice: Notice) -> None:
         """Keep a notice durably that must not be sent yet. An earlier one with its id is replaced."""
-        replace_file(self._prepared / _name(notice.notice_id), _to_bytes(notice))
+        replace_file(self._prepared / _name(notice.notice_id), indented(notice.to_record()))
 
     def withdraw(self, notice_ids: Collection[str]) -> None:
         """Forget prepared notices, if there are such."""
@@ -85,7 +85,7 @@ class NoticeStore:
 
     def add(self, notice: Notice) -> None:
         """Keep a notice durably that is to be sent, and was not prepared."""
-        replace_file(self._folder / _name(notice.notice_id), _to_bytes(notice))
+        replace_file(self._folder / _name(notice.notice_id), indented(notice.to_record()))
 
     def all(self) -> list[Notice]:
         """Every notice, oldest first, without its job. Costs one ``stat`` when nothing changed."""
@@ -160,10 +160,6 @@ class NoticeStore:
 
 def _name(notice_id: str) -> str:
     return f"{notice_id}.json"
-
-
-def _to_bytes(notice: Notice) -> bytes:
-    return json.dumps(notice.to_record(), ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
 
 def _read(path: Path) -> Notice | None:

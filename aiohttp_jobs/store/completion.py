@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..jsontext import indented
 from ..models import JobResult, Submission
 from .base import ClaimedJob, PendingJob
 from .committer import Change
@@ -25,7 +26,6 @@ from .layout import Layout, Run
 from .names import safe_component
 from .results import remove_tree
 from .run_folders import RunFolders
-from .signing import to_bytes
 
 
 class Completion:
@@ -48,7 +48,7 @@ class Completion:
     def write_aside(self, record: dict[str, Any]) -> str:
         """Have a result on the disk before it is one, in the file whose name is returned; from any thread."""
         target = self._at.result_file(record["JobID"])
-        return write_aside(target, to_bytes(record), self._instance.scratch, sync=True)
+        return write_aside(target, indented(record), self._instance.scratch, sync=True)
 
     def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
         """Keep the result `record`, which may lie in the file `aside` already."""
@@ -59,7 +59,7 @@ class Completion:
         if aside is not None:
             put_in_place(aside, target)
         else:
-            data = to_bytes(record)
+            data = indented(record)
             put_file(target, data, self._instance.scratch)
             entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
         self._free_key(claimed)
@@ -71,7 +71,7 @@ class Completion:
         """Keep the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
         run, record = _run_of(claimed), result.to_record()
         self._keep_log(claimed, record)
-        replace_file(self._at.attempt_result(run), to_bytes(record), self._instance.scratch)
+        replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
         pending = self._resubmit(following)
         remove_tree(Path(claimed.run_dir))

@@ -20,7 +20,7 @@ from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
 from ..execution.segments import Part, read_segments
-from ..jsontext import loads
+from ..jsontext import indented, loads
 from ..models import JobResult, JobStatus, Submission
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .catalogue import ResultCatalogue
@@ -39,7 +39,7 @@ from .names import safe_component
 from .recovery import Recovery
 from .results import ResultFiles, record_run
 from .run_folders import RunFolders, owner_in
-from .signing import Signer, to_bytes
+from .signing import Signer
 from .spent import SpentIds
 from .watch import DropWatch
 
@@ -231,7 +231,7 @@ class FileSystemStore:
         make_folder(target.parent)
         record = self._signer.sign(submission.to_record())
         self._watch.expect(str(target))
-        replace_file(target, to_bytes(record), self._instance.scratch)
+        replace_file(target, indented(record), self._instance.scratch)
         return pending_job(str(target), ReadSubmission(submission, None))
 
     def _look(self, known: Collection[str]) -> Look:

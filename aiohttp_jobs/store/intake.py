@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..jsontext import indented
 from ..models import Submission, new_job_id
 from .accepted import Accepted
 from .base import ClaimedJob, KeyBusyError, PendingJob
@@ -22,7 +23,7 @@ from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
 from .run_folders import RunFolders
-from .signing import Signer, to_bytes
+from .signing import Signer
 from .spent import SpentIds
 
 
@@ -58,7 +59,7 @@ class Intake:
         run, user_folder = Run.of(submission), safe_component(submission.user_id)
         target = self._at.waiting_file(user_folder, run.stem)
         folder = os.path.dirname(target)
-        data = to_bytes(self._signer.sign(submission.to_record()))
+        data = indented(self._signer.sign(submission.to_record()))
         self._expect(target)
         try:
             put_file(target, data, self._instance.scratch)
@@ -76,7 +77,7 @@ class Intake:
         """
         run, user_folder = Run.of(submission), safe_component(submission.user_id)
         target = self._at.claimed_file(run)
-        data = to_bytes(self._signer.sign(submission.to_record()))
+        data = indented(self._signer.sign(submission.to_record()))
         run_dir = self._run_folders.begin(run.name, user_folder, signed=True)
         try:
             put_file(target, data, self._instance.scratch)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ..jsontext import indented
 from .durable import create_secret
 
 FIELD = "Signature"
@@ -46,8 +45,3 @@ class Signer:
         return isinstance(claimed, str) and hmac.compare_digest(
             claimed.encode("utf-8", "replace"), self.signature(record).encode()
         )
-
-
-def to_bytes(record: dict[str, Any]) -> bytes:
-    """A record as it is written to its file: JSON for people to read too."""
-    return indented(record)

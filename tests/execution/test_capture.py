@@ -7,6 +7,7 @@ import fcntl
 import os
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -306,3 +307,29 @@ async def test_a_pipe_that_was_read_empty_a_moment_ago_is_still_watched(tmp_path
     await asyncio.wait_for(told.wait(), 10)
     await pipe.end()
     pipe.let_go()
+
+
+async def test_whoever_gives_up_waiting_for_the_end_leaves_no_pipe_behind(tmp_path: Path) -> None:
+    class SlowLog(OutputLog):
+        def flush(self, *, and_close: bool = True) -> None:
+            time.sleep(0.1)
+            super().flush(and_close=and_close)
+
+    def pipes() -> set[str]:
+        return {target for name in os.listdir("/proc/self/fd") if "pipe:" in (target := _target(name))}
+
+    before = pipes()
+    log = SlowLog(tmp_path / "log", 1024)
+    pipe = OutputPipe()
+    pipe.begin(log)
+    fcntl.fcntl(pipe.write_end, fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.write(pipe.write_end, b"x" * 600_000)
+    while log.unwritten < 500_000:  # it is being flushed after this
+        await asyncio.sleep(0)
+    ending = asyncio.create_task(pipe.end())
+    await asyncio.sleep(0.05)
+    ending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    pipe.let_go()
+    assert pipes() == before
