@@ -17,6 +17,8 @@ from .entries import first_id, microseconds
 from .searching import Term, expression
 
 _SUCCEEDED = "Succeeded"
+_FLIPPED = {"<": ">", ">": "<", ">=": "<="}
+_OTHER_WAY = {"ASC": "DESC", "DESC": "ASC"}
 _TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
 Key = tuple[int | float | str, ...]
 
@@ -126,8 +128,8 @@ def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | No
         text = expression(wanted.terms, user)
         if sort.column == "completed":
             where.add("search MATCH ?", text)
-            return "search CROSS JOIN results r ON r.id = search.rowid"
-        where.add("r.id IN (SELECT rowid FROM search WHERE search MATCH ?)", text)
+            return "search CROSS JOIN results r ON r.id = -search.rowid"
+        where.add("r.id IN (SELECT -rowid FROM search WHERE search MATCH ?)", text)
         return "results r"
     suffix = "" if user is None else "_user"
     if sort.column != "completed":
@@ -153,11 +155,19 @@ def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> Non
         where.add("r.name >= ? AND r.name < ?", wanted.name, wanted.name + "\U0010ffff")
     elif wanted.name is not None:
         where.add("r.name = ?", wanted.name)
-    place = "search.rowid" if wanted.terms and "search MATCH ?" in where.texts else "r.id"
+    in_search = "search MATCH ?" in where.texts
     if wanted.since is not None:
-        where.add(f"{place} >= ?", first_id(microseconds(wanted.since)))
+        _bound(where, ">=", first_id(microseconds(wanted.since)), in_search=in_search)
     if wanted.until is not None:
-        where.add(f"{place} < ?", first_id(microseconds(wanted.until)))
+        _bound(where, "<", first_id(microseconds(wanted.until)), in_search=in_search)
+
+
+def _bound(where: _Conditions, comparison: str, place: int | float | str, *, in_search: bool) -> None:
+    """Only ids that compare so with `place`; where ``search`` is read, it has them negated."""
+    if in_search:
+        where.add(f"search.rowid {_FLIPPED[comparison]} -?", place)
+    else:
+        where.add(f"r.id {comparison} ?", place)
 
 
 def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key | None) -> str:
@@ -165,10 +175,10 @@ def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key |
     way, sign = ("DESC", "<") if sort.down else ("ASC", ">")
     one_name = sort.column == "name" and wanted.name is not None and not wanted.name_is_prefix
     if sort.column == "completed" or one_name:
-        place = "search.rowid" if wanted.terms and not one_name else "r.id"
+        in_search = bool(wanted.terms) and not one_name
         if after is not None:
-            where.add(f"{place} {sign} ?", after[-1])
-        return f"{place} {way}"
+            _bound(where, sign, after[-1], in_search=in_search)
+        return f"search.rowid {_OTHER_WAY[way]}" if in_search else f"r.id {way}"
     if after is not None:
         where.add(f"(r.{sort.column}, r.id) {sign} (?, ?)", *after)
     return f"r.{sort.column} {way}, r.id {way}"

@@ -5,7 +5,7 @@ Ids are never given a second time: what a deleted result left in ``search`` woul
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -39,5 +39,6 @@ CREATE VIRTUAL TABLE search USING fts5 (
 );
 """
 """`started` and `changed` (the file's modification time) are in microseconds and nanoseconds since 1970,
-`size` is in bytes with the output kept beside the result. ``orphans`` are the ids that ``search`` still
-has and ``results`` no more."""
+`size` is in bytes with the output kept beside the result. In ``search`` a result's rowid is its id negated:
+FTS5 walks upwards in half the time that it takes to walk down, and mostly the latest are asked for.
+``orphans`` are the ids that ``search`` still has and ``results`` no more."""

@@ -17,8 +17,8 @@ def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     with _transaction(connection):
         known = _known(connection, [entry.job_id for entry in entries])
         users: dict[str, int] = {}
-        # In this order: the search index writes a part of its own for each step back.
-        for entry in sorted(entries, key=lambda entry: entry.id):
+        # The latest first: the search index writes a part of its own for each step back of its rowids.
+        for entry in sorted(entries, key=lambda entry: entry.id, reverse=True):
             there = known.get(entry.job_id)
             if there is not None:
                 if there[1:] == (entry.size, entry.changed):
@@ -86,7 +86,7 @@ def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int])
     )
     connection.execute(
         "INSERT INTO search (rowid, owner, name, command, output) VALUES (?, ?, ?, ?, ?)",
-        (place, f"u{user}", entry.name, entry.command, entry.output),
+        (-place, f"u{user}", entry.name, entry.command, entry.output),
     )
     return place
 
