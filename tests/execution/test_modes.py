@@ -175,6 +175,32 @@ async def test_each_job_has_a_fresh_namespace_and_surroundings(host: Host) -> No
     assert result["Output"] == "False False False False\n"
 
 
+async def test_each_job_gets_the_environment_as_it_was_whatever_the_last_did_to_it(host: Host) -> None:
+    show = (
+        "import subprocess as s; s.run(['/bin/sh', '-c', 'echo $PATH $HOME $LEAK'])\nimport os; os.getpid()"
+    )
+    before = await run_python(host, show)
+    for change in (
+        "os.environ['PATH'] = '/leak'; os.environ['LEAK'] = 'leak'; del os.environ['HOME']",
+        "os.putenv('PATH', '/leak')",
+        "os.environ = {'PATH': '/leak'}",
+        "os.environb.clear()",
+    ):
+        await run_python(host, f"import os; {change}")
+        after = await run_python(host, show.replace("os.getpid()", "os.environ['MINE'] = '1'; os.getpid()"))
+        assert after["Output"] == before["Output"]
+    seen = await run_python(host, "import os; print('MINE' in os.environ); os.system('echo -$MINE-')")
+    assert str(seen["Output"]).split() == ["False", "--", "0"]
+
+
+async def test_what_was_printed_before_the_streams_were_exchanged_is_kept_and_no_part_of_the_next_job(
+    host: Host,
+) -> None:
+    first = await run_python(host, "import io, sys; print('mine'); sys.stdout = sys.stderr = io.StringIO()")
+    following = await run_python(host, "print('next')")
+    assert (first["Output"], following["Output"]) == ("mine\n", "next\n")
+
+
 @pytest.mark.parametrize(
     ("command", "reason", "code"),
     [

@@ -27,6 +27,7 @@ sys.path.remove(_HERE)
 
 _PR_SET_PDEATHSIG = 1
 _MAX_REQUEST = 1 << 20
+_JSON = {False: b"false", True: b"true"}
 _PARAMETERS = "AIOHTTP_JOBS_PARAMETERS"
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,11 +48,10 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
-def flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
+def flush_streams(*streams: Any) -> None:
+    for stream in streams:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    _libc.fflush(None)  # what C code printed lies in a buffer of its own
 
 
 class Worker:
@@ -64,9 +64,9 @@ class Worker:
         self._control = control
         self._output = output
         self._pipe = os.fstat(output).st_ino
-        self._idle = os.open(os.devnull, os.O_RDWR)
         self._streams = (sys.stdout, sys.stderr)
-        self._environment = dict(os.environ)
+        self._variables = (os.environ, os.environb)
+        self._environment = dict(os.environb)
         self._modules_path = list(sys.path)
         self._threads = threading.active_count()
 
@@ -74,19 +74,23 @@ class Worker:
         # To allocate a megabyte for each job would cost more than a short one does.
         buffer = bytearray(_MAX_REQUEST)
         while size := self._control.recv_into(buffer):
-            answer = self._serve_one(json.loads(buffer[:size]))
-            self._control.send(json.dumps(answer).encode())
+            code, is_reusable = self._serve_one(json.loads(buffer[:size]))
+            self._control.send(b'{"exit_code": %d, "reusable": %s}' % (code, _JSON[is_reusable]))
 
-    def _serve_one(self, request: dict[str, Any]) -> dict[str, Any]:
-        self._redirect(self._output)
-        os.environ.update(request["environment"])
+    def _serve_one(self, request: dict[str, Any]) -> tuple[int, bool]:
+        """The exit code of one job, and whether this process is fit for another."""
+        # Again for each: a job may have put something else there.
+        os.dup2(self._output, 1)
+        os.dup2(self._output, 2)
+        for name, value in request["environment"].items():
+            os.environ[name] = value
         os.chdir(request["folder"])
         sys.argv = [request["command_file"]]
         try:
             code = self._run(request)
         finally:
             clean = self._clean_up()
-        return {"exit_code": code, "reusable": clean}
+        return code, clean
 
     def _run(self, request: dict[str, Any]) -> int:
         if request["source"] is not None:
@@ -95,22 +99,27 @@ class Worker:
             return run_file(request["command_file"], request["parameters"])
         return subprocess.run(request["arguments"], stdin=subprocess.DEVNULL, check=False).returncode
 
-    def _redirect(self, output: int) -> None:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-
     def _clean_up(self) -> bool:
         """Put back what a job may have changed; whether this process is fit for another one."""
-        flush()
-        sys.stdout, sys.stderr = self._streams
-        self._redirect(self._idle)
-        # `clear` takes longer than most jobs: what is to stay is not taken out, but set all the same.
-        for name in os.environ.keys() - self._environment.keys():
-            del os.environ[name]
-        os.environ.update(self._environment)
+        flush_streams(sys.stdout, sys.stderr)
+        if (sys.stdout, sys.stderr) != self._streams:
+            sys.stdout, sys.stderr = self._streams
+            flush_streams(*self._streams)
+        self._put_environment_back()
         sys.path[:] = self._modules_path
         os.chdir("/")
         return threading.active_count() <= self._threads and self._has_pipe() and not _has_children()
+
+    def _put_environment_back(self) -> None:
+        os.environ, os.environb = self._variables
+        now = os.environb
+        for name in [name for name in now if name not in self._environment]:
+            del now[name]
+        for name, value in self._environment.items():
+            if now.get(name) == value:
+                os.putenv(name, value)  # C code, and programs that are started, may see another one
+            else:
+                now[name] = value
 
     def _has_pipe(self) -> bool:
         with suppress(OSError):
@@ -139,7 +148,8 @@ def main(arguments: list[str]) -> int:
         return 0
     # Taken out, so that what the job starts does not get the values.
     code = run_file(arguments[0], json.loads(os.environ.pop(_PARAMETERS, "{}")))
-    flush()
+    flush_streams(sys.stdout, sys.stderr)
+    _libc.fflush(None)  # what C code printed lies in a buffer of its own
     return code
 
 

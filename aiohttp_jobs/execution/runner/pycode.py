@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import inspect
 import linecache
 import sys
@@ -17,13 +18,15 @@ from contextlib import suppress
 from typing import Any
 
 FILENAME = "<job>"
+# site's own exit() closes the process's stdin on its way out.
+_BASICS: dict[str, Any] = {"__builtins__": builtins, "exit": sys.exit, "quit": sys.exit}
+_MOST_CODES = 32
+_LARGEST_KEPT = 4096
 
 
 def new_namespace(**names: Any) -> dict[str, Any]:
     """The globals of a fresh ``__main__``, with `names` beside them."""
-    module = types.ModuleType("__main__")
-    # site's own exit() closes the process's stdin on its way out.
-    return vars(module) | {"__builtins__": builtins, "exit": sys.exit, "quit": sys.exit} | names
+    return vars(types.ModuleType("__main__")) | _BASICS | names
 
 
 def compile_job(source: str, filename: str = FILENAME) -> list[types.CodeType]:
@@ -73,10 +76,17 @@ def run_source(source: str, names: dict[str, Any]) -> int:
     Errors go to ``sys.stderr``.
     """
     main = types.ModuleType("__main__")
-    vars(main).update(new_namespace(**names))
+    vars(main).update(_BASICS, **names)
     sys.modules["__main__"] = main
     remember_source(source)
-    return report(lambda: _run(compile_job(source), vars(main)))
+    compiled = _compile_once if len(source) <= _LARGEST_KEPT else compile_job
+    return report(lambda: _run(compiled(source), vars(main)))
+
+
+@functools.lru_cache(_MOST_CODES)
+def _compile_once(source: str) -> list[types.CodeType]:
+    """`compile_job` for what a warm process is told to run again: to compile may take longer than to run."""
+    return compile_job(source)
 
 
 def _run(codes: list[types.CodeType], namespace: dict[str, Any]) -> None:
