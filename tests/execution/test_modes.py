@@ -201,6 +201,28 @@ async def test_what_was_printed_before_the_streams_were_exchanged_is_kept_and_no
     assert (first["Output"], following["Output"]) == ("mine\n", "next\n")
 
 
+async def test_what_c_code_wrote_to_a_file_is_in_it_when_the_job_has_ended(
+    host: Host, tmp_path: Path
+) -> None:
+    file = tmp_path / "from-c"
+    call = f"c.fputs(b'written', ctypes.c_void_p(c.fopen({os.fsencode(file)!r}, b'w')))"
+    await run_python(host, f"import ctypes; c = ctypes.CDLL(None); c.fopen.restype = ctypes.c_void_p; {call}")
+    assert file.read_text() == "written"
+
+
+async def test_a_worker_lets_go_of_what_a_job_put_in_the_place_of_its_streams(host: Host) -> None:
+    result = await run_python(
+        host,
+        "import os, sys\nprint(os.getpid(), flush=True)\n"
+        "sys.stdout = type('Odd', (), {'__eq__': lambda *_: 1 / 0, 'flush': lambda _: None})()\n"
+        "for stream in (1, 2): _ = os.dup2(os.open('/dev/full', os.O_WRONLY), stream)",
+    )
+    assert result["Success"] is True
+    pid = str(result["Output"]).strip()
+    streams = [os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)]
+    assert all(each.startswith("pipe:") for each in streams)
+
+
 @pytest.mark.parametrize(
     ("command", "reason", "code"),
     [

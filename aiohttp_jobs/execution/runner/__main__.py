@@ -48,10 +48,11 @@ def die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
-def flush_streams(*streams: Any) -> None:
+def flush(*streams: Any) -> None:
     for stream in streams:
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
+    _libc.fflush(None)  # what C code wrote lies in buffers of its own
 
 
 class Worker:
@@ -69,6 +70,7 @@ class Worker:
         self._environment = dict(os.environb)
         self._modules_path = list(sys.path)
         self._threads = threading.active_count()
+        self._connect()
 
     def serve(self) -> None:
         # To allocate a megabyte for each job would cost more than a short one does.
@@ -79,9 +81,6 @@ class Worker:
 
     def _serve_one(self, request: dict[str, Any]) -> tuple[int, bool]:
         """The exit code of one job, and whether this process is fit for another."""
-        # Again for each: a job may have put something else there.
-        os.dup2(self._output, 1)
-        os.dup2(self._output, 2)
         for name, value in request["environment"].items():
             os.environ[name] = value
         os.chdir(request["folder"])
@@ -101,14 +100,12 @@ class Worker:
 
     def _clean_up(self) -> bool:
         """Put back what a job may have changed; whether this process is fit for another one."""
-        flush_streams(sys.stdout, sys.stderr)
-        if (sys.stdout, sys.stderr) != self._streams:
-            sys.stdout, sys.stderr = self._streams
-            flush_streams(*self._streams)
+        flush(sys.stdout, sys.stderr, *self._streams)
+        sys.stdout, sys.stderr = self._streams
         self._put_environment_back()
         sys.path[:] = self._modules_path
         os.chdir("/")
-        return threading.active_count() <= self._threads and self._has_pipe() and not _has_children()
+        return threading.active_count() <= self._threads and self._connect() and not _has_children()
 
     def _put_environment_back(self) -> None:
         os.environ, os.environb = self._variables
@@ -121,9 +118,13 @@ class Worker:
             else:
                 now[name] = value
 
-    def _has_pipe(self) -> bool:
+    def _connect(self) -> bool:
+        """Have both streams print to the pipe, whatever a job put there; false when it is gone."""
         with suppress(OSError):
-            return os.fstat(self._output).st_ino == self._pipe
+            if os.fstat(self._output).st_ino == self._pipe:
+                os.dup2(self._output, 1)
+                os.dup2(self._output, 2)
+                return True
         return False
 
 
@@ -148,8 +149,7 @@ def main(arguments: list[str]) -> int:
         return 0
     # Taken out, so that what the job starts does not get the values.
     code = run_file(arguments[0], json.loads(os.environ.pop(_PARAMETERS, "{}")))
-    flush_streams(sys.stdout, sys.stderr)
-    _libc.fflush(None)  # what C code printed lies in a buffer of its own
+    flush(sys.stdout, sys.stderr)
     return code
 
 
