@@ -4,7 +4,7 @@ Makes two stores, a small and a large one, and asks both the same questions in t
 files that are read are made, and the index is written through the plugin's own writer; with
 ``--real-files N`` N files are made as well, and an index is rebuilt from them.
 
-    python -m benchmarks.results_scale [--small 1000] [--large 1000000] [--rounds 30]
+    python -m benchmarks.results_scale [--small 1000] [--large 1000000] [--rounds 5] [--times 12]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,26 +177,33 @@ def numbers_read(base: Path, count: int) -> set[int]:
     return {number for number in numbers if 0 <= number < count}
 
 
-async def ask_in_turn(small: Path, large: Path, rounds: int) -> dict[str, dict[str, float]]:
-    """The median of each question at both stores, in milliseconds, and their ratio."""
-    stores = [store_at(small), store_at(large)]
-    for store in stores:
+async def ask_in_turn(small: Path, large: Path, rounds: int, times: int) -> dict[str, dict[str, list[float]]]:
+    """The medians of each question in each round, in milliseconds, `times` asked at either store in turn."""
+    stores = {"small": store_at(small), "large": store_at(large)}
+    for store in stores.values():
         await store.open()
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, list[float]]] = {name: {"small": [], "large": []} for name in questions()}
     try:
-        for name, ask in questions().items():
-            times: list[list[float]] = [[], []]
-            for _ in range(rounds + 2):
-                for store, taken in zip(stores, times, strict=True):
-                    started = time.perf_counter()
-                    await ask(store)
-                    taken.append(1000 * (time.perf_counter() - started))
-            medians = [statistics.median(taken[2:]) for taken in times]
-            found[name] = {"small_ms": medians[0], "large_ms": medians[1], "ratio": medians[1] / medians[0]}
+        for _ in range(rounds):
+            for name, ask in questions().items():
+                for size, taken in (await _one_round(stores, ask, times)).items():
+                    found[name][size].append(statistics.median(taken))
     finally:
-        for store in stores:
+        for store in stores.values():
             await store.close()
     return found
+
+
+async def _one_round(stores: Mapping[str, FileSystemStore], ask: Ask, times: int) -> dict[str, list[float]]:
+    """Milliseconds of every answer but the first two, which find other questions' pages in memory."""
+    taken: dict[str, list[float]] = {size: [] for size in stores}
+    for number in range(-2, times):
+        for size, store in stores.items():
+            started = time.perf_counter()
+            await ask(store)
+            if number >= 0:
+                taken[size].append(1000 * (time.perf_counter() - started))
+    return taken
 
 
 async def memory_of(base: Path) -> dict[str, float]:
@@ -290,11 +297,12 @@ async def start_up(data_dir: Path) -> dict[str, float]:
 def measure(
     count_small: int = 1000,
     count_large: int = 1_000_000,
-    rounds: int = 30,
+    rounds: int = 5,
+    times: int = 12,
     real_files: int = 0,
     pending: int = 10_000,
 ) -> dict[str, Any]:
-    """All figures. Ratios are of medians, the large store's to the small one's."""
+    """All figures; those of the questions are the medians of each round."""
     with tempfile.TemporaryDirectory(prefix="results-scale-") as folder:
         small, large = Path(folder) / "small" / APP_FOLDER, Path(folder) / "large" / APP_FOLDER
         built = [build(base, count) for base, count in ((small, count_small), (large, count_large))]
@@ -304,7 +312,7 @@ def measure(
         found: dict[str, Any] = {
             "build_s": built[1],
             "index_bytes": (large / "results.index.sqlite3").stat().st_size,
-            "questions": asyncio.run(ask_in_turn(small, large, rounds)),
+            "questions": asyncio.run(ask_in_turn(small, large, rounds, times)),
             "small": in_own_process(small),
             "large": in_own_process(large),
         }
@@ -322,7 +330,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--small", type=int, default=1000)
     parser.add_argument("--large", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--times", type=int, default=12, help="how often each is asked in a round")
     parser.add_argument("--real-files", type=int, default=0, help="rebuild an index from this many files")
     parser.add_argument("--pending", type=int, default=10_000, help="submissions that wait at start-up")
     parser.add_argument("--json", action="store_true")
@@ -331,13 +340,14 @@ def main() -> None:
     if given.memory_of:
         print(json.dumps(asyncio.run(memory_of(given.memory_of))))
         return
-    found = measure(given.small, given.large, given.rounds, given.real_files, given.pending)
+    found = measure(given.small, given.large, given.rounds, given.times, given.real_files, given.pending)
     if given.json:
         print(json.dumps(found, indent=2))
         return
     print(f"{'':36} {given.small:>10,} {given.large:>10,}   ratio")
-    for name, one in found["questions"].items():
-        print(f"{name:36} {one['small_ms']:>7.2f} ms {one['large_ms']:>7.2f} ms {one['ratio']:>7.2f}")
+    for name, taken in found["questions"].items():
+        few, many = (statistics.median(taken[size]) for size in ("small", "large"))
+        print(f"{name:36} {few:>7.2f} ms {many:>7.2f} ms {many / few:>7.2f}")
     for name, key, unit in (("memory of the process, MB", "rss", 1e6), ("open, s", "open_s", 1)):
         one, other = found["small"][key] / unit, found["large"][key] / unit
         print(f"{name:36} {one:>10.3f} {other:>10.3f} {other / one:>7.2f}")

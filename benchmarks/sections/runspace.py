@@ -14,7 +14,7 @@ FLOOR, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
 
 async def measure(bench: Bench) -> list[Table]:
     count = bench.size(2000, 200)
-    fewer = count // 2  # of the peers, of which there are many
+    fewer = count // 4  # of the peers, of which there are many
     table = Table(
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
