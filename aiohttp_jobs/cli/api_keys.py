@@ -1,20 +1,25 @@
-"""``aiohttp-jobs api-key``: works on the data folder; a running host sees each change at once."""
+"""``aiohttp-jobs api-key``: works on the data folder; a running host sees each change at once.
+
+What it needs of the server is imported when it is used: every other command would wait for that.
+"""
 
 from __future__ import annotations
 
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from ..auth.api_keys import ApiKey, ApiKeys
 from ..errors import JobsError
 from .printing import AsJSON, fail, print_json
+
+if TYPE_CHECKING:
+    from ..auth.api_keys import ApiKey, ApiKeys
 
 api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable and delete API keys.")
 
@@ -42,7 +47,7 @@ def create(
 ) -> None:
     """Make a key and print it, this one time."""
     try:
-        key, secret = ApiKeys.in_data_dir(data_dir).create(
+        key, secret = _keys_in(data_dir).create(
             name=name,
             user_id=user,
             roles=role or [],
@@ -66,7 +71,7 @@ def create(
 def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Show the keys, without their secrets."""
     try:
-        keys = ApiKeys.in_data_dir(data_dir).all()
+        keys = _keys_in(data_dir).all()
     except JobsError as error:
         fail(error.message)
     if as_json:
@@ -90,7 +95,7 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
 def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Stop a key from working, and keep its record."""
     try:
-        key = ApiKeys.in_data_dir(data_dir).set_enabled(key_id, False)
+        key = _keys_in(data_dir).set_enabled(key_id, False)
     except JobsError as error:
         fail(error.message)
     _report(key, "disabled", as_json)
@@ -100,10 +105,16 @@ def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
 def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Remove a key for good."""
     try:
-        key = ApiKeys.in_data_dir(data_dir).delete(key_id)
+        key = _keys_in(data_dir).delete(key_id)
     except JobsError as error:
         fail(error.message)
     _report(key, "deleted", as_json)
+
+
+def _keys_in(data_dir: Path) -> ApiKeys:
+    from ..auth.api_keys import ApiKeys  # noqa: PLC0415 - as said above
+
+    return ApiKeys.in_data_dir(data_dir)
 
 
 def _report(key: ApiKey, done: str, as_json: bool) -> None:
