@@ -293,20 +293,24 @@ async def test_pages_stay_full_where_files_were_deleted_by_hand(results: Results
 
 
 async def test_a_page_of_results_never_lists_the_folder(
-    results: Results, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for minute in range(50):
-        results.add(minute)
-    await results.catalogue.catch_up()
-    listed: list[Any] = []
-    scandir, listdir = os.scandir, os.listdir
-    monkeypatch.setattr(os, "scandir", lambda path=".": listed.append(path) or scandir(path))
-    monkeypatch.setattr(os, "listdir", lambda path=".": listed.append(path) or listdir(path))
-    before = len(listed)
-    await results.page(limit=10)
-    await results.page(limit=10, q="test", sort="name")
-    await results.catalogue.previous_status("alice", "test", NOW)
-    assert results.at.results not in listed[before:]
+    async with opened(tmp_path, interval=3600) as results:  # which is when the folder is read
+        for minute in range(50):
+            results.add(minute)
+        await results.catalogue.catch_up()
+        await results.catalogue.catch_up()  # after the catalogue's own first look, which may have had to wait
+        listed: list[Any] = []
+        scandir, listdir = os.scandir, os.listdir
+        monkeypatch.setattr(os, "scandir", lambda path=".": listed.append(path) or scandir(path))
+        monkeypatch.setattr(os, "listdir", lambda path=".": listed.append(path) or listdir(path))
+        await results.page(limit=10)
+        await results.page(limit=10, q="test", sort="name")
+        await results.catalogue.previous_status("alice", "test", NOW)
+        assert results.at.results not in listed
+        results.add(50)
+        await results.catalogue.catch_up()
+        assert results.at.results in listed
 
 
 # --- the index waits
