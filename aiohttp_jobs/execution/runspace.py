@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..jsontext import dumps, loads
 from ..models import InterpreterName, utc_now
 from .base import Execution, Outcome
 from .capture import OutputPipe
@@ -28,6 +28,8 @@ from .workspace import Workspace, planned, prepare
 
 _DEATH_SECONDS = 2.0
 _MAX_ANSWER = 1 << 16
+_EXIT_CODES = range(-64, 256)
+"""What a process can end with, the number of a signal negative."""
 _MAX_SENT = 4 * 1024
 """Longer commands go by way of a file: a message is in one piece, and bounded."""
 
@@ -279,19 +281,28 @@ def _request(
 def _send(worker: Worker, request: dict[str, Any]) -> None:
     # A worker that has just died shows when its answer is waited for.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        worker.control.send(json.dumps(request).encode())
+        worker.control.send(dumps(request))
 
 
 async def _answer_of(worker: Worker) -> dict[str, Any] | None:
     """The worker's answer, ``None`` when it has gone away or talks nonsense."""
     worker.answer = asyncio.get_running_loop().create_future()
     try:
-        answer = json.loads((await worker.answer).decode())
-        return {"exit_code": int(answer["exit_code"]), "reusable": bool(answer["reusable"])}
-    except (ValueError, TypeError, KeyError):
-        return None
+        return _understood(await worker.answer)
     finally:
         worker.answer = None
+
+
+def _understood(message: bytes) -> dict[str, Any] | None:
+    """What a worker has said, which may be the job's code speaking, or ``None``."""
+    try:
+        answer = loads(message)
+        code, is_reusable = answer["exit_code"], answer["reusable"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(code, int) or code not in _EXIT_CODES:
+        return None
+    return {"exit_code": int(code), "reusable": is_reusable is True}
 
 
 def _signal_name(number: int) -> str:

@@ -290,6 +290,33 @@ async def test_a_worker_that_speaks_out_of_turn_runs_nothing_more(host: Host) ->
     assert (result["ExitCode"], int(str(result["Output"])) != liar) == (0, True)
 
 
+FIND_CONTROL = (
+    "import os, stat\n"
+    "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+    "control = next(n for n in numbers if stat.S_ISSOCK(os.fstat(n).st_mode))\n"
+)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"no JSON", b"\xff\xfe", b"[" * 60_000, b"[]", b"{}", b"null", b"7",
+        b'{"exit_code": 1e999, "reusable": true}', b'{"exit_code": NaN, "reusable": true}',
+        b'{"exit_code": [], "reusable": true}', b'{"exit_code": "x", "reusable": true}',
+        b'{"exit_code": ' + b"9" * 5000 + b', "reusable": true}',
+        b'{"exit_code": ' + b"9" * 30 + b', "reusable": true}',
+    ],
+)  # fmt: skip
+async def test_a_worker_that_talks_nonsense_costs_its_job_the_success_and_nothing_else(
+    host: Host, nonsense: bytes
+) -> None:
+    result = await run_python(
+        host, FIND_CONTROL + f"os.write(control, {nonsense!r}); import time; time.sleep(60)"
+    )
+    assert (result["Status"], result["Success"]) == ("Failed", False)
+    assert (await run_python(host, "print('well')"))["Output"] == "well\n"
+
+
 FIND_PIPE = (
     "import os, stat\n"
     "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
