@@ -37,11 +37,17 @@ class Bench:
 
     @asynccontextmanager
     async def host(
-        self, name: str, *, plugin: bool = True, folder: Path | None = None, **settings: Any
+        self,
+        name: str,
+        *,
+        plugin: bool = True,
+        uvloop: bool = False,
+        folder: Path | None = None,
+        **settings: Any,
     ) -> AsyncIterator[HostProcess]:
-        """A host with the plugin (or without), running during the block."""
+        """A host with the plugin (or without), on asyncio's own loop (or uvloop), during the block."""
         settings = {"max_parallel_background": PARALLEL, "max_pending_per_user": 1_000_000, **settings}
-        host = await HostProcess.start(folder or self.folder(name), plugin=plugin, **settings)
+        host = await HostProcess.start(folder or self.folder(name), plugin=plugin, uvloop=uvloop, **settings)
         try:
             yield host
         finally:

@@ -102,4 +102,7 @@ async def _stdin_closed() -> None:
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
-    asyncio.run(serve(Path(asked["data_dir"]), asked["settings"], plugin=asked["plugin"]))
+    if asked["uvloop"]:
+        import uvloop
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if asked["uvloop"] else None) as runner:
+        runner.run(serve(Path(asked["data_dir"]), asked["settings"], plugin=asked["plugin"]))

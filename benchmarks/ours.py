@@ -34,8 +34,10 @@ class HostProcess:
         self.connection = connection
 
     @classmethod
-    async def start(cls, data_dir: Path, *, plugin: bool = True, **settings: Any) -> Self:
-        asked = {"data_dir": str(data_dir), "plugin": plugin, "settings": settings}
+    async def start(
+        cls, data_dir: Path, *, plugin: bool = True, uvloop: bool = False, **settings: Any
+    ) -> Self:
+        asked = {"data_dir": str(data_dir), "plugin": plugin, "uvloop": uvloop, "settings": settings}
         data_dir.mkdir(parents=True, exist_ok=True)
         process = await AnsweringProcess.start(module("host", json.dumps(asked)), data_dir / "host.log")
         connection = await Connection.open(int(process.hello["port"]), str(process.hello["secret"]))

@@ -161,6 +161,14 @@ async def serve(app: web.Application, config: JobsConfig) -> Host:
     return Host(app, runner, config, f"http://127.0.0.1:{runner.addresses[0][1]}")
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended; one that is not reaped yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., JobsConfig]:
     """Makes a configuration with short times and a data folder of the test's own."""
@@ -195,9 +203,11 @@ async def starting_hosts(
         hosts.append(host)
         return host
 
-    yield start
-    for host in hosts:
-        await host.stop()
+    try:
+        yield start
+    finally:
+        for host in hosts:
+            await host.stop()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from .conftest import Caller, Host
+from .conftest import Caller, Host, is_alive
 from .gate import Gate, until
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -464,13 +464,6 @@ async def test_a_background_job_leaves_no_process_behind_after_its_timeout(
     left = [int(pid) for pid in pids.read_text().split()]
     assert len(left) == 2
     await until(lambda: not any(is_alive(pid) for pid in left), "the end of the job's processes")
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 async def test_the_two_ways_of_proving_who_one_is_are_the_same_user(host: Host) -> None:

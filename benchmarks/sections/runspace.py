@@ -10,6 +10,7 @@ from ..ours import PYTHON
 from ..tables import Kind, Table
 
 FLOOR, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
+ON_UVLOOP = "aiohttp-jobs, in a host on uvloop"
 
 
 async def measure(bench: Bench) -> list[Table]:
@@ -26,11 +27,17 @@ async def measure(bench: Bench) -> list[Table]:
     )
     pool = await asyncio.to_thread(Pool, PARALLEL)
     try:
-        async with bench.host("runspace", max_parallel_runspace=PARALLEL) as host:
-            await host.embedded("run", job=PYTHON, count=PARALLEL * 2)
+        async with (
+            bench.host("runspace", max_parallel_runspace=PARALLEL) as host,
+            bench.host("runspace-uvloop", uvloop=True, max_parallel_runspace=PARALLEL) as on_uvloop,
+        ):
+            for each in (host, on_uvloop):
+                await each.embedded("run", job=PYTHON, count=PARALLEL * 2)
             for _ in range(bench.rounds):
                 table.note(FLOOR, Kind.FLOOR, count / await asyncio.to_thread(pool.run, count))
                 table.note(OURS, Kind.OURS, count / await host.embedded("run", job=PYTHON, count=count))
+                seconds = await on_uvloop.embedded("run", job=PYTHON, count=count)
+                table.note(ON_UVLOOP, Kind.OTHER, count / seconds)
                 await bench.each_peer(table, lambda peer: rate(fewer, peer.many("python", fewer)))
     finally:
         await asyncio.to_thread(pool.close)

@@ -8,6 +8,7 @@ import os
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from ..bench import Bench
 from ..ours import API, COMMAND, HostProcess
@@ -70,9 +71,8 @@ def _copy_results(folder: Path, count: int) -> None:
 
 async def _start(folder: Path, *, plugin: bool = True) -> float:
     started = time.perf_counter()
-    host = await HostProcess.start(
-        folder, plugin=plugin, **({"max_pending_per_user": 1_000_000} if plugin else {})
-    )
+    settings: dict[str, Any] = {"max_pending_per_user": 1_000_000} if plugin else {}
+    host = await HostProcess.start(folder, plugin=plugin, **settings)
     await host.connection.ask("GET", API + "/queue" if plugin else "/ping")
     seconds = time.perf_counter() - started
     # As a crash would: nothing of the store is changed, and nobody waits for an index to be made.
