@@ -47,6 +47,7 @@ class AnsweringProcess:
         self._log = log
         self.pid = process.pid
         self.hello: dict[str, Any] = {}
+        self._owed = 1  # which is the hello
 
     @classmethod
     async def start(
@@ -77,16 +78,23 @@ class AnsweringProcess:
     async def ask(self, **question: Any) -> dict[str, Any]:
         """Its answer. Raises ``RuntimeError`` with what it says went wrong."""
         assert self._process.stdin is not None
+        while self._owed:  # to somebody who did not wait any longer
+            await self._line()
         self._process.stdin.write(json.dumps(question).encode() + b"\n")
+        self._owed += 1
         return await self._read()
 
-    async def _read(self) -> dict[str, Any]:
+    async def _line(self) -> bytes:
         assert self._process.stdout is not None
         async with asyncio.timeout(_ANSWER_SECONDS):
             line = await self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"it ended unexpectedly; its last words:\n{self._last_words()}")
-        answer: dict[str, Any] = json.loads(line)
+        self._owed -= 1
+        return line
+
+    async def _read(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await self._line())
         if "error" in answer:
             raise RuntimeError(f"{answer['error']}\n{self._last_words()}".rstrip())
         return answer
