@@ -47,7 +47,7 @@ _BUDGET = 150.0
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three small rounds: under 90 seconds")
+    parser.add_argument("--quick", action="store_true", help="two small rounds: under 90 seconds")
     parser.add_argument("--only", default="", help=f"some sections, of: {','.join(SECTIONS)}")
     parser.add_argument(
         "--no-peers", action="store_true", help="measure this package and the yardsticks only"

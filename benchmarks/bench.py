@@ -21,7 +21,7 @@ class Bench:
     def __init__(self, work: Path, *, quick: bool) -> None:
         self.work = work
         self.quick = quick
-        self.rounds = 3 if quick else 5
+        self.rounds = 2 if quick else 5
         self.peers: list[Peer] = []
         self.missing: list[str] = []
         """What did not run that should have, and why."""

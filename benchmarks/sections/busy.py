@@ -16,7 +16,7 @@ _SETTLE_SECONDS = 0.5
 
 
 async def measure(bench: Bench) -> list[Table]:
-    seconds = bench.size(20, 6) / 10
+    seconds = bench.size(20, 4) / 10
     table = Table(
         "busy",
         "A trivial route of the host while the machine is busy: p99",

@@ -16,7 +16,7 @@ WATCHED = "aiohttp-jobs, over HTTP, watched"
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count = bench.size(100, 30)
+    count = bench.size(100, 15)
     how = (
         f"Milliseconds, one job at a time, {count} a round. aiohttp-jobs: `POST /jobs/submit?wait=60`, whose "
         "answer has the result; watched, `POST /jobs/submit` and the job's event stream until its end. "

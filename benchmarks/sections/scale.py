@@ -12,8 +12,8 @@ _FLAT = 1.2
 
 
 async def measure(bench: Bench) -> list[Table]:
-    sizes = (10, 100, 1000, 10_000) if not bench.quick else (10, 100, 1000)
-    jobs = bench.size(100, 20)
+    sizes = (10, 100, 1000, 10_000) if not bench.quick else (10, 300)
+    jobs = bench.size(100, 10)
     table = Table(
         "scale",
         "Cost of a job while others wait",

@@ -19,7 +19,7 @@ _TEMPORARY = ("results.index*",)
 
 
 async def measure(bench: Bench) -> list[Table]:
-    stored, waiting = bench.size(50_000, 3000), bench.size(10_000, 300)
+    stored, waiting = bench.size(50_000, 1000), bench.size(10_000, 100)
     ours = f"plugin, {stored:,} results, {waiting:,} waiting"
     table = Table(
         "startup",
