@@ -102,7 +102,10 @@ async def _stdin_closed() -> None:
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])
+    new_loop = None
     if asked["uvloop"]:
         import uvloop
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if asked["uvloop"] else None) as runner:
+
+        new_loop = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve(Path(asked["data_dir"]), asked["settings"], plugin=asked["plugin"]))

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
 
 from aiohttp_jobs import JobsConfig
 
-from .conftest import Caller, Host, is_alive, starting_hosts
+from .conftest import Host, is_alive, starting_hosts
+from .gate import until
+from .streams import Stream
 
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
-MakeConfig = Callable[..., JobsConfig]
+Test = Callable[[Host], Awaitable[None]]
+Run = Callable[[Test], None]
 
 
 @pytest.fixture
-def on_uvloop(make_config: MakeConfig) -> Callable[[Callable[[Host], Coroutine[Any, Any, None]]], None]:
+def on_uvloop(make_config: Callable[..., JobsConfig]) -> Run:
     """Runs a test's code beside a host, both on one loop."""
 
-    def run(test: Callable[[Host], Awaitable[None]]) -> None:
+    def run(test: Test) -> None:
         async def main() -> None:
             assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
             async with starting_hosts(make_config) as start:
@@ -31,9 +33,6 @@ def on_uvloop(make_config: MakeConfig) -> Callable[[Callable[[Host], Coroutine[A
             runner.run(main())
 
     return run
-
-
-Run = Callable[[Callable[[Host], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -63,26 +62,14 @@ def test_a_job_is_watched_and_cancelled_with_all_its_processes(on_uvloop: Run, m
     async def test(host: Host) -> None:
         caller = host.caller("debug")
         job_id = await caller.submit("sleep 1000 & echo $!; wait", mode)
-        sleeper = int(await printed(caller, job_id))
+        stream = Stream(caller, job_id)
+        await stream.read(at_most=1)
         answer = await caller.request("POST", f"/jobs/{job_id}/cancel")
         assert answer.status in (200, 202), answer.body
         assert (await caller.result(job_id))["Status"] == "Cancelled"
-        while is_alive(sleeper):  # it is ended before, but reaped by whoever inherited it
-            await asyncio.sleep(0.02)
+        await until(lambda: not is_alive(int(stream.text)), "the end of the job's processes")
 
     on_uvloop(test)
-
-
-async def printed(caller: Caller, job_id: str) -> str:
-    """The first line that a job prints, by its event stream."""
-    async with caller.session.get(f"{caller.base}/jobs/{job_id}/events") as response:
-        assert response.status == 200
-        text = ""
-        async for line in response.content:
-            text += line.decode()
-            if "event: output" in text and text.endswith("\r\n\r\n"):
-                return text.rpartition('"Text":')[2].split('"')[1].removesuffix("\\n")
-    raise AssertionError(f"nothing was printed: {text}")
 
 
 @pytest.mark.parametrize("mode", MODES)

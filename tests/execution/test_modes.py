@@ -272,12 +272,18 @@ async def test_a_worker_that_is_killed_while_it_waits_is_let_go_at_once(
     assert (await run_python(host, "print('next')"))["Output"] == "next\n"
 
 
+FIND_CONTROL, FIND_PIPE = (
+    "import os, stat\n"
+    "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
+    f"{name} = next(n for n in numbers if stat.{check}(os.fstat(n).st_mode))\n"
+    for name, check in (("control", "S_ISSOCK"), ("pipe", "S_ISFIFO"))
+)
+"""Code that finds one of the two descriptors over which a worker talks to its host."""
+
+
 async def test_a_worker_that_speaks_out_of_turn_runs_nothing_more(host: Host) -> None:
     later = (
-        "import os, signal, stat\n"
-        "numbers = [int(name) for name in os.listdir('/proc/self/fd')]\n"
-        "control = next(n for n in numbers if os.path.exists(f'/proc/self/fd/{n}') and "
-        "stat.S_ISSOCK(os.fstat(n).st_mode))\n"
+        FIND_CONTROL + "import signal\n"
         'lie = b\'{"exit_code": 7, "reusable": true}\'\n'
         "signal.signal(signal.SIGALRM, lambda *_: os.write(control, lie))\n"
         "signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
@@ -288,13 +294,6 @@ async def test_a_worker_that_speaks_out_of_turn_runs_nothing_more(host: Host) ->
         await asyncio.sleep(0.02)
     result = await run_python(host, "import os; os.getpid()")
     assert (result["ExitCode"], int(str(result["Output"])) != liar) == (0, True)
-
-
-FIND_CONTROL = (
-    "import os, stat\n"
-    "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
-    "control = next(n for n in numbers if stat.S_ISSOCK(os.fstat(n).st_mode))\n"
-)
 
 
 @pytest.mark.parametrize(
@@ -315,13 +314,6 @@ async def test_a_worker_that_talks_nonsense_costs_its_job_the_success_and_nothin
     )
     assert (result["Status"], result["Success"]) == ("Failed", False)
     assert (await run_python(host, "print('well')"))["Output"] == "well\n"
-
-
-FIND_PIPE = (
-    "import os, stat\n"
-    "numbers = [n for n in range(3, 64) if os.path.exists(f'/proc/self/fd/{n}')]\n"
-    "pipe = next(n for n in numbers if stat.S_ISFIFO(os.fstat(n).st_mode))\n"
-)
 
 
 async def test_a_worker_whose_pipe_was_closed_is_replaced_before_the_next_job(host: Host) -> None:
