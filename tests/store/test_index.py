@@ -29,10 +29,12 @@ from aiohttp_jobs.store.index import (
     parse_search,
     read_cursor,
     write_cursor,
+    writer,
 )
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.index.schema import SCHEMA
 
+from ..gate import until
 from .support import NOW, Results, opened, result
 
 
@@ -486,6 +488,41 @@ async def test_two_processes_share_the_index(tmp_path: Path) -> None:
         assert await one.ids() == await other.ids() == ids[::-1]
         await one.catalogue.delete([ids[3]])
         assert ids[3] not in await other.ids()
+
+
+def parts_in(path: Path) -> list[int]:
+    """Of which parts the search index consists, each of which every search looks into: their sizes."""
+    with closing(sqlite3.connect(path)) as connection:
+        return [row[0] for row in connection.execute("SELECT count(*) FROM search_idx GROUP BY segid")]
+
+
+async def scattered(results: Results, words: int) -> list[str]:
+    """Results that come one at a time, until the parts are many; their ids, the latest first."""
+    ids: list[str] = []
+    while len(parts_in(results.at.index)) <= 4:
+        output = " ".join(["often", *(f"word{len(ids)}x{n}" for n in range(words))])
+        ids.insert(0, results.add(len(ids), Output=output))
+        assert ids[0] in await results.ids()
+    return ids
+
+
+async def test_what_lies_in_many_parts_is_put_together_when_there_is_time(unwatched: Results) -> None:
+    ids = await scattered(unwatched, words=2)
+    unwatched.catalogue.look_soon()
+    await until(lambda: len(parts_in(unwatched.at.index)) == 1, "the parts becoming one")
+    assert await unwatched.ids(q="often") == ids
+    assert await unwatched.ids(q="word3x1") == [ids[-4]]
+
+
+async def test_a_large_part_is_not_written_anew_for_little(tmp_path: Path) -> None:
+    async with opened(tmp_path, interval=3600, search_bytes=1_000_000) as results:
+        await scattered(results, words=10_000)
+        results.catalogue.look_soon()
+        await until(lambda: len(parts_in(results.at.index)) == 1, "the parts becoming one")
+        await scattered(results, words=2)
+        assert len(parts_in(results.at.index)) > 4
+        with closing(sqlite3.connect(results.at.index)) as connection:
+            assert not writer.is_scattered(connection)
 
 
 async def test_a_result_deleted_before_it_was_written_to_the_index_stays_deleted(results: Results) -> None:

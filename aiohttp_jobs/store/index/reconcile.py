@@ -1,7 +1,7 @@
 """Keeps the index true to the folder of results, in the background and in small steps.
 
 Results that this process writes or deletes are noted as it does so. This is for what other programs
-add and remove, for what a crash left out, and for an index that was lost.
+add and remove, for what a crash left out, for an index that was lost, and for keeping searches fast.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class Reconciler:
         self._seen: int | None = None
         self._generation = 0
         self._broken: dict[bytes, int] = {}
+        self._changes = 0
+        self._is_merging = False
         self._filled = asyncio.Event()
         self._wake = asyncio.Event()
         self._passing = asyncio.Lock()
@@ -109,6 +111,7 @@ class Reconciler:
             try:
                 await self.catch_up()
                 await self._shed_orphans()
+                await self._put_together()
             except Exception:
                 _logger.exception("Cannot compare the folder of results with its index; trying again")
             # Not wait_for: on Python 3.11 it forgets that it was cancelled when it is woken just then.
@@ -195,6 +198,21 @@ class Reconciler:
         if orphans > max(_ORPHANS_KEPT, await self._index.write(writer.count)):
             await self._index.start_anew()
             await self.catch_up()
+
+    async def _put_together(self) -> None:
+        """For as long as until the next look, make searches faster."""
+        end = time.monotonic() + self._interval
+        while await self._step(self._merge_some) and time.monotonic() < end and not self._wake.is_set():
+            pass
+
+    def _merge_some(self, connection: sqlite3.Connection) -> bool:
+        """A step of that; whether there is more to do. Nothing is asked if nothing was written."""
+        begin = not self._is_merging
+        if begin and (connection.total_changes == self._changes or not writer.is_scattered(connection)):
+            self._changes = connection.total_changes
+            return False
+        self._is_merging = writer.put_together(connection, begin=begin)
+        return self._is_merging
 
     async def _step(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from .entries import Entry
 
 _CHUNK = 500
+_MOST_PARTS = 4
+_LARGEST_SHARE = 0.8
+_PAGES = 64
 
 
 def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
@@ -45,6 +48,28 @@ def orphans(connection: sqlite3.Connection) -> int:
 
 def count(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+
+def is_scattered(connection: sqlite3.Connection) -> bool:
+    """Whether it is worth it to put the parts of the search index together, all of which a search looks into.
+
+    That writes them all: a part that makes up most of it is not written again for a few more results.
+    """
+    sizes = [row[0] for row in connection.execute("SELECT count(*) FROM search_idx GROUP BY segid")]
+    return len(sizes) > _MOST_PARTS and max(sizes) <= _LARGEST_SHARE * sum(sizes)
+
+
+def put_together(connection: sqlite3.Connection, *, begin: bool) -> bool:
+    """Begin, or go on, to make one of all parts; whether there is more to do.
+
+    Source: https://www.sqlite.org/fts5.html#the_merge_command
+    """
+    before = connection.total_changes
+    with _transaction(connection):
+        connection.execute(
+            "INSERT INTO search (search, rank) VALUES ('merge', ?)", (-_PAGES if begin else _PAGES,)
+        )
+    return connection.total_changes - before >= 2
 
 
 @contextmanager
