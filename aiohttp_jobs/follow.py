@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .dispatch.live import LiveJob, LiveState
-from .execution.capture import OutputLog
+from .execution.log import OutputLog
 from .execution.segments import Part
 from .outputs import FilesOutput, LiveOutput, StoredOutput
 from .store.base import JobStore

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from .execution.capture import OutputLog
+from .execution.log import OutputLog
 from .execution.segments import CHUNK, Part, read_segments, whole_characters
 from .store.base import JobStore
 

@@ -18,9 +18,9 @@ from pebble import ProcessPool
 
 from aiohttp_jobs.config import JobsConfig
 from aiohttp_jobs.execution.base import WORK, Execution
-from aiohttp_jobs.execution.capture import OutputLog
 from aiohttp_jobs.execution.environment import base_environment
 from aiohttp_jobs.execution.interpreters import find_interpreters
+from aiohttp_jobs.execution.log import OutputLog
 from aiohttp_jobs.execution.runspace import RunspaceExecutor
 from aiohttp_jobs.models import InterpreterName
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from ..config import JobsConfig
 from ..errors import JobsError
 from ..execution.base import Execution, Executor, Outcome
-from ..execution.capture import Output, OutputLog
 from ..execution.environment import job_environment
+from ..execution.log import Output, OutputLog
 from ..execution.masking import Masker
 from ..execution.parameters import NO_PARAMETERS, Parameters
 from ..models import (

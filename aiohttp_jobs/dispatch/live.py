@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from ..execution.capture import OutputLog
+from ..execution.log import OutputLog
 from ..models import JobStatus, Submission, utc_now
 from ..store.base import PendingJob
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..models import InterpreterName
-from .capture import OutputLog
+from .log import OutputLog
 from .parameters import NO_PARAMETERS, Parameters
 
 WORK = "work"

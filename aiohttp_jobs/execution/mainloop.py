@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from ..models import InterpreterName
 from .base import Execution, Executor, Outcome
-from .capture import OutputLog
+from .log import OutputLog
 from .runner import pycode
 from .watchdog import BlockedTooLongError, Watchdog, cut_own_frames
 

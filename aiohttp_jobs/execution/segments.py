@@ -6,12 +6,14 @@ Of an output that is longer than may be kept, segments in the middle are missing
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 SEGMENT = 1024 * 1024
 CHUNK = 64 * 1024
+_SPARE = "spare"
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -41,6 +43,29 @@ class SegmentWriter:
             self.written += count
             rest = rest[count:]
 
+    def write_segment(self, segment: bytearray) -> None:
+        """Append a whole segment where one begins. Raises ``OSError``; nothing is written then.
+
+        The file of a segment that need not be kept any longer is written over: that costs a third of what a
+        new file and the removal of an old one do.
+        """
+        number = self.written // SEGMENT
+        target, middle = segment_path(self._folder, number), number - self._tail
+        spare = f"{self._folder}/{_SPARE}"
+        self.close()
+        try:
+            if middle >= self._head:
+                # Whoever reads it now sees that it is gone (`_contiguous`) before it changes.
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(segment_path(self._folder, middle), spare)
+            _write_whole(spare, segment)
+            os.rename(spare, target)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(spare)
+            raise
+        self.written += SEGMENT
+
     def close(self) -> None:
         """Close the file that is open."""
         if self._descriptor >= 0:
@@ -60,6 +85,15 @@ class SegmentWriter:
         if middle >= self._head:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(segment_path(self._folder, middle))
+
+
+def _write_whole(path: str, segment: bytearray) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.pwrite(descriptor, segment, 0) != len(segment):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    finally:
+        os.close(descriptor)
 
 
 class Part(NamedTuple):
@@ -141,16 +175,23 @@ def _contiguous(folder: str | Path, offset: int, most: int) -> bytes:
     found = 0
     while found < most:
         number, skip = divmod(offset + found, SEGMENT)
-        try:
-            descriptor = os.open(segment_path(folder, number), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            break
-        try:
-            piece = os.pread(descriptor, min(most - found, SEGMENT - skip), skip)
-        finally:
-            os.close(descriptor)
+        piece = _read_one(segment_path(folder, number), min(most - found, SEGMENT - skip), skip)
         if not piece:
             break
         pieces.append(piece)
         found += len(piece)
     return b"".join(pieces)
+
+
+def _read_one(path: str, most: int, skip: int) -> bytes:
+    """Nothing when there is no such file, or none any more."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(descriptor, most, skip)
+            os.stat(path)  # or it is being written over, see `write_segment`
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return b""
+    return data

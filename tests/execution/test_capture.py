@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.execution.capture import OutputLog, OutputPipe
-from aiohttp_jobs.execution.segments import read_segments
+from aiohttp_jobs.execution.capture import OutputPipe
+from aiohttp_jobs.execution.log import OutputLog
+from aiohttp_jobs.execution.segments import SEGMENT, read_segments
 
 
 def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -187,6 +188,103 @@ def test_a_reader_never_sees_what_is_being_written_twice(tmp_path: Path) -> None
         ended.set()
         flusher.join()
     assert bytes(read) == written
+
+
+_LINE = b"%07d: one of the lines of a long output\n"
+
+
+def _lines(first: int, count: int) -> bytes:
+    return b"".join(_LINE % number for number in range(first, first + count))
+
+
+async def _flood(pipe: OutputPipe, lines: int) -> None:
+    def write() -> None:
+        with os.fdopen(os.dup(pipe.write_end), "wb", buffering=0) as file:
+            for first in range(0, lines, 10_000):
+                data = memoryview(_lines(first, min(10_000, lines - first)))
+                while data:
+                    data = data[file.write(data) :]
+
+    await asyncio.to_thread(write)
+    await pipe.close()
+
+
+async def test_of_a_flood_files_are_used_again_and_no_reader_takes_one_for_another(tmp_path: Path) -> None:
+    log, ended = OutputLog(tmp_path / "log", 1024, limit=4 << 20), threading.Event()
+    lines, wrong, seen = 1_000_000, list[int](), set[int]()
+
+    def look(offset: int, most: int) -> None:
+        part = log.read_files(offset, most, whole=False)
+        if part.data:
+            number, skip = divmod(part.offset, len(_LINE % 0))
+            expected = _lines(number, len(part.data) // len(_LINE % 0) + 2)[skip:]
+            seen.add(part.offset)
+            if not expected.startswith(part.data):
+                wrong.append(part.offset)
+
+    def read() -> None:
+        while not ended.is_set():
+            # What is about to be dropped, and what has just come.
+            for offset in (log.size - (3 << 20) - 1000, log.size - 5000):
+                look(max(0, offset), 4000)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        await asyncio.wait_for(_flood(OutputPipe(log), lines), 60)
+    finally:
+        ended.set()
+        reader.join()
+    assert not wrong
+    assert len(seen) > 10
+    assert log.size == lines * len(_LINE % 0)
+    files = sorted(path.name for path in (tmp_path / "log").iterdir())
+    assert files == [
+        f"output.{n:09d}" for n in (0, 1, 2, *range(log.size // SEGMENT - 3, log.size // SEGMENT + 1))
+    ]
+    assert log.output().text.endswith((_LINE % (lines - 1)).decode())
+
+
+def test_a_segment_that_is_written_over_while_it_is_read_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    log.append(b"0" * SEGMENT)
+    log.flush()
+    for number in b"12":
+        log.add_segment(bytearray([number]) * SEGMENT)
+    read = os.pread
+
+    def read_late(descriptor: int, most: int, offset: int) -> bytes:
+        if log.size < 4 * SEGMENT:
+            log.add_segment(bytearray(b"3") * SEGMENT)
+        return read(descriptor, most, offset)
+
+    assert log.read_files(SEGMENT, 10) == (SEGMENT, b"1" * 10)
+    monkeypatch.setattr(os, "pread", read_late)
+    assert log.read_files(SEGMENT, 10) == (2 * SEGMENT, b"2" * 10)
+
+
+async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024, limit=64 << 20)
+    (tmp_path / "log" / "spare").mkdir(parents=True)
+    flooding = asyncio.create_task(_flood(OutputPipe(log), 100_000))
+    await asyncio.sleep(0.5)
+    (tmp_path / "log" / "spare").rmdir()
+    await asyncio.wait_for(flooding, 60)
+    assert log.read_files(0, 1 << 30).data == _lines(0, 100_000)
+
+
+async def test_a_flood_of_any_text_is_kept_as_it_is(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024, limit=64 << 20)
+    pipe, text = OutputPipe(log), "naïve: 数字 🙂\n" * 200_000
+    with (tmp_path / "printed").open("w") as file:
+        file.write(text)
+    process = await asyncio.create_subprocess_exec("cat", tmp_path / "printed", stdout=pipe.write_end)
+    assert await process.wait() == 0
+    await pipe.close()
+    log.end()
+    assert log.read_files(0, 1 << 30).data.decode() == text
 
 
 async def test_a_flood_leaves_no_file_open(tmp_path: Path) -> None:

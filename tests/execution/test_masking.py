@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.execution.capture import OutputLog
+from aiohttp_jobs.execution.log import OutputLog
 from aiohttp_jobs.execution.masking import MASK, Masker
 
 MASKED = MASK.decode()

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from aiohttp_jobs.execution.background import BackgroundExecutor
 from aiohttp_jobs.execution.base import Execution
-from aiohttp_jobs.execution.capture import OutputLog
 from aiohttp_jobs.execution.interpreters import find_interpreters
+from aiohttp_jobs.execution.log import OutputLog
 from aiohttp_jobs.execution.simple import simple_command, understood_shell
 from aiohttp_jobs.models import InterpreterName
 

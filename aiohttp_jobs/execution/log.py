@@ -1,0 +1,188 @@
+"""A job's output: kept bounded in memory and on disk, read by whoever watches; `capture` brings it in.
+
+What is printed lies in memory for a moment, then in segment files of the job's run folder, so that
+it outlives the host and any watcher can read it at its own pace. It is UTF-8 throughout: an offset
+into it means the same while the job runs and afterwards.
+"""
+
+from __future__ import annotations
+
+import codecs
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from .masking import Masker
+from .segments import (
+    CHUNK,
+    SEGMENT,
+    Part,
+    SegmentWriter,
+    drop_partial_start,
+    existing,
+    read_segments,
+    whole_characters,
+)
+
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+class Output(NamedTuple):
+    """What a result keeps of an output."""
+
+    text: str
+    truncated: bool
+
+
+class OutputLog:
+    """One job's output, of which a result keeps at most `keep` bytes, half from each end.
+
+    `folder` takes the segment files: all of the output up to `limit` bytes, beyond that its beginning
+    and its end. Over a folder that has some, the log goes on where they end, unless it `is_new` and there
+    are none. Written to from one thread, `flush` and `read_files` may be called from any.
+    """
+
+    def __init__(self, folder: str | Path, keep: int, limit: int = 0, *, is_new: bool = False) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._half = max(1, keep // 2)
+        kept_segments = max(limit, 2 * keep) // 2 // SEGMENT + 1
+        self._decoder: codecs.IncrementalDecoder | None = None  # until there is something not ASCII
+        self.size, self._last_byte = (0, b"") if is_new else existing(folder)
+        """Bytes printed so far."""
+        self._writer = SegmentWriter(folder, kept_segments, kept_segments + 1, self.size)
+        self._chunks: list[bytes] = []
+        self._chunks_start = self.size
+        self._chunks_lock = threading.Lock()
+        self._flush_lock = threading.Lock()
+        self.on_change: Callable[[], None] | None = None
+        """Called after each addition."""
+        self.masker: Masker | None = None
+        """What keeps secrets out of it; to be set before anything is added."""
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that are only in memory."""
+        return self.size - self._chunks_start
+
+    def append(self, data: bytes, *, quietly: bool = False) -> None:
+        """Add what the job printed, for now in memory; see `flush`. `quietly`: nobody is told."""
+        if self.masker is not None:
+            data = self.masker.feed(data)
+        self._append(data, quietly=quietly)
+
+    def _append(self, data: bytes, *, quietly: bool = False) -> None:
+        if self._decoder is not None or not data.isascii():
+            data = self._decode(data)
+        self._keep_chunk(data, quietly=quietly)
+
+    def _decode(self, data: bytes) -> bytes:
+        if self._decoder is None:
+            self._decoder = _new_decoder("replace")
+        if data.isascii() and self._decoder.getstate() == (b"", 0):
+            return data
+        return self._decoder.decode(data).encode()
+
+    def end(self) -> None:
+        """Add what was held back: what might have become a secret, a character that was cut short."""
+        if self.masker is not None:
+            self._append(self.masker.end())
+        if self._decoder is not None:
+            self._keep_chunk(self._decoder.decode(b"", final=True).encode())
+
+    def add_error(self, message: str) -> None:
+        """Add lines of the host's own, marked as the specification marks errors."""
+        gap = "" if self._last_byte in (b"", b"\n") else "\n"
+        self._keep_chunk(f"{gap}[ERROR] {message}\n".encode("utf-8", "replace"))
+
+    def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part | None:
+        """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
+        with self._chunks_lock:
+            position, chunks = self._chunks_start, self._chunks.copy()
+        if offset < position:
+            return None
+        for chunk in chunks:
+            if offset < position + len(chunk):
+                data = chunk[offset - position :]
+                return Part(offset, whole_characters(data, most) if whole else data[:most])
+            position += len(chunk)
+        return Part(offset, b"")
+
+    def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+        """From `offset` on, in what has been flushed. Blocks."""
+        return read_segments(self._folder, offset, most, whole=whole)
+
+    def flush(self, *, and_close: bool = True) -> None:
+        """Write what is in memory to the segment files. Blocks; any thread may call it.
+
+        Unless `and_close`, more is about to follow: the last file is left open.
+        """
+        with self._flush_lock:
+            with self._chunks_lock:
+                taken = list(self._chunks)
+            try:
+                # What an earlier attempt wrote before the disk refused is not written again.
+                self._writer.write(b"".join(taken)[self._writer.written - self._chunks_start :])
+            finally:
+                if and_close:
+                    self._writer.close()
+            # Only now: until here readers find it all in memory, from here on all in the files.
+            with self._chunks_lock:
+                self._chunks = self._chunks[len(taken) :]
+                self._chunks_start = self._writer.written
+
+    def add_segment(self, segment: bytearray) -> None:
+        """Add `SEGMENT` bytes where a segment begins, to its file at once if they are plain; nobody is told.
+
+        Blocks. Raises ``OSError`` when the disk refuses; they are in memory then.
+        """
+        if self._is_plain(segment):
+            try:
+                self._write_segment(segment)
+            except OSError:
+                self._append(bytes(segment), quietly=True)
+                raise
+        else:
+            self.append(bytes(segment), quietly=True)
+            self.flush(and_close=False)
+
+    def _is_plain(self, segment: bytearray) -> bool:
+        """Whether it can be kept as it is, without what was printed before."""
+        is_text = self._decoder is None or self._decoder.getstate() == (b"", 0)
+        return self.masker is None and is_text and not self.unwritten and segment.isascii()
+
+    def _write_segment(self, segment: bytearray) -> None:
+        with self._flush_lock:
+            self._writer.write_segment(segment)
+            with self._chunks_lock:
+                self._chunks_start = self._writer.written
+                self.size = self._writer.written
+                self._last_byte = bytes(segment[-1:])
+
+    def output(self) -> Output:
+        """What a result keeps. Blocks, unless nothing has been written yet and `size` is within `keep`."""
+        if self.size <= self._keep:
+            with self._flush_lock:
+                written = self._chunks_start
+                files = read_segments(self._folder, 0, written, whole=False).data if written else b""
+                return Output(b"".join((files, *self._chunks)).decode("utf-8", "replace"), False)
+        self.flush()
+        head = self.read_files(0, self._half).data
+        tail = drop_partial_start(self.read_files(self.size - self._half, self._half, whole=False).data)
+        mark = f"\n[... {self.size - len(head) - len(tail)} bytes of output left out ...]\n"
+        return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
+
+    def _keep_chunk(self, data: bytes, *, quietly: bool = False) -> None:
+        if data:
+            with self._chunks_lock:
+                self._chunks.append(data)
+            self.size += len(data)
+            self._last_byte = data[-1:]
+            if not quietly:
+                self.changed()
+
+    def changed(self) -> None:
+        """Tell whoever watches; in the event loop's thread."""
+        if self.on_change is not None:
+            self.on_change()
