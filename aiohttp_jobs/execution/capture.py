@@ -51,6 +51,7 @@ class OutputPipe:
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
         self._is_let_go = False
+        self._most = CHUNK
         self._stays = log is None
         if log is None:
             self._watch()
@@ -139,10 +140,19 @@ class OutputPipe:
 
     def _read(self) -> bytes | None:
         """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
-        data = _read_some(self._read_end, CHUNK)
+        data = _read_some(self._read_end, self._most)
         if data is not None and self._log is not None:
             self._log.append(data)
+            if len(data) == CHUNK:
+                self._widen()
         return data
+
+    def _widen(self) -> None:
+        """Let a job that fills the pipe print on while it is read: it and the event loop wake less often."""
+        if self._most == CHUNK:
+            self._most = _FLUSH_BYTES
+            with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
+                fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
 
     def _on_readable(self) -> None:
         data = self._read()
@@ -183,8 +193,6 @@ class OutputPipe:
         log.flush()
         if not flood:
             return
-        with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
-            fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
         try:
             self._read_flood(log)
         finally:
