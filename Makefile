@@ -70,7 +70,7 @@ $(VENV)/.demo: $(VENV)/.created setup.cfg pyproject.toml
 
 $(VENV)/.bench: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the benchmark's tools into $(VENV) …"
-	@$(PIP) --editable '.[bench]'
+	@$(PIP) --no-compile --editable '.[bench]'
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.created setup.cfg pyproject.toml

@@ -38,10 +38,11 @@ def ensure(peer: str) -> None:
     if done.exists() and done.read_text() == wanted:
         return
     shutil.rmtree(folder, ignore_errors=True)
-    # Without a pip of its own, which takes longer to install than most peers do.
+    # Without a pip of its own, which takes longer to install than most peers do, and compiling only what
+    # is imported, which is a small part of it.
     venv.create(folder, symlinks=True, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(interpreter(peer)), "--disable-pip-version-check"]
-    install = [*pip, "--quiet", "--no-input", "install", "--prefer-binary", *REQUIREMENTS[peer]]
+    install = [*pip, "--quiet", "--no-input", "install", "--no-compile", "--prefer-binary", *REQUIREMENTS[peer]]
     outcome = subprocess.run(install, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
     if outcome.returncode:
         raise RuntimeError(f"pip could not install {peer}: {outcome.stderr.strip()[-500:]}")
