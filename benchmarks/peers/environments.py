@@ -42,7 +42,8 @@ def ensure(peer: str) -> None:
     # is imported, which is a small part of it.
     venv.create(folder, symlinks=True, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(interpreter(peer)), "--disable-pip-version-check"]
-    install = [*pip, "--quiet", "--no-input", "install", "--no-compile", "--prefer-binary", *REQUIREMENTS[peer]]
+    how = ["--quiet", "--no-input", "--no-compile", "--prefer-binary"]
+    install = [*pip, "install", *how, *REQUIREMENTS[peer]]
     outcome = subprocess.run(install, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS)
     if outcome.returncode:
         raise RuntimeError(f"pip could not install {peer}: {outcome.stderr.strip()[-500:]}")

@@ -26,7 +26,7 @@ def _program(mode: str, count: int) -> str:
 
 
 async def measure(bench: Bench) -> list[Table]:
-    count = bench.size(50, 10)
+    count = bench.size(30, 10)
     table = Table(
         "events",
         "From the byte printed to the event at the watcher: median",

@@ -15,7 +15,7 @@ ON_UVLOOP = "aiohttp-jobs, in a host on uvloop"
 
 async def measure(bench: Bench) -> list[Table]:
     count = bench.size(2000, 200)
-    fewer = count // 4  # of the peers, of which there are many
+    fewer = count * 3 // 20  # of the peers, of which there are many
     table = Table(
         "runspace",
         f"Runspace throughput: {count} × `pass` in Python",
