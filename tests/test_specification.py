@@ -188,7 +188,8 @@ async def test_main_loop_blocks_the_start_of_other_jobs_until_it_has_ended(
 
 
 @pytest.mark.parametrize("mode", ["Runspace", "BackgroundJob"])
-async def test_the_other_modes_do_not_block(host: Host, tmp_path: Path, mode: str) -> None:
+async def test_the_other_modes_do_not_block(start_host: StartHost, tmp_path: Path, mode: str) -> None:
+    host = await start_host(max_parallel_runspace=2)
     gate = Gate(tmp_path / "gate")
     alice = host.caller("debug")
     jobs = [await alice.submit(gate.python, mode, interpreter="python") for _ in range(2)]

@@ -133,11 +133,11 @@ class OutputLog:
                 self._chunks_start = self._writer.written
 
     def add_segment(self, segment: bytearray) -> None:
-        """Add `SEGMENT` bytes where a segment begins, to its file at once if they are plain; nobody is told.
+        """Add `SEGMENT` bytes, as a file of their own at once if they are one; nobody is told.
 
         Blocks. Raises ``OSError`` when the disk refuses; they are in memory then.
         """
-        if self._is_plain(segment):
+        if self._is_file(segment):
             try:
                 self._write_segment(segment)
             except OSError:
@@ -147,10 +147,11 @@ class OutputLog:
             self.append(bytes(segment), quietly=True)
             self.flush(and_close=False)
 
-    def _is_plain(self, segment: bytearray) -> bool:
-        """Whether it can be kept as it is, without what was printed before."""
+    def _is_file(self, segment: bytearray) -> bool:
+        """Whether a segment begins there, and has all of what is to be kept and nothing else."""
+        is_apart = not self.unwritten and self.size % SEGMENT == 0
         is_text = self._decoder is None or self._decoder.getstate() == (b"", 0)
-        return self.masker is None and is_text and not self.unwritten and segment.isascii()
+        return self.masker is None and is_apart and is_text and segment.isascii()
 
     def _write_segment(self, segment: bytearray) -> None:
         with self._flush_lock:

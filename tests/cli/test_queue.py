@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 
 from ..conftest import Host
 from .command import access_to, run
+
+StartHost = Callable[..., Awaitable[Host]]
 
 
 async def test_the_queue_is_paused_shown_and_resumed(host: Host) -> None:
@@ -26,7 +29,8 @@ async def test_the_queue_is_paused_shown_and_resumed(host: Host) -> None:
     assert (code, "requires elevated roles" in err) == (1, True)
 
 
-async def test_the_workers_are_listed(host: Host) -> None:
+async def test_the_workers_are_listed(start_host: StartHost) -> None:
+    host = await start_host(max_parallel_runspace=2)
     env = access_to(host, "debug")
     code, out, _ = await run("runspaces", env=env)
     assert (code, out.split()[0]) == (0, "Worker")

@@ -275,16 +275,27 @@ async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(tmp_path:
     assert log.read_files(0, 1 << 30).data == _lines(0, 100_000)
 
 
-async def test_a_flood_of_any_text_is_kept_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "printed",
+    [
+        pytest.param("naïve: 数字 🙂\n".encode() * 200_000, id="text"),
+        pytest.param(b"x" * (3 << 20) + b"\xff" * 500_000 + b"y" * (5 << 20), id="no text, and then text"),
+        pytest.param(
+            b"x" * ((4 << 20) - 1) + b"\xe2\x82" + b"y" * (5 << 20), id="cut short at a segment's end"
+        ),
+    ],
+)
+async def test_a_flood_of_anything_is_kept_as_text(tmp_path: Path, printed: bytes) -> None:
     log = OutputLog(tmp_path / "log", 1024, limit=64 << 20)
-    pipe, text = OutputPipe(log), "naïve: 数字 🙂\n" * 200_000
-    with (tmp_path / "printed").open("w") as file:
-        file.write(text)
+    pipe = OutputPipe(log)
+    (tmp_path / "printed").write_bytes(printed)
     process = await asyncio.create_subprocess_exec("cat", tmp_path / "printed", stdout=pipe.write_end)
     assert await process.wait() == 0
     await pipe.close()
     log.end()
-    assert log.read_files(0, 1 << 30).data.decode() == text
+    expected = printed.decode("utf-8", "replace").encode()
+    assert log.size == len(expected)
+    assert log.read_files(0, 1 << 30).data == expected
 
 
 async def test_a_flood_leaves_no_file_open(tmp_path: Path) -> None:
