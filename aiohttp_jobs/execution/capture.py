@@ -16,6 +16,7 @@ from .log import OutputLog
 from .segments import CHUNK, SEGMENT
 
 _FLUSH_BYTES = 8 * CHUNK
+_WIDE_PIPE = 256 * 1024
 _FLOOD_PIPE = 1024 * 1024
 _FLOOD_READS = 64
 _FLOOD_WAIT_SECONDS = 0.02
@@ -51,7 +52,7 @@ class OutputPipe:
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
         self._is_let_go = False
-        self._most = CHUNK
+        self._size = CHUNK
         self._stays = log is None
         if log is None:
             self._watch()
@@ -140,19 +141,19 @@ class OutputPipe:
 
     def _read(self) -> bytes | None:
         """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
-        data = _read_some(self._read_end, self._most)
+        data = _read_some(self._read_end, min(self._size, _FLUSH_BYTES))
         if data is not None and self._log is not None:
             self._log.append(data)
             if len(data) == CHUNK:
-                self._widen()
+                self._widen(_WIDE_PIPE)
         return data
 
-    def _widen(self) -> None:
+    def _widen(self, size: int) -> None:
         """Let a job that fills the pipe print on while it is read: it and the event loop wake less often."""
-        if self._most == CHUNK:
-            self._most = _FLUSH_BYTES
+        if self._size < size:
+            self._size = size
             with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
-                fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, _FLOOD_PIPE)
+                fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, size)
 
     def _on_readable(self) -> None:
         data = self._read()
@@ -193,6 +194,7 @@ class OutputPipe:
         log.flush()
         if not flood:
             return
+        self._widen(_FLOOD_PIPE)
         try:
             self._read_flood(log)
         finally:

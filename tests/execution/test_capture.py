@@ -235,6 +235,7 @@ async def test_of_a_flood_files_are_used_again_and_no_reader_takes_one_for_anoth
     finally:
         ended.set()
         reader.join()
+    log.flush()
     assert not wrong
     assert len(seen) > 10
     assert log.size == lines * len(_LINE % 0)
@@ -272,6 +273,7 @@ async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(tmp_path:
     await asyncio.sleep(0.5)
     (tmp_path / "log" / "spare").rmdir()
     await asyncio.wait_for(flooding, 60)
+    log.flush()
     assert log.read_files(0, 1 << 30).data == _lines(0, 100_000)
 
 
@@ -293,6 +295,7 @@ async def test_a_flood_of_anything_is_kept_as_text(tmp_path: Path, printed: byte
     assert await process.wait() == 0
     await pipe.close()
     log.end()
+    log.flush()
     expected = printed.decode("utf-8", "replace").encode()
     assert log.size == len(expected)
     assert log.read_files(0, 1 << 30).data == expected
