@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from aiohttp import ClientSession, CookieJar, web
 
@@ -19,6 +20,10 @@ from aiohttp_jobs.auth.api_keys import ApiKeys
 
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 30.0
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
+
 QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
     "kill_grace": 0.5,

@@ -262,7 +262,7 @@ async def test_no_json_whatever_makes_the_server_fail(host: Host) -> None:
     bodies: list[bytes] = []
     keys = st.sampled_from([*JOB, "description", "interpreter", "timeoutSeconds", "retry", "runAt"])
 
-    @settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, database=None, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(keys | st.text(max_size=5), json_values, max_size=6) | json_values)
     def collect(value: Any) -> None:
         bodies.append(json.dumps(value).encode())

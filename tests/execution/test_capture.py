@@ -56,7 +56,7 @@ def test_the_disk_holds_the_beginning_and_the_end_of_an_endless_output(tmp_path:
     assert behind_gap.data
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.text(alphabet="aé€🙂\n", max_size=3000), st.lists(st.integers(1, 50), min_size=1))
 def test_characters_are_never_cut_however_they_arrive(text: str, cuts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -83,7 +83,7 @@ secrets_ = st.text(alphabet="ab\né'=/+ \"", min_size=4, max_size=12).filter(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(secrets_, min_size=1, max_size=3),
     st.lists(st.one_of(st.integers(0, 2), st.text(alphabet="abé\n x", max_size=8)), max_size=12),
@@ -101,7 +101,7 @@ def test_no_secret_gets_through_however_the_output_comes(
     assert not [secret for secret in secrets if secret.encode() in shown]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=500), st.lists(st.integers(1, 50), min_size=1))
 def test_what_is_no_secret_is_not_changed(data: bytes, cuts: list[int]) -> None:
     masker, shown, position, turn = Masker(["correct horse battery staple"]), b"", 0, 0

@@ -118,7 +118,6 @@ def test_a_doubtful_search_path_goes_to_the_shell(path: str) -> None:
 @settings(
     max_examples=50,
     derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.text(alphabet="ab=/-.@%:,+ '\"\t\n#~*?!$;&|<>(){}[]\\^`", max_size=14))

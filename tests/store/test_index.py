@@ -164,7 +164,7 @@ def test_what_cannot_be_looked_for_is_said(text: str, message: str) -> None:
         parse_search(text)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=st.text(max_size=60))
 def test_no_text_is_an_error_of_the_database(text: str) -> None:
     try:
@@ -213,7 +213,7 @@ async def test_of_a_long_output_the_start_and_the_end_can_be_searched(results: R
 # --- pages
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     sort=st.sampled_from(list(Sort)),
     limit=st.integers(1, 4),
