@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..jsontext import indented
@@ -24,7 +23,6 @@ from .journal import Entry, Kind
 from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
-from .results import remove_tree
 from .run_folders import RunFolders
 
 
@@ -74,7 +72,7 @@ class Completion:
         replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
         pending = self._resubmit(following)
-        remove_tree(Path(claimed.run_dir))
+        self._run_folders.undo(run.name)
         self._free_key(claimed)
         return pending
 

@@ -10,13 +10,46 @@ import itertools
 import os
 import shutil
 import stat
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 from ..execution.base import WORK
 from ..execution.segments import owner_only
 
 _MOST_SPARE = 16
 _MOST_SPARE_USERS = 64
+_TICK_NS = 50_000_000
+
+
+class _State(NamedTuple):
+    """Of a folder and the working folder in it: another one once a job has left anything in either."""
+
+    mode: int
+    modified: int
+    work_mode: int
+    work_modified: int
+    work_changed: int
+
+    @classmethod
+    def of(cls, folder: str) -> _State | None:
+        try:
+            at, work = os.lstat(folder), os.lstat(f"{folder}/{WORK}")
+        except OSError:
+            return None
+        return cls(at.st_mode, at.st_mtime_ns, work.st_mode, work.st_mtime_ns, work.st_ctime_ns)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether a change from now on gives it another time, by the file system's clock."""
+        return time.time_ns() - max(self.modified, self.work_modified, self.work_changed) > _TICK_NS
+
+
+class _Spare(NamedTuple):
+    """A folder that is as new; with its state, if that will tell whether it still is."""
+
+    place: str
+    state: _State | None
 
 
 class RunFolders:
@@ -25,7 +58,8 @@ class RunFolders:
     def __init__(self, jobs: str, scratch: str) -> None:
         self._jobs = jobs
         self._scratch = scratch
-        self._spare: dict[str, list[str]] = {}
+        self._spare: dict[str, list[_Spare]] = {}
+        self._begun: dict[str, _State] = {}
         self._left: list[str] = []
         self._numbers = itertools.count()
 
@@ -39,9 +73,13 @@ class RunFolders:
         try:
             if not spare:
                 raise FileNotFoundError
-            os.rename(spare.pop(), folder)
+            place, state = spare.pop()
+            os.rename(place, folder)
         except OSError:
             _make(folder)
+        else:
+            if state is not None:
+                self._begun[run] = state
         if not signed:
             mark_owner(Path(folder), user_folder)
         return folder
@@ -51,14 +89,16 @@ class RunFolders:
         if len(self._spare) >= _MOST_SPARE_USERS and user_folder not in self._spare:
             self._drop_spare()
         folder, spare = f"{self._jobs}/{run}", self._spare.setdefault(user_folder, [])
-        place = f"{self._scratch}/run.{next(self._numbers)}"
+        place, state = f"{self._scratch}/run.{next(self._numbers)}", self._begun.pop(run, None)
         try:
             os.rename(folder, place)
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             return
-        if len(spare) < _MOST_SPARE and _is_as_new(place):
-            spare.append(place)
+        now = _State.of(place)
+        is_unchanged = state is not None and state == now
+        if len(spare) < _MOST_SPARE and (is_unchanged or _is_as_new(place)):
+            spare.append(_Spare(place, now if now is not None and now.is_settled else None))
         else:
             self._left.append(place)
 
@@ -68,11 +108,12 @@ class RunFolders:
             shutil.rmtree(self._left.pop(), ignore_errors=True)
 
     def undo(self, run: str) -> None:
-        """Remove a folder whose job does not run after all."""
+        """Remove a folder that nobody is to use again. The one method that may be called from any thread."""
+        self._begun.pop(run, None)
         shutil.rmtree(f"{self._jobs}/{run}", ignore_errors=True)
 
     def _drop_spare(self) -> None:
-        self._left += [folder for spare in self._spare.values() for folder in spare]
+        self._left += [folder for spare in self._spare.values() for folder, _ in spare]
         self._spare.clear()
 
 

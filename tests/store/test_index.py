@@ -359,6 +359,50 @@ async def test_but_not_for_ever_and_not_too_many(unwatched: Results, monkeypatch
     assert found > 20
 
 
+async def test_and_not_those_with_much_output(unwatched: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
+    monkeypatch.setattr(index, "_MOST_CHARACTERS", 100_000)
+    found = 0
+    async with asyncio.timeout(30):
+        while not found:
+            unwatched.add(1, Output="x" * 1000)
+            await asyncio.sleep(0.01)
+            found = rows_in(unwatched.at.index)
+    assert found > 100
+
+
+async def test_a_look_while_results_keep_coming_does_not_look_for_every_file(
+    unwatched: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for minute in range(100):
+        unwatched.add(minute)
+    await unwatched.catalogue.catch_up()
+    looked_at: list[str] = []
+    loop, scandir, stat = asyncio.get_running_loop(), os.scandir, os.stat
+
+    async def more_come() -> None:
+        for minute in range(3):
+            unwatched.add(minute)
+        await unwatched.ids()  # has them written
+
+    class Listing(list[Any]):
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    def scan_before_more_come(path: Path) -> Listing:
+        listing = Listing(scandir(path))
+        asyncio.run_coroutine_threadsafe(more_come(), loop).result()
+        return listing
+
+    unwatched.add(100)
+    monkeypatch.setattr(os, "scandir", scan_before_more_come)
+    monkeypatch.setattr(os, "stat", lambda path, **how: looked_at.append(str(path)) or stat(path, **how))
+    await unwatched.catalogue.catch_up()
+    monkeypatch.undo()
+    assert 0 < len([path for path in looked_at if path.endswith(".json")]) < 10
+    assert rows_in(unwatched.at.index) == 104
+
+
 async def test_a_look_while_a_result_is_being_written_does_not_count_for_one(unwatched: Results) -> None:
     kept, gone = unwatched.add(1), unwatched.add(2)
     await unwatched.ids()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,6 +48,56 @@ def test_a_folder_without_remains_is_used_again_by_the_same_user_only(place: Pla
     again = place.begin("three")
     assert again.stat().st_ino == first
     assert owner_in(again) is None
+
+
+@pytest.fixture
+def used(place: Place) -> Place:
+    """With a folder that one job has run in, some time ago."""
+    place.begin("first")
+    time.sleep(0.1)
+    place.made.end("first", "alice")
+    return place
+
+
+def test_a_folder_in_which_nothing_has_changed_is_not_read(
+    used: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode = used.begin("second").stat().st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", lambda _: pytest.fail("the folder was read"))
+        used.made.end("second", "alice")
+    assert used.begin("third").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "work" / "file").touch(),
+        lambda folder: (folder / "file").touch(),
+        lambda folder: (folder / "work").rename(folder / "other"),
+        lambda folder: (folder / "work").chmod(0o777),
+        lambda folder: (folder / "work" / "folder").mkdir(),
+        lambda folder: ((folder / "work").rmdir(), (folder / "work").symlink_to("/tmp")),
+    ],
+)
+def test_what_a_later_job_changes_in_it_is_noticed(used: Place, change: Callable[[Path], object]) -> None:
+    change(used.begin("second"))
+    used.made.end("second", "alice")
+    work = used.begin("third") / "work"
+    assert (work.is_symlink(), work.stat().st_mode & 0o777, list(work.parent.rglob("*"))) == (
+        False,
+        0o700,
+        [work],
+    )
+
+
+def test_what_a_job_puts_there_and_dates_back_is_noticed(used: Place) -> None:
+    work = used.begin("second") / "work"
+    was = work.stat()
+    (work / "file").touch()
+    os.utime(work, ns=(was.st_atime_ns, was.st_mtime_ns))
+    used.made.end("second", "alice")
+    assert list((used.begin("third") / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("remains", ["log", "work/file", "file"])

@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -28,7 +29,8 @@ T = TypeVar("T")
 _READERS = 2
 _FLUSH_SECONDS = 0.2
 _LONGEST_SECONDS = 2.0
-_MOST_WAITING = 1000
+_MOST_WAITING = 5000
+_MOST_CHARACTERS = 16 * 1024 * 1024
 _BATCH = 200
 _READ_SECONDS = 10.0
 _STEPS = 100_000
@@ -40,6 +42,18 @@ class TooSlowError(Exception):
     """A question that the index cannot answer in a reasonable time."""
 
 
+@dataclass(slots=True)
+class _Amount:
+    """Of results, since the index was opened. Each is added to by one thread only."""
+
+    records: int = 0
+    characters: int = 0
+
+    def add(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self.records += len(records)
+        self.characters += sum(len(record["Output"]) for record in records)
+
+
 class ResultIndex:
     """The index in the database file `path`; `describe` makes the entry of a record, in a thread."""
 
@@ -48,7 +62,9 @@ class ResultIndex:
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
         self._expected: set[str] = set()
-        self._unwritten = 0
+        self._recent: set[bytes] | None = None
+        self._noted = _Amount()
+        self._written = _Amount()
         self._seen = 0
         self._waits_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -79,9 +95,9 @@ class ResultIndex:
     def note(self, record: Mapping[str, Any]) -> None:
         """Take in, soon, a result that this process has just written. Every read waits for it."""
         self._pending.append(record)
-        self._unwritten += 1
+        self._noted.add([record])
         if self._timer is None:
-            self._seen, self._waits_since = self._unwritten, monotonic()
+            self._seen, self._waits_since = self._noted.records, monotonic()
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
     @contextlib.contextmanager
@@ -104,10 +120,19 @@ class ResultIndex:
                 found.add(id_bytes(job_id))
         return found
 
+    @contextlib.contextmanager
+    def recent(self) -> Iterator[set[bytes]]:
+        """The ids of what was noted and is written within the block, growing. One block at a time."""
+        self._recent = recent = set[bytes]()
+        try:
+            yield recent
+        finally:
+            self._recent = None
+
     async def flush(self) -> None:
         """Write what was noted. What cannot be written now is noted still."""
         try:
-            while self._unwritten:
+            while self._noted.records > self._written.records:
                 await self.write(self._take_in)
         except (sqlite3.Error, OSError) as error:
             _logger.warning("The index of results cannot be kept up to date: %s", error)
@@ -161,15 +186,20 @@ class ResultIndex:
     def _on_timer(self) -> None:
         """Write once no more results come: while jobs run, they need the processor more than the index."""
         loop = asyncio.get_running_loop()
-        has_waited = monotonic() - self._waits_since > _LONGEST_SECONDS or self._unwritten > _MOST_WAITING
-        if self._unwritten != self._seen and not has_waited:
-            self._seen = self._unwritten
+        has_waited = monotonic() - self._waits_since > _LONGEST_SECONDS
+        keep_coming, self._seen = self._noted.records != self._seen, self._noted.records
+        if keep_coming and not has_waited and not self._is_much():
             self._timer = loop.call_later(_FLUSH_SECONDS, self._on_timer)
             return
         self._timer = None
         task = loop.create_task(self.flush())
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
+
+    def _is_much(self) -> bool:
+        records = self._noted.records - self._written.records
+        characters = self._noted.characters - self._written.characters
+        return records > _MOST_WAITING or characters > _MOST_CHARACTERS
 
     async def _in_writer(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, function)
@@ -204,7 +234,9 @@ class ResultIndex:
         except BaseException:
             self._pending.extendleft(reversed(batch))
             raise
-        self._unwritten -= len(batch)
+        if self._recent is not None:
+            self._recent.update(entry.job_id for entry in entries)
+        self._written.add(batch)
 
     def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self._database.was_replaced():

@@ -128,25 +128,29 @@ class Reconciler:
         seen = await asyncio.to_thread(self._folder_time)
         # Something else may still come about within this tick of the file system's clock.
         settled = time.time_ns() - seen > _TICK_NS
-        there = await self._add_unknown()
-        await self._index.flush()
-        # What is still being written was taken for known, and hides as many that have gone.
-        settled = settled and not self._index.noted()
-        if there < await self._index.write(writer.count):
-            await self._drop_missing()
+        with self._index.recent() as recent:
+            there = await self._add_unknown(recent)
+            await self._index.flush()
+            # A result that is being written may never be noted: it has to be looked at once more then.
+            settled = settled and not self._index.noted()
+            if there < await self._index.write(lambda connection: writer.count(connection) - len(recent)):
+                await self._drop_missing()
         if generation == self._index.generation:
             self._seen = seen if settled else None
             if settled:
                 await self._index.set_fact(_SYNCED, seen)
             self._filled.set()
 
-    async def _add_unknown(self) -> int:
-        """Index the files that are not yet, the latest first; how many files the index knows then."""
+    async def _add_unknown(self, recent: set[bytes]) -> int:
+        """Index the files that are not yet, the latest first; how many files the index knows then.
+
+        Without those in `recent`, which this process writes meanwhile and need not look for.
+        """
         there = 0
         scan = FolderScan(self._folder)
         try:
             await _finished(asyncio.to_thread(scan.open))
-            while (known := await self._step(self._sift, scan)) is not None:
+            while (known := await self._step(self._sift, scan, recent)) is not None:
                 there += known
             while batch := await _finished(asyncio.to_thread(scan.newest, _FILES)):
                 there += await self._add(batch)
@@ -154,17 +158,16 @@ class Reconciler:
             scan.close()
         return there
 
-    def _sift(self, connection: sqlite3.Connection, scan: FolderScan) -> int | None:
+    def _sift(self, connection: sqlite3.Connection, scan: FolderScan, recent: set[bytes]) -> int | None:
         """Look at some more names, and put those that are not known aside; how many are known."""
         names = scan.names(_NAMES)
         if not names:
             return None
-        noted = self._index.noted()
-        new = [job_id for job_id in writer.unknown(connection, names) if job_id not in noted]
-        stats = ((job_id, self._stat(job_id)) for job_id in new)
+        noted, unknown = self._index.noted(), writer.unknown(connection, names)
+        stats = ((job_id, self._stat(job_id)) for job_id in unknown if job_id not in noted)
         rows = [(job_id, stat[1]) for job_id, stat in stats if stat is not None]
         scan.put([row for row in rows if self._broken.get(row[0]) != row[1]])
-        return len(names) - len(new)
+        return len(names) - len(unknown) - len(recent.intersection(names))
 
     async def _add(self, batch: Sequence[tuple[bytes, int]]) -> int:
         loaded = await self._rested(asyncio.to_thread(_timed, self._load_all, batch))
