@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from .ours import HostProcess
 from .peers.process import Peer
+from .place import quiet_folder
 from .tables import Kind, Table
 
 PARALLEL = 8
@@ -33,7 +33,7 @@ class Bench:
 
     def folder(self, name: str) -> Path:
         """A new folder on the disk that is measured."""
-        return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work))
+        return quiet_folder(self.work, name)
 
     @asynccontextmanager
     async def host(
