@@ -72,7 +72,7 @@ class JobRunner:
         ended = await self._run_limited(submission, parameters, claimed.run_dir, log, live, started)
         log.end()
         status, exit_code = _verdict(ended, live, submission, log)
-        output = await asyncio.to_thread(log.output) if log.unwritten < log.size else log.output()
+        output = await asyncio.to_thread(log.output) if log.output_blocks else log.output()
         runtime = time.monotonic() - clock
         return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
 

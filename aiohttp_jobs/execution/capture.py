@@ -15,7 +15,8 @@ from array import array
 from .log import OutputLog
 from .segments import CHUNK, SEGMENT
 
-_FLUSH_BYTES = 8 * CHUNK
+_FLUSH_BYTES = SEGMENT + CHUNK
+"""More than a megabyte: what a result has room for would be written to be read again a moment later."""
 _WIDE_PIPE = 256 * 1024
 _FLOOD_PIPE = 1024 * 1024
 _FLOOD_READS = 64

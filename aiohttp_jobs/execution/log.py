@@ -53,6 +53,7 @@ class OutputLog:
         """Bytes printed so far."""
         self._writer = SegmentWriter(folder, kept_segments, kept_segments + 1, self.size)
         self._chunks: list[bytes] = []
+        self._taken: str | None = None  # what lay in the chunks until it was asked for as one text
         self._chunks_start = self.size
         self._chunks_lock = threading.Lock()
         self._flush_lock = threading.Lock()
@@ -65,6 +66,11 @@ class OutputLog:
     def unwritten(self) -> int:
         """Bytes that are only in memory."""
         return self.size - self._chunks_start
+
+    @property
+    def output_blocks(self) -> bool:
+        """Whether `output` has to read or write files."""
+        return self.unwritten < self.size or self.size > self._keep
 
     def append(self, data: bytes, *, quietly: bool = False) -> None:
         """Add what the job printed, for now in memory; see `flush`. `quietly`: nobody is told."""
@@ -99,7 +105,9 @@ class OutputLog:
     def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part | None:
         """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
         with self._chunks_lock:
-            position, chunks = self._chunks_start, self._chunks.copy()
+            position, chunks, taken = self._chunks_start, self._chunks.copy(), self._taken
+        if taken is not None:
+            chunks.insert(0, taken.encode())
         if offset < position:
             return None
         for chunk in chunks:
@@ -120,6 +128,7 @@ class OutputLog:
         """
         with self._flush_lock:
             with self._chunks_lock:
+                self._put_back()
                 taken = list(self._chunks)
             try:
                 # What an earlier attempt wrote before the disk refused is not written again.
@@ -162,17 +171,31 @@ class OutputLog:
                 self._last_byte = bytes(segment[-1:])
 
     def output(self) -> Output:
-        """What a result keeps. Blocks, unless nothing has been written yet and `size` is within `keep`."""
+        """What a result keeps. Blocks if `output_blocks`. To be called after `end`."""
         if self.size <= self._keep:
             with self._flush_lock:
-                written = self._chunks_start
-                files = read_segments(self._folder, 0, written, whole=False).data if written else b""
-                return Output(b"".join((files, *self._chunks)).decode("utf-8", "replace"), False)
+                return Output(self._whole_text(), False)
         self.flush()
         head = self.read_files(0, self._half).data
         tail = drop_partial_start(self.read_files(self.size - self._half, self._half, whole=False).data)
         mark = f"\n[... {self.size - len(head) - len(tail)} bytes of output left out ...]\n"
         return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
+
+    def _whole_text(self) -> str:
+        written = self._chunks_start
+        files = read_segments(self._folder, 0, written, whole=False).data if written else b""
+        with self._chunks_lock:
+            self._put_back()
+            text = b"".join((files, *self._chunks)).decode("utf-8", "replace")
+            if not written:
+                # The result has it from now on: it need not be in memory twice.
+                self._chunks, self._taken = [], text
+        return text
+
+    def _put_back(self) -> None:
+        if self._taken is not None:
+            self._chunks.insert(0, self._taken.encode())
+            self._taken = None
 
     def _keep_chunk(self, data: bytes, *, quietly: bool = False) -> None:
         if data:

@@ -27,6 +27,7 @@ from .index import (
     RetentionRules,
     Sort,
     StatsFilter,
+    abridged,
     entry_of,
     snippet,
 )
@@ -86,8 +87,11 @@ class ResultCatalogue:
         return self._index.expecting(job_id)
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Take notice of a result that this process has just written. Costs next to nothing."""
-        self._index.note(record)
+        """Take notice of a result that this process has just written. Costs next to nothing.
+
+        Not all of a large output stays in memory for it.
+        """
+        self._index.note(abridged(record, self._search_bytes))
 
     async def page(
         self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool = False

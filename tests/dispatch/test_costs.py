@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from aiohttp_jobs.execution.log import OutputLog
 
 from ..conftest import Host
 from ..gate import Gate
@@ -70,3 +73,21 @@ async def test_a_simple_command_is_two_files(start_host: StartHost, counted: Cou
     await alice.run("/bin/true")
 
     assert counted["created"] == 2, "the submission and the result"
+
+
+async def test_an_output_that_is_too_long_for_its_result_is_not_written_by_the_event_loop(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await start_host(max_output_bytes=1024)
+    writing: list[threading.Thread] = []
+    flush = OutputLog.flush
+
+    def noting(log: OutputLog, *, and_close: bool = True) -> None:
+        writing.append(threading.current_thread())
+        flush(log, and_close=and_close)
+
+    monkeypatch.setattr(OutputLog, "flush", noting)
+    result = await host.caller("debug").run("seq 5000")
+    assert result["OutputTruncated"]
+    assert writing
+    assert threading.main_thread() not in writing

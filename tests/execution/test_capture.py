@@ -8,6 +8,7 @@ import os
 import tempfile
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,50 @@ def test_of_a_long_output_both_ends_are_kept_and_the_gap_is_told(tmp_path: Path)
     assert data.startswith(head.encode())
     assert data.endswith(tail.encode())
     assert len(head) + len(tail) == 1024
+
+
+def test_an_output_that_was_taken_can_be_read_written_and_added_to_all_the_same(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    log.append(b"one\n")
+    log.append("zwei €\n".encode())
+    taken = log.output()
+    for offset in range(13):
+        part = log.read(offset, whole=False)
+        assert part is not None
+        assert part.data == "one\nzwei €\n".encode()[offset:]
+    log.add_error("three")
+    assert log.read(4) == (4, b"zwei \xe2\x82\xac\n")
+    assert log.read(13) == (13, b"[ERROR] three\n")
+    assert log.output().text == taken.text + "[ERROR] three\n"
+    log.flush()
+    assert (log.read(0), log.unwritten) == (None, 0)
+    assert log.read_files(0).data.decode() == log.output().text == "one\nzwei €\n[ERROR] three\n"
+
+
+def test_an_output_in_a_result_is_in_memory_once(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1 << 20)
+    tracemalloc.start()
+    try:
+        log.append(b"x" * 1_000_000)
+        kept = log.output()
+        assert tracemalloc.get_traced_memory()[0] < 1_100_000
+    finally:
+        tracemalloc.stop()
+    assert len(kept.text) == 1_000_000
+
+
+def test_whether_taking_an_output_touches_the_disk_is_known_before(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    log.append(b"x" * 1024)
+    assert not log.output_blocks
+    log.output()
+    assert not (tmp_path / "log").exists()
+    log.append(b"x")
+    assert log.output_blocks
+    log.output()
+    assert (tmp_path / "log").exists()
+    again = OutputLog(tmp_path / "log", 4096)
+    assert again.output_blocks
 
 
 def test_the_disk_holds_the_beginning_and_the_end_of_an_endless_output(tmp_path: Path) -> None:
@@ -435,9 +480,10 @@ async def test_whoever_gives_up_waiting_for_the_end_leaves_no_pipe_behind(tmp_pa
     pipe = OutputPipe()
     pipe.begin(log)
     fcntl.fcntl(pipe.write_end, fcntl.F_SETPIPE_SZ, 1 << 20)
-    os.write(pipe.write_end, b"x" * 600_000)
-    while log.unwritten < 500_000:  # it is being flushed after this
-        await asyncio.sleep(0)
+    for size in (600_000, 1_120_000):  # it is being flushed after this
+        os.write(pipe.write_end, b"x" * 600_000)
+        while log.unwritten < size:
+            await asyncio.sleep(0)
     ending = asyncio.create_task(pipe.end())
     await asyncio.sleep(0.05)
     ending.cancel()

@@ -45,7 +45,7 @@ async def test_what_was_left_of_a_job_that_is_stopped_at_its_very_end_is_not_the
 ) -> None:
     (worker,) = workers.workers
     log = SlowLog(tmp_path / "slow", 1024)
-    flood = "import fcntl; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); print('x' * 1_000_000, flush=True)"
+    flood = "import fcntl; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); print('x' * 1_999_999, flush=True)"
     running = asyncio.create_task(workers.run(job(tmp_path, log, flood)))
     while not worker.served:
         await asyncio.sleep(0.01)

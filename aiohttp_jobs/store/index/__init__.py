@@ -1,7 +1,7 @@
 """The results index: SQLite, derived from the result files, which remain the truth."""
 
 from .cursors import BadCursorError, read_cursor, write_cursor
-from .entries import Entry, entry_of
+from .entries import Entry, abridged, entry_of
 from .expiry import RetentionRules
 from .index import ResultIndex, TooSlowError
 from .query import Key, ResultFilter, Sort
@@ -22,6 +22,7 @@ __all__ = [
     "StatsFilter",
     "Term",
     "TooSlowError",
+    "abridged",
     "entry_of",
     "parse_search",
     "read_cursor",

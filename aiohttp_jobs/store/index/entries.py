@@ -69,6 +69,18 @@ def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes
     )
 
 
+def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
+    """`record` with no more of a long text than `entry_of` makes use of, to be held in its place."""
+    texts = {name: record.get(name) for name in ("Command", "Output")}
+    # Of characters at least as many as of bytes, at either end.
+    shorter = {
+        name: text[:search_bytes] + text[-search_bytes:]
+        for name, text in texts.items()
+        if isinstance(text, str) and len(text) > 2 * search_bytes > 0
+    }
+    return {**record, **shorter} if shorter else record
+
+
 def microseconds(moment: datetime) -> int:
     """Since 1970; a moment without a time zone is in UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
