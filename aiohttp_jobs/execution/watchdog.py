@@ -13,7 +13,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
@@ -28,14 +29,19 @@ class BlockedTooLongError(BaseException):
 
 
 class Watchdog:
-    """Bounds each call made through `guard` to `limit` seconds. Use it on one thread only."""
+    """Bounds each call made through `guard` to `limit` seconds. Use it on one thread only.
+
+    That thread takes no lock: the exception may come right behind the taking of one, which would then never
+    be given back. Instead each thread first writes what it does and then reads what the other one does.
+    """
 
     def __init__(self, limit: float, name: str) -> None:
         self._limit = limit
         self._name = name
         self._thread_id = threading.get_ident()
-        self._condition = threading.Condition()
+        self._changed: SimpleQueue[None] = SimpleQueue()
         self._deadline: float | None = None
+        self._interrupting = False
         self._ended = False
         self._thread = threading.Thread(target=self._watch, name="aiohttp-jobs-watchdog", daemon=True)
 
@@ -46,50 +52,57 @@ class Watchdog:
             try:
                 yield
             finally:
-                with self._condition:
-                    self._ended = True
-                    self._condition.notify()
+                self._ended = True
+                self._changed.put(None)
                 self._thread.join()
 
     def guard(self, call: Callable[[], T]) -> T:
         """Make `call`; raises `BlockedTooLongError` out of it when it takes longer than the limit."""
-        self._arm(time.monotonic() + self._limit)
+        self._deadline = time.monotonic() + self._limit
         try:
+            self._changed.put(None)
             return call()
         finally:
-            self._disarm()
-
-    def _arm(self, deadline: float | None) -> None:
-        with self._condition:
-            self._deadline = deadline
-            self._condition.notify()
-
-    def _disarm(self) -> None:
-        """Call off the watch. An exception already sent may arrive in here: it is taken back or out."""
-        while True:
+            self._deadline = None
+            # One exception may be on its way, and another one being sent; neither may arrive later.
             try:
-                self._arm(None)
-                _set_exception(self._thread_id, None)
+                self._take_back()
             except BlockedTooLongError:
-                continue
-            return
+                try:
+                    self._take_back()
+                except BlockedTooLongError:
+                    self._take_back()
+
+    def _take_back(self) -> None:
+        while self._interrupting:
+            time.sleep(0)
+        _set_exception(self._thread_id, None)
 
     def _watch(self) -> None:
-        with self._condition:
-            while not self._ended:
-                if self._deadline is None:
-                    self._condition.wait()
-                elif (left := self._deadline - time.monotonic()) > 0:
-                    self._condition.wait(left)
-                else:
-                    self._interrupt()
-                    self._condition.wait(_AGAIN_SECONDS)
+        while not self._ended:
+            deadline = self._deadline
+            if deadline is None:
+                self._changed.get()
+            elif (left := deadline - time.monotonic()) > 0:
+                self._wait(left)
+            else:
+                self._interrupt(deadline)
+                self._wait(_AGAIN_SECONDS)
 
-    def _interrupt(self) -> None:
-        _logger.warning("%s blocks the event loop and is being stopped", self._name)
-        _set_exception(self._thread_id, BlockedTooLongError)
-        if self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(self._thread_id, signal.SIGURG)
+    def _wait(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._changed.get(timeout=seconds)
+
+    def _interrupt(self, deadline: float) -> None:
+        self._interrupting = True
+        is_meant = self._deadline == deadline
+        if is_meant:
+            _set_exception(self._thread_id, BlockedTooLongError)
+            if self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill"):
+                signal.pthread_kill(self._thread_id, signal.SIGURG)
+        self._interrupting = False
+        if is_meant:
+            _logger.warning("%s blocks the event loop and is being stopped", self._name)
 
 
 def cut_own_frames(error: BaseException) -> None:
