@@ -92,26 +92,20 @@ class RunspaceExecutor:
         interpreter = self._interpreters[execution.interpreter]
         make = planned if _is_sent(execution) else prepare
         workspace = make(execution, interpreter)
+        request = dumps(_request(execution, interpreter, workspace, self._environment))
         async with self._free:
-            worker = self._take(execution.user_id)
+            worker = self._hand_over(execution.user_id, request)
             worker.job_id = execution.job_id
             execution.on_start(worker.process.pid)
             try:
-                return await self._run_in(worker, execution, interpreter, workspace)
+                return await self._run_in(worker, execution)
             finally:
                 worker.job_id = None
 
-    async def _run_in(
-        self,
-        worker: Worker,
-        execution: Execution,
-        interpreter: Interpreter,
-        workspace: Workspace,
-    ) -> Outcome:
+    async def _run_in(self, worker: Worker, execution: Execution) -> Outcome:
         worker.pipe.begin(execution.log)
         answer: dict[str, Any] | None = None
         try:
-            _send(worker, _request(execution, interpreter, workspace, self._environment))
             answer = await _answer_of(worker)
             if answer is not None:
                 worker.served += 1
@@ -122,6 +116,25 @@ class RunspaceExecutor:
             raise
         finally:
             await self._give_back(worker, reusable=bool(answer and answer["reusable"]))
+
+    def _hand_over(self, user_id: str, request: bytes) -> Worker:
+        """A worker that was told what to run. That those that waited have died may show only now."""
+        for _ in range(self._size + 1):
+            worker = self._take(user_id)
+            try:
+                worker.control.send(request)
+            except (BrokenPipeError, ConnectionResetError):
+                self._let_go(worker)
+            except BaseException:
+                self._let_go(worker)
+                raise
+            else:
+                return worker
+        raise OSError("no worker could be told what to run")
+
+    def _let_go(self, worker: Worker) -> None:
+        self._busy.discard(worker)
+        self._retire(worker)
 
     def _take(self, user_id: str) -> Worker:
         """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
@@ -138,7 +151,7 @@ class RunspaceExecutor:
         """A waiting worker that has served only `user_id`, or nobody; the one that ran last of those."""
         for owner in (user_id, None):
             for worker in reversed(tuple(self._idle)):
-                if worker.owner == owner and self._is_alive(worker):
+                if worker.owner == owner:
                     self._idle.remove(worker)
                     return worker
         return None
@@ -160,17 +173,6 @@ class RunspaceExecutor:
                 self._retire(worker)
                 if not self._closing:
                     self._idle.insert(0, self._start())
-
-    def _is_alive(self, worker: Worker) -> bool:
-        """Whether an idle worker still waits for a job; one that spoke out of turn is not trusted."""
-        try:
-            worker.control.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return True
-        except OSError:
-            pass
-        self._retire(worker)
-        return False
 
     def _start(self) -> Worker:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -276,12 +278,6 @@ def _request(
         "environment": own if inside else {**own, **execution.parameters.environment()},
         "parameters": dict(execution.parameters.values) if inside else {},
     }
-
-
-def _send(worker: Worker, request: dict[str, Any]) -> None:
-    # A worker that has just died shows when its answer is waited for.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        worker.control.send(dumps(request))
 
 
 async def _answer_of(worker: Worker) -> dict[str, Any] | None:

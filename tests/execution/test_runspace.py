@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -56,3 +58,16 @@ async def test_what_was_left_of_a_job_that_is_stopped_at_its_very_end_is_not_the
     assert (await workers.run(job(tmp_path, following, "print('next')"))).exit_code == 0
     assert following.output().text == "next\n"
     assert len(workers.workers) == 1
+
+
+async def test_that_the_waiting_workers_have_died_costs_no_job_even_if_nobody_has_seen_it_yet(
+    tmp_path: Path, workers: RunspaceExecutor
+) -> None:
+    (dead,) = workers.workers
+    os.kill(dead.process.pid, signal.SIGKILL)
+    # The event loop sees nothing of it.
+    os.waitid(os.P_PID, dead.process.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222
+    log = OutputLog(tmp_path / "log", 1024)
+    assert (await workers.run(job(tmp_path, log, "print('ran')"))).exit_code == 0
+    assert log.output().text == "ran\n"
+    assert [worker.process.pid for worker in workers.workers] != [dead.process.pid]
