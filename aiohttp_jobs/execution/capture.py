@@ -142,7 +142,8 @@ class OutputPipe:
 
     def _read(self) -> bytes | None:
         """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
-        data = _read_some(self._read_end, min(self._size, _FLUSH_BYTES))
+        room = _FLUSH_BYTES - (self._log.unwritten if self._log is not None else 0)
+        data = _read_some(self._read_end, min(self._size, max(room, CHUNK)))
         if data is not None and self._log is not None:
             self._log.append(data)
             if len(data) == CHUNK:
