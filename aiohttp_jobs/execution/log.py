@@ -105,9 +105,8 @@ class OutputLog:
     def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part | None:
         """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
         with self._chunks_lock:
-            position, chunks, taken = self._chunks_start, self._chunks.copy(), self._taken
-        if taken is not None:
-            chunks.insert(0, taken.encode())
+            self._put_back()
+            position, chunks = self._chunks_start, self._chunks.copy()
         if offset < position:
             return None
         for chunk in chunks:
@@ -188,7 +187,7 @@ class OutputLog:
             self._put_back()
             text = b"".join((files, *self._chunks)).decode("utf-8", "replace")
             if not written:
-                # The result has it from now on: it need not be in memory twice.
+                # The result has it from now on: it need not be in memory twice, unless it is watched.
                 self._chunks, self._taken = [], text
         return text
 
