@@ -72,7 +72,7 @@ class Completion:
         replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
         pending = self._resubmit(following)
-        self._run_folders.undo(run.name)
+        self._run_folders.remove(run.name)
         self._free_key(claimed)
         return pending
 

@@ -14,9 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from .files import is_visible
-
-SETTLED_NS = 100_000_000
-"""Time stamps are coarse: of a folder that changed less than this ago, a later change may not show."""
+from .timestamps import is_settled
 
 
 class DropFolders:
@@ -86,7 +84,7 @@ class DropFolders:
         new.sort()
         self._unread = deque(path for _, path in new)
         self._there = there
-        self._times = times if max(times.values()) < now - SETTLED_NS else {}
+        self._times = times if is_settled(max(times.values()), now) else {}
 
 
 def _files(folder: str, known: Collection[str]) -> Iterable[tuple[str, int | None]]:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .timestamps import is_settled
+
 LEFTOVER_SECONDS = 3600.0
 FILE_NAME = re.compile(r"[0-9a-f-]{36}\.json")
-_SETTLED_NS = 100_000_000
 
 T = TypeVar("T")
 
@@ -48,8 +49,7 @@ class FolderView(Generic[T]):
             if self._files.get(name) != identity:
                 self._read(name)
         self._files = found
-        # Time stamps are coarse: a second change within the same tick would look like no change.
-        self._seen = changed_at if now - changed_at > _SETTLED_NS else None
+        self._seen = changed_at if is_settled(changed_at, now) else None
 
     def look_again(self) -> None:
         """The next `refresh` must not trust the folder's time stamp."""

@@ -15,8 +15,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from .drops import SETTLED_NS
 from .durable import make_folder
+from .timestamps import is_settled
 
 
 class Instance:
@@ -79,7 +79,7 @@ class Instance:
                 for folder in sorted(self._root.iterdir())
                 if folder.name not in {self.id, f".{self.id}", ".keys", ".recovery"}
             ]
-            self._alone = changed_at if not others and changed_at < now - SETTLED_NS else None
+            self._alone = changed_at if not others and is_settled(changed_at, now) else None
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
 
 

@@ -82,7 +82,7 @@ class Intake:
         try:
             put_file(target, data, self._instance.scratch)
         except BaseException:
-            self._run_folders.undo(run.name)
+            self._run_folders.remove(run.name)
             raise
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
@@ -95,7 +95,7 @@ class Intake:
         run = Run.of(submission)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._at.claimed_file(run))
-        self._run_folders.undo(run.name)
+        self._run_folders.remove(run.name)
 
     def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         if pending.concurrency_key is None:
@@ -123,7 +123,7 @@ class Intake:
         try:
             os.rename(pending.key, target)
         except OSError as error:
-            self._run_folders.undo(run.name)
+            self._run_folders.remove(run.name)
             if isinstance(error, FileNotFoundError):
                 return Change(None)
             raise

@@ -1,6 +1,7 @@
 """The folders in which jobs run: made for each, and used again when a job has left nothing in one.
 
-Making and removing folders is what costs a file system most. All calls block; from one thread only.
+Making and removing folders is what costs a file system most. All calls block; from one thread, if nothing
+else is said.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import NamedTuple
 
 from ..execution.base import WORK
 from ..execution.segments import owner_only
+from .timestamps import is_settled
 
 _MOST_SPARE = 16
 _MOST_SPARE_USERS = 64
-_TICK_NS = 50_000_000
 
 
 class _State(NamedTuple):
@@ -40,9 +41,8 @@ class _State(NamedTuple):
         return cls(at.st_mode, at.st_mtime_ns, work.st_mode, work.st_mtime_ns, work.st_ctime_ns)
 
     @property
-    def is_settled(self) -> bool:
-        """Whether a change from now on gives it another time, by the file system's clock."""
-        return time.time_ns() - max(self.modified, self.work_modified, self.work_changed) > _TICK_NS
+    def last_change(self) -> int:
+        return max(self.modified, self.work_modified, self.work_changed)
 
 
 class _Spare(NamedTuple):
@@ -95,10 +95,11 @@ class RunFolders:
         except OSError:
             shutil.rmtree(folder, ignore_errors=True)
             return
-        now = _State.of(place)
-        is_unchanged = state is not None and state == now
+        asked, found = time.time_ns(), _State.of(place)
+        is_unchanged = state is not None and state == found
         if len(spare) < _MOST_SPARE and (is_unchanged or _is_as_new(place)):
-            spare.append(_Spare(place, now if now is not None and now.is_settled else None))
+            will_tell = found is not None and is_settled(found.last_change, asked)
+            spare.append(_Spare(place, found if will_tell else None))
         else:
             self._left.append(place)
 
@@ -107,8 +108,8 @@ class RunFolders:
         while self._left:
             shutil.rmtree(self._left.pop(), ignore_errors=True)
 
-    def undo(self, run: str) -> None:
-        """Remove a folder that nobody is to use again. The one method that may be called from any thread."""
+    def remove(self, run: str) -> None:
+        """Remove a job's folder, which nobody is to use again; from any thread."""
         self._begun.pop(run, None)
         shutil.rmtree(f"{self._jobs}/{run}", ignore_errors=True)
 

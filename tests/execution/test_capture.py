@@ -468,10 +468,10 @@ async def test_a_pipe_that_was_read_empty_a_moment_ago_is_still_watched(tmp_path
 
 async def test_whoever_gives_up_waiting_for_the_end_leaves_no_pipe_behind(tmp_path: Path) -> None:
     class SlowLog(OutputLog):
-        is_slow = False
+        has_begun = False
 
         def flush(self, *, and_close: bool = True) -> None:
-            self.is_slow = True
+            self.has_begun = True
             time.sleep(0.1)
             super().flush(and_close=and_close)
 
@@ -487,7 +487,7 @@ async def test_whoever_gives_up_waiting_for_the_end_leaves_no_pipe_behind(tmp_pa
     while log.size < 600_000:
         await asyncio.sleep(0)
     os.write(pipe.write_end, b"x" * 600_000)
-    while not log.is_slow:
+    while not log.has_begun:
         await asyncio.sleep(0)
     ending = asyncio.create_task(pipe.end())
     await asyncio.sleep(0.05)

@@ -347,28 +347,23 @@ async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_as
     assert rows_in(unwatched.at.index) == 60
 
 
-async def test_but_not_for_ever_and_not_too_many(unwatched: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("bound", "most", "output", "waiting"),
+    [("_MOST_WAITING", 20, "", 20), ("_MOST_CHARACTERS", 100_000, "x" * 1000, 100)],
+    ids=["results", "characters"],
+)
+async def test_but_not_for_ever_and_not_too_many(
+    unwatched: Results, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, output: str, waiting: int
+) -> None:
     monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
-    monkeypatch.setattr(index, "_MOST_WAITING", 20)
+    monkeypatch.setattr(index, bound, most)
     found = 0
     async with asyncio.timeout(30):
         while not found:
-            unwatched.add(1)
+            unwatched.add(1, Output=output)
             await asyncio.sleep(0.01)
             found = rows_in(unwatched.at.index)
-    assert found > 20
-
-
-async def test_and_not_those_with_much_output(unwatched: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
-    monkeypatch.setattr(index, "_MOST_CHARACTERS", 100_000)
-    found = 0
-    async with asyncio.timeout(30):
-        while not found:
-            unwatched.add(1, Output="x" * 1000)
-            await asyncio.sleep(0.01)
-            found = rows_in(unwatched.at.index)
-    assert found > 100
+    assert found > waiting
 
 
 async def test_a_look_while_results_keep_coming_does_not_look_for_every_file(
@@ -410,7 +405,7 @@ async def test_a_look_while_a_result_is_being_written_does_not_count_for_one(unw
     with unwatched.catalogue.expected(coming["JobID"]):
         unwatched.write(coming)
         unwatched.at.result(gone).unlink()
-        await asyncio.sleep(0.1)  # the folder's time stamp is not of this moment
+        await asyncio.sleep(0.2)  # the folder's time stamp is not of this moment
         await unwatched.catalogue.catch_up()
     # Its folder could not be synced, say: it was never noted.
     await unwatched.catalogue.catch_up()

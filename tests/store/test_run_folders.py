@@ -54,7 +54,7 @@ def test_a_folder_without_remains_is_used_again_by_the_same_user_only(place: Pla
 def used(place: Place) -> Place:
     """With a folder that one job has run in, some time ago."""
     place.begin("first")
-    time.sleep(0.1)
+    time.sleep(0.2)
     place.made.end("first", "alice")
     return place
 
@@ -144,5 +144,5 @@ def test_of_very_many_users_no_folders_are_kept(place: Place) -> None:
 
 def test_a_job_that_does_not_run_leaves_nothing(place: Place) -> None:
     place.begin("one")
-    place.made.undo("one")
+    place.made.remove("one")
     assert list(place.jobs.iterdir()) == []

@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ..timestamps import is_settled
 from . import writer
 from .entries import Entry
 from .index import ResultIndex
@@ -27,7 +28,6 @@ _NAMES = 1000
 _FILES = 250
 _ROWS = 1000
 _NO_ID = (1 << 63) - 1
-_TICK_NS = 50_000_000
 _BROKEN_KEPT = 10_000
 _SHARE_WHEN_FILLING = 0.5
 _SHARE = 0.05
@@ -125,9 +125,8 @@ class Reconciler:
         if self._generation != generation:
             self._filled.clear()
             self._generation = generation
-        seen = await asyncio.to_thread(self._folder_time)
-        # Something else may still come about within this tick of the file system's clock.
-        settled = time.time_ns() - seen > _TICK_NS
+        now, seen = time.time_ns(), await asyncio.to_thread(self._folder_time)
+        settled = is_settled(seen, now)
         with self._index.recent() as recent:
             there = await self._add_unknown(recent)
             await self._index.flush()

@@ -1,0 +1,13 @@
+"""What the time stamps of files and folders tell about changes. Does no I/O."""
+
+from __future__ import annotations
+
+_COARSENESS_NS = 100_000_000
+
+
+def is_settled(changed: int, now: int) -> bool:
+    """Whether any change after `now` gets another time stamp than `changed`, which was read after `now`.
+
+    Both are nanoseconds since 1970. Time stamps are coarse: of two changes in a tick one does not show.
+    """
+    return now - changed > _COARSENESS_NS
