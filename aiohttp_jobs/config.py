@@ -191,6 +191,9 @@ class JobsConfig(BaseModel):
     # --- templates
     max_templates: Count = 1000
     """Templates that are kept, of all users together."""
+    max_templates_per_user: Count = 100
+    """Templates that one user may keep."""
+
     # --- the page
     ui_enabled: bool = True
     """Serve the page for managing jobs at the mount point. Off: there is nothing at that address."""

@@ -5,7 +5,17 @@ The message is a sentence for a person. Turning an error into a response is left
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class ReachedLimit:
+    """A limit that stands in the way: the setting's name in camelCase, what it allows, how much is used."""
+
+    name: str
+    value: int
+    used: int
 
 
 class JobsError(Exception):
@@ -13,6 +23,10 @@ class JobsError(Exception):
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
+    limit: ReachedLimit | None = None
+    """Which limit was reached, for errors that are about one."""
+    retry_after: int | None = None
+    """After how many seconds another try is worth it; ``None`` when waiting alone does not help."""
 
     def __init__(self, message: str | None = None, *, details: list[dict[str, Any]] | None = None):
         super().__init__(message or (self.__doc__ or "").strip())
@@ -100,7 +114,34 @@ class InvalidFieldsError(JobsError):
     code = "invalid_fields"
 
 
-class TooManyPendingError(JobsError):
+class LimitReachedError(JobsError):
+    """You use as much of the server as one user, or all together, may. `limit` says what the limit is."""
+
+    status = 429
+    code = "limit_reached"
+    _wait: ClassVar[int | None] = 5
+
+    def __init__(
+        self, setting: str, *, most: int, used: int, what: str, advice: str, of_all: bool = False
+    ) -> None:
+        """`setting` is the field of `JobsConfig`, `what` is counted, as in "schedules", and `advice` is a
+        sentence about what to do. `of_all`: the limit is on all users together."""
+        subject = "There are" if of_all else "You have"
+        super().__init__(f"{subject} {used} {what}, and no more than {most} are allowed. {advice}")
+        first, *rest = setting.split("_")
+        self.limit = ReachedLimit("".join([first, *map(str.capitalize, rest)]), most, used)
+        self.retry_after = self._wait
+
+
+class TooManyKeptError(LimitReachedError, ConflictError):
+    """As much is kept already as one user, or all together, may keep. Delete something first."""
+
+    status = 409
+    code = "conflict"
+    _wait = None
+
+
+class TooManyPendingError(LimitReachedError):
     """Too many of your jobs are waiting to run. Wait until some have started, then submit again."""
 
     status = 429
@@ -112,3 +153,11 @@ class ShuttingDownError(JobsError):
 
     status = 503
     code = "shutting_down"
+
+
+class InsufficientStorageError(JobsError):
+    """The server's disk is full. Nothing was changed; try again when there is room."""
+
+    status = 507
+    code = "insufficient_storage"
+    retry_after = 30

@@ -172,8 +172,11 @@ class JobService:
         waiting = self._processor.queue.count(user_id) + self._being_added[user_id]
         if waiting >= self._config.max_pending_per_user:
             raise TooManyPendingError(
-                f"You have {waiting} jobs waiting to run, and no more than "
-                f"{self._config.max_pending_per_user} may wait. Try again when some have started."
+                "max_pending_per_user",
+                most=self._config.max_pending_per_user,
+                used=waiting,
+                what="jobs waiting to run",
+                advice="Try again when some have started.",
             )
         self._being_added[user_id] += 1
         try:

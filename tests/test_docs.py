@@ -61,9 +61,14 @@ async def test_a_file_signed_as_the_how_to_says_runs(host: Host) -> None:
     assert (result["Output"], result["Status"]) == ("dropped\n", "Succeeded")
 
 
+def every_error(kind: type[JobsError]) -> set[type[JobsError]]:
+    """The classes of errors below `kind`."""
+    return {each for below in kind.__subclasses__() for each in (below, *every_error(below))}
+
+
 def test_every_error_code_and_role_table_row_is_documented() -> None:
     http = (ROOT / "docs/reference/http.md").read_text()
-    codes = {error.code for error in JobsError.__subclasses__()} - {"configuration"}
+    codes = {error.code for error in every_error(JobsError)} - {"configuration"}
     assert not [code for code in codes if f"`{code}`" not in http]
     roles = (ROOT / "docs/reference/roles.md").read_text()
     assert not [name for name in ENDPOINT_ROLES if f"`{name}`" not in roles]

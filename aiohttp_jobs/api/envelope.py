@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except JobsError as error:
-        return _failure(error.status, error.message, error.code, error.details)
+        return _refusal(error)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -61,12 +62,17 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return _failure(500, "The server met an error of its own; see its log.", "internal_error")
 
 
-def _failure(
-    status: int, message: str, code: str, details: list[dict[str, Any]] | None = None
-) -> web.Response:
+def _refusal(error: JobsError) -> web.Response:
+    limit = dataclasses.asdict(error.limit) if error.limit else None
+    response = _failure(error.status, error.message, error.code, details=error.details, limit=limit)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _failure(status: int, message: str, code: str, **more: Any) -> web.Response:
     body: dict[str, Any] = {"success": False, "error": message, "code": code}
-    if details:
-        body["details"] = details
+    body |= {name: value for name, value in more.items() if value}
     response = answer(body, status=status)
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import TypeAdapter
 
 from ..auth.middleware import identity_of
-from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
 from ..openapi.parameters import SCOPE, Count, Needed, Value, require_known
@@ -49,7 +49,7 @@ routes = web.RouteTableDef()
     "Make a schedule",
     {201: _SCHEDULE},
     body=ScheduleRequest,
-    errors=(ForbiddenError, ConflictError),
+    errors=(ForbiddenError, TooManyKeptError),
     makes={"scheduleId": "/schedule/ScheduleID"},
 )
 async def create_schedule(request: web.Request) -> web.Response:

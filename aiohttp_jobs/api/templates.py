@@ -7,7 +7,14 @@ from functools import partial
 from aiohttp import web
 
 from ..auth.middleware import identity_of
-from ..errors import ConflictError, ForbiddenError, NotFoundError, ShuttingDownError, TooManyPendingError
+from ..errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ShuttingDownError,
+    TooManyKeptError,
+    TooManyPendingError,
+)
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
 from ..openapi.records import TemplateView
@@ -37,7 +44,7 @@ routes = web.RouteTableDef()
     "Make a template",
     {201: _TEMPLATE},
     body=TemplateRequest,
-    errors=(ForbiddenError, ConflictError),
+    errors=(ForbiddenError, TooManyKeptError),
     makes={"templateId": "/template/TemplateID"},
 )
 async def create_template(request: web.Request) -> web.Response:

@@ -13,13 +13,28 @@ Record = dict[str, Any]
 
 
 class ClientError(Exception):
-    """The server refused a request. The message is its sentence; `details` names the fields at fault."""
+    """The server refused a request. The message is its sentence; `details` names the fields at fault.
 
-    def __init__(self, status: int, code: str, message: str, details: list[Record] | None) -> None:
+    `limit` has the ``name``, ``value`` and ``used`` of a limit that was reached; `retry_after` is the
+    number of seconds after which the same request is worth another try.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: list[Record] | None,
+        *,
+        limit: Record | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.details = details or []
+        self.limit = limit
+        self.retry_after = retry_after
 
 
 class Connection:
@@ -80,7 +95,15 @@ async def raise_for(response: ClientResponse) -> None:
         return
     try:
         body = await response.json()
-        raise ClientError(response.status, body["code"], body["error"], body.get("details"))
+        seconds = response.headers.get("Retry-After", "")
+        raise ClientError(
+            response.status,
+            body["code"],
+            body["error"],
+            body.get("details"),
+            limit=body.get("limit"),
+            retry_after=int(seconds) if seconds.isdecimal() else None,
+        )
     except (ValueError, KeyError, TypeError, ContentTypeError):
         raise ClientError(
             response.status, "http_error", f"The server answered {response.status}.", None

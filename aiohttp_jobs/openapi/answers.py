@@ -32,6 +32,16 @@ class FieldFault(BaseModel):
     message: str
 
 
+class Limit(BaseModel):
+    """The limit that was reached: a setting's name in camelCase, what it allows, and how much is used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    value: int
+    used: int
+
+
 class Failure(BaseModel):
     """Why a request was not carried out: a sentence for a person, and a code for a program."""
 
@@ -41,6 +51,7 @@ class Failure(BaseModel):
     error: str
     code: str
     details: list[FieldFault] = Field(default_factory=list)
+    limit: Limit | None = None
 
 
 @cache

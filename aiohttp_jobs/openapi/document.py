@@ -250,7 +250,7 @@ def _usual_errors(route: Described) -> Iterator[type[JobsError]]:
 
 def _failure(errors: list[type[JobsError]], schemas: Schemas) -> dict[str, Any]:
     status = errors[0].status
-    codes = {"properties": {"code": {"enum": [error.code for error in errors]}}}
+    codes = {"properties": {"code": {"enum": list(dict.fromkeys(error.code for error in errors))}}}
     schema = {"allOf": [schemas.reference(Failure, "serialization"), codes]}
     found: dict[str, Any] = {
         "description": " ".join(inspect.cleandoc(error.__doc__ or "") for error in errors),
@@ -258,4 +258,6 @@ def _failure(errors: list[type[JobsError]], schemas: Schemas) -> dict[str, Any]:
     }
     if status == HTTPStatus.UNAUTHORIZED:
         found["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
+    elif status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INSUFFICIENT_STORAGE):
+        found["headers"] = {"Retry-After": {"required": True, "schema": {"type": "integer"}}}
     return found

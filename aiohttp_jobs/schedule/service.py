@@ -66,8 +66,7 @@ class ScheduleService:
     async def create(self, identity: Identity, request: ScheduleRequest) -> dict[str, Any]:
         """A new schedule of the caller's, as it is shown.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `ConflictError` when the
-        caller has too many.
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
         self._require_submittable(identity, request.job)
         self._require_name(request.name)

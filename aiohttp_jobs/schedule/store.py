@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from ..errors import ConflictError
+from ..errors import TooManyKeptError
 from ..store.records import SignedRecords
 from .models import Schedule
 
@@ -23,14 +23,17 @@ class ScheduleStore(SignedRecords[Schedule]):
         super().__init__(base, Schedule.model_validate)
 
     def add(self, schedule: Schedule, max_per_user: int) -> None:
-        """Keep a new schedule durably. Raises `ConflictError` when its owner has `max_per_user` already."""
+        """Keep a new schedule durably. Raises `TooManyKeptError` when its owner has `max_per_user`."""
 
         def require_room(every: Collection[Schedule]) -> None:
             mine = sum(each.user_id == schedule.user_id for each in every)
             if mine >= max_per_user:
-                raise ConflictError(
-                    f"You have {mine} schedules, and no more than {max_per_user} are allowed. "
-                    "Delete one first."
+                raise TooManyKeptError(
+                    "max_schedules_per_user",
+                    most=max_per_user,
+                    used=mine,
+                    what="schedules",
+                    advice="Delete one first.",
                 )
 
         self.insert(schedule, require_room)

@@ -56,13 +56,14 @@ class TemplateService:
     async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
         """A new template of the caller's, as it is shown.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `ConflictError` when there
-        are too many.
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
         self._require_writable(identity, request)
         now = utc_now()
         template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
-        await asyncio.to_thread(self._store.add, template, self._config.max_templates)
+        await asyncio.to_thread(
+            self._store.add, template, self._config.max_templates, self._config.max_templates_per_user
+        )
         return self._view(identity, template)
 
     async def list_templates(self, identity: Identity) -> list[dict[str, Any]]:
