@@ -17,7 +17,7 @@ from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
 from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
-from .auth.sessions import own_session_middleware
+from .auth.sessions import own_session_middleware, session_key
 from .config import JobsConfig
 from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
@@ -70,9 +70,17 @@ def setup(app: web.Application, config: JobsConfig | None = None) -> web.Applica
     """Mount the plugin in `app` at ``config.prefix``; the mounted sub-application.
 
     Without `config`, settings come from ``AIOHTTP_JOBS_*`` variables. Where `app` has not set up
-    aiohttp-session, an encrypted session cookie is installed, for the host's own routes too. Raises
-    `ConfigurationError` when something is mounted at that prefix already.
+    aiohttp-session, an encrypted session cookie is installed, for the host's own routes too. Writes no file
+    and starts nothing, so that the process may still fork: both are done when the application starts.
+    Raises `ConfigurationError` when something is mounted at that prefix already, a setting cannot be
+    used, or `app` is starting or has started.
     """
+    if app.on_startup.frozen:
+        raise ConfigurationError(
+            "The application is starting, or has started, and takes no sub-application any more. "
+            "Call aiohttp_jobs.setup before the application starts: where it is made, not in on_startup, "
+            "cleanup_ctx or a handler."
+        )
     config = config or JobsConfig.from_environment()
     mounted = app.setdefault(_MOUNTED, set())
     if config.prefix in mounted:
@@ -145,8 +153,9 @@ class _Parts:
         )
         self.results = ResultService(config, self._store, self._store.results)
         self._retention = Retention(config, self._store.results)
-        environment = base_environment(config, self._store.instance_id)
-        self._executors = self._make_executors(environment)
+        # Filled at start-up: the instance id in it belongs to one process, and the host may fork until then.
+        self._environment: dict[str, str] = {}
+        self._executors = self._make_executors(self._environment)
         notice_store = NoticeStore(config.base_dir)
         outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
         channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
@@ -160,7 +169,7 @@ class _Parts:
         self._store.results.on_deleted = self._feed.removed
         self._processor = JobProcessor(
             self._store,
-            JobRunner(config, self._executors, self._recheck, environment, self._vault),
+            JobRunner(config, self._executors, self._recheck, self._environment, self._vault),
             limits=_limits(config),
             interval=seldom,
             starvation=config.starvation_seconds,
@@ -249,7 +258,9 @@ class _Parts:
                 self._config.base_dir / "JobSubmission",
             )
         async with AsyncExitStack() as stack:
+            await asyncio.to_thread(session_key, self._config)
             await self._store.open()
+            self._environment.update(base_environment(self._config, self._store.instance_id))
             stack.push_async_callback(self._store.close)
             await self._delivery.open()
             stack.push_async_callback(self._delivery.close)

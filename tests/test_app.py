@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +135,36 @@ async def test_roles_are_the_hosts_to_choose(start_host: StartHost) -> None:
     assert (await host.caller("operator").run("true"))["Success"] is True
     body = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
     assert (await host.caller("debug").request("POST", "/jobs/submit", json=body)).status == 403
+
+
+@pytest.mark.parametrize("when", ["on_startup", "cleanup_ctx", "afterwards"])
+async def test_mounting_too_late_says_so(make_config: MakeConfig, when: str) -> None:
+    app, config = web.Application(), make_config()
+    late = pytest.raises(ConfigurationError, match=r"Call aiohttp_jobs\.setup before the application starts")
+
+    async def mount(app: web.Application) -> None:
+        with late:
+            aiohttp_jobs.setup(app, config)
+
+    async def mount_and_yield(app: web.Application) -> AsyncIterator[None]:
+        await mount(app)
+        yield
+
+    if when == "on_startup":
+        app.on_startup.append(mount)
+    elif when == "cleanup_ctx":
+        app.cleanup_ctx.append(mount_and_yield)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        if when == "afterwards":
+            await mount(app)
+        assert app.middlewares == []
+    finally:
+        await runner.cleanup()
+
+
+def test_a_session_key_that_is_none_is_refused_before_anything_starts(make_config: MakeConfig) -> None:
+    app, config = web.Application(), make_config(session_key="too short")
+    with pytest.raises(ConfigurationError, match="session_key must be 32 bytes in base64url"):
+        aiohttp_jobs.setup(app, config)

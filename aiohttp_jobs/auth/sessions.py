@@ -7,7 +7,6 @@ import base64
 import time
 import uuid
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import aiohttp_session
@@ -16,11 +15,10 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
-from ..store.durable import create_secret, random_key
+from ..store.key_files import decoded_fernet_key, fernet_key
 from .identity import Identity, Proof
 
 _FIELD = "aiohttp_jobs"
-_KEY_BYTES = 32
 
 
 class _OwnStorage(aiohttp_session.AbstractStorage):
@@ -38,7 +36,9 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
             "samesite": "Lax",
         }
         super().__init__(**self._settings)
-        self._key = _session_key(config)
+        self._config = config
+        if config.session_key is not None:
+            session_key(config)
         self._encrypted: aiohttp_session.AbstractStorage | None = None
 
     async def load_session(self, request: web.Request) -> aiohttp_session.Session:
@@ -64,11 +64,14 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
         # Costs 7 MB, which hosts with a session of their own, or with keys only, do without.
         from aiohttp_session.cookie_storage import EncryptedCookieStorage  # noqa: PLC0415 - as said above
 
-        return EncryptedCookieStorage(self._key, **self._settings)
+        return EncryptedCookieStorage(session_key(self._config), **self._settings)
 
 
 def own_session_middleware(config: JobsConfig) -> Middleware:
-    """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session."""
+    """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session.
+
+    Raises `ConfigurationError` for a `session_key` that is none.
+    """
     keep_session = aiohttp_session.session_middleware(_OwnStorage(config))
 
     @web.middleware
@@ -80,21 +83,19 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
     return middleware
 
 
-def _session_key(config: JobsConfig) -> bytes:
-    key = config.session_key or _key_from_file(config.base_dir / "Secrets" / "session.key")
-    try:
-        decoded = base64.urlsafe_b64decode(key)
-    except ValueError:
-        decoded = b""
-    if len(decoded) != _KEY_BYTES:
+def session_key(config: JobsConfig) -> bytes:
+    """The 32 bytes that encrypt the plugin's own cookie: the setting's, or those of the key file.
+
+    The file is made if it is not there. Raises `ConfigurationError` when either is no such key. Blocks.
+    """
+    if config.session_key is None:
+        return base64.urlsafe_b64decode(fernet_key(config.base_dir / "Secrets" / "session.key"))
+    key = decoded_fernet_key(config.session_key)
+    if key is None:
         raise ConfigurationError(
-            "The session key must be 32 bytes in base64url, as Fernet.generate_key() makes them."
+            "session_key must be 32 bytes in base64url, as cryptography's Fernet.generate_key() makes them."
         )
-    return decoded
-
-
-def _key_from_file(path: Path) -> str:
-    return create_secret(path, random_key()).decode("ascii", "replace").strip()
+    return key
 
 
 async def remember(request: web.Request, user_id: str, roles: Collection[str]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import secrets
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ from yarl import URL
 
 from ..config import JobsConfig
 from ..models import format_utc, utc_now
-from ..store.durable import create_secret
+from ..store.key_files import text_secret
 from .addresses import is_public
 from .channel import DeliveryError
 from .email import job_link
@@ -66,7 +65,7 @@ class WebhookChannel:
             self._secret = self._config.webhook_secret.encode()
             return
         path = self._config.base_dir / "Secrets" / "webhook.key"
-        self._secret = await asyncio.to_thread(create_secret, path, secrets.token_hex(32).encode())
+        self._secret = await asyncio.to_thread(text_secret, path)
 
     async def close(self) -> None:
         await self._resolver.close()

@@ -73,16 +73,12 @@ class FileSystemStore:
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
-        self._instance = Instance(self._at.running)
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent)
         self._files = ResultFiles(self._at, self._spent)
         self.results = ResultCatalogue(
             self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
         )
-        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
-        self._journal = Journal(self._instance.folder)
-        self._committer = Committer(self._journal, self._run_folders.sweep)
         self._drops = DropFolders(self._at.submissions)
         self._watch = DropWatch(self._at.submissions, self._announce)
         self._was_paused = False
@@ -91,6 +87,7 @@ class FileSystemStore:
 
     @property
     def instance_id(self) -> str:
+        """The id of this process, from `open` on."""
         return self._instance.id
 
     async def open(self) -> None:
@@ -199,6 +196,11 @@ class FileSystemStore:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
     def _open(self) -> None:
+        # Only now: the host may have forked since it made the store.
+        self._instance = Instance(self._at.running)
+        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
+        self._journal = Journal(self._instance.folder)
+        self._committer = Committer(self._journal, self._run_folders.sweep)
         for folder in (self._at.submissions, self._at.output, self._at.results):
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)

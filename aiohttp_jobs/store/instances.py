@@ -20,7 +20,7 @@ from .timestamps import is_settled
 
 
 class Instance:
-    """This process's own folder below `root`."""
+    """This process's own folder below `root`. Make it in the process that it is for, not before a fork."""
 
     def __init__(self, root: Path) -> None:
         self.id = uuid.uuid4().hex

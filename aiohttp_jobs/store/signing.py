@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hmac
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from .durable import create_secret
+from .key_files import hex_key
 
 FIELD = "Signature"
 _SCHEME = "hmac-sha256:"
@@ -27,8 +26,11 @@ class Signer:
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
-        """The signer whose 32-byte key lies hexadecimal in `path`, made (0600) on first use."""
-        return cls(bytes.fromhex(create_secret(path, secrets.token_hex(32).encode()).decode()))
+        """The signer whose 32-byte key lies hexadecimal in `path`, made (0600) on first use.
+
+        Raises `ConfigurationError` when there is something else in it. Blocks.
+        """
+        return cls(hex_key(path))
 
     def signature(self, record: Mapping[str, Any]) -> str:
         unsigned = {name: value for name, value in record.items() if name != FIELD}

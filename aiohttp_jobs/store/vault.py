@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ForbiddenError
-from .durable import create_secret, random_key
+from .key_files import fernet_key
 
 if TYPE_CHECKING:
     from cryptography.fernet import Fernet
@@ -25,7 +25,7 @@ class Vault:
         self._path = base / "Secrets" / "values.key"
 
     def open(self) -> None:
-        self._key = create_secret(self._path, random_key()).strip()
+        self._key = fernet_key(self._path)
 
     def seal(self, job_id: str, values: Mapping[str, str]) -> str:
         """The text to store (Fernet, https://github.com/fernet/spec); worth nothing in another job's file."""
