@@ -19,6 +19,7 @@ from . import access
 from .auth.identity import Identity
 from .errors import ConfigurationError
 from .models import ExecutionMode, InterpreterName, OneLine
+from .notify.addresses import WebhookTargets, allowed_host
 from .notify.rules import EmailAddress
 
 IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
@@ -30,6 +31,7 @@ ENVIRONMENT_PREFIX = "AIOHTTP_JOBS_"
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 def _default_parallel() -> int:
@@ -132,7 +134,7 @@ class JobsConfig(BaseModel):
     # --- notices
     smtp_host: str | None = None
     """The mail server that sends notices. Without one, jobs cannot ask for notices by e-mail."""
-    smtp_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    smtp_port: Port | None = None
     """Default: 587 with ``starttls``, 465 with ``tls``, 25 with ``none``."""
     smtp_security: Literal["none", "starttls", "tls"] = "starttls"
     """How the connection is secured. The server's certificate is always verified."""
@@ -157,7 +159,10 @@ class JobsConfig(BaseModel):
     webhook_allow_private: bool = False
     """Let webhooks go to loopback, private and other addresses that are not on the internet."""
     webhook_allowed_hosts: frozenset[str] = frozenset()
-    """Hosts (names or addresses, as in the URL) that webhooks may go to wherever they are."""
+    """Hosts (names or addresses, as in the URL) that webhooks may go to wherever they are: to any port, or
+    to the one that follows the host, as in ``hooks.internal:8080``."""
+    webhook_allowed_ports: frozenset[Port] | Literal["any"] = frozenset({80, 443})
+    """Ports that webhooks may go to, of hosts that are not in ``webhook_allowed_hosts``."""
     webhook_timeout: Seconds = 10.0
     """How long a webhook may take in all."""
     notice_max_attempts: Count = 10
@@ -215,6 +220,13 @@ class JobsConfig(BaseModel):
             raise ValueError("must be a path such as '/login', or an address with http:// or https://")
         return url
 
+    @field_validator("webhook_allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, hosts: frozenset[str]) -> frozenset[str]:
+        for host in hosts:
+            allowed_host(host)
+        return hosts
+
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
@@ -258,6 +270,13 @@ class JobsConfig(BaseModel):
     def base_dir(self) -> Path:
         """``<data_dir>/apps/WebHostTaskManagement``: everything the plugin keeps lies below it."""
         return self.data_dir.absolute() / APP_FOLDER
+
+    @property
+    def webhook_targets(self) -> WebhookTargets:
+        """Where webhooks may go."""
+        return WebhookTargets(
+            self.webhook_allow_private, self.webhook_allowed_hosts, self.webhook_allowed_ports
+        )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, /, **settings: Any) -> JobsConfig:

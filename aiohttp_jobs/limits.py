@@ -10,7 +10,6 @@ from yarl import URL
 from .config import JobsConfig
 from .errors import InvalidFieldsError, TooLargeError
 from .models import InterpreterName
-from .notify.addresses import is_plainly_private
 from .notify.rules import EmailRule, WebhookRule
 
 _NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
@@ -72,12 +71,9 @@ def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule])
             continue
         if isinstance(rule, EmailRule):
             continue
-        host = URL(rule.url).host or ""
-        allowed = {name.lower() for name in config.webhook_allowed_hosts}
         # A courtesy only: what counts is the address that is connected to.
-        if not config.webhook_allow_private and host not in allowed and is_plainly_private(host):
-            message = "must be on the internet; this server does not send webhooks to private addresses"
-            faults.append(field_error(f"notify.{index}.url", message))
+        if (fault := config.webhook_targets.fault(URL(rule.url))) is not None:
+            faults.append(field_error(f"notify.{index}.url", fault))
     return faults
 
 

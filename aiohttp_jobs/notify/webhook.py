@@ -58,6 +58,7 @@ class WebhookChannel:
     def __init__(self, config: JobsConfig, resolver: AbstractResolver | None = None) -> None:
         self._config = config
         self._resolver = resolver or _Resolver()
+        self._targets = config.webhook_targets
         self._secret = b""
 
     async def open(self) -> None:
@@ -74,8 +75,10 @@ class WebhookChannel:
         if not self._config.webhook_enabled:
             raise DeliveryError(DISABLED, is_final=True)
         url = URL(notice.target)
+        if (fault := self._targets.port_fault(url)) is not None:
+            raise DeliveryError(f"The webhook's address {fault}.", is_final=True)
         body = json.dumps(self._payload(notice)).encode()
-        guard = _Guard(is_open=self._is_allowed(url.host or ""))
+        guard = _Guard(is_open=self._targets.may_be_private(url))
         connector = TCPConnector(
             resolver=self._resolver, socket_factory=guard.make_socket, force_close=True, use_dns_cache=False
         )
@@ -95,10 +98,6 @@ class WebhookChannel:
             if guard.has_refused:
                 raise DeliveryError(REFUSED, is_final=True) from None
             raise _explained(error) from None
-
-    def _is_allowed(self, host: str) -> bool:
-        allowed = {name.lower() for name in self._config.webhook_allowed_hosts}
-        return self._config.webhook_allow_private or host.lower() in allowed
 
     def _payload(self, notice: Notice) -> dict[str, Any]:
         return {

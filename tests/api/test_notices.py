@@ -287,7 +287,9 @@ async def test_own_notices_only_and_everybodys_for_admins(host: Host, receiver: 
 async def test_one_that_is_deleted_while_it_waits_is_not_sent(
     start_host: StartHost, receiver: Receiver
 ) -> None:
-    host = await start_host(webhook_allow_private=True, notice_retry_seconds=3600)
+    host = await start_host(
+        webhook_allow_private=True, webhook_allowed_ports="any", notice_retry_seconds=3600
+    )
     alice = host.caller("task_manager")
     receiver.answers = [web.Response(status=500)]
     await alice.run("true", notify=hook(receiver))

@@ -25,6 +25,7 @@ from aiohttp_jobs.store.filesystem import FileSystemStore
 SETTINGS: dict[str, Any] = {
     "poll_interval": 0.2,
     "webhook_allow_private": True,
+    "webhook_allowed_ports": "any",
     "max_parallel_background": 3,
     "max_parallel_runspace": 1,
 }

@@ -64,7 +64,12 @@ async def start(make_config: Make) -> AsyncIterator[Start]:
     senders: list[Sender] = []
 
     async def start(**settings: Any) -> Sender:
-        defaults = {"webhook_allow_private": True, "notice_retry_seconds": 0.05, "poll_interval": 0.1}
+        defaults = {
+            "webhook_allow_private": True,
+            "webhook_allowed_ports": "any",
+            "notice_retry_seconds": 0.05,
+            "poll_interval": 0.1,
+        }
         sender = Sender(make_config(**{**defaults, **settings}))
         senders.append(sender)
         await sender.start()

@@ -23,35 +23,11 @@ from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.models import Notice
 from aiohttp_jobs.notify.webhook import DISABLED, REFUSED, WebhookChannel
 
-from .support import Receiver, make_notice, webhook
+from .support import Names, Receiver, make_notice, webhook
 
 Make = Callable[..., JobsConfig]
+INTO_PRIVATE: dict[str, Any] = {"webhook_allow_private": True, "webhook_allowed_ports": "any"}
 HOW_TO = Path(__file__).parents[2] / "docs/how-to/index.md"
-
-
-class Names(AbstractResolver):
-    """A name server of the test's own: gives each of `answers` once, the last one for ever."""
-
-    def __init__(self, *answers: str) -> None:
-        self._answers = list(answers)
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        address = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST,
-            )
-        ]
-
-    async def close(self) -> None:
-        pass
 
 
 async def send(config: JobsConfig, notice: Notice, resolver: AbstractResolver | None = None) -> None:
@@ -78,7 +54,7 @@ def verifier() -> Callable[..., bool]:
 
 
 async def test_a_webhook_tells_of_the_job(receiver: Receiver, make_config: Make) -> None:
-    config = make_config(webhook_allow_private=True, notify_base_url="https://jobs.example.org")
+    config = make_config(**INTO_PRIVATE, notify_base_url="https://jobs.example.org")
     notice = make_notice(webhook(receiver.url))
     await send(config, notice)
     (request,) = receiver.requests
@@ -98,7 +74,7 @@ async def test_a_webhook_tells_of_the_job(receiver: Receiver, make_config: Make)
 async def test_the_signature_is_checked_as_the_how_to_says(
     receiver: Receiver, make_config: Make, secret: str | None
 ) -> None:
-    config = make_config(webhook_allow_private=True, webhook_secret=secret)
+    config = make_config(**INTO_PRIVATE, webhook_secret=secret)
     await send(config, make_notice(webhook(receiver.url)))
     (request,) = receiver.requests
     key = config.base_dir / "Secrets" / "webhook.key"
@@ -130,7 +106,7 @@ async def test_what_may_pass_is_tried_again_and_what_will_not_is_final(
     receiver: Receiver, make_config: Make, status: int, is_final: bool
 ) -> None:
     receiver.answers = [web.Response(status=status, headers={"Location": receiver.url})]
-    error = await failure(make_config(webhook_allow_private=True), make_notice(webhook(receiver.url)))
+    error = await failure(make_config(**INTO_PRIVATE), make_notice(webhook(receiver.url)))
     assert error.is_final is is_final
     assert str(status) in str(error)
     assert receiver.url not in str(error)
@@ -141,7 +117,7 @@ async def test_retry_after_is_understood(receiver: Receiver, make_config: Make) 
     date = format_datetime(utc_now() + timedelta(seconds=100), usegmt=True)
     for text, least, most in [("7", 7, 7), (date, 90, 100), ("soon", None, None), ("-5", None, None)]:
         receiver.answers = [web.Response(status=503, headers={"Retry-After": text})]
-        error = await failure(make_config(webhook_allow_private=True), make_notice(webhook(receiver.url)))
+        error = await failure(make_config(**INTO_PRIVATE), make_notice(webhook(receiver.url)))
         if least is None:
             assert error.retry_after is None
         else:
@@ -151,7 +127,7 @@ async def test_retry_after_is_understood(receiver: Receiver, make_config: Make) 
 
 async def test_nobody_there_or_nobody_answering(receiver: Receiver, make_config: Make) -> None:
     await receiver.stop()
-    config = make_config(webhook_allow_private=True, webhook_timeout=0.3)
+    config = make_config(**INTO_PRIVATE, webhook_timeout=0.3)
     error = await failure(config, make_notice(webhook(receiver.url)))
     assert (str(error), error.is_final) == ("The webhook's host cannot be reached.", False)
 
@@ -200,7 +176,8 @@ async def test_a_webhook_into_the_host_itself_never_arrives(
     receiver: Receiver, make_config: Make, host: str
 ) -> None:
     error = await failure(
-        make_config(webhook_timeout=5), make_notice(webhook(f"http://{host}:{receiver.port}/hook"))
+        make_config(webhook_allowed_ports="any", webhook_timeout=5),
+        make_notice(webhook(f"http://{host}:{receiver.port}/hook")),
     )
     assert isinstance(error, DeliveryError)
     assert receiver.requests == []
@@ -218,7 +195,7 @@ async def test_a_name_that_leads_into_a_private_network_is_refused(
     receiver: Receiver, make_config: Make, address: str
 ) -> None:
     notice = make_notice(webhook(f"http://hook.example.org:{receiver.port}/hook"))
-    error = await failure(make_config(), notice, Names(address))
+    error = await failure(make_config(webhook_allowed_ports="any"), notice, Names(address))
     assert (str(error), error.is_final) == (REFUSED, True)
     assert receiver.requests == []
 
@@ -235,12 +212,12 @@ async def test_a_name_server_that_changes_its_mind_gains_nothing(
     names = Names("192.0.2.1", "127.0.0.1")
     notice = make_notice(webhook(f"http://rebind.example.org:{receiver.port}/hook"))
     for _ in range(3):
-        assert str(await failure(make_config(), notice, names)) == REFUSED
+        assert str(await failure(make_config(webhook_allowed_ports="any"), notice, names)) == REFUSED
     assert receiver.requests == []
 
 
 async def test_webhooks_that_are_turned_off_are_not_sent(receiver: Receiver, make_config: Make) -> None:
-    config = make_config(webhook_allow_private=True, webhook_enabled=False)
+    config = make_config(**INTO_PRIVATE, webhook_enabled=False)
     error = await failure(config, make_notice(webhook(receiver.url)))
     assert (str(error), error.is_final) == (DISABLED, True)
     assert receiver.requests == []
@@ -249,7 +226,7 @@ async def test_webhooks_that_are_turned_off_are_not_sent(receiver: Receiver, mak
 async def test_a_host_that_is_allowed_may_be_private_and_no_other(
     receiver: Receiver, make_config: Make
 ) -> None:
-    config = make_config(webhook_allowed_hosts=["Hooks.Internal.Example"])
+    config = make_config(webhook_allowed_hosts=["Hooks.Internal.Example"], webhook_allowed_ports="any")
     names = Names("127.0.0.1")
     await send(config, make_notice(webhook(f"http://hooks.internal.example:{receiver.port}/hook")), names)
     assert len(receiver.requests) == 1
@@ -296,6 +273,6 @@ async def test_an_endless_answer_is_not_read(make_config: Make) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-    await send(make_config(webhook_allow_private=True), make_notice(webhook(url)))
+    await send(make_config(**INTO_PRIVATE), make_notice(webhook(url)))
     await asyncio.wait_for(gone.wait(), 30)
     await runner.cleanup()

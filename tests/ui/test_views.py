@@ -151,7 +151,7 @@ async def test_the_history_counts_what_has_run(host: Host, visit: Visit) -> None
 async def test_a_notice_that_failed_says_why_and_can_be_sent_again(
     start_host: StartHost, visit: Visit
 ) -> None:
-    host = await start_host(webhook_allow_private=True)
+    host = await start_host(webhook_allow_private=True, webhook_allowed_ports="any")
     page = await (await visit(host, "task_manager")).open("#/new")
     await page.get_by_label("Name").fill("Tells")
     await page.get_by_label("Command", exact=True).fill("exit 1")
