@@ -186,7 +186,8 @@ class Schedule(BaseModel):
 
     ``ActiveSince``: moments up to then are not this schedule's (it was made, enabled or retimed then).
     ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, before jitter. ``SubmittedWith``,
-    ``SessionID`` and ``Roles`` are the owner's of when the owner last set the job.
+    ``SessionID`` and ``Roles`` are the owner's of when the owner last set what runs or when.
+    ``DisabledBy``: the user who disabled it, while it is disabled.
     """
 
     model_config = ConfigDict(
@@ -219,6 +220,7 @@ class Schedule(BaseModel):
     last_skip_reason: str | None = None
     last_error: str | None = None
     last_error_at: UtcDatetime | None = None
+    disabled_by: str | None = None
 
     @field_validator("job", mode="before")
     @classmethod

@@ -32,12 +32,16 @@ T = TypeVar("T")
 DEFAULT_MAX_PER_USER = 100
 
 _WHEN = frozenset({"cron", "timezone", "startAt", "endAt"})
+_RUNS_NOTHING = frozenset({"name", "enabled"})
+"""Fields that change neither what runs nor when; whoever changes another field makes the schedule theirs."""
 
 
 class ScheduleService:
     """What a user can do with schedules. Every method takes the `Identity` of whoever asks.
 
-    Owners see and change their own, administrators everybody's. `changed` is called after each change.
+    Owners see and change their own, administrators everybody's. Whoever changes what runs or when owns
+    the schedule from then on: nothing runs in the name of somebody who did not ask for it. `changed` is
+    called after each change.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class ScheduleService:
             updated_at=now,
             updated_by=identity.user_id,
             active_since=now,
+            disabled_by=None if request.enabled else identity.user_id,
         )
 
         def keep() -> dict[str, Any]:
@@ -132,7 +137,9 @@ class ScheduleService:
     async def update(self, identity: Identity, schedule_id: str, change: BaseModel) -> dict[str, Any]:
         """Change what `change`, a `ScheduleChange`, has set; the schedule as it is shown then.
 
-        Raises `NotFoundError` and whatever `create` raises.
+        The caller owns it then, if it changed more than its name and whether it is enabled. Raises
+        `NotFoundError`, whatever `create` raises, and `ForbiddenError` for enabling what an administrator
+        disabled.
         """
         now = self._clock()
         given = change.model_dump(exclude_unset=True, by_alias=True)
@@ -204,13 +211,11 @@ class ScheduleService:
         except ValidationError as error:
             raise _invalid(_faults(error)) from None
         news: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
+        news["disabled_by"] = _disabled_by(identity, current, given.get("enabled"))
         if "name" in given:
             self._require_name(request.name)
-        if "job" in given:
-            self._require_submittable(identity, request.job)
-            if identity.user_id == current.user_id:
-                # What runs from now on was asked for with this proof; it ends when the proof does.
-                news |= _ownership(identity)
+        if "job" in given or _asks_for_other_runs(current, request):
+            news |= self._takeover(identity, current, request)
         is_retimed = bool(given.keys() & _WHEN) or (request.enabled and not current.enabled)
         if is_retimed:
             news["active_since"] = now
@@ -219,6 +224,49 @@ class ScheduleService:
         if is_retimed:
             _require_firing(merged, now)
         return merged
+
+    def _takeover(self, identity: Identity, current: Schedule, request: ScheduleRequest) -> dict[str, Any]:
+        """The fields of who asked for what runs from now on: the caller, with the proof of this request.
+
+        Raises what submitting the job now would raise.
+        """
+        is_owner = identity.user_id == current.user_id
+        if not is_owner and not _asks_for_other_runs(current, request):
+            return {}
+        try:
+            self._require_submittable(identity, request.job)
+        except ForbiddenError as error:
+            if is_owner:
+                raise
+            raise ForbiddenError(
+                f"This change would make the schedule yours, to run with your rights: {error.message}"
+            ) from None
+        return _ownership(identity)
+
+
+def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
+    """Whether `request` has other jobs run than `current` does, or at other times."""
+    fields = ScheduleRequest.model_fields.keys() - _RUNS_NOTHING - {"job"}
+    if any(getattr(request, field) != getattr(current, field) for field in fields):
+        return True
+    return request.job.model_dump() != current.job.model_dump()
+
+
+def _disabled_by(identity: Identity, current: Schedule, enabled: bool | None) -> str | None:
+    """Who has disabled the schedule once `enabled` is set (``None``: it stays as it is).
+
+    Raises `ForbiddenError` for enabling what somebody else disabled, unless the caller is an administrator.
+    """
+    by, is_admin = current.disabled_by, _is_admin(identity)
+    if enabled is None:
+        return by
+    if not enabled:
+        return identity.user_id if current.enabled or is_admin else by
+    if not current.enabled and by not in (None, identity.user_id) and not is_admin:
+        raise ForbiddenError(
+            f"This schedule was disabled by {by}; only they or an administrator can enable it again."
+        )
+    return None
 
 
 def _require_firing(schedule: Schedule, now: datetime) -> None:

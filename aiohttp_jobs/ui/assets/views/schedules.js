@@ -152,6 +152,7 @@ function Form({ schedule, saved }) {
     <${JobFields} name=${false} ...${given} />
     <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
+    ${schedule && schedule.UserID !== me.userId && html`<p class="hint">It is <${Text}>${schedule.UserID}<//>'s. Who changes more than its name owns it, and it runs with their rights.</p>`}
     <div class="form-end"><button class="button primary">${schedule ? "Save" : "Create"}</button><a class="button" href=${link("schedules")}>Back</a></div>
   </form>`;
 }
