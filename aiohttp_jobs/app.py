@@ -15,6 +15,7 @@ from .api import account, events, feed, jobs, notices, openapi, queue, results, 
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .auth.api_keys import ApiKeys
+from .auth.current_roles import CurrentRoles
 from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
 from .auth.sessions import own_session_middleware, session_key
@@ -107,7 +108,7 @@ def create_jobs_app(
             error_middleware,
             parts.note_host,
             own_session_middleware(config),
-            identity_middleware(config, parts.api_keys),
+            identity_middleware(config, parts.api_keys, parts.current_roles),
         ]
     )
     parts.host = host or jobs_app
@@ -137,6 +138,7 @@ class _Parts:
         self._host_is_known = host is not None
         self.host = host
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
+        self.current_roles = CurrentRoles(config)
         self._interpreters = find_interpreters()
         if config.default_interpreter not in self._interpreters:
             raise ConfigurationError(
@@ -161,7 +163,7 @@ class _Parts:
         channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
         self._delivery = Delivery(config, notice_store, outbox, channels, seldom)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
-        self._rights = RightsCheck(config, self.api_keys)
+        self._rights = RightsCheck(config, self.api_keys, self.current_roles)
         self._vault = Vault(config.base_dir)
         self._template_store = TemplateStore(config.base_dir)
         self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)
@@ -259,6 +261,7 @@ class _Parts:
             )
         async with AsyncExitStack() as stack:
             await asyncio.to_thread(session_key, self._config)
+            stack.push_async_callback(self.current_roles.close)
             await self._store.open()
             self._environment.update(base_environment(self._config, self._store.instance_id))
             stack.push_async_callback(self._store.close)

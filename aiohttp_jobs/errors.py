@@ -148,6 +148,20 @@ class TooManyPendingError(LimitReachedError):
     code = "too_many_pending"
 
 
+class RightsUnavailableError(JobsError):
+    """What you may do cannot be checked at the moment. Try again in a few seconds."""
+
+    status = 503
+    code = "rights_unavailable"
+    retry_after = 5
+
+
+class RolesUnavailableError(RightsUnavailableError):
+    """Your roles cannot be checked at the moment. Try again in a few seconds."""
+
+    code = "roles_unavailable"
+
+
 class ShuttingDownError(JobsError):
     """The server is shutting down and takes no new jobs. Try again in a moment."""
 

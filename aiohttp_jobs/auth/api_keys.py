@@ -34,7 +34,11 @@ def _network(text: str) -> str:
 
 
 class ApiKey(BaseModel):
-    """What is kept of a key. `allowed_ips` are addresses and CIDR ranges; empty means any."""
+    """What is kept of a key.
+
+    `allowed_ips` are addresses and CIDR ranges; empty means any. A `service` key is for a program whose
+    user the host's ``roles_resolver`` does not know; any other ends with its user.
+    """
 
     model_config = ConfigDict(
         alias_generator=lambda name: {
@@ -56,6 +60,7 @@ class ApiKey(BaseModel):
     created_at: UtcDatetime
     expires_at: UtcDatetime | None = None
     enabled: bool = True
+    service: bool = False
     sha256: str
 
     def public(self) -> dict[str, Any]:
@@ -79,6 +84,14 @@ class ApiKey(BaseModel):
             return False
         mapped = getattr(address, "ipv4_mapped", None) or address
         return any(mapped in ipaddress.ip_network(network) for network in self.allowed_ips)
+
+
+def ended_with_user(subject: str, key: ApiKey) -> str:
+    """The sentence that says why `key`, called `subject`, does not work: its user is not known."""
+    return (
+        f"{subject} does not work, as its user {key.user_id!r} is not known to the server, or no longer. "
+        "A program without a user of its own needs a service key, which an administrator makes."
+    )
 
 
 _Keys = TypeAdapter(list[ApiKey])
@@ -106,6 +119,7 @@ class ApiKeys:
         allowed_ips: Collection[str] = (),
         created_by: str = "",
         expires_at: datetime | None = None,
+        service: bool = False,
     ) -> tuple[ApiKey, str]:
         """A new key: its record, and the key itself (base64url of 32 random bytes), shown only here.
 
@@ -121,6 +135,7 @@ class ApiKeys:
             created_by=created_by,
             created_at=utc_now(),
             expires_at=expires_at,
+            service=service,
             sha256=_digest(secret),
         )
         self._change(lambda keys: [*keys, key])

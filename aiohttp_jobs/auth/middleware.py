@@ -9,8 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..config import JobsConfig
-from ..errors import AuthenticationError
-from .api_keys import ApiKeys
+from ..errors import AuthenticationError, RightsUnavailableError
+from .api_keys import ApiKeys, ended_with_user
+from .current_roles import CurrentRoles
 from .identity import Identity, Proof
 from .origin import require_same_origin
 from .sessions import session_identity
@@ -34,7 +35,7 @@ def is_public(handler: Handler) -> bool:
     return bool(getattr(handler, _PUBLIC, False))
 
 
-def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
+def identity_middleware(config: JobsConfig, api_keys: ApiKeys, roles: CurrentRoles) -> Middleware:
     """Every request that passes it has an `Identity`; see `identity_of`."""
 
     async def find(request: web.Request) -> Identity | None:
@@ -42,12 +43,14 @@ def identity_middleware(config: JobsConfig, api_keys: ApiKeys) -> Middleware:
         if authorization is not None:
             scheme, _, secret = authorization.partition(" ")
             if scheme.lower() == "bearer":
-                return _key_identity(api_keys, secret.strip(), request.remote)
+                return await _key_identity(api_keys, roles, secret.strip(), request.remote)
         resolve = config.identity_resolver or session_identity
         identity = await resolve(request)
-        if identity is not None and identity.proof is not Proof.API_KEY:
+        if identity is None:
+            return None
+        if identity.proof is not Proof.API_KEY:
             require_same_origin(request, config.trusted_origins)
-        return identity
+        return await roles.apply_to(identity)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -69,18 +72,29 @@ def identity_of(request: web.Request) -> Identity:
 
 
 async def identity_now(request: web.Request) -> Identity | None:
-    """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more."""
-    return await request[_FIND](request)
+    """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more.
+
+    ``None`` also when that cannot be found out at the moment.
+    """
+    try:
+        return await request[_FIND](request)
+    except (AuthenticationError, RightsUnavailableError):
+        return None
 
 
-def _key_identity(api_keys: ApiKeys, secret: str, remote: str | None) -> Identity | None:
+async def _key_identity(
+    api_keys: ApiKeys, current: CurrentRoles, secret: str, remote: str | None
+) -> Identity | None:
     key = api_keys.find(secret, remote)
     if key is None:
         return None
+    roles = await current.of_key(key)
+    if roles is None:
+        raise AuthenticationError(ended_with_user("This API key", key))
     return Identity(
         user_id=key.user_id,
         session_id=f"key-{key.key_id}",
-        roles=frozenset(key.roles),
+        roles=roles,
         proof=Proof.API_KEY,
         key_id=key.key_id,
     )

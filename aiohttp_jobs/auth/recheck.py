@@ -9,7 +9,8 @@ from ..access import require_endpoint, require_mode
 from ..config import JobsConfig
 from ..errors import ForbiddenError
 from ..models import Submission, utc_now
-from .api_keys import ApiKeys
+from .api_keys import ApiKeys, ended_with_user
+from .current_roles import CurrentRoles
 from .identity import Proof
 
 
@@ -27,13 +28,15 @@ class Submitted(Protocol):
 class RightsCheck:
     """Raises `ForbiddenError` for a submission whose owner may not, by now, run it.
 
-    The roles are those of this moment: of the API key it was submitted with (which must still be
-    there, enabled and not expired), else of the configured ``roles_resolver``, else those in the submission.
+    The roles are those of this moment: what the configured ``roles_resolver`` says, without one those in
+    the submission. The API key it was submitted with must still be there, enabled and not expired, and
+    no role counts that it does not have.
     """
 
-    def __init__(self, config: JobsConfig, api_keys: ApiKeys) -> None:
+    def __init__(self, config: JobsConfig, api_keys: ApiKeys, current: CurrentRoles) -> None:
         self._config = config
         self._api_keys = api_keys
+        self._current = current
 
     async def __call__(self, submission: Submission) -> None:
         roles = await self.roles(submission)
@@ -41,19 +44,23 @@ class RightsCheck:
         require_endpoint(roles, "submit", self._config.endpoint_roles)
 
     async def roles(self, submission: Submitted) -> Collection[str]:
-        """The roles that whoever submitted this has now. Raises `ForbiddenError` when they are gone."""
+        """The roles that whoever submitted this has now.
+
+        Raises `ForbiddenError` when they are gone, and `RightsUnavailableError` when that cannot be told.
+        """
         proof, _, key_id = submission.submitted_with.partition(":")
-        if proof == Proof.API_KEY:
+        if proof == Proof.API_KEY and key_id:
             key = self._api_keys.get(key_id)
             if key is None or not key.is_alive_at(utc_now()):
                 raise ForbiddenError(
                     "The API key that submitted this job was disabled or deleted, or had expired, "
                     "before the job ran."
                 )
-            return key.roles
-        if self._config.roles_resolver is None:
-            return submission.roles
-        roles = await self._config.roles_resolver(submission.user_id)
+            roles = await self._current.of_key(key)
+            if roles is None:
+                raise ForbiddenError(ended_with_user("The API key that submitted this job", key))
+            return roles
+        roles = await self._current.of_user(submission.user_id, submission.roles)
         if roles is None:
             raise ForbiddenError(f"The user {submission.user_id!r} no longer exists.")
         return roles

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from ..config import JobsConfig
-from ..errors import JobsError
+from ..errors import JobsError, RightsUnavailableError
 from ..execution.base import Execution, Executor, Outcome
 from ..execution.environment import job_environment
 from ..execution.log import Output, OutputLog
@@ -32,6 +32,8 @@ from .live import LiveJob, StopReason
 Recheck = Callable[[ClaimedJob], Awaitable[None]]
 """Raises `JobsError` when the job may not run now."""
 
+_CHECK_SECONDS = 30.0
+_CHECK_PAUSE_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
 
 
@@ -59,11 +61,11 @@ class JobRunner:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
         if live.reason is not None:
             return self.stopped(claimed, live.reason)
-        problem = claimed.problem or await self._refusal(claimed)
-        if problem is not None:
-            return self.rejected(claimed, problem)
+        problem = claimed.problem or await self._refusal(claimed, live)
         if live.reason is not None:  # stopped while it was checked
             return self.stopped(claimed, live.reason)
+        if problem is not None:
+            return self.rejected(claimed, problem)
         submission = self._with_interpreter(claimed.submission)
         log = self._log(claimed.run_dir, is_new=True)
         parameters = self._parameters(submission)
@@ -130,15 +132,23 @@ class JobRunner:
         keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
         return OutputLog(f"{run_dir}/log", keep, limit, is_new=is_new)
 
-    async def _refusal(self, claimed: ClaimedJob) -> str | None:
-        try:
-            await self._recheck(claimed)
-        except JobsError as error:
-            return error.message
-        except Exception:
-            _logger.exception("Cannot check whether job %s may run", claimed.job_id)
-            return "Whether this job may run could not be checked; see the server's log."
-        return None
+    async def _refusal(self, claimed: ClaimedJob, live: LiveJob) -> str | None:
+        """Why the job may not run; what cannot be told at once is asked again for half a minute."""
+        until = time.monotonic() + _CHECK_SECONDS
+        while True:
+            try:
+                await self._recheck(claimed)
+            except RightsUnavailableError:
+                if live.reason is not None or time.monotonic() >= until:
+                    return "Whether this job may run could not be found out, so it was not run. Run it again."
+                await asyncio.sleep(_CHECK_PAUSE_SECONDS)
+            except JobsError as error:
+                return error.message
+            except Exception:
+                _logger.exception("Cannot check whether job %s may run", claimed.job_id)
+                return "Whether this job may run could not be checked; see the server's log."
+            else:
+                return None
 
     def _with_interpreter(self, submission: Submission) -> Submission:
         """A file that another program dropped need not name one."""

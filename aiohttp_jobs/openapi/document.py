@@ -25,6 +25,8 @@ from ..errors import (
     JobsError,
     MalformedJSONError,
     NotJSONError,
+    RightsUnavailableError,
+    RolesUnavailableError,
     TooLargeError,
 )
 from ..limits import notice_channels
@@ -239,7 +241,7 @@ def _failures(route: Described, schemas: Schemas) -> dict[str, Any]:
 def _usual_errors(route: Described) -> Iterator[type[JobsError]]:
     operation = route.operation
     if not is_public(route.handler):
-        yield AuthenticationError
+        yield from (AuthenticationError, RightsUnavailableError, RolesUnavailableError)
         if route.method != "GET":
             yield CrossOriginError
     if operation.body is not None:

@@ -16,7 +16,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from ..errors import InvalidFieldsError, JobsError, NotFoundError, ShuttingDownError
+from ..errors import (
+    InvalidFieldsError,
+    JobsError,
+    NotFoundError,
+    RightsUnavailableError,
+    ShuttingDownError,
+)
 from ..models import new_job_id, utc_now
 from .claims import Claim, Claims
 from .models import MisfirePolicy, OverlapPolicy, Schedule
@@ -283,7 +289,7 @@ class Scheduler:
                     return {}
                 try:
                     await self._submitter.submit(schedule, claim.job_id, claim.moment)
-                except ShuttingDownError:
+                except (ShuttingDownError, RightsUnavailableError):
                     raise
                 except JobsError as error:
                     return {"last_error": error.message, "last_error_at": self._clock()}

@@ -296,11 +296,11 @@ class Roles:
 
 async def test_a_template_runs_only_while_its_owner_may_run_such_commands(start_host: StartHost) -> None:
     roles = Roles(alice={"debug"}, carol={"clerk"})
-    host = await start_host(roles_resolver=roles)
+    host = await start_host(roles_resolver=roles, roles_cache_seconds=0)
     alice = await host.signed_in("debug")
     carol = await host.signed_in("clerk", user_id="carol")
     template = await create(alice)
-    root = host.caller("site_admin", user_id="root")
+    root = host.caller("site_admin", user_id="root", service=True)
     await root.request("POST", "/queue/pause")
     waiting = (await run(carol, template, values={"who": "x"})).body["jobId"]
     roles.of["alice"] = {"clerk"}
@@ -318,10 +318,10 @@ async def test_a_template_runs_only_while_its_owner_may_run_such_commands(start_
 @pytest.mark.parametrize("change", ["role", "roles", "deleted", "command", "key"])
 async def test_what_changes_before_a_job_is_picked_up_counts(start_host: StartHost, change: str) -> None:
     roles = Roles(alice={"debug"}, carol={"clerk"})
-    host = await start_host(roles_resolver=roles)
+    host = await start_host(roles_resolver=roles, roles_cache_seconds=0)
     alice = await host.signed_in("debug")
     carol = await host.signed_in("clerk", user_id="carol")
-    root = host.caller("site_admin", user_id="root")
+    root = host.caller("site_admin", user_id="root", service=True)
     parameters = [*BODY["parameters"], {"name": "token", "type": "secret"}]
     template = await create(alice, parameters=parameters)
     path = f"/templates/{template['TemplateID']}"
@@ -339,8 +339,8 @@ async def test_what_changes_before_a_job_is_picked_up_counts(start_host: StartHo
     else:
         await host.stop()
         (host.base_dir / "Secrets" / "values.key").unlink()
-        host = await start_host(roles_resolver=roles)
-        root = host.caller("site_admin", user_id="root")
+        host = await start_host(roles_resolver=roles, roles_cache_seconds=0)
+        root = host.caller("site_admin", user_id="root", service=True)
         carol = await host.signed_in("clerk", user_id="carol")
     await root.request("POST", "/queue/resume")
     result = await carol.result(job_id)

@@ -1,9 +1,8 @@
 """schemathesis, with every check it has, finds nothing wrong between the document and a real host.
 
-It submits random text as commands. Nothing of it may ever run: its users sign in with sessions, and
-the host's ``roles_resolver`` knows no roles, so that the check at pick-up, which every job passes,
-rejects each job, and their templates do not run, as their owner may not run them. Before anything else
-a canary in every mode must be rejected in this way.
+It submits random text as commands. Nothing of it may ever run: the check at pick-up, which every job
+passes, is told that nobody has roles, so that it rejects each job, and templates do not run, as their
+owner may not run them. Before anything else a canary in every mode must be rejected in this way.
 
 Nor may anything leave the machine, as jobs that are rejected give notice: webhooks are turned off, and
 the mail server is a port on which nobody listens.
@@ -22,6 +21,8 @@ from typing import Any
 
 import pytest
 from yarl import URL
+
+from aiohttp_jobs.auth.recheck import RightsCheck, Submitted
 
 from ..conftest import Answer, Caller, Host
 
@@ -83,15 +84,15 @@ max-stream-events = 1
 """
 
 
-async def nobody_has_roles(_user_id: str) -> Collection[str]:
+async def nobody_has_roles(_check: RightsCheck, _submitted: Submitted) -> Collection[str]:
     return ()
 
 
 @pytest.fixture
-async def harmless(start_host: StartHost) -> Host:
+async def harmless(start_host: StartHost, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host that accepts jobs and runs none. If one ran all the same, it would find no program."""
+    monkeypatch.setattr(RightsCheck, "roles", nobody_has_roles)
     return await start_host(
-        roles_resolver=nobody_has_roles,
         environment_allow=frozenset(),
         environment_extra={"PATH": "/nonexistent"},
         max_schedules_per_user=1000,
