@@ -12,11 +12,16 @@ from pydantic import ValidationError
 
 from ..models import ExecutionMode, Submission, new_job_id, utc_now
 from .names import original_text, safe_component
+from .signing import FIELD as SIGNATURE
 from .signing import Signer
 
 UNSIGNED = (
     "This submission file is not signed, and unsigned files are not run here. Submit the job over "
     "HTTP, or let an administrator allow unsigned submissions."
+)
+EXPIRED = (
+    "This submission file was signed long ago and has not waited here since. Whether it ran then is not "
+    "known any more, so it does not run. Submit the job again."
 )
 TAMPERED = "The submission file was changed after it was signed; it does not run."
 
@@ -26,6 +31,10 @@ class ReadSubmission(NamedTuple):
 
     submission: Submission
     problem: str | None
+
+    @property
+    def is_signed(self) -> bool:
+        return SIGNATURE in (self.submission.model_extra or {})
 
 
 class UnreadableFileError(Exception):
@@ -93,7 +102,7 @@ class SubmissionReader:
     def _fault(self, record: dict[str, Any], submission: Submission, user_folder: str) -> str | None:
         if safe_component(submission.user_id) != user_folder:
             return "The UserID in the submission file is not that of the folder it lay in."
-        if "Signature" not in record:
+        if SIGNATURE not in record:
             return None if self._allow_unsigned else UNSIGNED
         return None if self._signer.is_valid(record) else TAMPERED
 

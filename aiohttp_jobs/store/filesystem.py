@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -74,7 +74,7 @@ class FileSystemStore:
         self._allow_unsigned = allow_unsigned
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
         self._key_locks = KeyLocks(self._at.keys)
-        self._spent = SpentIds(self._at.spent)
+        self._spent = SpentIds(self._at.spent, self._at.spent_copy)
         self._files = ResultFiles(self._at, self._spent)
         self.results = ResultCatalogue(
             self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
@@ -215,8 +215,11 @@ class FileSystemStore:
             self._spent,
             self._watch.expect,
         )
-        self._completion = Completion(self._at, self._instance, self._run_folders, self._key_locks, self._add)
-        self._recovery = Recovery(self._at, self._instance, self._reader, self._add, self._spent)
+        self._completion = Completion(
+            self._at, self._instance, self._run_folders, self._key_locks, self._add_again
+        )
+        self._recovery = Recovery(self._at, self._instance, self._reader, self._add_again, self._spent)
+        self._spent.open(self._submitted_before)
         self._instance.open()
         self._journal.open()
         self._committer.open()
@@ -235,6 +238,23 @@ class FileSystemStore:
         self._watch.expect(str(target))
         replace_file(target, indented(record), self._instance.scratch)
         return pending_job(str(target), ReadSubmission(submission, None))
+
+    def _add_again(self, submission: Submission) -> PendingJob:
+        self._spent.keep_waiting(submission)
+        return self._add(submission)
+
+    def _submitted_before(self, moment: datetime) -> Iterator[Submission]:
+        """The signed submissions of before `moment` that wait or run, in the order in which jobs move on."""
+        waiting = [(path, path.parent.name) for path in self._at.submissions.glob("*/*.json")]
+        running = [
+            (self._at.claimed(Run.from_name(folder.name)), None)
+            for folder in self._at.running.glob("*/jobs/*")
+        ]
+        for path, owner in (*waiting, *running):
+            with contextlib.suppress(FileNotFoundError):
+                read = self._reader.read(path, owner or self._reader.signed_owner(path))
+                if read.problem is None and read.is_signed and read.submission.submitted_at < moment:
+                    yield read.submission
 
     def _look(self, known: Collection[str]) -> Look:
         paused, lost = self._at.paused.exists(), self._recovery.take_over()

@@ -16,7 +16,7 @@ from .accepted import Accepted
 from .base import ClaimedJob, KeyBusyError, PendingJob
 from .committer import Change
 from .durable import make_folder, put_file
-from .files import ReadSubmission, SubmissionReader
+from .files import EXPIRED, ReadSubmission, SubmissionReader
 from .instances import Instance
 from .journal import Entry, Kind
 from .keys import KeyLocks
@@ -128,9 +128,10 @@ class Intake:
                 return Change(None)
             raise
         known = accepted.submission_in(target) if accepted is not None else None
-        submission, problem = (
-            ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
-        )
+        read = ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
+        submission, problem = read
+        if problem is None and read.is_signed and self._spent.is_too_old(submission):
+            problem = EXPIRED
         if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):

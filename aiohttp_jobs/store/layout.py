@@ -55,6 +55,7 @@ class Layout:
         self.index = base / "results.index.sqlite3"
         self.paused = base / "queue.paused"
         self.spent = self.output / ".deleted"
+        self.spent_copy = base / "Secrets" / "deleted-jobs"
         self._submissions = str(self.submissions)
         self._output = str(self.output)
         self._results = str(self.results)
