@@ -18,7 +18,8 @@ from .auth.api_keys import ApiKeys
 from .auth.current_roles import CurrentRoles
 from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
-from .auth.sessions import own_session_middleware, session_key
+from .auth.session_registry import SessionRegistry
+from .auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
 from .config import JobsConfig
 from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
@@ -108,12 +109,13 @@ def create_jobs_app(
             error_middleware,
             parts.note_host,
             own_session_middleware(config),
-            identity_middleware(config, parts.api_keys, parts.current_roles),
+            identity_middleware(config, parts.api_keys, parts.current_roles, parts.sessions),
         ]
     )
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
+    jobs_app[SESSIONS] = parts.sessions
     jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[queue.QUEUE] = parts.queue
@@ -139,6 +141,10 @@ class _Parts:
         self.host = host
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
         self.current_roles = CurrentRoles(config)
+        self._session_registry = SessionRegistry(
+            config.base_dir, config.session_max_age, config.max_sessions_per_user
+        )
+        self.sessions = Sessions(self._session_registry)
         self._interpreters = find_interpreters()
         if config.default_interpreter not in self._interpreters:
             raise ConfigurationError(
@@ -269,6 +275,7 @@ class _Parts:
             stack.push_async_callback(self._delivery.close)
             self._retention.open()
             stack.push_async_callback(self._retention.close)
+            await asyncio.to_thread(self._session_registry.open)
             await asyncio.to_thread(self._template_store.open)
             await asyncio.to_thread(self._vault.open)
             for executor in self._executors.values():

@@ -61,7 +61,9 @@ class JobsConfig(BaseModel):
     data folder, so that sessions survive a restart."""
     session_cookie: str = "PSWebSessionID"
     session_max_age: Seconds = 12 * 3600
-    """How long a sign-in lasts; then the user signs in again."""
+    """How long a sign-in lasts, whatever its cookie says; then the user signs in again."""
+    max_sessions_per_user: Count = 50
+    """Sessions that one user may have open. With one more, the one that was not used for longest ends."""
     session_secure: bool = False
     """Mark the session cookie ``Secure``. Turn it on wherever the host is served over HTTPS."""
     identity_resolver: Annotated[IdentityResolver | None, Field(repr=False)] = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 PATIENCE_SECONDS = 30.0
@@ -16,6 +16,14 @@ async def until(is_true: Callable[[], object], what: str) -> None:
     while not is_true():
         assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:g} s"
         await asyncio.sleep(0.01)
+
+
+async def until_answered(is_true: Callable[[], Awaitable[object]], what: str) -> None:
+    """The same for what has to be asked."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not await is_true():
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:g} s"
+        await asyncio.sleep(0.05)
 
 
 class Gate:

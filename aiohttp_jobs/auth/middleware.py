@@ -14,10 +14,10 @@ from .api_keys import ApiKeys, ended_with_user
 from .current_roles import CurrentRoles
 from .identity import Identity, Proof
 from .origin import require_same_origin
-from .sessions import session_identity
+from .sessions import Sessions
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
-Finder = Callable[[web.Request], Awaitable[Identity | None]]
+Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
 _FIND: web.RequestKey[Finder] = web.RequestKey("aiohttp_jobs.find_identity")
 _PUBLIC = "_aiohttp_jobs_public"
 
@@ -35,17 +35,21 @@ def is_public(handler: Handler) -> bool:
     return bool(getattr(handler, _PUBLIC, False))
 
 
-def identity_middleware(config: JobsConfig, api_keys: ApiKeys, roles: CurrentRoles) -> Middleware:
+def identity_middleware(
+    config: JobsConfig, api_keys: ApiKeys, roles: CurrentRoles, sessions: Sessions
+) -> Middleware:
     """Every request that passes it has an `Identity`; see `identity_of`."""
 
-    async def find(request: web.Request) -> Identity | None:
+    async def find(request: web.Request, again: bool = False) -> Identity | None:
         authorization = request.headers.get("Authorization")
         if authorization is not None:
             scheme, _, secret = authorization.partition(" ")
             if scheme.lower() == "bearer":
                 return await _key_identity(api_keys, roles, secret.strip(), request.remote)
-        resolve = config.identity_resolver or session_identity
-        identity = await resolve(request)
+        if config.identity_resolver is not None:
+            identity = await config.identity_resolver(request)
+        else:
+            identity = await sessions.identity(request, again=again)
         if identity is None:
             return None
         if identity.proof is not Proof.API_KEY:
@@ -77,7 +81,7 @@ async def identity_now(request: web.Request) -> Identity | None:
     ``None`` also when that cannot be found out at the moment.
     """
     try:
-        return await request[_FIND](request)
+        return await request[_FIND](request, True)
     except (AuthenticationError, RightsUnavailableError):
         return None
 

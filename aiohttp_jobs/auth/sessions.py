@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import time
-import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import aiohttp_session
@@ -17,8 +15,10 @@ from ..config import JobsConfig
 from ..errors import ConfigurationError
 from ..store.key_files import decoded_fernet_key, fernet_key
 from .identity import Identity, Proof
+from .session_registry import SessionRegistry
 
 _FIELD = "aiohttp_jobs"
+_TEXTS = ("user_id", "session_id", "secret")
 
 
 class _OwnStorage(aiohttp_session.AbstractStorage):
@@ -98,42 +98,124 @@ def session_key(config: JobsConfig) -> bytes:
     return key
 
 
+class Sessions:
+    """Whom a request's session belongs to, as `remember` has it.
+
+    Of several plugins in one host, all use the registry of the one that was mounted first, so that a
+    session that has ended is at an end for all of them.
+    """
+
+    def __init__(self, registry: SessionRegistry) -> None:
+        self._own = registry
+        self._shared: SessionRegistry | None = None
+
+    def registry(self, request: web.Request) -> SessionRegistry:
+        """Where the sessions of the host that got `request` are kept."""
+        if self._shared is None:
+            self._shared = _registry_in(request.match_info.apps[0]) or self._own
+        return self._shared
+
+    @property
+    def own(self) -> SessionRegistry:
+        """That of this plugin, whether or not another was mounted before it."""
+        return self._own
+
+    async def identity(self, request: web.Request, *, again: bool = False) -> Identity | None:
+        """Whoever `remember` signed in, ``None`` when nobody is, or their session has ended.
+
+        `again` has the session loaded anew, in case that its storage has dropped it since.
+        """
+        if aiohttp_session.STORAGE_KEY not in request:
+            return None
+        if again:
+            session = await request[aiohttp_session.STORAGE_KEY].load_session(request)
+        else:
+            session = await aiohttp_session.get_session(request)
+        signed_in = _signed_in(session)
+        if signed_in is None:
+            return None
+        registry = self.registry(request)
+        found = await registry.find(signed_in["user_id"], signed_in["session_id"], signed_in["secret"])
+        if found is None:
+            return None
+        return Identity(
+            user_id=found.user_id,
+            session_id=found.session_id,
+            roles=frozenset(signed_in["roles"]),
+            proof=Proof.SESSION,
+        )
+
+
+SESSIONS = web.AppKey("aiohttp_jobs.sessions", Sessions)
+
+
 async def remember(request: web.Request, user_id: str, roles: Collection[str]) -> None:
-    """Sign `user_id` in with `roles`: later requests of this session are theirs.
+    """Sign `user_id` in with `roles`: later requests of this session are theirs, until it ends.
 
     Call it in the host's own login handler, once the user has proven who they are. The session gets
-    a new id, so that one planted before signing in is worth nothing.
+    a new id, so that one planted before signing in is worth nothing; one that was signed in already
+    ends. Raises ``ValueError`` for a user id that cannot be one, `ConfigurationError` where no plugin
+    is mounted, and ``OSError`` when the session cannot be written down.
     """
     if not user_id or "\0" in user_id:
         raise ValueError("user_id must be a non-empty text without NUL characters")
+    registry = _registry_in(request.match_info.apps[0])
+    if registry is None:
+        raise ConfigurationError(
+            "remember() was called in an application in which aiohttp-jobs is not mounted, so nobody "
+            "would find the session. Call it in a handler of the host that has the plugin."
+        )
     old = dict(await aiohttp_session.get_session(request))
+    record, secret = await asyncio.to_thread(
+        registry.add,
+        user_id,
+        address=request.remote or "",
+        user_agent=request.headers.get("User-Agent", ""),
+    )
+    await _end(registry, _signed_in(old))
     session = await aiohttp_session.new_session(request)
     session.update(old)
     session[_FIELD] = {
         "user_id": user_id,
         "roles": sorted(set(roles)),
-        "session_id": str(uuid.uuid4()),
-        "signed_in_at": int(time.time()),
+        "session_id": record.session_id,
+        "secret": secret,
+        "signed_in_at": int(record.signed_in_at.timestamp()),
     }
 
 
 async def forget(request: web.Request) -> None:
-    """Sign out: the session no longer belongs to anybody."""
+    """Sign out: the session no longer belongs to anybody, and copies of its cookie are worth nothing."""
     session = await aiohttp_session.get_session(request)
+    signed_in = _signed_in(session)
     session.pop(_FIELD, None)
     session.changed()
+    registry = _registry_in(request.match_info.apps[0])
+    if registry is not None:
+        await _end(registry, signed_in)
 
 
-async def session_identity(request: web.Request) -> Identity | None:
-    """Whoever `remember` signed in, ``None`` when nobody is."""
-    if aiohttp_session.STORAGE_KEY not in request:
+async def _end(registry: SessionRegistry, signed_in: dict[str, Any] | None) -> None:
+    if signed_in is not None:
+        await asyncio.to_thread(registry.revoke, signed_in["user_id"], signed_in["session_id"])
+
+
+def _signed_in(session: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `remember` put into the session; ``None`` for nothing, or nothing that has a secret."""
+    data = session.get(_FIELD)
+    if not isinstance(data, dict) or not isinstance(data.get("roles"), list):
         return None
-    data: Any = (await aiohttp_session.get_session(request)).get(_FIELD)
-    if not isinstance(data, dict):
-        return None
-    return Identity(
-        user_id=data["user_id"],
-        session_id=data["session_id"],
-        roles=frozenset(data["roles"]),
-        proof=Proof.SESSION,
-    )
+    return data if all(isinstance(data.get(name), str) for name in _TEXTS) else None
+
+
+def _registry_in(app: web.Application) -> SessionRegistry | None:
+    """That of the first plugin that is mounted in `app`, at whatever depth."""
+    found = app.get(SESSIONS)
+    if found is not None:
+        return found.own
+    for resource in app.router.resources():
+        below = resource.get_info().get("app")
+        registry = None if below is None else _registry_in(below)
+        if registry is not None:
+            return registry
+    return None

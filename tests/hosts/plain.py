@@ -21,6 +21,8 @@ import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs import app as plugin
 
+from ..conftest import login, logout
+
 SPEED = 60
 
 
@@ -45,6 +47,8 @@ async def main(data_dir: Path, port: int) -> None:
         max_parallel_background=3, max_parallel_runspace=2,
     )  # fmt: skip
     aiohttp_jobs.setup(app, config)
+    app.router.add_post("/login", login)
+    app.router.add_post("/logout", logout)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
