@@ -14,6 +14,7 @@ from .account import AccountService
 from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
+from .api.open_streams import OPEN_STREAMS, OpenStreams
 from .auth.api_keys import ApiKeys
 from .auth.current_roles import CurrentRoles
 from .auth.middleware import identity_middleware
@@ -116,6 +117,7 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
     jobs_app[SESSIONS] = parts.sessions
+    jobs_app[OPEN_STREAMS] = OpenStreams(config.max_streams_per_user, config.max_streams)
     jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[queue.QUEUE] = parts.queue

@@ -125,6 +125,12 @@ class JobsConfig(BaseModel):
     max_schedules_per_user: Count = 100
     """Schedules that one user may keep."""
 
+    max_streams_per_user: Count = 100
+    """Answers that take long which one user may have open at once in a process: event streams, downloads of
+    output, and submissions that wait for their result."""
+    max_streams: Count = 2000
+    """The same of all users together."""
+
     # --- queue
     max_parallel: Count | None = None
     """Jobs at once in all modes together. Default: the sum of the modes' limits."""

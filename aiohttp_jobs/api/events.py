@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
@@ -10,13 +11,14 @@ from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
 from ..auth.streams import while_known
-from ..errors import ForbiddenError, NotFoundError
-from ..follow import CURRENT
+from ..errors import ForbiddenError, LimitReachedError, NotFoundError
+from ..follow import CURRENT, Event
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import Matching, MatchingHeader
 from .envelope import path_id
 from .jobs import JOB
 from .keys import CONFIG, SERVICE
+from .open_streams import open_stream
 
 _RETRY_MILLISECONDS = 1000
 _POSITION = "([0-9]{1,3})-([0-9]{1,15})"
@@ -50,7 +52,7 @@ routes = web.RouteTableDef()
     "Follow a job",
     {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
     parameters=(_HEADER, _QUERY),
-    errors=(ForbiddenError, NotFoundError),
+    errors=(ForbiddenError, NotFoundError, LimitReachedError),
 )
 async def follow_job(request: web.Request) -> web.StreamResponse:
     """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
@@ -59,6 +61,11 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
     """
     start = _start(request)
     events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
+    with open_stream(request):
+        return await _send(request, events)
+
+
+async def _send(request: web.Request, events: AsyncIterator[Event]) -> web.StreamResponse:
     async with sse_response(
         request,
         headers={"X-Accel-Buffering": "no"},

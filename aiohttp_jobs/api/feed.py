@@ -12,10 +12,11 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from ..auth.middleware import identity_of
 from ..auth.streams import while_known
 from ..dispatch.feed import Change
-from ..errors import ForbiddenError
+from ..errors import ForbiddenError, LimitReachedError
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE
 from .keys import CONFIG, SERVICE
+from .open_streams import open_stream
 
 _RETRY_MILLISECONDS = 1000
 _EVENT = {
@@ -36,7 +37,7 @@ routes = web.RouteTableDef()
     "Follow the list of jobs",
     {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
     parameters=(SCOPE,),
-    errors=(ForbiddenError,),
+    errors=(ForbiddenError, LimitReachedError),
 )
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
@@ -46,7 +47,8 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """
     everyone = SCOPE.of(request) == "all"
     changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)
-    with suppress(ConnectionResetError, TimeoutError):  # the watcher has left, maybe before the first byte
+    # The watcher may leave, even before the first byte.
+    with open_stream(request), suppress(ConnectionResetError, TimeoutError):
         async with aclosing(changes), sse_response(
             request,
             headers={"X-Accel-Buffering": "no"},

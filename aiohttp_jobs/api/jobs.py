@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Awaitable
 from contextlib import suppress
 from functools import partial
 from typing import Literal
@@ -13,6 +15,7 @@ from ..auth.middleware import identity_of
 from ..errors import (
     ConflictError,
     ForbiddenError,
+    LimitReachedError,
     NotFoundError,
     RangeError,
     ShuttingDownError,
@@ -23,8 +26,10 @@ from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
 from ..openapi.records import JobView
+from ..outputs import OutputReader
 from .envelope import answer, path_id, read_submission
 from .keys import CONFIG, SERVICE
+from .open_streams import open_stream
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
@@ -32,6 +37,7 @@ STATES = ("running", "queued", "pending", "done")
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
 _LONGEST_CHARACTER = 4
+_STALLED_SECONDS = 600.0
 
 _STATE = Choices(name="state", choices=STATES, description="All when left out.")
 _LIMIT = Count(name="limit", default=100, most=1000)
@@ -57,15 +63,16 @@ routes = web.RouteTableDef()
     {200: SUBMITTED},
     body=SubmitRequest,
     parameters=(WAIT,),
-    errors=(ForbiddenError, TooManyPendingError, ShuttingDownError),
+    errors=(ForbiddenError, TooManyPendingError, LimitReachedError, ShuttingDownError),
     makes={"jobId": "/jobId"},
 )
 async def submit_job(request: web.Request) -> web.Response:
     """Specification, "Submit Job"."""
     service, identity = request.app[SERVICE], identity_of(request)
-    most, wait = request.app[CONFIG].max_body_bytes, asked_wait(request)
-    body = await read_submission(request, SubmitRequest, most, partial(service.require_submitter, identity))
-    return await submitted(request, await service.submit(identity, body), wait)
+    most, require_submitter = request.app[CONFIG].max_body_bytes, partial(service.require_submitter, identity)
+    with asked_wait(request) as wait:
+        body = await read_submission(request, SubmitRequest, most, require_submitter)
+        return await submitted(request, await service.submit(identity, body), wait)
 
 
 @routes.get("/api/v1/jobs")
@@ -121,7 +128,7 @@ async def list_attempts(request: web.Request) -> web.Response:
         206: Content("text/plain", "The bytes asked for by Range.", {"Content-Range": {"type": "string"}}),
     },
     parameters=(_OFFSET, _BYTES, _DOWNLOAD, _RANGE),
-    errors=(*_ONE_JOB, RangeError),
+    errors=(*_ONE_JOB, RangeError, LimitReachedError),
 )
 async def read_output(request: web.Request) -> web.StreamResponse:
     """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
@@ -130,15 +137,32 @@ async def read_output(request: web.Request) -> web.StreamResponse:
     ``X-Output-Complete`` whether there will be more.
     """
     job_id, asked, offset = path_id(request, "job"), _RANGE.of(request), _OFFSET.of(request)
-    if asked is not None:
-        return await _range(request, job_id, asked)
-    if offset is not None or _BYTES.name in request.query:
-        return await _piece(request, job_id, offset or 0, _BYTES.of(request))
-    return await _whole(request, job_id)
-
-
-async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> web.Response:
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    with open_stream(request):
+        if asked is not None:
+            response = await _range(reader, asked)
+        elif offset is not None or _BYTES.name in request.query:
+            response = await _piece(reader, offset or 0, _BYTES.of(request))
+        else:
+            return await _whole(request, job_id, reader)
+        # Here rather than by aiohttp: it may be much, and take long.
+        await response.prepare(request)
+        await _taken(request, response.write_eof())
+        return response
+
+
+async def _taken(request: web.Request, writing: Awaitable[None]) -> None:
+    """Have something written, but not for ever: the connection of whoever takes nothing is closed."""
+    try:
+        async with asyncio.timeout(_STALLED_SECONDS):
+            await writing
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the reader has stalled") from None
+
+
+async def _piece(reader: OutputReader, offset: int, most: int) -> web.Response:
     part = await reader.read(offset, max(most, _LONGEST_CHARACTER))
     following = part.offset + len(part.data)
     response = _text(part.data)
@@ -148,8 +172,7 @@ async def _piece(request: web.Request, job_id: str, offset: int, most: int) -> w
     return response
 
 
-async def _range(request: web.Request, job_id: str, asked: re.Match[str]) -> web.Response:
-    reader = await request.app[SERVICE].output(identity_of(request), job_id)
+async def _range(reader: OutputReader, asked: re.Match[str]) -> web.Response:
     if asked[3]:
         start, last = max(0, reader.size - int(asked[3])), None
     else:
@@ -164,9 +187,8 @@ async def _range(request: web.Request, job_id: str, asked: re.Match[str]) -> web
     return response
 
 
-async def _whole(request: web.Request, job_id: str) -> web.StreamResponse:
+async def _whole(request: web.Request, job_id: str, reader: OutputReader) -> web.StreamResponse:
     service, identity = request.app[SERVICE], identity_of(request)
-    reader = await service.output(identity, job_id)
     response = web.StreamResponse(headers=_headers())
     if _DOWNLOAD.of(request) == "1":
         response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.txt"'
@@ -183,8 +205,8 @@ async def _whole(request: web.Request, job_id: str) -> web.StreamResponse:
             break
         if part.offset > offset:
             left_out = f"\n[... {part.offset - offset} bytes of output left out ...]\n"
-            await response.write(left_out.encode())
-        await response.write(part.data)
+            await _taken(request, response.write(left_out.encode()))
+        await _taken(request, response.write(part.data))
         offset = part.offset + len(part.data)
     await response.write_eof()
     return response

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import web
 from pydantic import create_model
@@ -13,6 +15,7 @@ from ..openapi.answers import Success
 from ..openapi.parameters import Seconds
 from .envelope import answer
 from .keys import CONFIG, SERVICE
+from .open_streams import open_stream
 
 MOST_SECONDS = 60
 WAIT = Seconds(
@@ -32,12 +35,19 @@ SUBMITTED = create_model(
 )
 
 
-def asked_wait(request: web.Request) -> int:
-    """How many seconds to wait. Raises `ForbiddenError` for who may not read results: before submitting."""
+@contextmanager
+def asked_wait(request: web.Request) -> Iterator[int]:
+    """How many seconds the block, which submits and answers, may wait.
+
+    Raises `ForbiddenError` for who may not read results, and `LimitReachedError`: before submitting.
+    """
     seconds = WAIT.of(request)
-    if seconds:
-        request.app[SERVICE].require_reader(identity_of(request))
-    return seconds
+    if not seconds:
+        yield 0
+        return
+    request.app[SERVICE].require_reader(identity_of(request))
+    with open_stream(request):
+        yield seconds
 
 
 async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:

@@ -10,6 +10,7 @@ from ..auth.middleware import identity_of
 from ..errors import (
     ConflictError,
     ForbiddenError,
+    LimitReachedError,
     NotFoundError,
     ShuttingDownError,
     TooManyKeptError,
@@ -33,7 +34,7 @@ _ALL = "/api/v1/templates"
 _ONE = "/api/v1/templates/{template_id}"
 _TEMPLATE = answering("OneTemplate", template=TemplateView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
-_SUBMITTING = (*_ONE_OF_THEM, TooManyPendingError, ShuttingDownError)
+_SUBMITTING = (*_ONE_OF_THEM, TooManyPendingError, LimitReachedError, ShuttingDownError)
 _JOB_MADE = {"jobId": "/jobId"}
 
 routes = web.RouteTableDef()
@@ -109,9 +110,9 @@ async def run_template(request: web.Request) -> web.Response:
         path_id(request, "template"),
     )
     await service.get(identity, template_id)
-    wait = asked_wait(request)
-    body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
-    return await submitted(request, await service.run(identity, template_id, body), wait)
+    with asked_wait(request) as wait:
+        body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
+        return await submitted(request, await service.run(identity, template_id, body), wait)
 
 
 @routes.post(JOB + "/rerun")
@@ -124,5 +125,6 @@ async def run_template(request: web.Request) -> web.Response:
 )
 async def rerun_job(request: web.Request) -> web.Response:
     """The same job once more, as the caller's own. Answers as submitting does."""
-    wait, identity, job_id = asked_wait(request), identity_of(request), path_id(request, "job")
-    return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)
+    identity, job_id = identity_of(request), path_id(request, "job")
+    with asked_wait(request) as wait:
+        return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)

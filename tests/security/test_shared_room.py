@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientResponse
+
 from ..conftest import Answer, Caller, Host
+from ..gate import Gate
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -57,3 +63,66 @@ async def test_one_user_fills_the_queue(start_host: StartHost) -> None:
     refused = await caller.request("POST", "/jobs/submit", json=later)
     assert_limited(refused, 429, "too_many_pending", "maxPendingPerUser", 2)
     assert (await host.caller("task_manager").request("POST", "/jobs/submit", json=later)).status == 200
+
+
+async def opened(stack: AsyncExitStack, caller: Caller, path: str) -> ClientResponse:
+    """A stream whose first bytes have come, open until `stack` closes it."""
+    response = await stack.enter_async_context(caller.session.get(caller.base + path))
+    assert response.status == 200, await response.text()
+    await response.content.readany()
+    return response
+
+
+async def test_a_viewer_opens_all_the_streams_there_are(start_host: StartHost) -> None:
+    host = await start_host(max_streams_per_user=3, max_streams=4, heartbeat_interval=0.2)
+    mallory, alice = host.caller("viewer", user_id="mallory"), host.caller("viewer")
+    async with AsyncExitStack() as stack:
+        for _ in range(3):
+            last = await opened(stack, mallory, "/jobs/feed")
+        assert_limited(
+            await mallory.request("GET", "/jobs/feed"), 429, "limit_reached", "maxStreamsPerUser", 3
+        )
+        # Another of their keys is no way around it, and the others' room is theirs.
+        other_key = host.caller("viewer", user_id="mallory")
+        assert (await other_key.request("GET", "/jobs/feed")).status == 429
+        await opened(stack, alice, "/jobs/feed")
+        assert_limited(await alice.request("GET", "/jobs/feed"), 429, "limit_reached", "maxStreams", 4)
+        last.close()
+        # That it has gone is noticed at the next heartbeat.
+        for _ in range(300):
+            async with alice.session.get(alice.base + "/jobs/feed") as response:
+                if response.status == 200:
+                    break
+            await asyncio.sleep(0.1)
+        else:
+            raise AssertionError("a stream that was closed still takes room")
+
+
+async def test_streams_of_one_job_and_waiting_requests_count_too(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    gate = Gate(tmp_path / "gate")
+    host = await start_host(max_streams_per_user=2)
+    caller = host.caller("task_manager", user_id="mallory")
+    body = {"jobName": "held", "command": gate.shell, "executionMode": "BackgroundJob"}
+    waiting = asyncio.create_task(caller.request("POST", "/jobs/submit?wait=60", json=body))
+    await gate.reached()
+    job_id = (await caller.request("GET", "/jobs")).body["jobs"][0]["JobID"]
+    async with AsyncExitStack() as stack:
+        await opened(stack, caller, f"/jobs/{job_id}/events")
+        for method, path in (
+            ("POST", "/jobs/submit?wait=60"),
+            ("POST", f"/jobs/{job_id}/rerun?wait=60"),
+            ("GET", f"/jobs/{job_id}/events"),
+            ("GET", f"/jobs/{job_id}/output"),
+            ("GET", "/jobs/feed"),
+        ):
+            refused = await caller.request(method, path, **({"json": body} if "submit" in path else {}))
+            assert_limited(refused, 429, "limit_reached", "maxStreamsPerUser", 2)
+        # Nothing was accepted by those that were refused, and what need not wait is taken.
+        assert (await caller.request("GET", "/jobs")).body["count"] == 1
+        assert (await caller.request("POST", "/jobs/submit", json=body)).status == 200
+    gate.open()
+    assert (await waiting).body["result"]["Status"] == "Succeeded"
+    output = await caller.request("GET", f"/jobs/{job_id}/output")
+    assert output.status == 200
