@@ -131,16 +131,17 @@ class AccountService:
 
     async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:
         """Raises `NotFoundError`, also for a key that the caller may not know of."""
-        await self._require_changeable(identity, key_id)
+        await self.require_changeable(identity, key_id)
         key = await asyncio.to_thread(self._api_keys.set_enabled, key_id, enabled)
         return key.public()
 
     async def delete_key(self, identity: Identity, key_id: str) -> None:
         """Raises `NotFoundError`, also for a key that the caller may not know of."""
-        await self._require_changeable(identity, key_id)
+        await self.require_changeable(identity, key_id)
         await asyncio.to_thread(self._api_keys.delete, key_id)
 
-    async def _require_changeable(self, identity: Identity, key_id: str) -> None:
+    async def require_changeable(self, identity: Identity, key_id: str) -> None:
+        """Raise `ForbiddenError`, or `NotFoundError` also for a key that the caller may not know of."""
         self._require_person(identity)
         key = await asyncio.to_thread(self._api_keys.get, key_id)
         everyone = allows(identity.roles, "manage_all_api_keys", self._config.endpoint_roles)

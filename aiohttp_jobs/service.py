@@ -91,10 +91,6 @@ class JobService:
 
     # --- submitting
 
-    def require_submitter(self, identity: Identity) -> None:
-        """Raise `ForbiddenError` for someone who may not submit jobs at all."""
-        self._require(identity, "submit")
-
     async def submit(
         self,
         identity: Identity,
@@ -109,7 +105,7 @@ class JobService:
         `ShuttingDownError`; nothing was accepted then.
         """
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
-        self.require_submitter(identity)
+        self._require(identity, "submit")
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
         return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)

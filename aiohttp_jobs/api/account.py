@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..account import AccountService, ApiKeyChange, ApiKeyRequest
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import ForbiddenError, NotFoundError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
@@ -25,6 +26,7 @@ routes = web.RouteTableDef()
 
 @routes.get("/api/v1/me")
 @operation("Show who is calling", {200: answering("OneSelf", me=Me)})
+@needs()
 async def show_me(request: web.Request) -> web.Response:
     """Who the caller is, and the modes, interpreters, priorities and endpoints that are theirs."""
     return answer({"success": True, "me": request.app[ACCOUNT].describe(identity_of(request))})
@@ -37,6 +39,7 @@ async def show_me(request: web.Request) -> web.Response:
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
+@needs("manage_api_keys", everyone="manage_all_api_keys")
 async def list_api_keys(request: web.Request) -> web.Response:
     """The caller's keys, without their secrets; ``scope=all`` for administrators."""
     everyone = SCOPE.of(request) == "all"
@@ -52,6 +55,7 @@ async def list_api_keys(request: web.Request) -> web.Response:
     errors=(ForbiddenError,),
     makes={"keyId": "/apiKey/KeyID"},
 )
+@needs("manage_api_keys", person=True)
 async def create_api_key(request: web.Request) -> web.Response:
     """The answer holds the key itself, ``secret``, which is never shown again."""
     body = await read_model(request, ApiKeyRequest, request.app[CONFIG].max_body_bytes)
@@ -66,16 +70,19 @@ async def create_api_key(request: web.Request) -> web.Response:
     body=ApiKeyChange,
     errors=_ONE_OF_THEM,
 )
+@needs("manage_api_keys", person=True)
 async def change_api_key(request: web.Request) -> web.Response:
     """Disable a key, or enable it again."""
-    key_id = path_id(request, "key")
+    key_id, identity = path_id(request, "key"), identity_of(request)
+    await request.app[ACCOUNT].require_changeable(identity, key_id)
     change = await read_model(request, ApiKeyChange, request.app[CONFIG].max_body_bytes)
-    key = await request.app[ACCOUNT].set_key_enabled(identity_of(request), key_id, change.enabled)
+    key = await request.app[ACCOUNT].set_key_enabled(identity, key_id, change.enabled)
     return answer({"success": True, "apiKey": key})
 
 
 @routes.delete(_KEY)
 @operation("Delete an API key", {200: Done}, errors=_ONE_OF_THEM)
+@needs("manage_api_keys", person=True)
 async def delete_api_key(request: web.Request) -> web.Response:
     await request.app[ACCOUNT].delete_key(identity_of(request), path_id(request, "key"))
     return answer({"success": True, "message": "API key deleted successfully"})

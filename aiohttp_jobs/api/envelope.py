@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -27,6 +29,7 @@ _MESSAGES = {
     405: "This address does not take that method.",
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _logger = logging.getLogger(__name__)
 
 
@@ -99,15 +102,19 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
         raise invalid_fields(error) from None
 
 
-async def read_submission(
-    request: web.Request, model: type[Model], max_bytes: int, require_submitter: Callable[[], None]
-) -> Model:
-    """Like `read_model`; but whoever `require_submitter` refuses learns that, and nothing of the body."""
-    try:
-        return await read_model(request, model, max_bytes)
-    except JobsError:
-        require_submitter()
-        raise
+async def glance(request: web.Request, most: int, seconds: float) -> bytes:
+    """The request's body if it has at most `most` bytes and comes within `seconds`, else what came of it.
+
+    For refusals alone: nothing is judged, and nobody is waited for any longer.
+    """
+    body = bytearray()
+    if (request.content_length or 0) > most:
+        return b""
+    with suppress(TimeoutError, *_UNREADABLE):
+        async with asyncio.timeout(seconds):
+            while len(body) <= most and (chunk := await request.content.readany()):
+                body += chunk
+    return bytes(body[:most])
 
 
 async def _read_body(request: web.Request, max_bytes: int) -> bytes:
@@ -120,7 +127,7 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
             body += chunk
             if len(body) > max_bytes:
                 raise TooLargeError(message)
-    except (HttpProcessingError, web.RequestPayloadError):
+    except _UNREADABLE:
         raise MalformedJSONError("The request body could not be read as it was encoded.") from None
     return bytes(body)
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp_sse import sse_response
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..auth.streams import while_known
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..follow import CURRENT, Event
@@ -54,6 +55,7 @@ routes = web.RouteTableDef()
     parameters=(_HEADER, _QUERY),
     errors=(ForbiddenError, NotFoundError, LimitReachedError),
 )
+@needs()
 async def follow_job(request: web.Request) -> web.StreamResponse:
     """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
 

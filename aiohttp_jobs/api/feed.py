@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..auth.streams import while_known
 from ..dispatch.feed import Change
 from ..errors import ForbiddenError, LimitReachedError
@@ -39,6 +40,7 @@ routes = web.RouteTableDef()
     parameters=(SCOPE,),
     errors=(ForbiddenError, LimitReachedError),
 )
+@needs("list_jobs", everyone="see_all_jobs")
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
 

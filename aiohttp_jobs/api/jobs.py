@@ -6,12 +6,14 @@ import asyncio
 import re
 from collections.abc import Awaitable
 from contextlib import suppress
-from functools import partial
 from typing import Literal
 
 from aiohttp import web
 
+from ..access import require_mode
+from ..auth.identity import Identity
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import (
     ConflictError,
     ForbiddenError,
@@ -21,13 +23,13 @@ from ..errors import (
     ShuttingDownError,
     TooManyPendingError,
 )
-from ..models import JobResult, SubmitRequest
+from ..models import ExecutionMode, JobResult, SubmitRequest
 from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
 from ..openapi.records import JobView
 from ..outputs import OutputReader
-from .envelope import answer, path_id, read_submission
+from .envelope import answer, glance, path_id, read_model
 from .keys import CONFIG, SERVICE
 from .open_streams import open_stream
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted
@@ -53,8 +55,22 @@ _RANGE = MatchingHeader(
 _ONE_JOB = (ForbiddenError, NotFoundError)
 _CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
 _NUMBER = {"type": "integer"}
+_MODE = re.compile(rb'"executionMode"\s*:\s*"(%s)"' % b"|".join(mode.encode() for mode in ExecutionMode))
+_GLANCE_BYTES = 64 * 1024
+_GLANCE_SECONDS = 0.5
 
 routes = web.RouteTableDef()
+
+
+async def _explain_mode(request: web.Request, identity: Identity) -> None:
+    """Raise `ForbiddenError` in the specification's words, which name the mode that was asked for.
+
+    Without a word if the body does not say one, or has not come yet.
+    """
+    found = _MODE.search(await glance(request, _GLANCE_BYTES, _GLANCE_SECONDS))
+    if found is not None:
+        mode = ExecutionMode(found[1].decode())
+        require_mode(identity.roles, mode, request.app[CONFIG].mode_roles)
 
 
 @routes.post("/api/v1/jobs/submit")
@@ -66,13 +82,13 @@ routes = web.RouteTableDef()
     errors=(ForbiddenError, TooManyPendingError, LimitReachedError, ShuttingDownError),
     makes={"jobId": "/jobId"},
 )
+@needs("submit", explain=_explain_mode)
 async def submit_job(request: web.Request) -> web.Response:
     """Specification, "Submit Job"."""
-    service, identity = request.app[SERVICE], identity_of(request)
-    most, require_submitter = request.app[CONFIG].max_body_bytes, partial(service.require_submitter, identity)
     with asked_wait(request) as wait:
-        body = await read_submission(request, SubmitRequest, most, require_submitter)
-        return await submitted(request, await service.submit(identity, body), wait)
+        body = await read_model(request, SubmitRequest, request.app[CONFIG].max_body_bytes)
+        submission = await request.app[SERVICE].submit(identity_of(request), body)
+        return await submitted(request, submission, wait)
 
 
 @routes.get("/api/v1/jobs")
@@ -82,6 +98,7 @@ async def submit_job(request: web.Request) -> web.Response:
     parameters=(_STATE, SCOPE, _LIMIT),
     errors=(ForbiddenError,),
 )
+@needs("list_jobs", everyone="see_all_jobs")
 async def list_jobs(request: web.Request) -> web.Response:
     """The caller's jobs in every state; ``scope=all`` for those who may see everyone's."""
     states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
@@ -91,6 +108,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 @routes.get(JOB)
 @operation("Show a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
+@needs()
 async def get_job(request: web.Request) -> web.Response:
     job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "job": job})
@@ -98,6 +116,7 @@ async def get_job(request: web.Request) -> web.Response:
 
 @routes.post(JOB + "/cancel")
 @operation("Cancel a job", {202: _CANCELLING}, errors=(*_ONE_JOB, ConflictError))
+@needs("cancel_jobs")
 async def cancel_job(request: web.Request) -> web.Response:
     """Asking twice is as good as once."""
     job_id = path_id(request, "job")
@@ -107,6 +126,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 
 @routes.get(JOB + "/attempts")
 @operation("List the attempts of a job", {200: listing("Attempts", attempts=JobResult)}, errors=_ONE_JOB)
+@needs()
 async def list_attempts(request: web.Request) -> web.Response:
     attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "count": len(attempts), "attempts": attempts})
@@ -130,6 +150,7 @@ async def list_attempts(request: web.Request) -> web.Response:
     parameters=(_OFFSET, _BYTES, _DOWNLOAD, _RANGE),
     errors=(*_ONE_JOB, RangeError, LimitReachedError),
 )
+@needs()
 async def read_output(request: web.Request) -> web.StreamResponse:
     """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..notify.models import SHOWN_STATES
 from ..notify.service import NoticeService
@@ -33,6 +34,7 @@ routes = web.RouteTableDef()
     parameters=(_STATE, _JOB_ID, SCOPE, _LIMIT),
     errors=(ForbiddenError,),
 )
+@needs("list_notices", everyone="see_all_jobs")
 async def list_notices(request: web.Request) -> web.Response:
     """The caller's own notices, newest first; ``scope=all`` for those who may see everyone's jobs."""
     notices = await request.app[NOTICES].list_notices(
@@ -51,6 +53,7 @@ async def list_notices(request: web.Request) -> web.Response:
     {202: answering("OneNotice", notice=NoticeView)},
     errors=(*_ONE_OF_THEM, ConflictError),
 )
+@needs("manage_notices")
 async def retry_notice(request: web.Request) -> web.Response:
     notice = await request.app[NOTICES].retry(identity_of(request), path_id(request, "notice"))
     return answer({"success": True, "notice": notice}, status=202)
@@ -58,6 +61,7 @@ async def retry_notice(request: web.Request) -> web.Response:
 
 @routes.delete(_ONE)
 @operation("Delete a notice", {200: Done}, errors=_ONE_OF_THEM)
+@needs("manage_notices")
 async def delete_notice(request: web.Request) -> web.Response:
     await request.app[NOTICES].delete(identity_of(request), path_id(request, "notice"))
     return answer({"success": True, "message": "Notice deleted successfully"})

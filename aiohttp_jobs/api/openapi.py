@@ -12,6 +12,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from ..auth.middleware import public
+from ..auth.rights import needs
 from ..errors import NotFoundError
 from ..openapi.document import ROOT, ApiDocument
 from ..openapi.operations import Content, operation, unlisted
@@ -44,6 +45,7 @@ routes = web.RouteTableDef()
 @operation(
     "Describe the API", {200: Content("application/json", "This document.", schema={"type": "object"})}
 )
+@needs()
 async def show_document(request: web.Request) -> web.Response:
     """In OpenAPI 3.1, with the limits of this host."""
     address = request.path.removesuffix("/openapi.json")

@@ -7,6 +7,7 @@ from typing import Literal
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import ForbiddenError
 from ..openapi.answers import answering, listing
 from ..openapi.operations import operation
@@ -23,12 +24,14 @@ routes = web.RouteTableDef()
 
 @routes.get("/api/v1/queue")
 @operation("Show the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
+@needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
     return answer({"success": True, "queue": request.app[QUEUE].view(identity_of(request))})
 
 
 @routes.post("/api/v1/queue/pause")
 @operation("Start no more jobs", {200: answering("QueuePaused", paused=Literal[True])}, errors=_FORBIDDEN)
+@needs("manage_queue")
 async def pause_queue(request: web.Request) -> web.Response:
     await request.app[QUEUE].set_paused(identity_of(request), True)
     return answer({"success": True, "paused": True})
@@ -36,6 +39,7 @@ async def pause_queue(request: web.Request) -> web.Response:
 
 @routes.post("/api/v1/queue/resume")
 @operation("Start jobs again", {200: answering("QueueResumed", paused=Literal[False])}, errors=_FORBIDDEN)
+@needs("manage_queue")
 async def resume_queue(request: web.Request) -> web.Response:
     await request.app[QUEUE].set_paused(identity_of(request), False)
     return answer({"success": True, "paused": False})
@@ -43,6 +47,7 @@ async def resume_queue(request: web.Request) -> web.Response:
 
 @routes.get("/api/v1/runspaces")
 @operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
+@needs("see_runspaces")
 async def list_runspaces(request: web.Request) -> web.Response:
     workers = await request.app[QUEUE].runspaces(identity_of(request))
     return answer({"success": True, "count": len(workers), "runspaces": workers})

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..jsontext import dumps
 from ..models import JobResult
@@ -42,6 +43,7 @@ routes = web.RouteTableDef()
     parameters=(_LIMIT,),
     errors=_FORBIDDEN,
 )
+@needs("list_results")
 async def list_results(request: web.Request) -> web.Response:
     """Specification, "Get Job Results"."""
     return _list(await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request)))
@@ -54,6 +56,7 @@ async def list_results(request: web.Request) -> web.Response:
     parameters=(_JOB_ID,),
     errors=(ForbiddenError, NotFoundError, ConflictError),
 )
+@needs("delete_results")
 async def delete_result(request: web.Request) -> web.Response:
     """Specification, "Delete Job Result"."""
     await request.app[SERVICE].delete_result(identity_of(request), _JOB_ID.of(request))
@@ -67,6 +70,7 @@ async def delete_result(request: web.Request) -> web.Response:
     parameters=LIST_PARAMETERS,
     errors=_FORBIDDEN,
 )
+@needs("list_results", everyone="see_all_jobs")
 async def search_results(request: web.Request) -> web.Response:
     """A page of results without their outputs; ``indexing`` while more of them may turn up."""
     identity, (sort, cursor, limit) = identity_of(request), result_page(request)
@@ -82,6 +86,7 @@ async def search_results(request: web.Request) -> web.Response:
     parameters=STATS_PARAMETERS,
     errors=_FORBIDDEN,
 )
+@needs("list_results", everyone="see_all_jobs")
 async def result_statistics(request: web.Request) -> web.Response:
     """How jobs ended in each hour or day, how long they took, and which ran most.
 
@@ -99,6 +104,7 @@ async def result_statistics(request: web.Request) -> web.Response:
     body=DeletionRequest,
     errors=_FORBIDDEN,
 )
+@needs("delete_results")
 async def delete_results(request: web.Request) -> web.Response:
     """By ids, or by conditions as for searching; ask again while there are ``more``."""
     service, identity = request.app[RESULTS], identity_of(request)
@@ -115,6 +121,7 @@ async def delete_results(request: web.Request) -> web.Response:
 
 @routes.get("/api/v1/results/{job_id:(?!stats$|delete$)[^/]+}")
 @operation("Show a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
+@needs("list_results")
 async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""
     result = await request.app[RESULTS].get(identity_of(request), path_id(request, "job"))

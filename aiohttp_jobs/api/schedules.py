@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 
 from aiohttp import web
 from pydantic import TypeAdapter
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
@@ -24,7 +24,7 @@ from ..schedule.models import (
     TimeZone,
 )
 from ..schedule.service import ScheduleService
-from .envelope import answer, path_id, read_model, read_submission
+from .envelope import answer, path_id, read_model
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
@@ -52,11 +52,10 @@ routes = web.RouteTableDef()
     errors=(ForbiddenError, TooManyKeptError),
     makes={"scheduleId": "/schedule/ScheduleID"},
 )
+@needs("submit")
 async def create_schedule(request: web.Request) -> web.Response:
-    service, identity = request.app[SCHEDULES], identity_of(request)
-    most = request.app[CONFIG].max_body_bytes
-    body = await read_submission(request, ScheduleRequest, most, partial(service.require_submitter, identity))
-    schedule = await service.create(identity, body)
+    body = await read_model(request, ScheduleRequest, request.app[CONFIG].max_body_bytes)
+    schedule = await request.app[SCHEDULES].create(identity_of(request), body)
     return answer({"success": True, "schedule": schedule}, status=201)
 
 
@@ -67,6 +66,7 @@ async def create_schedule(request: web.Request) -> web.Response:
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
+@needs()
 async def list_schedules(request: web.Request) -> web.Response:
     """The caller's own schedules; ``scope=all`` for administrators."""
     everyone = SCOPE.of(request) == "all"
@@ -76,6 +76,7 @@ async def list_schedules(request: web.Request) -> web.Response:
 
 @routes.get(_ALL + "/preview")
 @operation("Try a cron line", {200: listing("PreviewedRuns", runs=ScheduledRun)}, parameters=_PREVIEW)
+@needs()
 async def preview_schedule(request: web.Request) -> web.Response:
     """When a cron line would fire, for whoever is about to make a schedule of it."""
     require_known(request, _PREVIEW)
@@ -92,6 +93,7 @@ async def preview_schedule(request: web.Request) -> web.Response:
 
 @routes.get(_ONE)
 @operation("Show a schedule", {200: _SCHEDULE}, errors=_ONE_OF_THEM)
+@needs()
 async def get_schedule(request: web.Request) -> web.Response:
     schedule = await request.app[SCHEDULES].get(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "schedule": schedule})
@@ -104,6 +106,7 @@ async def get_schedule(request: web.Request) -> web.Response:
     parameters=(_COUNT,),
     errors=_ONE_OF_THEM,
 )
+@needs()
 async def next_runs(request: web.Request) -> web.Response:
     """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
     schedule_id = path_id(request, "schedule")
@@ -113,6 +116,7 @@ async def next_runs(request: web.Request) -> web.Response:
 
 @routes.patch(_ONE)
 @operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=_ONE_OF_THEM)
+@needs()
 async def change_schedule(request: web.Request) -> web.Response:
     """Fields that are left out stay as they are, those inside ``job`` too."""
     service, identity, schedule_id = (
@@ -128,6 +132,7 @@ async def change_schedule(request: web.Request) -> web.Response:
 
 @routes.delete(_ONE)
 @operation("Delete a schedule", {200: Done}, errors=_ONE_OF_THEM)
+@needs()
 async def delete_schedule(request: web.Request) -> web.Response:
     """Jobs that the schedule submitted are not touched."""
     await request.app[SCHEDULES].delete(identity_of(request), path_id(request, "schedule"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from aiohttp import web
 
 from ..auth.middleware import identity_of
+from ..auth.rights import needs
 from ..errors import (
     ConflictError,
     ForbiddenError,
@@ -22,7 +21,7 @@ from ..openapi.records import TemplateView
 from ..rerun import Reruns
 from ..templates.models import RunRequest, TemplateRequest
 from ..templates.service import TemplateService
-from .envelope import answer, path_id, read_model, read_submission
+from .envelope import answer, path_id, read_model
 from .jobs import JOB
 from .keys import CONFIG
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted
@@ -48,16 +47,16 @@ routes = web.RouteTableDef()
     errors=(ForbiddenError, TooManyKeptError),
     makes={"templateId": "/template/TemplateID"},
 )
+@needs("manage_templates", "submit")
 async def create_template(request: web.Request) -> web.Response:
-    service, identity = request.app[TEMPLATES], identity_of(request)
-    most = request.app[CONFIG].max_body_bytes
-    body = await read_submission(request, TemplateRequest, most, partial(service.require_author, identity))
-    template = await service.create(identity, body)
+    body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
+    template = await request.app[TEMPLATES].create(identity_of(request), body)
     return answer({"success": True, "template": template}, status=201)
 
 
 @routes.get(_ALL)
 @operation("List templates", {200: listing("Templates", templates=TemplateView)})
+@needs()
 async def list_templates(request: web.Request) -> web.Response:
     """Those that the caller may run or edit."""
     templates = await request.app[TEMPLATES].list_templates(identity_of(request))
@@ -66,6 +65,7 @@ async def list_templates(request: web.Request) -> web.Response:
 
 @routes.get(_ONE)
 @operation("Show a template", {200: _TEMPLATE}, errors=(NotFoundError,))
+@needs()
 async def get_template(request: web.Request) -> web.Response:
     template = await request.app[TEMPLATES].get(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "template": template})
@@ -73,6 +73,7 @@ async def get_template(request: web.Request) -> web.Response:
 
 @routes.put(_ONE)
 @operation("Replace a template", {200: _TEMPLATE}, body=TemplateRequest, errors=_ONE_OF_THEM)
+@needs("manage_templates", "submit")
 async def replace_template(request: web.Request) -> web.Response:
     """The whole template, as for making one; fields that are left out take their defaults."""
     service, identity, template_id = (
@@ -88,6 +89,7 @@ async def replace_template(request: web.Request) -> web.Response:
 
 @routes.delete(_ONE)
 @operation("Delete a template", {200: Done}, errors=_ONE_OF_THEM)
+@needs("manage_templates")
 async def delete_template(request: web.Request) -> web.Response:
     await request.app[TEMPLATES].delete(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "message": "Template deleted successfully"})
@@ -102,6 +104,7 @@ async def delete_template(request: web.Request) -> web.Response:
     errors=_SUBMITTING,
     makes=_JOB_MADE,
 )
+@needs()
 async def run_template(request: web.Request) -> web.Response:
     """Answers as submitting does."""
     service, identity, template_id = (
@@ -109,7 +112,7 @@ async def run_template(request: web.Request) -> web.Response:
         identity_of(request),
         path_id(request, "template"),
     )
-    await service.get(identity, template_id)
+    await service.require_runner(identity, template_id)
     with asked_wait(request) as wait:
         body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
         return await submitted(request, await service.run(identity, template_id, body), wait)
@@ -123,6 +126,7 @@ async def run_template(request: web.Request) -> web.Response:
     errors=(*_SUBMITTING, ConflictError),
     makes=_JOB_MADE,
 )
+@needs()
 async def rerun_job(request: web.Request) -> web.Response:
     """The same job once more, as the caller's own. Answers as submitting does."""
     identity, job_id = identity_of(request), path_id(request, "job")

@@ -14,6 +14,7 @@ from .api_keys import ApiKeys, ended_with_user
 from .current_roles import CurrentRoles
 from .identity import Identity, Proof
 from .origin import require_same_origin
+from .rights import require_right
 from .sessions import Sessions
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
@@ -38,7 +39,7 @@ def is_public(handler: Handler) -> bool:
 def identity_middleware(
     config: JobsConfig, api_keys: ApiKeys, roles: CurrentRoles, sessions: Sessions
 ) -> Middleware:
-    """Every request that passes it has an `Identity`; see `identity_of`."""
+    """Every request that passes it has an `Identity` (see `identity_of`) with the right its route needs."""
 
     async def find(request: web.Request, again: bool = False) -> Identity | None:
         authorization = request.headers.get("Authorization")
@@ -65,6 +66,7 @@ def identity_middleware(
             raise AuthenticationError
         request[_IDENTITY] = identity
         request[_FIND] = find
+        await require_right(request, identity, config)
         return await handler(request)
 
     return middleware

@@ -63,10 +63,6 @@ class ScheduleService:
         self._changed = changed
         self._clock = clock
 
-    def require_submitter(self, identity: Identity) -> None:
-        """Raise `ForbiddenError` for someone who may not submit jobs, and so not schedule any."""
-        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
-
     async def create(self, identity: Identity, request: ScheduleRequest) -> dict[str, Any]:
         """A new schedule of the caller's, as it is shown.
 
@@ -176,7 +172,7 @@ class ScheduleService:
 
     def _require_submittable(self, identity: Identity, job: SubmitRequest) -> None:
         """Raise what submitting `job` now would raise."""
-        self.require_submitter(identity)
+        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
         require_mode(identity.roles, job.execution_mode, self._config.mode_roles)
         if job.priority is not None:
             require_priority(identity.roles, job.priority, self._config.priority_roles)

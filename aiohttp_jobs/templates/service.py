@@ -49,10 +49,6 @@ class TemplateService:
         self._interpreters = interpreters
         self._vault = vault
 
-    def require_author(self, identity: Identity) -> None:
-        """Raise `ForbiddenError` for someone who may not write templates at all."""
-        require_endpoint(identity.roles, "manage_templates", self._config.endpoint_roles)
-
     async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
         """A new template of the caller's, as it is shown.
 
@@ -78,6 +74,10 @@ class TemplateService:
     async def require_editor(self, identity: Identity, template_id: str) -> None:
         """Raise `NotFoundError` or `ForbiddenError` unless the caller may change this template."""
         self._require_editor(identity, await self._visible(identity, template_id))
+
+    async def require_runner(self, identity: Identity, template_id: str) -> None:
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may run this template."""
+        await self._runnable(identity, template_id)
 
     async def replace(self, identity: Identity, template_id: str, request: TemplateRequest) -> dict[str, Any]:
         """Write a template anew; the caller owns it then, and it runs with their rights behind it.
@@ -105,10 +105,7 @@ class TemplateService:
         Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`,
         `TooManyPendingError` or `ShuttingDownError`.
         """
-        template = await self._visible(identity, template_id)
-        if not may_run(template, identity.user_id, identity.roles):
-            raise ForbiddenError("Your roles do not allow you to run this template.")
-        await self._rights.require_owner(template)
+        template = await self._runnable(identity, template_id)
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
         values = check_values(template.parameters, request.values)
@@ -122,6 +119,13 @@ class TemplateService:
         template = await asyncio.to_thread(self._store.get, template_id)
         if not self._is_visible(identity, template):
             raise NotFoundError(f"There is no template {template_id}.")
+        return template
+
+    async def _runnable(self, identity: Identity, template_id: str) -> Template:
+        template = await self._visible(identity, template_id)
+        if not may_run(template, identity.user_id, identity.roles):
+            raise ForbiddenError("Your roles do not allow you to run this template.")
+        await self._rights.require_owner(template)
         return template
 
     def _is_visible(self, identity: Identity, template: Template) -> bool:
@@ -138,7 +142,7 @@ class TemplateService:
 
     def _require_writable(self, identity: Identity, request: TemplateRequest) -> None:
         """Raise what submitting the command now would raise: nobody saves what they may not run."""
-        self.require_author(identity)
+        require_endpoint(identity.roles, "manage_templates", self._config.endpoint_roles)
         require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         if request.priority is not None:
