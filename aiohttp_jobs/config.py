@@ -72,8 +72,8 @@ class JobsConfig(BaseModel):
     """Tells a user's roles of this moment (``None``: no such user). It is asked for each request and
     again when a job is picked up; no session and no API key has a role that its user does not have."""
     roles_cache_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 2.0
-    """How long an answer of ``roles_resolver`` counts, and so how long a role that was taken away may still be
-    used. 0: it is asked each time."""
+    """How long an answer of ``roles_resolver`` counts, and so how long a role that was taken away may still
+    be used. 0: it is asked each time."""
     roles_timeout: Seconds = 5.0
     """How long ``roles_resolver`` may take. After that, or when it raises, requests are answered with 503."""
     trusted_origins: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ The message is a sentence for a person. Turning an error into a response is left
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -28,9 +29,17 @@ class JobsError(Exception):
     retry_after: int | None = None
     """After how many seconds another try is worth it; ``None`` when waiting alone does not help."""
 
-    def __init__(self, message: str | None = None, *, details: list[dict[str, Any]] | None = None):
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        details: list[dict[str, Any]] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
+        """`headers` are further ones of the answer."""
         super().__init__(message or (self.__doc__ or "").strip())
         self.details = details
+        self.headers = dict(headers or {})
 
     @property
     def message(self) -> str:

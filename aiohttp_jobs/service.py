@@ -312,11 +312,13 @@ class JobService:
         if found.record is not None:
             return StoredOutput(self._store, found.record)
         if found.live is not None:
-            return LiveOutput(found.live.log) if found.live.log else NoOutput()
+            log, attempt = found.live.log, found.live.job.attempt
+            return LiveOutput(log, attempt) if log else NoOutput(attempt)
+        attempt = found.located.submission.attempt
         if found.located.log is None:
-            return NoOutput()
+            return NoOutput(attempt)
         size, _ = await asyncio.to_thread(existing, found.located.log)
-        return FilesOutput(found.located.log, size)
+        return FilesOutput(found.located.log, size, attempt)
 
     # --- stopping
 

@@ -68,6 +68,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 def _refusal(error: JobsError) -> web.Response:
     limit = dataclasses.asdict(error.limit) if error.limit else None
     response = _failure(error.status, error.message, error.code, details=error.details, limit=limit)
+    response.headers.update(error.headers)
     if error.retry_after is not None:
         response.headers["Retry-After"] = str(error.retry_after)
     return response

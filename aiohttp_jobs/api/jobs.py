@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import Awaitable
-from contextlib import suppress
 from typing import Literal
 
 from aiohttp import web
@@ -26,38 +23,37 @@ from ..errors import (
 from ..models import ExecutionMode, JobResult, SubmitRequest
 from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
-from ..openapi.parameters import SCOPE, Choice, Choices, Count, MatchingHeader, Offset
+from ..openapi.parameters import SCOPE, Choices, Count
 from ..openapi.records import JobView
-from ..outputs import OutputReader
 from .envelope import answer, glance, path_id, read_model
 from .keys import CONFIG, SERVICE
-from .open_streams import open_stream
+from .output import (
+    BYTES,
+    DOWNLOAD,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    LENGTH,
+    OFFSET,
+    RANGE,
+    RANGE_HEADERS,
+    VALIDATORS,
+    WHOLE_HEADERS,
+    output_answer,
+    output_digest,
+)
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
 STATES = ("running", "queued", "pending", "done")
-_PIECE = 256 * 1024
-_MOST = 16 * 1024 * 1024
-_LONGEST_CHARACTER = 4
-_STALLED_SECONDS = 600.0
 
 _STATE = Choices(name="state", choices=STATES, description="All when left out.")
 _LIMIT = Count(name="limit", default=100, most=1000)
-_OFFSET = Offset(name="offset", description="Where to start, for polling.")
-_BYTES = Count(name="limit", default=_PIECE, most=_MOST, description="The most bytes to send, with offset.")
-_DOWNLOAD = Choice(name="download", choices=("0", "1"), default="0", description="1: as a file.")
-_RANGE = MatchingHeader(
-    name="Range",
-    pattern="bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))",
-    message="must be one range of bytes, such as 'bytes=1000-', 'bytes=0-999' or 'bytes=-1000'",
-    example="bytes=0-",
-)
 _ONE_JOB = (ForbiddenError, NotFoundError)
 _CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
-_NUMBER = {"type": "integer"}
 _MODE = re.compile(rb'"executionMode"\s*:\s*"(%s)"' % b"|".join(mode.encode() for mode in ExecutionMode))
 _GLANCE_BYTES = 64 * 1024
 _GLANCE_SECONDS = 0.5
+_DIGEST = answering("OutputDigest", attempt=int, length=int, sha256=str, size=int, complete=bool, etag=str)
 
 routes = web.RouteTableDef()
 
@@ -136,111 +132,36 @@ async def list_attempts(request: web.Request) -> web.Response:
 @operation(
     "Read the output of a job",
     {
-        200: Content(
-            "text/plain",
-            "The output, or a piece of it.",
-            {
-                "X-Output-Offset": _NUMBER,
-                "X-Output-Next": _NUMBER,
-                "X-Output-Complete": {"enum": ["true", "false"]},
-            },
-        ),
-        206: Content("text/plain", "The bytes asked for by Range.", {"Content-Range": {"type": "string"}}),
+        200: Content("text/plain", "The output, or a piece of it.", WHOLE_HEADERS),
+        206: Content("text/plain", "The bytes asked for by Range.", RANGE_HEADERS),
+        304: Content(None, "An ended job's output is what If-None-Match names.", VALIDATORS),
     },
-    parameters=(_OFFSET, _BYTES, _DOWNLOAD, _RANGE),
+    parameters=(OFFSET, BYTES, DOWNLOAD, RANGE, IF_RANGE, IF_NONE_MATCH),
     errors=(*_ONE_JOB, RangeError, LimitReachedError),
 )
 @needs()
 async def read_output(request: web.Request) -> web.StreamResponse:
     """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
 
-    ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
-    ``X-Output-Complete`` whether there will be more.
+    For polling, ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
+    ``X-Output-Complete`` whether there will be more. ``X-Output-Attempt`` is the attempt that printed
+    it: of another attempt nothing goes on from there.
     """
-    job_id, asked, offset = path_id(request, "job"), _RANGE.of(request), _OFFSET.of(request)
-    reader = await request.app[SERVICE].output(identity_of(request), job_id)
-    with open_stream(request):
-        if asked is not None:
-            response = await _range(reader, asked)
-        elif offset is not None or _BYTES.name in request.query:
-            response = await _piece(reader, offset or 0, _BYTES.of(request))
-        else:
-            return await _whole(request, job_id, reader)
-        # Here rather than by aiohttp: it may be much, and take long.
-        await response.prepare(request)
-        await _taken(request, response.write_eof())
-        return response
+    return await output_answer(request, path_id(request, "job"))
 
 
-async def _taken(request: web.Request, writing: Awaitable[None]) -> None:
-    """Have something written, but not for ever: the connection of whoever takes nothing is closed."""
-    try:
-        async with asyncio.timeout(_STALLED_SECONDS):
-            await writing
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-        raise ConnectionResetError("the reader has stalled") from None
+@routes.get(JOB + "/output/digest")
+@operation(
+    "Tell whether a file holds the beginning of the output",
+    {200: _DIGEST},
+    parameters=(LENGTH,),
+    errors=(*_ONE_JOB, RangeError, LimitReachedError),
+)
+@needs()
+async def digest_output(request: web.Request) -> web.Response:
+    """The SHA-256 of the output's first ``length`` bytes, in hexadecimal.
 
-
-async def _piece(reader: OutputReader, offset: int, most: int) -> web.Response:
-    part = await reader.read(offset, max(most, _LONGEST_CHARACTER))
-    following = part.offset + len(part.data)
-    response = _text(part.data)
-    response.headers["X-Output-Offset"] = str(part.offset)
-    response.headers["X-Output-Next"] = str(following)
-    response.headers["X-Output-Complete"] = str(reader.complete and following >= reader.size).lower()
-    return response
-
-
-async def _range(reader: OutputReader, asked: re.Match[str]) -> web.Response:
-    if asked[3]:
-        start, last = max(0, reader.size - int(asked[3])), None
-    else:
-        start, last = int(asked[1]), int(asked[2]) if asked[2] else None
-    most = _MOST if last is None else min(_MOST, last - start + 1)
-    part = await reader.read(start, max(0, most), whole=False)
-    if part.offset != start or not part.data:
-        raise RangeError(f"There is no output from byte {start} on, of {reader.size} bytes.")
-    response = _text(part.data, status=206)
-    total = str(reader.size) if reader.complete else "*"
-    response.headers["Content-Range"] = f"bytes {start}-{start + len(part.data) - 1}/{total}"
-    return response
-
-
-async def _whole(request: web.Request, job_id: str, reader: OutputReader) -> web.StreamResponse:
-    service, identity = request.app[SERVICE], identity_of(request)
-    response = web.StreamResponse(headers=_headers())
-    if _DOWNLOAD.of(request) == "1":
-        response.headers["Content-Disposition"] = f'attachment; filename="{job_id}.txt"'
-    await response.prepare(request)
-    offset = 0
-    while True:
-        part = await reader.read(offset, _PIECE)
-        if not part.data and not reader.complete:
-            # It may have ended meanwhile, and its output be elsewhere now.
-            with suppress(NotFoundError):
-                reader = await service.output(identity, job_id)
-                part = await reader.read(offset, _PIECE)
-        if not part.data:
-            break
-        if part.offset > offset:
-            left_out = f"\n[... {part.offset - offset} bytes of output left out ...]\n"
-            await _taken(request, response.write(left_out.encode()))
-        await _taken(request, response.write(part.data))
-        offset = part.offset + len(part.data)
-    await response.write_eof()
-    return response
-
-
-def _text(data: bytes, status: int = 200) -> web.Response:
-    return web.Response(body=data, status=status, headers=_headers())
-
-
-def _headers() -> dict[str, str]:
-    return {
-        "Content-Type": "text/plain; charset=utf-8",
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Accept-Ranges": "bytes",
-    }
+    A file with that digest goes on with ``Range: bytes=<length>-`` and ``If-Range: <etag>``.
+    """
+    digest = await output_digest(request, path_id(request, "job"), LENGTH.of(request) or 0)
+    return answer({"success": True, **digest})

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..client import JobsClient
+from ..client import JobsClient, SavedHow
 from ..models import ExecutionMode
 from .connection import Key, Url, with_client
 from .following import follow, run_job
@@ -39,6 +39,12 @@ Wait = Annotated[bool, typer.Option(help="Show the output as it comes; exit as t
 CancelOnInterrupt = Annotated[
     bool, typer.Option(help="Ctrl-C stops the job too; without this it goes on, and only the watching ends.")
 ]
+_SAVED = {
+    SavedHow.NEW: "",
+    SavedHow.CONTINUED: "; what it had of them was kept",
+    SavedHow.UNCHANGED: ", as it had before",
+    SavedHow.REPLACED: "; what it had was not the beginning of this output and was replaced",
+}
 _JOB_COLUMNS = {
     "JobID": "JobID",
     "Name": "JobName",
@@ -136,7 +142,7 @@ def output(
     job_id: JobID,
     save: Annotated[
         Path | None,
-        typer.Option(help="Into this file; what it has of the output already is not fetched again."),
+        typer.Option(help="Into this file: gets the rest if it has the beginning, else is replaced."),
     ] = None,
     as_json: AsJSON = False,
     url: Url = None,
@@ -151,8 +157,12 @@ def output(
 
     try:
         if save is not None:
-            size = with_client(url, api_key, lambda client: client.save_output(job_id, save))
-            report({"file": str(save), "bytes": size}, f"{save} has {size} bytes.", as_json=as_json)
+            saved = with_client(url, api_key, lambda client: client.download_output(job_id, save))
+            report(
+                {"file": str(save), "bytes": saved.size, "attempt": saved.attempt, "how": saved.how},
+                f"{save} has {saved.size} bytes{_SAVED[saved.how]}.",
+                as_json=as_json,
+            )
         elif as_json:
             print_json(
                 {"jobId": job_id, "output": with_client(url, api_key, lambda client: client.output(job_id))}

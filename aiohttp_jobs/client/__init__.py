@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .account import ApiKeyCalls
 from .connection import ClientError, Connection, Record
+from .download import SavedHow, SavedOutput
 from .events import JobEvent
 from .jobs import JobCalls
 from .notices import NoticeCalls
@@ -15,7 +16,7 @@ from .results import ResultCalls
 from .schedules import ScheduleCalls
 from .templates import TemplateCalls
 
-__all__ = ["ClientError", "JobEvent", "JobsClient", "Record"]
+__all__ = ["ClientError", "JobEvent", "JobsClient", "Record", "SavedHow", "SavedOutput"]
 
 
 class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from aiohttp import ClientConnectionError, ClientPayloadError, ClientTimeout
+from typing import Any
 
 from ..models import ExecutionMode, InterpreterName, JobResult, RetryPolicy
 from .connection import Record, given, raise_for, scope
+from .download import DOWNLOAD_TIMEOUT, PIECE, Download, SavedOutput
 from .events import EventCalls
-
-_DOWNLOAD_ATTEMPTS = 5
-_DOWNLOAD_PAUSE_SECONDS = 1.0
-_PIECE = 256 * 1024
-_DOWNLOAD_TIMEOUT = ClientTimeout(total=None, sock_connect=30, sock_read=60)
-
 
 _WAIT_SECONDS = 25
 """Less than after which proxies on the way are known to give up."""
@@ -103,29 +95,26 @@ class JobCalls(EventCalls):
     async def stream_output(self, job_id: str) -> AsyncIterator[bytes]:
         """The same in pieces, for outputs that are long."""
         url = f"{self._api}/jobs/{job_id}/output"
-        async with self._open.get(url, timeout=_DOWNLOAD_TIMEOUT) as response:
+        async with self._open.get(url, timeout=DOWNLOAD_TIMEOUT) as response:
             await raise_for(response)
-            async for piece in response.content.iter_chunked(_PIECE):
+            async for piece in response.content.iter_chunked(PIECE):
                 yield piece
 
     async def save_output(self, job_id: str, path: Path) -> int:
         """Write the job's output so far to `path`; how many bytes the file has then.
 
-        A file that is there already is the beginning of it from an earlier call, and only the rest is
-        fetched; so is what is missing when the connection breaks. Of an output too long to be kept
-        whole, all that is kept is fetched anew. Raises ``OSError`` too.
+        See `download_output`.
         """
-        with await asyncio.to_thread(path.open, "ab") as file:
-            for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
-                try:
-                    while await self._fetch_more(job_id, file):
-                        pass
-                    break
-                except (ClientConnectionError, ClientPayloadError, TimeoutError):
-                    if attempt == _DOWNLOAD_ATTEMPTS:
-                        raise
-                    await asyncio.sleep(_DOWNLOAD_PAUSE_SECONDS)
-            return file.tell()
+        return (await self.download_output(job_id, path)).size
+
+    async def download_output(self, job_id: str, path: Path) -> SavedOutput:
+        """Write the job's output so far to `path`; what was done with the file.
+
+        Only what a file does not have yet is fetched, if what it has is the beginning of the same
+        attempt's output; any other file is replaced once all has come. Broken connections are made good.
+        Raises ``OSError`` too.
+        """
+        return await Download(self._open, f"{self._api}/jobs/{job_id}/output").save(path)
 
     async def wait(self, job_id: str) -> JobResult:
         """Wait for the job's end; its result."""
@@ -133,33 +122,6 @@ class JobCalls(EventCalls):
             pass
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
         return JobResult.model_validate(record)
-
-    async def _fetch_more(self, job_id: str, file: BinaryIO) -> bool:
-        """Append what follows what is in `file`; whether there may be more."""
-        url, headers = f"{self._api}/jobs/{job_id}/output", {"Range": f"bytes={file.tell()}-"}
-        async with self._open.get(url, headers=headers, timeout=_DOWNLOAD_TIMEOUT) as response:
-            if response.status != 416:
-                await raise_for(response)
-                if response.status != 206:
-                    await asyncio.to_thread(file.truncate, 0)
-                await _append(response.content.iter_chunked(_PIECE), file)
-                return response.status == 206
-        if await self._goes_on_behind_a_gap(job_id, file.tell()):
-            await asyncio.to_thread(file.truncate, 0)
-            await _append(self.stream_output(job_id), file)
-        return False
-
-    async def _goes_on_behind_a_gap(self, job_id: str, offset: int) -> bool:
-        query = {"offset": str(offset), "limit": "4"}
-        async with self._open.get(f"{self._api}/jobs/{job_id}/output", params=query) as response:
-            await raise_for(response)
-            return bool(await response.read()) and response.headers["X-Output-Offset"] != str(offset)
-
-
-async def _append(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
-    async for piece in pieces:
-        await asyncio.to_thread(file.write, piece)
-    await asyncio.to_thread(file.flush)
 
 
 def _body(

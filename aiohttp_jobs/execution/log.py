@@ -19,8 +19,10 @@ from .segments import (
     SEGMENT,
     Part,
     SegmentWriter,
+    Span,
     drop_partial_start,
     existing,
+    kept_spans,
     read_segments,
     whole_characters,
 )
@@ -119,6 +121,10 @@ class OutputLog:
     def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
         """From `offset` on, in what has been flushed. Blocks."""
         return read_segments(self._folder, offset, most, whole=whole)
+
+    def kept_spans(self) -> list[Span]:
+        """The stretches without a gap in what has been flushed. Blocks."""
+        return kept_spans(self._folder)
 
     def flush(self, *, and_close: bool = True) -> None:
         """Write what is in memory to the segment files. Blocks; any thread may call it.

@@ -14,6 +14,7 @@ from typing import NamedTuple
 SEGMENT = 1024 * 1024
 CHUNK = 64 * 1024
 _SPARE = "spare"
+_LONGEST_CHARACTER = 4
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
 
@@ -137,6 +138,34 @@ def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: 
             clean = drop_partial_start(behind) if whole else behind
             return Part(start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean)
     return Part(offset, b"")
+
+
+class Span(NamedTuple):
+    """A stretch of an output that is kept without a gap: from `start` up to `stop`, in bytes."""
+
+    start: int
+    stop: int
+
+
+def kept_spans(folder: str | Path) -> list[Span]:
+    """The stretches that are kept, first to last; each begins and ends with a whole UTF-8 character."""
+    found: list[Span] = []
+    for path in segments(folder):
+        start = int(path.suffix[1:]) * SEGMENT
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile: a gap
+            stop = start + path.stat().st_size
+            if found and found[-1].stop == start:
+                found[-1] = Span(found[-1].start, stop)
+            else:
+                found.append(Span(start, stop))
+    return [_of_whole_characters(folder, span) for span in found]
+
+
+def _of_whole_characters(folder: str | Path, span: Span) -> Span:
+    first = _contiguous(folder, span.start, _LONGEST_CHARACTER) if span.start else b""
+    start = span.start + len(first) - len(drop_partial_start(first))
+    last = _contiguous(folder, max(start, span.stop - _LONGEST_CHARACTER), _LONGEST_CHARACTER)
+    return Span(start, span.stop - len(last) + len(whole_characters(last, len(last))))
 
 
 def existing(folder: str | Path) -> tuple[int, bytes]:

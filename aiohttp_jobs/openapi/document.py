@@ -209,10 +209,9 @@ def _answer(answer: Any, schemas: Schemas) -> dict[str, Any]:
     if not isinstance(answer, Content):
         schema = schemas.reference(answer, "serialization")
         return {"description": "Done.", "content": {_JSON: {"schema": schema}}}
-    found: dict[str, Any] = {
-        "description": answer.description,
-        "content": {answer.media_type: {"schema": dict(answer.schema)}},
-    }
+    found: dict[str, Any] = {"description": answer.description}
+    if answer.media_type is not None:
+        found["content"] = {answer.media_type: {"schema": dict(answer.schema)}}
     if answer.headers:
         found["headers"] = {name: _header(schema) for name, schema in answer.headers.items()}
     return found

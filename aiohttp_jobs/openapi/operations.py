@@ -22,9 +22,12 @@ JsonHandler = Callable[[web.Request], Awaitable[R]]
 
 @dataclass(frozen=True)
 class Content:
-    """An answer that is not a JSON object of the API's own. `headers` have a schema each."""
+    """An answer that is not a JSON object of the API's own. `headers` have a schema each.
 
-    media_type: str
+    `media_type` is ``None`` for an answer without a body.
+    """
+
+    media_type: str | None
     description: str
     headers: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})

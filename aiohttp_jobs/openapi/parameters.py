@@ -260,6 +260,22 @@ class MatchingHeader(Matching):
     location: ClassVar[str] = "header"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Header(Parameter[str | None]):
+    """A header that HTTP says how to read: any text; one that makes no sense is no error."""
+
+    example: str
+    location: ClassVar[str] = "header"
+
+    def read(self, request: web.Request) -> str | None:
+        values = request.headers.getall(self.name, [])
+        return ", ".join(values) if values else None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": [self.example]}
+
+
 SCOPE = Choice(
     name="scope",
     choices=("own", "all"),

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..execution.segments import Part
+from ..execution.segments import Part, Span
 from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission
 
 
@@ -168,6 +168,10 @@ class JobStore(Protocol):
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
+        ...
+
+    async def log_spans(self, record: dict[str, Any]) -> list[Span]:
+        """The stretches without a gap that `read_log` has, first to last."""
         ...
 
     async def was_used(self, job_id: str) -> bool:

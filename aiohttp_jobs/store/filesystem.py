@@ -19,7 +19,7 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
-from ..execution.segments import Part, read_segments
+from ..execution.segments import Part, Span, kept_spans, read_segments
 from ..jsontext import indented, loads
 from ..models import JobResult, JobStatus, Submission
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
@@ -189,6 +189,9 @@ class FileSystemStore:
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
         return await self._run(read, offset, most)
+
+    async def log_spans(self, record: dict[str, Any]) -> list[Span]:
+        return await self._run(kept_spans, self._at.log(record_run(record)))
 
     # --- below here everything runs in a thread
 

@@ -106,14 +106,18 @@ async def test_ranges_of_an_ended_jobs_output(host: Host) -> None:
         ("bytes=-3", 206, "789", "bytes 7-9/10"),
         ("bytes=-99", 206, "0123456789", "bytes 0-9/10"),
         ("bytes=-0", 416, None, None),
-        ("bytes=-", 422, None, None),
-        ("bytes=0-1,3-4", 422, None, None),
-        ("lines=1-2", 422, None, None),
+        ("BYTES= 2-2", 206, "2", "bytes 2-2/10"),
+        ("bytes=99999999999999999999999-", 416, None, None),
+        ("bytes=-", 200, "0123456789", None),
+        ("bytes=0-1,3-4", 200, "0123456789", None),
+        ("lines=1-2", 200, "0123456789", None),
     ):
         answer = await caller.request("GET", f"/jobs/{job_id}/output", headers={"Range": wanted})
         assert answer.status == status, wanted
         if body is not None:
-            assert (answer.body, answer.headers["Content-Range"]) == (body, header)
+            assert (answer.body, answer.headers.get("Content-Range")) == (body, header)
+        else:
+            assert answer.headers["Content-Range"] == "bytes */10"
 
 
 async def test_a_bad_last_event_id_is_refused(host: Host) -> None:

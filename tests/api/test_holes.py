@@ -27,6 +27,7 @@ async def looks(caller: Caller, job_id: str) -> dict[str, int]:
         f"/jobs/{job_id}/output": {},
         f"/jobs/{job_id}/output?offset=0&limit=4": {},
         f"/jobs/{job_id}/output?download=1": {"Range": "bytes=0-"},
+        f"/jobs/{job_id}/output/digest?length=0": {},
         f"/jobs/{job_id}/attempts": {},
         f"/results/{job_id}": {},
     }

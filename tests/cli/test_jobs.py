@@ -158,6 +158,9 @@ async def test_an_output_is_printed_or_saved(host: Host, tmp_path: Path) -> None
     path.write_text(expected[:1000])
     code, out, _ = await run("output", job_id, "--save", str(path), "--json", env=env)
     assert (code, json.loads(out)["bytes"], path.read_text()) == (0, len(expected), expected)
+    path.write_text("mine")
+    _, out, _ = await run("output", job_id, "--save", str(path), env=env)
+    assert ("was replaced" in out, path.read_text()) == (True, expected)
     code, _, err = await run("output", job_id, "--save", str(tmp_path), env=env)
     assert (code, "cannot be written" in err, "Traceback" in err) == (1, True, False)
 

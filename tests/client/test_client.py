@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.client import ClientError, JobsClient
+from aiohttp_jobs.client import ClientError, JobsClient, SavedHow
 from aiohttp_jobs.models import RetryPolicy
 
 from ..conftest import Host
@@ -117,6 +118,58 @@ async def test_an_output_is_saved_and_the_rest_of_it_later(
     assert await client.save_output(job_id, path) == 2 * len(half)
     assert (path.read_bytes(), path.stat().st_ino) == (half + half, inode)
     assert await client.save_output(job_id, path) == 2 * len(half)
+
+
+@pytest.mark.parametrize("held", [b"something else of mine\n", b"x" * 3_000_000, b"1\n2\n3\n5\n", b"1\n2\n4"])
+async def test_a_file_that_holds_something_else_is_replaced_and_never_mixed(
+    client: JobsClient, tmp_path: Path, held: bytes
+) -> None:
+    job_id = (await client.run("seq 1 1000", name="short")).job_id
+    path, link = tmp_path / "output.txt", tmp_path / "link"
+    path.write_bytes(held)
+    path.chmod(0o640)
+    link.symlink_to(path)
+    saved = await client.download_output(job_id, link)
+    assert (saved.how, saved.size) == (SavedHow.REPLACED, path.stat().st_size)
+    assert path.read_text() == await client.output(job_id)
+    assert (link.is_symlink(), path.stat().st_mode & 0o777) == (True, 0o640)
+    assert (await client.download_output(job_id, path)).how is SavedHow.UNCHANGED
+    assert {entry.name for entry in tmp_path.iterdir()} >= {"output.txt", "link"}
+    assert not list(tmp_path.glob(".*"))
+
+
+async def test_the_output_of_another_attempt_is_never_gone_on_with(
+    client: JobsClient, tmp_path: Path, gate: Gate
+) -> None:
+    first, second = Gate(tmp_path / "first"), gate
+    command = f"""echo of attempt $AIOHTTP_JOBS_ATTEMPT
+        if [ $AIOHTTP_JOBS_ATTEMPT = 1 ]; then {first.shell}; exit 3; fi
+        {second.shell}; echo the end of it"""
+    job_id = await client.submit(command, name="flaky", retry=RetryPolicy(count=1, backoff_seconds=0))
+    await first.reached()
+    path = tmp_path / "output.txt"
+    saved = await client.download_output(job_id, path)
+    assert (path.read_text(), saved.attempt, saved.how) == ("of attempt 1\n", 1, SavedHow.NEW)
+    first.open()
+    await second.reached()
+    saved = await client.download_output(job_id, path)
+    assert (path.read_text(), saved.attempt, saved.how) == ("of attempt 2\n", 2, SavedHow.REPLACED)
+    second.open()
+    await client.wait(job_id)
+    saved = await client.download_output(job_id, path)
+    assert (path.read_text(), saved.how) == ("of attempt 2\nthe end of it\n", SavedHow.CONTINUED)
+
+
+async def test_an_output_is_saved_into_what_is_no_file(client: JobsClient, tmp_path: Path) -> None:
+    job_id = (await client.run("echo hello", name="short")).job_id
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_text))
+    assert (await client.download_output(job_id, pipe)).size == 6
+    assert await reading == "hello\n"
+    assert pipe.is_fifo()
+    await client.save_output(job_id, Path("/dev/null"))
+    assert Path("/dev/null").is_char_device()
 
 
 async def test_what_is_kept_of_an_endless_output_is_saved_with_a_note_of_the_gap(
