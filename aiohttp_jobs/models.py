@@ -309,7 +309,8 @@ class Submission(_Record):
 
     ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
     ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
-    template's id, the digest of what was approved, the values, and encrypted those that are secret.
+    template's id, the digest of what was approved, the values, and encrypted those that are secret, which
+    are an empty text once the job has ended.
     """
 
     job_id: JobID

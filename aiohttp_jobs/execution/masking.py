@@ -28,17 +28,21 @@ class Masker:
         forms = {form for secret in secrets for form in _forms(secret)}
         # One that contains another needs no look of its own, but may show only later that it is one.
         self._forms = sorted(forms, key=len, reverse=True)
-        self._longest = max(map(len, forms), default=1)
+        self._has_ended = False
         self._held = b""
         self._masked = 0  # so many of the held bytes belong to a secret whose mask is out already
 
     def feed(self, data: bytes) -> bytes:
         """What of the output so far can be shown after `data` has come."""
+        if self._has_ended:
+            return b""
         return self._advance(data, final=False)
 
     def end(self) -> bytes:
-        """The rest: nothing will follow."""
-        return self._advance(b"", final=True)
+        """The rest. What follows all the same is not shown any more, as the secrets are forgotten by then."""
+        rest = self._advance(b"", final=True)
+        self._forms, self._has_ended = [], True
+        return rest
 
     def _advance(self, data: bytes, *, final: bool) -> bytes:
         text = self._held + data

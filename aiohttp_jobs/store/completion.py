@@ -24,6 +24,7 @@ from .keys import KeyLocks
 from .layout import Layout, Run
 from .names import safe_component
 from .run_folders import RunFolders
+from .sealed import SealedValues
 
 
 class Completion:
@@ -35,12 +36,14 @@ class Completion:
         instance: Instance,
         run_folders: RunFolders,
         keys: KeyLocks,
+        sealed: SealedValues,
         resubmit: Callable[[Submission], PendingJob],
     ) -> None:
         self._at = at
         self._instance = instance
         self._run_folders = run_folders
         self._keys = keys
+        self._sealed = sealed
         self._resubmit = resubmit
 
     def write_aside(self, record: dict[str, Any]) -> str:
@@ -62,7 +65,7 @@ class Completion:
             entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
         self._free_key(claimed)
         # A folder whose job has a result is taken for what it is, should this process die before.
-        let_go = partial(self._run_folders.end, run, safe_component(claimed.submission.user_id))
+        let_go = partial(self._let_go, claimed)
         return Change(None, entry, unsynced, (self._at.results,), let_go)
 
     def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
@@ -72,9 +75,19 @@ class Completion:
         replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
         pending = self._resubmit(following)
+        self._remove_sealed_values(claimed)
         self._run_folders.remove(run.name)
         self._free_key(claimed)
         return pending
+
+    def _let_go(self, claimed: ClaimedJob) -> None:
+        # In this order: the folder of a dead process tells that there may be something left to remove.
+        self._remove_sealed_values(claimed)
+        self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
+
+    def _remove_sealed_values(self, claimed: ClaimedJob) -> None:
+        if claimed.submission.sealed_values or claimed.problem is not None:
+            self._sealed.remove_from(self._at.claimed(_run_of(claimed)))
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:

@@ -39,6 +39,7 @@ from .names import safe_component
 from .recovery import Recovery
 from .results import ResultFiles, record_run
 from .run_folders import RunFolders, owner_in
+from .sealed import SealedValues
 from .signing import Signer
 from .spent import SpentIds
 from .watch import DropWatch
@@ -218,10 +219,13 @@ class FileSystemStore:
             self._spent,
             self._watch.expect,
         )
+        sealed = SealedValues(self._signer, self._max_bytes, self._instance.scratch)
         self._completion = Completion(
-            self._at, self._instance, self._run_folders, self._key_locks, self._add_again
+            self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again
         )
-        self._recovery = Recovery(self._at, self._instance, self._reader, self._add_again, self._spent)
+        self._recovery = Recovery(
+            self._at, self._instance, self._reader, self._add_again, self._spent, sealed
+        )
         self._spent.open(self._submitted_before)
         self._instance.open()
         self._journal.open()

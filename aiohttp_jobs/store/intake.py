@@ -67,7 +67,7 @@ class Intake:
             make_folder(Path(folder))
             put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
-        entry = Entry(Kind.ADDED, run.name, user_folder, data)
+        entry = _entry(Kind.ADDED, run, submission, data)
         return Change(pending_job(target, ReadSubmission(submission, None), run), entry, (target,), (folder,))
 
     def start(self, submission: Submission) -> Change[tuple[PendingJob, ClaimedJob]]:
@@ -87,7 +87,7 @@ class Intake:
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
         claimed = ClaimedJob(run.job_id, submission, run_dir, accepted_here=True)
-        entry = Entry(Kind.CLAIMED, run.name, user_folder, data)
+        entry = _entry(Kind.CLAIMED, run, submission, data)
         return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
 
     def take_back(self, submission: Submission) -> None:
@@ -147,6 +147,13 @@ class Intake:
     def has_ended(self, job_id: str) -> bool:
         """Whether a job with this id has ended, its result kept or deleted."""
         return self._spent.has(job_id) or os.path.exists(self._at.result_file(job_id))
+
+
+def _entry(kind: Kind, run: Run, submission: Submission, data: bytes) -> Entry | None:
+    """What the journal is told of a new file; nothing of secret values, which it would keep for too long."""
+    if submission.sealed_values is not None:
+        return None
+    return Entry(kind, run.name, safe_component(submission.user_id), data)
 
 
 def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> PendingJob:

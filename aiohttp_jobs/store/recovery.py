@@ -15,6 +15,7 @@ from .journal import read_journal, sync_everything
 from .layout import Layout, Run
 from .replay import replay
 from .run_folders import mark_owner, owner_in
+from .sealed import SealedValues
 from .spent import SpentIds
 
 
@@ -28,12 +29,14 @@ class Recovery:
         reader: SubmissionReader,
         resubmit: Callable[[Submission], object],
         spent: SpentIds,
+        sealed: SealedValues,
     ) -> None:
         self._layout = layout
         self._instance = instance
         self._reader = reader
         self._resubmit = resubmit
         self._spent = spent
+        self._sealed = sealed
 
     def take_over(self) -> list[LostJob]:
         lost: list[LostJob] = []
@@ -52,7 +55,9 @@ class Recovery:
         for entry in replay(self._layout, self._spent, entries):
             run = Run.from_name(entry.run)
             folder = folders[0] / "jobs" / entry.run
-            if not self._layout.result(run.job_id).exists() and not _is_kept(folders, entry.run):
+            if self._layout.result(run.job_id).exists():
+                self._sealed.remove_from(self._layout.claimed(run))
+            elif not _is_kept(folders, entry.run):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 mark_owner(folder, entry.folder)
         sync_everything(self._layout.base)
@@ -62,6 +67,7 @@ class Recovery:
         run = Run.from_name(folder.name)
         claimed_file = self._layout.claimed(run)
         if self._layout.result(run.job_id).exists():
+            self._sealed.remove_from(claimed_file)
             return
         try:
             started = claimed_file.stat().st_ctime
@@ -71,6 +77,7 @@ class Recovery:
         submission, problem = self._reader.read_claimed(claimed_file, owner)
         if self._layout.attempt_result(run).exists():
             self._resume_retry(run, submission)
+            self._sealed.remove_from(claimed_file)
             return
         log = folder / "log"
         times = [path.stat().st_mtime for path in log.iterdir()] if log.is_dir() else []

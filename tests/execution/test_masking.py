@@ -120,3 +120,9 @@ def test_a_log_keeps_only_what_is_masked_and_whole_characters(tmp_path: Path) ->
     assert log.read(0) is not None
     log.end()
     assert log.output().text == f"é {MASKED} s€"
+
+
+def test_what_comes_after_the_end_is_not_shown_as_the_secrets_are_forgotten() -> None:
+    masker = Masker(["hunter2"])
+    assert masker.feed(b"a hun") + masker.end() == b"a hun"
+    assert masker.feed(b"ter2 hunter2") + masker.end() == b""

@@ -76,7 +76,9 @@ class Worker:
         # To allocate a megabyte for each job would cost more than a short one does.
         buffer = bytearray(_MAX_REQUEST)
         while size := self._control.recv_into(buffer):
-            code, is_reusable = self._serve_one(json.loads(buffer[:size]))
+            request = json.loads(buffer[:size])
+            buffer[:size] = bytes(size)  # it may have held secret values
+            code, is_reusable = self._serve_one(request)
             self._control.send(b'{"exit_code": %d, "reusable": %s}' % (code, _JSON[is_reusable]))
 
     def _serve_one(self, request: dict[str, Any]) -> tuple[int, bool]:
@@ -89,6 +91,8 @@ class Worker:
             code = self._run(request)
         finally:
             clean = self._clean_up()
+            pycode.forget_values(request["parameters"])
+            request.clear()
         return code, clean
 
     def _run(self, request: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ import linecache
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -81,6 +81,14 @@ def run_source(source: str, names: dict[str, Any]) -> int:
     remember_source(source)
     compiled = _compile_once if len(source) <= _LARGEST_KEPT else compile_job
     return report(lambda: _run(compiled(source), vars(main)))
+
+
+def forget_values(names: Collection[str]) -> None:
+    """Take the variables `names` out of the namespace that `run_source` has left behind."""
+    main = sys.modules.get("__main__")
+    if names and isinstance(main, types.ModuleType):
+        for name in names:
+            vars(main).pop(name, None)
 
 
 @functools.lru_cache(_MOST_CODES)
