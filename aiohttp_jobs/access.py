@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from .errors import ForbiddenError
-from .models import ExecutionMode
+from .models import SHARED_KEY, ExecutionMode, is_shared_key
 
 AUTHENTICATED = "authenticated"
 """The role that everyone who is signed in has, whatever else they have."""
@@ -42,6 +42,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "manage_notices": frozenset({AUTHENTICATED}),
         "manage_all_notices": ADMIN_ROLES,
         "manage_templates": ELEVATED_ROLES,
+        "share_concurrency_keys": ADMIN_ROLES | {"debug"},
     }
 )
 """Specification, "API Endpoint Permissions", and what came after it."""
@@ -88,6 +89,17 @@ def require_priority(roles: Collection[str], priority: int, table: Mapping[str, 
     highest = highest_priority(roles, table)
     if priority > highest:
         raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
+
+
+def require_concurrency_key(
+    roles: Collection[str], key: str | None, table: Mapping[str, frozenset[str]]
+) -> None:
+    """Raise `ForbiddenError` for a key that all users share, unless `roles` may use such keys."""
+    if is_shared_key(key) and not allows(roles, "share_concurrency_keys", table):
+        raise ForbiddenError(
+            f"Your roles do not allow concurrency keys that all users share. Leave out '{SHARED_KEY}' for a "
+            "key of your own."
+        )
 
 
 def require_endpoint(

@@ -139,6 +139,13 @@ CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^
 
 DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
 ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
+SHARED_KEY = "shared:"
+"""What a concurrency key starts with that is the same key for all users; any other is its user's own."""
+
+
+def is_shared_key(key: str | None) -> bool:
+    """Whether it is a concurrency key that all users share."""
+    return key is not None and key.startswith(SHARED_KEY)
 
 
 def _not_blank(text: str) -> str:
@@ -273,6 +280,7 @@ class TemplateOrigin:
     template_digest: str
     template_values: TemplateValues
     sealed_values: str | None = None
+    concurrency_owner: str | None = None
 
 
 class _Record(BaseModel):
@@ -310,7 +318,8 @@ class Submission(_Record):
     ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
     ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
     template's id, the digest of what was approved, the values, and encrypted those that are secret, which
-    are an empty text once the job has ended.
+    are an empty text once the job has ended; its concurrency key is that of the template's owner,
+    ``ConcurrencyOwner``.
     """
 
     job_id: JobID
@@ -337,6 +346,7 @@ class Submission(_Record):
     template_digest: str | None = None
     template_values: TemplateValues | None = None
     sealed_values: str | None = None
+    concurrency_owner: str | None = None
 
 
 class AttemptSummary(_Record):

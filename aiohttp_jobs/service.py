@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Any
 
-from .access import allows, require_endpoint, require_mode, require_priority
+from .access import allows, require_concurrency_key, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
 from .dispatch.feed import Change, JobFeed
@@ -108,6 +108,7 @@ class JobService:
         self._require(identity, "submit")
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
         return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
 
     async def submit_approved(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from ..access import require_endpoint, require_mode
+from ..access import require_concurrency_key, require_endpoint, require_mode
 from ..config import JobsConfig
 from ..errors import ForbiddenError
 from ..models import Submission, utc_now
@@ -42,6 +42,7 @@ class RightsCheck:
         roles = await self.roles(submission)
         require_mode(roles, submission.execution_mode, self._config.mode_roles)
         require_endpoint(roles, "submit", self._config.endpoint_roles)
+        require_concurrency_key(roles, submission.concurrency_key, self._config.endpoint_roles)
 
     async def roles(self, submission: Submitted) -> Collection[str]:
         """The roles that whoever submitted this has now.

@@ -305,16 +305,16 @@ class JobProcessor:
 
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
         self._slots.take(job.mode, job.user_id)
-        self._slots.take_key(job.concurrency_key)
+        self._slots.take_lock(job.lock)
         return self._track(self._process(job))
 
     def _free_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
         self._slots.free(mode, user_id)
         self._wake.set()
 
-    def _free_key(self, job: PendingJob) -> None:
-        self._slots.free_key(job.concurrency_key)
-        if job.concurrency_key is not None:
+    def _free_lock(self, job: PendingJob) -> None:
+        self._slots.free_lock(job.lock)
+        if job.lock is not None:
             self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -360,7 +360,7 @@ class JobProcessor:
         finally:
             if claimed is None:
                 self._free_slot(job.mode, job.user_id)
-                self._free_key(job)
+                self._free_lock(job)
         if claimed is not None:
             await self._see_through(job, claimed, live)
 
@@ -377,7 +377,7 @@ class JobProcessor:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(live, None)
         finally:
-            self._free_key(job)
+            self._free_lock(job)
 
     async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         try:

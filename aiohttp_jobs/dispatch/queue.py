@@ -13,7 +13,7 @@ from ..models import ExecutionMode, utc_now
 from ..store.base import PendingJob
 
 _LOOK_AHEAD = 64
-"""How many of one user's jobs, or of the oldest, are looked at for one that may start."""
+"""How many of one user's jobs are looked at for one that may start."""
 
 Mode = ExecutionMode | None
 Lane = OrderedDict[str, deque[PendingJob]]
@@ -117,14 +117,29 @@ class JobQueue:
     def _starving(
         self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]
     ) -> PendingJob | None:
-        while self._oldest and not self._waits(self._oldest[0]):
-            self._oldest.popleft()
+        self._drop_gone(self._oldest)
         limit = time.monotonic() - self._starvation
-        for job in islice(self._oldest, _LOOK_AHEAD):
+        if not self._oldest or self._since[self._oldest[0].job_id] > limit:
+            return None
+        # Of each user, so that nobody's jobs that wait for something else hide those of the others.
+        found = [
+            job
+            for (_, mode), lane in self._lanes.items()
+            if mode in modes
+            for jobs in lane.values()
+            if (job := self._first_starving(jobs, limit, may_start)) is not None
+        ]
+        return min(found, key=lambda job: self._since[job.job_id], default=None)
+
+    def _first_starving(
+        self, jobs: deque[PendingJob], limit: float, may_start: Callable[[PendingJob], bool]
+    ) -> PendingJob | None:
+        self._drop_gone(jobs)
+        for job in islice(jobs, _LOOK_AHEAD):
             if self._waits(job):
                 if self._since[job.job_id] > limit:
                     return None
-                if job.mode in modes and may_start(job):
+                if may_start(job):
                     return job
         return None
 
@@ -142,19 +157,25 @@ class JobQueue:
 
     def _head(self, key: tuple[int, Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
         """Of the first user whose turn it is and who has a job that may start, that job."""
-        lane = self._lanes[key]
-        for user in list(islice(lane, _LOOK_AHEAD)):
-            jobs = lane[user]
-            while jobs and not self._waits(jobs[0]):
-                jobs.popleft()
+        lane, found, empty = self._lanes[key], None, []
+        for user, jobs in lane.items():
+            self._drop_gone(jobs)
             if not jobs:
-                del lane[user]
-            for job in islice(jobs, _LOOK_AHEAD):
-                if self._waits(job) and may_start(job):
-                    return job
+                empty.append(user)
+            candidates = (job for job in islice(jobs, _LOOK_AHEAD) if self._waits(job))
+            found = next(filter(may_start, candidates), None)
+            if found is not None:
+                break
+        for user in empty:
+            del lane[user]
         if not lane:
             del self._lanes[key]
-        return None
+        return found
+
+    def _drop_gone(self, jobs: deque[PendingJob]) -> None:
+        """Take out what comes first and no longer waits."""
+        while jobs and not self._waits(jobs[0]):
+            jobs.popleft()
 
     def _served(self, job: PendingJob) -> None:
         lane = self._lanes.get((job.priority, job.mode))

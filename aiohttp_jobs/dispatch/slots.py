@@ -29,7 +29,7 @@ class Slots:
         self.limits = limits
         self._modes: Counter[Mode] = Counter()
         self._users: Counter[str] = Counter()
-        self._keys: set[str] = set()
+        self._locks: set[str] = set()
 
     def modes_with_room(self) -> Collection[Mode]:
         modes: list[Mode] = [None]
@@ -41,7 +41,7 @@ class Slots:
         """Whether neither its user nor its key stands in the way."""
         if not self.has_room_for(job.user_id):
             return False
-        return job.concurrency_key is None or job.concurrency_key not in self._keys
+        return job.lock is None or job.lock not in self._locks
 
     def has_room_for(self, user_id: str) -> bool:
         return not self.limits.per_user or self._users[user_id] < self.limits.per_user
@@ -56,10 +56,10 @@ class Slots:
         if not self._users[user_id]:
             del self._users[user_id]
 
-    def take_key(self, key: str | None) -> None:
-        if key is not None:
-            self._keys.add(key)
+    def take_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.add(lock)
 
-    def free_key(self, key: str | None) -> None:
-        if key is not None:
-            self._keys.discard(key)
+    def free_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.discard(lock)

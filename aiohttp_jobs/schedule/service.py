@@ -14,7 +14,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
-from ..access import ADMIN_ROLES, effective_roles, require_endpoint, require_mode, require_priority
+from ..access import (
+    ADMIN_ROLES,
+    effective_roles,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+    require_priority,
+)
 from ..auth.identity import Identity
 from ..config import JobsConfig
 from ..errors import ForbiddenError, InvalidFieldsError
@@ -176,6 +183,7 @@ class ScheduleService:
         require_mode(identity.roles, job.execution_mode, self._config.mode_roles)
         if job.priority is not None:
             require_priority(identity.roles, job.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, job.concurrency_key, self._config.endpoint_roles)
         try:
             require_within_limits(
                 self._config,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..execution.segments import Part, Span
-from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission
+from ..models import DEFAULT_PRIORITY, ExecutionMode, JobResult, JobStatus, Submission, is_shared_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class PendingJob:
     """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
 
     `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
+    `concurrency_owner` is whose the concurrency key is, if not the user's own.
     """
 
     key: str
@@ -29,8 +30,17 @@ class PendingJob:
     priority: int = DEFAULT_PRIORITY
     run_at: datetime | None = None
     concurrency_key: str | None = None
+    concurrency_owner: str | None = None
     attempt: int = 1
     problem: str | None = None
+
+    @property
+    def lock(self) -> str | None:
+        """What no two running jobs may have in common: the concurrency key, and whose key it is."""
+        if self.concurrency_key is None:
+            return None
+        owner = "" if is_shared_key(self.concurrency_key) else self.concurrency_owner or self.user_id
+        return f"{owner}\0{self.concurrency_key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +48,8 @@ class ClaimedJob:
     """A job that this process, and no other, owns until it is finished.
 
     `problem` is set when what was claimed must not run. `run_dir` is a private folder for the running job
-    with the folder `execution.base.WORK` in it, removed when it is finished. `accepted_here`: it is, to the
+    with the folder `execution.base.WORK` in it, removed when it is finished. `lock` is the `PendingJob.lock`
+    that is held for it. `accepted_here`: it is, to the
     byte, what this process accepted.
     """
 
@@ -46,7 +57,7 @@ class ClaimedJob:
     submission: Submission
     run_dir: str
     problem: str | None = None
-    concurrency_key: str | None = None
+    lock: str | None = None
     accepted_here: bool = False
 
 

@@ -95,8 +95,8 @@ class Completion:
                 os.rename(f"{claimed.run_dir}/log", self._at.log(_run_of(claimed)))
 
     def _free_key(self, claimed: ClaimedJob) -> None:
-        if claimed.concurrency_key is not None:
-            self._keys.release(claimed.concurrency_key)
+        if claimed.lock is not None:
+            self._keys.release(claimed.lock)
 
 
 def _run_of(claimed: ClaimedJob) -> Run:

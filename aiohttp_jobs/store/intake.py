@@ -98,16 +98,16 @@ class Intake:
         self._run_folders.remove(run.name)
 
     def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
-        if pending.concurrency_key is None:
+        if pending.lock is None:
             return self._claim(pending)
-        if not self._keys.acquire(pending.concurrency_key):
+        if not self._keys.acquire(pending.lock):
             raise KeyBusyError
         claimed: Change[ClaimedJob | None] = Change(None)
         try:
             claimed = self._claim(pending)
         finally:
             if claimed.value is None:
-                self._keys.release(pending.concurrency_key)
+                self._keys.release(pending.lock)
         return claimed
 
     def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
@@ -136,8 +136,8 @@ class Intake:
             problem = "The submission file was exchanged for another while it waited."
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        problem, key = fault or problem, pending.concurrency_key
-        claimed = ClaimedJob(run.job_id, submission, run_dir, problem, key, accepted_here=known is not None)
+        problem, lock = fault or problem, pending.lock
+        claimed = ClaimedJob(run.job_id, submission, run_dir, problem, lock, accepted_here=known is not None)
         entry = Entry(Kind.CLAIMED, run.name, user_folder)
         return Change(claimed, entry, (), (self._at.output, folder))
 
@@ -170,6 +170,7 @@ def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> Pend
         priority=job.priority,
         run_at=job.run_at,
         concurrency_key=job.concurrency_key,
+        concurrency_owner=job.concurrency_owner if job.template_id else None,
         attempt=job.attempt,
         problem=problem,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .durable import make_folder
@@ -11,28 +12,45 @@ from .names import safe_component
 
 
 class KeyLocks:
-    """The keys this process holds. The kernel frees them when it dies."""
+    """The locks this process holds, each named by `PendingJob.lock`. The kernel frees them when it dies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
 
-    def acquire(self, key: str) -> bool:
-        """False while another process, or another job of this one, holds the key. Blocks briefly."""
-        if key in self._held:
+    def acquire(self, lock: str) -> bool:
+        """False while another process, or another job of this one, holds the lock. Blocks briefly."""
+        if lock in self._held:
             return False
         make_folder(self._folder)
-        path = self._folder / f"{safe_component(key)}.lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._path(lock)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
-        self._held[key] = descriptor
+        if not _is_file_of(path, descriptor):  # whoever held it has just removed it
+            os.close(descriptor)
+            return False
+        self._held[lock] = descriptor
         return True
 
-    def release(self, key: str) -> None:
-        descriptor = self._held.pop(key, None)
+    def release(self, lock: str) -> None:
+        """Let go of a lock, if this process holds it. Its file goes too: users make up keys without end."""
+        descriptor = self._held.pop(lock, None)
         if descriptor is not None:
+            with suppress(FileNotFoundError):
+                self._path(lock).unlink()
             os.close(descriptor)
+
+    def _path(self, lock: str) -> Path:
+        return self._folder / f"{safe_component(lock)}.lock"
+
+
+def _is_file_of(path: Path, descriptor: int) -> bool:
+    """Whether `descriptor` is of the file that lies at `path` now."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

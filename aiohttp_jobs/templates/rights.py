@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from ..access import effective_roles, require_endpoint, require_mode
+from ..access import effective_roles, require_concurrency_key, require_endpoint, require_mode
 from ..auth.recheck import RightsCheck
 from ..config import JobsConfig
 from ..errors import ForbiddenError, NotFoundError
@@ -35,6 +35,7 @@ class TemplateRights:
             roles = await self._rights.roles(template)
             require_mode(roles, template.execution_mode, self._config.mode_roles)
             require_endpoint(roles, "submit", self._config.endpoint_roles)
+            require_concurrency_key(roles, template.concurrency_key, self._config.endpoint_roles)
         except ForbiddenError:
             raise ForbiddenError(
                 "Whoever wrote this template may no longer run such commands, so it does not run. "

@@ -11,7 +11,15 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from ..access import ADMIN_ROLES, allows, effective_roles, require_endpoint, require_mode, require_priority
+from ..access import (
+    ADMIN_ROLES,
+    allows,
+    effective_roles,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+    require_priority,
+)
 from ..auth.identity import Identity
 from ..config import JobsConfig
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
@@ -112,7 +120,9 @@ class TemplateService:
         _require_size(values)
         job_id = new_job_id()
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
-        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed)
+        # Runs of one template exclude each other, whoever runs it.
+        owner = template.user_id if template.concurrency_key else None
+        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed, owner)
         return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
 
     async def _visible(self, identity: Identity, template_id: str) -> Template:
@@ -147,6 +157,7 @@ class TemplateService:
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
         try:
             require_within_limits(
                 self._config,

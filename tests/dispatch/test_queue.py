@@ -77,6 +77,20 @@ def test_the_oldest_job_cannot_starve_behind_a_stream_of_urgent_ones() -> None:
     assert queue.take(MODES, lambda _: True) == oldest
 
 
+def test_one_users_blocked_jobs_do_not_hide_those_of_others_that_have_waited_as_long() -> None:
+    blocked = [job("mallory", 9, concurrency_key="db") for _ in range(100)]
+    urgent, old = job("bob", 9), job("alice", 1)
+    queue = queue_of(*blocked, old, urgent, starvation=0)
+    assert queue.take(MODES, lambda each: each.concurrency_key is None) == old
+
+
+def test_a_hundred_users_whose_jobs_are_blocked_do_not_hide_another() -> None:
+    blocked = [job(f"user {number}", concurrency_key="db") for number in range(100)]
+    free = job("alice")
+    queue = queue_of(*blocked, free)
+    assert queue.take(MODES, lambda each: each.concurrency_key is None) == free
+
+
 def test_a_job_that_is_not_due_waits_apart_until_it_is() -> None:
     later, now = job(run_at=utc_now() + timedelta(hours=1)), job()
     queue = queue_of(later, now)

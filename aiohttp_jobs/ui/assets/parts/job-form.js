@@ -2,7 +2,7 @@
 import { html } from "../core/html.js";
 import { INTERPRETERS, MODES, MOST_RULES, NOTIFY_ON, RETRY_OUTCOMES, blankRule, exampleOf, hiddenIn } from "../core/submission.js";
 import { timeZone } from "../core/format.js";
-import { useSession } from "../core/session.js";
+import { may, useSession } from "../core/session.js";
 import { Editor } from "./editor.js";
 import { Button, Field } from "./parts.js";
 
@@ -92,7 +92,7 @@ export function JobOptions({ form, set, problems, start = true }) {
     ${start && html`<${Start} ...${given} />`}
     <${Input} name="timeout" label="Time limit in seconds" inputmode="decimal" placeholder=${String(seconds)} ...${given} />
     <${Input} name="priority" label="Priority" inputmode="numeric" placeholder="5" hint=${`0 (last) to ${me.maxPriority} (first)`} ...${given} />
-    <${Input} name="key" label="Concurrency key" hint="Jobs with the same key never run at once" ...${given} />
+    <${Input} name="key" label="Concurrency key" hint=${`Your jobs with the same key never run at once${may(me, "share_concurrency_keys") ? "; shared:… is a key of all users" : ""}`} ...${given} />
     <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
     ${form.retries !== "" && html`<${Input} name="backoff" label="Wait before the next try, in seconds" inputmode="decimal" ...${given} /><${Outcomes} ...${given} />`}
     <${Input} name="description" label="Description" ...${given} />
