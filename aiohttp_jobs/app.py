@@ -21,6 +21,7 @@ from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
 from .auth.session_registry import SessionRegistry
 from .auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
+from .auth.wrong_keys import WrongKeys
 from .config import JobsConfig
 from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
@@ -110,7 +111,9 @@ def create_jobs_app(
             error_middleware,
             parts.note_host,
             own_session_middleware(config),
-            identity_middleware(config, parts.api_keys, parts.current_roles, parts.sessions),
+            identity_middleware(
+                config, parts.api_keys, parts.wrong_keys, parts.current_roles, parts.sessions
+            ),
         ]
     )
     parts.host = host or jobs_app
@@ -143,6 +146,7 @@ class _Parts:
         self.host = host
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
         self.current_roles = CurrentRoles(config)
+        self.wrong_keys = WrongKeys(config.max_wrong_keys)
         self._session_registry = SessionRegistry(
             config.base_dir, config.session_max_age, config.max_sessions_per_user
         )
@@ -205,7 +209,7 @@ class _Parts:
         )
 
         self.document = ApiDocument(host_limits(config, sorted(self._interpreters)))
-        self.account = AccountService(config, self.api_keys, self._interpreters.keys())
+        self.account = AccountService(config, self.api_keys, self.current_roles, self._interpreters.keys())
         self._schedule_store = ScheduleStore(config.base_dir)
         claims = Claims(config.base_dir)
         self._scheduler = Scheduler(
@@ -270,6 +274,7 @@ class _Parts:
         async with AsyncExitStack() as stack:
             await asyncio.to_thread(session_key, self._config)
             stack.push_async_callback(self.current_roles.close)
+            stack.callback(self.wrong_keys.close)
             await self._store.open()
             self._environment.update(base_environment(self._config, self._store.instance_id))
             stack.push_async_callback(self._store.close)

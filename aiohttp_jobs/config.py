@@ -76,6 +76,11 @@ class JobsConfig(BaseModel):
     be used. 0: it is asked each time."""
     roles_timeout: Seconds = 5.0
     """How long ``roles_resolver`` may take. After that, or when it raises, requests are answered with 503."""
+    max_api_keys_per_user: Count = 50
+    """API keys that one user may have; the command on the data folder makes more all the same."""
+    max_wrong_keys: Count = 10
+    """API keys that do not hold, in a minute from one address (of IPv6: /64 network) or for one key, before
+    further ones are answered with 429. A key that holds is never refused for others that do not."""
     trusted_origins: tuple[str, ...] = ()
     """Origins, beside the host's own, whose pages may change state with the session cookie."""
 

@@ -157,6 +157,14 @@ class TooManyPendingError(LimitReachedError):
     code = "too_many_pending"
 
 
+class TooManyAttemptsError(JobsError):
+    """This API key does not hold, and too many such were tried. Stop for a minute, then send a valid one."""
+
+    status = 429
+    code = "too_many_attempts"
+    retry_after = 60
+
+
 class RightsUnavailableError(JobsError):
     """What you may do cannot be checked at the moment. Try again in a few seconds."""
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from ..account import AccountService, ApiKeyChange, ApiKeyRequest
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
-from ..errors import ForbiddenError, NotFoundError
+from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
 from ..openapi.parameters import SCOPE
@@ -52,7 +52,7 @@ async def list_api_keys(request: web.Request) -> web.Response:
     "Make an API key",
     {201: answering("ApiKeyMade", apiKey=ApiKeyView, secret=str)},
     body=ApiKeyRequest,
-    errors=(ForbiddenError,),
+    errors=(ForbiddenError, TooManyKeptError),
     makes={"keyId": "/apiKey/KeyID"},
 )
 @needs("manage_api_keys", person=True)
@@ -72,7 +72,7 @@ async def create_api_key(request: web.Request) -> web.Response:
 )
 @needs("manage_api_keys", person=True)
 async def change_api_key(request: web.Request) -> web.Response:
-    """Disable a key, or enable it again."""
+    """Disable a key, or enable it again: whoever disabled it, or an administrator."""
     key_id, identity = path_id(request, "key"), identity_of(request)
     await request.app[ACCOUNT].require_changeable(identity, key_id)
     change = await read_model(request, ApiKeyChange, request.app[CONFIG].max_body_bytes)

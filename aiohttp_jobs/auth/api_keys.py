@@ -1,114 +1,76 @@
-"""API keys: made, listed, disabled, deleted and checked. Only their SHA-256 is ever stored.
+"""API keys, made, listed, disabled and deleted in one file, which is replaced whole.
 
-All keys lie in one file, replaced whole; a running host sees a change by the file's identity.
+A running host sees a change by the file's identity. What a key may do is left to ``auth.key_ring`` and
+``auth.current_roles``.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import fcntl
-import hashlib
-import hmac
-import ipaddress
-import json
+import logging
 import os
 import secrets
+import threading
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from typing import Any
 
 from ..config import APP_FOLDER
-from ..errors import ConfigurationError, NotFoundError
-from ..models import CommandText, OneLine, UtcDatetime, utc_now
+from ..errors import NotFoundError, RightsUnavailableError, TooManyKeptError
+from ..jsontext import dumps, loads
+from ..models import utc_now
 from ..store.durable import make_folder, replace_file
+from .key_ring import ApiKey, KeyRing, digest_of
 
 _KEY_BYTES = 32
+_Identity = tuple[int, int, int, int]
+_logger = logging.getLogger(__name__)
 
 
-def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text, strict=False))
-
-
-class ApiKey(BaseModel):
-    """What is kept of a key.
-
-    `allowed_ips` are addresses and CIDR ranges; empty means any. A `service` key is for a program whose
-    user the host's ``roles_resolver`` does not know; any other ends with its user.
-    """
-
-    model_config = ConfigDict(
-        alias_generator=lambda name: {
-            "key_id": "KeyID",
-            "user_id": "UserID",
-            "allowed_ips": "AllowedIPs",
-            "sha256": "SHA256",
-        }.get(name, name.title().replace("_", "")),
-        frozen=True,
-        populate_by_name=True,
-    )
-
-    key_id: str
-    name: Annotated[OneLine, Field(min_length=1, max_length=200)]
-    user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)]
-    roles: tuple[Annotated[OneLine, Field(min_length=1)], ...] = ()
-    allowed_ips: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(default=())
-    created_by: str = ""
-    created_at: UtcDatetime
-    expires_at: UtcDatetime | None = None
-    enabled: bool = True
-    service: bool = False
-    sha256: str
-
-    def public(self) -> dict[str, Any]:
-        """The key as it may be shown: everything but its digest."""
-        return self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
-
-    def is_alive_at(self, now: datetime) -> bool:
-        """Whether it is neither disabled nor expired."""
-        return self.enabled and (self.expires_at is None or now < self.expires_at)
-
-    def is_valid_at(self, now: datetime, remote: str | None) -> bool:
-        """Whether it may be used `now` from the address `remote`."""
-        return self.is_alive_at(now) and self._allows(remote)
-
-    def _allows(self, remote: str | None) -> bool:
-        if not self.allowed_ips:
-            return True
-        try:
-            address = ipaddress.ip_address(remote or "")
-        except ValueError:
-            return False
-        mapped = getattr(address, "ipv4_mapped", None) or address
-        return any(mapped in ipaddress.ip_network(network) for network in self.allowed_ips)
-
-
-def ended_with_user(subject: str, key: ApiKey) -> str:
-    """The sentence that says why `key`, called `subject`, does not work: its user is not known."""
-    return (
-        f"{subject} does not work, as its user {key.user_id!r} is not known to the server, or no longer. "
-        "A program without a user of its own needs a service key, which an administrator makes."
-    )
-
-
-_Keys = TypeAdapter(list[ApiKey])
+def _allow(_key: ApiKey) -> None:
+    """Whoever can write the data folder may change every key."""
 
 
 class ApiKeys:
-    """The keys of one data folder. Changes are safe beside a running host and other processes."""
+    """The keys of one data folder. Changes are safe beside a running host and other processes.
+
+    Every method raises `RightsUnavailableError` while the file is damaged or cannot be read: then no key
+    works, and nothing is written over it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._name = str(path)
-        self._seen: tuple[int, int, int] | None = None
-        self._keys: list[ApiKey] = []
+        self._reading = threading.Lock()
+        self._seen: _Identity | None = None
+        self._ring: KeyRing | None = KeyRing()
 
     @classmethod
     def in_data_dir(cls, data_dir: Path) -> ApiKeys:
         return cls(data_dir.absolute() / APP_FOLDER / "Secrets" / "api-keys.json")
+
+    async def now(self) -> KeyRing:
+        """The keys as they are now.
+
+        Looks at the file's identity each time, a call of a few microseconds; when it has changed, a thread
+        reads it.
+        """
+        if self._identity() != self._seen:
+            return await asyncio.to_thread(self.read)
+        return self._known()
+
+    def read(self) -> KeyRing:
+        """The keys as they are now. Blocks when their file has changed."""
+        with self._reading:
+            identity = self._identity()
+            if identity != self._seen:
+                self._ring = KeyRing() if identity is None else self._read_file()
+                self._seen = identity
+        return self._known()
 
     def create(
         self,
@@ -120,14 +82,17 @@ class ApiKeys:
         created_by: str = "",
         expires_at: datetime | None = None,
         service: bool = False,
+        most: int | None = None,
     ) -> tuple[ApiKey, str]:
-        """A new key: its record, and the key itself (base64url of 32 random bytes), shown only here.
+        """A new key: its record, and the key itself, which is shown only here.
 
-        Raises pydantic's ``ValidationError`` for a bad value. Blocks.
+        That is its id, a dot, and 32 random bytes in base64url. Raises pydantic's ``ValidationError`` for a
+        bad value, `TooManyKeptError` when its user has `most` keys already. Blocks.
         """
-        secret = secrets.token_urlsafe(_KEY_BYTES)
+        key_id = str(uuid.uuid4())
+        secret = f"{key_id}.{secrets.token_urlsafe(_KEY_BYTES)}"
         key = ApiKey(
-            key_id=str(uuid.uuid4()),
+            key_id=key_id,
             name=name,
             user_id=user_id,
             roles=tuple(dict.fromkeys(roles)),
@@ -136,59 +101,77 @@ class ApiKeys:
             created_at=utc_now(),
             expires_at=expires_at,
             service=service,
-            sha256=_digest(secret),
+            sha256=digest_of(secret),
         )
-        self._change(lambda keys: [*keys, key])
+        with self._changing() as records:
+            used = sum(isinstance(record, dict) and record.get("UserID") == user_id for record in records)
+            if most is not None and used >= most:
+                raise TooManyKeptError(
+                    "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
+                )
+            records.append(key.to_record())
         return key, secret
 
     def all(self) -> list[ApiKey]:
-        """Every key, oldest first. Raises `ConfigurationError` if the file is damaged."""
-        self._refresh()
-        return self._keys
+        """Every key, oldest first. Blocks."""
+        return list(self.read().all())
 
     def get(self, key_id: str) -> ApiKey | None:
-        return next((key for key in self.all() if key.key_id == key_id), None)
-
-    def set_enabled(self, key_id: str, enabled: bool) -> ApiKey:
-        """Raises `NotFoundError` when there is no such key. Blocks."""
-        changed = self._existing(key_id).model_copy(update={"enabled": enabled})
-        self._change(lambda keys: [changed if key.key_id == key_id else key for key in keys])
-        return changed
-
-    def delete(self, key_id: str) -> ApiKey:
-        """Raises `NotFoundError` when there is no such key. Blocks."""
-        deleted = self._existing(key_id)
-        self._change(lambda keys: [key for key in keys if key.key_id != key_id])
-        return deleted
+        """The key with this id, if there is one. Blocks."""
+        return self.read().get(key_id)
 
     def find(self, secret: str, remote: str | None) -> ApiKey | None:
-        """The valid key that `secret` is, if any. Takes the same time whichever key it is nearest to.
+        """The key that `secret` is, if it may be used now from the address `remote`. Blocks."""
+        return self.read().find(secret, remote)
 
-        Looks at the file's identity each time, a call of a few microseconds, and reads it only when
-        it has changed.
+    def change(
+        self, key_id: str, make: Callable[[ApiKey], ApiKey], require: Callable[[ApiKey], None] = _allow
+    ) -> ApiKey:
+        """The key as `make` returns it, which is kept. Blocks.
+
+        Raises `NotFoundError` when there is no such key, and what `require` raises for it as it is: nobody
+        else changes it in between.
         """
-        digest = _digest(secret)
-        found = None
-        for key in self.all():
-            if hmac.compare_digest(key.sha256.encode(), digest.encode()):
-                found = key
-        return found if found is not None and found.is_valid_at(utc_now(), remote) else None
+        with self._changing() as records:
+            index, key = self._existing(records, key_id)
+            require(key)
+            changed = make(key)
+            records[index] = {**records[index], **changed.to_record()}
+        return changed
 
-    def _existing(self, key_id: str) -> ApiKey:
-        key = self.get(key_id)
-        if key is None:
-            raise NotFoundError(f"There is no API key with the KeyID {key_id!r}.")
+    def set_enabled(self, key_id: str, enabled: bool, *, by: str | None = None) -> ApiKey:
+        """Enable or disable it, in the name of `by`. Raises `NotFoundError`. Blocks."""
+        news = {"enabled": enabled, "disabled_by": None if enabled else by}
+        return self.change(key_id, lambda key: key.model_copy(update=news))
+
+    def delete(self, key_id: str, require: Callable[[ApiKey], None] = _allow) -> ApiKey:
+        """The key, which is no more. Raises `NotFoundError`, and what `require` raises for it. Blocks."""
+        with self._changing() as records:
+            index, key = self._existing(records, key_id)
+            require(key)
+            del records[index]
         return key
 
-    def _change(self, change: Callable[[list[ApiKey]], list[ApiKey]]) -> None:
-        with self._locked():
-            self._seen = None
-            self._refresh()
-            text = json.dumps(_Keys.dump_python(change(self._keys), mode="json", by_alias=True), indent=2)
-            replace_file(self._path, text.encode())
-            self._seen = None
+    def _existing(self, records: list[Any], key_id: str) -> tuple[int, ApiKey]:
+        key = self._known().get(key_id)
+        if key is None:
+            raise NotFoundError(f"There is no API key with the KeyID {key_id!r}.")
+        found = (
+            index
+            for index, record in enumerate(records)
+            if isinstance(record, dict) and record.get("KeyID") == key_id
+        )
+        return next(found), key
 
-    @contextmanager
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[list[Any]]:
+        """The records, to be changed in place: what becomes of them is written."""
+        with self._locked():
+            records = list(self.read().records)
+            yield records
+            replace_file(self._path, _written(records))
+
+    @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         make_folder(self._path.parent)
         descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
@@ -198,21 +181,54 @@ class ApiKeys:
         finally:
             os.close(descriptor)
 
-    def _refresh(self) -> None:
+    def _identity(self) -> _Identity | None:
+        """What tells the file from the one before; ``None`` while there is none."""
         try:
             status = os.stat(self._name)
         except FileNotFoundError:
-            self._seen, self._keys = None, []
-            return
-        identity = (status.st_ino, status.st_mtime_ns, status.st_size)
-        if identity == self._seen:
-            return
+            return None
+        except OSError as error:
+            raise _unavailable(f"cannot be read ({error.strerror})") from None
+        return status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size
+
+    def _known(self) -> KeyRing:
+        ring = self._ring
+        if ring is None:
+            raise _unavailable("is damaged")
+        return ring
+
+    def _read_file(self) -> KeyRing | None:
+        """What the file says; ``None`` when it says nothing that can be understood."""
         try:
-            self._keys = _Keys.validate_json(self._path.read_bytes())
-        except ValidationError:
-            raise ConfigurationError(f"The API key file {self._path} is damaged.") from None
-        self._seen = identity
+            records = _read(self._path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            _logger.error("No API key works, as %s cannot be read: %s", self._path, error)
+            return None
+        if not isinstance(records, list):
+            _logger.error("No API key works, as %s does not hold a list of keys", self._path)
+            return None
+        return KeyRing(records)
 
 
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+def _written(records: list[Any]) -> bytes:
+    """The records as a JSON array with one of them on each line."""
+    return b"[\n" + b",\n".join(map(dumps, records)) + b"\n]\n"
+
+
+def _read(text: bytes) -> Any:
+    """What `text` says, read line by line where it was written so. Raises ``ValueError``.
+
+    Ten thousand keys read in one go would hold the interpreter for a twentieth of a second.
+    """
+    lines = text.split(b"\n")
+    if lines[0] == b"[" and lines[-2:] == [b"]", b""]:
+        with contextlib.suppress(ValueError):
+            return [loads(line.removesuffix(b",")) for line in lines[1:-2] if line]
+    return loads(text)
+
+
+def _unavailable(fault: str) -> RightsUnavailableError:
+    return RightsUnavailableError(
+        f"API keys cannot be checked, as Secrets/api-keys.json in the server's data folder {fault}. "
+        "Put it right from a backup, or remove it and make new keys."
+    )

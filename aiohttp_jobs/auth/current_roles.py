@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 from ..config import JobsConfig, RolesResolver
 from ..errors import AuthenticationError, RolesUnavailableError
-from .api_keys import ApiKey
 from .identity import Identity, Proof
+from .key_ring import ApiKey
 
 _MOST_KNOWN = 10_000
 _CLOSE_SECONDS = 5.0

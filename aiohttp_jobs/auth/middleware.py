@@ -10,12 +10,14 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config import JobsConfig
 from ..errors import AuthenticationError, RightsUnavailableError
-from .api_keys import ApiKeys, ended_with_user
+from .api_keys import ApiKeys
 from .current_roles import CurrentRoles
 from .identity import Identity, Proof
+from .key_ring import ended_with_user
 from .origin import require_same_origin
 from .rights import require_right
 from .sessions import Sessions
+from .wrong_keys import WrongKeys
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
 Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
@@ -37,16 +39,13 @@ def is_public(handler: Handler) -> bool:
 
 
 def identity_middleware(
-    config: JobsConfig, api_keys: ApiKeys, roles: CurrentRoles, sessions: Sessions
+    config: JobsConfig, api_keys: ApiKeys, wrong_keys: WrongKeys, roles: CurrentRoles, sessions: Sessions
 ) -> Middleware:
     """Every request that passes it has an `Identity` (see `identity_of`) with the right its route needs."""
 
     async def find(request: web.Request, again: bool = False) -> Identity | None:
-        authorization = request.headers.get("Authorization")
-        if authorization is not None:
-            scheme, _, secret = authorization.partition(" ")
-            if scheme.lower() == "bearer":
-                return await _key_identity(api_keys, roles, secret.strip(), request.remote)
+        if (secret := _bearer_of(request)) is not None:
+            return await _key_identity(api_keys, roles, secret, request.remote)
         if config.identity_resolver is not None:
             identity = await config.identity_resolver(request)
         else:
@@ -63,6 +62,8 @@ def identity_middleware(
             return await handler(request)
         identity = await find(request)
         if identity is None:
+            if (secret := _bearer_of(request)) is not None:
+                wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
             raise AuthenticationError
         request[_IDENTITY] = identity
         request[_FIND] = find
@@ -88,10 +89,16 @@ async def identity_now(request: web.Request) -> Identity | None:
         return None
 
 
+def _bearer_of(request: web.Request) -> str | None:
+    """The API key that the request was sent with, if any."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
 async def _key_identity(
     api_keys: ApiKeys, current: CurrentRoles, secret: str, remote: str | None
 ) -> Identity | None:
-    key = api_keys.find(secret, remote)
+    key = (await api_keys.now()).find(secret, remote)
     if key is None:
         return None
     roles = await current.of_key(key)

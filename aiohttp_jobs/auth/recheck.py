@@ -9,9 +9,10 @@ from ..access import require_concurrency_key, require_endpoint, require_mode
 from ..config import JobsConfig
 from ..errors import ForbiddenError
 from ..models import Submission, utc_now
-from .api_keys import ApiKeys, ended_with_user
+from .api_keys import ApiKeys
 from .current_roles import CurrentRoles
 from .identity import Proof
+from .key_ring import ended_with_user
 
 
 class Submitted(Protocol):
@@ -51,7 +52,7 @@ class RightsCheck:
         """
         proof, _, key_id = submission.submitted_with.partition(":")
         if proof == Proof.API_KEY and key_id:
-            key = self._api_keys.get(key_id)
+            key = (await self._api_keys.now()).get(key_id)
             if key is None or not key.is_alive_at(utc_now()):
                 raise ForbiddenError(
                     "The API key that submitted this job was disabled or deleted, or had expired, "

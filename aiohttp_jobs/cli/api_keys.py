@@ -19,9 +19,10 @@ from ..errors import JobsError
 from .printing import AsJSON, fail, print_json
 
 if TYPE_CHECKING:
-    from ..auth.api_keys import ApiKey, ApiKeys
+    from ..auth.api_keys import ApiKeys
+    from ..auth.key_ring import ApiKey
 
-api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable and delete API keys.")
+api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable, enable and delete API keys.")
 
 DataDir = Annotated[
     Path,
@@ -43,6 +44,10 @@ def create(
     expires: Annotated[
         str | None, typer.Option(help="When it ends: an ISO 8601 date or date and time, in UTC.")
     ] = None,
+    service: Annotated[
+        bool,
+        typer.Option("--service", help="For a program whose user the host's roles_resolver does not know."),
+    ] = False,
     as_json: AsJSON = False,
 ) -> None:
     """Make a key and print it, this one time."""
@@ -54,6 +59,7 @@ def create(
             allowed_ips=allowed_ip or [],
             created_by=getpass.getuser(),
             expires_at=_moment(expires),
+            service=service,
         )
     except ValidationError as error:
         fault = error.errors()[0]
@@ -77,7 +83,7 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
     if as_json:
         print_json([key.public() for key in keys])
         return
-    table = Table("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled")
+    table = Table("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled", "Service")
     for key in keys:
         table.add_row(
             key.key_id,
@@ -86,7 +92,8 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
             ", ".join(key.roles),
             ", ".join(key.allowed_ips) or "any",
             f"{key.expires_at:%Y-%m-%d %H:%M}Z" if key.expires_at else "never",
-            "yes" if key.enabled else "no",
+            "yes" if key.enabled else f"no, by {key.disabled_by}" if key.disabled_by else "no",
+            f"yes, by {key.created_by}" if key.service else "no",
         )
     Console().print(table)
 
@@ -95,10 +102,20 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
 def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Stop a key from working, and keep its record."""
     try:
-        key = _keys_in(data_dir).set_enabled(key_id, False)
+        key = _keys_in(data_dir).set_enabled(key_id, False, by=f"cli:{getpass.getuser()}")
     except JobsError as error:
         fail(error.message)
     _report(key, "disabled", as_json)
+
+
+@api_keys.command()
+def enable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+    """Have a key that was disabled work again, whoever disabled it."""
+    try:
+        key = _keys_in(data_dir).set_enabled(key_id, True)
+    except JobsError as error:
+        fail(error.message)
+    _report(key, "enabled", as_json)
 
 
 @api_keys.command()

@@ -27,14 +27,19 @@ class ApiKeyCalls:
         allowed_ips: Collection[str] | None = None,
         expires_at: str | None = None,
         user_id: str | None = None,
+        service: bool = False,
     ) -> tuple[Record, str]:
-        """A new key and its secret, which is not shown again."""
+        """A new key and its secret, which is not shown again.
+
+        A `service` key is for a program whose user the server does not know; only administrators make one.
+        """
         body = given(
             name=name,
             roles=None if roles is None else list(roles),
             allowedIPs=None if allowed_ips is None else list(allowed_ips),
             expiresAt=expires_at,
             userId=user_id,
+            service=service or None,
         )
         answer = await self._connection.call("POST", "/api-keys", json=body)
         return dict(answer["apiKey"]), str(answer["secret"])

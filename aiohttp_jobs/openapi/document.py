@@ -28,6 +28,7 @@ from ..errors import (
     RightsUnavailableError,
     RolesUnavailableError,
     TooLargeError,
+    TooManyAttemptsError,
 )
 from ..limits import notice_channels
 from ..notify.rules import MOST_RULES
@@ -37,6 +38,7 @@ from .parameters import Parameter
 from .schemas import Key, Schemas
 
 ROOT = "/api/v1"
+_OF_IDENTITY = (AuthenticationError, TooManyAttemptsError, RightsUnavailableError, RolesUnavailableError)
 _ID = {"type": "string", "format": "uuid"}
 _JSON = "application/json"
 
@@ -240,7 +242,7 @@ def _failures(route: Described, schemas: Schemas) -> dict[str, Any]:
 def _usual_errors(route: Described) -> Iterator[type[JobsError]]:
     operation = route.operation
     if not is_public(route.handler):
-        yield from (AuthenticationError, RightsUnavailableError, RolesUnavailableError)
+        yield from _OF_IDENTITY
         if route.method != "GET":
             yield CrossOriginError
     if operation.body is not None:

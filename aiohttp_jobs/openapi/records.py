@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel, to_pascal
 
-from ..auth.api_keys import ApiKey
 from ..auth.identity import Proof
+from ..auth.key_ring import ApiKey
 from ..dispatch.live import LiveState
 from ..models import ExecutionMode, InterpreterName, JobResult, JobStatus, RetryPolicy, UtcDatetime
 from ..notify.models import Notice

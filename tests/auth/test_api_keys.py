@@ -34,7 +34,7 @@ def cli(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_only_a_digest_of_the_key_is_stored(keys: ApiKeys, tmp_path: Path) -> None:
     secret = make(keys)
-    assert len(secret) == 43
+    assert len(secret.partition(".")[2]) == 43
     (file,) = tmp_path.rglob("api-keys.json")
     assert secret not in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o600

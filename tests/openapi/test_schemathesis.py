@@ -97,6 +97,7 @@ async def harmless(start_host: StartHost, monkeypatch: pytest.MonkeyPatch) -> Ho
         environment_extra={"PATH": "/nonexistent"},
         max_schedules_per_user=1000,
         max_templates=1000,
+        max_wrong_keys=1_000_000,
         heartbeat_interval=1,
         webhook_enabled=False,
         smtp_host="127.0.0.1",

@@ -12,7 +12,7 @@ import { Table } from "../parts/table.js";
 
 function Create({ onClose, onMade }) {
   const { me } = useSession();
-  const [form, setForm] = useState({ name: "", addresses: "", days: "90", userId: "" });
+  const [form, setForm] = useState({ name: "", addresses: "", days: "90", userId: "", service: false });
   const [roles, setRoles] = useState(me.roles.filter((role) => role !== "authenticated"));
   const [problems, setProblems] = useState({});
   const [error, setError] = useState(null);
@@ -27,6 +27,7 @@ function Create({ onClose, onMade }) {
     const addresses = form.addresses.split(/[\s,]+/).filter(Boolean);
     const body = { name: form.name.trim(), roles, allowedIPs: addresses.length ? addresses : undefined };
     if (form.userId.trim()) body.userId = form.userId.trim();
+    if (form.service) body.service = true;
     if (form.days) body.expiresAt = new Date(Date.now() + Number(form.days) * 86400000).toISOString();
     try {
       onMade(await post("api-keys", body));
@@ -37,7 +38,8 @@ function Create({ onClose, onMade }) {
   const toggle = (role) => setRoles(roles.includes(role) ? roles.filter((one) => one !== role) : [...roles, role]);
   return html`<${Dialog} title="New API key" onClose=${onClose}><form class="form" onSubmit=${submit} novalidate>
     <${Input} name="name" label="Name" form=${form} set=${set} problems=${problems} />
-    ${may(me, "manage_all_api_keys") && html`<${Input} name="userId" label="For the user" placeholder=${me.userId} hint="Whose jobs the key's program submits and reads" form=${form} set=${set} problems=${problems} />`}
+    ${may(me, "manage_all_api_keys") && html`<${Input} name="userId" label="For the user" placeholder=${me.userId} hint="Whose jobs the key's program submits and reads" form=${form} set=${set} problems=${problems} />
+      <label class="check"><input type="checkbox" checked=${form.service} onChange=${() => set({ service: !form.service })} /> A service key, for a program whose user has no account</label>`}
     ${me.roles.length > 1 && html`<fieldset class="field"><legend>Roles</legend>${me.roles.filter((role) => role !== "authenticated").map((role) => html`
       <label class="check" key=${role}><input type="checkbox" checked=${roles.includes(role)} onChange=${() => toggle(role)} /> ${role}</label>`)}</fieldset>`}
     <${Input} name="days" label="Expires after days" inputmode="numeric" hint="Empty: never" form=${form} set=${set} problems=${problems} />
@@ -73,7 +75,7 @@ export default function Keys({ route }) {
   };
   const toggle = (key) => act(() => request("PATCH", `api-keys/${key.KeyID}`, { body: { enabled: !key.Enabled } }), key.Enabled ? "The key is disabled." : "The key is enabled.");
   const columns = [
-    ["Name", (key) => html`<b><${Text}>${key.Name}<//></b>`], ...(scope === "all" ? [["User", (key) => html`<${Text}>${key.UserID}<//>`]] : []), ["Roles", (key) => key.Roles.join(", ")],
+    ["Name", (key) => html`<b><${Text}>${key.Name}<//></b>${key.Service && " (service key)"}${key.DisabledBy && html` <span title="Only they or an administrator can enable it again">(disabled by <${Text}>${key.DisabledBy}<//>)</span>`}`], ...(scope === "all" ? [["User", (key) => html`<${Text}>${key.UserID}<//>`]] : []), ["Roles", (key) => key.Roles.join(", ")],
     ["Addresses", (key) => key.AllowedIPs?.join(", ") || "any"], ["Created", (key) => html`<${Age} at=${key.CreatedAt} />`],
     ["Expires", (key) => (key.ExpiresAt ? html`<span title=${formatMoment(key.ExpiresAt)}><${Age} at=${key.ExpiresAt} /></span>` : "never")],
     ["", (key) => html`<span class="actions"><${Button} onClick=${() => toggle(key)}>${key.Enabled ? "Disable" : "Enable"}<//>
