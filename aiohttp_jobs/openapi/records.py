@@ -139,8 +139,9 @@ TemplateView = _without(
     "session_id",
     may_run=(bool, ...),
     may_edit=(bool, ...),
+    problem=(str | None, None),
 )
-"""A template, and what the caller may do with it."""
+"""A template, what the caller may do with it, and ``Problem`` where there is one, for which it does not run."""
 
 
 class CountedBucket(_Shown):

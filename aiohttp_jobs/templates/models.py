@@ -37,7 +37,7 @@ from ..models import (
     UtcDatetime,
 )
 from ..notify.rules import NotifyRules
-from .parameters import Parameter
+from .parameters import STORED, Parameter
 
 MAX_PARAMETERS = 50
 MAX_RUN_ROLES = 50
@@ -153,6 +153,22 @@ class Template(BaseModel):
         names = ("Command", "ExecutionMode", "Interpreter", "Parameters")
         text = json.dumps([record[name] for name in names], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def problem(self) -> str | None:
+        """Why it does not run until it is changed, as a sentence; ``None`` for one that may run."""
+        hidden = [each.name for each in self.parameters if each.hides_builtin]
+        if self.interpreter is not InterpreterName.PYTHON or not hidden:
+            return None
+        return (
+            f"This template does not run, because its parameter {hidden[0]} would hide Python's own from the "
+            "command. Give the parameter another name, in the command too."
+        )
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """A template that was stored, by an earlier release perhaps. Raises ``ValidationError``."""
+        return cls.model_validate(record, context=STORED)
 
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import keyword
 import re
@@ -9,7 +10,15 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from ..described import Described
@@ -24,7 +33,10 @@ MAX_VALUES_BYTES = 32 * 1024
 """All values of one run together, as JSON: they must fit into one environment variable."""
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
-_RESERVED = frozenset({"app", "exit", "quit"})
+_BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("_"))
+_RESERVED = frozenset({"app", "exit", "quit", *_BUILTINS})
+STORED = {"is_stored": True}
+"""A validation context, for parameters that an earlier release has taken."""
 _NO_NAME = f"__|({'|'.join(sorted({*keyword.kwlist, *_RESERVED}))})$"
 _LARGEST = 2**63 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -38,12 +50,15 @@ class ParameterType(StrEnum):
     SECRET = "secret"  # noqa: S105 - the name of a type
 
 
-def _check_name(name: str) -> str:
+def _check_name(name: str, info: ValidationInfo) -> str:
     if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
         raise ValueError(
             "must be an identifier of at most 64 letters, digits and underscores, and no Python keyword"
         )
-    if name in _RESERVED or name.startswith("__"):
+    is_stored = bool(info.context and info.context.get("is_stored"))
+    if name in _BUILTINS and not is_stored:
+        raise ValueError(f"would hide Python's own {name} from the command; choose another name")
+    if name in _RESERVED - _BUILTINS or name.startswith("__"):
         raise ValueError("is a name that Python jobs have a use for already; choose another")
     return name
 
@@ -156,6 +171,11 @@ class Parameter(BaseModel):
             if (fault := self.fault(self.default)) is not None:
                 raise ValueError(f"default {fault}")
         return self
+
+    @property
+    def hides_builtin(self) -> bool:
+        """Whether a Python command would find it in place of one of the language's own functions."""
+        return self.name in _BUILTINS
 
     def fault(self, value: object) -> str | None:
         """What is wrong with `value`, as the end of a sentence that never repeats it."""

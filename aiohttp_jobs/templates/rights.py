@@ -30,7 +30,9 @@ class TemplateRights:
         self._vault = vault
 
     async def require_owner(self, template: Template) -> None:
-        """The command is its owner's: they must still be allowed to run it themselves."""
+        """The command is its owner's: they must still be allowed to run it, and it must have no problem."""
+        if template.problem is not None:
+            raise ForbiddenError(template.problem)
         try:
             roles = await self._rights.roles(template)
             require_mode(roles, template.execution_mode, self._config.mode_roles)

@@ -207,6 +207,7 @@ class TemplateService:
             **shown,
             "MayRun": may_run(template, identity.user_id, identity.roles),
             "MayEdit": self._may_edit(identity, template),
+            **({"Problem": template.problem} if template.problem is not None else {}),
         }
 
 

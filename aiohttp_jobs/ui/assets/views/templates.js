@@ -73,8 +73,9 @@ function Run({ template, values: given }) {
       <${Input} name="priority" label="Priority" inputmode="numeric" placeholder=${String(template.Priority ?? 5)} hint=${`0 (last) to ${me.maxPriority} (first)`} ...${options} />
       <${Input} name="jobName" label="Name of the job" ...${options} /></div><//>
     ${error && html`<${Problem} error=${error} />`}
-    <div class="form-end"><button class="button primary" disabled=${busy || !template.MayRun}>${busy ? "Submitting…" : "Run"}</button>
-      ${!template.MayRun && html`<span class="hint">Your roles do not allow you to run it.</span>`}</div>
+    <div class="form-end"><button class="button primary" disabled=${busy || !template.MayRun || template.Problem}>${busy ? "Submitting…" : "Run"}</button>
+      ${!template.MayRun && html`<span class="hint">Your roles do not allow you to run it.</span>`}
+      ${template.Problem && html`<span class="hint"><${Text}>${template.Problem}<//></span>`}</div>
   </form>`;
 }
 
