@@ -27,6 +27,7 @@ from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
 from .dispatch.processor import JobProcessor
 from .dispatch.slots import Limits
+from .doctor.at_start import require_private_data_folder, warn_of_root
 from .errors import ConfigurationError
 from .execution.background import BackgroundExecutor
 from .execution.base import Executor
@@ -272,7 +273,7 @@ class _Parts:
                 self._config.base_dir / "JobSubmission",
             )
         async with AsyncExitStack() as stack:
-            await asyncio.to_thread(session_key, self._config)
+            await self._look_before_starting()
             stack.push_async_callback(self.current_roles.close)
             stack.callback(self.wrong_keys.close)
             await self._store.open()
@@ -296,6 +297,19 @@ class _Parts:
             self._rounds.open()
             stack.push_async_callback(self._rounds.close)
             yield
+
+    async def _look_before_starting(self) -> None:
+        config = self._config
+        await asyncio.to_thread(
+            require_private_data_folder,
+            config.data_dir,
+            allow_unsigned=config.allow_unsigned_submissions,
+            allow_shared=config.allow_shared_data_dir,
+        )
+        await asyncio.to_thread(session_key, config)
+        mounted = self.host.get(_MOUNTED, ()) if self.host is not None else ()
+        if config.prefix == min(mounted, default=config.prefix):  # one of several plugins speaks for all
+            warn_of_root()
 
     async def _recheck(self, claimed: ClaimedJob) -> None:
         submission = claimed.submission

@@ -52,6 +52,9 @@ class JobsConfig(BaseModel):
 
     data_dir: Path
     """The folder that holds (or will hold) ``apps/WebHostTaskManagement/``."""
+    allow_shared_data_dir: bool = False
+    """Start although others can write to the data folder or to a folder above it, own it, or can read its
+    keys. Whoever can, can run commands as anybody; without this setting the host does not start then."""
     prefix: str = "/apps/WebHostTaskManagement"
     """Where the sub-application is mounted."""
 

@@ -58,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (OSError, JobsError) as error:
             print(f"demo_app: {error}", file=sys.stderr)
             return 1
-        return asyncio.run(_run(demo, once=options.once))
+        try:
+            return asyncio.run(_run(demo, once=options.once))
+        except JobsError as error:  # what is found only when the application starts, such as a shared folder
+            print(f"demo_app: {error}", file=sys.stderr)
+            return 1
 
 
 def _parser() -> argparse.ArgumentParser:

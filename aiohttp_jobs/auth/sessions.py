@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -14,11 +15,13 @@ from aiohttp.typedefs import Handler, Middleware
 from ..config import JobsConfig
 from ..errors import ConfigurationError
 from ..store.key_files import decoded_fernet_key, fernet_key
+from .https import arrived_over_https
 from .identity import Identity, Proof
 from .session_registry import SessionRegistry
 
 _FIELD = "aiohttp_jobs"
 _TEXTS = ("user_id", "session_id", "secret")
+_logger = logging.getLogger(__name__)
 
 
 class _OwnStorage(aiohttp_session.AbstractStorage):
@@ -40,10 +43,12 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
         if config.session_key is not None:
             session_key(config)
         self._encrypted: aiohttp_session.AbstractStorage | None = None
+        self._has_warned = config.session_secure
 
     async def load_session(self, request: web.Request) -> aiohttp_session.Session:
         if self.load_cookie(request) is None:
             return await self.new_session()
+        self._warn_of_plain_http(request)
         return await (await self._storage()).load_session(request)
 
     async def save_session(
@@ -53,7 +58,17 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
         session: aiohttp_session.Session,
     ) -> None:
         if request.get(aiohttp_session.STORAGE_KEY) is self:
+            self._warn_of_plain_http(request)
             await (await self._storage()).save_session(request, response, session)
+
+    def _warn_of_plain_http(self, request: web.Request) -> None:
+        if not self._has_warned and arrived_over_https(request):
+            self._has_warned = True
+            _logger.warning(
+                "Users sign in over HTTPS, but browsers send the cookie %s over plain HTTP too, where others "
+                "on the way can read it. Set session_secure=True (AIOHTTP_JOBS_SESSION_SECURE=true).",
+                self._config.session_cookie,
+            )
 
     async def _storage(self) -> aiohttp_session.AbstractStorage:
         if self._encrypted is None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
 import secrets
+import stat
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -11,6 +13,7 @@ from .durable import create_secret, random_key
 
 _KEY_BYTES = 32
 _SHORTEST_TEXT = 16
+_LONGEST_FILE = 64 * 1024
 
 
 def hex_key(path: Path) -> bytes:
@@ -44,7 +47,7 @@ def text_secret(path: Path) -> bytes:
 
     Raises `ConfigurationError` when there is less in the file.
     """
-    content = create_secret(path, secrets.token_hex(_KEY_BYTES).encode())
+    content = _content(path, secrets.token_hex(_KEY_BYTES).encode())
     text = content.decode("utf-8", "replace").strip()
     if len(text) < _SHORTEST_TEXT:
         raise _damaged(path, text, f"{_SHORTEST_TEXT} characters or more")
@@ -61,7 +64,30 @@ def decoded_fernet_key(text: str) -> bytes | None:
 
 
 def _text(path: Path, new: bytes) -> str:
-    return create_secret(path, new).decode("utf-8", "replace").strip()
+    return _content(path, new).decode("utf-8", "replace").strip()
+
+
+def _content(path: Path, new: bytes) -> bytes:
+    try:
+        _require_readable(path)
+        return create_secret(path, new)
+    except OSError as error:
+        raise ConfigurationError(f"The key file {path} cannot be used: {error.strerror}.") from error
+
+
+def _require_readable(path: Path) -> None:
+    """Not a link to what is not the plugin's, nor a pipe, which would never be read to its end."""
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(state.st_mode):
+        raise ConfigurationError(
+            f"{path} must be a file, and is a link, a pipe or a folder. Put the file with the key itself "
+            "there, or remove it: a new key is made at the next start."
+        )
+    if state.st_size > _LONGEST_FILE:
+        raise _damaged(path, "much", "one key")
 
 
 def _damaged(path: Path, text: str, wanted: str) -> ConfigurationError:

@@ -104,6 +104,15 @@ async def test_a_role_taken_away_counts_before_the_next_sign_in(
     assert "Runspace execution mode requires elevated roles" in result["Output"]
 
 
+def test_a_folder_that_everybody_may_write_to_is_refused_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+    done = run_demo("--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"demo_app: The folder {tmp_path / 'data'} may be written by every user")
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_taken_port_is_refused_with_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
