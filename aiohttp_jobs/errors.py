@@ -19,6 +19,12 @@ class ReachedLimit:
     used: int
 
 
+MOST_DETAILS = 20
+"""How many faults an error names."""
+_LONGEST_MESSAGE = 4000
+_LONGEST_DETAIL = 500
+
+
 class JobsError(Exception):
     """The request could not be carried out."""
 
@@ -37,13 +43,24 @@ class JobsError(Exception):
         headers: Mapping[str, str] | None = None,
     ):
         """`headers` are further ones of the answer."""
-        super().__init__(message or (self.__doc__ or "").strip())
-        self.details = details
+        super().__init__(_cut(message or (self.__doc__ or "").strip(), _LONGEST_MESSAGE))
+        self.details = details and [_cut_detail(each) for each in details[:MOST_DETAILS]]
         self.headers = dict(headers or {})
 
     @property
     def message(self) -> str:
         return str(self)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _cut_detail(detail: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: _cut(value, _LONGEST_DETAIL) if isinstance(value, str) else value
+        for name, value in detail.items()
+    }
 
 
 class ConfigurationError(JobsError):
@@ -117,7 +134,7 @@ class RangeError(JobsError):
 
 
 class InvalidFieldsError(JobsError):
-    """Some fields are missing or not valid; 'details' names each one."""
+    """Some fields are missing or not valid; 'details' names them, the first 20."""
 
     status = 422
     code = "invalid_fields"

@@ -12,7 +12,8 @@ from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
 from ..openapi.parameters import SCOPE
 from ..openapi.records import ApiKeyView, Me
-from .envelope import answer, path_id, read_model
+from .bodies import read_model
+from .envelope import answer, path_id
 from .keys import CONFIG
 
 ACCOUNT = web.AppKey("aiohttp_jobs.account", AccountService)

@@ -1,27 +1,17 @@
-"""The shapes around every answer: errors as JSON, bodies read within limits, fields validated."""
+"""The shapes around every answer: JSON, and errors as JSON. Reading bodies is left to ``bodies``."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import json
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from ..errors import InvalidFieldsError, JobsError, MalformedJSONError, NotJSONError, TooLargeError
+from ..errors import JobsError
 from ..jsontext import dumps
-from ..limits import field_error
 from ..openapi.parameters import identifier
-
-Model = TypeVar("Model", bound=BaseModel)
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MESSAGES = {
@@ -29,7 +19,6 @@ _MESSAGES = {
     405: "This address does not take that method.",
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-_UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 _logger = logging.getLogger(__name__)
 
 
@@ -81,95 +70,6 @@ def _failure(status: int, message: str, code: str, **more: Any) -> web.Response:
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
-
-
-async def read_model(request: web.Request, model: type[Model], max_bytes: int) -> Model:
-    """The request's JSON body as a `model`.
-
-    Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
-    """
-    if request.content_type != "application/json":
-        raise NotJSONError
-    body = await _read_body(request, max_bytes)
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        raise MalformedJSONError from None
-    if not isinstance(data, dict):
-        raise InvalidFieldsError("The body must be a JSON object.")
-    try:
-        return model.model_validate(data, by_alias=True, by_name=False)
-    except ValidationError as error:
-        raise invalid_fields(error) from None
-
-
-async def glance(request: web.Request, most: int, seconds: float) -> bytes:
-    """The request's body if it has at most `most` bytes and comes within `seconds`, else what came of it.
-
-    For refusals alone: nothing is judged, and nobody is waited for any longer.
-    """
-    body = bytearray()
-    if (request.content_length or 0) > most:
-        return b""
-    with suppress(TimeoutError, *_UNREADABLE):
-        async with asyncio.timeout(seconds):
-            while len(body) <= most and (chunk := await request.content.readany()):
-                body += chunk
-    return bytes(body[:most])
-
-
-async def _read_body(request: web.Request, max_bytes: int) -> bytes:
-    message = f"The request body is larger than {max_bytes} bytes."
-    if (request.content_length or 0) > max_bytes:
-        raise TooLargeError(message)
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise TooLargeError(message)
-    except _UNREADABLE:
-        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
-    return bytes(body)
-
-
-def invalid_fields(error: ValidationError) -> InvalidFieldsError:
-    """The error that names each field that pydantic found fault with."""
-    faults = error.errors(include_url=False)
-    details = [
-        field_error(".".join(map(str, fault["loc"])) or "body", _what_is_wrong(fault))
-        for fault in faults
-        if not _follows_from(fault, faults)
-    ]
-    text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in details)
-    return InvalidFieldsError(f"{text}.", details=details)
-
-
-def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
-    """Whether a list is found too short only because entries of it are wrong, which are named already."""
-    depth = len(fault["loc"])
-    return fault["type"] == "too_short" and any(
-        len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
-    )
-
-
-def _what_is_wrong(fault: ErrorDetails) -> str:
-    """pydantic's message, in a reader's words where its own are about Python."""
-    limits = fault.get("ctx", {})
-    unit = "characters" if isinstance(fault["input"], str) else "entries"
-    match fault["type"]:
-        case "too_short" if limits["min_length"] == 1:
-            return "must not be empty"
-        case "too_short":
-            return f"must have at least {limits['min_length']} {unit}"
-        case "too_long":
-            return f"must have at most {limits['max_length']} {unit}"
-        case "extra_forbidden":
-            return "is not a field here; check its spelling"
-        case "tuple_type":
-            return "must be a list"
-        case _:
-            return fault["msg"].removeprefix("Value error, ")
 
 
 def path_id(request: web.Request, what: str) -> str:

@@ -25,7 +25,8 @@ from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
 from ..openapi.parameters import SCOPE, Choices, Count
 from ..openapi.records import JobView
-from .envelope import answer, glance, path_id, read_model
+from .bodies import glance, read_model
+from .envelope import answer, path_id
 from .keys import CONFIG, SERVICE
 from .output import (
     BYTES,

@@ -16,7 +16,8 @@ from ..openapi.operations import operation
 from ..openapi.parameters import Count, Identifier
 from ..openapi.records import ResultStatistics, ResultSummary
 from ..results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
-from .envelope import answer, path_id, raw_answer, read_model
+from .bodies import read_model
+from .envelope import answer, path_id, raw_answer
 from .keys import CONFIG, SERVICE
 from .result_query import (
     LIST_PARAMETERS,

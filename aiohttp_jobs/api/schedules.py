@@ -24,7 +24,8 @@ from ..schedule.models import (
     TimeZone,
 )
 from ..schedule.service import ScheduleService
-from .envelope import answer, path_id, read_model
+from .bodies import read_model
+from .envelope import answer, path_id
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)

@@ -21,7 +21,8 @@ from ..openapi.records import TemplateView
 from ..rerun import Reruns
 from ..templates.models import RunRequest, TemplateRequest
 from ..templates.service import TemplateService
-from .envelope import answer, path_id, read_model
+from .bodies import read_model
+from .envelope import answer, path_id
 from .jobs import JOB
 from .keys import CONFIG
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted

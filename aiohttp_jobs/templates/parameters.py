@@ -6,7 +6,7 @@ import builtins
 import json
 import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -26,6 +26,7 @@ from ..errors import InvalidFieldsError
 from ..execution.masking import LEAST_LENGTH
 from ..limits import field_error
 from ..models import WHOLE, CommandText, OneLine, Text
+from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
 
 MAX_VALUE_LENGTH = 4096
 """Characters of one string or secret."""
@@ -63,27 +64,6 @@ def _check_name(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _check_pattern(pattern: str) -> str:
-    _matches(pattern, "")
-    return pattern
-
-
-def _matches(pattern: str, value: str) -> bool:
-    """Raises ``ValueError`` for a `pattern` that is none.
-
-    RE2 and not re: its time is linear in the value's length, so that no pattern holds up the server.
-    """
-    import re2  # noqa: PLC0415 - 1.5 MB that only templates with patterns need
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(pattern, options).fullmatch(value) is not None
-    except re2.error as error:
-        reason = error.args[0].decode("utf-8", "replace") if error.args else "not understood"
-        raise ValueError(f"is not a regular expression that RE2 takes: {reason}") from None
-
-
 def _of_type(kind: ParameterType, **fields: Any) -> dict[str, Any]:
     """In a schema: what else holds of parameters of this type."""
     return {"properties": {"type": {"const": kind.value}, **fields}}
@@ -114,9 +94,9 @@ Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True), WHOLE]
 Pattern = Annotated[
     Text,
     StringConstraints(min_length=1, max_length=500),
-    AfterValidator(_check_pattern),
     Described({"format": "re2"}),
 ]
+"""Whether it can be compiled is told by `saving_faults`: that takes too long for the event loop."""
 Choice = Annotated[OneLine, StringConstraints(min_length=1, max_length=500)]
 
 Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=200), Described({"uniqueItems": True})]
@@ -168,7 +148,7 @@ class Parameter(BaseModel):
         if self.default is not None:
             if kind is ParameterType.SECRET:
                 raise ValueError("default is not for secrets: they are given anew for each run")
-            if (fault := self.fault(self.default)) is not None:
+            if (fault := self.fault(self.default, with_pattern=False)) is not None:
                 raise ValueError(f"default {fault}")
         return self
 
@@ -177,8 +157,11 @@ class Parameter(BaseModel):
         """Whether a Python command would find it in place of one of the language's own functions."""
         return self.name in _BUILTINS
 
-    def fault(self, value: object) -> str | None:
-        """What is wrong with `value`, as the end of a sentence that never repeats it."""
+    def fault(self, value: object, *, with_pattern: bool = True) -> str | None:
+        """What is wrong with `value`, as the end of a sentence that never repeats it.
+
+        Compiles the pattern, for some milliseconds, unless `with_pattern` is false.
+        """
         if self.type is ParameterType.INT:
             return self._number_fault(value)
         if not isinstance(value, str):
@@ -187,7 +170,8 @@ class Parameter(BaseModel):
             return (
                 None if value in (self.choices or ()) else f"must be one of {', '.join(self.choices or ())}"
             )
-        return self._text_fault(value)
+        fault = self._text_fault(value)
+        return self._pattern_fault(value) if fault is None and with_pattern else fault
 
     def _number_fault(self, value: object) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _LARGEST:
@@ -205,9 +189,14 @@ class Parameter(BaseModel):
             return fault
         if value.startswith("-") and not self.allow_leading_dash:
             return "must not start with '-': a command could take it for an option"
-        if self.pattern is not None and not _matches(self.pattern, value):
-            return f"must match {self.pattern}"
         return "must not be empty" if self.required and not value else None
+
+    def _pattern_fault(self, value: str) -> str | None:
+        try:
+            is_match = self.pattern is None or matches(self.pattern, value)
+        except ValueError as error:
+            return f"cannot be checked: the pattern {error}"
+        return None if is_match else f"must match {self.pattern}"
 
     def _content_fault(self, value: str) -> str | None:
         is_secret = self.type is ParameterType.SECRET
@@ -222,6 +211,24 @@ class Parameter(BaseModel):
         except UnicodeEncodeError:
             return "must be valid Unicode text (it has a lone surrogate)"
         return None
+
+
+def saving_faults(parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
+    """What is wrong with the patterns of a template that is to be saved, and with defaults by them.
+
+    An entry of an error's ``details`` each. Takes some milliseconds for each pattern.
+    """
+    if too_many(parameter.pattern for parameter in parameters):
+        return [field_error("parameters", f"must have at most {MOST_PATTERNS} patterns that differ")]
+    faults = []
+    for index, parameter in enumerate(parameters):
+        if parameter.pattern is None:
+            continue
+        if (fault := pattern_fault(parameter.pattern)) is not None:
+            faults.append(field_error(f"parameters.{index}.pattern", fault))
+        elif parameter.default is not None and (fault := parameter.fault(parameter.default)) is not None:
+            faults.append(field_error(f"parameters.{index}", f"default {fault}"))
+    return faults
 
 
 class RunValues(NamedTuple):

@@ -6,6 +6,7 @@ Submitting is left to `JobService`, keeping to the store, checking values to ``p
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
@@ -28,7 +29,7 @@ from ..models import InterpreterName, Submission, TemplateOrigin, new_job_id, ut
 from ..service import JobService
 from ..store.vault import Vault
 from .models import RunRequest, Template, TemplateRequest
-from .parameters import MAX_VALUES_BYTES, RunValues, check_values
+from .parameters import MAX_VALUES_BYTES, RunValues, check_values, saving_faults
 from .rights import TemplateRights, may_run
 from .store import TemplateStore
 
@@ -63,6 +64,7 @@ class TemplateService:
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
         self._require_writable(identity, request)
+        await _require_usable_patterns(request)
         now = utc_now()
         template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
         await asyncio.to_thread(
@@ -94,6 +96,7 @@ class TemplateService:
         """
         await self.require_editor(identity, template_id)
         self._require_writable(identity, request)
+        await _require_usable_patterns(request)
         now = utc_now()
 
         def written(current: Template) -> Template:
@@ -116,8 +119,7 @@ class TemplateService:
         template = await self._runnable(identity, template_id)
         if request.priority is not None:
             require_priority(identity.roles, request.priority, self._config.priority_roles)
-        values = check_values(template.parameters, request.values)
-        _require_size(values)
+        values = await asyncio.to_thread(_checked, template, request)
         job_id = new_job_id()
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
         # Runs of one template exclude each other, whoever runs it.
@@ -211,8 +213,22 @@ class TemplateService:
         }
 
 
-def _require_size(values: RunValues) -> None:
-    size = len(values.to_json())
+async def _require_usable_patterns(request: TemplateRequest) -> None:
+    faults = await asyncio.to_thread(saving_faults, request.parameters)
+    if faults:
+        text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+        raise InvalidFieldsError(f"{text}.", details=faults)
+
+
+def _checked(template: Template, request: RunRequest) -> RunValues:
+    """Raises `InvalidFieldsError`. What is too long is not matched, as that could take seconds."""
+    _require_size(len(json.dumps(request.values, ensure_ascii=False)))
+    values = check_values(template.parameters, request.values)
+    _require_size(len(values.to_json()))
+    return values
+
+
+def _require_size(size: int) -> None:
     if size > MAX_VALUES_BYTES:
         message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
         raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])
