@@ -34,6 +34,7 @@ FOR_EVERYBODY_SIGNED_IN = {
     "GET /jobs/{job_id}/attempts",
     "GET /jobs/{job_id}/events",
     "GET /jobs/{job_id}/output",
+    "GET /jobs/{job_id}/output/digest",
     "POST /jobs/{job_id}/rerun",
     "GET /schedules",
     "GET /schedules/preview",
