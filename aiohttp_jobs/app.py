@@ -40,6 +40,7 @@ from .models import ExecutionMode
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
+from .notify.known_users import KnownUsersOnly
 from .notify.outbox import Outbox
 from .notify.service import NoticeService
 from .notify.store import NoticeStore
@@ -173,10 +174,13 @@ class _Parts:
         self._executors = self._make_executors(self._environment)
         notice_store = NoticeStore(config.base_dir)
         outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
-        channels: dict[str, Channel] = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
+        self._rights = RightsCheck(config, self.api_keys, self.current_roles)
+        channels: dict[str, Channel] = {
+            "email": KnownUsersOnly(EmailChannel(config), self._rights.has_user),
+            "webhook": KnownUsersOnly(WebhookChannel(config), self._rights.has_user),
+        }
         self._delivery = Delivery(config, notice_store, outbox, channels, seldom)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
-        self._rights = RightsCheck(config, self.api_keys, self.current_roles)
         self._vault = Vault(config.base_dir)
         self._template_store = TemplateStore(config.base_dir)
         self._template_rights = TemplateRights(config, self._template_store, self._rights, self._vault)

@@ -45,6 +45,17 @@ class RightsCheck:
         require_endpoint(roles, "submit", self._config.endpoint_roles)
         require_concurrency_key(roles, submission.concurrency_key, self._config.endpoint_roles)
 
+    async def has_user(self, user_id: str, submitted_with: str) -> bool:
+        """Whether there still is the user whose job was `submitted_with` this; true without a resolver.
+
+        A service key is a user of its own. Raises `RightsUnavailableError` when that cannot be told.
+        """
+        _, _, key_id = submitted_with.partition(":")
+        key = (await self._api_keys.now()).get(key_id) if key_id else None
+        if key is not None:
+            return await self._current.of_key(key) is not None
+        return await self._current.of_user(user_id, ()) is not None
+
     async def roles(self, submission: Submitted) -> Collection[str]:
         """The roles that whoever submitted this has now.
 

@@ -14,7 +14,7 @@ from .rules import EmailRule, NotifyRule, WebhookRule
 
 TAIL_CHARACTERS = 2000
 _NAMESPACE = uuid.UUID("7d0a4a3e-6f0e-4c56-9a39-6a53b6d1f0c1")
-_PRIVATE = frozenset({"Rule", "Remaining", "Job"})
+_PRIVATE = frozenset({"Rule", "Remaining", "Job", "SubmittedWith"})
 _TOLD = (
     "JobID", "JobName", "UserID", "Description", "ExecutionMode", "Interpreter", "Status", "Success",
     "ExitCode", "SubmittedAt", "DateStarted", "DateCompleted", "Runtime", "Attempt", "CancelledBy",
@@ -53,6 +53,7 @@ class Notice(BaseModel):
     job_id: str
     job_name: str
     user_id: str
+    submitted_with: Annotated[str, Field(repr=False)] = ""
     channel: str
     target: str
     event: Event
@@ -67,7 +68,14 @@ class Notice(BaseModel):
     job: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
 
     @classmethod
-    def about(cls, result: JobResult, index: int, rule: EmailRule | WebhookRule, event: Event) -> Self:
+    def about(
+        cls,
+        result: JobResult,
+        index: int,
+        rule: EmailRule | WebhookRule,
+        event: Event,
+        submitted_with: str = "",
+    ) -> Self:
         """What rule number `index` of a job wants told of its `result`: prepared, not yet to be sent."""
         now = utc_now()
         return cls(
@@ -75,6 +83,7 @@ class Notice(BaseModel):
             job_id=result.job_id,
             job_name=result.job_name,
             user_id=result.user_id,
+            submitted_with=submitted_with,
             channel=rule.channel,
             target=rule.target,
             event=event,

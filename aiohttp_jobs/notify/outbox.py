@@ -79,7 +79,7 @@ class Outbox:
             previous = await self._previous(submission, result)
             told = [(rule, event_for(rule, status, previous)) for rule in submission.notify]
             notices = tuple(
-                Notice.about(result, index, rule, event)
+                Notice.about(result, index, rule, event, submission.submitted_with)
                 for index, (rule, event) in enumerate(told)
                 if event is not None
             )

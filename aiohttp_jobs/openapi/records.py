@@ -129,7 +129,7 @@ class ScheduledRun(_Shown):
 
 ResultSummary = _without("ResultSummary", JobResult, "output", snippet=(str | None, None))
 """A result in a list. It has a snippet where words are looked for: text around the first of them."""
-NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job")
+NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job", "submitted_with")
 ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")
 TemplateView = _without(
     "TemplateView",

@@ -18,6 +18,7 @@ from aiohttp_jobs.schedule.models import Schedule
 from aiohttp_jobs.schedule.store import ScheduleStore
 
 from ..conftest import Caller, Host
+from ..notify.support import Receiver
 from ..schedule.support import make_schedule
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -265,6 +266,44 @@ async def test_the_template_of_a_removed_user_goes_on(start_host: StartHost) -> 
     del directory.roles["alice"]
     refused = await bob.request("POST", path, json={})
     assert (refused.status, "may no longer run such commands" in refused.body["error"]) == (403, True)
+
+
+@pytest.mark.parametrize("proof", ["session", "key", "service key"])
+async def test_a_removed_user_is_told_what_their_jobs_print(
+    start_host: StartHost, proof: str, tmp_path: Path
+) -> None:
+    directory = Directory(alice={"task_manager"}, root={"system_admin"})
+    receiver = Receiver()
+    await receiver.start()
+    try:
+        host = await start(start_host, directory, webhook_allow_private=True, webhook_allowed_ports="any")
+        root = await host.signed_in(user_id="root")
+        if proof == "session":
+            caller = await host.signed_in()
+        else:
+            caller = host.caller("task_manager", service=proof == "service key")
+        gate = tmp_path / "gate"
+        rule = {"channel": "webhook", "url": receiver.url, "on": "always"}
+        waiting = f"echo secret; until [ -e {gate} ]; do sleep 0.05; done"
+        job_id = await caller.submit(waiting, notify=[rule])
+        async with asyncio.timeout(SECONDS):
+            path = f"/jobs/{job_id}"
+            while (await root.request("GET", path)).body["job"]["Status"] != "Running":
+                await asyncio.sleep(0.05)
+            del directory.roles["alice"]
+            gate.touch()
+            while True:
+                notices = (await root.request("GET", "/notices?scope=all")).body["notices"]
+                if notices and notices[0]["State"] != "pending":
+                    break
+                await asyncio.sleep(0.05)
+    finally:
+        await receiver.stop()
+    if proof == "service key":
+        assert (notices[0]["State"], len(receiver.requests)) == ("sent", 1)
+    else:
+        assert (notices[0]["State"], len(receiver.requests)) == ("failed", 0)
+        assert notices[0]["LastError"] == "It was not sent, as its user no longer exists."
 
 
 # --- the host's user table is away

@@ -261,3 +261,12 @@ async def test_an_administrator_sees_everybodys_keys_and_makes_one_for_another(
     await page.get_by_label("Everybody's").check()
     await expect(page.get_by_role("row", name=re.compile("Of Bob bob"))).to_be_visible()
     assert (await host.bearer(secret).request("GET", "/me")).body["me"]["userId"] == "bob"
+    await page.get_by_role("button", name="New key").click()
+    await page.get_by_label("Name").fill("Of nobody")
+    await page.get_by_label("For the user").fill("ci")
+    await page.get_by_label("A service key").check()
+    await page.get_by_role("button", name="Create").click()
+    await page.get_by_role("button", name="I have kept it").click()
+    await expect(page.get_by_role("row", name=re.compile(r"Of nobody \(service key\) ci"))).to_be_visible()
+    await page.get_by_role("row", name=re.compile("Of Bob")).get_by_role("button", name="Disable").click()
+    await expect(page.get_by_role("row", name=re.compile(r"Of Bob \(disabled by root\)"))).to_be_visible()
