@@ -57,6 +57,7 @@ from .schedule.service import ScheduleService
 from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
+from .storage_limits import StorageLimits
 from .store.base import ClaimedJob
 from .store.filesystem import FileSystemStore
 from .store.vault import Vault
@@ -197,12 +198,14 @@ class _Parts:
         )
         self._store.on_drop = self._processor.look_soon
         self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
+        self._storage = StorageLimits(config, self._store.results.kept_bytes)
         self.service = JobService(
             config,
             self._store,
             self._processor,
             self._interpreters.keys(),
             self._feed,
+            self._storage,
         )
         self.templates = TemplateService(
             config,
@@ -283,6 +286,7 @@ class _Parts:
             await self._store.open()
             self._environment.update(base_environment(self._config, self._store.instance_id))
             stack.push_async_callback(self._store.close)
+            stack.push_async_callback(self._storage.close)
             await self._delivery.open()
             stack.push_async_callback(self._delivery.close)
             self._retention.open()

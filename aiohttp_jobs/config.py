@@ -130,6 +130,13 @@ class JobsConfig(BaseModel):
     max_log_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
     """What is kept on disk of an output that does not fit into its result, for watching and download."""
     max_pending_per_user: Count = 1000
+    max_pending_bytes_per_user: Bytes = 64 * 1024 * 1024
+    """What the commands of one user's waiting jobs may have together."""
+    max_kept_bytes_per_user: Bytes = 10 * 1024 * 1024 * 1024
+    """What one user's results may take, with the outputs kept beside them, before new jobs are refused;
+    ``retention_bytes_per_user`` deletes old ones instead."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
+    """New jobs are refused while the data folder's disk has less room than this. 0: never."""
     max_schedules_per_user: Count = 100
     """Schedules that one user may keep."""
 

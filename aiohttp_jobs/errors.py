@@ -167,6 +167,12 @@ class TooManyKeptError(LimitReachedError, ConflictError):
     _wait = None
 
 
+class TooMuchKeptError(TooManyKeptError):
+    """Your results and outputs take as much room as one user's may. Delete some, then submit again."""
+
+    code = "too_much_kept"
+
+
 class TooManyPendingError(LimitReachedError):
     """Too many of your jobs are waiting to run. Wait until some have started, then submit again."""
 

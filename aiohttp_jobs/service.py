@@ -40,6 +40,7 @@ from .models import (
     utc_now,
 )
 from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
+from .storage_limits import StorageLimits
 from .store.base import JobStore, Located
 from .views import details, ended_view, live_view, queued_view, submission_view
 
@@ -81,13 +82,16 @@ class JobService:
         processor: JobProcessor,
         interpreters: Collection[InterpreterName],
         feed: JobFeed,
+        storage: StorageLimits,
     ) -> None:
         self._config = config
         self._store = store
         self._processor = processor
         self._interpreters = interpreters
         self._feed = feed
+        self._storage = storage
         self._being_added: Counter[str] = Counter()
+        self._bytes_being_added: Counter[str] = Counter()
 
     # --- submitting
 
@@ -101,8 +105,8 @@ class JobService:
     ) -> Submission:
         """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError` or
-        `ShuttingDownError`; nothing was accepted then.
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError`,
+        `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing was accepted then.
         """
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         self._require(identity, "submit")
@@ -165,24 +169,41 @@ class JobService:
         return submission
 
     async def _add(self, submission: Submission) -> None:
-        user_id = submission.user_id
-        waiting = self._processor.queue.count(user_id) + self._being_added[user_id]
-        if waiting >= self._config.max_pending_per_user:
-            raise TooManyPendingError(
-                "max_pending_per_user",
-                most=self._config.max_pending_per_user,
-                used=waiting,
-                what="jobs waiting to run",
-                advice="Try again when some have started.",
-            )
+        user_id, size = submission.user_id, len(submission.command.encode())
+        await self._storage.require_room(user_id)
+        self._require_turn(user_id, size)
         self._being_added[user_id] += 1
+        self._bytes_being_added[user_id] += size
         try:
             # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
             await self._processor.submit(submission, is_new=submission.schedule_id is None)
         finally:
             self._being_added[user_id] -= 1
+            self._bytes_being_added[user_id] -= size
             if not self._being_added[user_id]:
-                del self._being_added[user_id]
+                del self._being_added[user_id], self._bytes_being_added[user_id]
+
+    def _require_turn(self, user_id: str, size: int) -> None:
+        """Raise `TooManyPendingError` when no further job of the user, of `size` bytes, may wait."""
+        queue, config = self._processor.queue, self._config
+        waiting = queue.count(user_id) + self._being_added[user_id]
+        if waiting >= config.max_pending_per_user:
+            raise TooManyPendingError(
+                "max_pending_per_user",
+                most=config.max_pending_per_user,
+                used=waiting,
+                what="jobs waiting to run",
+                advice="Try again when some have started.",
+            )
+        bytes_waiting = queue.size(user_id) + self._bytes_being_added[user_id]
+        if waiting and bytes_waiting + size > config.max_pending_bytes_per_user:
+            raise TooManyPendingError(
+                "max_pending_bytes_per_user",
+                most=config.max_pending_bytes_per_user,
+                used=bytes_waiting,
+                what="bytes of commands waiting to run",
+                advice="Try again when some have started.",
+            )
 
     # --- looking
 

@@ -14,11 +14,13 @@ from ..auth.rights import needs
 from ..errors import (
     ConflictError,
     ForbiddenError,
+    InsufficientStorageError,
     LimitReachedError,
     NotFoundError,
     RangeError,
     ShuttingDownError,
     TooManyPendingError,
+    TooMuchKeptError,
 )
 from ..models import ExecutionMode, JobResult, SubmitRequest
 from ..openapi.answers import answering, listing
@@ -76,7 +78,14 @@ async def _explain_mode(request: web.Request, identity: Identity) -> None:
     {200: SUBMITTED},
     body=SubmitRequest,
     parameters=(WAIT,),
-    errors=(ForbiddenError, TooManyPendingError, LimitReachedError, ShuttingDownError),
+    errors=(
+        ForbiddenError,
+        TooManyPendingError,
+        LimitReachedError,
+        TooMuchKeptError,
+        ShuttingDownError,
+        InsufficientStorageError,
+    ),
     makes={"jobId": "/jobId"},
 )
 @needs("submit", explain=_explain_mode)

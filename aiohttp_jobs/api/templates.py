@@ -9,11 +9,13 @@ from ..auth.rights import needs
 from ..errors import (
     ConflictError,
     ForbiddenError,
+    InsufficientStorageError,
     LimitReachedError,
     NotFoundError,
     ShuttingDownError,
     TooManyKeptError,
     TooManyPendingError,
+    TooMuchKeptError,
 )
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
@@ -34,7 +36,14 @@ _ALL = "/api/v1/templates"
 _ONE = "/api/v1/templates/{template_id}"
 _TEMPLATE = answering("OneTemplate", template=TemplateView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
-_SUBMITTING = (*_ONE_OF_THEM, TooManyPendingError, LimitReachedError, ShuttingDownError)
+_SUBMITTING = (
+    *_ONE_OF_THEM,
+    TooManyPendingError,
+    LimitReachedError,
+    TooMuchKeptError,
+    ShuttingDownError,
+    InsufficientStorageError,
+)
 _JOB_MADE = {"jobId": "/jobId"}
 
 routes = web.RouteTableDef()

@@ -35,6 +35,7 @@ class JobQueue:
         self._later: list[tuple[datetime, int, PendingJob]] = []
         self._sequence = 0
         self._per_user: Counter[str] = Counter()
+        self._bytes_per_user: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -46,11 +47,16 @@ class JobQueue:
         """How many of the user's jobs wait."""
         return self._per_user[user_id]
 
+    def size(self, user_id: str) -> int:
+        """How many bytes the commands of the user's waiting jobs have."""
+        return self._bytes_per_user[user_id]
+
     def add(self, job: PendingJob) -> None:
         if job.job_id in self._jobs:
             return
         self._jobs[job.job_id] = job
         self._per_user[job.user_id] += 1
+        self._bytes_per_user[job.user_id] += job.size
         if job.run_at is not None and job.run_at > utc_now():
             self._sequence += 1
             heapq.heappush(self._later, (job.run_at, self._sequence, job))
@@ -63,8 +69,9 @@ class JobQueue:
         if job is not None:
             self._since.pop(job_id, None)
             self._per_user[job.user_id] -= 1
+            self._bytes_per_user[job.user_id] -= job.size
             if not self._per_user[job.user_id]:
-                del self._per_user[job.user_id]
+                del self._per_user[job.user_id], self._bytes_per_user[job.user_id]
         return job
 
     def next_due(self) -> datetime | None:

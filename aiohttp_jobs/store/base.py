@@ -17,7 +17,8 @@ class PendingJob:
     """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
 
     `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
-    `concurrency_owner` is whose the concurrency key is, if not the user's own.
+    `size` is that of its command in bytes. `concurrency_owner` is whose the concurrency key is, if not the
+    user's own.
     """
 
     key: str
@@ -33,6 +34,7 @@ class PendingJob:
     concurrency_owner: str | None = None
     attempt: int = 1
     problem: str | None = None
+    size: int = 0
 
     @property
     def lock(self) -> str | None:

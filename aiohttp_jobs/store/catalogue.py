@@ -31,7 +31,7 @@ from .index import (
     entry_of,
     snippet,
 )
-from .index.expiry import expired
+from .index.expiry import expired, kept_bytes
 from .index.ids import id_bytes, id_text
 from .index.query import find, previous_status
 from .index.statistics import statistics
@@ -117,6 +117,10 @@ class ResultCatalogue:
         """The ``stats`` of ``GET /results/stats``. Raises `TooSlowError`."""
         await self._wait_a_little()
         return await self._index.read(statistics, wanted)
+
+    async def kept_bytes(self, user_id: str) -> int:
+        """How much the user's results take, with the outputs kept beside them."""
+        return await self._index.read(kept_bytes, user_id)
 
     async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Whose results those of `job_ids` are that there are."""

@@ -173,6 +173,7 @@ def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> Pend
         concurrency_owner=job.concurrency_owner if job.template_id else None,
         attempt=job.attempt,
         problem=problem,
+        size=len(job.command.encode("utf-8", "replace")),
     )
 
 

@@ -126,3 +126,50 @@ async def test_streams_of_one_job_and_waiting_requests_count_too(
     assert (await waiting).body["result"]["Status"] == "Succeeded"
     output = await caller.request("GET", f"/jobs/{job_id}/output")
     assert output.status == 200
+
+
+async def test_one_users_large_commands_fill_the_queues_disk(start_host: StartHost) -> None:
+    host = await start_host(max_pending_bytes_per_user=10_000)
+    mallory, alice = host.caller("task_manager", user_id="mallory"), host.caller("task_manager")
+    large = {**SCHEDULE["job"], "command": "true " + "x" * 5_995, "delaySeconds": 3600}
+    accepted = await mallory.request("POST", "/jobs/submit", json=large)
+    refused = await mallory.request("POST", "/jobs/submit", json=large)
+    assert (refused.status, refused.body["code"]) == (429, "too_many_pending")
+    assert refused.body["limit"] == {"name": "maxPendingBytesPerUser", "value": 10_000, "used": 6_000}
+    assert (await alice.request("POST", "/jobs/submit", json=large)).status == 200
+    # What is cancelled waits no more.
+    cancelled = await mallory.request("POST", f"/jobs/{accepted.body['jobId']}/cancel")
+    assert cancelled.status == 202
+    assert (await mallory.result(accepted.body["jobId"]))["Status"] == "Cancelled"
+    assert (await mallory.request("POST", "/jobs/submit", json=large)).status == 200
+
+
+async def test_one_users_outputs_fill_the_disk(start_host: StartHost) -> None:
+    settings: dict[str, Any] = {"max_kept_bytes_per_user": 200_000, "max_output_bytes": 2_000}
+    host = await start_host(**settings)
+    loud = "head -c 300000 /dev/zero | tr '\\0' x"
+    result = await host.caller("task_manager", user_id="mallory").run(loud)
+    assert result["OutputTruncated"]
+    await host.stop()
+    host = await start_host(**settings)  # which looks anew
+    mallory, alice = host.caller("task_manager", user_id="mallory"), host.caller("task_manager")
+    for _ in range(300):
+        refused = await mallory.request("POST", "/jobs/submit", json=SCHEDULE["job"])
+        if refused.status != 200:
+            break
+        await asyncio.sleep(0.05)
+    assert (refused.status, refused.body["code"]) == (409, "too_much_kept")
+    assert refused.body["limit"]["name"] == "maxKeptBytesPerUser"
+    assert refused.body["limit"]["used"] > 300_000
+    assert (await alice.run("echo hello"))["Output"] == "hello\n"
+    deleted = await mallory.request("DELETE", f"/jobs/results?jobId={result['JobID']}")
+    assert deleted.status == 200
+
+
+async def test_a_full_disk_takes_jobs_that_it_cannot_keep(start_host: StartHost) -> None:
+    host = await start_host(min_free_bytes=2**62)
+    caller = host.caller("task_manager")
+    refused = await caller.request("POST", "/jobs/submit", json=SCHEDULE["job"])
+    assert (refused.status, refused.body["code"]) == (507, "insufficient_storage")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert (await caller.request("GET", "/jobs")).body["count"] == 0

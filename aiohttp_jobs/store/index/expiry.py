@@ -50,6 +50,12 @@ def expired(connection: sqlite3.Connection, rules: RetentionRules, now: datetime
     return []
 
 
+def kept_bytes(connection: sqlite3.Connection, user_id: str) -> int:
+    """How much the user's results take, with the outputs kept beside them."""
+    query = "SELECT sum(size) FROM results WHERE user = (SELECT key FROM users WHERE user_id = ?)"
+    return int(connection.execute(query, (user_id,)).fetchone()[0] or 0)
+
+
 def _by_user(connection: sqlite3.Connection, rules: RetentionRules) -> Iterator[tuple[int | None, int, int]]:
     """Users with too much, and by how many results and by how many bytes it is too much."""
     if rules.count_per_user is None and rules.bytes_per_user is None:
