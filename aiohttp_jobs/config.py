@@ -158,7 +158,8 @@ class JobsConfig(BaseModel):
 
     # --- watching
     heartbeat_interval: Seconds = 15.0
-    """Between signs of life on an event stream that has nothing else to say."""
+    """Between signs of life on an event stream that has nothing else to say. Whatever is still being sent or
+    waited for ends within this time of the session, key or role that asked for it."""
 
     # --- notices
     smtp_host: str | None = None

@@ -17,7 +17,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..errors import MOST_DETAILS, InvalidFieldsError, MalformedJSONError, NotJSONError, TooLargeError
+from ..auth.streams import still_has_rights, while_rights_last
+from ..errors import (
+    MOST_DETAILS,
+    AuthenticationError,
+    InvalidFieldsError,
+    MalformedJSONError,
+    NotJSONError,
+    TooLargeError,
+)
 from ..limits import field_error
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -35,6 +43,7 @@ _SMALL = 4096
 _DEEP = b"[" * 100
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SEPARATORS = (b",", b":", b"[", b"{")
+_PROMPT_SECONDS = 1.0
 _UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
@@ -90,13 +99,19 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     if (request.content_length or 0) > max_bytes:
         raise TooLargeError(message)
     body = bytearray()
-    try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > max_bytes:
-                raise TooLargeError(message)
-    except _UNREADABLE:
-        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+    clock = asyncio.get_running_loop().time
+    end = clock() + _PROMPT_SECONDS
+    async with while_rights_last(request) as rights:
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise TooLargeError(message)
+        except _UNREADABLE:
+            raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+    # Whoever sends a body slowly may have been signed out before its end.
+    if rights.has_ended or (clock() > end and not await still_has_rights(request)):
+        raise AuthenticationError
     return bytes(body)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ..auth.streams import LARGE_BYTES, RevocableResponse
 from ..errors import JobsError
 from ..jsontext import dumps
 from ..openapi.parameters import identifier
@@ -29,9 +30,8 @@ def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
 
 def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
     """The same for what is JSON already."""
-    return web.Response(
-        body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS
-    )
+    kind = RevocableResponse if len(body) > LARGE_BYTES else web.Response
+    return kind(body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS)
 
 
 @web.middleware

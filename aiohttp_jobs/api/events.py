@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
-from ..auth.streams import while_known
+from ..auth.streams import while_rights_last
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..follow import CURRENT, Event
 from ..openapi.operations import Content, operation
@@ -74,13 +74,18 @@ async def _send(request: web.Request, events: AsyncIterator[Event]) -> web.Strea
         ping_interval=request.app[CONFIG].heartbeat_interval,
     ) as response:
         with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
-            await response.send("", event="hello", retry=_RETRY_MILLISECONDS)
-            async for event in while_known(request, events, request.app[CONFIG].heartbeat_interval):
-                if event.name != "heartbeat":
-                    await response.send(json.dumps(event.data), id=event.position, event=event.name)
-                elif not response.is_connected():
-                    break
+            async with while_rights_last(request):
+                await _tell(response, events)
     return response
+
+
+async def _tell(response: EventSourceResponse, events: AsyncIterator[Event]) -> None:
+    await response.send("", event="hello", retry=_RETRY_MILLISECONDS)
+    async for event in events:
+        if event.name != "heartbeat":
+            await response.send(json.dumps(event.data), id=event.position, event=event.name)
+        elif not response.is_connected():
+            break
 
 
 def _start(request: web.Request) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
-from ..auth.streams import while_known
+from ..auth.streams import while_rights_last
 from ..dispatch.feed import Change
 from ..errors import ForbiddenError, LimitReachedError
 from ..openapi.operations import Content, operation
@@ -55,8 +55,8 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
             request,
             headers={"X-Accel-Buffering": "no"},
             ping_interval=request.app[CONFIG].heartbeat_interval,
-        ) as response:  # fmt: skip
-            await _send(response, while_known(request, changes, request.app[CONFIG].heartbeat_interval))
+        ) as response, while_rights_last(request):  # fmt: skip
+            await _send(response, changes)
         return response
     return web.Response()
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from aiohttp import hdrs, web
 
 from ..auth.middleware import identity_of
+from ..auth.streams import break_off, while_rights_last
 from ..errors import NotFoundError, RangeError
 from ..openapi.parameters import Choice, Count, Header, Offset
 from ..outputs import OutputReader, WholeOutput, left_out
@@ -106,21 +107,27 @@ class _Asked(NamedTuple):
 async def output_answer(request: web.Request, job_id: str) -> web.StreamResponse:
     """The answer to a request for the output of `job_id`."""
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    with open_stream(request):
+        async with while_rights_last(request):
+            return await _sent(request, job_id, reader)
+    return break_off(request)
+
+
+async def _sent(request: web.Request, job_id: str, reader: OutputReader) -> web.StreamResponse:
     offset = OFFSET.of(request)
     asked = _asked(RANGE.of(request)) if request.method == hdrs.METH_GET else None
-    with open_stream(request):
-        if asked is None and (offset is not None or BYTES.name in request.query):
-            response = await _piece(reader, offset or 0, BYTES.of(request))
-        elif reader.complete:
-            return await _ended(request, job_id, WholeOutput(reader, await reader.spans()), asked)
-        elif asked is not None and await _may_go_on(request, job_id, reader, asked):
-            response = await _live_range(reader, job_id, asked)
-        else:
-            return await _live(request, job_id, reader)
-        # Here rather than by aiohttp: it may be much, and take long.
-        await response.prepare(request)
-        await _taken(request, response.write_eof())
-        return response
+    if asked is None and (offset is not None or BYTES.name in request.query):
+        response = await _piece(reader, offset or 0, BYTES.of(request))
+    elif reader.complete:
+        return await _ended(request, job_id, WholeOutput(reader, await reader.spans()), asked)
+    elif asked is not None and await _may_go_on(request, job_id, reader, asked):
+        response = await _live_range(reader, job_id, asked)
+    else:
+        return await _live(request, job_id, reader)
+    # Here rather than by aiohttp: it may be much, and take long.
+    await response.prepare(request)
+    await _taken(request, response.write_eof())
+    return response
 
 
 async def output_digest(request: web.Request, job_id: str, length: int) -> dict[str, Any]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
 from pydantic import create_model
 
-from ..auth.middleware import identity_now, identity_of
+from ..auth.middleware import identity_of
+from ..auth.streams import while_rights_last
 from ..models import ExecutionMode, JobResult, Submission
 from ..openapi.answers import Success
 from ..openapi.parameters import Seconds
 from .envelope import answer
-from .keys import CONFIG, SERVICE
+from .keys import SERVICE
 from .open_streams import open_stream
 
 MOST_SECONDS = 60
@@ -60,9 +60,7 @@ async def submitted(request: web.Request, submission: Submission, wait: int) -> 
     }
     if not wait:
         return answer(told)
-    clock = asyncio.get_running_loop().time
-    since, identity = clock(), identity_of(request)
-    result = await request.app[SERVICE].result_within(identity, submission, wait)
-    if clock() - since >= request.app[CONFIG].heartbeat_interval and await identity_now(request) != identity:
-        result = None  # as a stream would have ended
+    result = None
+    async with while_rights_last(request):
+        result = await request.app[SERVICE].result_within(identity_of(request), submission, wait)
     return answer({**told, "result": result})

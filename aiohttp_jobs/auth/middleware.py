@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from aiohttp import web
@@ -21,10 +22,20 @@ from .wrong_keys import WrongKeys
 
 _IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
 Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
-_FIND: web.RequestKey[Finder] = web.RequestKey("aiohttp_jobs.find_identity")
 _PUBLIC = "_aiohttp_jobs_public"
 
 H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """How to find out again who sent a request, and how often that is to be done (seconds)."""
+
+    find: Finder
+    heartbeat: float
+
+
+_JUDGING = web.RequestKey("aiohttp_jobs.judging", _Judging)
 
 
 def public(handler: H) -> H:
@@ -56,6 +67,8 @@ def identity_middleware(
             require_same_origin(request, config.trusted_origins)
         return await roles.apply_to(identity)
 
+    judging = _Judging(find, config.heartbeat_interval)
+
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_public(request.match_info.handler):
@@ -66,7 +79,7 @@ def identity_middleware(
                 wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
             raise AuthenticationError
         request[_IDENTITY] = identity
-        request[_FIND] = find
+        request[_JUDGING] = judging
         await require_right(request, identity, config)
         return await handler(request)
 
@@ -78,13 +91,23 @@ def identity_of(request: web.Request) -> Identity:
     return request[_IDENTITY]
 
 
+def is_identified(request: web.Request) -> bool:
+    """Whether it is known who sent this request: not of one for something public."""
+    return _IDENTITY in request
+
+
+def heartbeat_of(request: web.Request) -> float:
+    """Within how many seconds an answer to this request ends after the rights of whoever sent it."""
+    return request[_JUDGING].heartbeat
+
+
 async def identity_now(request: web.Request) -> Identity | None:
     """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more.
 
     ``None`` also when that cannot be found out at the moment.
     """
     try:
-        return await request[_FIND](request, True)
+        return await request[_JUDGING].find(request, True)
     except (AuthenticationError, RightsUnavailableError):
         return None
 

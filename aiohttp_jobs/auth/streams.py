@@ -1,29 +1,130 @@
-"""Streams that last longer than the rights of whoever reads them are ended with those rights."""
+"""Whatever goes on for longer than the rights of whoever asked for it ends with those rights."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from typing import TypeVar
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
-from .middleware import identity_now, identity_of
+from .middleware import heartbeat_of, identity_now, identity_of, is_identified
 
-T = TypeVar("T")
+LARGE_BYTES = 64 * 1024
+"""An answer up to this size is on its way at once, however slowly it is read."""
+_LOOKS = 0.75
+"""How long after one look comes the next, and what is left of a heartbeat for the look itself."""
+_logger = logging.getLogger(__name__)
 
 
-async def while_known(request: web.Request, things: AsyncIterator[T], every: float) -> AsyncIterator[T]:
-    """`things`, for as long as the request still proves the same identity with the same roles.
+@dataclass(slots=True)
+class RightsWatch:
+    """`has_ended` tells whether the block was ended before its time, because the rights were."""
 
-    Looked at before the next thing once `every` seconds have passed: a key that was disabled while its
-    stream was open must not go on reading what a new request would be refused.
+    has_ended: bool = False
+
+
+@asynccontextmanager
+async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
+    """End the block, without an exception, once the request no longer proves the same identity and roles.
+
+    That is found out within a ``heartbeat_interval``, whatever the block is doing: waiting for something
+    to happen, or for a reader that does not read. What such a reader has not been sent yet is dropped
+    with the connection.
     """
-    clock = asyncio.get_running_loop().time
-    due = clock() + every
-    async for thing in things:
-        if clock() >= due:
-            if await identity_now(request) != identity_of(request):
-                return
-            due = clock() + every
-        yield thing
+    watch = RightsWatch()
+    try:
+        async with asyncio.timeout(None) as limit:
+            looks = _Looks(request, limit)
+            try:
+                yield watch
+            finally:
+                await looks.close()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        watch.has_ended = True
+        _drop_unsent(request)
+
+
+async def still_has_rights(request: web.Request) -> bool:
+    """Whether the request proves the same identity, with the same roles, as when it came."""
+    try:
+        async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
+            return await identity_now(request) == identity_of(request)
+    except Exception as error:
+        # Who cannot be known is nobody.
+        _logger.warning(
+            "Who sent %s %s cannot be found out any more: %r", request.method, request.path, error
+        )
+        return False
+
+
+class RevocableResponse(web.Response):
+    """An answer that is sent for as long as the rights of whoever asked for it last.
+
+    It breaks off with them, and the connection with it, so that it is not taken for a whole one.
+    """
+
+    _asked: web.BaseRequest | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self._asked = request
+        return await super().prepare(request)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        request = self._asked
+        if not isinstance(request, web.Request) or not is_identified(request):
+            await super().write_eof(data)
+            return
+        async with while_rights_last(request) as watch:
+            await super().write_eof(data)
+        if watch.has_ended:
+            break_off(request)
+
+
+def break_off(request: web.Request) -> web.Response:
+    """Close the connection, and drop what was not sent yet: the answer is not to be taken for a whole one.
+
+    What is returned goes nowhere; it is for handlers, which have to return something.
+    """
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+class _Looks:
+    """Looks now and then whether `request` still has its rights, and lets `limit` pass when it has not."""
+
+    def __init__(self, request: web.Request, limit: asyncio.Timeout) -> None:
+        self._request = request
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        # A timer, and a task only when it has run out: most of what is waited for comes before.
+        self._timer = self._loop.call_later(_LOOKS * heartbeat_of(request), self._begin)
+
+    async def close(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._look(), name="aiohttp-jobs-rights")
+
+    async def _look(self) -> None:
+        while True:
+            if not await still_has_rights(self._request):
+                break
+            await asyncio.sleep(_LOOKS * heartbeat_of(self._request))
+        self._limit.reschedule(self._loop.time())
+
+
+def _drop_unsent(request: web.Request) -> None:
+    # Otherwise the end of the answer would wait behind what is not read.
+    if request.transport is not None and request.transport.get_write_buffer_size():
+        break_off(request)
