@@ -5,6 +5,7 @@ What the settings mean for a job is left to the modules that use them.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -13,7 +14,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from . import access
 from .auth.identity import Identity
@@ -28,8 +37,14 @@ RolesResolver = Callable[[str], Awaitable[Collection[str] | None]]
 APP_FOLDER = Path("apps") / "WebHostTaskManagement"
 ENVIRONMENT_PREFIX = "AIOHTTP_JOBS_"
 
+
+def _network(text: str) -> str:
+    return str(ipaddress.ip_network(text, strict=False))
+
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Network = Annotated[str, AfterValidator(_network)]
 Bytes = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -86,6 +101,9 @@ class JobsConfig(BaseModel):
     further ones are answered with 429. A key that holds is never refused for others that do not."""
     trusted_origins: tuple[str, ...] = ()
     """Origins, beside the host's own, whose pages may change state with the session cookie."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Addresses and networks (CIDR) of proxies whose ``X-Forwarded-Host`` says which host the browser asked.
+    Needed only where the proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
 
     # --- roles
     mode_roles: Mapping[ExecutionMode, frozenset[str]] = Field(default_factory=lambda: access.MODE_ROLES)

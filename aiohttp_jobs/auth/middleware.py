@@ -15,7 +15,7 @@ from .api_keys import ApiKeys
 from .current_roles import CurrentRoles
 from .identity import Identity, Proof
 from .key_ring import ended_with_user
-from .origin import require_same_origin
+from .origin import require_no_form, require_same_origin
 from .rights import require_right
 from .sessions import Sessions
 from .wrong_keys import WrongKeys
@@ -64,7 +64,8 @@ def identity_middleware(
         if identity is None:
             return None
         if identity.proof is not Proof.API_KEY:
-            require_same_origin(request, config.trusted_origins)
+            require_same_origin(request, config.trusted_origins, config.trusted_proxies)
+            require_no_form(request)
         return await roles.apply_to(identity)
 
     judging = _Judging(find, config.heartbeat_interval)

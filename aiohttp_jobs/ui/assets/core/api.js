@@ -33,6 +33,7 @@ export function apiUrl(path, query = {}) {
 
 async function send(method, path, { query, body, headers = {}, signal } = {}) {
   const all = { ...headers };
+  if (method !== "GET") all["X-Requested-With"] = "aiohttp-jobs";  // which no form can send
   const secret = apiKey.get();
   if (secret) all.Authorization = `Bearer ${secret}`;
   if (body !== undefined) all["Content-Type"] = "application/json";
