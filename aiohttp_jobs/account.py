@@ -74,6 +74,7 @@ class AccountService:
         self._config = config
         self._api_keys = api_keys
         self._current = current
+        self._changing = asyncio.Lock()  # so that changes take up one thread, however long each takes
         self._interpreters = interpreters
 
     def describe(self, identity: Identity) -> dict[str, Any]:
@@ -135,7 +136,8 @@ class AccountService:
             )
 
         try:
-            key, secret = await asyncio.to_thread(create)
+            async with self._changing:
+                key, secret = await asyncio.to_thread(create)
         except ValidationError as error:
             field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
@@ -165,13 +167,17 @@ class AccountService:
                     f"This API key was disabled {by}; only they or an administrator can enable it again."
                 )
 
-        key = await asyncio.to_thread(self._api_keys.change, key_id, change, require)
+        async with self._changing:
+            key = await asyncio.to_thread(self._api_keys.change, key_id, change, require)
         return key.public()
 
     async def delete_key(self, identity: Identity, key_id: str) -> None:
         """Raises `NotFoundError`, also for a key that the caller may not know of."""
         self._require_person(identity)
-        await asyncio.to_thread(self._api_keys.delete, key_id, lambda key: self._require_known(identity, key))
+        async with self._changing:
+            await asyncio.to_thread(
+                self._api_keys.delete, key_id, lambda key: self._require_known(identity, key)
+            )
 
     async def require_changeable(self, identity: Identity, key_id: str) -> None:
         """Raise `ForbiddenError`, or `NotFoundError` also for a key that the caller may not know of."""

@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
@@ -27,6 +28,8 @@ from ..store.durable import make_folder, replace_file
 from .key_ring import ApiKey, KeyRing, digest_of
 
 _KEY_BYTES = 32
+_LOCK_SECONDS = 5.0
+_LOCK_PAUSE_SECONDS = 0.02
 _Identity = tuple[int, int, int, int]
 _logger = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ class ApiKeys:
     """The keys of one data folder. Changes are safe beside a running host and other processes.
 
     Every method raises `RightsUnavailableError` while the file is damaged or cannot be read: then no key
-    works, and nothing is written over it.
+    works, and nothing is written over it. So does a change while another program keeps the file locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -174,9 +177,10 @@ class ApiKeys:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         make_folder(self._path.parent)
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor)
             yield
         finally:
             os.close(descriptor)
@@ -208,6 +212,20 @@ class ApiKeys:
             _logger.error("No API key works, as %s does not hold a list of keys", self._path)
             return None
         return KeyRing(records)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock the file, within 5 s: whatever else has it, a command of a user's perhaps, may never let go."""
+    until = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise RightsUnavailableError(
+                    "API keys cannot be changed at the moment, as another program changes them. Try again."
+                ) from None
+        time.sleep(_LOCK_PAUSE_SECONDS)
 
 
 def _written(records: list[Any]) -> bytes:

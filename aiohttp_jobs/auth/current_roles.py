@@ -112,7 +112,7 @@ class CurrentRoles:
         asked_at = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout):
-                roles = _checked(await resolver(user_id))
+                roles = _checked(user_id, await resolver(user_id))
         except Exception:
             if not self._is_failing:
                 _logger.exception(
@@ -133,9 +133,10 @@ class CurrentRoles:
             del self._known[next(iter(self._known))]
 
 
-def _checked(roles: Collection[str] | None) -> frozenset[str] | None:
+def _checked(user_id: str, roles: Collection[str] | None) -> frozenset[str] | None:
+    """Raises ``TypeError`` or ``ValueError`` for what are no roles."""
     if roles is None:
         return None
     if isinstance(roles, str) or not all(isinstance(role, str) for role in roles):
         raise TypeError(f"a roles_resolver returns a collection of texts, or None, and not {roles!r}")
-    return frozenset(roles)
+    return Identity(user_id, roles=frozenset(roles)).roles

@@ -96,6 +96,30 @@ async def test_a_running_host_sees_what_the_command_does_at_once(host: Host) -> 
     assert json.loads(cli(data_dir, "list", "--json").stdout) == []
 
 
+async def test_the_command_disables_and_enables_and_shows_service_keys(host: Host) -> None:
+    data_dir = host.config.data_dir
+    made = cli(data_dir, "create", "--name", "ci", "--user", "ci-bot", "--service", "--json")
+    key = json.loads(made.stdout)
+    assert key["Service"] is True
+    assert cli(data_dir, "disable", key["KeyID"]).returncode == 0
+    (listed,) = json.loads(cli(data_dir, "list", "--json").stdout)
+    assert listed["DisabledBy"].startswith("cli:")
+    assert (await host.bearer(key["ApiKey"]).request("GET", "/me")).status == 401
+    assert "is enabled" in cli(data_dir, "enable", key["KeyID"]).stdout
+    assert (await host.bearer(key["ApiKey"]).request("GET", "/me")).status == 200
+    assert "yes, by" in cli(data_dir, "list").stdout
+
+
+def test_the_command_says_what_is_wrong_with_a_damaged_file(tmp_path: Path, keys: ApiKeys) -> None:
+    make(keys)
+    next(tmp_path.rglob("api-keys.json")).write_text("{")
+    for arguments in (("list",), ("create", "--name", "n", "--user", "u"), ("disable", "k")):
+        ended = cli(tmp_path, *arguments)
+        assert ended.returncode == 1
+        assert "Secrets/api-keys.json" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

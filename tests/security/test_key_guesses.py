@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
 import logging
@@ -165,6 +166,21 @@ async def test_a_damaged_file_of_keys_fails_every_request(
     assert path.read_bytes() == content
     path.write_bytes(good)
     assert (await program.request("GET", "/me")).status == 200
+
+
+async def test_whoever_keeps_the_file_locked_holds_up_the_host(host: Host) -> None:
+    alice = await host.signed_in("task_manager")
+    assert (await alice.request("POST", "/api-keys", json={"name": "n"})).status == 201
+    lock = host.base_dir / "Secrets" / "api-keys.lock"
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        changes = [
+            asyncio.create_task(alice.request("POST", "/api-keys", json={"name": "n"})) for _ in range(2)
+        ]
+        assert (await alice.run("echo ran"))["Output"] == "ran\n"
+        for refused in await asyncio.gather(*changes):
+            assert (refused.status, refused.body["code"]) == (503, "rights_unavailable")
+    assert (await alice.request("POST", "/api-keys", json={"name": "n"})).status == 201
 
 
 async def test_one_damaged_key_stops_the_others(host: Host, caplog: pytest.LogCaptureFixture) -> None:
