@@ -96,12 +96,17 @@ async def test_a_role_taken_away_counts_before_the_next_sign_in(
     users = demo.data_dir / "demo-users.json"
     original = users.read_text()
     users.write_text(original.replace('"task_manager"', '"reader"'))
-    try:
-        result = await operator.run("echo no", "Runspace")
-    finally:
-        users.write_text(original)
-    assert result["Status"] == "Rejected"
-    assert "Runspace execution mode requires elevated roles" in result["Output"]
+    job = {"jobName": "test", "command": "echo no", "executionMode": "Runspace"}
+    async with asyncio.timeout(60):
+        try:
+            while (answer := await operator.request("POST", "/jobs/submit", json=job)).status == 200:
+                await asyncio.sleep(0.1)
+        finally:
+            users.write_text(original)
+        assert answer.status == 403
+        assert "Runspace execution mode requires elevated roles" in answer.body["error"]
+        while (await operator.request("POST", "/jobs/submit", json=job)).status != 200:
+            await asyncio.sleep(0.1)
 
 
 def test_a_folder_that_everybody_may_write_to_is_refused_with_one_sentence(tmp_path: Path) -> None:
