@@ -35,6 +35,7 @@ from .execution.environment import base_environment
 from .execution.interpreters import find_interpreters
 from .execution.mainloop import MainLoopExecutor
 from .execution.runspace import RunspaceExecutor
+from .fair_turns import FairTurns
 from .limits import require_within_limits
 from .models import ExecutionMode
 from .notify.channel import Channel
@@ -48,7 +49,7 @@ from .notify.webhook import WebhookChannel
 from .openapi.document import ApiDocument, host_limits
 from .queueing import QueueService
 from .rerun import Reruns
-from .results import ResultService
+from .results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
 from .retention import Retention
 from .rounds import SELDOM_SECONDS, Rounds
 from .schedule.claims import Claims
@@ -168,7 +169,14 @@ class _Parts:
             search_output_bytes=config.search_output_bytes,
             index_interval=seldom,
         )
-        self.results = ResultService(config, self._store, self._store.results)
+        turns = FairTurns(
+            SEARCHES_AT_ONCE,
+            SEARCHES_PER_USER,
+            config.max_searches_per_user,
+            setting="max_searches_per_user",
+            what="searches waiting",
+        )
+        self.results = ResultService(config, self._store, self._store.results, turns)
         self._retention = Retention(config, self._store.results)
         # Filled at start-up: the instance id in it belongs to one process, and the host may fork until then.
         self._environment: dict[str, str] = {}
@@ -206,6 +214,7 @@ class _Parts:
             self._interpreters.keys(),
             self._feed,
             self._storage,
+            turns,
         )
         self.templates = TemplateService(
             config,

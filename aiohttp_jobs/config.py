@@ -164,6 +164,9 @@ class JobsConfig(BaseModel):
     max_streams: Count = 2000
     """The same of all users together."""
 
+    max_searches_per_user: Count = 100
+    """Lists, searches, statistics and deletions of results that one user may have waiting for their turn."""
+
     # --- queue
     max_parallel: Count | None = None
     """Jobs at once in all modes together. Default: the sum of the modes' limits."""

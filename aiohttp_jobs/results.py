@@ -14,6 +14,7 @@ from .access import allows, require_endpoint
 from .auth.identity import Identity
 from .config import JobsConfig
 from .errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from .fair_turns import FairTurns
 from .limits import field_error
 from .store.base import JobStore
 from .store.catalogue import ResultCatalogue
@@ -30,6 +31,9 @@ from .store.index import (
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
 DELETED_AT_ONCE = 500
+SEARCHES_AT_ONCE = 3
+"""One less than the index has threads that read: what the host itself asks need not wait."""
+SEARCHES_PER_USER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,24 @@ class ResultList:
 
 
 class ResultService:
-    """Every method takes the `Identity` of whoever asks."""
+    """Every method takes the `Identity` of whoever asks, and waits for its turn in `turns` where it may take
+    long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
 
-    def __init__(self, config: JobsConfig, store: JobStore, catalogue: ResultCatalogue) -> None:
+    def __init__(
+        self, config: JobsConfig, store: JobStore, catalogue: ResultCatalogue, turns: FairTurns
+    ) -> None:
         self._config = config
         self._store = store
         self._catalogue = catalogue
+        self._turns = turns
 
     async def newest(self, identity: Identity, limit: int) -> list[bytes]:
         """The caller's own results, whole, most recently completed first, each as JSON text."""
         self._require(identity, "list_results")
         wanted = ResultFilter(identity.user_id)
-        return (await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)).records
+        async with self._turns.turn(identity.user_id):
+            found = await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)
+        return found.records
 
     async def page(
         self, identity: Identity, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int
@@ -67,7 +77,8 @@ class ResultService:
         self._require_own(identity, wanted.user_id)
         try:
             after = None if cursor is None else read_cursor(cursor, wanted, sort)
-            page = await self._catalogue.page(wanted, sort, after, limit)
+            async with self._turns.turn(identity.user_id):
+                page = await self._catalogue.page(wanted, sort, after, limit)
         except BadCursorError:
             raise _bad("cursor", "is not one of this list; ask for the first page again") from None
         except TooSlowError:
@@ -91,12 +102,14 @@ class ResultService:
         Raises `ForbiddenError`, and deletes none, if one of them is somebody else's.
         """
         self._require(identity, "delete_results")
-        owners = await self._catalogue.owners(job_ids)
-        if set(owners.values()) - {identity.user_id}:
-            raise ForbiddenError(
-                "Some of these jobs are not yours. You can delete only your own results; none was deleted."
-            )
-        return await self._catalogue.delete(list(owners))
+        async with self._turns.turn(identity.user_id):
+            owners = await self._catalogue.owners(job_ids)
+            if set(owners.values()) - {identity.user_id}:
+                raise ForbiddenError(
+                    "Some of these jobs are not yours. You can delete only your own results; none was "
+                    "deleted."
+                )
+            return await self._catalogue.delete(list(owners))
 
     async def delete_matching(self, identity: Identity, wanted: ResultFilter) -> tuple[int, bool]:
         """Delete the caller's own results that are `wanted`, a few hundred at a time.
@@ -106,7 +119,8 @@ class ResultService:
         self._require(identity, "delete_results")
         own = replace(wanted, user_id=identity.user_id)
         try:
-            return await self._catalogue.delete_matching(own, DELETED_AT_ONCE)
+            async with self._turns.turn(identity.user_id):
+                return await self._catalogue.delete_matching(own, DELETED_AT_ONCE)
         except TooSlowError:
             raise _too_slow("filter") from None
 
@@ -115,7 +129,8 @@ class ResultService:
         self._require(identity, "list_results")
         self._require_own(identity, wanted.user_id)
         try:
-            return await self._catalogue.statistics(wanted)
+            async with self._turns.turn(identity.user_id):
+                return await self._catalogue.statistics(wanted)
         except TooSlowError:
             raise _too_slow("from") from None
 

@@ -28,6 +28,7 @@ from .errors import (
     TooManyPendingError,
 )
 from .execution.segments import existing
+from .fair_turns import FairTurns
 from .follow import Event, follow_elsewhere, follow_live, follow_stored
 from .limits import require_within_limits
 from .models import (
@@ -83,6 +84,7 @@ class JobService:
         interpreters: Collection[InterpreterName],
         feed: JobFeed,
         storage: StorageLimits,
+        turns: FairTurns,
     ) -> None:
         self._config = config
         self._store = store
@@ -90,6 +92,7 @@ class JobService:
         self._interpreters = interpreters
         self._feed = feed
         self._storage = storage
+        self._turns = turns
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
 
@@ -236,7 +239,8 @@ class JobService:
             views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
         if "done" in states and len(views) < limit:
             user_id = None if everyone else identity.user_id
-            records = await self._store.list_results(user_id, limit - len(views))
+            async with self._turns.turn(identity.user_id):
+                records = await self._store.list_results(user_id, limit - len(views))
             views += [ended_view(record) for record in records]
         return views
 

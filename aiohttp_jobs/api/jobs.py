@@ -102,7 +102,7 @@ async def submit_job(request: web.Request) -> web.Response:
     "List jobs",
     {200: listing("Jobs", jobs=JobView)},
     parameters=(_STATE, SCOPE, _LIMIT),
-    errors=(ForbiddenError,),
+    errors=(ForbiddenError, LimitReachedError),
 )
 @needs("list_jobs", everyone="see_all_jobs")
 async def list_jobs(request: web.Request) -> web.Response:

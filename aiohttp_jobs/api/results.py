@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
-from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
 from ..jsontext import dumps
 from ..models import JobResult
 from ..openapi.answers import Done, answering, listing, page
@@ -32,7 +32,7 @@ RESULTS = web.AppKey("aiohttp_jobs.results", ResultService)
 
 _LIMIT = Count(name="maxResults", default=DEFAULT_MAX_RESULTS, most=MOST_RESULTS)
 _JOB_ID = Identifier(name="jobId", kind="job id")
-_FORBIDDEN = (ForbiddenError,)
+_FORBIDDEN = (ForbiddenError, LimitReachedError)
 
 routes = web.RouteTableDef()
 

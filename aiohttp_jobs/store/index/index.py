@@ -26,7 +26,7 @@ from .ids import id_bytes
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_READERS = 2
+_READERS = 4
 _FLUSH_SECONDS = 0.2
 _LONGEST_SECONDS = 2.0
 _MOST_WAITING = 5000
