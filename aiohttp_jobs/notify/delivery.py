@@ -13,6 +13,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 from ..config import JobsConfig
@@ -24,7 +25,8 @@ from .outbox import Outbox
 from .store import NoticeStore
 
 # Few to the one mail server; and one kind that does not get through holds up no other.
-_AT_ONCE = {"email": 2, "webhook": 8}
+_AT_ONCE = {"email": 3, "webhook": 16}
+_PER_USER = {"email": 2, "webhook": 8}
 _MAX_WAIT_SECONDS = 3600.0
 _MARGIN_SECONDS = 5.0
 _CLEAN_SECONDS = 600.0
@@ -38,6 +40,9 @@ class Delivery:
     """Sends what is in `store`. Of several processes on one data folder, one does it at a time.
 
     Looks every `interval` seconds (by default the configuration's), and at once when it is woken.
+
+    Users take turns, and nobody has all that is sent at once: a receiver that does not answer holds up
+    only those who chose it.
 
     At least once: after a crash between sending and noting it, a notice is sent again with the same id.
     """
@@ -61,6 +66,9 @@ class Delivery:
         self._loop_task: asyncio.Task[None] | None = None
         self._sending: dict[str, asyncio.Task[bool]] = {}
         self._busy: Counter[str] = Counter()
+        self._busy_of: Counter[tuple[str, str]] = Counter()
+        self._served: dict[str, int] = {}
+        self._started = 0
         self._next_cleaning = 0.0
 
     async def open(self) -> None:
@@ -122,17 +130,39 @@ class Delivery:
             await asyncio.to_thread(self._clean, notices)
             self._next_cleaning = time.monotonic() + _CLEAN_SECONDS
         now = utc_now()
-        waiting = sorted(
-            (_due_at(each), each.notice_id, each.channel)
+        waiting = [
+            each
             for each in notices
             if each.state is NoticeState.PENDING and each.notice_id not in self._sending
-        )
-        for due_at, notice_id, channel in waiting:
-            if due_at > now:
-                return max(0.0, min(interval, (due_at - now).total_seconds()))
-            if self._busy[channel] < _AT_ONCE[channel] and not self._closing:
-                self._start(notice_id, channel)
-        return interval
+        ]
+        self._send([each for each in waiting if _due_at(each) <= now])
+        following = min((_due_at(each) for each in waiting if _due_at(each) > now), default=None)
+        if following is None:
+            return interval
+        return max(0.0, min(interval, (following - now).total_seconds()))
+
+    def _send(self, due: list[Notice]) -> None:
+        """Start as many as may be sent at once. Users take turns, whoever was served longest ago first."""
+        lines: defaultdict[tuple[str, str], list[Notice]] = defaultdict(list)
+        for notice in sorted(due, key=lambda each: (_due_at(each), each.notice_id)):
+            line = lines[notice.user_id, notice.channel]
+            if len(line) < _PER_USER[notice.channel]:
+                line.append(notice)
+        self._served = {user: self._served.get(user, 0) for user, _ in lines}
+        order = sorted(lines, key=lambda line: self._served[line[0]])
+        for turn in zip_longest(*(lines[line] for line in order)):
+            for notice in filter(None, turn):
+                self._start_if_there_is_room(notice)
+
+    def _start_if_there_is_room(self, notice: Notice) -> None:
+        channel, user = notice.channel, notice.user_id
+        if self._closing or self._busy[channel] >= _AT_ONCE[channel]:
+            return
+        if self._busy_of[user, channel] >= _PER_USER[channel]:
+            return
+        self._started += 1
+        self._served[user] = self._started
+        self._start(notice.notice_id, user, channel)
 
     async def _settle(self, *, at_once: bool) -> None:
         try:
@@ -142,15 +172,19 @@ class Delivery:
             self._is_behind = True
             _logger.exception("Cannot look for notices that processes which died prepared")
 
-    def _start(self, notice_id: str, channel: str) -> None:
+    def _start(self, notice_id: str, user: str, channel: str) -> None:
         task = asyncio.create_task(self._deliver(notice_id))
         self._sending[notice_id] = task
         self._busy[channel] += 1
-        task.add_done_callback(lambda task: self._ended(notice_id, channel, task))
+        self._busy_of[user, channel] += 1
+        task.add_done_callback(lambda task: self._ended(notice_id, user, channel, task))
 
-    def _ended(self, notice_id: str, channel: str, task: asyncio.Task[bool]) -> None:
+    def _ended(self, notice_id: str, user: str, channel: str, task: asyncio.Task[bool]) -> None:
         del self._sending[notice_id]
         self._busy[channel] -= 1
+        self._busy_of[user, channel] -= 1
+        if not self._busy_of[user, channel]:
+            del self._busy_of[user, channel]
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
