@@ -141,7 +141,7 @@ TemplateView = _without(
     may_edit=(bool, ...),
     problem=(str | None, None),
 )
-"""A template, what the caller may do with it, and ``Problem`` where there is one, for which it does not run."""
+"""A template, what the caller may do with it, and, if it does not run, the ``Problem``."""
 
 
 class CountedBucket(_Shown):
