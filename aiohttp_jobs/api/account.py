@@ -7,6 +7,7 @@ from aiohttp import web
 from ..account import AccountService, ApiKeyChange, ApiKeyRequest
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
+from ..auth.sessions import has_own_cookie
 from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
@@ -29,8 +30,14 @@ routes = web.RouteTableDef()
 @operation("Show who is calling", {200: answering("OneSelf", me=Me)})
 @needs()
 async def show_me(request: web.Request) -> web.Response:
-    """Who the caller is, and the modes, interpreters, priorities and endpoints that are theirs."""
-    return answer({"success": True, "me": request.app[ACCOUNT].describe(identity_of(request))})
+    """Who the caller is, the modes, interpreters, priorities and endpoints that are theirs, and how the
+    server sees their request."""
+    seen = {"scheme": request.scheme, "host": request.host, "remote": request.remote}
+    config = request.app[CONFIG]
+    is_own = config.identity_resolver is None and has_own_cookie(request)
+    cookie = {"name": config.session_cookie, "secure": config.session_secure} if is_own else None
+    me = request.app[ACCOUNT].describe(identity_of(request))
+    return answer({"success": True, "me": {**me, "connection": seen, "sessionCookie": cookie}})
 
 
 @routes.get(_KEYS)

@@ -98,6 +98,11 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
     return middleware
 
 
+def has_own_cookie(request: web.Request) -> bool:
+    """Whether sessions are kept in the plugin's own cookie, not in one of the host's."""
+    return isinstance(request.get(aiohttp_session.STORAGE_KEY), _OwnStorage)
+
+
 def session_key(config: JobsConfig) -> bytes:
     """The 32 bytes that encrypt the plugin's own cookie: the setting's, or those of the key file.
 

@@ -9,6 +9,7 @@ except ModuleNotFoundError:  # the [cli] extra is not installed
 
 from .account import configure, me
 from .api_keys import api_keys
+from .doctor import doctor
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
 from .queue import queue, runspaces
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Submit, watch and manage jobs, schedules, templates and API keys.",
 )
-for command in (configure, submit, jobs, watch, output, attempts, rerun, cancel, runspaces, me):
+for command in (configure, submit, jobs, watch, output, attempts, rerun, cancel, runspaces, me, doctor):
     app.command()(command)
 app.add_typer(results, name="results")
 app.add_typer(schedule, name="schedule")

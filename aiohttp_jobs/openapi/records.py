@@ -201,8 +201,33 @@ class OwnLimits(BaseModel):
     default_timeout: float
 
 
+class SeenConnection(BaseModel):
+    """The caller's own request as the server sees it, behind whatever proxies there are.
+
+    ``remote`` is what API keys' ``AllowedIPs`` are compared with.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    scheme: str
+    host: str
+    remote: str | None
+
+
+class SessionCookie(BaseModel):
+    """The plugin's own session cookie; ``secure`` as it is configured."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    name: str
+    secure: bool
+
+
 class Me(BaseModel):
-    """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table."""
+    """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table.
+
+    ``sessionCookie`` is null where the host has sessions of its own.
+    """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
 
@@ -216,3 +241,5 @@ class Me(BaseModel):
     permissions: list[str]
     limits: OwnLimits
     server_time: UtcDatetime
+    connection: SeenConnection
+    session_cookie: SessionCookie | None

@@ -6,6 +6,7 @@ import base64
 import os
 import secrets
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..errors import ConfigurationError
@@ -96,3 +97,14 @@ def _damaged(path: Path, text: str, wanted: str) -> ConfigurationError:
         f"The key file {path} {found}: it must hold {wanted}. Put a backup of it back. Without one, "
         "delete it: a new key is made at the next start, and what the old one signed or encrypted is refused."
     )
+
+
+READERS: Mapping[str, Callable[[Path], bytes]] = {
+    "session.key": fernet_key,
+    "values.key": fernet_key,
+    "submission.key": hex_key,
+    "schedule.key": hex_key,
+    "template.key": hex_key,
+    "webhook.key": text_secret,
+}
+"""What reads, or makes, each file in ``Secrets/``."""

@@ -1,0 +1,102 @@
+"""``aiohttp-jobs doctor``: looks at a data folder, the machine and a running host, and changes nothing.
+
+What is wrong, and what to do about it, is found by ``aiohttp_jobs.doctor``, imported when it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .connection import Key, Url
+from .keyfile import read_config
+from .printing import AsJSON, print_json
+
+if TYPE_CHECKING:
+    from ..doctor.finding import Finding
+
+_STYLES = {"ok": "green", "warning": "yellow", "problem": "red"}
+_WARNINGS, _PROBLEMS = 1, 2
+
+
+def doctor(
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Check the data folder, this machine and a running host; say what to do. Exits with 2 for problems."""
+    from ..doctor.finding import Status, worst  # noqa: PLC0415 - as said above
+
+    findings = _findings(data_dir, url, api_key)
+    status = worst(findings)
+    if as_json:
+        print_json(
+            {
+                "status": status,
+                "checks": [
+                    {
+                        "check": each.check,
+                        "status": each.status,
+                        "message": each.message,
+                        "advice": each.advice,
+                    }
+                    for each in findings
+                ],
+            }
+        )
+    else:
+        _print(findings)
+    if status is Status.PROBLEM:
+        raise typer.Exit(_PROBLEMS)
+    if status is Status.WARNING and strict:
+        raise typer.Exit(_WARNINGS)
+
+
+def _findings(data_dir: Path | None, url: str | None, api_key: str | None) -> list[Finding]:
+    from ..doctor.examination import data_folder_findings  # noqa: PLC0415 - as said above
+    from ..doctor.host import host_findings  # noqa: PLC0415 - as said above
+    from ..doctor.machine import machine_findings  # noqa: PLC0415 - as said above
+
+    found = list(machine_findings())
+    if data_dir is not None:
+        found += data_folder_findings(data_dir)
+    if url is not None:
+        found += asyncio.run(host_findings(url, api_key or _kept_key(url)))
+    return found
+
+
+def _kept_key(url: str) -> str | None:
+    """The key in the user's own file, if it is for this server: no other one is to get it."""
+    kept = read_config()
+    is_same = kept.get("url", "").rstrip("/") == url.rstrip("/")
+    return kept.get("api_key") if is_same else None
+
+
+def _print(findings: list[Finding]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = 10_000  # for a pipe: each finding is one line
+    table = Table(
+        "Status", "Check", "What is so, and what to do", box=None, pad_edge=False, header_style="bold"
+    )
+    for column in table.columns[:2]:
+        column.no_wrap = True
+    for finding in findings:
+        text = Text(finding.message)
+        if finding.advice:
+            text.append(f" {finding.advice}", style="bold")
+        table.add_row(Text(finding.status, style=_STYLES[finding.status]), finding.check, text)
+    console.print(table)

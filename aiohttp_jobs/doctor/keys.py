@@ -1,0 +1,33 @@
+"""Whether the keys of a data folder are whole. Who can read them is left to ``access``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..auth.api_keys import ApiKeys
+from ..errors import JobsError
+from ..store.key_files import READERS
+from .finding import Finding, Status
+
+
+def key_findings(data_dir: Path, secrets: Path) -> Iterator[Finding]:
+    """What is to be said of the key files that there are; none is made. Blocks."""
+    found: list[str] = []
+    for name, read in READERS.items():
+        path = secrets / name
+        if not path.exists() and not path.is_symlink():
+            continue
+        try:
+            read(path)
+        except JobsError as error:
+            found.append(error.message)
+    try:
+        number = len(ApiKeys.in_data_dir(data_dir).all())
+    except JobsError as error:
+        number = 0
+        found.append(error.message)
+    for message in found:
+        yield Finding("keys", Status.PROBLEM, message)
+    if not found:
+        yield Finding("keys", Status.OK, f"The key files are whole; there are {number} API keys.")
