@@ -162,7 +162,7 @@ async def test_an_open_stream_tells_a_removed_user_nothing_more(start_host: Star
             while await stream.content.readany():
                 pass
     directory.roles["alice"] = {"task_manager"}
-    assert (await alice.request("POST", f"/jobs/{job_id}/cancel")).status == 202
+    assert (await alice.request("POST", f"/jobs/{job_id}/cancel", json={})).status == 202
 
 
 # --- keys
@@ -213,10 +213,10 @@ async def test_waiting_jobs_of_a_removed_user_run_and_report(start_host: StartHo
     directory = Directory(alice={"task_manager"}, root={"system_admin"})
     host = await start(start_host, directory)
     alice, root = await host.signed_in(), await host.signed_in(user_id="root")
-    await root.request("POST", "/queue/pause")
+    await root.request("POST", "/queue/pause", json={})
     job_id = await alice.submit("echo ran")
     del directory.roles["alice"]
-    await root.request("POST", "/queue/resume")
+    await root.request("POST", "/queue/resume", json={})
     async with asyncio.timeout(SECONDS):
         while (answer := await root.request("GET", f"/results/{job_id}")).status != 200:
             await asyncio.sleep(0.05)
