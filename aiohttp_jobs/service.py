@@ -42,7 +42,7 @@ from .models import (
 )
 from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
 from .storage_limits import StorageLimits
-from .store.base import JobStore, Located
+from .store.base import JobStore, Located, PendingJob
 from .views import details, ended_view, live_view, queued_view, submission_view
 
 MAX_WATCH_SECONDS = 600.0
@@ -211,37 +211,40 @@ class JobService:
     # --- looking
 
     async def list_jobs(
-        self, identity: Identity, states: Collection[str], *, everyone: bool, limit: int
+        self, identity: Identity, states: Collection[str], *, everyone: bool, limit: int, id_prefix: str = ""
     ) -> list[dict[str, Any]]:
         """Running, queued, pending and ended jobs, in this order; `states` are lower-case.
 
+        `id_prefix`: only those whose ids begin with it, in lower case.
         With `everyone`, all users' jobs that wait or run; `ForbiddenError` unless the caller may.
         """
         self._require(identity, "list_jobs")
         if everyone:
             self._require(identity, "see_all_jobs")
 
-        def is_mine(user_id: str) -> bool:
-            return everyone or user_id == identity.user_id
+        def is_asked_for(job: PendingJob) -> bool:
+            is_seen = everyone or job.user_id == identity.user_id
+            return is_seen and job.job_id.startswith(id_prefix)
 
         views: list[dict[str, Any]] = []
         if "running" in states:
-            running = (live for live in self._processor.running() if is_mine(live.job.user_id))
+            running = (live for live in self._processor.running() if is_asked_for(live.job))
             views += [live_view(live, None) for live in islice(running, limit)]
         if "queued" in states:
             ordered = enumerate(self._processor.queue.in_order(), 1)
-            mine = ((place, job) for place, job in ordered if is_mine(job.user_id))
+            mine = ((place, job) for place, job in ordered if is_asked_for(job))
             shown = islice(mine, limit - len(views))
             views += [queued_view(job, place) | {"Status": "Queued"} for place, job in shown]
         if "pending" in states:
-            waiting = (job for job in self._processor.queue.not_due() if is_mine(job.user_id))
+            waiting = (job for job in self._processor.queue.not_due() if is_asked_for(job))
             shown_later = islice(waiting, limit - len(views))
             views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
         if "done" in states and len(views) < limit:
             user_id = None if everyone else identity.user_id
             async with self._turns.turn(identity.user_id):
-                records = await self._store.list_results(user_id, limit - len(views))
-            views += [ended_view(record) for record in records]
+                records = await self._store.list_results(user_id, limit - len(views), id_prefix)
+            ended = (ended_view(record) for record in records)
+            views += [view for view in ended if str(view["JobID"]).startswith(id_prefix)]
         return views
 
     def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:

@@ -25,7 +25,7 @@ from ..errors import (
 from ..models import ExecutionMode, JobResult, SubmitRequest
 from ..openapi.answers import answering, listing
 from ..openapi.operations import Content, operation
-from ..openapi.parameters import SCOPE, Choices, Count
+from ..openapi.parameters import SCOPE, Choices, Count, Matching
 from ..openapi.records import JobView
 from .bodies import glance, read_model
 from .envelope import answer, path_id
@@ -51,6 +51,12 @@ STATES = ("running", "queued", "pending", "done")
 
 _STATE = Choices(name="state", choices=STATES, description="All when left out.")
 _LIMIT = Count(name="limit", default=100, most=1000)
+_ID_PREFIX = Matching(
+    name="idPrefix",
+    pattern="[0-9A-Fa-f]{8}[0-9A-Fa-f-]{0,28}",
+    message="must be the first 8 characters or more of a job id",
+    example="a7f3e8d9",
+)
 _ONE_JOB = (ForbiddenError, NotFoundError)
 _CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
 _MODE = re.compile(rb'"executionMode"\s*:\s*"(%s)"' % b"|".join(mode.encode() for mode in ExecutionMode))
@@ -101,14 +107,24 @@ async def submit_job(request: web.Request) -> web.Response:
 @operation(
     "List jobs",
     {200: listing("Jobs", jobs=JobView)},
-    parameters=(_STATE, SCOPE, _LIMIT),
+    parameters=(_STATE, SCOPE, _LIMIT, _ID_PREFIX),
     errors=(ForbiddenError, LimitReachedError),
 )
 @needs("list_jobs", everyone="see_all_jobs")
 async def list_jobs(request: web.Request) -> web.Response:
-    """The caller's jobs in every state; ``scope=all`` for those who may see everyone's."""
+    """The caller's jobs in every state; ``scope=all`` for those who may see everyone's.
+
+    ``idPrefix`` finds what somebody means who types the beginning of an id.
+    """
     states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
-    jobs = await request.app[SERVICE].list_jobs(identity_of(request), states, everyone=everyone, limit=limit)
+    prefix = _ID_PREFIX.of(request)
+    jobs = await request.app[SERVICE].list_jobs(
+        identity_of(request),
+        states,
+        everyone=everyone,
+        limit=limit,
+        id_prefix=prefix[0].lower() if prefix else "",
+    )
     return answer({"success": True, "count": len(jobs), "jobs": jobs})
 
 

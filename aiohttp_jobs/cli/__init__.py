@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 try:
     import typer
 except ModuleNotFoundError:  # the [cli] extra is not installed
@@ -12,9 +14,11 @@ from .api_keys import api_keys
 from .doctor import doctor
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
+from .proxy import accept_no_proxy
 from .queue import queue, runspaces
 from .results import results
 from .schedules import schedule
+from .streams import OutputError, flush_all, prepare_streams, say
 from .templates import template
 
 __all__ = ["app", "main"]
@@ -36,5 +40,23 @@ app.add_typer(notices, name="notices")
 app.add_typer(api_keys, name="api-key")
 
 
+accept_no_proxy(app)
+
+
 def main() -> None:
-    app()
+    """Run the command that the arguments name, and exit as it wants."""
+    prepare_streams()
+    code: Any = 0
+    try:
+        try:
+            app(prog_name="aiohttp-jobs")
+        except SystemExit as end:
+            code = end.code
+        except OSError as error:  # the help's own printing
+            raise OutputError(error) from None
+        flush_all()
+    except OutputError as error:
+        if not error.is_broken_pipe:
+            say(str(error))
+        code = code or error.code
+    raise SystemExit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from ..client import JobsClient
 from .connection import Key, Url, with_client
 from .keyfile import read_config, write_config
 from .printing import AsJSON, fail, print_fields, print_json, report
+from .streams import read_in
 
 
 def configure(
@@ -58,6 +58,6 @@ def me(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
 
 def _read_key(file: Path) -> str:
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        return read_in() if str(file) == "-" else file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         fail(f"{file} cannot be read: {error}")

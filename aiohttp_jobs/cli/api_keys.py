@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.table import Table
 
 from ..errors import JobsError
-from .printing import AsJSON, fail, print_json
+from .choosing import require_beginning, the_only
+from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from ..auth.api_keys import ApiKeys
@@ -28,7 +27,7 @@ DataDir = Annotated[
     Path,
     typer.Option(help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"),
 ]
-KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows.")]
+KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows, or the beginning of it.")]
 
 
 @api_keys.command()
@@ -69,8 +68,8 @@ def create(
     if as_json:
         print_json({**key.public(), "ApiKey": secret})
         return
-    typer.echo(f"KeyID:  {key.key_id}\nApiKey: {secret}")
-    typer.echo("Keep the key safe: only its digest is stored, it cannot be shown again.")
+    print_text(f"KeyID:  {key.key_id}\nApiKey: {secret}")
+    print_text("Keep the key safe: only its digest is stored, it cannot be shown again.")
 
 
 @api_keys.command("list")
@@ -83,26 +82,29 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
     if as_json:
         print_json([key.public() for key in keys])
         return
-    table = Table("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled", "Service")
-    for key in keys:
-        table.add_row(
-            key.key_id,
-            key.name,
-            key.user_id,
-            ", ".join(key.roles),
-            ", ".join(key.allowed_ips) or "any",
-            f"{key.expires_at:%Y-%m-%d %H:%M}Z" if key.expires_at else "never",
-            "yes" if key.enabled else f"no, by {key.disabled_by}" if key.disabled_by else "no",
-            f"yes, by {key.created_by}" if key.service else "no",
-        )
-    Console().print(table)
+    shown = (
+        {
+            "KeyID": key.key_id,
+            "Name": key.name,
+            "User": key.user_id,
+            "Roles": list(key.roles),
+            "Allowed IPs": list(key.allowed_ips) or "any",
+            "Expires": f"{key.expires_at:%Y-%m-%d %H:%M}Z" if key.expires_at else "never",
+            "Enabled": "yes" if key.enabled else f"no, by {key.disabled_by}" if key.disabled_by else "no",
+            "Service": f"yes, by {key.created_by}" if key.service else "no",
+        }
+        for key in keys
+    )
+    columns = ("KeyID", "Name", "User", "Roles", "Allowed IPs", "Expires", "Enabled", "Service")
+    print_table(shown, dict(zip(columns, columns, strict=True)))
 
 
 @api_keys.command()
 def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Stop a key from working, and keep its record."""
     try:
-        key = _keys_in(data_dir).set_enabled(key_id, False, by=f"cli:{getpass.getuser()}")
+        keys = _keys_in(data_dir)
+        key = keys.set_enabled(_key_id(keys, key_id), False, by=f"cli:{getpass.getuser()}")
     except JobsError as error:
         fail(error.message)
     _report(key, "disabled", as_json)
@@ -112,7 +114,8 @@ def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
 def enable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Have a key that was disabled work again, whoever disabled it."""
     try:
-        key = _keys_in(data_dir).set_enabled(key_id, True)
+        keys = _keys_in(data_dir)
+        key = keys.set_enabled(_key_id(keys, key_id), True)
     except JobsError as error:
         fail(error.message)
     _report(key, "enabled", as_json)
@@ -122,7 +125,8 @@ def enable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
 def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
     """Remove a key for good."""
     try:
-        key = _keys_in(data_dir).delete(key_id)
+        keys = _keys_in(data_dir)
+        key = keys.delete(_key_id(keys, key_id))
     except JobsError as error:
         fail(error.message)
     _report(key, "deleted", as_json)
@@ -134,11 +138,20 @@ def _keys_in(data_dir: Path) -> ApiKeys:
     return ApiKeys.in_data_dir(data_dir)
 
 
+def _key_id(keys: ApiKeys, text: str) -> str:
+    """The KeyID that `text` is, or the only one that begins with it."""
+    records = [key.public() for key in keys.all()]
+    if any(record["KeyID"] == text for record in records):
+        return text
+    require_beginning(text, "key")
+    return str(the_only(records, text, "key", "KeyID", "Name")["KeyID"])
+
+
 def _report(key: ApiKey, done: str, as_json: bool) -> None:
     if as_json:
         print_json(key.public())
     else:
-        typer.echo(f"The key {key.name!r} ({key.key_id}) is {done}.")
+        print_text(f"The key {key.name!r} ({key.key_id}) is {done}.")
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -10,8 +10,10 @@ import typer
 from aiohttp import ClientError as TransportError
 
 from ..client import ClientError, JobsClient
+from .choosing import job_id_of
 from .keyfile import config_file, read_config
 from .printing import fail
+from .proxy import proxy_for
 
 T = TypeVar("T")
 
@@ -31,6 +33,8 @@ Key = Annotated[
     ),
 ]
 
+JobID = Annotated[str, typer.Argument(help="The job's id, or its first 8 characters or more.")]
+
 INTERRUPTED = 130
 
 
@@ -47,7 +51,7 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
         fail("The API key has characters in it that no key has. Copy it again.")
 
     async def run() -> T:
-        async with JobsClient(url, key) as client:
+        async with JobsClient(url, key, proxy=proxy_for(url)) as client:
             return await work(client)
 
     try:
@@ -58,3 +62,14 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
         fail(f"The server at {url} cannot be reached: {error}")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def with_job(
+    url: str | None, key: str | None, job_id: str, work: Callable[[JobsClient, str], Awaitable[T]]
+) -> T:
+    """The same for `work` on the job whose id is or begins with `job_id`; it gets the whole id."""
+
+    async def on_job(client: JobsClient) -> T:
+        return await work(client, await job_id_of(client, job_id))
+
+    return with_client(url, key, on_job)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-import typer
 from aiohttp import ClientError as TransportError
 from rich.console import Console
 from rich.status import Status
@@ -17,9 +16,9 @@ from rich.status import Status
 from ..client import ClientError, JobsClient
 from .connection import INTERRUPTED, with_client
 from .printing import print_json, report
+from .streams import OutputError, say, write_out
 
 _NO_EXIT_CODE = 1
-_BROKEN_PIPE = 141
 _REFRESH_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
 
@@ -57,7 +56,7 @@ async def _interrupted(
         async with asyncio.timeout(_ANSWER_SECONDS):
             job_id = await submitting
     except (TimeoutError, TransportError):
-        _say("interrupted while submitting: 'aiohttp-jobs jobs' tells whether the job was accepted.")
+        say("interrupted while submitting: 'aiohttp-jobs jobs' tells whether the job was accepted.")
         return INTERRUPTED
     return await _leave(client, job_id, as_json=as_json, cancel=cancel)
 
@@ -76,10 +75,10 @@ async def follow(client: JobsClient, job_id: str, *, as_json: bool, cancel_on_in
 
 async def _leave(client: JobsClient, job_id: str, *, as_json: bool, cancel: bool) -> int:
     if not cancel:
-        _say(f"no longer watching, but job {job_id} goes on.")
-        _say(f"'aiohttp-jobs watch {job_id}' shows it again, 'aiohttp-jobs cancel {job_id}' stops it.")
+        say(f"no longer watching, but job {job_id} goes on.")
+        say(f"'aiohttp-jobs watch {job_id}' shows it again, 'aiohttp-jobs cancel {job_id}' stops it.")
         return INTERRUPTED
-    _say(f"cancelling job {job_id} …")
+    say(f"cancelling job {job_id} …")
     with contextlib.suppress(ClientError):  # it has ended meanwhile
         await client.cancel(job_id)
     await _show(client, job_id, as_json=as_json, quiet=True)
@@ -95,17 +94,28 @@ async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool =
                     ended = event.data
                 elif event.name == "output" and not as_json and not quiet:
                     progress.make_way()
-                    sys.stdout.write(event.text)
-                    sys.stdout.flush()
-        except BrokenPipeError:
-            return _BROKEN_PIPE
+                    write_out(event.text.encode("utf-8", "replace"))
+        except OutputError as error:
+            return await _without_output(client, job_id, error)
     if as_json:
         print_json((await client.result(job_id)).to_record())
     elif ended.get("Status") not in ("Succeeded", "Failed"):
-        _say(f"the job ended as {ended.get('Status')}")
+        say(f"the job ended as {ended.get('Status')}")
     elif progress.is_shown:
-        _say(f"{ended['Status']} after {float(ended.get('Runtime') or 0):.1f} s")
+        say(f"{ended['Status']} after {float(ended.get('Runtime') or 0):.1f} s")
     return exit_code(ended)
+
+
+async def _without_output(client: JobsClient, job_id: str, error: OutputError) -> int:
+    """Nobody gets the output any more: the job's own exit code if it ends soon, or else the error's."""
+    if not error.is_broken_pipe:
+        say(str(error))
+    with contextlib.suppress(TimeoutError, TransportError, ClientError):
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            async for event in client.follow(job_id):
+                if event.name == "end":
+                    return exit_code(event.data) or (0 if error.is_broken_pipe else error.code)
+    return error.code
 
 
 def exit_code(record: dict[str, Any]) -> int:
@@ -171,7 +181,3 @@ class _Progress:
         runtime = f" for {job['Runtime']:.0f} s" if job.get("Runtime") and job["Status"] == "Running" else ""
         if self._status is not None:
             self._status.update(f"{job['Status']}{place}{runtime}")
-
-
-def _say(sentence: str) -> None:
-    typer.echo(f"aiohttp-jobs: {sentence}", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,11 @@ import typer
 
 from ..client import JobsClient, SavedHow
 from ..models import ExecutionMode
-from .connection import Key, Url, with_client
+from .choosing import job_id_of
+from .connection import JobID, Key, Url, with_client, with_job
 from .following import follow, run_job
 from .printing import AsJSON, fail, print_json, print_table, report
+from .streams import reason, write_out
 from .submission import (
     Backoff,
     Command,
@@ -34,7 +35,6 @@ from .submission import (
     retry_policy,
 )
 
-JobID = Annotated[str, typer.Argument(help="The job's id.")]
 Wait = Annotated[bool, typer.Option(help="Show the output as it comes; exit as the job does.")]
 CancelOnInterrupt = Annotated[
     bool, typer.Option(help="Ctrl-C stops the job too; without this it goes on, and only the watching ends.")
@@ -112,10 +112,10 @@ def watch(
 ) -> None:
     """Show a job's output as it comes, to its end; exit as the job does."""
 
-    async def work(client: JobsClient) -> int:
+    async def work(client: JobsClient, job_id: str) -> int:
         return await follow(client, job_id, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
 
-    raise typer.Exit(with_client(url, api_key, work))
+    raise typer.Exit(with_job(url, api_key, job_id, work))
 
 
 def jobs(
@@ -150,34 +150,32 @@ def output(
 ) -> None:
     """Print all that is kept of a job's output so far, or save it to a file."""
 
-    async def to_stdout(client: JobsClient) -> None:
+    async def to_stdout(client: JobsClient, job_id: str) -> None:
         async for piece in client.stream_output(job_id):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.flush()
+            write_out(piece)
+
+    async def as_record(client: JobsClient, job_id: str) -> dict[str, str]:
+        return {"jobId": job_id, "output": await client.output(job_id)}
 
     try:
         if save is not None:
-            saved = with_client(url, api_key, lambda client: client.download_output(job_id, save))
+            saved = with_job(url, api_key, job_id, lambda client, found: client.download_output(found, save))
             report(
                 {"file": str(save), "bytes": saved.size, "attempt": saved.attempt, "how": saved.how},
                 f"{save} has {saved.size} bytes{_SAVED[saved.how]}.",
                 as_json=as_json,
             )
         elif as_json:
-            print_json(
-                {"jobId": job_id, "output": with_client(url, api_key, lambda client: client.output(job_id))}
-            )
+            print_json(with_job(url, api_key, job_id, as_record))
         else:
-            with_client(url, api_key, to_stdout)
-    except BrokenPipeError:
-        raise typer.Exit(141) from None
+            with_job(url, api_key, job_id, to_stdout)
     except OSError as error:
-        fail(f"{save} cannot be written: {error}")
+        fail(f"{save} cannot be written: {reason(error)}")
 
 
 def attempts(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
     """Show each attempt of a job that was tried more than once."""
-    records = with_client(url, api_key, lambda client: client.attempts(job_id))
+    records = with_job(url, api_key, job_id, lambda client, found: client.attempts(found))
     if as_json:
         print_json(records)
         return
@@ -196,7 +194,7 @@ def rerun(
     """Submit the same job anew, as yourself and with your own roles."""
 
     async def start(client: JobsClient) -> str:
-        return await client.rerun(job_id)
+        return await client.rerun(await job_id_of(client, job_id))
 
     raise typer.Exit(
         run_job(url, api_key, start, wait=wait, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
@@ -205,6 +203,9 @@ def rerun(
 
 def cancel(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
     """Have a job stopped, or never started."""
-    status = with_client(url, api_key, lambda client: client.cancel(job_id))
-    sentence = f"The job is being cancelled ({status})."
-    report({"jobId": job_id, "status": status}, sentence, as_json=as_json)
+
+    async def work(client: JobsClient, job_id: str) -> dict[str, str]:
+        return {"jobId": job_id, "status": await client.cancel(job_id)}
+
+    done = with_job(url, api_key, job_id, work)
+    report(done, f"The job is being cancelled ({done['status']}).", as_json=as_json)

@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient
-from .connection import Key, Url, with_client
+from .choosing import job_id_of
+from .connection import JobID, Key, Url, with_client, with_job
 from .printing import AsJSON, fail, print_fields, print_json, print_table, report
+from .streams import write_out
 
 results = typer.Typer(help="List, search, show, count and delete results.")
 
@@ -74,24 +76,26 @@ def list_results(
 
 @results.command()
 def show(
-    job_id: Annotated[str, typer.Argument(help="The job's id.")],
+    job_id: JobID,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
     """Show one result, its output included."""
-    record = with_client(url, api_key, lambda client: client.result(job_id)).to_record()
+    record = with_job(url, api_key, job_id, lambda client, found: client.result(found)).to_record()
     if as_json:
         print_json(record)
         return
     output = str(record.pop("Output"))
     print_fields(record)
-    typer.echo(f"\n{output}", nl=not output.endswith("\n"))
+    write_out(("\n" + output + ("" if output.endswith("\n") else "\n")).encode("utf-8", "replace"))
 
 
 @results.command()
 def delete(
-    job_ids: Annotated[list[str] | None, typer.Argument(help="The jobs' ids.")] = None,
+    job_ids: Annotated[
+        list[str] | None, typer.Argument(help="The jobs' ids, or 8 first characters or more of each.")
+    ] = None,
     status: Status = None,
     mode: InMode = None,
     name: Name = None,
@@ -119,10 +123,11 @@ def delete(
         typer.confirm("Delete every result of yours that matches?", abort=True, err=True)
 
     async def work(client: JobsClient) -> int:
-        if job_ids and len(job_ids) == 1:
-            await client.delete_result(job_ids[0])
+        found = [await job_id_of(client, job_id) for job_id in job_ids or ()]
+        if len(found) == 1:
+            await client.delete_result(found[0])
             return 1
-        return await client.delete_results(job_ids or (), where=where or None)
+        return await client.delete_results(found, where=where or None)
 
     count = with_client(url, api_key, work)
     report({"deleted": count}, f"Deleted {count} {'result' if count == 1 else 'results'}.", as_json=as_json)

@@ -11,7 +11,7 @@ from ..models import ExecutionMode, InterpreterName
 from ..schedule.models import MisfirePolicy, OverlapPolicy
 from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
-from .printing import AsJSON, fail, print_fields, print_json, print_table, report
+from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text, report
 from .submission import (
     Backoff,
     Command,
@@ -34,7 +34,7 @@ from .submission import (
 
 schedule = typer.Typer(no_args_is_help=True, help="Make, list, change and delete schedules.")
 
-ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name if only one has it.")]
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id or the beginning of it, or its name.")]
 Cron = Annotated[str, typer.Option(help="Five fields such as '0 3 * * *', or @hourly, @daily, …")]
 Timezone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin; UTC if not given.")]
 Overlap = Annotated[OverlapPolicy | None, typer.Option(help="If the job before it has not ended yet.")]
@@ -176,14 +176,14 @@ def _print_runs(records: list[Record], as_json: bool, none: str) -> None:
     elif records:
         print_table(records, {name: name for name in records[0]})
     else:
-        typer.echo(none)
+        print_text(none)
 
 
 @schedule.command()
 def enable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
     """Let it run again, from its next moment on."""
     record = _change(url, api_key, schedule_id, {"enabled": True})
-    report(record, f"{record['Name']} is enabled and runs next at {record['NextRunAt']}.", as_json=as_json)
+    report(record, f"{record['Name']} is enabled{_next(record)}.", as_json=as_json)
 
 
 @schedule.command()
@@ -237,7 +237,7 @@ def change(
     if not body:
         fail("Say what to change, such as --cron '0 4 * * *'.")
     record = _change(url, api_key, schedule_id, body)
-    report(record, f"{record['Name']} is changed and runs next at {record['NextRunAt']}.", as_json=as_json)
+    report(record, f"{record['Name']} is changed{_next(record)}.", as_json=as_json)
 
 
 @schedule.command()
@@ -253,6 +253,13 @@ def delete(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
     report({"scheduleId": record["ScheduleID"]}, f"{record['Name']} is deleted.", as_json=as_json)
 
 
+def _next(record: Record) -> str:
+    """The rest of a sentence: when it runs next, or why it does not."""
+    if record.get("NextRunAt"):
+        return f" and runs next at {record['NextRunAt']}"
+    return ", and has no moment left at which it would run" if record.get("Enabled") else ", but disabled"
+
+
 def _change(url: str | None, api_key: str | None, schedule_id: str, body: dict[str, Any]) -> Record:
     async def work(client: JobsClient) -> Record:
         record = await _find(client, schedule_id)
@@ -262,4 +269,7 @@ def _change(url: str | None, api_key: str | None, schedule_id: str, body: dict[s
 
 
 async def _find(client: JobsClient, text: str) -> Record:
-    return await by_id_or_name(text, "schedule", client.schedules.get, client.schedules.list)
+    async def every(everyone: bool) -> list[Record]:
+        return await client.schedules.list(everyone=everyone)
+
+    return await by_id_or_name(text, "schedule", client.schedules.get, every)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from ..models import ExecutionMode, InterpreterName, RetryPolicy
 from .printing import fail
+from .streams import read_in
 
 Command = Annotated[
     str | None,
@@ -45,10 +45,17 @@ def command_text(command: str | None, file: Path | None) -> str:
         fail("Give either a command or --file, not both.")
     if file is not None:
         try:
-            return file.read_text(encoding="utf-8")
+            return file.read_bytes().decode()
         except (OSError, ValueError) as error:
             fail(f"{file} cannot be read: {error}")
-    return sys.stdin.read() if command in (None, "-") else str(command)
+    return _from_stdin() if command in (None, "-") else str(command)
+
+
+def _from_stdin() -> str:
+    try:
+        return read_in()
+    except (OSError, ValueError) as error:
+        fail(f"The command cannot be read from standard input: {error}")
 
 
 def name_of(command: str) -> str:

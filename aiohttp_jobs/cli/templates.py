@@ -15,7 +15,7 @@ from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
 from .following import run_job
 from .jobs import CancelOnInterrupt, Wait
-from .printing import AsJSON, fail, print_fields, print_json, print_table, report
+from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text, report
 from .submission import (
     Command,
     CommandFile,
@@ -31,7 +31,7 @@ from .values import collect
 
 template = typer.Typer(no_args_is_help=True, help="Make, list, run and delete templates.")
 
-ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, or its name if only one has it.")]
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id or the beginning of it, or its name.")]
 FromFile = Annotated[
     Path, typer.Argument(help="The template as JSON, or as TOML if the name ends with .toml.", metavar="FILE")
 ]
@@ -122,7 +122,7 @@ def show(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key
     parameters = record.pop("Parameters") or []
     print_fields(record)
     if parameters:
-        typer.echo()
+        print_text()
         columns = {"Parameter": "name", "Type": "type", "Required": "required", "Default": "default"}
         print_table(parameters, columns | {"Choices": "choices", "Description": "description"})
 
@@ -179,7 +179,10 @@ def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
 
 
 async def _find(client: JobsClient, text: str) -> Record:
-    return await by_id_or_name(text, "template", client.templates.get, client.templates.list)
+    async def every(_everyone: bool) -> list[Record]:
+        return await client.templates.list()
+
+    return await by_id_or_name(text, "template", client.templates.get, every)
 
 
 def _parameter(text: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from .printing import fail
+from .streams import read_in
 
 
 def collect(
@@ -67,7 +68,7 @@ def _value(option: str, name: str, value: str, kind: str) -> Any:
 
 def _from_file(path: str) -> str:
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        text = read_in() if path == "-" else Path(path).read_bytes().decode()
     except (OSError, ValueError) as error:
         fail(f"{path} cannot be read: {error}")
     return text.removesuffix("\n").removesuffix("\r")

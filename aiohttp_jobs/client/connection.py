@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +48,7 @@ class Connection:
         *,
         timeout: float = 60.0,
         session: ClientSession | None = None,
+        proxy: str | None = None,
     ) -> None:
         if (api_key is None) == (session is None):
             raise ValueError("give either an API key or a session that is signed in")
@@ -54,6 +56,7 @@ class Connection:
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._timeout = ClientTimeout(total=timeout)
         self._given_session = session
+        self._proxy = proxy
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -78,15 +81,15 @@ class Connection:
         params: Mapping[str, str] | None = None,
     ) -> Record:
         """Any request below ``/api/v1`` that answers JSON."""
-        async with self._open.request(method, self._api + path, json=json, params=params) as response:
+        async with self._request(method, path, json=json, params=params) as response:
             await raise_for(response)
             return dict(await response.json())
 
-    @property
-    def _open(self) -> ClientSession:
+    def _request(self, method: str, path: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
+        """Any request below ``/api/v1``, with aiohttp's `options`."""
         if self._session is None:
             raise RuntimeError("use JobsClient as an async context manager")
-        return self._session
+        return self._session.request(method, self._api + path, proxy=self._proxy, **options)
 
 
 async def raise_for(response: ClientResponse) -> None:

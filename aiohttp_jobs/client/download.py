@@ -11,13 +11,14 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from aiohttp import ClientConnectionError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import ClientConnectionError, ClientPayloadError, ClientResponse, ClientTimeout
 
 from .connection import ClientError, raise_for
 
@@ -46,10 +47,12 @@ class SavedOutput:
 
 
 class Download:
-    """One job's output, on its way into a file. `address` is where the server has it."""
+    """One job's output, on its way into a file. `request` is the connection's, for `address` below it."""
 
-    def __init__(self, session: ClientSession, address: str) -> None:
-        self._session = session
+    def __init__(
+        self, request: Callable[..., AbstractAsyncContextManager[ClientResponse]], address: str
+    ) -> None:
+        self._request = request
         self._address = address
         self._tag = ""
         self._attempt = 1
@@ -74,7 +77,7 @@ class Download:
         length, digest = await asyncio.to_thread(_digest, path)
         url, query = f"{self._address}/digest", {"length": str(length)}
         try:
-            async with self._session.get(url, params=query) as response:
+            async with self._request("GET", url, params=query) as response:
                 await raise_for(response)
                 theirs = await response.json()
         except ClientError as error:
@@ -127,8 +130,8 @@ class Download:
         has_more = True
         while has_more:
             headers = {"Range": f"bytes={written}-", "If-Range": self._tag} if self._tag else {}
-            async with self._session.get(
-                self._address, headers=headers, timeout=DOWNLOAD_TIMEOUT
+            async with self._request(
+                "GET", self._address, headers=headers, timeout=DOWNLOAD_TIMEOUT
             ) as response:
                 if response.status == 416:
                     return

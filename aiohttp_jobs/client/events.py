@@ -55,8 +55,8 @@ class EventCalls(Connection):
     async def _stream(self, job_id: str, position: str | None) -> AsyncIterator[JobEvent]:
         headers = {"Last-Event-ID": position} if position else {}
         no_limit = ClientTimeout(total=None, sock_connect=30, sock_read=None)
-        async with self._open.get(
-            f"{self._api}/jobs/{job_id}/events", headers=headers, timeout=no_limit
+        async with self._request(
+            "GET", f"/jobs/{job_id}/events", headers=headers, timeout=no_limit
         ) as response:
             await raise_for(response)
             async for fields in _events(response.content.iter_any()):

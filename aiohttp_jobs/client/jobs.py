@@ -68,9 +68,14 @@ class JobCalls(EventCalls):
         """Submit the same job anew, as oneself and with one's own roles; the new one's id."""
         return str((await self.call("POST", f"/jobs/{job_id}/rerun"))["jobId"])
 
-    async def jobs(self, *states: str, everyone: bool = False, limit: int = 100) -> list[Record]:
-        """Jobs in the given states (``running``, ``queued``, ``pending``, ``done``; all by default)."""
-        query = {"limit": str(limit), "scope": scope(everyone)}
+    async def jobs(
+        self, *states: str, everyone: bool = False, limit: int = 100, id_prefix: str | None = None
+    ) -> list[Record]:
+        """Jobs in the given states (``running``, ``queued``, ``pending``, ``done``; all by default).
+
+        `id_prefix`: only those whose ids begin with it; it has 8 characters or more.
+        """
+        query = given(limit=str(limit), scope=scope(everyone), idPrefix=id_prefix)
         if states:
             query["state"] = ",".join(states)
         answer = await self.call("GET", "/jobs", params=query)
@@ -94,8 +99,8 @@ class JobCalls(EventCalls):
 
     async def stream_output(self, job_id: str) -> AsyncIterator[bytes]:
         """The same in pieces, for outputs that are long."""
-        url = f"{self._api}/jobs/{job_id}/output"
-        async with self._open.get(url, timeout=DOWNLOAD_TIMEOUT) as response:
+        path = f"/jobs/{job_id}/output"
+        async with self._request("GET", path, timeout=DOWNLOAD_TIMEOUT) as response:
             await raise_for(response)
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
@@ -114,7 +119,7 @@ class JobCalls(EventCalls):
         attempt's output; any other file is replaced once all has come. Broken connections are made good.
         Raises ``OSError`` too.
         """
-        return await Download(self._open, f"{self._api}/jobs/{job_id}/output").save(path)
+        return await Download(self._request, f"/jobs/{job_id}/output").save(path)
 
     async def wait(self, job_id: str) -> JobResult:
         """Wait for the job's end; its result."""

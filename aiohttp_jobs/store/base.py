@@ -213,8 +213,13 @@ class JobStore(Protocol):
         """Take over the jobs of processes that died; each must then be given to `finish`."""
         ...
 
-    async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        """The user's results without their outputs, or everyone's, most recently completed first."""
+    async def list_results(
+        self, user_id: str | None, limit: int, id_prefix: str = ""
+    ) -> list[dict[str, Any]]:
+        """The user's results without their outputs, or everyone's, most recently completed first.
+
+        With `id_prefix`, only those of jobs whose ids have these digits first.
+        """
         ...
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:

@@ -164,8 +164,10 @@ class FileSystemStore:
     async def set_paused(self, paused: bool) -> None:
         await self._run(self._set_paused, paused)
 
-    async def list_results(self, user_id: str | None, limit: int) -> list[dict[str, Any]]:
-        wanted = ResultFilter(user_id)
+    async def list_results(
+        self, user_id: str | None, limit: int, id_prefix: str = ""
+    ) -> list[dict[str, Any]]:
+        wanted = ResultFilter(user_id, id_digits=id_prefix.replace("-", ""))
         page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit)
         return await self._run(lambda: [loads(text) for text in page.records])
 

@@ -48,7 +48,8 @@ class Sort(StrEnum):
 class ResultFilter:
     """Which results are asked for: those of `user_id`, or of everybody (``None``).
 
-    `name` with `name_is_prefix` is a beginning; completed from `since` on and before `until`.
+    `name` with `name_is_prefix` is a beginning; completed from `since` on and before `until`; the
+    digits of the job's id begin with `id_digits`.
     """
 
     user_id: str | None
@@ -60,6 +61,7 @@ class ResultFilter:
     until: datetime | None = None
     success: bool | None = None
     terms: tuple[Term, ...] = ()
+    id_digits: str = ""
 
     @property
     def only_failures(self) -> bool:
@@ -78,9 +80,9 @@ class _Conditions:
     """The parts of a WHERE clause and the values for its question marks."""
 
     texts: list[str]
-    values: list[int | float | str]
+    values: list[int | float | str | bytes]
 
-    def add(self, text: str, *values: int | float | str) -> None:
+    def add(self, text: str, *values: int | float | str | bytes) -> None:
         self.texts.append(text)
         self.values.extend(values)
 
@@ -132,13 +134,18 @@ def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | No
         where.add("r.id IN (SELECT -rowid FROM search WHERE search MATCH ?)", text)
         return "results r"
     suffix = "" if user is None else "_user"
-    if sort.column != "completed":
-        return f"results r INDEXED BY by{suffix}_{sort.column}"
-    if wanted.name is not None and not wanted.name_is_prefix:
-        return f"results r INDEXED BY by{suffix}_name"
-    if wanted.only_failures:
-        return "results r INDEXED BY " + ("failures" if user is None else "failures_by_user")
-    return "results r NOT INDEXED" if user is None else "results r INDEXED BY by_user"
+    index = "NOT INDEXED" if user is None else "INDEXED BY by_user"
+    if wanted.id_digits:
+        first, last = (bytes.fromhex(wanted.id_digits[:32].ljust(32, digit)) for digit in "0f")
+        where.add("r.job_id BETWEEN ? AND ?", first, last)
+        index = "INDEXED BY sqlite_autoindex_results_1"
+    elif sort.column != "completed":
+        index = f"INDEXED BY by{suffix}_{sort.column}"
+    elif wanted.name is not None and not wanted.name_is_prefix:
+        index = f"INDEXED BY by{suffix}_name"
+    elif wanted.only_failures:
+        index = "INDEXED BY " + ("failures" if user is None else "failures_by_user")
+    return f"results r {index}"
 
 
 def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> None:
