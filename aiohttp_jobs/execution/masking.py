@@ -6,30 +6,37 @@ ends. They are never let go after a while: the rest of the secret may come later
 
 from __future__ import annotations
 
-import base64
-import json
-import shlex
-from collections.abc import Collection, Iterator
-from urllib.parse import quote, quote_plus
+import re
+from bisect import bisect_right
+from collections.abc import Collection
+
+from .encodings import encoded_forms, wrapped_forms
 
 MASK = b"********"
-LEAST_LENGTH = 4
-"""Characters: anything shorter would be masked all over an output, and told by that."""
+_LEAST_RUN = 16
+_DIGITS = rb"[A-Za-z0-9+/_=-]"
+_JOINT = re.compile(
+    rb"(?:\n(?<=%(run)s\n)|\r\n(?<=%(run)s\r\n))[ \t]{0,16}(?=%(digit)s|\Z)|\r(?<=%(run)s\r)\Z"
+    % {b"run": _DIGITS + b"{%d}" % _LEAST_RUN, b"digit": _DIGITS}
+)
+"""The end of a line of base64 that may go on in the next: what is broken into shorter lines is not seen."""
 
 
 class Masker:
     """Masks `secrets` in a stream of bytes: as they are, line by line, and in the common encodings.
 
-    Encodings are base64 (also within a longer text that was encoded), URL, JSON, and Python and shell
-    quoting. What a job does beyond that to a secret (reversing it, printing it in halves) is not seen.
+    Encodings are those of ``encodings``; base64 is also found in longer texts that were encoded, and in lines
+    of 16 characters or more. What a job does beyond that to a secret (reversing it, printing it in halves) is
+    not seen.
     """
 
     def __init__(self, secrets: Collection[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
         # One that contains another needs no look of its own, but may show only later that it is one.
-        self._forms = sorted(forms, key=len, reverse=True)
+        self._forms = sorted(encoded_forms(secrets), key=len, reverse=True)
+        self._wrapped = sorted(wrapped_forms(secrets), key=len, reverse=True)
         self._has_ended = False
         self._held = b""
+        self._before = b""  # the end of what was shown, which tells whether a line is one of base64
         self._masked = 0  # so many of the held bytes belong to a secret whose mask is out already
 
     def feed(self, data: bytes) -> bytes:
@@ -41,37 +48,67 @@ class Masker:
     def end(self) -> bytes:
         """The rest. What follows all the same is not shown any more, as the secrets are forgotten by then."""
         rest = self._advance(b"", final=True)
-        self._forms, self._has_ended = [], True
+        self._forms, self._wrapped, self._before, self._has_ended = [], [], b"", True
         return rest
 
     def _advance(self, data: bytes, *, final: bool) -> bytes:
         text = self._held + data
-        stop = len(text) if final else self._undecided(text)
+        views = [_View(text, self._forms)]
+        if self._wrapped and (joints := self._joints(text)):
+            views.append(_View(text, self._wrapped, joints))
+        stop = len(text) if final else min(view.undecided() for view in views)
         shown = bytearray()
         position = self._masked
-        for start, end in self._found(text):
+        for start, end in sorted(place for view in views for place in view.found()):
             if start >= stop:
                 break
             if start >= position:
                 shown += text[position:start] + MASK
             position = max(position, end)
         shown += text[position:stop]
+        self._before = (self._before + text[:stop])[-_LEAST_RUN:]
         self._held, self._masked = text[stop:], max(0, position - stop)
         return bytes(shown)
 
-    def _found(self, text: bytes) -> list[tuple[int, int]]:
-        """Where the forms occur in `text`, overlapping ones too, by their start."""
+    def _joints(self, text: bytes) -> list[tuple[int, int]]:
+        """Where a line of base64 in `text` ends, and where the next begins."""
+        if b"\n" not in text and not text.endswith(b"\r"):
+            return []
+        offset = len(self._before)
+        found = (match.span() for match in _JOINT.finditer(self._before + text))
+        return [(start - offset, end - offset) for start, end in found if start >= offset]
+
+
+class _View:
+    """A text in which `forms` are looked for, as if it had nothing at the `joints`."""
+
+    def __init__(self, text: bytes, forms: list[bytes], joints: list[tuple[int, int]] | None = None) -> None:
+        self._forms = forms
+        self._text = text
+        self._starts, self._shifts = [0], [0]
+        if joints:
+            ends = [0, *(end for _, end in joints)]
+            starts = [*(start for start, _ in joints), len(text)]
+            pieces = [text[end:start] for end, start in zip(ends, starts, strict=True)]
+            self._text = b"".join(pieces)
+            for piece, (start, end) in zip(pieces, joints, strict=False):
+                self._starts.append(self._starts[-1] + len(piece))
+                self._shifts.append(self._shifts[-1] + end - start)
+        self._end = len(text)
+
+    def found(self) -> list[tuple[int, int]]:
+        """Where the forms occur, overlapping ones too: places in the whole text."""
         found: list[tuple[int, int]] = []
         for form in self._forms:
-            start = text.find(form)
+            start = self._text.find(form)
             while start >= 0:
-                found.append((start, start + len(form)))
-                start = text.find(form, start + 1)
-        return sorted(found)
+                found.append((self._place(start), self._place(start + len(form) - 1) + 1))
+                start = self._text.find(form, start + 1)
+        return found
 
-    def _undecided(self, text: bytes) -> int:
-        """Where the longest end of `text` starts that is the beginning of a form."""
-        first = len(text)
+    def undecided(self) -> int:
+        """Where in the whole text the longest end starts that is the beginning of a form."""
+        text, first = self._text, len(self._text)
         for form in self._forms:
             start = text.find(form[:1], max(0, len(text) - len(form) + 1), first)
             while start >= 0:
@@ -79,34 +116,8 @@ class Masker:
                     first = start
                     break
                 start = text.find(form[:1], start + 1, first)
-        return first
+        return self._place(first) if first < len(text) else self._end
 
-
-def _forms(secret: str) -> Iterator[bytes]:
-    for part in {secret, secret.strip(), *secret.splitlines()}:
-        quoted = {
-            part,
-            part.strip(),
-            json.dumps(part)[1:-1],
-            json.dumps(part, ensure_ascii=False)[1:-1],
-            repr(part)[1:-1],
-            quote(part),
-            quote(part, safe=""),
-            quote_plus(part),
-            shlex.quote(part).removeprefix("'").removesuffix("'"),
-            part.replace("'", "'\\''"),
-        }
-        if len(part) >= LEAST_LENGTH:
-            yield from (form.encode() for form in quoted if len(form) >= LEAST_LENGTH)
-            yield from _base64_forms(part.encode())
-
-
-def _base64_forms(secret: bytes) -> Iterator[bytes]:
-    """The characters that encode `secret` and nothing else, wherever it lies in what is encoded."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + secret)
-        first = (before * 8 + 5) // 6
-        last = (before + len(secret)) * 8 // 6
-        for form in (encoded[first:last], encoded[first:last].translate(bytes.maketrans(b"+/", b"-_"))):
-            if len(form) >= LEAST_LENGTH:
-                yield form
+    def _place(self, position: int) -> int:
+        """The place in the whole text of one in what is looked at."""
+        return position + self._shifts[bisect_right(self._starts, position) - 1]

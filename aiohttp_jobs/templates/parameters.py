@@ -23,7 +23,7 @@ from pydantic.alias_generators import to_camel
 
 from ..described import Described
 from ..errors import InvalidFieldsError
-from ..execution.masking import LEAST_LENGTH
+from ..execution.encodings import LEAST_LENGTH
 from ..limits import field_error
 from ..models import WHOLE, CommandText, OneLine, Text
 from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many

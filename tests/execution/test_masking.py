@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 
 from aiohttp_jobs.execution.log import OutputLog
 from aiohttp_jobs.execution.masking import MASK, Masker
+
+from ..cases import cases
+from ..conftest import Host
 
 MASKED = MASK.decode()
 
@@ -126,3 +130,105 @@ def test_what_comes_after_the_end_is_not_shown_as_the_secrets_are_forgotten() ->
     masker = Masker(["hunter2"])
     assert masker.feed(b"a hun") + masker.end() == b"a hun"
     assert masker.feed(b"ter2 hunter2") + masker.end() == b""
+
+
+async def test_programs_that_real_jobs_print_secrets_with_show_no_part_of_them(host: Host) -> None:
+    caller = host.caller("debug", "system_admin")
+    python = "s = os.environ['PARAM_s']; print(repr(s), json.dumps(json.dumps(s)))"
+    quoted = 'bash -c \'printf "%q\\n" "x$PARAM_s" "$PARAM_s"\''
+    own = [
+        ('it\'s a "Qu0ted" $ecret`x`\\end', command)
+        for command in (
+            'set -x; : "$PARAM_s"',
+            "bash -xc ': \"$PARAM_s\"'",
+            "bash -c 'declare -p PARAM_s; echo \"${PARAM_s@Q}\"'",
+            "/usr/bin/printf '%q\\n' \"$PARAM_s\"",
+            "env; export -p; set",
+            f'python3 -c "import os, json; {python}"',
+            'printf %s "$PARAM_s" | base64 -w 20',
+            "printf 'user:%s' \"$PARAM_s\" | base64 -w 64 | sed 's/^/    /'",
+        )
+    ]
+    own += [
+        ("#tilde~ in:~a\ttab and \u20ac sign", quoted),
+        ("#tilde~ in:~a plain one!", quoted),
+        ("https://key/of/mine?a=1", "printf '\"https:\\\\/\\\\/key\\\\/of\\\\/mine?a=1\"'"),
+        ("multi line\nsecret of mine\n", f'printf %s "$PARAM_s" | base64; {quoted}'),
+    ]
+    table = [(case["secret"], case["command"]) for case in cases("masking")]
+    for secret, command in [*table, *own]:
+        body = {
+            "name": "t",
+            "command": f"PATH=$PATH:/usr/bin:/bin; {command}",
+            "executionMode": "BackgroundJob",
+            "interpreter": "shell",
+            "parameters": [{"name": "s", "type": "secret", "required": True}],
+        }
+        made = await caller.request("POST", "/templates", json=body)
+        path = f"/templates/{made.body['template']['TemplateID']}"
+        ran = await caller.request("POST", f"{path}/run", json={"values": {"s": secret}})
+        result = await caller.result(ran.body["jobId"])
+        await caller.request("DELETE", path)
+        output = result["Output"]
+        assert MASKED in output, (command, output)
+        assert leaked(secret, output) is None, (command, output)
+
+
+def leaked(secret: str, output: str) -> str | None:
+    """A part of the secret of eight characters or more that the output shows, in base64 too."""
+    found = ["".join(output.split())]
+    for start in range(4):
+        digits = "".join(re.findall("[A-Za-z0-9+/]", output))[start:]
+        found.append(base64.b64decode(digits[: len(digits) // 4 * 4]).decode("latin-1"))
+    parts = [secret[at : at + 8] for at in range(len(secret) - 7)]
+    shown = [text for text in (output, *found) for part in parts if part in text]
+    return shown[0] if shown else None
+
+
+SECRET = "p\u00e4ss/w?rd'\"\\ >>~<&=+`\u2028!"
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    "shown",
+    [
+        r"p\u00e4ss\/w?rd" + r"""'\"\\ >>~<&=+`\u2028!""",  # PHP
+        "p\u00e4ss/w?rd'" + r"\"\\ \u003e\u003e~\u003c\u0026=+`\u2028!",  # Go
+        "p\u00e4ss/w?rd" + r"\u0027\"\\ \u003e\u003e~\u003c\u0026\u003d+`\u2028!",  # Gson
+        r"p\u00E4ss/w?rd\u0027\u0022\\ \u003E\u003E~\u003C\u0026=\u002B\u0060\u2028!",  # System.Text.Json
+        "p\u00e4ss/w?rd'&quot;\\ &gt;&gt;~&lt;&amp;=+`\u2028!",  # HTML
+        "p%c3%a4ss%2fw%3frd%27%22%5c%20%3e%3e~%3c%26%3d%2b%60%e2%80%a8%21",  # a URL in lower case
+        "p%C3%A4ss%2Fw%3Frd'%22%5C%20%3E%3E~%3C%26%3D%2B%60%E2%80%A8!",  # encodeURIComponent
+        r"p\303\244ss/w?rd\'" + r'"\\ >>~<&=+`\342\200\250!',  # $'...' of bash, in the C locale
+    ],
+)
+def test_forms_of_other_languages(shown: str, size: int) -> None:
+    assert mask(f"<{shown}>", SECRET, size=size) == f"<{MASKED}>"
+
+
+@settings(max_examples=200)
+@given(
+    st.binary(max_size=80),
+    st.integers(16, 100),
+    st.sampled_from([b"\n", b"\r\n", b"\n  "]),
+    st.lists(st.integers(1, 30), min_size=1),
+)
+def test_base64_in_lines_is_masked_wherever_they_end_and_it_is_cut(
+    before: bytes, width: int, end: bytes, cuts: list[int]
+) -> None:
+    secret = "correct horse battery staple"
+    digits = base64.b64encode(before + secret.encode() + b"and the rest of it")
+    data = end.join(digits[at : at + width] for at in range(0, len(digits), width)) + b"\n"
+    masker, shown, turn = Masker([secret]), b"", 0
+    while data:
+        size = cuts[turn % len(cuts)]
+        shown, data, turn = shown + masker.feed(data[:size]), data[size:], turn + 1
+    shown += masker.end()
+    assert MASK in shown
+    assert leaked(secret, shown.decode()) is None
+
+
+def test_lines_that_are_no_base64_are_shown_at_once() -> None:
+    masker = Masker(["correct horse battery staple"])
+    for line in (b"Ready\n", b"Y\r\n", b"Waiting for Y29ycmVj\n"):
+        assert masker.feed(line) == line
