@@ -119,6 +119,12 @@ class JobsConfig(BaseModel):
 
     # --- running
     default_interpreter: InterpreterName = InterpreterName.SHELL
+    shebang_interpreters: tuple[str, ...] = (
+        "sh", "bash", "dash", "ksh", "zsh", "fish", "python", "perl", "ruby", "node", "php", "lua", "tclsh",
+        "awk", "gawk", "sed", "make", "pwsh", "Rscript", "deno", "bun",
+    )  # fmt: skip
+    """Which programs the first line of a shell command (``#!/usr/bin/env python3``) may name, where they are
+    installed; a version may follow. It chooses the interpreter, and keeps nobody from starting a program."""
     max_parallel_runspace: Count = Field(default_factory=_default_parallel)
     """Warm workers, and so Runspace jobs at once."""
     max_parallel_background: Count = Field(default_factory=lambda: 4 * _default_parallel())

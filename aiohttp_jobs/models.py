@@ -46,6 +46,7 @@ class InterpreterName(StrEnum):
     """What reads the command."""
 
     SHELL = "shell"
+    BASH = "bash"
     PYTHON = "python"
     POWERSHELL = "powershell"
 

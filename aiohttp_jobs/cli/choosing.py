@@ -56,7 +56,9 @@ async def by_id_or_name(
         fail(f"There are {len(named)} {kind}s with the name {text!r}; give the id.")
     if named:
         return named[0]
-    found = await _of_everybody(every, text, field) if _BEGINNING.fullmatch(text) else []
+    if not _BEGINNING.fullmatch(text):
+        fail(f"There is no {kind} with the name {text!r}.")
+    found = await _of_everybody(every, text, field)
     if not found:
         fail(f"There is no {kind} with the name {text!r}, nor one whose id begins so.")
     return await get(str(the_only(found, text, kind, field, "Name")[field]))

@@ -13,6 +13,7 @@ from datetime import datetime
 from ..config import JobsConfig
 from ..errors import JobsError, RightsUnavailableError
 from ..execution.base import Execution, Executor, Outcome
+from ..execution.commands import Command, InterpreterMissingError, read_command
 from ..execution.environment import job_environment
 from ..execution.log import Output, OutputLog
 from ..execution.masking import Masker
@@ -67,11 +68,15 @@ class JobRunner:
         if problem is not None:
             return self.rejected(claimed, problem)
         submission = self._with_interpreter(claimed.submission)
+        try:
+            command = self._read(submission)
+        except InterpreterMissingError as error:
+            return self.rejected(claimed, str(error))
         log = self._log(claimed.run_dir, is_new=True)
         parameters = self._parameters(submission)
         log.masker = Masker(parameters.secrets) if parameters.secrets else None
         started, clock = utc_now(), time.monotonic()
-        ended = await self._run_limited(submission, parameters, claimed.run_dir, log, live, started)
+        ended = await self._run_limited(submission, command, parameters, claimed.run_dir, log, live, started)
         log.end()
         status, exit_code = _verdict(ended, live, submission, log)
         output = await asyncio.to_thread(log.output) if log.output_blocks else log.output()
@@ -81,6 +86,7 @@ class JobRunner:
     async def _run_limited(
         self,
         submission: Submission,
+        command: Command,
         parameters: Parameters,
         run_dir: str,
         log: OutputLog,
@@ -96,7 +102,7 @@ class JobRunner:
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, live, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(submission, parameters, run_dir, log, live)
+            ended = await self._execute(submission, command, parameters, run_dir, log, live)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -162,14 +168,26 @@ class JobRunner:
         secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
         return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
 
+    def _read(self, submission: Submission) -> Command:
+        interpreter = submission.interpreter or self._config.default_interpreter
+        allowed, path = self._config.shebang_interpreters, self._environment.get("PATH", "")
+        return read_command(submission.command, interpreter, allowed, path)
+
     async def _execute(
-        self, submission: Submission, parameters: Parameters, run_dir: str, log: OutputLog, live: LiveJob
+        self,
+        submission: Submission,
+        command: Command,
+        parameters: Parameters,
+        run_dir: str,
+        log: OutputLog,
+        live: LiveJob,
     ) -> Outcome:
         return await self._executors[submission.execution_mode].run(
             Execution(
                 job_id=submission.job_id,
                 user_id=submission.user_id,
-                command=submission.command,
+                command=command.text,
+                prefix=command.prefix,
                 interpreter=submission.interpreter or self._config.default_interpreter,
                 run_dir=run_dir,
                 environment=job_environment(self._environment, submission),

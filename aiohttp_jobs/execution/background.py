@@ -11,7 +11,7 @@ from ..models import InterpreterName
 from .base import Execution, Outcome
 from .capture import OutputPipe
 from .endings import Endings
-from .interpreters import Interpreter
+from .interpreters import Interpreter, interpreter_for
 from .parameters import hand_over
 from .process import JOB_VARIABLE, Process
 from .simple import (
@@ -62,7 +62,7 @@ class BackgroundExecutor:
 
     def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
         """The process that runs the command, and whether it does so without a shell."""
-        interpreter = self._interpreters[execution.interpreter]
+        interpreter = interpreter_for(execution, self._interpreters)
         simple = self._simple(execution, interpreter)
         environment = {**execution.environment, **hand_over(execution.parameters, execution.interpreter)}
         if simple is not None:

@@ -30,6 +30,8 @@ class Execution:
     on_start: Callable[[int], None] = lambda _: None
     """Told the id of the process that runs it."""
     parameters: Parameters = NO_PARAMETERS
+    prefix: tuple[str, ...] | None = None
+    """The command line to put before the command's file, if it is not the interpreter's own."""
 
 
 @dataclass(frozen=True, slots=True)

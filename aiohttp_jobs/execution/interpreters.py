@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models import InterpreterName
+from .base import Execution
 from .simple import SHELL
 
 RUNNER = Path(__file__).with_name("runner")
@@ -58,4 +59,13 @@ def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
     elif powershell:
         shell = _powershell(powershell)
         found.append(Interpreter(InterpreterName.SHELL, shell.prefix, shell.suffix))
+    if bash := shutil.which("bash"):
+        found.append(Interpreter(InterpreterName.BASH, (bash,)))
     return {interpreter.name: interpreter for interpreter in found}
+
+
+def interpreter_for(execution: Execution, found: Mapping[InterpreterName, Interpreter]) -> Interpreter:
+    """What runs the job: one of `found`, or what its command's first line names."""
+    if execution.prefix is not None:
+        return Interpreter(execution.interpreter, execution.prefix)
+    return found[execution.interpreter]

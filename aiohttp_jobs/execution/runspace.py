@@ -22,7 +22,7 @@ from ..models import InterpreterName, utc_now
 from .base import Execution, Outcome
 from .capture import OutputPipe
 from .endings import Endings
-from .interpreters import Interpreter
+from .interpreters import Interpreter, interpreter_for
 from .process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
 from .workspace import Workspace, planned, prepare
 
@@ -89,7 +89,7 @@ class RunspaceExecutor:
         self._endings.close()
 
     async def run(self, execution: Execution) -> Outcome:
-        interpreter = self._interpreters[execution.interpreter]
+        interpreter = interpreter_for(execution, self._interpreters)
         make = planned if _is_sent(execution) else prepare
         workspace = make(execution, interpreter)
         request = dumps(_request(execution, interpreter, workspace, self._environment))

@@ -7,9 +7,9 @@ export const MODES = {
   MainLoop: "Inside this server, with its application in scope. One at a time; keep it short.",
 };
 export const INTERPRETERS = {
-  shell: "POSIX shell, /bin/sh", python: "Python, with top-level await", powershell: "PowerShell, pwsh",
+  shell: "POSIX shell, /bin/sh, or what its #! line asks for", bash: "Bash", python: "Python, with top-level await", powershell: "PowerShell, pwsh",
 };
-const EXAMPLES = { shell: "echo hello from $(hostname)", python: 'print("hello", 6 * 7)', powershell: "Get-Date" };
+const EXAMPLES = { shell: "echo hello from $(hostname)", bash: "echo {1..3}", python: 'print("hello", 6 * 7)', powershell: "Get-Date" };
 export const NOTIFY_ON = {
   failure: "whenever it fails", "first_failure,recovery": "when it starts to fail, and when it works again", first_failure: "when it starts to fail",
   recovery: "when it works again", always: "however it ends",

@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "../core/html.js";
 import { marked } from "../core/text.js";
 
-const LANGUAGES = { shell: "bash", python: "python", powershell: "powershell" };
+const LANGUAGES = { shell: "bash", bash: "bash", python: "python", powershell: "powershell" };
 const MOST_CHARACTERS = 50000; // beyond that each key press would be felt
 const loads = new Map();
 
