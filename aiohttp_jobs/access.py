@@ -38,6 +38,8 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "cancel_all_jobs": ADMIN_ROLES,
         "manage_api_keys": ELEVATED_ROLES,
         "manage_all_api_keys": ADMIN_ROLES,
+        "manage_sessions": frozenset({AUTHENTICATED}),
+        "manage_all_sessions": ADMIN_ROLES,
         "list_notices": frozenset({AUTHENTICATED}),
         "manage_notices": frozenset({AUTHENTICATED}),
         "manage_all_notices": ADMIN_ROLES,

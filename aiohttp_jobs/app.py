@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from .account import AccountService
-from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, templates
+from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, sessions, templates
 from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .api.open_streams import OPEN_STREAMS, OpenStreams
@@ -58,6 +58,7 @@ from .schedule.service import ScheduleService
 from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
+from .sessions import SessionService
 from .storage_limits import StorageLimits
 from .store.base import ClaimedJob
 from .store.filesystem import FileSystemStore
@@ -131,9 +132,22 @@ def create_jobs_app(
     jobs_app[openapi.DOCUMENT] = parts.document
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
+    jobs_app[sessions.SESSION_SERVICE] = SessionService(config)
     jobs_app[templates.TEMPLATES] = parts.templates
     jobs_app[templates.RERUNS] = Reruns(config, parts.service, parts.templates)
-    for resource in (results, feed, jobs, events, queue, schedules, account, notices, templates, openapi):
+    for resource in (
+        results,
+        feed,
+        jobs,
+        events,
+        queue,
+        schedules,
+        account,
+        sessions,
+        notices,
+        templates,
+        openapi,
+    ):
         jobs_app.add_routes(resource.routes)
     jobs_app.add_routes(ui_routes(config))
     jobs_app.on_shutdown.append(parts.begin_shutdown)

@@ -109,10 +109,12 @@ async def error_pages(request: web.Request, handler: Handler) -> web.StreamRespo
         return response
 
 
-async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-cache")
+    # Nothing of one user's is shown again to the next by the browser's Back button.
+    is_asset = request.path.startswith("/static/")
+    response.headers.setdefault("Cache-Control", "no-cache" if is_asset else "no-store")
 
 
 def allowed_modes(config: JobsConfig, account: Account) -> dict[ExecutionMode, str]:

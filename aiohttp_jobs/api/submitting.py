@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
 from pydantic import create_model
 
-from ..auth.middleware import identity_of
-from ..auth.streams import while_rights_last
+from ..auth.middleware import heartbeat_of, identity_of
+from ..auth.streams import still_has_rights, while_rights_last
 from ..models import ExecutionMode, JobResult, Submission
 from ..openapi.answers import Success
 from ..openapi.parameters import Seconds
@@ -60,7 +61,10 @@ async def submitted(request: web.Request, submission: Submission, wait: int) -> 
     }
     if not wait:
         return answer(told)
-    result = None
+    clock = asyncio.get_running_loop().time
+    result, end = None, clock() + heartbeat_of(request)
     async with while_rights_last(request):
         result = await request.app[SERVICE].result_within(identity_of(request), submission, wait)
+    if result is not None and clock() >= end and not await still_has_rights(request):
+        result = None
     return answer({**told, "result": result})

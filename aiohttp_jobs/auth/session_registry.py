@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -25,6 +26,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_pascal
 
+from ..config import APP_FOLDER
 from ..errors import NotFoundError
 from ..models import UtcDatetime, format_utc, utc_now
 from ..store.durable import make_folder, put_file, sync_folder
@@ -102,6 +104,11 @@ class SessionRegistry:
         self._most = most
         self._known: dict[str, _Known] = {}
         self._sweep_at = 0.0
+
+    @classmethod
+    def in_data_dir(cls, data_dir: Path) -> SessionRegistry:
+        """The sessions of the plugin on `data_dir`, to be listed and ended; each ends as it was promised."""
+        return cls(data_dir.absolute() / APP_FOLDER, math.inf, 1)
 
     def open(self) -> None:
         """Make the folder, and remove what has expired."""

@@ -18,7 +18,11 @@ from .proxy import accept_no_proxy
 from .queue import queue, runspaces
 from .results import results
 from .schedules import schedule
+<<<<<<< HEAD
 from .streams import OutputError, flush_all, prepare_streams, say
+=======
+from .sessions import session
+>>>>>>> deac930 (Sessions: users see where they are signed in and sign out there or everywhere, administrators anybody, over HTTP, on the page and on the data folder, as a session that was stolen could be neither seen nor ended; the page and the demo show nothing of one user to the next who signs in in the same browser)
 from .templates import template
 
 __all__ = ["app", "main"]
@@ -38,6 +42,7 @@ app.add_typer(template, name="template")
 app.add_typer(queue, name="queue")
 app.add_typer(notices, name="notices")
 app.add_typer(api_keys, name="api-key")
+app.add_typer(session, name="session")
 
 
 accept_no_proxy(app)

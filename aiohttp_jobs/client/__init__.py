@@ -14,6 +14,7 @@ from .notices import NoticeCalls
 from .queue import QueueCalls
 from .results import ResultCalls
 from .schedules import ScheduleCalls
+from .sessions import SessionCalls
 from .templates import TemplateCalls
 
 __all__ = ["ClientError", "JobEvent", "JobsClient", "Record", "SavedHow", "SavedOutput"]
@@ -27,7 +28,7 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
     not closed. `proxy` is the address of an HTTP proxy to go
     through. Jobs, results and the queue are methods of its own; the rest are in
-    `schedules`, `templates`, `notices` and `api_keys`.
+    `schedules`, `templates`, `notices`, `api_keys` and `sessions`.
     """
 
     @property
@@ -46,6 +47,11 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     def api_keys(self) -> ApiKeyCalls:
         """Only for who is signed in: a key cannot make keys."""
         return ApiKeyCalls(self)
+
+    @property
+    def sessions(self) -> SessionCalls:
+        """For who is signed in, and for administrators' keys."""
+        return SessionCalls(self)
 
     async def me(self) -> Record:
         """Who the server takes the caller for, and what they may do."""

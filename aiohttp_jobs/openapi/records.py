@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel, to_pascal
 
 from ..auth.identity import Proof
 from ..auth.key_ring import ApiKey
+from ..auth.session_registry import SessionRecord
 from ..dispatch.live import LiveState
 from ..models import ExecutionMode, InterpreterName, JobResult, JobStatus, RetryPolicy, UtcDatetime
 from ..notify.models import Notice
@@ -131,6 +132,10 @@ ResultSummary = _without("ResultSummary", JobResult, "output", snippet=(str | No
 """A result in a list. It has a snippet where words are looked for: text around the first of them."""
 NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job", "submitted_with")
 ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")
+SessionView = _without(
+    "SessionView", SessionRecord, "sha256", last_used_at=(UtcDatetime, ...), current=(bool, ...)
+)
+"""A session, when it was last used (to the minute), and whether it is that of the request."""
 TemplateView = _without(
     "TemplateView",
     Template,

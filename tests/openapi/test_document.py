@@ -134,7 +134,7 @@ class Asking:
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        self.ids = dict.fromkeys(("job", "schedule", "template", "key", "notice"), UNKNOWN)
+        self.ids = dict.fromkeys(("job", "schedule", "template", "key", "notice", "session"), UNKNOWN)
 
     async def __call__(self, who: Caller, method: str, template: str, status: int, **kwargs: Any) -> Any:
         path = re.sub(r"\{(\w+)Id\}", lambda match: self.ids[match[1]], template)
@@ -197,6 +197,9 @@ async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) 
     ids["key"] = key["apiKey"]["KeyID"]
     await ask(caller, "patch", "/api-keys/{keyId}", 200, json={"enabled": False})
     await ask(caller, "delete", "/api-keys/{keyId}", 200)
+    listed = await ask(caller, "get", "/sessions", 200)
+    await ask(caller, "post", "/sessions/revoke", 200, json={"keepCurrent": True})
+    await ask(await host.signed_in(user_id="eve"), "delete", "/sessions/{sessionId}", 404)
     await ask(caller, "get", "/results", 200, query="?q=hi&limit=1&status=Succeeded,Failed&from=2001-01-01")
     notified = {**JOB, "notify": [{"channel": "webhook", "url": "https://192.0.2.1/"}]}
     await ask(caller, "post", "/jobs/submit", 422, json=notified)
@@ -204,3 +207,5 @@ async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) 
     await ask(caller, "post", "/notices/{noticeId}/retry", 404)
     await ask(caller, "delete", "/notices/{noticeId}", 404)
     await ask(caller, "post", "/results/delete", 200, json={"filter": {"to": "2001-01-01"}})
+    ids["session"] = listed["sessions"][0]["SessionID"]
+    await ask(caller, "delete", "/sessions/{sessionId}", 200)

@@ -257,3 +257,34 @@ async def test_signing_in_where_no_plugin_is_mounted_says_so() -> None:
     finally:
         await runner.cleanup()
     assert "not mounted" in said[0]
+
+
+@pytest.mark.parametrize("roles", [(), ("debug", "task_manager")])
+async def test_somebody_reads_or_ends_the_sessions_of_another(host: Host, roles: tuple[str, ...]) -> None:
+    alice, mallory = await host.signed_in(), await host.signed_in(*roles, user_id="mallory")
+    session_id = session_files(host)[0].stem
+    for method, path, body, status in (
+        ("GET", "/sessions?scope=all", None, 403),
+        ("GET", "/sessions?user=alice", None, 403),
+        ("POST", "/sessions/revoke", {"userId": "alice"}, 403),
+        ("DELETE", f"/sessions/{session_id}", None, 404),
+    ):
+        answer = await mallory.request(method, path, **({"json": body} if body else {}))
+        assert answer.status == status, (path, answer.body)
+    assert (await alice.request("GET", "/me")).status == 200
+
+
+async def test_whoever_found_a_key_keeps_its_owner_from_signing_in_to_disable_it(host: Host) -> None:
+    alice, finder = await host.signed_in("debug"), host.caller("debug")
+    session_id = session_files(host)[0].stem
+    assert (await finder.request("GET", "/sessions")).status == 403
+    assert (await finder.request("POST", "/sessions/revoke", json={})).status == 403
+    assert (await finder.request("DELETE", f"/sessions/{session_id}")).status in (403, 404)
+    assert (await alice.request("GET", "/me")).status == 200
+
+
+async def test_another_site_signs_somebody_out_everywhere(host: Host) -> None:
+    alice = await host.signed_in()
+    headers = {"Origin": "https://evil.example"}
+    assert (await alice.request("POST", "/sessions/revoke", json={}, headers=headers)).status == 403
+    assert (await alice.request("GET", "/me")).status == 200

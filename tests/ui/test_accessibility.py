@@ -24,7 +24,7 @@ VIEWS = [
     "#/schedules/new",
     "#/queue",
 ]
-VIEWS += ["#/templates", "#/templates/new", "#/runspaces", "#/history", "#/notices", "#/keys"]
+VIEWS += ["#/templates", "#/templates/new", "#/runspaces", "#/history", "#/notices", "#/keys", "#/sessions"]
 
 
 @pytest.mark.parametrize("look", ["desktop", "phone"])

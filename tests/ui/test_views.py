@@ -270,3 +270,30 @@ async def test_an_administrator_sees_everybodys_keys_and_makes_one_for_another(
     await expect(page.get_by_role("row", name=re.compile(r"Of nobody \(service key\) ci"))).to_be_visible()
     await page.get_by_role("row", name=re.compile("Of Bob")).get_by_role("button", name="Disable").click()
     await expect(page.get_by_role("row", name=re.compile(r"Of Bob \(disabled by root\)"))).to_be_visible()
+
+
+async def test_a_user_signs_out_a_session_that_is_not_theirs(host: Host, visit: Visit) -> None:
+    thief = await host.signed_in("task_manager")
+    visitor = await visit(host, "task_manager")
+    page = await visitor.open("#/sessions")
+    row = page.get_by_role("row", name=re.compile("aiohttp"))
+    await expect(page.get_by_role("row")).to_have_count(3)
+    await row.get_by_role("button", name="Sign out").click()
+    await row.get_by_role("button", name="Sign this session out?").click()
+    await expect(page.get_by_role("row")).to_have_count(2)
+    assert (await thief.request("GET", "/me")).status == 401
+    await page.get_by_role("button", name="Sign out everywhere", exact=True).click()
+    await expect(page.get_by_text("You are not signed in")).to_be_visible()
+
+
+async def test_a_page_shows_nothing_of_one_user_to_the_next(start_host: StartHost, visit: Visit) -> None:
+    """Somebody else signs in in the same browser, in another tab."""
+    host = await start_host(heartbeat_interval=0.5)
+    visitor = await visit(host, "task_manager")
+    await visitor.submit("true", name="Of Alice")
+    page = await visitor.open("#/jobs")
+    await expect(page.get_by_text("Of Alice").first).to_be_visible()
+    body = {"user_id": "bob", "roles": ["task_manager"]}
+    assert (await visitor.context.request.post(f"{host.address}/login", data=body)).ok
+    await expect(page.locator(".who-name")).to_have_text("bob")
+    await expect(page.get_by_text("Of Alice")).to_have_count(0)

@@ -121,6 +121,8 @@ async function readOnce(path, query, stream, signal, onEvent, onState) {
   const headers = { Accept: "text/event-stream" };
   if (stream.lastId) headers["Last-Event-ID"] = stream.lastId;
   const response = await send("GET", path, { query, headers, signal: AbortSignal.any([signal, silence.signal]) });
+  if (stream.connected) document.dispatchEvent(new Event("aiohttp-jobs:connected-again"));
+  stream.connected = true;
   onState("live");
   stream.delay = FIRST_RETRY_MS;
   const parser = createParser({

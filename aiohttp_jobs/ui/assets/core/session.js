@@ -20,6 +20,21 @@ export function useLoadedSession() {
     ({ me }) => settle({ state: "in", me, error: null }),
     (error) => settle({ state: error.status === 401 ? "out" : "error", me: NOBODY, error }),
   );
+  // Somebody else may have signed in meanwhile, in another tab: what this one shows is not theirs.
+  const check = () => get("me").then(
+    ({ me }) => { if (shownTo && me.userId !== shownTo) location.reload(); else settle({ state: "in", me, error: null }); },
+    () => {}, // a 401 is told by an event
+  );
+  const shownTo = session.state === "in" ? session.me.userId : null;
+  useEffect(() => {
+    const restored = ({ persisted }) => { if (persisted) location.reload(); };
+    addEventListener("pageshow", restored);
+    document.addEventListener("aiohttp-jobs:connected-again", check);
+    return () => {
+      removeEventListener("pageshow", restored);
+      document.removeEventListener("aiohttp-jobs:connected-again", check);
+    };
+  }, [shownTo]);
   useEffect(() => {
     const out = () => setSession((old) => ({ ...old, state: "out", hadKey: Boolean(apiKey.get()) }));
     document.addEventListener("aiohttp-jobs:signed-out", out);

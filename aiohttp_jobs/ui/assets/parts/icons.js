@@ -10,6 +10,7 @@ const PATHS = {
   runspaces: "M4 5h16v6H4zM4 14h16v6H4zM8 8h.01M8 17h.01",
   history: "M4 20V10M10 20V4M16 20v-7M21 20H3",
   keys: "M15 9a4 4 0 1 0-3.9 4L9 15H7v2H5v3h3l5-5.1A4 4 0 0 0 15 9z",
+  sessions: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21a8 8 0 0 1 16 0",
   notices: "M6 16V11a6 6 0 0 1 12 0v5l1.5 2h-15zM10 21h4",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5L20 20",
   stop: "M6 6h12v12H6z",

@@ -10,4 +10,5 @@ export const VIEWS = {
   history: { label: "History", load: () => import("./history.js") },
   notices: { label: "Notices", load: () => import("./notices.js") },
   keys: { label: "API keys", load: () => import("./keys.js"), needs: "manage_api_keys" },
+  sessions: { label: "Sessions", load: () => import("./sessions.js"), needs: "manage_sessions" },
 };

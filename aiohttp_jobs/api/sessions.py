@@ -1,0 +1,72 @@
+"""``/api/v1/sessions``: where somebody is signed in, and signing out there."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..auth.middleware import identity_of
+from ..auth.rights import needs
+from ..auth.session_registry import SessionRegistry
+from ..auth.sessions import SESSIONS
+from ..errors import ForbiddenError, NotFoundError
+from ..openapi.answers import Done, answering, listing
+from ..openapi.operations import operation
+from ..openapi.parameters import SCOPE
+from ..openapi.records import SessionView
+from ..sessions import SessionService, SessionsToEnd
+from .bodies import read_model
+from .envelope import answer, path_id
+from .keys import CONFIG
+from .result_query import USER
+
+SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
+
+_SESSIONS = "/api/v1/sessions"
+
+routes = web.RouteTableDef()
+
+
+@routes.get(_SESSIONS)
+@operation(
+    "List sessions",
+    {200: listing("Sessions", sessions=SessionView)},
+    parameters=(SCOPE, USER),
+    errors=(ForbiddenError,),
+)
+@needs("manage_sessions", everyone="manage_all_sessions")
+async def list_sessions(request: web.Request) -> web.Response:
+    """Where the caller is signed in; ``scope=all`` and ``user`` for administrators."""
+    identity, everyone = identity_of(request), SCOPE.of(request) == "all"
+    service, user_id = request.app[SESSION_SERVICE], USER.of(request)
+    sessions = await service.list(identity, _registry(request), everyone=everyone, user_id=user_id)
+    return answer({"success": True, "count": len(sessions), "sessions": sessions})
+
+
+@routes.post(_SESSIONS + "/revoke")
+@operation(
+    "Sign out everywhere",
+    {200: answering("SessionsRevoked", revoked=int)},
+    body=SessionsToEnd,
+    errors=(ForbiddenError,),
+)
+@needs("manage_sessions")
+async def revoke_sessions(request: web.Request) -> web.Response:
+    """End the caller's sessions; for administrators those of ``userId``. ``keepCurrent`` spares this one."""
+    body = await read_model(request, SessionsToEnd, request.app[CONFIG].max_body_bytes)
+    service = request.app[SESSION_SERVICE]
+    count = await service.revoke_all(identity_of(request), _registry(request), body)
+    return answer({"success": True, "revoked": count})
+
+
+@routes.delete(_SESSIONS + "/{session_id}")
+@operation("Sign out one session", {200: Done}, errors=(ForbiddenError, NotFoundError))
+@needs("manage_sessions")
+async def revoke_session(request: web.Request) -> web.Response:
+    """One's own, or anybody's for administrators. Open streams of the session end as well."""
+    session_id = path_id(request, "session")
+    await request.app[SESSION_SERVICE].revoke(identity_of(request), _registry(request), session_id)
+    return answer({"success": True, "message": "Session signed out successfully"})
+
+
+def _registry(request: web.Request) -> SessionRegistry:
+    return request.app[SESSIONS].registry(request)

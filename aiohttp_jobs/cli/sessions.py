@@ -1,0 +1,114 @@
+"""``aiohttp-jobs session``: who is signed in, and signing them out, over HTTP or on the data folder.
+
+What it needs of the server is imported when it is used: every other command would wait for that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..client import JobsClient
+from ..errors import JobsError
+from .connection import Key, Url, with_client
+from .printing import AsJSON, fail, print_json, print_table, report
+
+if TYPE_CHECKING:
+    from ..auth.session_registry import SessionRegistry
+
+session = typer.Typer(
+    no_args_is_help=True,
+    help="Show who is signed in, and sign them out. Over HTTP this takes an administrator's key.",
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Work on this folder, which holds apps/WebHostTaskManagement/, and not over HTTP."),
+]
+User = Annotated[str | None, typer.Option(help="Whose; by default the key's own user, on a folder all.")]
+_COLUMNS = {
+    "SessionID": "SessionID",
+    "User": "UserID",
+    "Signed in": "SignedInAt",
+    "Last used": "LastUsedAt",
+    "Address": "Address",
+    "With": "UserAgent",
+}
+
+
+@session.command("list")
+def list_sessions(
+    user: User = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Everybody's.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Show the sessions that are open, the last to sign in first."""
+    if data_dir is not None:
+        found = [each.public() for each in _registry_in(data_dir).all(user)]
+    else:
+
+        async def ask(client: JobsClient) -> list[dict[str, Any]]:
+            return await client.sessions.list(everyone=everyone, user_id=user)
+
+        found = with_client(url, api_key, ask)
+    if as_json:
+        print_json(found)
+    else:
+        print_table(found, _COLUMNS)
+
+
+@session.command()
+def revoke(
+    session_id: Annotated[str, typer.Argument(help="The SessionID that 'list' shows.")],
+    data_dir: DataDir = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Sign out one session; what it has open ends."""
+    if data_dir is not None:
+        registry = _registry_in(data_dir)
+        try:
+            registry.revoke(registry.owner_of(session_id), session_id)
+        except JobsError as error:
+            fail(error.message)
+    else:
+
+        async def ask(client: JobsClient) -> None:
+            await client.sessions.revoke(session_id)
+
+        with_client(url, api_key, ask)
+    report({"sessionId": session_id}, f"Session {session_id} is signed out.", as_json=as_json)
+
+
+@session.command("revoke-all")
+def revoke_all(
+    user: User = None,
+    data_dir: DataDir = None,
+    as_json: AsJSON = False,
+    url: Url = None,
+    api_key: Key = None,
+) -> None:
+    """Sign a user out everywhere; on a folder without --user, everybody."""
+    if data_dir is not None:
+        registry = _registry_in(data_dir)
+        users = {each.record.user_id for each in registry.all(user)}
+        count = sum(registry.revoke_all(each) for each in users)
+    else:
+
+        async def ask(client: JobsClient) -> int:
+            return await client.sessions.revoke_all(user_id=user)
+
+        count = with_client(url, api_key, ask)
+    report({"revoked": count}, f"{count} sessions are signed out.", as_json=as_json)
+
+
+def _registry_in(data_dir: Path) -> SessionRegistry:
+    from ..auth.session_registry import SessionRegistry  # noqa: PLC0415 - as said above
+
+    return SessionRegistry.in_data_dir(data_dir)
