@@ -18,11 +18,8 @@ from .proxy import accept_no_proxy
 from .queue import queue, runspaces
 from .results import results
 from .schedules import schedule
-<<<<<<< HEAD
-from .streams import OutputError, flush_all, prepare_streams, say
-=======
 from .sessions import session
->>>>>>> deac930 (Sessions: users see where they are signed in and sign out there or everywhere, administrators anybody, over HTTP, on the page and on the data folder, as a session that was stolen could be neither seen nor ended; the page and the demo show nothing of one user to the next who signs in in the same browser)
+from .streams import OutputError, flush_all, prepare_streams, say
 from .templates import template
 
 __all__ = ["app", "main"]

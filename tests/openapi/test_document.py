@@ -186,7 +186,8 @@ async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) 
     ran = await ask(caller, "post", "/templates/{templateId}/run", 200, json={"values": {"n": 1}})
     await caller.result(ran["jobId"])
     ids["job"] = ran["jobId"]
-    again = await ask(caller, "post", "/jobs/{jobId}/rerun", 200)
+    by_hand = {"X-Requested-With": "test"}
+    again = await ask(caller, "post", "/jobs/{jobId}/rerun", 200, headers=by_hand)
     await caller.result(again["jobId"])
     await ask(caller, "get", "/results/{jobId}", 200)
     await ask(caller, "put", "/templates/{templateId}", 200, json={**TEMPLATE, "parameters": []})
@@ -204,7 +205,7 @@ async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) 
     notified = {**JOB, "notify": [{"channel": "webhook", "url": "https://192.0.2.1/"}]}
     await ask(caller, "post", "/jobs/submit", 422, json=notified)
     await ask(caller, "get", "/notices", 200, query=f"?state=failed&jobId={UNKNOWN}")
-    await ask(caller, "post", "/notices/{noticeId}/retry", 404)
+    await ask(caller, "post", "/notices/{noticeId}/retry", 404, headers=by_hand)
     await ask(caller, "delete", "/notices/{noticeId}", 404)
     await ask(caller, "post", "/results/delete", 200, json={"filter": {"to": "2001-01-01"}})
     ids["session"] = listed["sessions"][0]["SessionID"]
