@@ -39,6 +39,9 @@ NotifyOn = Annotated[
 ]
 
 
+_NAME_LENGTH = 40
+
+
 def command_text(command: str | None, file: Path | None) -> str:
     """The command, from wherever it was given."""
     if file is not None and command is not None:
@@ -59,9 +62,15 @@ def _from_stdin() -> str:
 
 
 def name_of(command: str) -> str:
-    """What a job is called when nobody said."""
-    words = " ".join(command.split())
-    return "".join(each for each in words[:40] if each.isprintable()) or "job"
+    """What a job is called when nobody said: its first words, without a first line such as ``#!/bin/sh``.
+
+    The page does the same (``nameOf`` in ``core/submission.js``).
+    """
+    text = command.removeprefix("\ufeff")
+    if text.startswith("#!"):
+        text = text.partition("\n")[2].strip() or text
+    words = " ".join(text.split())
+    return "".join(each for each in words[:_NAME_LENGTH] if each.isprintable()).strip() or "job"
 
 
 def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:

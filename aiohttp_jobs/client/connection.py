@@ -89,7 +89,9 @@ class Connection:
         """Any request below ``/api/v1``, with aiohttp's `options`."""
         if self._session is None:
             raise RuntimeError("use JobsClient as an async context manager")
-        return self._session.request(method, self._api + path, proxy=self._proxy, **options)
+        # With a session's cookie in place of a key, the server wants proof that no form sent it.
+        headers = {"X-Requested-With": "aiohttp-jobs", **options.pop("headers", {})}
+        return self._session.request(method, self._api + path, proxy=self._proxy, headers=headers, **options)
 
 
 async def raise_for(response: ClientResponse) -> None:

@@ -199,7 +199,9 @@ async def test_the_queue_and_the_workers(client: JobsClient) -> None:
 async def test_a_session_that_is_signed_in_may_be_used_and_stays_open(host: Host) -> None:
     caller = await host.signed_in("debug")
     async with JobsClient(host.address + host.config.prefix, session=caller.session) as client:
-        assert (await client.wait(await client.submit("echo hi", name="cookie"))).output == "hi\n"
+        job_id = await client.submit("echo hi", name="cookie")
+        assert (await client.wait(job_id)).output == "hi\n"
+        assert (await client.wait(await client.rerun(job_id))).output == "hi\n"
     assert not caller.session.closed
     with pytest.raises(ValueError, match="either"):
         JobsClient(host.address)

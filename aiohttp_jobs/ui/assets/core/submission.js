@@ -18,6 +18,20 @@ export const RETRY_OUTCOMES = ["Failed", "TimedOut", "Interrupted"];
 
 export const exampleOf = (interpreter) => EXAMPLES[interpreter] ?? "";
 
+/** What a job is called when nobody said: its first words, without a first line such as `#!/bin/sh`; as `name_of` of the CLI. */
+export function nameOf(command, most = 40) {
+  const text = command.replace(/^\uFEFF/, "");
+  const shown = (text.startsWith("#!") && text.replace(/^[^\n]*\n?/, "").trim()) || text;
+  const words = [...shown.split(/[\s\u001C-\u001F\u0085]+/u).filter(Boolean).join(" ")].slice(0, most);
+  return words.filter((one) => one === " " || !/[\p{C}\p{Z}]/u.test(one)).join("").trim() || "job";
+}
+
+/** What of the form changes with the command: the name too, as long as nobody has given another. */
+export function withCommand(form, command, most) {
+  const isOwn = form.jobName !== "" && form.jobName !== nameOf(form.command, most);
+  return isOwn ? { command } : { command, jobName: command.trim() === "" ? "" : nameOf(command, most) };
+}
+
 /** An empty form for somebody with these rights. */
 export const blank = (me) => ({
   jobName: "", command: "", executionMode: me.modes.includes("BackgroundJob") ? "BackgroundJob" : (me.modes[0] ?? ""),

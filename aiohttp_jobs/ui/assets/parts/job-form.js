@@ -1,6 +1,6 @@
 // The fields of a job: used to submit one, and wherever else a job is described (schedules, templates).
 import { html } from "../core/html.js";
-import { INTERPRETERS, MODES, MOST_RULES, NOTIFY_ON, RETRY_OUTCOMES, blankRule, exampleOf, hiddenIn } from "../core/submission.js";
+import { INTERPRETERS, MODES, MOST_RULES, NOTIFY_ON, RETRY_OUTCOMES, blankRule, exampleOf, hiddenIn, withCommand } from "../core/submission.js";
 import { timeZone } from "../core/format.js";
 import { may, useSession } from "../core/session.js";
 import { Editor } from "./editor.js";
@@ -24,19 +24,20 @@ function Choices({ legend, name, options, value, set }) {
 /** The interpreters, the default first. */
 const byDefault = ({ interpreters, defaultInterpreter }) => [...interpreters].sort((one, other) => (other === defaultInterpreter) - (one === defaultInterpreter));
 
-/** Name (where it has one of its own), interpreter, command and mode. */
-export function JobFields({ form, set, problems, name = true }) {
+/** Name (where it has one of its own), interpreter, command and mode. `fillName`: the name comes from the command until another is given. */
+export function JobFields({ form, set, problems, name = true, fillName = name }) {
   const { me } = useSession();
   const warning = hiddenIn(form.command);
+  const setCommand = (command) => set(fillName ? withCommand(form, command, Math.min(40, me.limits.maxNameLength ?? 100)) : { command });
   return html`
     ${name && html`<${Input} name="jobName" label="Name" form=${form} set=${set} problems=${problems} autocomplete="off" />`}
     <${Choices} legend="Interpreter" name="interpreter" value=${form.interpreter} set=${set}
       options=${byDefault(me).map((name) => [name, INTERPRETERS[name] ?? ""])} />
     <${Field} label="Command" problem=${problems.command}>
-      ${(ids) => html`<${Editor} ids=${ids} value=${form.command} interpreter=${form.interpreter} onInput=${(command) => set({ command })} />`}
+      ${(ids) => html`<${Editor} ids=${ids} value=${form.command} interpreter=${form.interpreter} onInput=${setCommand} />`}
     <//>
     ${warning && html`<p class="fault" role="status">${warning}</p>`}
-    ${!form.command && html`<p class="hint">For example <button type="button" class="button bare" onClick=${() => set({ command: exampleOf(form.interpreter) })}><code>${exampleOf(form.interpreter)}</code></button></p>`}
+    ${!form.command && html`<p class="hint">For example <button type="button" class="button bare" onClick=${() => setCommand(exampleOf(form.interpreter))}><code>${exampleOf(form.interpreter)}</code></button></p>`}
     <${Choices} legend="Mode" name="executionMode" value=${form.executionMode} set=${set}
       options=${me.modes.map((mode) => [mode, MODES[mode] ?? ""])} />`;
 }

@@ -108,7 +108,7 @@ function Edit({ template }) {
   const given = { form, set, problems };
   return html`<form class="form" onSubmit=${save} novalidate>
     <p class="lead">Parameters reach the command as variables, never as part of its text: see the reference on templates.</p>
-    <${JobFields} ...${given} />
+    <${JobFields} fillName=${false} ...${given} />
     <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} />
     <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
     <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
