@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..auth.streams import LARGE_BYTES, RevocableResponse
 from ..errors import JobsError
 from ..jsontext import dumps
+from ..one_by_one import one_by_one
 from ..openapi.parameters import identifier
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
@@ -20,6 +23,7 @@ _MESSAGES = {
     405: "This address does not take that method.",
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_AT_ONCE = 256 * 1024
 _logger = logging.getLogger(__name__)
 
 
@@ -32,6 +36,48 @@ def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
     """The same for what is JSON already."""
     kind = RevocableResponse if len(body) > LARGE_BYTES else web.Response
     return kind(body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS)
+
+
+async def encoded(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """Each of `records` as JSON, encoded by a thread: they may be large."""
+    return await one_by_one(dumps, records)
+
+
+async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more: Any) -> web.StreamResponse:
+    """A JSON answer with the list `name` of `texts`, which are JSON each, and then the fields `more`.
+
+    A long one is sent piece by piece: putting a thousand long outputs together would hold up the loop.
+    """
+    start = b'{"success":true,"count":%d,"%s":[' % (len(texts), name.encode())
+    rest = b"]" + (b"," if more else b"") + dumps(more)[1:]
+    size = len(start) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(rest)
+    if size <= _AT_ONCE:
+        return raw_answer(start + b",".join(texts) + rest)
+    response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+    response.content_length = size
+    with suppress(ConnectionResetError):  # whoever asked has left
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            for piece in _pieces(start, texts, rest):
+                await response.write(piece)
+        await response.write_eof()
+    return response
+
+
+def _pieces(start: bytes, texts: Sequence[bytes], rest: bytes) -> Iterator[bytes]:
+    piece = bytearray(start)
+    for index, text in enumerate(texts):
+        if index:
+            piece += b","
+        if len(piece) + len(text) > _AT_ONCE:
+            yield bytes(piece)
+            piece.clear()
+        for offset in range(0, len(text), _AT_ONCE):
+            if piece and offset:
+                yield bytes(piece)
+                piece.clear()
+            piece += text[offset : offset + _AT_ONCE]
+    yield bytes(piece + rest)
 
 
 @web.middleware

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aiohttp import web
 
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
 from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
-from ..jsontext import dumps
 from ..models import JobResult
 from ..openapi.answers import Done, answering, listing, page
 from ..openapi.operations import operation
@@ -17,7 +14,7 @@ from ..openapi.parameters import Count, Identifier
 from ..openapi.records import ResultStatistics, ResultSummary
 from ..results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
 from .bodies import read_model
-from .envelope import answer, path_id, raw_answer
+from .envelope import answer, listed, path_id
 from .keys import CONFIG, SERVICE
 from .result_query import (
     LIST_PARAMETERS,
@@ -45,9 +42,10 @@ routes = web.RouteTableDef()
     errors=_FORBIDDEN,
 )
 @needs("list_results")
-async def list_results(request: web.Request) -> web.Response:
+async def list_results(request: web.Request) -> web.StreamResponse:
     """Specification, "Get Job Results"."""
-    return _list(await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request)))
+    newest = await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request))
+    return await listed(request, "results", newest)
 
 
 @routes.delete("/api/v1/jobs/results")
@@ -72,12 +70,12 @@ async def delete_result(request: web.Request) -> web.Response:
     errors=_FORBIDDEN,
 )
 @needs("list_results", everyone="see_all_jobs")
-async def search_results(request: web.Request) -> web.Response:
+async def search_results(request: web.Request) -> web.StreamResponse:
     """A page of results without their outputs; ``indexing`` while more of them may turn up."""
     identity, (sort, cursor, limit) = identity_of(request), result_page(request)
     wanted = result_filter(request, identity.user_id)
     found = await request.app[RESULTS].page(identity, wanted, sort, cursor, limit)
-    return _list(found.records, nextCursor=found.cursor, indexing=found.indexing)
+    return await listed(request, "results", found.records, nextCursor=found.cursor, indexing=found.indexing)
 
 
 @routes.get("/api/v1/results/stats")
@@ -127,10 +125,3 @@ async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""
     result = await request.app[RESULTS].get(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "result": result})
-
-
-def _list(results: list[bytes], **more: Any) -> web.Response:
-    # Put together from texts: encoding a thousand long outputs here would hold up the loop.
-    start = b'{"success":true,"count":%d,"results":[' % len(results)
-    rest = (b"," if more else b"") + dumps(more)[1:]
-    return raw_answer(start + b",".join(results) + b"]" + rest)

@@ -25,7 +25,7 @@ from ..schedule.models import (
 )
 from ..schedule.service import ScheduleService
 from .bodies import read_model
-from .envelope import answer, path_id
+from .envelope import answer, encoded, listed, path_id
 from .keys import CONFIG
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
@@ -68,11 +68,11 @@ async def create_schedule(request: web.Request) -> web.Response:
     errors=(ForbiddenError,),
 )
 @needs()
-async def list_schedules(request: web.Request) -> web.Response:
+async def list_schedules(request: web.Request) -> web.StreamResponse:
     """The caller's own schedules; ``scope=all`` for administrators."""
     everyone = SCOPE.of(request) == "all"
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
-    return answer({"success": True, "count": len(schedules), "schedules": schedules})
+    return await listed(request, "schedules", await encoded(schedules))
 
 
 @routes.get(_ALL + "/preview")

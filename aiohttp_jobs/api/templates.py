@@ -24,7 +24,7 @@ from ..rerun import Reruns
 from ..templates.models import RunRequest, TemplateRequest
 from ..templates.service import TemplateService
 from .bodies import read_model
-from .envelope import answer, path_id
+from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB
 from .keys import CONFIG
 from .submitting import SUBMITTED, WAIT, asked_wait, submitted
@@ -67,10 +67,10 @@ async def create_template(request: web.Request) -> web.Response:
 @routes.get(_ALL)
 @operation("List templates", {200: listing("Templates", templates=TemplateView)})
 @needs()
-async def list_templates(request: web.Request) -> web.Response:
+async def list_templates(request: web.Request) -> web.StreamResponse:
     """Those that the caller may run or edit."""
     templates = await request.app[TEMPLATES].list_templates(identity_of(request))
-    return answer({"success": True, "count": len(templates), "templates": templates})
+    return await listed(request, "templates", await encoded(templates))
 
 
 @routes.get(_ONE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -27,6 +28,7 @@ from ..config import JobsConfig
 from ..errors import ForbiddenError, InvalidFieldsError
 from ..limits import field_error, require_within_limits
 from ..models import InterpreterName, SubmitRequest, utc_now
+from ..one_by_one import one_by_one
 from .claims import Claims
 from .cron import read_cron
 from .models import Preview, Schedule, ScheduleRequest
@@ -101,13 +103,9 @@ class ScheduleService:
         if everyone and not _is_admin(identity):
             raise ForbiddenError("Only administrators may list everybody's schedules.")
         now = self._clock()
-
-        def views() -> list[dict[str, Any]]:
-            every = self._store.all()
-            wanted = [each for each in every if everyone or each.user_id == identity.user_id]
-            return [_view(schedule, now) for schedule in wanted]
-
-        return await asyncio.to_thread(views)
+        every = await asyncio.to_thread(self._store.all)
+        wanted = [each for each in every if everyone or each.user_id == identity.user_id]
+        return await one_by_one(partial(_view, now=now), wanted)
 
     async def get(self, identity: Identity, schedule_id: str) -> dict[str, Any]:
         """One schedule as it is shown. Raises `NotFoundError` or `ForbiddenError`."""

@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from ..config import JobsConfig
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..limits import field_error, require_within_limits
 from ..models import InterpreterName, Submission, TemplateOrigin, new_job_id, utc_now
+from ..one_by_one import one_by_one
 from ..service import JobService
 from ..store.vault import Vault
 from .models import RunRequest, Template, TemplateRequest
@@ -75,7 +77,8 @@ class TemplateService:
     async def list_templates(self, identity: Identity) -> list[dict[str, Any]]:
         """Those that the caller may run or edit, oldest first."""
         every = await asyncio.to_thread(self._store.all)
-        return [self._view(identity, each) for each in every if self._is_visible(identity, each)]
+        visible = [each for each in every if self._is_visible(identity, each)]
+        return await one_by_one(partial(self._view, identity), visible)
 
     async def get(self, identity: Identity, template_id: str) -> dict[str, Any]:
         """One template as it is shown. Raises `NotFoundError`."""

@@ -36,7 +36,7 @@ hooks = {hooks}
 seed = 1
 request-timeout = 20.0
 workers = 1
-headers = {{ Connection = "keep-alive" }}
+headers = {{ Connection = "keep-alive", X-Requested-With = "schemathesis" }}
 warnings = false
 
 [generation]
@@ -116,7 +116,9 @@ async def prove_harmless(host: Host, caller: Caller, canary: Path) -> None:
         ):
             result = await caller.run(command, mode, interpreter=interpreter)
             assert (result["Status"], result["ExitCode"]) == ("Rejected", None)
-            again = await caller.request("POST", f"/jobs/{result['JobID']}/rerun")
+            again = await caller.request(
+                "POST", f"/jobs/{result['JobID']}/rerun", headers={"X-Requested-With": "test"}
+            )
             assert (await caller.result(again.body["jobId"]))["Status"] == "Rejected"
             assert (await run_as_template(caller, result)).status == 403
     assert not canary.exists()
@@ -179,7 +181,8 @@ def examples() -> int:
 def entry(name: str, caller: Caller) -> dict[str, Any]:
     """A user as Web Fuzzing Commons describes one."""
     cookie = caller.session.cookie_jar.filter_cookies(URL(caller.base))[COOKIE]
-    return {"name": name, "fixedHeaders": [{"name": "Cookie", "value": f"{COOKIE}={cookie.value}"}]}
+    fixed = {"Cookie": f"{COOKIE}={cookie.value}", "X-Requested-With": "test"}
+    return {"name": name, "fixedHeaders": [{"name": each, "value": value} for each, value in fixed.items()]}
 
 
 async def run_schemathesis(host: Host, folder: Path) -> tuple[int | None, str]:
