@@ -23,6 +23,7 @@ from .auth.session_registry import SessionRegistry
 from .auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
 from .auth.wrong_keys import WrongKeys
 from .config import JobsConfig
+from .dispatch.awaited import AwaitedResults
 from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
 from .dispatch.processor import JobProcessor
@@ -220,6 +221,7 @@ class _Parts:
         )
         self._store.on_drop = self._processor.look_soon
         self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
+        self._awaited = AwaitedResults(self._store)
         self._storage = StorageLimits(config, self._store.results.kept_bytes)
         self.service = JobService(
             config,
@@ -229,6 +231,7 @@ class _Parts:
             self._feed,
             self._storage,
             turns,
+            self._awaited,
         )
         self.templates = TemplateService(
             config,
@@ -294,6 +297,7 @@ class _Parts:
         self._processor.begin_closing()
         self._delivery.begin_closing()
         self._feed.close()
+        self._awaited.begin_closing()
 
     async def lifetime(self, _app: web.Application) -> AsyncIterator[None]:
         if self._config.allow_unsigned_submissions:
@@ -310,6 +314,7 @@ class _Parts:
             self._environment.update(base_environment(self._config, self._store.instance_id))
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(self._storage.close)
+            stack.push_async_callback(self._awaited.close)
             await self._delivery.open()
             stack.push_async_callback(self._delivery.close)
             self._retention.open()

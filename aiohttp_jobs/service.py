@@ -17,6 +17,7 @@ from typing import Any
 from .access import allows, require_concurrency_key, require_endpoint, require_mode, require_priority
 from .auth.identity import Identity
 from .config import JobsConfig
+from .dispatch.awaited import AwaitedResults
 from .dispatch.feed import Change, JobFeed
 from .dispatch.live import LiveJob, LiveState
 from .dispatch.processor import JobProcessor, cancelled_by
@@ -85,6 +86,7 @@ class JobService:
         feed: JobFeed,
         storage: StorageLimits,
         turns: FairTurns,
+        awaited: AwaitedResults,
     ) -> None:
         self._config = config
         self._store = store
@@ -93,6 +95,7 @@ class JobService:
         self._feed = feed
         self._storage = storage
         self._turns = turns
+        self._awaited = awaited
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
 
@@ -326,14 +329,21 @@ class JobService:
         self.require_reader(identity)
         if submission.run_at is not None and submission.run_at > utc_now():
             return None
-        clock = asyncio.get_running_loop().time
+        job_id, clock = submission.job_id, asyncio.get_running_loop().time
         end, live = clock() + seconds, self._processor.find(submission.job_id)
-        while live and live.state is not LiveState.ENDED and not self._is_closing():
-            if (left := end - clock()) <= 0 or not await live.change(left):
-                return None
-        if live is not None and live.record is not None:
-            return live.record
-        return await self._store.get_result(submission.job_id)
+        with self._awaited.ended(job_id) as ended:
+            while (left := end - clock()) > 0 and not self._is_closing():
+                # Another process may take it, and hand it back for its next attempt.
+                live = self._processor.find(job_id) or live
+                changes = [] if live is None or live.state is LiveState.ENDED else [live.next_change()]
+                # Of one that runs here the file is there a moment before lists have its result.
+                if ended.done() and (live is None or live.state is not LiveState.RUNNING):
+                    break
+                awaited = changes if ended.done() else [ended, *changes]
+                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if live is not None and live.record is not None:
+                    return live.record
+        return await self._store.get_result(job_id)
 
     async def output(self, identity: Identity, job_id: str) -> OutputReader:
         """The job's output, to be read from any offset."""

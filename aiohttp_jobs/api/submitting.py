@@ -19,10 +19,14 @@ from .keys import SERVICE
 from .open_streams import open_stream
 
 MOST_SECONDS = 60
+"""What may be asked for."""
+LONGEST_SECONDS = 50
+"""What is waited for at most: nginx, and AWS's load balancers, end a request that has no answer in 60 s."""
 WAIT = Seconds(
     name="wait",
     most=MOST_SECONDS,
-    description="Answer when the job has ended, with its `result`, or after so many seconds without (null). "
+    description="Answer when the job has ended, with its `result`, or after so many seconds without (null); "
+    f"after {LONGEST_SECONDS} at the latest, as proxies give up after 60. "
     "What is not due yet is not waited for.",
 )
 SUBMITTED = create_model(
@@ -48,7 +52,7 @@ def asked_wait(request: web.Request) -> Iterator[int]:
         return
     request.app[SERVICE].require_reader(identity_of(request))
     with open_stream(request):
-        yield seconds
+        yield min(seconds, LONGEST_SECONDS)
 
 
 async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:

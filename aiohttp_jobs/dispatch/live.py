@@ -137,7 +137,11 @@ class LiveJob:
 
     async def change(self, timeout: float) -> bool:
         """Wait until something changes; false when nothing does in `timeout` seconds."""
+        done, _ = await asyncio.wait([self.next_change()], timeout=timeout)
+        return bool(done)
+
+    def next_change(self) -> asyncio.Future[None]:
+        """Is done when something changes. Others wait for it too: not to be cancelled."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
-        done, _ = await asyncio.wait([self._changed], timeout=timeout)
-        return bool(done)
+        return self._changed

@@ -228,6 +228,10 @@ class JobStore(Protocol):
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None: ...
 
+    async def with_result(self, job_ids: Collection[str]) -> list[str]:
+        """Those of `job_ids` whose results are kept, whichever process wrote them. Cheap: reads no result."""
+        ...
+
     async def delete_result(self, job_id: str) -> bool:
         """Delete a result and its submission; false when there is none."""
         ...

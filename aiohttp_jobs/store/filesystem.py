@@ -177,6 +177,9 @@ class FileSystemStore:
     async def get_result(self, job_id: str) -> dict[str, Any] | None:
         return await self._run(self._files.read, job_id)
 
+    async def with_result(self, job_ids: Collection[str]) -> list[str]:
+        return await self._run(self._files.existing, job_ids)
+
     async def delete_result(self, job_id: str) -> bool:
         return bool(await self.results.delete([job_id]))
 

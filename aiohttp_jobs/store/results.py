@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,10 @@ class ResultFiles:
             return read_object(self._at.result(str(UUID(job_id))))
         except ValueError:
             return None
+
+    def existing(self, job_ids: Collection[str]) -> list[str]:
+        """Those of `job_ids` that have a result."""
+        return [job_id for job_id in job_ids if os.path.exists(self._at.result_file(job_id))]
 
     def read_summary(self, job_id: str) -> dict[str, Any] | None:
         """The result without its output, which is not even parsed where this package wrote the file."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aiohttp_jobs.api import submitting
 from aiohttp_jobs.auth.api_keys import ApiKeys
 
 from ..conftest import Caller, Host
@@ -53,6 +54,17 @@ async def test_a_job_that_takes_longer_goes_on(host: Host, gate: Gate) -> None:
     assert (answer.status, answer.body["result"]) == (200, None)
     gate.open()
     assert (await alice.result(answer.body["jobId"]))["Success"] is True
+
+
+async def test_nobody_waits_until_a_proxy_gives_up(
+    host: Host, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert submitting.LONGEST_SECONDS < 60
+    monkeypatch.setattr(submitting, "LONGEST_SECONDS", 1)
+    alice = host.caller("debug")
+    answer = await submit(alice, gate.shell, 60)
+    assert (answer.status, answer.body["result"]) == (200, None)
+    gate.open()
 
 
 async def test_what_fails_is_cancelled_or_is_tried_again_is_waited_for_too(host: Host, gate: Gate) -> None:
