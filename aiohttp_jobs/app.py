@@ -22,6 +22,7 @@ from .auth.recheck import RightsCheck
 from .auth.session_registry import SessionRegistry
 from .auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
 from .auth.wrong_keys import WrongKeys
+from .closing import Closing
 from .config import JobsConfig
 from .dispatch.awaited import AwaitedResults
 from .dispatch.feed import JobFeed
@@ -306,32 +307,35 @@ class _Parts:
                 "with any role.",
                 self._config.base_dir / "JobSubmission",
             )
+        closing = Closing()
         async with AsyncExitStack() as stack:
             await self._look_before_starting()
             stack.push_async_callback(self.current_roles.close)
             stack.callback(self.wrong_keys.close)
             await self._store.open()
             self._environment.update(base_environment(self._config, self._store.instance_id))
-            stack.push_async_callback(self._store.close)
-            stack.push_async_callback(self._storage.close)
-            stack.push_async_callback(self._awaited.close)
+            stack.push_async_callback(closing.close, "The store", self._store.close)
+            stack.push_async_callback(closing.close, "Counting storage", self._storage.close)
+            stack.push_async_callback(closing.close, "Waiting for results", self._awaited.close)
             await self._delivery.open()
-            stack.push_async_callback(self._delivery.close)
+            stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
             self._retention.open()
-            stack.push_async_callback(self._retention.close)
+            stack.push_async_callback(closing.close, "Retention", self._retention.close)
             await asyncio.to_thread(self._session_registry.open)
             await asyncio.to_thread(self._template_store.open)
             await asyncio.to_thread(self._vault.open)
             for executor in self._executors.values():
                 await executor.open()
-                stack.push_async_callback(executor.close)
+                stack.push_async_callback(closing.close, "An execution mode", executor.close)
             self._processor.open()
-            stack.push_async_callback(self._processor.close, self._config.shutdown_grace)
+            stack.push_async_callback(
+                self._processor.close, self._config.shutdown_grace, self._config.kill_grace
+            )
             await asyncio.to_thread(self._schedule_store.open)
             await self._scheduler.open()
-            stack.push_async_callback(self._scheduler.close)
+            stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
             self._rounds.open()
-            stack.push_async_callback(self._rounds.close)
+            stack.push_async_callback(closing.close, "Looking around", self._rounds.close)
             yield
 
     async def _look_before_starting(self) -> None:

@@ -202,6 +202,14 @@ class RolesUnavailableError(RightsUnavailableError):
     code = "roles_unavailable"
 
 
+class BusyError(JobsError):
+    """Another process is changing the same records and has not come to an end. Try again in a few seconds."""
+
+    status = 503
+    code = "busy"
+    retry_after = 5
+
+
 class ShuttingDownError(JobsError):
     """The server is shutting down and takes no new jobs. Try again in a moment."""
 

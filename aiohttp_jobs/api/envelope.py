@@ -12,7 +12,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..auth.streams import LARGE_BYTES, RevocableResponse
-from ..errors import JobsError
+from ..errors import BusyError, JobsError
+from ..guarded_files import LockBusyError
 from ..jsontext import dumps
 from ..one_by_one import one_by_one
 from ..openapi.parameters import identifier
@@ -87,6 +88,9 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         return await handler(request)
     except JobsError as error:
         return _refusal(error)
+    except LockBusyError as error:
+        _logger.error("%s %s was refused: %s", request.method, request.path, error)
+        return _refusal(BusyError())
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import secrets
 import threading
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
@@ -22,14 +20,13 @@ from typing import Any
 
 from ..config import APP_FOLDER
 from ..errors import NotFoundError, RightsUnavailableError, TooManyKeptError
+from ..guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, lock_file, read_file
 from ..jsontext import dumps, loads
 from ..models import utc_now
 from ..store.durable import make_folder, replace_file
 from .key_ring import ApiKey, KeyRing, digest_of
 
 _KEY_BYTES = 32
-_LOCK_SECONDS = 5.0
-_LOCK_PAUSE_SECONDS = 0.02
 _Identity = tuple[int, int, int, int]
 _logger = logging.getLogger(__name__)
 
@@ -177,10 +174,13 @@ class ApiKeys:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         make_folder(self._path.parent)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self._path.with_suffix(".lock"), flags, 0o600)
         try:
-            _lock(descriptor)
+            descriptor = lock_file(self._path.with_suffix(".lock"), LOCK_SECONDS)
+        except LockBusyError:
+            raise RightsUnavailableError(
+                "API keys cannot be changed at the moment, as another program changes them. Try again."
+            ) from None
+        try:
             yield
         finally:
             os.close(descriptor)
@@ -188,7 +188,7 @@ class ApiKeys:
     def _identity(self) -> _Identity | None:
         """What tells the file from the one before; ``None`` while there is none."""
         try:
-            status = os.stat(self._name)
+            status = os.lstat(self._name)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -204,7 +204,7 @@ class ApiKeys:
     def _read_file(self) -> KeyRing | None:
         """What the file says; ``None`` when it says nothing that can be understood."""
         try:
-            records = _read(self._path.read_bytes())
+            records = _read(read_file(self._path, LARGEST_RECORD))
         except (OSError, ValueError, RecursionError) as error:
             _logger.error("No API key works, as %s cannot be read: %s", self._path, error)
             return None
@@ -212,20 +212,6 @@ class ApiKeys:
             _logger.error("No API key works, as %s does not hold a list of keys", self._path)
             return None
         return KeyRing(records)
-
-
-def _lock(descriptor: int) -> None:
-    """Lock the file, within 5 s: whatever else has it, a command of a user's perhaps, may never let go."""
-    until = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= until:
-                raise RightsUnavailableError(
-                    "API keys cannot be changed at the moment, as another program changes them. Try again."
-                ) from None
-        time.sleep(_LOCK_PAUSE_SECONDS)
 
 
 def _written(records: list[Any]) -> bytes:

@@ -28,9 +28,9 @@ from pydantic.alias_generators import to_pascal
 
 from ..config import APP_FOLDER
 from ..errors import NotFoundError
+from ..guarded_files import read_file
 from ..models import UtcDatetime, format_utc, utc_now
 from ..store.durable import make_folder, put_file, sync_folder
-from ..store.files import UnreadableFileError, read_regular
 from ..store.folder_view import FILE_NAME, remove_leftovers
 from ..store.names import safe_component
 
@@ -256,7 +256,7 @@ class SessionRegistry:
     def _is_worthless(self, path: str, now: float) -> bool:
         try:
             return self._has_ended(_load(path), now)
-        except UnreadableFileError:
+        except OSError:
             return False  # for now, perhaps
         except ValueError:
             _logger.warning("Session file %s is damaged; it is removed.", path)
@@ -264,14 +264,14 @@ class SessionRegistry:
 
 
 def _load(path: str) -> SessionRecord:
-    return SessionRecord.model_validate_json(read_regular(path, _MOST_BYTES))
+    return SessionRecord.model_validate_json(read_file(path, _MOST_BYTES))
 
 
 def _read(path: str) -> SessionRecord | None:
     """The session in a file; ``None`` when there is no such file or it is damaged."""
     try:
         return _load(path)
-    except (OSError, UnreadableFileError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

@@ -76,7 +76,7 @@ class JobRunner:
         parameters = self._parameters(submission)
         log.masker = Masker(parameters.secrets) if parameters.secrets else None
         started, clock = utc_now(), time.monotonic()
-        ended = await self._run_limited(submission, command, parameters, claimed.run_dir, log, live, started)
+        ended = await self._run_limited(submission, command, parameters, claimed.job_dir, log, live, started)
         log.end()
         status, exit_code = _verdict(ended, live, submission, log)
         output = await asyncio.to_thread(log.output) if log.output_blocks else log.output()
@@ -88,7 +88,7 @@ class JobRunner:
         submission: Submission,
         command: Command,
         parameters: Parameters,
-        run_dir: str,
+        job_dir: str,
         log: OutputLog,
         live: LiveJob,
         started: datetime,
@@ -102,7 +102,7 @@ class JobRunner:
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, live, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(submission, command, parameters, run_dir, log, live)
+            ended = await self._execute(submission, command, parameters, job_dir, log, live)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -178,7 +178,7 @@ class JobRunner:
         submission: Submission,
         command: Command,
         parameters: Parameters,
-        run_dir: str,
+        job_dir: str,
         log: OutputLog,
         live: LiveJob,
     ) -> Outcome:
@@ -189,7 +189,7 @@ class JobRunner:
                 command=command.text,
                 prefix=command.prefix,
                 interpreter=submission.interpreter or self._config.default_interpreter,
-                run_dir=run_dir,
+                job_dir=job_dir,
                 environment=job_environment(self._environment, submission),
                 log=log,
                 on_start=live.set_worker,

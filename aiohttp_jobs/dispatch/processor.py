@@ -7,7 +7,6 @@ Which job is next is left to ``queue``, whether one more may run to ``slots``, h
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from asyncio import FIRST_COMPLETED
@@ -20,6 +19,7 @@ from typing import Any
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
 from ..models import ExecutionMode, JobResult, JobStatus, Submission, utc_now
 from ..store.base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
+from ..threads import started
 from .keeping import Notifier, ResultKeeper, insist
 from .lifecycle import JobRunner
 from .live import LiveJob, LiveState, StopReason
@@ -27,7 +27,7 @@ from .queue import JobQueue
 from .slots import Limits, Slots
 
 _KEY_SECONDS = 0.5
-_CLOSE_SECONDS = 30.0
+_CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
 
 _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
@@ -84,8 +84,11 @@ class JobProcessor:
         for job in self._live.values():
             job.notify()
 
-    async def close(self, grace: float) -> None:
-        """Start nothing more, give running jobs `grace` seconds, then stop and record them."""
+    async def close(self, grace: float, kill_grace: float) -> None:
+        """Start nothing more, give running jobs `grace` seconds, then stop and record them.
+
+        Those that are not recorded five seconds after `kill_grace` are left to the next start.
+        """
         self.begin_closing()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
@@ -94,13 +97,12 @@ class JobProcessor:
             if self._queue.get(job.job.job_id) is None:
                 job.stop(_SHUT_DOWN)
         if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=_CLOSE_SECONDS)
+            _, late = await asyncio.wait(self._tasks, timeout=kill_grace + _CLOSE_SECONDS)
             for task in late:
                 task.cancel()
         if self._loop_task is not None:
             self._loop_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop_task
+            await asyncio.wait([self._loop_task], timeout=_CLOSE_SECONDS)
         if self._timer is not None:
             self._timer.cancel()
 
@@ -263,7 +265,7 @@ class JobProcessor:
 
     async def _record_lost(self, jobs: Collection[LostJob]) -> None:
         for instance_id in {job.instance_id for job in jobs}:
-            killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, instance_id)
+            killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
             self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job)))

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from ..guarded_files import read_file
 from ..jsontext import loads
-from ..store.files import UnreadableFileError, read_regular
 from ..store.layout import Layout
 from .finding import Finding, Status
 
 _KNOWN = {
     "JobSubmission", "JobOutput", "JobResults", "Running", "Schedules", "Notices", "Templates", "Secrets",
-    "Sessions", "queue.paused",
+    "Sessions", "Work", "queue.paused",
 }  # fmt: skip
 _RESULT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\.json")
 _MOST_READ = 10_000
@@ -64,11 +64,11 @@ def _damaged(at: Layout) -> Finding:
             break
         read += 1
         try:
-            if not isinstance(loads(read_regular(path, _MOST_BYTES)), dict):
+            if not isinstance(loads(read_file(path, _MOST_BYTES)), dict):
                 faults.append(path)
         except FileNotFoundError:
             continue  # it has moved on meanwhile
-        except (OSError, ValueError, RecursionError, UnreadableFileError):
+        except (OSError, ValueError, RecursionError):
             faults.append(path)
     if not faults:
         return Finding("damaged_entries", Status.OK, f"{read} files were read, and none is damaged.")

@@ -17,14 +17,15 @@ WORK = "work"
 class Execution:
     """One job, ready to run. `environment` is all the variables it gets.
 
-    `run_dir` is private to it; the folder `WORK` in there, empty and its own, is where its command begins.
+    `job_dir` is its own; the folder `WORK` in there, empty, is where its command begins. What the host keeps
+    about it lies elsewhere.
     """
 
     job_id: str
     user_id: str
     command: str
     interpreter: InterpreterName
-    run_dir: str
+    job_dir: str
     environment: Mapping[str, str]
     log: OutputLog
     on_start: Callable[[int], None] = lambda _: None

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from ..threads import started
 from .endings import Endings
 from .spawn import spawn
 
@@ -80,12 +81,12 @@ class Process:
         `mark` is the environment variable and value by which descendants that left the group are
         found. Not to be interrupted: takes little more than `grace`.
         """
-        await asyncio.to_thread(_signal_tree, self.pid, signal.SIGTERM)
+        await asyncio.wrap_future(started(_signal_tree, self.pid, signal.SIGTERM))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), grace)
         if self.is_running:
-            await asyncio.to_thread(_signal_tree, self.pid, signal.SIGKILL)
-        await asyncio.to_thread(kill_marked, *mark)
+            await asyncio.wrap_future(started(_signal_tree, self.pid, signal.SIGKILL))
+        await asyncio.wrap_future(started(kill_marked, *mark))
         return await self.wait()
 
     def _reap(self) -> None:

@@ -8,14 +8,29 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import stat
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
+
+from ..guarded_files import (
+    UnreadableFileError,
+    is_folder,
+    open_folder,
+    open_in_place,
+    open_regular,
+    set_aside,
+)
 
 SEGMENT = 1024 * 1024
 CHUNK = 64 * 1024
 _SPARE = "spare"
 _LONGEST_CHARACTER = 4
-_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_NAME = re.compile(r"output\.\d{9}")
+_MOST_FILES = 100_000
 
 
 class SegmentWriter:
@@ -76,20 +91,30 @@ class SegmentWriter:
     def _open(self, number: int) -> None:
         self.close()
         path = segment_path(self._folder, number)
-        try:
-            self._descriptor = os.open(path, _APPENDING, 0o600)
-        except FileNotFoundError:
-            os.mkdir(self._folder, 0o700)
-            self._descriptor = os.open(path, _APPENDING, 0o600)
+        if not is_folder(self._folder):
+            self._make_folder()
+        self._descriptor = open_in_place(path, _APPENDING)
+        if self.written % SEGMENT == 0 and os.fstat(self._descriptor).st_size:
+            # Not of this output: a job has put it there.
+            os.close(self._descriptor)
+            self._descriptor = -1
+            set_aside(path, "a segment that is not written yet belongs there")
+            self._descriptor = open_in_place(path, _APPENDING | os.O_EXCL)
         self._number = number
         middle = number - self._tail
         if middle >= self._head:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(segment_path(self._folder, middle))
+
+    def _make_folder(self) -> None:
+        """Make the folder: the first time, or because a job has removed or replaced it."""
+        if os.path.lexists(self._folder):
+            set_aside(self._folder, "a folder belongs there")
+        os.makedirs(self._folder, 0o700, exist_ok=True)
 
 
 def _write_whole(path: str, segment: bytearray) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_in_place(path, os.O_WRONLY | os.O_CREAT)
     try:
         if os.pwrite(descriptor, segment, 0) != len(segment):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -111,15 +136,15 @@ def segment_path(folder: str | Path, number: int) -> str:
 def segments(folder: str | Path) -> list[Path]:
     """The files there are, first to last."""
     try:
-        names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
+        descriptor = open_folder(folder)
+    except (FileNotFoundError, UnreadableFileError):
         return []
-    return [Path(folder, name) for name in names if name.startswith("output.")]
-
-
-def owner_only(path: str, flags: int) -> int:
-    """An ``opener`` for files that nobody but the server's own user may read."""
-    return os.open(path, flags, 0o600)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_FILES)]
+    finally:
+        os.close(descriptor)
+    return [Path(folder, name) for name in sorted(names) if _NAME.fullmatch(name)]
 
 
 def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
@@ -153,7 +178,10 @@ def kept_spans(folder: str | Path) -> list[Span]:
     for path in segments(folder):
         start = int(path.suffix[1:]) * SEGMENT
         with contextlib.suppress(FileNotFoundError):  # removed meanwhile: a gap
-            stop = start + path.stat().st_size
+            state = path.lstat()
+            if not stat.S_ISREG(state.st_mode):
+                continue
+            stop = start + min(state.st_size, SEGMENT)
             if found and found[-1].stop == start:
                 found[-1] = Span(found[-1].start, stop)
             else:
@@ -173,8 +201,12 @@ def existing(folder: str | Path) -> tuple[int, bytes]:
     paths = segments(folder)
     if not paths:
         return 0, b""
-    content = paths[-1].read_bytes()
-    return int(paths[-1].suffix[1:]) * SEGMENT + len(content), content[-1:]
+    try:
+        with _opened(folder, paths[-1].name) as descriptor:
+            size = min(os.fstat(descriptor).st_size, SEGMENT)
+            return int(paths[-1].suffix[1:]) * SEGMENT + size, os.pread(descriptor, 1, max(0, size - 1))
+    except (FileNotFoundError, UnreadableFileError):
+        return 0, b""
 
 
 def whole_characters(data: bytes, most: int) -> bytes:
@@ -214,13 +246,25 @@ def _contiguous(folder: str | Path, offset: int, most: int) -> bytes:
 
 def _read_one(path: str, most: int, skip: int) -> bytes:
     """Nothing when there is no such file, or none any more."""
+    folder, _, name = path.rpartition("/")
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with _opened(folder, name) as descriptor:
             data = os.pread(descriptor, most, skip)
-            os.stat(path)  # or it is being written over, see `write_segment`
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
+            os.lstat(path)  # or it is being written over, see `write_segment`
+    except (FileNotFoundError, UnreadableFileError):
         return b""
     return data
+
+
+@contextlib.contextmanager
+def _opened(folder: str | Path, name: str) -> Iterator[int]:
+    """The file `name`, by way of `folder` itself: a link in the place of either is not followed."""
+    within = open_folder(folder)
+    try:
+        descriptor = open_regular(name, folder=within)
+    finally:
+        os.close(within)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

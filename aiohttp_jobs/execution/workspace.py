@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from ..guarded_files import open_in_place
 from .base import WORK, Execution
 from .interpreters import Interpreter
 
@@ -17,10 +18,10 @@ class Workspace(NamedTuple):
 def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
     """Write the command where `interpreter` will read it (0600).
 
-    It goes with the run folder when the job ends. Blocks, but for less than the fork that follows.
+    It goes with the job's folder when the job ends. Blocks, but for less than the fork that follows.
     """
     command_file, folder = planned(execution, interpreter)
-    descriptor = os.open(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = open_in_place(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     with os.fdopen(descriptor, "wb", buffering=0) as file:
         rest = memoryview(execution.command.encode())
         while rest:
@@ -30,9 +31,9 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
 def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
     """The same for a command that is handed over in another way: without its file."""
-    return Workspace(f"{execution.run_dir}/command{interpreter.suffix}", working_folder(execution))
+    return Workspace(f"{execution.job_dir}/command{interpreter.suffix}", working_folder(execution))
 
 
 def working_folder(execution: Execution) -> str:
     """The folder that the command finds itself in."""
-    return f"{execution.run_dir}/{WORK}"
+    return f"{execution.job_dir}/{WORK}"

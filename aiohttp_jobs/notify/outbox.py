@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from ..models import JobResult, JobStatus, Submission
 from ..store.base import JobStore
+from ..threads import DaemonThreads
 from .events import event_for, needs_previous
 from .models import Notice, NoticeState, notice_id
 from .store import NoticeStore
@@ -66,7 +66,7 @@ class Outbox:
         self._history = history
         self._released = released
         # Threads of its own: those that the loop shares may all be waiting for a lost name server.
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-notices")
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-notices")
 
     def close(self) -> None:
         self._threads.shutdown()

@@ -7,7 +7,6 @@ when is left to ``delivery``.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import time
@@ -19,8 +18,16 @@ from threading import Lock
 from pydantic import ValidationError
 
 from ..errors import NotFoundError
+from ..guarded_files import (
+    LARGEST_RECORD,
+    LOCK_SECONDS,
+    LockBusyError,
+    lock_file,
+    read_file,
+    set_aside,
+)
 from ..jsontext import indented
-from ..store.durable import make_folder, replace_file, sync_folder
+from ..store.durable import make_folder, mend_folder, replace_file, sync_folder
 from ..store.folder_view import FILE_NAME, FolderView, remove_leftovers
 from .models import Notice, NoticeState
 
@@ -59,16 +66,25 @@ class NoticeStore:
 
     def prepared(self, min_age: float) -> list[Notice]:
         """Those that have been prepared for `min_age` seconds; usually none."""
-        with os.scandir(self._prepared) as entries:
-            names = [entry.name for entry in entries if FILE_NAME.fullmatch(entry.name)]
         found = []
-        for name in names:
+        for name in self._prepared_names():
             path = self._prepared / name
             with contextlib.suppress(FileNotFoundError):
-                age = time.time() - path.stat().st_mtime
-                if (age < 0 or age >= min_age) and (notice := _read(path)) is not None:
+                age = time.time() - path.lstat().st_mtime
+                if 0 <= age < min_age:
+                    continue
+                notice = _read(path)
+                if notice is not None:
                     found.append(notice)
+                else:
+                    # Not again at every look: what is there is none, and will not become one.
+                    set_aside(path, "a notice belongs there")
         return found
+
+    def _prepared_names(self) -> list[str]:
+        mend_folder(self._prepared)
+        with os.scandir(self._prepared) as entries:
+            return [entry.name for entry in entries if FILE_NAME.fullmatch(entry.name)]
 
     def release(self, notice_id: str) -> None:
         """From now on a prepared notice is to be sent. Nothing happens if somebody released it already.
@@ -95,7 +111,7 @@ class NoticeStore:
 
     def has_changed(self) -> bool:
         """Whether `all` would read anything, or any are prepared."""
-        return self._view.has_changed() or bool(os.listdir(self._prepared))
+        return self._view.has_changed() or bool(self._prepared_names())
 
     def get(self, notice_id: str) -> Notice:
         """The whole notice. Raises `NotFoundError`."""
@@ -128,13 +144,10 @@ class NoticeStore:
         with self._guard:
             if self._lead is not None:
                 return True
-            descriptor = os.open(self._folder / ".sending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
+                self._lead = lock_file(self._folder / ".sending", 0.0)
+            except LockBusyError:
                 return False
-            self._lead = descriptor
             return True
 
     def step_down(self) -> None:
@@ -145,10 +158,9 @@ class NoticeStore:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone among all threads and processes."""
-        descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Alone among all threads and processes. Raises `LockBusyError`."""
+        descriptor = lock_file(self._folder / ".lock", LOCK_SECONDS)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
@@ -165,7 +177,7 @@ def _name(notice_id: str) -> str:
 def _read(path: Path) -> Notice | None:
     """The notice in a file; ``None`` when it is gone or none that was written here."""
     try:
-        notice = Notice.model_validate_json(path.read_bytes())
+        notice = Notice.model_validate_json(read_file(path, LARGEST_RECORD))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

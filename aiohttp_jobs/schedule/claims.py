@@ -8,23 +8,24 @@ the kernel lets go of when the process dies, however it dies: whoever then gets 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from ..store.durable import make_folder, sync_folder
+from ..guarded_files import LockBusyError, UnreadableFileError, is_folder, lock, open_regular, set_aside
+from ..removal import remove_tree
+from ..store.durable import make_folder, mend_folder, sync_folder
 from ..store.folder_view import LEFTOVER_SECONDS
 from .store import FOLDER
 
 _KEEP = timedelta(days=1)
 _KEEP_NEWEST = 10
+_LARGEST = 64 * 1024
 _FORMAT = "%Y%m%dT%H%M%SZ"
 
 
@@ -61,12 +62,12 @@ class Claims:
                 self.forget(folder.name)
         for unborn in self._firing.glob(".*"):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - unborn.stat().st_mtime > LEFTOVER_SECONDS:
+                if time.time() - unborn.lstat().st_mtime > LEFTOVER_SECONDS and not is_folder(unborn):
                     unborn.unlink()
 
     def forget(self, schedule_id: str) -> None:
         """Forget about a schedule that was deleted."""
-        shutil.rmtree(self._fired / schedule_id, ignore_errors=True)
+        remove_tree(self._fired / schedule_id)
 
     def take(
         self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
@@ -78,18 +79,18 @@ class Claims:
         folder = self._fired / schedule_id
         make_folder(folder)
         record = {"ScheduleID": schedule_id, "Moment": _name(moment), "JobID": job_id, "Skipped": skipped}
-        path, lock = self._announce(json.dumps(record).encode())
+        path, held = self._announce(json.dumps(record).encode())
         try:
             os.link(path, folder / _name(moment))
             sync_folder(folder)
         except FileExistsError:
             path.unlink()
-            os.close(lock)
+            os.close(held)
             return None
         except BaseException:
-            os.close(lock)
+            os.close(held)
             raise
-        return Claim(schedule_id, moment, job_id, skipped, path, lock)
+        return Claim(schedule_id, moment, job_id, skipped, path, held)
 
     def finish(self, claim: Claim) -> None:
         """What the claim announces is done, or will never be."""
@@ -111,7 +112,9 @@ class Claims:
         return bool(self._unfinished())
 
     def _unfinished(self) -> list[str]:
-        return sorted(name for name in os.listdir(self._firing) if not name.startswith("."))
+        mend_folder(self._firing)
+        with os.scandir(self._firing) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
     def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
         """The newest claimed moment that is not after `now`; nothing up to it needs a look.
@@ -126,52 +129,56 @@ class Claims:
     def _announce(self, data: bytes) -> tuple[Path, int]:
         """A file in ``firing`` with `data`, and the lock on it; nobody ever sees it without its lock."""
         unborn = self._firing / f".{secrets.token_hex(8)}"
-        lock = os.open(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        held = open_regular(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(lock, data)
-            os.fsync(lock)
+            lock(held)
+            os.write(held, data)
+            os.fsync(held)
             path = self._firing / unborn.name[1:]
             unborn.rename(path)
             sync_folder(self._firing)
         except BaseException:
-            os.close(lock)
+            os.close(held)
             raise
-        return path, lock
+        return path, held
 
     def _adopt(self, path: Path) -> Claim | None:
         try:
-            lock = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            held = open_regular(path, os.O_RDWR)
         except FileNotFoundError:
             return None
+        except UnreadableFileError as error:
+            set_aside(path, error.reason)
+            return None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            claim = self._read(path, lock)
+            lock(held)
+            claim = self._read(path, held)
         except BaseException as error:
-            os.close(lock)
-            if isinstance(error, BlockingIOError):
+            os.close(held)
+            if isinstance(error, LockBusyError):
                 return None
             raise
         if claim is None:
             path.unlink(missing_ok=True)
-            os.close(lock)
+            os.close(held)
         return claim
 
-    def _read(self, path: Path, lock: int) -> Claim | None:
+    def _read(self, path: Path, held: int) -> Claim | None:
         """The claim in a file whose lock is held; ``None`` when it announces nothing (any more)."""
-        status = os.fstat(lock)
+        status = os.fstat(held)
         try:
-            record = json.loads(os.pread(lock, status.st_size, 0))
+            record = json.loads(os.pread(held, _LARGEST, 0))
             moment = _moment(record["Moment"])
-            claimed = (self._fired / record["ScheduleID"] / record["Moment"]).stat()
-        except (ValueError, TypeError, KeyError, FileNotFoundError):
+            claimed = (self._fired / record["ScheduleID"] / record["Moment"]).lstat()
+        except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError):
             return None
         if (claimed.st_dev, claimed.st_ino) != (status.st_dev, status.st_ino) or not path.exists():
             return None
-        return Claim(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, lock)
+        return Claim(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, held)
 
     def _moments(self, schedule_id: str) -> Iterator[datetime]:
-        with contextlib.suppress(FileNotFoundError), os.scandir(self._fired / schedule_id) as entries:
+        folder = self._fired / schedule_id
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
             for entry in entries:
                 with contextlib.suppress(ValueError):
                     yield _moment(entry.name)

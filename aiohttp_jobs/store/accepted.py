@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
+from ..guarded_files import open_regular
 from ..models import Submission
 
 _MOST_SUBMISSIONS = 4096
@@ -25,7 +26,7 @@ class AcceptedFile:
         if self.submission is None:
             return None
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_regular(path)
             try:
                 is_same = hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
             finally:

@@ -49,15 +49,16 @@ class PendingJob:
 class ClaimedJob:
     """A job that this process, and no other, owns until it is finished.
 
-    `problem` is set when what was claimed must not run. `run_dir` is a private folder for the running job
-    with the folder `execution.base.WORK` in it, removed when it is finished. `lock` is the `PendingJob.lock`
-    that is held for it. `accepted_here`: it is, to the
-    byte, what this process accepted.
+    `problem` is set when what was claimed must not run. `run_dir` is a private folder for what the host
+    keeps about the running job, `job_dir` the job's own, elsewhere, with the folder `execution.base.WORK` in
+    it (empty for a lost job, which does not run again); both go when it is finished. `lock` is the
+    `PendingJob.lock` that is held for it. `accepted_here`: it is, to the byte, what this process accepted.
     """
 
     job_id: str
     submission: Submission
     run_dir: str
+    job_dir: str = ""
     problem: str | None = None
     lock: str | None = None
     accepted_here: bool = False

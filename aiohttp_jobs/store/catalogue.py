@@ -6,10 +6,10 @@ The files say what a result is, the index which ones there are and in which orde
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import Any
 
 from ..jsontext import dumps
 from ..models import JobStatus, utc_now
+from ..threads import DaemonThreads
 from .index import (
     Entry,
     Key,
@@ -40,6 +41,7 @@ from .results import ResultFiles
 
 _FIRST_SECONDS = 1.0
 _THREADS = 2
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class ResultCatalogue:
         self._search_bytes = search_bytes
         self._index = ResultIndex(at.index, self._describe)
         self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-results")
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-results")
         self._patience = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self.on_deleted: Callable[[str, str], None] = lambda user_id, job_id: None
@@ -229,14 +231,16 @@ class ResultCatalogue:
 
     def _load(self, job_id: bytes) -> Entry | None:
         record = self._files.read(id_text(job_id))
-        if record is None or record.get("JobID") != id_text(job_id):
-            return None
-        return self._describe(record)
+        entry = None if record is None or record.get("JobID") != id_text(job_id) else self._describe(record)
+        if entry is None and self._stat(job_id) is not None:
+            # Once: it is not read again until it has changed.
+            _logger.error("Result file %s.json cannot be used: there is no result in it", id_text(job_id))
+        return entry
 
     def _stat(self, job_id: bytes) -> tuple[int, int] | None:
         try:
-            stat = os.stat(self._at.result_file(id_text(job_id)))
-        except FileNotFoundError:
+            stat = os.lstat(self._at.result_file(id_text(job_id)))
+        except (FileNotFoundError, NotADirectoryError):
             return None
         return stat.st_size, stat.st_mtime_ns
 

@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar
 
+from ..guarded_files import open_regular
 from .durable import sync_folder
 from .journal import LARGEST, Entry, Journal
 
@@ -107,7 +108,10 @@ class Committer:
                 _do_the_rest(left)
                 left = []
             if is_at_rest or untidy > _MOST_UNTIDY:
-                self._tidy()
+                try:
+                    self._tidy()
+                except Exception:  # this thread has to go on, whatever jobs have left
+                    _logger.exception("What jobs have left behind cannot be removed")
                 untidy = 0
 
     def _wait(self, seconds: float | None) -> list[_Order | None]:
@@ -154,7 +158,7 @@ def _sync(orders: Sequence[_Order]) -> None:
 
 
 def _sync_file(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
         os.fsync(descriptor)
     finally:

@@ -6,13 +6,13 @@ large or rare. All calls block.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
+from ..guarded_files import is_folder, set_aside
 from ..jsontext import indented
 from ..models import JobResult, Submission
 from .base import ClaimedJob, PendingJob
@@ -91,8 +91,11 @@ class Completion:
 
     def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
         if record["OutputTruncated"]:
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(f"{claimed.run_dir}/log", self._at.log(_run_of(claimed)))
+            source, target = f"{claimed.run_dir}/log", self._at.log(_run_of(claimed))
+            if is_folder(source):  # or else an earlier try has moved it
+                if os.path.lexists(target):
+                    set_aside(target, "a job's output belongs there")
+                os.rename(source, target)
 
     def _free_key(self, claimed: ClaimedJob) -> None:
         if claimed.lock is not None:

@@ -9,6 +9,9 @@ import os
 import secrets
 from pathlib import Path
 
+from ..guarded_files import read_file, set_aside
+
+_LARGEST_SECRET = 64 * 1024
 _PROCESS = secrets.token_hex(6)
 """With the process id (a forked process has the same) and a number: a name that nobody else takes."""
 _numbers = itertools.count()
@@ -24,13 +27,29 @@ def sync_folder(folder: str | Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` (0700) and its parents, each durably; nothing happens if it is there."""
+    """Create `folder` (0700) and its parents, each durably; nothing happens if it is there.
+
+    What is there in its place and is no folder is set aside.
+    """
     if os.path.isdir(folder):
         return
     make_folder(folder.parent)
+    if os.path.lexists(folder):
+        set_aside(folder, "a folder belongs there")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         sync_folder(folder.parent)
+
+
+def mend_folder(folder: Path) -> None:
+    """See that `folder` is there and can be used, whatever a job has done to it.
+
+    One that was removed, or replaced by something else, is made anew, and one whose rights were taken away
+    gets them back. Raises ``OSError`` when that is not possible.
+    """
+    make_folder(folder)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        folder.chmod(0o700)
 
 
 def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None:
@@ -48,9 +67,17 @@ def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sy
 
 
 def put_in_place(temporary: str, target: str | Path) -> None:
-    """Rename what `write_aside` has written; where that fails, nothing is left of it."""
+    """Rename what `write_aside` has written; where that fails, nothing is left of it.
+
+    A folder in the file's place, which a job may have put there, is set aside.
+    """
     try:
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except IsADirectoryError:
+            if not set_aside(target, "a file belongs there"):
+                raise
+            os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -87,7 +114,8 @@ def random_key() -> bytes:
 def create_secret(target: Path, data: bytes) -> bytes:
     """The content of the secret file `target`, created with `data` (0600) if it is not there yet.
 
-    Two processes that start at once end up with the same secret: the first one wins.
+    Two processes that start at once end up with the same secret: the first one wins. Raises
+    `UnreadableFileError` when something else than a file of a few bytes lies there.
     """
     make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
@@ -99,4 +127,4 @@ def create_secret(target: Path, data: bytes) -> bytes:
             sync_folder(target.parent)
         finally:
             temporary.unlink()
-    return target.read_bytes()
+    return read_file(target, _LARGEST_SECRET)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
+from ..guarded_files import UnreadableFileError, read_file
 from ..models import ExecutionMode, Submission, new_job_id, utc_now
 from .names import original_text, safe_component
 from .signing import FIELD as SIGNATURE
@@ -37,8 +36,8 @@ class ReadSubmission(NamedTuple):
         return SIGNATURE in (self.submission.model_extra or {})
 
 
-class UnreadableFileError(Exception):
-    """The file is not one that a submission can be read from; the message says why."""
+class _NotOneError(Exception):
+    """A file that no submission can be read from; the message is a sentence that says why."""
 
 
 def is_visible(name: str) -> bool:
@@ -61,15 +60,16 @@ class SubmissionReader:
     def read(self, path: Path, user_folder: str) -> ReadSubmission:
         """The submission in `path`, which lies, or lay, in ``JobSubmission/<user_folder>/``.
 
-        Raises ``FileNotFoundError`` when the file is gone. The owner of a bad file is whoever the
-        folder belongs to, whatever the file says.
+        Raises ``FileNotFoundError`` when the file is gone, and ``OSError`` when it cannot be read now for a
+        reason that is not in the file (no more descriptors). The owner of a bad file is whoever the folder
+        belongs to, whatever the file says.
         """
         record: dict[str, Any] = {}
         try:
-            record = _parse(read_regular(path, self._max_bytes))
+            record = self._record(path)
             submission = Submission.model_validate(record)
             problem = self._fault(record, submission, user_folder)
-        except UnreadableFileError as error:
+        except _NotOneError as error:
             problem = str(error)
         except ValidationError as error:
             problem = "The submission file is not valid: " + _first_fault(error)
@@ -80,11 +80,11 @@ class SubmissionReader:
     def signed_owner(self, path: Path) -> str:
         """The folder in ``JobSubmission`` of whoever a signed file names; nobody's for other files.
 
-        Raises ``FileNotFoundError`` when the file is gone.
+        Raises like `read`.
         """
         try:
-            record = _parse(read_regular(path, self._max_bytes))
-        except UnreadableFileError:
+            record = self._record(path)
+        except _NotOneError:
             return safe_component("")
         owner = record.get("UserID")
         return safe_component(owner if isinstance(owner, str) and self._signer.is_valid(record) else "")
@@ -98,6 +98,15 @@ class SubmissionReader:
                 placeholder(path, user_folder, {}),
                 "The submission file was removed while it was picked up.",
             )
+        except OSError as error:
+            problem = f"The submission file cannot be read: {error.strerror}."
+            return ReadSubmission(placeholder(path, user_folder, {}), problem)
+
+    def _record(self, path: Path) -> dict[str, Any]:
+        try:
+            return _parse(read_file(path, self._max_bytes))
+        except UnreadableFileError as error:
+            raise _NotOneError(f"The submission file {error.reason}.") from None
 
     def _fault(self, record: dict[str, Any], submission: Submission, user_folder: str) -> str | None:
         if safe_component(submission.user_id) != user_folder:
@@ -107,32 +116,13 @@ class SubmissionReader:
         return None if self._signer.is_valid(record) else TAMPERED
 
 
-def read_regular(path: str | Path, max_bytes: int) -> bytes:
-    """What a file of at most `max_bytes` bytes holds. Raises ``FileNotFoundError``, `UnreadableFileError`."""
-    try:
-        # Not following links and not waiting for a writer: the path may be a trap (a link to a
-        # secret, a named pipe that would hold this thread for ever).
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UnreadableFileError(f"The submission file cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnreadableFileError("The submission is not a regular file.")
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise UnreadableFileError(f"The submission file is larger than {max_bytes} bytes.")
-    return data
-
-
 def _parse(data: bytes) -> dict[str, Any]:
     try:
         record = json.loads(data)
     except (ValueError, RecursionError):
-        raise UnreadableFileError("The submission file is not valid JSON.") from None
+        raise _NotOneError("The submission file is not valid JSON.") from None
     if not isinstance(record, dict):
-        raise UnreadableFileError("The submission file does not hold a JSON object.")
+        raise _NotOneError("The submission file does not hold a JSON object.")
     return record
 
 

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -20,14 +19,17 @@ from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
 from ..execution.segments import Part, Span, kept_spans, read_segments
+from ..guarded_files import is_regular
 from ..jsontext import indented, loads
 from ..models import JobResult, JobStatus, Submission
+from ..threads import DaemonThreads
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
+from .cancelling import read_request, written_request
 from .catalogue import ResultCatalogue
 from .committer import Committer
 from .completion import Completion
 from .drops import DropFolders
-from .durable import make_folder, replace_file
+from .durable import make_folder, mend_folder, replace_file
 from .files import ReadSubmission, SubmissionReader
 from .index import ResultFilter, Sort
 from .instances import Instance
@@ -73,7 +75,7 @@ class FileSystemStore:
         self._at = Layout(base)
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="aiohttp-jobs-store")
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-store")
         self._key_locks = KeyLocks(self._at.keys)
         self._spent = SpentIds(self._at.spent, self._at.spent_copy)
         self._files = ResultFiles(self._at, self._spent)
@@ -121,7 +123,7 @@ class FileSystemStore:
     def has_news(self, known: Collection[str]) -> bool:
         return (
             self._drops.has_news(known)
-            or self._at.paused.exists() is not self._was_paused
+            or is_regular(self._at.paused) is not self._was_paused
             or not self._instance.is_alone()
             or bool(os.listdir(self._instance.jobs))
         )
@@ -159,7 +161,7 @@ class FileSystemStore:
         return await self._run(self._cancel_requests)
 
     async def is_paused(self) -> bool:
-        return await self._run(self._at.paused.exists)
+        return await self._run(is_regular, self._at.paused)
 
     async def set_paused(self, paused: bool) -> None:
         await self._run(self._set_paused, paused)
@@ -206,8 +208,10 @@ class FileSystemStore:
 
     def _open(self) -> None:
         # Only now: the host may have forked since it made the store.
-        self._instance = Instance(self._at.running)
-        self._run_folders = RunFolders(str(self._instance.jobs), str(self._instance.scratch))
+        self._instance = instance = Instance(self._at.running, self._at.work)
+        self._run_folders = RunFolders(
+            str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
+        )
         self._journal = Journal(self._instance.folder)
         self._committer = Committer(self._journal, self._run_folders.sweep)
         for folder in (self._at.submissions, self._at.output, self._at.results):
@@ -269,7 +273,9 @@ class FileSystemStore:
                     yield read.submission
 
     def _look(self, known: Collection[str]) -> Look:
-        paused, lost = self._at.paused.exists(), self._recovery.take_over()
+        for folder in (self._at.submissions, self._at.output, self._at.results):
+            mend_folder(folder)
+        paused, lost = is_regular(self._at.paused), self._recovery.take_over()
         self._was_paused = paused
         try:
             return Look(paused, lost, self._cancel_requests(), self._scan(known))
@@ -280,17 +286,26 @@ class FileSystemStore:
 
     def _scan(self, known: Collection[str]) -> Found:
         paths, there_are_more = self._drops.take(known, _PORTION)
-        jobs, is_unsettled = [], False
+        jobs: list[PendingJob] = []
+        unsettled: list[str] = []
         for path in paths:
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 read = self._reader.read(path, path.parent.name)
                 age = time() - path.lstat().st_mtime
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _logger.warning("%r cannot be read now, and is tried again: %s", str(path), error)
+            else:
                 if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
-                    is_unsettled = True  # a program that does not write atomically may still be writing it
+                    # A program that does not write atomically may still be writing it.
+                    unsettled.append(str(path))
                 else:
                     jobs.append(pending_job(str(path), read))
         jobs.sort(key=lambda job: job.submitted_at)
-        return Found(jobs, there_are_more, _SETTLE_SECONDS if is_unsettled else None)
+        if unsettled:
+            self._drops.announce(unsettled)  # or else they would wait until all others have been read
+        return Found(jobs, there_are_more, _SETTLE_SECONDS if unsettled else None)
 
     def _announce(self, paths: Sequence[str]) -> None:
         self._drops.announce(paths)
@@ -319,16 +334,16 @@ class FileSystemStore:
 
     def _request_cancel(self, job_id: str, by: str) -> bool:
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
-            with contextlib.suppress(FileNotFoundError):
-                replace_file(folder / "cancel", by.encode())
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                replace_file(folder / "cancel", written_request(self._signer, folder.name, by))
                 return True
         return False
 
     def _cancel_requests(self) -> list[tuple[str, str]]:
         requests = []
         for name in os.listdir(self._instance.jobs):
-            with contextlib.suppress(FileNotFoundError):
-                by = (self._instance.jobs / name / "cancel").read_text()
+            by = read_request(self._signer, self._instance.jobs / name)
+            if by is not None:
                 requests.append((Run.from_name(name).job_id, by))
         return requests
 
@@ -336,5 +351,5 @@ class FileSystemStore:
         self._was_paused = paused
         if paused:
             replace_file(self._at.paused, b"", self._instance.scratch)
-        else:
+        elif is_regular(self._at.paused):
             self._at.paused.unlink(missing_ok=True)

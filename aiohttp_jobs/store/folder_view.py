@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from .durable import mend_folder
 from .timestamps import is_settled
 
 LEFTOVER_SECONDS = 3600.0
@@ -34,12 +35,12 @@ class FolderView(Generic[T]):
 
     def has_changed(self) -> bool:
         """Whether `refresh` would read anything."""
-        return self._folder.stat().st_mtime_ns != self._seen
+        return self._changed_at() != self._seen
 
     def refresh(self, *, anyway: bool = False) -> None:
         """See what is there now. One ``stat`` when nothing has changed, unless it is to look `anyway`."""
         now = time.time_ns()
-        changed_at = self._folder.stat().st_mtime_ns
+        changed_at = self._changed_at()
         if changed_at == self._seen and not anyway:
             return
         found = self._listed()
@@ -55,8 +56,17 @@ class FolderView(Generic[T]):
         """The next `refresh` must not trust the folder's time stamp."""
         self._seen = None
 
+    def _changed_at(self) -> int:
+        try:
+            status = os.stat(self._folder)
+        except (FileNotFoundError, NotADirectoryError):
+            mend_folder(self._folder)
+            status = os.stat(self._folder)
+        return status.st_mtime_ns
+
     def _listed(self) -> dict[str, tuple[int, ...]]:
         found: dict[str, tuple[int, ...]] = {}
+        mend_folder(self._folder)
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if FILE_NAME.fullmatch(entry.name):
@@ -75,7 +85,7 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of processes that died long ago."""
     for path in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+            if time.time() - path.lstat().st_mtime > LEFTOVER_SECONDS and not path.is_dir():
                 path.unlink()
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..guarded_files import is_folder, set_aside
 from ..jsontext import indented
 from ..models import Submission, new_job_id
 from .accepted import Accepted
@@ -61,11 +62,11 @@ class Intake:
         folder = os.path.dirname(target)
         data = indented(self._signer.sign(submission.to_record()))
         self._expect(target)
-        try:
-            put_file(target, data, self._instance.scratch)
-        except FileNotFoundError:  # the user's first
+        if not is_folder(folder):  # the user's first; or a link, which nobody would find what is in
+            if os.path.lexists(folder):
+                set_aside(folder, "the folder of a user's submissions belongs there")
             make_folder(Path(folder))
-            put_file(target, data, self._instance.scratch)
+        put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
         entry = _entry(Kind.ADDED, run, submission, data)
         return Change(pending_job(target, ReadSubmission(submission, None), run), entry, (target,), (folder,))
@@ -78,7 +79,7 @@ class Intake:
         run, user_folder = Run.of(submission), safe_component(submission.user_id)
         target = self._at.claimed_file(run)
         data = indented(self._signer.sign(submission.to_record()))
-        run_dir = self._run_folders.begin(run.name, user_folder, signed=True)
+        folders = self._run_folders.begin(run.name, user_folder, signed=True)
         try:
             put_file(target, data, self._instance.scratch)
         except BaseException:
@@ -86,7 +87,7 @@ class Intake:
             raise
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
-        claimed = ClaimedJob(run.job_id, submission, run_dir, accepted_here=True)
+        claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True)
         entry = _entry(Kind.CLAIMED, run, submission, data)
         return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
 
@@ -118,7 +119,7 @@ class Intake:
             run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
         accepted = self._accepted.take(pending.key)
-        run_dir = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
+        folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
         target = self._at.claimed_file(run)
         try:
             os.rename(pending.key, target)
@@ -137,7 +138,7 @@ class Intake:
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
         problem, lock = fault or problem, pending.lock
-        claimed = ClaimedJob(run.job_id, submission, run_dir, problem, lock, accepted_here=known is not None)
+        claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, accepted_here=known is not None)
         entry = Entry(Kind.CLAIMED, run.name, user_folder)
         return Change(claimed, entry, (), (self._at.output, folder))
 

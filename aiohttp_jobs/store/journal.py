@@ -17,6 +17,8 @@ from pathlib import Path
 from struct import Struct
 from threading import Event, Thread
 
+from ..guarded_files import UnreadableFileError, open_regular, read_file
+
 SIZE = 4 * 1024 * 1024
 LARGEST = 256 * 1024
 """Entries with more bytes than this are better synced as files."""
@@ -127,8 +129,8 @@ class Journal:
     def _allocate(self) -> None:
         try:
             for number, clean in enumerate(self._clean):
-                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-                descriptor = os.open(self._folder / f"journal.{number}", flags, 0o600)
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                descriptor = open_regular(self._folder / f"journal.{number}", flags)
                 self._descriptors.append(descriptor)
                 # Zeros and not a hole: a write changes nothing but data then, and is synced faster.
                 os.pwrite(descriptor, bytes(SIZE), 0)
@@ -146,8 +148,11 @@ def read_journal(folder: Path) -> Iterator[Entry]:
     """What the journal in `folder` holds of this system's earlier lives; nothing of the present one."""
     for number in (0, 1):
         try:
-            data = (folder / f"journal.{number}").read_bytes()
+            data = read_file(folder / f"journal.{number}", SIZE)
         except FileNotFoundError:
+            continue
+        except UnreadableFileError as error:
+            _logger.error("A journal that a process left behind cannot be used: %s", error)
             continue
         if len(data) >= _START and data.startswith(_MAGIC):
             _, generation, boot = _HEADER.unpack_from(data)
@@ -164,6 +169,8 @@ def _entries(data: bytes, generation: int) -> Iterator[Entry]:
         lengths = (length, kind, run, folder)
         if found != generation or zlib.crc32(repr((generation, lengths)).encode() + body) != checksum:
             return
+        if kind not in set(Kind) or b"/" in body[: run + folder]:
+            return  # none that was written here
         position += len(body)
         yield Entry(
             Kind(kind),

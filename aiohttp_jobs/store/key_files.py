@@ -73,7 +73,7 @@ def _content(path: Path, new: bytes) -> bytes:
         _require_readable(path)
         return create_secret(path, new)
     except OSError as error:
-        raise ConfigurationError(f"The key file {path} cannot be used: {error.strerror}.") from error
+        raise ConfigurationError(f"The key file {path} cannot be used: {error.strerror or error}.") from error
 
 
 def _require_readable(path: Path) -> None:

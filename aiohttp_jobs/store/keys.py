@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
 
+from ..guarded_files import LockBusyError, lock_file
 from .durable import make_folder
 from .names import safe_component
 
@@ -24,11 +24,9 @@ class KeyLocks:
             return False
         make_folder(self._folder)
         path = self._path(lock)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+            descriptor = lock_file(path, 0.0)
+        except LockBusyError:
             return False
         if not _is_file_of(path, descriptor):  # whoever held it has just removed it
             os.close(descriptor)
@@ -40,7 +38,7 @@ class KeyLocks:
         """Let go of a lock, if this process holds it. Its file goes too: users make up keys without end."""
         descriptor = self._held.pop(lock, None)
         if descriptor is not None:
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # gone, or a job has put something else there
                 self._path(lock).unlink()
             os.close(descriptor)
 

@@ -27,7 +27,8 @@ class Run:
     @classmethod
     def from_name(cls, name: str) -> Self:
         stem, _, attempt = name.rpartition(_ATTEMPT)
-        return cls(stem, int(attempt)) if stem and attempt.isdigit() else cls(name, 1)
+        # Not `isdigit`: that takes digits which `int` does not.
+        return cls(stem, int(attempt)) if stem and attempt.isdecimal() else cls(name, 1)
 
     @property
     def name(self) -> str:
@@ -50,6 +51,7 @@ class Layout:
         self.output = base / "JobOutput"
         self.results = base / "JobResults"
         self.running = base / "Running"
+        self.work = base / "Work"
         self.keys = base / "Running" / ".keys"
         self.signing_key = base / "Secrets" / "submission.key"
         self.index = base / "results.index.sqlite3"

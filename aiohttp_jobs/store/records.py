@@ -5,7 +5,6 @@ All calls block. What a record means, and who may change it, is left to those wh
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from pydantic import ValidationError
 
 from ..errors import NotFoundError
+from ..guarded_files import LARGEST_RECORD, LOCK_SECONDS, lock_file, read_file
 from .durable import make_folder, replace_file, sync_folder
 from .folder_view import FolderView, remove_leftovers
 from .signing import Signer
@@ -112,10 +112,9 @@ class SignedRecords(Generic[R]):
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone among all threads and processes, with a fresh view of the folder."""
-        descriptor = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Alone among all threads and processes, with a fresh view of the folder. Raises `LockBusyError`."""
+        descriptor = lock_file(self._folder / ".lock", LOCK_SECONDS)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             with self._guard:
                 self._view.refresh(anyway=True)
                 yield
@@ -130,7 +129,7 @@ class SignedRecords(Generic[R]):
     def _load(self, name: str) -> R | None:
         noun = self.NOUN.capitalize()
         try:
-            data = json.loads((self._folder / name).read_bytes())
+            data = json.loads(read_file(self._folder / name, LARGEST_RECORD))
             if not isinstance(data, dict) or not self._signer.is_valid(data):
                 _logger.error("%s file %s was written or changed by hand; it is not used", noun, name)
                 return None

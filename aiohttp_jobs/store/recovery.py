@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..execution.segments import segments
+from ..guarded_files import is_folder, is_regular
 from ..models import Submission, utc_now
 from .base import ClaimedJob, LostJob
 from .files import SubmissionReader
@@ -17,6 +20,8 @@ from .replay import replay
 from .run_folders import mark_owner, owner_in
 from .sealed import SealedValues
 from .spent import SpentIds
+
+_logger = logging.getLogger(__name__)
 
 
 class Recovery:
@@ -37,17 +42,33 @@ class Recovery:
         self._resubmit = resubmit
         self._spent = spent
         self._sealed = sealed
+        self._complained: set[Path] = set()
 
     def take_over(self) -> list[LostJob]:
+        """The jobs of processes that died; each is in this process's care from now on.
+
+        What cannot be taken over is named in the log once, tried again the next time, and holds up no other.
+        """
         lost: list[LostJob] = []
         with self._instance.dead() as folders:
             if folders:
                 self._put_back(folders)
             for dead in folders:
-                for folder in _subfolders(dead / "jobs"):
-                    lost.extend(self._adopt(folder, dead.name))
-                shutil.rmtree(dead, ignore_errors=True)
+                taken = [self._take(folder, folders, lost) for folder in _subfolders(dead / "jobs")]
+                if all(taken):  # or else it is tried again
+                    self._instance.discard_dead(dead)
         return lost
+
+    def _take(self, folder: Path, dead: Sequence[Path], lost: list[LostJob]) -> bool:
+        """Add to `lost` what was running in `folder`, of one of the `dead`; false when that failed."""
+        try:
+            lost.extend(self._adopt(folder, dead))
+        except OSError as error:
+            if folder not in self._complained:
+                self._complained.add(folder)
+                _logger.error("What ran in %r cannot be taken over yet: %s", str(folder), error)
+            return False
+        return True
 
     def _put_back(self, folders: Sequence[Path]) -> None:
         """Make good for a power cut, and see that the journals are not needed any more."""
@@ -62,15 +83,23 @@ class Recovery:
                 mark_owner(folder, entry.folder)
         sync_everything(self._layout.base)
 
-    def _adopt(self, folder: Path, instance_id: str) -> Iterator[LostJob]:
-        """Move a dead process's job into this one's care, unless it had ended or not begun."""
+    def _adopt(self, folder: Path, dead: Sequence[Path]) -> Iterator[LostJob]:
+        """Move a dead process's job into this one's care, unless it had ended or not begun.
+
+        Raises ``OSError`` when that is not possible now.
+        """
         run = Run.from_name(folder.name)
         claimed_file = self._layout.claimed(run)
-        if self._layout.result(run.job_id).exists():
+        if is_regular(self._layout.result(run.job_id)):
             self._sealed.remove_from(claimed_file)
             return
+        if is_folder(self._instance.jobs / folder.name):
+            return
+        # Only one process has a run: a second folder was made by somebody who wants it to be taken for lost.
+        if self._instance.is_run_elsewhere(folder, dead):
+            raise OSError("another process, which lives, has it")
         try:
-            started = claimed_file.stat().st_ctime
+            started = claimed_file.lstat().st_ctime
             owner = owner_in(folder) or self._reader.signed_owner(claimed_file)
         except FileNotFoundError:
             return  # it was never claimed: it is still pending
@@ -79,12 +108,12 @@ class Recovery:
             self._resume_retry(run, submission)
             self._sealed.remove_from(claimed_file)
             return
-        log = folder / "log"
-        times = [path.stat().st_mtime for path in log.iterdir()] if log.is_dir() else []
+        # Not after this moment: a job may have dated its files ahead.
+        times = [min(path.lstat().st_mtime, time.time()) for path in segments(folder / "log")]
         run_dir = self._instance.adopt(folder)
         owned = submission.model_copy(update={"job_id": run.job_id})
-        claimed = ClaimedJob(run.job_id, owned, str(run_dir), problem)
-        yield LostJob(claimed, instance_id, _utc(started), _utc(max([started, *times])))
+        claimed = ClaimedJob(run.job_id, owned, str(run_dir), problem=problem)
+        yield LostJob(claimed, folder.parents[1].name, _utc(started), _utc(max([started, *times])))
 
     def _resume_retry(self, run: Run, submission: Submission) -> None:
         """The attempt had ended and another was decided on: see that it is there, once."""
@@ -101,8 +130,8 @@ def _is_kept(folders: Sequence[Path], run: str) -> bool:
 
 def _subfolders(folder: Path) -> list[Path]:
     try:
-        return [entry for entry in folder.iterdir() if entry.is_dir()]
-    except FileNotFoundError:
+        return [entry for entry in folder.iterdir() if is_folder(entry)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

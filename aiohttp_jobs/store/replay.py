@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..guarded_files import LARGEST_RECORD, read_file
 from .durable import make_folder, replace_file, sync_folder
 from .journal import Entry, Kind
 from .layout import Layout, Run
@@ -60,8 +61,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    with contextlib.suppress(OSError, ValueError):
-        record = json.loads(path.read_bytes())
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        record = json.loads(read_file(path, LARGEST_RECORD))
         return record if isinstance(record, dict) else None
     return None
 

@@ -6,31 +6,41 @@ Writing a result is part of finishing a job, and left to ``completion``.
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ..guarded_files import UnreadableFileError, open_folder, read_file
 from ..jsontext import loads
+from ..removal import remove_tree
 from .durable import sync_folder
 from .layout import Layout, Run
 from .names import submission_stem
 from .spent import SpentIds
 
 _MOST_ATTEMPTS = 21
+_MOST_SEGMENTS = 100_000
+LARGEST_RESULT = 512 * 1024 * 1024
+"""Bytes: whatever `max_output_bytes` was when it was written."""
 
 
 class ResultFiles:
-    """The results below `at`. The ids of deleted ones are kept in `spent`."""
+    """The results below `at`. The ids of deleted ones are kept in `spent`.
 
-    def __init__(self, at: Layout, spent: SpentIds) -> None:
+    A file with more than `most` bytes is not taken for a result.
+    """
+
+    def __init__(self, at: Layout, spent: SpentIds, most: int = LARGEST_RESULT) -> None:
         self._at = at
         self._spent = spent
+        self._most = most
 
     def read(self, job_id: str) -> dict[str, Any] | None:
         try:
-            return read_object(self._at.result(str(UUID(job_id))))
+            return read_object(self._at.result(str(UUID(job_id))), self._most)
         except ValueError:
             return None
 
@@ -41,9 +51,9 @@ class ResultFiles:
     def read_summary(self, job_id: str) -> dict[str, Any] | None:
         """The result without its output, which is not even parsed where this package wrote the file."""
         try:
-            data = self._at.result(str(UUID(job_id))).read_bytes()
+            data = read_file(self._at.result(str(UUID(job_id))), self._most)
             record = loads(_without_output_line(data))
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, UnreadableFileError, ValueError, RecursionError):
             return None
         if not isinstance(record, dict):
             return None
@@ -53,15 +63,22 @@ class ResultFiles:
     def attempts(self, run: Run) -> list[dict[str, Any]]:
         """The results of the attempts before `run`, first to last."""
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
-        return [record for file in files if (record := read_object(file)) is not None]
+        return [record for file in files if (record := read_object(file, self._most)) is not None]
 
     def log_size(self, record: Mapping[str, Any]) -> int:
         """The bytes of the output that is kept beside the result."""
         try:
-            with os.scandir(self._at.log(record_run(record))) as entries:
-                return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+            folder = open_folder(self._at.log(record_run(record)))
         except OSError:
             return 0
+        try:
+            with os.scandir(folder) as entries:
+                stats = (entry.stat(follow_symlinks=False) for entry in islice(entries, _MOST_SEGMENTS))
+                return sum(each.st_size for each in stats if stat.S_ISREG(each.st_mode))
+        except OSError:
+            return 0
+        finally:
+            os.close(folder)
 
     def delete(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Delete results and what belongs to them; the ids and owners of those that there were.
@@ -110,14 +127,10 @@ def _text(record: Mapping[str, Any], name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """The JSON object in the file `path`, if it is there and is one."""
+def read_object(path: Path, most: int) -> dict[str, Any] | None:
+    """The JSON object in the file `path` of at most `most` bytes, if it is there and is one."""
     try:
-        record = loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        record = loads(read_file(path, most))
+    except (FileNotFoundError, UnreadableFileError, ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
-
-
-def remove_tree(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)

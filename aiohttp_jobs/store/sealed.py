@@ -9,9 +9,9 @@ import contextlib
 import json
 from pathlib import Path
 
+from ..guarded_files import UnreadableFileError, read_file
 from ..jsontext import indented
 from .durable import replace_file
-from .files import UnreadableFileError, read_regular
 from .signing import Signer
 
 _FIELD = "SealedValues"
@@ -28,7 +28,7 @@ class SealedValues:
     def remove_from(self, path: Path) -> None:
         """Remove them durably from the file `path`, if it is there and holds a record. Blocks."""
         with contextlib.suppress(FileNotFoundError, UnreadableFileError, ValueError, RecursionError):
-            record = json.loads(read_regular(path, self._max_bytes))
+            record = json.loads(read_file(path, self._max_bytes))
             if isinstance(record, dict) and record.get(_FIELD):
                 without = {**record, _FIELD: ""}
                 if self._signer.is_valid(record):

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from ..guarded_files import open_in_place, open_regular, set_aside
 from ..models import Submission, format_utc, utc_now
 from .durable import make_folder, replace_file, sync_folder
 
@@ -25,6 +25,7 @@ KEPT_DAYS = 90
 """Deleted ids are kept at least so long. Older submissions run only if they waited when ids were dropped."""
 _MARGIN = timedelta(days=7)
 _LOCK_SECONDS = 5.0
+_LARGEST = 1 << 30
 _logger = logging.getLogger(__name__)
 
 Waiting = Callable[[datetime], Iterable[Submission]]
@@ -277,11 +278,12 @@ class _File:
 
     @contextlib.contextmanager
     def _opened(self, flags: int) -> Iterator[int]:
-        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(self._name, flags, 0o600)
+        # Whoever writes has what is no such file moved away; who only reads leaves it to them.
+        descriptor = open_in_place(self._name, flags) if flags & os.O_CREAT else open_regular(self._name)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self.path} is not a regular file")
+            if os.fstat(descriptor).st_size > _LARGEST:
+                set_aside(self._name, "no such file is as large as that")
+                raise OSError(f"{self.path} is too large to be read")
             yield descriptor
         finally:
             os.close(descriptor)

@@ -171,7 +171,7 @@ async def test_a_result_that_cannot_be_written_is_kept_until_it_can(
     await gate.reached(2)
     folder = host.base_dir / "JobResults"
     aside = folder.rename(host.base_dir / "aside")
-    folder.write_text("in the way")
+    folder.symlink_to("/proc")  # where nothing can be written
     gate.open()
     for job_id in jobs:
         await until(lambda job_id=job_id: f"The result of job {job_id}" in caplog.text, "a complaint")

@@ -181,9 +181,9 @@ async def test_closing_does_not_wait_for_one_who_holds_the_pipe(tmp_path: Path) 
 
 
 async def test_a_disk_that_refuses_delays_and_loses_nothing(tmp_path: Path) -> None:
-    in_the_way = tmp_path / "log"
+    in_the_way = tmp_path / "run"
     in_the_way.write_text("not a folder")
-    log = OutputLog(in_the_way, 1 << 20)
+    log = OutputLog(in_the_way / "log", 1 << 20)
     pipe = OutputPipe(log)
     os.write(pipe.write_end, b"kept")
     await asyncio.sleep(0.3)

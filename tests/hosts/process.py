@@ -44,6 +44,10 @@ class Process:
         return self.api.removesuffix("/api/v1")
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         return self._process.returncode is None
 

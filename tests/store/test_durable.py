@@ -21,11 +21,19 @@ def test_a_file_is_replaced_whole_and_private(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
-    target = tmp_path / "folder"
-    (target / "inside").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        replace_file(target, b"data")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder"]
+        replace_file(tmp_path / "nowhere" / "file", b"data", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_set_aside(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    (target / "inside").mkdir(parents=True)
+    replace_file(target, b"data")
+    assert target.read_bytes() == b"data"
+    (aside,) = (path for path in tmp_path.iterdir() if path != target)
+    assert [path.name for path in aside.iterdir()] == ["inside"]
+    assert aside.name.startswith(".file.")
 
 
 def test_folders_are_private(tmp_path: Path) -> None:

@@ -469,13 +469,13 @@ async def test_of_a_large_result_that_cannot_take_its_place_nothing_is_left(
     store: FileSystemStore, tmp_path: Path
 ) -> None:
     job = await claimed(store, await store.add(submission()))
-    in_the_way = tmp_path / "JobResults" / f"{job.job_id}.json"
-    in_the_way.mkdir()
+    results = tmp_path / "JobResults"
+    aside = results.rename(tmp_path / "aside")
     result = result_of(job, output="x" * 1_000_000)
     with pytest.raises(OSError, match="directory"):
         await store.finish(job, result)
     assert not list(tmp_path.glob("Running/*/scratch/.*.tmp"))
-    in_the_way.rmdir()
+    aside.rename(results)
     await store.finish(job, result)
     assert (await store.get_result(job.job_id) or {})["Output"] == result.output
 

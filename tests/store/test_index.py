@@ -373,7 +373,7 @@ async def test_a_look_while_results_keep_coming_does_not_look_for_every_file(
         unwatched.add(minute)
     await unwatched.catalogue.catch_up()
     looked_at: list[str] = []
-    loop, scandir, stat = asyncio.get_running_loop(), os.scandir, os.stat
+    loop, scandir, lstat = asyncio.get_running_loop(), os.scandir, os.lstat
 
     async def more_come() -> None:
         for minute in range(3):
@@ -391,7 +391,7 @@ async def test_a_look_while_results_keep_coming_does_not_look_for_every_file(
 
     unwatched.add(100)
     monkeypatch.setattr(os, "scandir", scan_before_more_come)
-    monkeypatch.setattr(os, "stat", lambda path, **how: looked_at.append(str(path)) or stat(path, **how))
+    monkeypatch.setattr(os, "lstat", lambda path, **how: looked_at.append(str(path)) or lstat(path, **how))
     await unwatched.catalogue.catch_up()
     monkeypatch.undo()
     assert 0 < len([path for path in looked_at if path.endswith(".json")]) < 10

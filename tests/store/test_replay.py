@@ -284,12 +284,11 @@ async def test_a_run_folder_is_used_again_only_by_the_same_user_and_only_empty(t
     async def inode(user_id: str, leave: str = "") -> int:
         claimed = await store.claim(await store.add(submission(user_id=user_id)))
         assert claimed is not None
-        work = Path(claimed.run_dir, "work")
-        work.mkdir(mode=0o700, exist_ok=True)
+        work = Path(claimed.job_dir, "work")
         assert list(work.iterdir()) == []
         if leave:
             (work / leave).touch()
-        number = Path(claimed.run_dir).stat().st_ino
+        number = Path(claimed.job_dir).stat().st_ino
         await store.finish(claimed, result_of(claimed))
         return number
 

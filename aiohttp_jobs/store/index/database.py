@@ -6,13 +6,16 @@ Only one thread, the index's own, may use `Database`; others read over connectio
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
+from ...guarded_files import is_regular, open_in_place, set_aside
 from .schema import SCHEMA, VERSION
 
 _BUSY_SECONDS = 10.0
 _CACHE_KIB = 8192
+_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 class Database:
@@ -67,6 +70,7 @@ class Database:
 
     def connect_reader(self) -> sqlite3.Connection:
         """A connection on which another thread may read."""
+        self._set_traps_aside()
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
         )
@@ -81,13 +85,12 @@ class Database:
         self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def _connect(self) -> None:
-        # Before SQLite does: the files it puts beside this one get the same mode.
-        self._path.touch(mode=0o600)
+        self._touch()
         connection = self._connect_file()
         if connection.execute("PRAGMA user_version").fetchone()[0] not in (0, VERSION):
             connection.close()
             self._remove_files()
-            self._path.touch(mode=0o600)
+            self._touch()
             connection = self._connect_file()
         self._prepare(connection)
         self._file = self._identity()
@@ -113,13 +116,25 @@ class Database:
         connection.execute("SELECT * FROM results LIMIT 1").fetchone()
         connection.execute("SELECT rowid FROM search WHERE search MATCH '\"a\"' LIMIT 1").fetchone()
 
+    def _touch(self) -> None:
+        """Make the file before SQLite does: the files it puts beside this one get the same mode."""
+        self._set_traps_aside()
+        os.close(open_in_place(self._path, os.O_WRONLY | os.O_CREAT))
+
+    def _set_traps_aside(self) -> None:
+        """SQLite would follow a link, and wait for ever for whoever writes to a pipe."""
+        for suffix in _SUFFIXES:
+            path = f"{self._path}{suffix}"
+            if os.path.lexists(path) and not is_regular(path):
+                set_aside(path, "a part of the index belongs there")
+
     def _identity(self) -> tuple[int, int] | None:
         try:
-            stat = self._path.stat()
+            stat = self._path.lstat()
         except OSError:
             return None
         return stat.st_dev, stat.st_ino
 
     def _remove_files(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
+        for suffix in _SUFFIXES:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)

@@ -12,12 +12,12 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ...threads import DaemonThreads
 from . import writer
 from .database import Database
 from .entries import Entry
@@ -71,8 +71,8 @@ class ResultIndex:
         self._flushes: set[asyncio.Task[None]] = set()
         self._readers = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="aiohttp-jobs-index")
-        self._read_threads = ThreadPoolExecutor(_READERS, thread_name_prefix="aiohttp-jobs-search")
+        self._write_thread = DaemonThreads(1, "aiohttp-jobs-index")
+        self._read_threads = DaemonThreads(_READERS, "aiohttp-jobs-search")
 
     @property
     def generation(self) -> int:

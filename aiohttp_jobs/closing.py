@@ -1,0 +1,36 @@
+"""Closing the plugin's parts in turn, within a time that is bounded whatever one of them waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+_ALL_SECONDS = 10.0
+_ONE_SECONDS = 5.0
+_LEAST_SECONDS = 0.5
+_logger = logging.getLogger(__name__)
+
+
+class Closing:
+    """Gives each part five seconds to close, and all that are closed by it together ten.
+
+    A part that takes longer is left as it is: what it has on the disk is complete at every moment, and is
+    taken up by the next start.
+    """
+
+    def __init__(self) -> None:
+        self._left = _ALL_SECONDS
+
+    async def close(self, what: str, close: Callable[[], Awaitable[None]]) -> None:
+        """Await `close()` of the part called `what`, within the limits. Raises nothing."""
+        clock = asyncio.get_running_loop().time
+        began, limit = clock(), max(_LEAST_SECONDS, min(_ONE_SECONDS, self._left))
+        try:
+            async with asyncio.timeout(limit):
+                await close()
+        except TimeoutError:
+            _logger.error("%s did not close within %.1f s and is left as it is", what, limit)
+        except Exception:
+            _logger.exception("%s could not be closed", what)
+        self._left -= clock() - began
