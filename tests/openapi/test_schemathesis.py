@@ -68,6 +68,10 @@ include-operation-id = "readOutput"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "416"]
 
 [[operations]]
+include-operation-id = "digestOutput"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "416"]
+
+[[operations]]
 include-operation-id = "runTemplate"
 # Whether values fit depends on the template, likewise.
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422"]
