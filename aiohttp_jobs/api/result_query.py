@@ -90,13 +90,13 @@ _CURSOR = Value[str](
 )
 _LIMIT = Count(name="limit", default=50, most=1000)
 _SORT = Choice(name="sort", choices=tuple(Sort), default=Sort.COMPLETED_DOWN)
-USER = Value[str](
+_USER = Value[str](
     name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
 )
 _BUCKET = Choice(name="bucket", choices=tuple(_BUCKETS), default="day", description="Of UTC.")
 
 LIST_PARAMETERS: tuple[Parameter[Any], ...] = (
-    _CURSOR, _LIMIT, _SORT, SCOPE, USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
+    _CURSOR, _LIMIT, _SORT, SCOPE, _USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
 )  # fmt: skip
 STATS_PARAMETERS: tuple[Parameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, SCOPE, _EXACT_NAME)
 
@@ -169,7 +169,7 @@ def result_filter(request: web.Request, caller: str) -> ResultFilter:
     """Which results are asked for. Raises `InvalidFieldsError` for a parameter there is not."""
     require_known(request, LIST_PARAMETERS)
     return _filter(
-        USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
+        _USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
         _STATUS.of(request),
         _MODE.of(request),
         name=_NAME.of(request),

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from aiohttp import web
+from pydantic import Field, TypeAdapter
 
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
 from ..auth.session_registry import SessionRegistry
 from ..auth.sessions import SESSIONS
 from ..errors import ForbiddenError, NotFoundError
+from ..models import Text
 from ..openapi.answers import Done, answering, listing
 from ..openapi.operations import operation
-from ..openapi.parameters import SCOPE
+from ..openapi.parameters import SCOPE, Value
 from ..openapi.records import SessionView
 from ..sessions import SessionService, SessionsToEnd
 from .bodies import read_model
 from .envelope import answer, path_id
 from .keys import CONFIG
-from .result_query import USER
 
 SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
 
 _SESSIONS = "/api/v1/sessions"
+_UserID = Annotated[Text, Field(min_length=1, max_length=500)]  # of which all fit into the address
+_USER = Value[str](
+    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+)
 
 routes = web.RouteTableDef()
 
@@ -30,14 +37,14 @@ routes = web.RouteTableDef()
 @operation(
     "List sessions",
     {200: listing("Sessions", sessions=SessionView)},
-    parameters=(SCOPE, USER),
+    parameters=(SCOPE, _USER),
     errors=(ForbiddenError,),
 )
 @needs("manage_sessions", everyone="manage_all_sessions")
 async def list_sessions(request: web.Request) -> web.Response:
     """Where the caller is signed in; ``scope=all`` and ``user`` for administrators."""
     identity, everyone = identity_of(request), SCOPE.of(request) == "all"
-    service, user_id = request.app[SESSION_SERVICE], USER.of(request)
+    service, user_id = request.app[SESSION_SERVICE], _USER.of(request)
     sessions = await service.list(identity, _registry(request), everyone=everyone, user_id=user_id)
     return answer({"success": True, "count": len(sessions), "sessions": sessions})
 
@@ -58,7 +65,7 @@ async def revoke_sessions(request: web.Request) -> web.Response:
     return answer({"success": True, "revoked": count})
 
 
-@routes.delete(_SESSIONS + "/{session_id}")
+@routes.delete(_SESSIONS + "/{session_id:(?!revoke$)[^/]+}")
 @operation("Sign out one session", {200: Done}, errors=(ForbiddenError, NotFoundError))
 @needs("manage_sessions")
 async def revoke_session(request: web.Request) -> web.Response:
