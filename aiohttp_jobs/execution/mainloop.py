@@ -11,13 +11,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, TextIO
 
 from ..models import InterpreterName
 from .base import Execution, Executor, Outcome
+from .host_state import HostState
 from .log import OutputLog
 from .runner import pycode
 from .watchdog import BlockedTooLongError, Watchdog, cut_own_frames
@@ -49,33 +50,47 @@ class MainLoopExecutor:
         if execution.interpreter is not InterpreterName.PYTHON:
             return await self._processes.run(execution)
         execution.on_start(os.getpid())
-        task = asyncio.create_task(self._run_python(execution))
+        abandoned = asyncio.Event()
+        task = asyncio.create_task(self._run_python(execution, abandoned))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            for _ in range(_CANCEL_ATTEMPTS):
+            for attempt in range(_CANCEL_ATTEMPTS):
                 if not task.done():
+                    if attempt == _CANCEL_ATTEMPTS - 1:
+                        abandoned.set()
                     task.cancel()
                     await asyncio.wait([task], timeout=self._limit + 0.5)
             if not task.done():
                 _logger.error("Job %s refuses to be cancelled and goes on", execution.job_id)
             raise
 
-    async def _run_python(self, execution: Execution) -> Outcome:
+    async def _run_python(self, execution: Execution, abandoned: asyncio.Event) -> Outcome:
         filename = f"{pycode.FILENAME[:-1]} {execution.job_id}>"
         watchdog = Watchdog(self._limit, f"Job {execution.job_id}")
+        state = HostState(asyncio.get_running_loop())
         pycode.remember_source(execution.command, filename)
         try:
             with _captured_streams(execution.log), watchdog.running():
-                return await self._outcome(execution, filename, watchdog)
+                try:
+                    return await self._outcome(execution, filename, watchdog, state, abandoned)
+                finally:
+                    state.put_back()
         finally:
             pycode.forget_source(filename)
 
-    async def _outcome(self, execution: Execution, filename: str, watchdog: Watchdog) -> Outcome:
+    async def _outcome(
+        self,
+        execution: Execution,
+        filename: str,
+        watchdog: Watchdog,
+        state: HostState,
+        abandoned: asyncio.Event,
+    ) -> Outcome:
         namespace = pycode.new_namespace(**{**execution.parameters.values, "app": self._host()})
         try:
             codes = watchdog.guard(lambda: pycode.compile_job(execution.command, filename))
-            await _Watched(pycode.run_codes(codes, namespace), watchdog)
+            await _Watched(pycode.run_codes(codes, namespace), watchdog, state, abandoned)
         except asyncio.CancelledError:
             raise
         except SystemExit as end:
@@ -92,25 +107,41 @@ class MainLoopExecutor:
 
 
 class _Watched:
-    """Awaits a coroutine with every one of its steps under the watchdog."""
+    """Awaits a coroutine with every one of its steps under the watchdog, and what it changes in `state`.
 
-    def __init__(self, coroutine: Any, watchdog: Watchdog) -> None:
+    Once it is `abandoned`, the next exception that is passed on to it ends it, whatever it does about that.
+    """
+
+    def __init__(
+        self, coroutine: Any, watchdog: Watchdog, state: HostState, abandoned: asyncio.Event
+    ) -> None:
         self._coroutine = coroutine
         self._watchdog = watchdog
+        self._state = state
+        self._abandoned = abandoned
 
     def __await__(self) -> Generator[Any, Any, None]:
         step = partial(self._coroutine.send, None)
         while True:
             try:
-                waited_for = self._watchdog.guard(step)
+                with self._state.watching():
+                    waited_for = self._watchdog.guard(step)
             except StopIteration:
                 return
             try:
                 value = yield waited_for
             except BaseException as error:  # passed on to the job
+                if self._abandoned.is_set():
+                    self._end()
+                    raise
                 step = partial(self._coroutine.throw, error)
             else:
                 step = partial(self._coroutine.send, value)
+
+    def _end(self) -> None:
+        # RuntimeError: it goes on waiting for something, in spite of being closed. Nobody will wake it.
+        with suppress(Exception, BlockedTooLongError), self._state.watching():
+            self._watchdog.guard(self._coroutine.close)
 
 
 class _Sink:

@@ -1,26 +1,32 @@
 """Stops Python code that blocks the event loop's thread for too long.
 
 A second thread raises an exception in the first (``PyThreadState_SetAsyncExc``) and interrupts a
-waiting system call with a signal. What neither reaches is a C call that computes: it goes on, and
-the loop with it, until it returns.
+waiting system call with a signal. Code that catches the exception meets the next one in its very next step,
+and so on, until it is outside of all that catches it. What none of this reaches is a C call that computes: it
+goes on, and the loop with it, until it returns.
 """
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 _AGAIN_SECONDS = 0.2
+_PATIENT_ATTEMPTS = 3
+_TIMER_SECONDS = 0.1
 _logger = logging.getLogger(__name__)
 
 
@@ -43,11 +49,14 @@ class Watchdog:
         self._deadline: float | None = None
         self._interrupting = False
         self._ended = False
+        self._switch_interval = sys.getswitchinterval()
+        self._is_insisting = False
+        self._strike = _striker(self._thread_id)
         self._thread = threading.Thread(target=self._watch, name="aiohttp-jobs-watchdog", daemon=True)
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with _interruptible_calls():
+        with _interruptible_calls(self._on_signal), _processor_timer(self._let_watchdog_in):
             self._thread.start()
             try:
                 yield
@@ -58,14 +67,17 @@ class Watchdog:
 
     def guard(self, call: Callable[[], T]) -> T:
         """Make `call`; raises `BlockedTooLongError` out of it when it takes longer than the limit."""
+        trace = sys.gettrace()
         self._deadline = time.monotonic() + self._limit
         try:
             self._changed.put(None)
-            return call()
+            return _without_hooks(call)
         finally:
+            # This and `settrace` first, with nothing between them in which an exception could come.
             self._deadline = None
             # One exception may be on its way, and another one being sent; neither may arrive later.
             try:
+                sys.settrace(trace)
                 self._take_back()
             except BlockedTooLongError:
                 try:
@@ -79,37 +91,101 @@ class Watchdog:
         _set_exception(self._thread_id, None)
 
     def _watch(self) -> None:
+        attempts = 0
         while not self._ended:
             deadline = self._deadline
             if deadline is None:
+                attempts = 0
                 self._changed.get()
             elif (left := deadline - time.monotonic()) > 0:
+                attempts = 0
                 self._wait(left)
             else:
-                self._interrupt(deadline)
+                self._is_insisting = attempts >= _PATIENT_ATTEMPTS
+                sys.setswitchinterval(self._switch_interval)  # the job may have made it a long one
+                if self._interrupt(deadline) and attempts == 0:
+                    self._warn()
+                attempts += 1
                 self._wait(_AGAIN_SECONDS)
+
+    def _let_watchdog_in(self, _number: int, _frame: FrameType | None) -> None:
+        """In the guarded thread, now and then: a long switch interval would keep the other one waiting."""
+        deadline = self._deadline
+        try:
+            if deadline is not None and time.monotonic() > deadline + _AGAIN_SECONDS:
+                sys.setswitchinterval(self._switch_interval)
+                time.sleep(0.001)
+        finally:
+            # Only now: with an interval, the next one could come before this one has ended.
+            signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+
+    def _warn(self) -> None:
+        """In a thread of its own: the guarded one may hold the log's lock, and may have lost it for ever.
+
+        Nothing is waited for, not even that thread's start, which the guarded one could hold up.
+        """
+        message = "%s blocks the event loop and is being stopped"
+        _thread.start_new_thread(_logger.warning, (message, self._name))
 
     def _wait(self, seconds: float) -> None:
         with suppress(Empty):
             self._changed.get(timeout=seconds)
 
-    def _interrupt(self, deadline: float) -> None:
+    def _interrupt(self, deadline: float) -> bool:
+        """Raise the exception in the guarded call, if that is still the one with this `deadline`."""
         self._interrupting = True
         is_meant = self._deadline == deadline
-        if is_meant:
+        is_main = self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill")
+        if is_meant and not (is_main and self._is_insisting):
             _set_exception(self._thread_id, BlockedTooLongError)
-            if self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill"):
-                signal.pthread_kill(self._thread_id, signal.SIGURG)
+        if is_meant and is_main:
+            signal.pthread_kill(self._thread_id, signal.SIGURG)
         self._interrupting = False
-        if is_meant:
-            _logger.warning("%s blocks the event loop and is being stopped", self._name)
+        return is_meant
+
+    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
+        """Running at all is what lets the exception that was set come through, and ends a system call.
+
+        For code that has caught a few, see that another one follows each line and each call that it makes.
+        """
+        if self._deadline is None or not self._is_insisting:
+            return
+        while frame is not None and frame.f_code is not _without_hooks.__code__:
+            frame.f_trace = self._strike
+            frame = frame.f_back
+        sys.settrace(self._strike)
+        raise BlockedTooLongError
+
+
+def _striker(thread_id: int) -> Callable[[FrameType, str, Any], Any]:
+    """A trace function that sets the exception, to come behind it: one in Python would meet it in itself.
+
+    So it is the C function, which takes two arguments; the three that all trace functions get follow, and are
+    ignored, as C allows with the calling conventions of all systems that have ``SIGURG``.
+    """
+    function = ctypes.PYFUNCTYPE(None, ctypes.c_ulong, *[ctypes.py_object] * 4)(
+        ("PyThreadState_SetAsyncExc", ctypes.pythonapi)
+    )
+    return partial(function, thread_id, BlockedTooLongError)
+
+
+def _without_hooks(call: Callable[[], T]) -> T:
+    """Make `call`; a trace or profile function that it leaves must not run in what follows, unwatched."""
+    trace, profile = sys.gettrace(), sys.getprofile()
+    try:
+        return call()
+    finally:
+        if sys.gettrace() is not trace:
+            sys.settrace(trace)
+        if sys.getprofile() is not profile:
+            sys.setprofile(profile)
 
 
 def cut_own_frames(error: BaseException) -> None:
     """Let the trace of `error` end in the code that was stopped, not in this module's signal handler."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
-        if trace.tb_next.tb_frame.f_code is _on_signal.__code__:
+        if trace.tb_next.tb_frame.f_code in _HANDLERS:
             trace.tb_next = None
         trace = trace.tb_next
 
@@ -121,18 +197,33 @@ def _set_exception(thread_id: int, kind: type[BaseException] | None) -> None:
 
 
 @contextmanager
-def _interruptible_calls() -> Iterator[None]:
-    """Give SIGURG, which does nothing by default, a handler, so that it ends a waiting system call."""
+def _interruptible_calls(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give SIGURG, which does nothing by default, a `handler`, so that it ends a waiting system call."""
     usable = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGURG")
     if not usable or signal.getsignal(signal.SIGURG) not in (signal.SIG_DFL, signal.SIG_IGN):
         yield
         return
-    before = signal.signal(signal.SIGURG, _on_signal)
+    before = signal.signal(signal.SIGURG, handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGURG, before)
 
 
-def _on_signal(_number: int, _frame: FrameType | None) -> None:
-    """Nothing to do: running at all is what lets the exception that was set come through."""
+@contextmanager
+def _processor_timer(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Have `handler` called in the main thread after each so many seconds of the processor's time."""
+    usable = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
+    if not usable or signal.getsignal(signal.SIGVTALRM) not in (signal.SIG_DFL, signal.SIG_IGN):
+        yield
+        return
+    before = signal.signal(signal.SIGVTALRM, handler)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+_HANDLERS = (Watchdog._on_signal.__code__, Watchdog._let_watchdog_in.__code__)

@@ -1,0 +1,194 @@
+"""What a MainLoop job changes of the process it runs in, put back when the job has ended.
+
+Watching how long it takes is left to ``watchdog``, where its output goes to ``mainloop``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import gc
+import locale
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+_UNSET = object()
+_STATUS = Path("/proc/self/status")
+_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+_logger = logging.getLogger(__name__)
+
+Put = Callable[[Any], object]
+Items = dict[tuple[str, Any], tuple[Any, Put]]
+"""What there is to change: its present value, and what puts back an earlier one."""
+
+
+class HostState:
+    """Remembers what a job changes while `watching`, so that `put_back` undoes that and nothing else.
+
+    What the host or another job changes in between, while this one waits for something, is theirs and stays.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._changed: dict[tuple[str, Any], tuple[Any, Any]] = {}
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """For one stretch in which the job, and nothing else, runs on this thread."""
+        before = {name: value for name, (value, _) in self._items().items()}
+        try:
+            yield
+        finally:
+            for name, (value, _) in self._items().items():
+                old = before.pop(name, _UNSET)
+                if not _is_same(old, value):
+                    self._note(name, old, value)
+            for name, old in before.items():
+                self._note(name, old, _UNSET)
+
+    def _note(self, name: tuple[str, Any], old: Any, new: Any) -> None:
+        first, _ = self._changed.get(name, (old, None))
+        self._changed[name] = (first, new)
+
+    def put_back(self) -> None:
+        """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
+        items = self._items()
+        for name, (old, new) in self._changed.items():
+            value, put = items.get(name, (_UNSET, _missing_put(name)))
+            if put is not None and _is_same(value, new) and not _is_same(old, new):
+                try:
+                    put(old)
+                except Exception:
+                    _logger.exception("What a job has changed cannot be put back: %s", name[0])
+        self._changed.clear()
+
+    def _items(self) -> Items:
+        found: Items = {}
+        for group in (_process, _interpreter, _hooks, _loop_settings(self._loop), _signal_handlers):
+            with suppress(Exception):  # the job may have left anything there
+                found |= group()
+        found |= _entries("os.environ", os.environ)
+        found |= _entries("builtins", vars(builtins))
+        return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and isinstance(one, _PLAIN) and bool(one == other)
+    except Exception:
+        return False
+
+
+_PLAIN = (str, bytes, int, float, tuple, type(None))
+
+
+def _process() -> Items:
+    found: Items = {
+        ("locale", None): (locale.setlocale(locale.LC_ALL), lambda old: locale.setlocale(locale.LC_ALL, old)),
+        ("socket timeout", None): (socket.getdefaulttimeout(), socket.setdefaulttimeout),
+    }
+    with suppress(OSError):
+        found["working folder", None] = (os.getcwd(), os.chdir)
+    with suppress(OSError, IndexError):
+        # To ask os.umask is to set it, for other threads too.
+        mask = _STATUS.read_text().partition("\nUmask:")[2].split()[0]
+        found["umask", None] = (int(mask, 8), os.umask)
+    return found
+
+
+def _interpreter() -> Items:
+    return {
+        ("switch interval", None): (round(sys.getswitchinterval(), 9), sys.setswitchinterval),
+        ("recursion limit", None): (sys.getrecursionlimit(), sys.setrecursionlimit),
+        ("int digits", None): (sys.get_int_max_str_digits(), sys.set_int_max_str_digits),
+        ("trace", None): (sys.gettrace(), sys.settrace),
+        ("profile", None): (sys.getprofile(), sys.setprofile),
+        ("threads' trace", None): (threading.gettrace(), threading.settrace),
+        ("threads' profile", None): (threading.getprofile(), threading.setprofile),
+        ("stack size", None): (threading.stack_size(), threading.stack_size),
+        ("gc", None): (gc.isenabled(), lambda old: gc.enable() if old else gc.disable()),
+        ("gc threshold", None): (gc.get_threshold(), lambda old: gc.set_threshold(*old)),
+        ("gc debug", None): (gc.get_debug(), gc.set_debug),
+        ("sys.path", None): (tuple(sys.path), lambda old: sys.path.__setitem__(slice(None), old)),
+        ("warnings", None): (tuple(warnings.filters), _put_filters),
+        ("async generators", None): (
+            tuple(sys.get_asyncgen_hooks()),
+            lambda old: sys.set_asyncgen_hooks(*old),
+        ),
+        ("origin depth", None): (
+            sys.get_coroutine_origin_tracking_depth(),
+            sys.set_coroutine_origin_tracking_depth,
+        ),
+    }
+
+
+def _put_filters(old: tuple[Any, ...]) -> None:
+    warnings.resetwarnings()
+    for each in reversed(old):
+        warnings.filters.insert(0, each)  # type: ignore[attr-defined]
+
+
+def _hooks() -> Items:
+    names = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook")
+    found: Items = {("sys", name): (getattr(sys, name), _attribute(sys, name)) for name in names}
+    found["threading.excepthook", None] = (threading.excepthook, _attribute(threading, "excepthook"))
+    found["os.environ itself", None] = (os.environ, _attribute(os, "environ"))
+    return found
+
+
+def _attribute(owner: Any, name: str) -> Put:
+    return lambda old: setattr(owner, name, old)
+
+
+def _loop_settings(loop: asyncio.AbstractEventLoop) -> Callable[[], Items]:
+    return lambda: {
+        ("debug mode", None): (loop.get_debug(), loop.set_debug),
+        ("exception handler", None): (loop.get_exception_handler(), loop.set_exception_handler),
+        ("task factory", None): (loop.get_task_factory(), loop.set_task_factory),
+        ("slow callbacks", None): (
+            getattr(loop, "slow_callback_duration", None),
+            _attribute(loop, "slow_callback_duration"),
+        ),
+    }
+
+
+def _signal_handlers() -> Items:
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    handlers = ((number, signal.getsignal(number)) for number in _SIGNALS)
+    return {
+        ("signal", number): (handler, lambda old, number=number: signal.signal(number, old))  # type: ignore[misc]
+        for number, handler in handlers
+        if handler is not None  # set by C code
+    }
+
+
+def _entries(name: str, table: MutableMapping[str, Any]) -> Items:
+    return {(name, key): (value, _entry(table, key)) for key, value in list(table.items())}
+
+
+def _entry(table: MutableMapping[str, Any], key: str) -> Put:
+    def put(old: Any) -> None:
+        if old is _UNSET:
+            table.pop(key, None)
+        else:
+            table[key] = old
+
+    return put
+
+
+def _missing_put(name: tuple[str, Any]) -> Put | None:
+    """Puts back an entry that the job has removed."""
+    tables: Mapping[str, MutableMapping[str, Any]] = {"os.environ": os.environ, "builtins": vars(builtins)}
+    return _entry(tables[name[0]], name[1]) if name[0] in tables else None
