@@ -16,7 +16,11 @@ from aiohttp_jobs.api.envelope import error_middleware
 from aiohttp_jobs.api.keys import CONFIG
 from aiohttp_jobs.api.schedules import SCHEDULES, routes
 from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.auth.current_roles import CurrentRoles
 from aiohttp_jobs.auth.middleware import identity_middleware
+from aiohttp_jobs.auth.session_registry import SessionRegistry
+from aiohttp_jobs.auth.sessions import Sessions
+from aiohttp_jobs.auth.wrong_keys import WrongKeys
 from aiohttp_jobs.execution.interpreters import find_interpreters
 from aiohttp_jobs.schedule.claims import Claims
 from aiohttp_jobs.schedule.service import ScheduleService
@@ -45,7 +49,12 @@ class Site:
         self.store.open()
         claims = Claims(self.config.base_dir)
         claims.open()
-        app = web.Application(middlewares=[error_middleware, identity_middleware(self.config, self.keys)])
+        config = self.config
+        sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
+        identify = identity_middleware(
+            config, self.keys, WrongKeys(config.max_wrong_keys), CurrentRoles(config), Sessions(sessions)
+        )
+        app = web.Application(middlewares=[error_middleware, identify])
         app[CONFIG] = self.config
         app[SCHEDULES] = ScheduleService(
             self.config,
