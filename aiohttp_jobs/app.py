@@ -16,6 +16,7 @@ from .api.envelope import error_middleware
 from .api.keys import CONFIG, SERVICE
 from .api.open_streams import OPEN_STREAMS, OpenStreams
 from .auth.api_keys import ApiKeys
+from .auth.cors import preflight_middleware, share_with
 from .auth.current_roles import CurrentRoles
 from .auth.middleware import identity_middleware
 from .auth.recheck import RightsCheck
@@ -117,6 +118,7 @@ def create_jobs_app(
         middlewares=[
             error_middleware,
             parts.note_host,
+            preflight_middleware(config.trusted_origins),
             own_session_middleware(config),
             identity_middleware(
                 config, parts.api_keys, parts.wrong_keys, parts.current_roles, parts.sessions
@@ -152,6 +154,7 @@ def create_jobs_app(
     ):
         jobs_app.add_routes(resource.routes)
     jobs_app.add_routes(ui_routes(config))
+    jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
     jobs_app.on_shutdown.append(parts.begin_shutdown)
     jobs_app.cleanup_ctx.append(parts.lifetime)
     return jobs_app

@@ -47,6 +47,8 @@ Count = Annotated[int, Field(ge=1)]
 Network = Annotated[str, AfterValidator(_network)]
 Bytes = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+FieldName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
+"""Of a header, cookie, form field or element."""
 
 
 def _default_parallel() -> int:
@@ -100,7 +102,8 @@ class JobsConfig(BaseModel):
     """API keys that do not hold, in a minute from one address (of IPv6: /64 network) or for one key, before
     further ones are answered with 429. A key that holds is never refused for others that do not."""
     trusted_origins: tuple[str, ...] = ()
-    """Origins, beside the host's own, whose pages may change state with the session cookie."""
+    """Origins, beside the host's own, whose pages may use the API, with an API key or with the session cookie
+    of whoever looks at them: browsers are told so (CORS)."""
     trusted_proxies: tuple[Network, ...] = ()
     """Addresses and networks (CIDR) of proxies whose ``X-Forwarded-Host`` says which host the browser asked.
     Needed only where the proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
@@ -269,6 +272,15 @@ class JobsConfig(BaseModel):
     """Where users sign in. ``{next}`` in it becomes the address to come back to."""
     ui_logout_url: str | None = None
     """Where users sign out; the page sends a form there by POST."""
+    ui_csrf_cookie: FieldName | None = None
+    """The cookie from which the page takes the token that a CSRF middleware of the host's asks for. It must
+    not be ``HttpOnly``."""
+    ui_csrf_meta: FieldName | None = None
+    """The name of the ``<meta>`` element from which the page takes that token, in place of a cookie."""
+    ui_csrf_header: FieldName = "X-CSRF-Token"
+    """The header in which the page sends the token with all that changes something."""
+    ui_csrf_field: FieldName = "csrf_token"
+    """The field in which it sends the token with the form that signs out."""
 
     @field_validator("ui_login_url", "ui_logout_url")
     @classmethod
@@ -311,6 +323,12 @@ class JobsConfig(BaseModel):
     def _check_timeouts(self) -> Self:
         if self.default_timeout > self.max_timeout:
             raise ValueError("default_timeout must not be longer than max_timeout")
+        return self
+
+    @model_validator(mode="after")
+    def _check_csrf(self) -> Self:
+        if self.ui_csrf_cookie is not None and self.ui_csrf_meta is not None:
+            raise ValueError("ui_csrf_cookie and ui_csrf_meta cannot be used together: which has the token?")
         return self
 
     @model_validator(mode="after")

@@ -84,9 +84,11 @@ async def glance(request: web.Request, most: int, seconds: float) -> bytes:
 
     For refusals alone: nothing is judged, and nobody is waited for any longer.
     """
-    body = bytearray()
     if (request.content_length or 0) > most:
         return b""
+    if not request.can_read_body:
+        return (await request.read())[:most]
+    body = bytearray()
     with suppress(TimeoutError, *_UNREADABLE):
         async with asyncio.timeout(seconds):
             while len(body) <= most and (chunk := await request.content.readany()):
@@ -98,6 +100,15 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
     message = f"The request body is larger than {max_bytes} bytes."
     if (request.content_length or 0) > max_bytes:
         raise TooLargeError(message)
+    if not request.can_read_body:  # a middleware of the host's has read it, and the request keeps it
+        body = await request.read()
+        if len(body) > max_bytes:
+            raise TooLargeError(message)
+        return body
+    return await _receive_body(request, max_bytes, TooLargeError(message))
+
+
+async def _receive_body(request: web.Request, max_bytes: int, too_large: TooLargeError) -> bytes:
     body = bytearray()
     clock = asyncio.get_running_loop().time
     end = clock() + _PROMPT_SECONDS
@@ -106,7 +117,7 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > max_bytes:
-                    raise TooLargeError(message)
+                    raise too_large
         except _UNREADABLE:
             raise MalformedJSONError("The request body could not be read as it was encoded.") from None
     # Whoever sends a body slowly may have been signed out before its end.

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from ..as_is import StreamAsIs
 from ..auth.streams import LARGE_BYTES, RevocableResponse
 from ..errors import BusyError, JobsError
 from ..guarded_files import LockBusyError
@@ -54,7 +55,7 @@ async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more
     size = len(start) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(rest)
     if size <= _AT_ONCE:
         return raw_answer(start + b",".join(texts) + rest)
-    response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+    response = StreamAsIs(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
     response.content_length = size
     with suppress(ConnectionResetError):  # whoever asked has left
         await response.prepare(request)

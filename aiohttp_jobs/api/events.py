@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
+from ..as_is import EventStream
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
 from ..auth.streams import while_rights_last
@@ -72,6 +73,7 @@ async def _send(request: web.Request, events: AsyncIterator[Event]) -> web.Strea
         request,
         headers={"X-Accel-Buffering": "no"},
         ping_interval=request.app[CONFIG].heartbeat_interval,
+        response_cls=EventStream,
     ) as response:
         with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
             async with while_rights_last(request):

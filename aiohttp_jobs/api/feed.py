@@ -9,6 +9,7 @@ from contextlib import aclosing, suppress
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
+from ..as_is import EventStream
 from ..auth.middleware import identity_of
 from ..auth.rights import needs
 from ..auth.streams import while_rights_last
@@ -55,6 +56,7 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
             request,
             headers={"X-Accel-Buffering": "no"},
             ping_interval=request.app[CONFIG].heartbeat_interval,
+            response_cls=EventStream,
         ) as response, while_rights_last(request):  # fmt: skip
             await _send(response, changes)
         return response

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import hdrs, web
 
+from ..as_is import ResponseAsIs, StreamAsIs
 from ..auth.middleware import identity_of
 from ..auth.streams import break_off, while_rights_last
 from ..errors import NotFoundError, RangeError
@@ -117,16 +118,19 @@ async def _sent(request: web.Request, job_id: str, reader: OutputReader) -> web.
     offset = OFFSET.of(request)
     asked = _asked(RANGE.of(request)) if request.method == hdrs.METH_GET else None
     if asked is None and (offset is not None or BYTES.name in request.query):
-        response = await _piece(reader, offset or 0, BYTES.of(request))
+        response, data = await _piece(reader, offset or 0, BYTES.of(request))
     elif reader.complete:
         return await _ended(request, job_id, WholeOutput(reader, await reader.spans()), asked)
     elif asked is not None and await _may_go_on(request, job_id, reader, asked):
-        response = await _live_range(reader, job_id, asked)
+        response, data = await _live_range(reader, job_id, asked)
     else:
         return await _live(request, job_id, reader)
     # Here rather than by aiohttp: it may be much, and take long.
+    response.content_length = len(data)
     await response.prepare(request)
-    await _taken(request, response.write_eof())
+    if request.method != hdrs.METH_HEAD:
+        await _taken(request, response.write(data))
+    await response.write_eof()
     return response
 
 
@@ -173,12 +177,12 @@ async def _ended(
     version = _Version(job_id, whole.attempt, whole.size)
     headers = _headers(whole.attempt, str(version)) | _disposition(request, job_id)
     if _is_known(IF_NONE_MATCH.of(request), str(version)):
-        return web.Response(status=304, headers=headers)
+        return ResponseAsIs(status=304, headers=headers)
     start, stop, status = 0, whole.size, 200
     if asked is not None and _goes_on(IF_RANGE.of(request), version, asked, whole.gap):
         (start, stop), status = asked.within(whole.size), 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{whole.size}"
-    response = web.StreamResponse(status=status, headers=headers)
+    response = StreamAsIs(status=status, headers=headers)
     response.content_length = stop - start
     await response.prepare(request)
     if request.method != hdrs.METH_HEAD:
@@ -212,7 +216,7 @@ async def _live(request: web.Request, job_id: str, reader: OutputReader) -> web.
     has_gap = len(await reader.spans()) > 1
     # With a gap the same number of bytes may be told in another way a moment later.
     tag = ("W/" if has_gap else "") + str(_Version(job_id, attempt, size))
-    response = web.StreamResponse(headers=_headers(attempt, tag) | _disposition(request, job_id))
+    response = StreamAsIs(headers=_headers(attempt, tag) | _disposition(request, job_id))
     if request.method == hdrs.METH_HEAD and not has_gap:
         response.content_length = size
     await response.prepare(request)
@@ -242,7 +246,7 @@ async def _write_so_far(
         offset = part.offset + len(part.data)
 
 
-async def _live_range(reader: OutputReader, job_id: str, asked: _Asked) -> web.Response:
+async def _live_range(reader: OutputReader, job_id: str, asked: _Asked) -> tuple[StreamAsIs, bytes]:
     start, stop = asked.within(reader.size)
     part = await reader.read(start, min(_MOST, stop - start), whole=False)
     if part.offset != start or not part.data:
@@ -250,7 +254,7 @@ async def _live_range(reader: OutputReader, job_id: str, asked: _Asked) -> web.R
     following = start + len(part.data)
     headers = _headers(reader.attempt, str(_Version(job_id, reader.attempt, following)))
     headers["Content-Range"] = f"bytes {start}-{following - 1}/*"
-    return web.Response(body=part.data, status=206, headers=headers)
+    return StreamAsIs(status=206, headers=headers), part.data
 
 
 async def _may_go_on(request: web.Request, job_id: str, reader: OutputReader, asked: _Asked) -> bool:
@@ -287,14 +291,14 @@ async def _taken(request: web.Request, writing: Awaitable[None]) -> None:
         raise ConnectionResetError("the reader has stalled") from None
 
 
-async def _piece(reader: OutputReader, offset: int, most: int) -> web.Response:
+async def _piece(reader: OutputReader, offset: int, most: int) -> tuple[StreamAsIs, bytes]:
     part = await reader.read(offset, max(most, _LONGEST_CHARACTER))
     following = part.offset + len(part.data)
     headers = _headers(reader.attempt)
     headers["X-Output-Offset"] = str(part.offset)
     headers["X-Output-Next"] = str(following)
     headers["X-Output-Complete"] = str(reader.complete and following >= reader.size).lower()
-    return web.Response(body=part.data, headers=headers)
+    return StreamAsIs(headers=headers), part.data
 
 
 def _asked(text: str | None) -> _Asked | None:

@@ -25,10 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class _OwnStorage(aiohttp_session.AbstractStorage):
-    """An encrypted cookie, by aiohttp-session's own storage, made when there is one to read or write.
-
-    Saves only sessions that it loaded: a host may install its own storage after this one.
-    """
+    """An encrypted cookie, by aiohttp-session's own storage, made when there is one to read or write."""
 
     def __init__(self, config: JobsConfig) -> None:
         self._settings: dict[str, Any] = {
@@ -57,9 +54,8 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
         response: web.StreamResponse,
         session: aiohttp_session.Session,
     ) -> None:
-        if request.get(aiohttp_session.STORAGE_KEY) is self:
-            self._warn_of_plain_http(request)
-            await (await self._storage()).save_session(request, response, session)
+        self._warn_of_plain_http(request)
+        await (await self._storage()).save_session(request, response, session)
 
     def _warn_of_plain_http(self, request: web.Request) -> None:
         if not self._has_warned and arrived_over_https(request):
@@ -82,25 +78,66 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
         return EncryptedCookieStorage(session_key(self._config), **self._settings)
 
 
+class _RequestStorage(aiohttp_session.AbstractStorage):
+    """That of one request and of its clones, which have the same storage but not the same session.
+
+    Saves only sessions that it loaded: a host may install its own storage after this one.
+    """
+
+    def __init__(self, own: _OwnStorage) -> None:
+        super().__init__(cookie_name=own.cookie_name)
+        self._own = own
+        self.session: aiohttp_session.Session | None = None
+        """The session of the request, or of a clone of it."""
+
+    async def load_session(self, request: web.Request) -> aiohttp_session.Session:
+        session = await self._own.load_session(request)
+        if self.session is None:
+            self.session = session
+        return session
+
+    async def new_session(self) -> aiohttp_session.Session:
+        self.session = await self._own.new_session()
+        return self.session
+
+    async def save_session(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        session: aiohttp_session.Session,
+    ) -> None:
+        if request.get(aiohttp_session.STORAGE_KEY) is self:
+            await self._own.save_session(request, response, session)
+
+
 def own_session_middleware(config: JobsConfig) -> Middleware:
     """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session.
 
     Raises `ConfigurationError` for a `session_key` that is none.
     """
-    keep_session = aiohttp_session.session_middleware(_OwnStorage(config))
+    own = _OwnStorage(config)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if aiohttp_session.STORAGE_KEY in request:
             return await handler(request)
-        return await keep_session(request, handler)
+        storage = _RequestStorage(own)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            finally:
+                if storage.session is not None and request.get(aiohttp_session.STORAGE_KEY) is storage:
+                    request[aiohttp_session.SESSION_KEY] = storage.session
+
+        return await aiohttp_session.session_middleware(storage)(request, handle)
 
     return middleware
 
 
 def has_own_cookie(request: web.Request) -> bool:
     """Whether sessions are kept in the plugin's own cookie, not in one of the host's."""
-    return isinstance(request.get(aiohttp_session.STORAGE_KEY), _OwnStorage)
+    return isinstance(request.get(aiohttp_session.STORAGE_KEY), _RequestStorage)
 
 
 def session_key(config: JobsConfig) -> bytes:

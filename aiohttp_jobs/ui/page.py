@@ -65,11 +65,12 @@ def _head(config: JobsConfig, assets: Assets) -> str:
 
 
 def _body(config: JobsConfig, assets: Assets) -> str:
-    settings = {
+    settings: dict[str, str | None] = {
         "title": config.ui_title,
         "logo": _logo(config, assets),
         "login": config.ui_login_url,
         "logout": config.ui_logout_url,
+        **_csrf(config),
     }
     attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in settings.items() if value)
     return (
@@ -77,6 +78,18 @@ def _body(config: JobsConfig, assets: Assets) -> str:
         '<noscript><p class="noscript">This page needs JavaScript. Without it, use the API or the '
         "<code>aiohttp-jobs</code> command.</p></noscript>"
     )
+
+
+def _csrf(config: JobsConfig) -> dict[str, str | None]:
+    """Where the page finds the host's token against CSRF, and how it sends it."""
+    if config.ui_csrf_cookie is None and config.ui_csrf_meta is None:
+        return {}
+    return {
+        "csrf-cookie": config.ui_csrf_cookie,
+        "csrf-meta": config.ui_csrf_meta,
+        "csrf-header": config.ui_csrf_header,
+        "csrf-field": config.ui_csrf_field,
+    }
 
 
 def _logo(config: JobsConfig, assets: Assets) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from ..as_is import ResponseAsIs
 from ..auth.middleware import public
 from ..config import JobsConfig
 from .assets import Asset, Assets, package_assets
@@ -90,9 +91,9 @@ def _asset_handler(assets: Assets) -> Handler:
 
 async def _answer(request: web.Request, asset: Asset, headers: dict[str, str]) -> web.StreamResponse:
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
+        return ResponseAsIs(status=304, headers=headers)
     headers["Content-Type"] = asset.content_type
     if "gzip" in request.headers.get("Accept-Encoding", "") and asset.content_type != "image/png":
         headers["Content-Encoding"] = "gzip"
-        return web.Response(body=await asyncio.to_thread(lambda: asset.compressed), headers=headers)
+        return ResponseAsIs(body=await asyncio.to_thread(lambda: asset.compressed), headers=headers)
     return web.Response(body=asset.body, headers=headers)

@@ -1,6 +1,7 @@
 // The API over HTTP: JSON requests, and event streams that connect again by themselves.
 // Who is asking is told by the host's session cookie or, where one was entered, by an API key.
 import { createParser } from "../vendor/eventsource-parser.mjs";
+import { csrfHeaders } from "./csrf.js";
 
 const BASE = new URL("api/v1/", location.href);
 const KEY_NAME = `aiohttp-jobs:${location.pathname}:api-key`;
@@ -33,7 +34,7 @@ export function apiUrl(path, query = {}) {
 
 async function send(method, path, { query, body, headers = {}, signal } = {}) {
   const all = { ...headers };
-  if (method !== "GET") all["X-Requested-With"] = "aiohttp-jobs";  // which no form can send
+  if (method !== "GET") Object.assign(all, csrfHeaders(), { "X-Requested-With": "aiohttp-jobs" });  // which no form can send
   const secret = apiKey.get();
   if (secret) all.Authorization = `Bearer ${secret}`;
   if (body !== undefined) all["Content-Type"] = "application/json";

@@ -1,6 +1,7 @@
 // The frame around every view: brand, navigation, who is signed in, theme, help.
 import { html, useEffect, useState } from "../core/html.js";
 import { apiKey } from "../core/api.js";
+import { csrfField, fillCsrfField, hasCsrf } from "../core/csrf.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
@@ -48,7 +49,8 @@ function SignOut() {
     return html`<${Button} icon="out" kind="bare" label="Forget the API key" onClick=${forget} />`;
   }
   if (!settings.logout || me.proof === "resolver") return null;
-  return html`<form method="post" action=${settings.logout}>
+  return html`<form method="post" action=${settings.logout} onSubmit=${(event) => fillCsrfField(event.currentTarget)}>
+    ${hasCsrf() && html`<input type="hidden" name=${csrfField()} />`}
     <button class="button bare" aria-label="Sign out" title="Sign out"><${Icon} name="out" /></button>
   </form>`;
 }
