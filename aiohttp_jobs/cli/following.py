@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from ..client import ClientError, JobsClient
+from ..terminal import Terminal
 from .connection import INTERRUPTED, with_client
 from .printing import print_json, report
 from .streams import OutputError, say, write_out
@@ -87,6 +88,7 @@ async def _leave(client: JobsClient, job_id: str, *, as_json: bool, cancel: bool
 
 async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool = False) -> int:
     ended: dict[str, Any] = {}
+    output = _Output()
     async with _Progress(client, job_id) as progress:
         try:
             async for event in client.follow(job_id):
@@ -94,7 +96,8 @@ async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool =
                     ended = event.data
                 elif event.name == "output" and not as_json and not quiet:
                     progress.make_way()
-                    write_out(event.text.encode("utf-8", "replace"))
+                    output.write(event.text)
+            output.end()
         except OutputError as error:
             return await _without_output(client, job_id, error)
     if as_json:
@@ -126,6 +129,26 @@ def exit_code(record: dict[str, Any]) -> int:
     if not isinstance(code, int) or code == 0:
         return _NO_EXIT_CODE
     return code if code > 0 else 128 - code
+
+
+class _Output:
+    """What the job prints: as it comes for a terminal, else as the lines that a terminal would show."""
+
+    def __init__(self) -> None:
+        self._terminal = None if sys.stdout.isatty() else Terminal()
+
+    def write(self, text: str) -> None:
+        """Raises `OutputError`."""
+        self._pass_on(text if self._terminal is None else self._terminal.write(text))
+
+    def end(self) -> None:
+        """Print what has no line feed. Raises `OutputError`."""
+        if self._terminal is not None:
+            self._pass_on(self._terminal.end())
+
+    def _pass_on(self, text: str) -> None:
+        if text:
+            write_out(text.encode("utf-8", "replace"))
 
 
 class _Progress:

@@ -18,6 +18,7 @@ import aiosmtplib
 from ..config import JobsConfig
 from ..errors import ConfigurationError
 from ..models import utc_now
+from ..terminal import as_seen
 from .channel import DeliveryError, one_line
 from .events import Event
 from .models import Notice
@@ -34,7 +35,6 @@ _WORDS = {
     "Rejected": "was rejected",
 }
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 # Lines as long as they come, on servers of any age: neither 8-bit nor folded in the body.
 _POLICY = SMTP_POLICY.clone(cte_type="7bit")
 
@@ -139,7 +139,7 @@ def _text(config: JobsConfig, notice: Notice) -> str:
         lines.append(f"Cancelled by: {one_line(job['CancelledBy'])}")
     link = job_link(config, notice.job_id)
     lines += [f"Details:   {link}"] if link else []
-    tail = _UNPRINTABLE.sub("", _ESCAPES.sub("", str(job.get("OutputTail", "")).replace("\r\n", "\n")))
+    tail = _UNPRINTABLE.sub("", as_seen(str(job.get("OutputTail", ""))))
     lines += ["", "The end of its output:", "", tail.rstrip() or "(nothing)", ""]
     return "\n".join(lines)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..models import JobResult, UtcDatetime, utc_now
+from ..terminal import tail_as_seen
 from .events import Event
 from .rules import EmailRule, NotifyRule, WebhookRule
 
@@ -42,7 +43,7 @@ class Notice(BaseModel):
     """One notice as it lies in ``Notices/<NoticeID>.json``.
 
     ``Remaining`` are the addresses that have not got it yet. ``Job`` is what is told: fields of the
-    job's result, and ``OutputTail``, the last 2,000 characters of its output.
+    job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it.
     """
 
     model_config = ConfigDict(
@@ -121,5 +122,5 @@ def _told(result: JobResult) -> dict[str, Any]:
     record = result.model_copy(update={"output": "", "command": ""}).to_record()
     return {
         **{name: record[name] for name in _TOLD if name in record},
-        "OutputTail": result.output[-TAIL_CHARACTERS:],
+        "OutputTail": tail_as_seen(result.output, TAIL_CHARACTERS),
     }

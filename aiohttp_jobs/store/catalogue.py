@@ -30,6 +30,7 @@ from .index import (
     StatsFilter,
     abridged,
     entry_of,
+    searched_output,
     snippet,
 )
 from .index.expiry import expired, kept_bytes
@@ -206,7 +207,7 @@ class ResultCatalogue:
                     gone.append(row.job_id)
                 elif wanted.user_id in (None, record.get("UserID")):
                     if wanted.terms:
-                        record["Snippet"] = _snippet(record, wanted)
+                        record["Snippet"] = self._snippet(record, wanted)
                         record.pop("Output", None)
                     found.append((row.key, dumps(record)))
             if len(rows) < asked:
@@ -229,6 +230,11 @@ class ResultCatalogue:
             size += self._files.log_size(record)
         return entry_of(record, size=size, changed=changed, search_bytes=self._search_bytes)
 
+    def _snippet(self, record: Mapping[str, Any], wanted: ResultFilter) -> str | None:
+        output = searched_output(record.get("Output"), self._search_bytes)
+        texts = (output, record.get("JobName"), record.get("Command"))
+        return snippet(wanted.terms, [text for text in texts if isinstance(text, str)])
+
     def _load(self, job_id: bytes) -> Entry | None:
         record = self._files.read(id_text(job_id))
         entry = None if record is None or record.get("JobID") != id_text(job_id) else self._describe(record)
@@ -243,8 +249,3 @@ class ResultCatalogue:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return stat.st_size, stat.st_mtime_ns
-
-
-def _snippet(record: Mapping[str, Any], wanted: ResultFilter) -> str | None:
-    texts = (record.get("Output"), record.get("JobName"), record.get("Command"))
-    return snippet(wanted.terms, [text for text in texts if isinstance(text, str)])

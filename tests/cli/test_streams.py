@@ -31,6 +31,19 @@ async def shell(line: str, env: dict[str, str], **more: str) -> tuple[int, bytes
     return process.returncode or 0, out, err.decode("utf-8", "replace")
 
 
+async def test_a_pipe_gets_the_lines_that_a_terminal_shows_and_output_every_byte(host: Host) -> None:
+    env = access_to(host, "debug")
+    printed = r"Start\r\n10%%\r50%%\r100%%\rerror: \033[31mdisk full\033[0m\nready\b\b"
+    code, out, _ = await shell(
+        f"JOBS submit --wait --name bar {shlex.quote(f'printf {shlex.quote(printed)}')}", env
+    )
+    assert (code, out) == (0, b"Start\nerror: disk full\nready")
+    job_id = json.loads((await shell("JOBS results --json", env))[1])[0]["JobID"]
+    assert (await shell(f"JOBS watch {job_id}", env))[1] == out
+    raw = b"Start\r\n10%\r50%\r100%\rerror: \033[31mdisk full\033[0m\nready\b\b"
+    assert (await shell(f"JOBS output {job_id}", env))[1] == raw
+
+
 @pytest.mark.parametrize(
     ("line", "code", "says"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,9 +17,11 @@ from aiohttp_jobs.notify.email import EmailChannel
 from aiohttp_jobs.notify.events import Event
 from aiohttp_jobs.notify.models import Notice
 
+from ..cases import cases
 from .support import Authority, MailServer, email, make_notice
 
 Make = Callable[..., JobsConfig]
+SEEN = [case for case in cases("terminal") if case["from"] in ("rundeck #436", "moby #37366", "gcc", "curl")]
 RULE = email("ops@example.org")
 
 
@@ -66,6 +69,24 @@ async def test_the_subject_says_how_it_ended(
 ) -> None:
     await send(make_config(**mail.settings()), make_notice(RULE, event, status=status))
     assert mail.messages[0]["Subject"] == f"[aiohttp-jobs] {subject}"
+
+
+@pytest.mark.parametrize("case", SEEN, ids=lambda case: case["from"])
+async def test_the_output_is_told_as_a_terminal_shows_it(
+    mail: MailServer, make_config: Make, case: dict[str, Any]
+) -> None:
+    await send(make_config(**mail.settings()), make_notice(RULE, output=case["prints"]))
+    text = mail.messages[0].get_content().replace("\r\n", "\n")
+    assert text.endswith("The end of its output:\n\n" + "\n".join(case["lines"]).rstrip() + "\n")
+
+
+async def test_a_notice_that_was_kept_by_an_older_release_is_told_so_too(
+    mail: MailServer, make_config: Make
+) -> None:
+    notice = make_notice(RULE)
+    older = {**notice.to_record(), "Job": {**notice.job, "OutputTail": "10%\r100%\rerror: disk full\n"}}
+    await send(make_config(**mail.settings()), Notice.model_validate(older))
+    assert mail.messages[0].get_content().endswith(":\r\n\r\nerror: disk full\r\n")
 
 
 async def test_any_name_and_output_can_be_sent(mail: MailServer, make_config: Make) -> None:

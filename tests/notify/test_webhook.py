@@ -70,6 +70,16 @@ async def test_a_webhook_tells_of_the_job(receiver: Receiver, make_config: Make)
     assert b"hunter2" not in request.body
 
 
+async def test_a_webhook_tells_the_last_lines_as_a_terminal_shows_them(
+    receiver: Receiver, make_config: Make
+) -> None:
+    bar = "".join(f"\r{number:6} of 20000 {'#' * 40}" for number in range(20_000))
+    notice = make_notice(webhook(receiver.url), output=f"Start\r\n{bar}\n\x1b[31merror\x1b[0m: disk full\r\n")
+    await send(make_config(**INTO_PRIVATE), notice)
+    tail = json.loads(receiver.requests[0].body)["job"]["OutputTail"]
+    assert tail == f"Start\n 19999 of 20000 {'#' * 40}\nerror: disk full\n"
+
+
 @pytest.mark.parametrize("secret", ["a secret of some length", None])
 async def test_the_signature_is_checked_as_the_how_to_says(
     receiver: Receiver, make_config: Make, secret: str | None

@@ -75,6 +75,12 @@ class Results:
     async def ids(self, **wanted: Any) -> list[str]:
         return (await self.page(**wanted))[0]
 
+    async def snippets(self, q: str) -> list[str | None]:
+        """What is quoted of each result that `q` finds."""
+        found = ResultFilter("alice", terms=parse_search(q))
+        page = await self.catalogue.page(found, Sort.COMPLETED_DOWN, None, 100)
+        return [json.loads(text)["Snippet"] for text in page.records]
+
     async def all_pages(self, limit: int, **wanted: Any) -> list[str]:
         """The job ids on all pages, one after the other."""
         found: list[str] = []

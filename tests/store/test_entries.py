@@ -20,7 +20,7 @@ def test_of_a_result_with_less_of_long_texts_it_keeps_the_same(command: str, out
 
 def test_a_long_text_is_not_held() -> None:
     record = result(1, Command="true", Output="x" * 100_000)
-    assert abridged(record, 1000) == record | {"Output": "x" * 2000}
+    assert abridged(record, 1000) == record | {"Output": f"{'x' * 1000}\n{'x' * 1000}"}
     assert record["Output"] == "x" * 100_000
 
 

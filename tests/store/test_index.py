@@ -34,8 +34,11 @@ from aiohttp_jobs.store.index import (
 from aiohttp_jobs.store.index.query import find
 from aiohttp_jobs.store.index.schema import SCHEMA
 
+from ..cases import cases
 from ..gate import until
 from .support import NOW, Results, opened, result
+
+SEARCHED = [case for case in cases("terminal") if "search_finds" in case and case["prints"].isascii()]
 
 
 @pytest.fixture
@@ -144,6 +147,29 @@ async def test_every_word_must_be_there_in_name_command_or_output(results: Resul
     assert await results.ids(q="alice") == []
     assert await results.ids(q="errors", user_id="bob") == []
     assert await results.ids(q="u1") == []
+
+
+@pytest.mark.parametrize("case", SEARCHED, ids=lambda case: case["from"])
+async def test_output_is_found_and_quoted_as_a_terminal_shows_it(
+    results: Results, case: dict[str, Any]
+) -> None:
+    results.add(1, Output="something else\n")
+    job_id = results.add(2, Output=f"before\n{case['prints']}after\n")
+    for text in case["search_finds"]:
+        assert await results.ids(q=text) == [job_id], text
+        (snippet,) = await results.snippets(q=text)
+        assert snippet == f"before {' '.join(case['lines'])} after"
+
+
+async def test_a_bar_of_many_updates_hides_nothing_from_searches(tmp_path: Path) -> None:
+    bar = "".join(f"\r{number} of 2000 {'#' * 40}" for number in range(2000))
+    async with opened(tmp_path, search_bytes=4000) as results:
+        job_id = results.add(1, Output=f"begun\n{bar}\nended\n")
+        assert await results.ids(q="begun") == await results.ids(q="ended") == [job_id]
+        assert await results.ids(q='"1500 of"') == []
+        assert await results.snippets(q="1999") == [
+            f"begun 76 of 2000 {'#' * 40} 1999 of 2000 {'#' * 40} ended"
+        ]
 
 
 @pytest.mark.parametrize(

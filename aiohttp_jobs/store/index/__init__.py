@@ -1,7 +1,7 @@
 """The results index: SQLite, derived from the result files, which remain the truth."""
 
 from .cursors import BadCursorError, read_cursor, write_cursor
-from .entries import Entry, abridged, entry_of
+from .entries import Entry, abridged, entry_of, searched_output
 from .expiry import RetentionRules
 from .index import ResultIndex, TooSlowError
 from .query import Key, ResultFilter, Sort
@@ -26,6 +26,7 @@ __all__ = [
     "entry_of",
     "parse_search",
     "read_cursor",
+    "searched_output",
     "snippet",
     "write_cursor",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from ...terminal import as_seen
 from .ids import id_bytes
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,20 +66,15 @@ def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes
         size=size,
         changed=changed,
         command=searched_part(_clean(record.get("Command")), search_bytes),
-        output=searched_part(_clean(record.get("Output")), search_bytes),
+        output=searched_output(record.get("Output"), search_bytes),
     )
 
 
 def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
     """`record` with no more of a long text than `entry_of` makes use of, to be held in its place."""
-    texts = {name: record.get(name) for name in ("Command", "Output")}
-    # Of characters at least as many as of bytes, at either end.
-    shorter = {
-        name: text[:search_bytes] + text[-search_bytes:]
-        for name, text in texts.items()
-        if isinstance(text, str) and len(text) > 2 * search_bytes > 0
-    }
-    return {**record, **shorter} if shorter else record
+    texts = {name: text for name in ("Command", "Output") if isinstance(text := record.get(name), str)}
+    shorter = {name: _ends(text, search_bytes) for name, text in texts.items()}
+    return record if shorter == texts else {**record, **shorter}
 
 
 def microseconds(moment: datetime) -> int:
@@ -90,6 +86,16 @@ def microseconds(moment: datetime) -> int:
 def first_id(completed: int) -> int:
     """The lowest id of results that were completed in that microsecond or later."""
     return min(max(completed, 0), _LATEST) << _TIE_BITS
+
+
+def searched_output(output: Any, search_bytes: int) -> str:
+    """What can be searched of an output: its start and its end, as a terminal shows them."""
+    return searched_part(as_seen(_ends(_clean(output), search_bytes)), search_bytes)
+
+
+def _ends(text: str, most: int) -> str:
+    """The first and the last `most` characters of a longer text: at least as many as of bytes."""
+    return f"{text[:most]}\n{text[-most:]}" if len(text) > 2 * most + 1 > 1 else text
 
 
 def searched_part(text: str, most: int) -> str:

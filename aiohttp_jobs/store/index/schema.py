@@ -5,7 +5,7 @@ Ids are never given a second time: what a deleted result left in ``search`` woul
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
