@@ -382,6 +382,7 @@ async def test_but_not_for_ever_and_not_too_many(
     unwatched: Results, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, output: str, waiting: int
 ) -> None:
     monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
+    monkeypatch.setattr(index, "_LONGEST_SECONDS", 60)
     monkeypatch.setattr(index, bound, most)
     found = 0
     async with asyncio.timeout(30):
