@@ -51,6 +51,29 @@ async def test_requests_that_real_clients_make(host: Host, case: dict[str, Any])
 
 
 @pytest.mark.parametrize(
+    ("query", "range_"), [("", ""), ("?offset=2", ""), ("?offset=2&limit=4", ""), ("", "bytes=2-5")]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_no_answer_is_an_error_of_the_servers_own(
+    host: Host, gate: Gate, caplog: pytest.LogCaptureFixture, method: str, query: str, range_: str
+) -> None:
+    caller = host.caller("debug")
+    running = await caller.submit(f"printf 0123456789; {gate.shell}")
+    await printed(caller, running, 10)
+    ended = (await caller.run("printf 0123456789"))["JobID"]
+    headers = {"Range": range_} if range_ else {}
+    for job_id in (running, ended):
+        url = f"{caller.base}/jobs/{job_id}/output{query}"
+        async with caller.session.request(method, url, headers=headers) as response:
+            body = await response.read()
+            assert response.status in (200, 206)
+            whole = b"" if method == "HEAD" else b"0123456789"
+            assert body == (whole[2:6] if "4" in query or range_ else whole[2:] if query else whole)
+    gate.open()
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
     "command", ["printf 0123456789", "true", "seq 1 100000", "printf '€%.0s' $(seq 50000)"]
 )
 async def test_an_ended_output_has_its_length_and_is_what_its_validator_says(
