@@ -37,6 +37,7 @@ from .execution.base import Executor
 from .execution.environment import base_environment
 from .execution.interpreters import find_interpreters
 from .execution.mainloop import MainLoopExecutor
+from .execution.orphans import Orphans
 from .execution.runspace import RunspaceExecutor
 from .fair_turns import FairTurns
 from .limits import require_within_limits
@@ -265,18 +266,20 @@ class _Parts:
             changed=self._scheduler.wake,
         )
 
-        parts = (self._processor, self._scheduler, self._delivery, self._store.results)
+        parts = (self._processor, self._scheduler, self._delivery, self._store.results, self._orphans)
         self._rounds = Rounds(parts, config.poll_interval)
 
     def _make_executors(self, environment: Mapping[str, str]) -> Mapping[ExecutionMode, Executor]:
         config = self._config
+        self._orphans = Orphans()
         self._runspaces = RunspaceExecutor(
             self._interpreters,
             size=config.max_parallel_runspace,
             environment=environment,
             kill_grace=config.kill_grace,
+            orphans=self._orphans,
         )
-        background = BackgroundExecutor(self._interpreters, config.kill_grace)
+        background = BackgroundExecutor(self._interpreters, config.kill_grace, self._orphans)
         return {
             ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, lambda: self.host, config.mainloop_timeout),
             ExecutionMode.RUNSPACE: self._runspaces,
@@ -327,6 +330,7 @@ class _Parts:
             await asyncio.to_thread(self._session_registry.open)
             await asyncio.to_thread(self._template_store.open)
             await asyncio.to_thread(self._vault.open)
+            self._orphans.open()
             for executor in self._executors.values():
                 await executor.open()
                 stack.push_async_callback(closing.close, "An execution mode", executor.close)

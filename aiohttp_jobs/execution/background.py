@@ -12,6 +12,7 @@ from .base import Execution, Outcome
 from .capture import OutputPipe
 from .endings import Endings
 from .interpreters import Interpreter, interpreter_for
+from .orphans import Orphans
 from .parameters import hand_over
 from .process import JOB_VARIABLE, Process
 from .simple import (
@@ -28,10 +29,15 @@ from .workspace import prepare, working_folder
 class BackgroundExecutor:
     """Runs a command in a new session, with empty stdin and only the environment it is given."""
 
-    def __init__(self, interpreters: Mapping[InterpreterName, Interpreter], kill_grace: float) -> None:
+    def __init__(
+        self,
+        interpreters: Mapping[InterpreterName, Interpreter],
+        kill_grace: float,
+        orphans: Orphans | None = None,
+    ) -> None:
         self._interpreters = interpreters
         self._kill_grace = kill_grace
-        self._endings = Endings()
+        self._endings = Endings(orphans)
         self._above = "", ""
         self._may_skip_shell = understood_shell()
 

@@ -10,11 +10,17 @@ import os
 import select
 from collections.abc import Callable
 
+from .orphans import Orphans
+
 
 class Endings:
-    """Children of this process that are waited for on the running loop. Reaping them is left to others."""
+    """Children of this process that are waited for on the running loop. Reaping them is left to others.
 
-    def __init__(self) -> None:
+    `orphans` are what such children leave behind.
+    """
+
+    def __init__(self, orphans: Orphans | None = None) -> None:
+        self.orphans = Orphans() if orphans is None else orphans
         self._epoll: select.epoll | None = None
         self._told: dict[int, Callable[[], None]] = {}
 

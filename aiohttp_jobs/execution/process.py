@@ -47,14 +47,16 @@ class Process:
 
         Raises ``OSError`` when the program cannot be started.
         """
+        arguments, program = endings.orphans.marking(arguments, program or str(arguments[0]))
         self.pid = spawn(
             arguments,
-            program=program or str(arguments[0]),
+            program=program,
             environment=environment,
             folder=folder,
             output=output,
             pass_fds=pass_fds,
         )
+        endings.orphans.started(self.pid)
         self._code: int | None = None
         self._endings = endings
         self._is_watched = False
@@ -94,6 +96,7 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._code = _exit_code(self.pid)
+        self._endings.orphans.reaped(self.pid)
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

@@ -23,6 +23,7 @@ from .base import Execution, Outcome
 from .capture import OutputPipe
 from .endings import Endings
 from .interpreters import Interpreter, interpreter_for
+from .orphans import Orphans
 from .process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
 from .workspace import Workspace, planned, prepare
 
@@ -60,6 +61,7 @@ class RunspaceExecutor:
         size: int,
         environment: Mapping[str, str],
         kill_grace: float,
+        orphans: Orphans | None = None,
     ) -> None:
         self._interpreters = interpreters
         self._size = size
@@ -67,7 +69,7 @@ class RunspaceExecutor:
         self._kill_grace = kill_grace
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
-        self._endings = Endings()
+        self._endings = Endings(orphans)
         self._free = asyncio.Semaphore(size)
         self._retiring: set[asyncio.Task[None]] = set()
         self._closing = False
