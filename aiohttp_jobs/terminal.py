@@ -121,7 +121,7 @@ class Terminal:
         while start < len(text):
             part = text[start : start + ROW - self._column]
             start += len(part)
-            if len(part) == ROW and not self._row:
+            if len(part) == ROW and not self._has_begun:
                 self._final.append(part)
                 self._clear_row()
                 continue

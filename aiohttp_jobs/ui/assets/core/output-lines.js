@@ -1,28 +1,12 @@
-// A job's output as lines: 100 MB of it without holding more than a part. No DOM here.
-// Text comes in pieces with their byte offsets. Each piece is kept as a chunk of whole lines; the text of chunks
-// that nobody looked at lately is dropped, and fetched again by its offset when they are scrolled to.
+// A job's output as rows: 100 MB of it without holding more than a part. No DOM here.
+// Text comes in pieces with their byte offsets. They are kept as chunks, each with what the terminal had in its last
+// row when it began; the text of chunks that nobody looked at lately is dropped, and fetched again by its offset.
+import { Terminal, isPlain, textOf } from "./terminal.js";
+
 const MOST_HELD = 24 * 1024 * 1024; // characters
-const LONGEST_ROW = 4000; // a longer line is shown as several
-const LONGEST_REST = 256 * 1024;
+const CHUNK = 256 * 1024; // small pieces are put together up to this many characters
 const ERROR = "[ERROR] ";
 const MOST_ERRORS = 10000;
-const encoder = new TextEncoder();
-const byteLength = (text) => encoder.encode(text).length;
-
-/** Cut a chunk's text into rows; a lone carriage return starts the line anew, as on a terminal. */
-export function rowsOf(text) {
-  const rows = [];
-  const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop();
-  for (const line of lines) {
-    const end = line.endsWith("\r") ? line.length - 1 : line.length;
-    const start = line.lastIndexOf("\r", end - 1) + 1;
-    const seen = start || end < line.length ? line.slice(start, end) : line;
-    if (seen.length <= LONGEST_ROW) rows.push(seen);
-    else for (let at = 0; at < seen.length; at += LONGEST_ROW) rows.push(seen.slice(at, at + LONGEST_ROW));
-  }
-  return rows;
-}
 
 /** Whether a line belongs to an error that the plugin marked; `state` is what the line before left. */
 function errorState(state, line) {
@@ -33,15 +17,6 @@ function errorState(state, line) {
   return /^\s/.test(line) ? state : "";
 }
 
-/** The colours that are in force after `text`, as the escape sequences that set them. */
-function colours(before, text) {
-  let now = before;
-  for (const [sequence, codes] of text.matchAll(/\x1b\[([\d;]*)m/g)) {
-    now = codes === "" || /^0*$/.test(codes) ? "" : `${now}${sequence}`.slice(-400);
-  }
-  return now;
-}
-
 export class OutputLines {
   /** `fetchText(offset, bytes)` gets text again that was dropped. */
   constructor(fetchText) {
@@ -50,8 +25,8 @@ export class OutputLines {
   }
 
   reset() {
-    Object.assign(this, { chunks: [], rows: 0, bytes: 0, held: 0, rest: "", restAt: 0, clock: 0, progress: null, leftOut: 0 });
-    Object.assign(this, { colour: "", error: "", errorRows: [] });
+    Object.assign(this, { chunks: [], rows: 0, bytes: 0, held: 0, clock: 0, progress: null, told: false, tail: "", leftOut: 0 });
+    Object.assign(this, { terminal: new Terminal(), last: "", error: "", errorRows: [] });
     this.version = (this.version ?? 0) + 1;
   }
 
@@ -59,49 +34,66 @@ export class OutputLines {
   add(text, offset, next) {
     if (offset > this.bytes) this.#gap(offset);
     this.bytes = next;
-    const whole = this.rest + text;
-    const cut = Math.max(whole.lastIndexOf("\n") + 1, whole.length - LONGEST_REST);
-    this.rest = whole.slice(cut);
-    if (cut > 0) {
-      const end = next - byteLength(this.rest);
-      this.#chunk(whole.slice(0, cut), this.restAt, end);
-      this.restAt = end;
-    }
-    this.#readProgress(whole);
+    const chunk = this.#open(offset, text.length);
+    chunk.text += text;
+    chunk.to = next;
+    this.held += text.length;
+    this.#take(chunk, this.terminal.write(text));
+    this.#readProgress(text);
+    this.#shed();
     this.version += 1;
   }
 
   /** There is no more: what has no line end is a line too. */
   end() {
-    if (this.rest) this.#chunk(this.rest, this.restAt, this.bytes);
-    this.rest = "";
-    this.restAt = this.bytes;
+    const rows = this.terminal.end();
+    const chunk = this.chunks.at(-1);
+    if (chunk && !chunk.isWhole) {
+      chunk.isWhole = true;
+      this.#take(chunk, rows);
+    }
     this.version += 1;
   }
 
   #gap(offset) {
     this.end();
+    this.terminal = new Terminal();
     const missing = offset - this.bytes;
     this.leftOut += missing;
-    this.#chunk(`[... ${missing.toLocaleString()} bytes were not kept ...]\n`, offset, offset, "told");
-    this.restAt = offset;
+    const text = `[... ${missing.toLocaleString()} bytes were not kept ...]\n`;
+    const chunk = this.#begin(offset, "told");
+    Object.assign(chunk, { text, isWhole: true });
+    this.held += text.length;
+    this.#take(chunk, this.terminal.write(text));
   }
 
-  #chunk(text, from, to, kind = "") {
-    const rows = rowsOf(text);
-    const chunk = { from, to, text, kind, first: this.rows, count: rows.length, colour: this.colour, error: this.error, used: this.clock };
-    if (text.includes("\x1b[")) { chunk.coloured = true; this.colour = colours(this.colour, text); }
-    if (this.error || text.includes(ERROR)) {
-      chunk.errors = true;
-      rows.forEach((row, at) => {
-        if (row.startsWith(ERROR) && this.errorRows.length < MOST_ERRORS) this.errorRows.push(this.rows + at);
-        this.error = errorState(this.error, row);
-      });
-    }
+  /** The chunk that goes on at byte `offset` with `more` characters. */
+  #open(offset, more) {
+    const chunk = this.chunks.at(-1);
+    const goesOn = chunk && !chunk.isWhole && chunk.text.length + more <= CHUNK;
+    return goesOn ? chunk : this.#begin(offset);
+  }
+
+  #begin(from, kind = "") {
+    const chunk = { from, to: from, text: "", kind, first: this.rows, count: 0, state: this.terminal.state(), error: this.error, used: this.clock };
     this.chunks.push(chunk);
-    this.rows += rows.length;
-    this.held += text.length;
-    this.#shed();
+    return chunk;
+  }
+
+  /** Count `rows` to `chunk`, and those of them that are errors. */
+  #take(chunk, rows) {
+    for (const row of rows) {
+      const text = textOf(row);
+      if (this.error || (text[0] === "[" && text.startsWith(ERROR))) {
+        chunk.hasErrors = true;
+        if (text.startsWith(ERROR) && this.errorRows.length < MOST_ERRORS) this.errorRows.push(this.rows);
+        this.error = errorState(this.error, text);
+      }
+      if (chunk.cache) { chunk.cache.rows.push(row); chunk.cache.errors.push(this.error !== ""); }
+      this.rows += 1;
+    }
+    chunk.count += rows.length;
+    this.last = this.terminal.row();
   }
 
   #shed() {
@@ -109,6 +101,7 @@ export class OutputLines {
     const loaded = this.chunks.filter((chunk) => chunk.text !== null && !chunk.kind).sort((one, other) => one.used - other.used);
     for (const chunk of loaded.slice(0, -4)) {
       if (this.held <= MOST_HELD * 0.8) return;
+      if (chunk === this.chunks.at(-1)) continue;
       this.held -= chunk.text.length;
       Object.assign(chunk, { text: null, cache: null });
     }
@@ -116,7 +109,7 @@ export class OutputLines {
 
   /** All rows that can be shown: the last may still be growing. */
   get length() {
-    return this.rows + (this.rest ? 1 : 0);
+    return this.rows + (textOf(this.last) ? 1 : 0);
   }
 
   #find(row) {
@@ -130,25 +123,25 @@ export class OutputLines {
     return this.chunks[low];
   }
 
+  /** `{rows, errors}` of a chunk whose text is at hand. */
   #details(chunk) {
     if (chunk.cache) return chunk.cache;
-    const rows = rowsOf(chunk.text);
-    let { colour, error } = chunk;
-    const before = chunk.coloured ? rows.map((row) => { const now = colour; colour = colours(colour, row); return now; }) : null;
-    const errors = chunk.errors ? rows.map((row) => (error = errorState(error, row)) !== "") : null;
-    chunk.cache = { rows, before, errors };
+    const rows = rowsOf(chunk, chunk.text);
+    let { error } = chunk;
+    const errors = rows.map((row) => chunk.hasErrors && (error = errorState(error, textOf(row))) !== "");
+    chunk.cache = { rows, errors };
     return chunk.cache;
   }
 
-  /** Row number `row`: `{text, colour, isError, kind}`, or null while its text is being fetched again. */
+  /** Row number `row`: `{text, styles, isError, kind}`, or null while its text is being fetched again. */
   at(row) {
-    if (row >= this.rows) return { text: rowsOf(this.rest).at(-1) ?? "", colour: this.colour, isError: false, kind: "" };
+    if (row >= this.rows) return { ...shown(this.last), isError: false, kind: "" };
     const chunk = this.#find(row);
     chunk.used = ++this.clock;
     if (chunk.text === null) return null;
-    const { rows, before, errors } = this.#details(chunk);
+    const { rows, errors } = this.#details(chunk);
     const at = row - chunk.first;
-    return { text: rows[at] ?? "", colour: before ? before[at] : chunk.colour, isError: errors ? errors[at] : false, kind: chunk.kind };
+    return { ...shown(rows[at] ?? ""), isError: errors[at] ?? false, kind: chunk.kind };
   }
 
   /** Have the text of the rows from `from` to `to` at hand. True when something was fetched. */
@@ -169,11 +162,12 @@ export class OutputLines {
     const found = [];
     for (const chunk of [...this.chunks]) {
       if (signal.aborted || found.length >= most) break;
-      const text = stripped(chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from)));
-      if (matcher.mayBeIn(text)) rowsOf(text).forEach((row, at) => matcher.test(row) && found.push(chunk.first + at));
+      const text = chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from));
+      const mayBe = !isPlain(text) || chunk.state.cells.length || matcher.mayBeIn(text);
+      if (mayBe) rowsOf(chunk, text).forEach((row, at) => matcher.test(textOf(row)) && found.push(chunk.first + at));
       await new Promise((resolve) => setTimeout(resolve));
     }
-    if (this.rest && matcher.test(stripped(this.rest))) found.push(this.rows);
+    if (matcher.test(textOf(this.last)) && textOf(this.last)) found.push(this.rows);
     return found.slice(0, most);
   }
 
@@ -183,24 +177,37 @@ export class OutputLines {
     for (const chunk of [...this.chunks]) {
       if (chunk.first >= to || chunk.first + chunk.count <= from) continue;
       const text = chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from));
-      parts.push(...rowsOf(text).slice(Math.max(0, from - chunk.first), to - chunk.first));
+      for (const row of rowsOf(chunk, text).slice(Math.max(0, from - chunk.first), to - chunk.first)) parts.push(textOf(row));
     }
-    if (this.rest && to > this.rows) parts.push(rowsOf(this.rest).at(-1));
-    return stripped(parts.join("\n"));
+    if (textOf(this.last) && to > this.rows) parts.push(textOf(this.last));
+    return parts.join("\n");
   }
 
   #readProgress(text) {
-    const tail = text.slice(-4000);
-    for (const [, percent, message] of tail.matchAll(/(?:^|\n)::progress[ \t]+(\d{1,3})(?:\.\d+)?%?[ \t]*([^\r\n]*)/g)) {
+    this.tail = (this.tail + text).slice(-4000);
+    for (const [, percent, message] of this.tail.matchAll(/(?:^|\n)::progress[ \t]+(\d{1,3})(?:\.\d+)?%?[ \t]*([^\r\n]*)/g)) {
       this.progress = { percent: Math.min(100, Number(percent)), message };
       this.told = true;
     }
-    if (this.told) return;
-    const last = tail.split(/[\r\n]+/).filter(Boolean).at(-1) ?? "";
-    const match = stripped(last).match(/(?:^|[^\d.])(\d{1,3})(?:\.\d+)?\s?%\s*$/);
-    if (match && Number(match[1]) <= 100) this.progress = { percent: Number(match[1]), message: "" };
+    if (this.told || !this.tail.includes("%")) return;
+    const [, percent] = this.#lastText().match(/(?:^|[^\d.])(\d{1,3})(?:\.\d+)?\s?%\s*$/) ?? [];
+    if (percent !== undefined && Number(percent) <= 100) this.progress = { percent: Number(percent), message: "" };
+  }
+
+  /** The last row in which there is something. */
+  #lastText() {
+    const open = textOf(this.last);
+    if (open || !this.chunks.length) return open;
+    const lines = new Terminal().write(`${this.tail}\n`);
+    return lines.map(textOf).filter((line) => line.trim()).at(-1) ?? "";
   }
 }
 
-/** Without what steers a terminal: colours, cursor movements, titles. */
-export const stripped = (text) => (text.includes("\x1b") ? text.replace(/\x1b(?:\[[\d;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])/g, "") : text);
+/** The rows that end in `chunk`, whose text is `text`. */
+function rowsOf(chunk, text) {
+  const terminal = new Terminal(chunk.state);
+  const rows = terminal.write(text);
+  return chunk.isWhole ? [...rows, ...terminal.end()] : rows;
+}
+
+const shown = (row) => (typeof row === "string" ? { text: row, styles: null } : row);

@@ -134,7 +134,7 @@ function Row({ lines, row, matcher, isHit, chosen }) {
   const told = line.kind || (line.text.startsWith("::progress ") ? "told" : "");
   return html`<div class=${`row ${line.isError ? "error" : ""} ${told} ${isHit ? "found" : ""} ${chosen.has(row) ? "chosen" : ""}`}>
     <span class="number" aria-hidden="true" title="Click, then click another with Shift, to choose lines to copy" onClick=${(event) => chosen.choose(row, event.shiftKey)}>${row + 1}</span>
-    <span class="line"><${AnsiLine} text=${line.text} colour=${line.colour} matcher=${matcher} /></span>
+    <span class="line"><${AnsiLine} text=${line.text} styles=${line.styles} matcher=${matcher} /></span>
   </div>`;
 }
 
