@@ -31,6 +31,7 @@ from ..errors import (
     TooManyAttemptsError,
 )
 from ..limits import notice_channels
+from ..models import InterpreterName
 from ..notify.rules import MOST_RULES
 from .answers import Failure
 from .operations import Content, Operation, is_unlisted, operation_of
@@ -132,9 +133,17 @@ def host_limits(config: JobsConfig, interpreters: list[str]) -> dict[str, Any]:
     return {
         **settings,
         "interpreters": interpreters,
+        "interpreters_but_python": _but_python(config),
+        "fields_of_no_python": [] if None in _but_python(config) else ["interpreter"],
         "notice_channels": channels,
         "max_notify_rules": MOST_RULES if channels else 0,
     }
+
+
+def _but_python(config: JobsConfig) -> list[str | None]:
+    """What a request may have as its interpreter if its command is not to be read by Python."""
+    default = [] if config.default_interpreter is InterpreterName.PYTHON else [None]
+    return [name.value for name in InterpreterName if name is not InterpreterName.PYTHON] + default
 
 
 def _security(limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from ..described import HOST_LIMIT
 from ..models import (
     ONE_START_TIME,
     ChosenInterpreter,
@@ -37,7 +38,7 @@ from ..models import (
     UtcDatetime,
 )
 from ..notify.rules import NotifyRules
-from .parameters import STORED, Parameter
+from .parameters import HIDES_NOTHING, Parameter
 
 MAX_PARAMETERS = 50
 MAX_RUN_ROLES = 50
@@ -56,13 +57,31 @@ Role = Annotated[OneLine, StringConstraints(min_length=1, max_length=100)]
 RunRoles = Annotated[tuple[Role, ...], Field(max_length=MAX_RUN_ROLES)]
 
 
+_NAMES: dict[str, Any] = {
+    "anyOf": [
+        {
+            HOST_LIMIT: {"required": "fields_of_no_python"},
+            "properties": {"interpreter": {HOST_LIMIT: {"enum": "interpreters_but_python"}}},
+        },
+        {"properties": {"parameters": {"items": {"properties": {"name": {"pattern": HIDES_NOTHING}}}}}},
+    ]
+}
+"""In a schema: the parameters of a Python command hide none of Python's builtins from it."""
+
+
 class TemplateRequest(BaseModel):
     """The body of ``POST /templates`` and ``PUT /templates/{id}``.
 
     A field that `SubmitRequest` has too means the same and is passed on to each job.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra=_NAMES,
+    )
 
     name: Name
     description: DescriptionText = ""
@@ -164,11 +183,6 @@ class Template(BaseModel):
             f"This template does not run, because its parameter {hidden[0]} would hide Python's own from the "
             "command. Give the parameter another name, in the command too."
         )
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """A template that was stored, by an earlier release perhaps. Raises ``ValidationError``."""
-        return cls.model_validate(record, context=STORED)
 
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored."""

@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationInfo,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -25,7 +24,7 @@ from ..described import Described
 from ..errors import InvalidFieldsError
 from ..execution.encodings import LEAST_LENGTH
 from ..limits import field_error
-from ..models import WHOLE, CommandText, OneLine, Text
+from ..models import WHOLE, CommandText, InterpreterName, OneLine, Text
 from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
 
 MAX_VALUE_LENGTH = 4096
@@ -35,10 +34,10 @@ MAX_VALUES_BYTES = 32 * 1024
 
 _NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 _BUILTINS = frozenset(name for name in dir(builtins) if not name.startswith("_"))
-_RESERVED = frozenset({"app", "exit", "quit", *_BUILTINS})
-STORED = {"is_stored": True}
-"""A validation context, for parameters that an earlier release has taken."""
+_RESERVED = frozenset({"app", "exit", "quit"})
 _NO_NAME = f"__|({'|'.join(sorted({*keyword.kwlist, *_RESERVED}))})$"
+HIDES_NOTHING = f"^(?!({'|'.join(sorted(_BUILTINS))})$)"
+"""A pattern of the names that hide none of Python's builtins from a command."""
 _LARGEST = 2**63 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -51,15 +50,12 @@ class ParameterType(StrEnum):
     SECRET = "secret"  # noqa: S105 - the name of a type
 
 
-def _check_name(name: str, info: ValidationInfo) -> str:
+def _check_name(name: str) -> str:
     if not re.fullmatch(_NAME, name) or keyword.iskeyword(name):
         raise ValueError(
             "must be an identifier of at most 64 letters, digits and underscores, and no Python keyword"
         )
-    is_stored = bool(info.context and info.context.get("is_stored"))
-    if name in _BUILTINS and not is_stored:
-        raise ValueError(f"would hide Python's own {name} from the command; choose another name")
-    if name in _RESERVED - _BUILTINS or name.startswith("__"):
+    if name in _RESERVED or name.startswith("__"):
         raise ValueError("is a name that Python jobs have a use for already; choose another")
     return name
 
@@ -213,11 +209,30 @@ class Parameter(BaseModel):
         return None
 
 
-def saving_faults(parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
-    """What is wrong with the patterns of a template that is to be saved, and with defaults by them.
+def saving_faults(parameters: Sequence[Parameter], interpreter: InterpreterName) -> list[dict[str, Any]]:
+    """What is wrong with the parameters of a template that is to be saved, whose command `interpreter` reads.
 
-    An entry of an error's ``details`` each. Takes some milliseconds for each pattern.
+    Names that hide a builtin from a Python command, patterns, and defaults that do not match theirs: an
+    entry of an error's ``details`` each. Takes some milliseconds for each pattern.
     """
+    return [*_name_faults(parameters, interpreter), *_pattern_faults(parameters)]
+
+
+def _name_faults(parameters: Sequence[Parameter], interpreter: InterpreterName) -> list[dict[str, Any]]:
+    # Only a Python command finds parameters as its variables: elsewhere they are PARAM_<name>.
+    if interpreter is not InterpreterName.PYTHON:
+        return []
+    return [
+        field_error(
+            f"parameters.{index}.name",
+            f"would hide Python's own {parameter.name} from the command; choose another name",
+        )
+        for index, parameter in enumerate(parameters)
+        if parameter.hides_builtin
+    ]
+
+
+def _pattern_faults(parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
     if too_many(parameter.pattern for parameter in parameters):
         return [field_error("parameters", f"must have at most {MOST_PATTERNS} patterns that differ")]
     faults = []

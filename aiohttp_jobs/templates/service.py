@@ -66,7 +66,7 @@ class TemplateService:
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
         self._require_writable(identity, request)
-        await _require_usable_patterns(request)
+        await self._require_usable_parameters(request)
         now = utc_now()
         template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
         await asyncio.to_thread(
@@ -99,7 +99,7 @@ class TemplateService:
         """
         await self.require_editor(identity, template_id)
         self._require_writable(identity, request)
-        await _require_usable_patterns(request)
+        await self._require_usable_parameters(request)
         now = utc_now()
 
         def written(current: Template) -> Template:
@@ -182,6 +182,13 @@ class TemplateService:
             text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
             raise InvalidFieldsError(f"{text}.", details=faults) from None
 
+    async def _require_usable_parameters(self, request: TemplateRequest) -> None:
+        interpreter = request.interpreter or self._config.default_interpreter
+        faults = await asyncio.to_thread(saving_faults, request.parameters, interpreter)
+        if faults:
+            text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+            raise InvalidFieldsError(f"{text}.", details=faults)
+
     def _written(
         self,
         identity: Identity,
@@ -214,13 +221,6 @@ class TemplateService:
             "MayEdit": self._may_edit(identity, template),
             **({"Problem": template.problem} if template.problem is not None else {}),
         }
-
-
-async def _require_usable_patterns(request: TemplateRequest) -> None:
-    faults = await asyncio.to_thread(saving_faults, request.parameters)
-    if faults:
-        text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-        raise InvalidFieldsError(f"{text}.", details=faults)
 
 
 def _checked(template: Template, request: RunRequest) -> RunValues:

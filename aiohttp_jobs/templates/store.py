@@ -18,7 +18,7 @@ class TemplateStore(SignedRecords[Template]):
     NOUN = "template"
 
     def __init__(self, base: Path) -> None:
-        super().__init__(base, Template.from_record)
+        super().__init__(base, Template.model_validate)
 
     def add(self, template: Template, most: int, most_per_user: int | None = None) -> None:
         """Keep a new template durably.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import builtins
 import json
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from aiohttp_jobs import InterpreterName
 from aiohttp_jobs.store.signing import Signer
 
 from ..api.test_templates import create, ended, run
@@ -19,21 +20,27 @@ StartHost = Callable[..., Awaitable[Host]]
 BUILTINS = [name for name in dir(builtins) if not name.startswith("_")]
 
 
+RESERVED = ["__import__", "__builtins__", "__name__", "app", "exit", "quit"]
+COMMON = ["id", "type", "format", "input", "filter", "max", "min", "list", "hash", "range", "dir"]
+
+
+def a_template(name: str, interpreter: str | None) -> dict[str, Any]:
+    return {
+        "name": "t",
+        "command": "echo 1",
+        "executionMode": "BackgroundJob",
+        **({"interpreter": interpreter} if interpreter else {}),
+        "parameters": [{"name": name, "type": "string"}],
+    }
+
+
 @pytest.mark.parametrize("interpreter", ["shell", "python"])
 async def test_nobody_puts_a_text_in_the_place_of_a_function_of_the_language(
     host: Host, interpreter: str
 ) -> None:
     alice = host.caller("debug")
-    names = [*BUILTINS, "__import__", "__builtins__", "__name__", "app", "exit", "quit"]
-    for name in names:
-        body = {
-            "name": "t",
-            "command": "print(1)",
-            "executionMode": "BackgroundJob",
-            "interpreter": interpreter,
-            "parameters": [{"name": name, "type": "string"}],
-        }
-        answer = await alice.request("POST", "/templates", json=body)
+    for name in [*BUILTINS, *RESERVED] if interpreter == "python" else RESERVED:
+        answer = await alice.request("POST", "/templates", json=a_template(name, interpreter))
         assert (answer.status, answer.body["code"]) in ((400, "invalid_fields"), (422, "invalid_fields")), (
             name
         )
@@ -43,13 +50,54 @@ async def test_nobody_puts_a_text_in_the_place_of_a_function_of_the_language(
     assert (await alice.request("GET", "/templates")).body["templates"] == []
 
 
-async def test_the_document_says_so_too(host: Host) -> None:
+async def test_nobody_does_so_where_the_server_chooses_python(start_host: StartHost) -> None:
+    host = await start_host(default_interpreter=InterpreterName.PYTHON)
+    answer = await host.caller("debug").request("POST", "/templates", json=a_template("open", None))
+    assert (answer.status, answer.body["code"]) == (422, "invalid_fields")
+    assert await is_described(host, a_template("opened", None))
+    assert not await is_described(host, a_template("open", None))
+
+
+async def test_nobody_does_so_by_changing_the_interpreter(host: Host) -> None:
+    alice = host.caller("debug")
+    template = await create(alice, parameters=[{"name": "open", "type": "string"}], interpreter="shell")
+    path = f"/templates/{template['TemplateID']}"
+    answer = await alice.request("PUT", path, json=a_template("open", "python"))
+    assert (answer.status, answer.body["code"]) == (422, "invalid_fields")
+    (fault,) = answer.body["details"]
+    assert fault["field"] == "parameters.0.name"
+    assert "would hide Python's own open from the command" in fault["message"]
+    assert (await alice.request("GET", path)).body["template"]["Interpreter"] == "shell"
+
+
+@pytest.mark.parametrize("name", COMMON)
+async def test_names_that_hide_nothing_in_a_shell_are_taken_there(host: Host, name: str) -> None:
+    alice = host.caller("debug")
+    template = await create(
+        alice,
+        command=f'echo "$PARAM_{name}"',
+        interpreter="shell",
+        parameters=[{"name": name, "type": "string"}],
+    )
+    assert (await ended(alice, template, values={name: "x"}))["Output"] == "x\n"
+    assert await is_described(host, a_template(name, "shell"))
+    assert await is_described(host, a_template(name, None))
+
+
+async def is_described(host: Host, body: dict[str, Any]) -> bool:
+    """Whether the OpenAPI document says that `body` can be posted as a template."""
     document = (await host.caller("debug").request("GET", "/openapi.json")).body
-    pattern = document["components"]["schemas"]["Parameter"]["properties"]["name"]["pattern"]
-    for name in [*BUILTINS, "app", "exit", "class", "__x"]:
-        assert not re.search(pattern, name), name
+    schema = {"$ref": "#/components/schemas/TemplateRequest", "components": document["components"]}
+    return bool(Draft202012Validator(schema).is_valid(body))
+
+
+async def test_the_document_says_so_too(host: Host) -> None:
+    for name in ["print", "open", "id", *RESERVED, "class", "__x"]:
+        assert not await is_described(host, a_template(name, "python")), name
+    for name in [*RESERVED, "class", "__x"]:
+        assert not await is_described(host, a_template(name, "shell")), name
     for name in ["printer", "opens", "path", "token", "Open", "id_", "x"]:
-        assert re.search(pattern, name), name
+        assert await is_described(host, a_template(name, "python")), name
 
 
 async def saved_before(host: Host, start_host: StartHost, **fields: Any) -> tuple[Host, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from aiohttp_jobs import InterpreterName
 from aiohttp_jobs.errors import InvalidFieldsError
 from aiohttp_jobs.templates.parameters import Parameter, check_values, saving_faults
 
@@ -23,6 +24,14 @@ def parameter(**fields: Any) -> Parameter:
 def test_names_that_could_be_anything_else_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         parameter(name=name)
+
+
+def test_a_name_of_pythons_own_is_refused_where_python_reads_the_command() -> None:
+    parameters = [parameter(name="who"), parameter(name="id")]
+    for interpreter in InterpreterName:
+        faults = saving_faults(parameters, interpreter)
+        expected = ["parameters.1.name"] if interpreter is InterpreterName.PYTHON else []
+        assert [fault["field"] for fault in faults] == expected, interpreter
 
 
 @pytest.mark.parametrize(
@@ -79,7 +88,7 @@ def test_each_type_takes_what_it_says(fields: dict[str, Any], good: list[Any], b
     "fields", [{"default": "b", "pattern": "a"}, *({"pattern": each} for each in _UNUSABLE)]
 )
 def test_patterns_that_cannot_be_used_and_defaults_that_do_not_fit_are_named(fields: dict[str, Any]) -> None:
-    assert len(saving_faults([parameter(**fields)])) == 1
+    assert len(saving_faults([parameter(**fields)], InterpreterName.SHELL)) == 1
 
 
 def test_a_pattern_takes_linear_time_whatever_it_is() -> None:

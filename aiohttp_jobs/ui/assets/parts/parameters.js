@@ -16,13 +16,13 @@ export function ParameterInput({ parameter, value, onInput, problem }) {
     ${make[type] ?? ((ids) => html`<input ...${ids} value=${value} onInput=${input} spellcheck=${false} />`)}<//>`;
 }
 
-function Cell({ label, name, one, change, ...rest }) {
-  return html`<${Field} label=${label}>${(ids) => html`<input ...${ids} ...${rest} value=${one[name]} onInput=${(event) => change({ [name]: event.target.value })} />`}<//>`;
+function Cell({ label, name, one, change, problem, ...rest }) {
+  return html`<${Field} label=${label} problem=${problem}>${(ids) => html`<input ...${ids} ...${rest} value=${one[name]} onInput=${(event) => change({ [name]: event.target.value })} />`}<//>`;
 }
 
-function Parameter({ one, change, remove }) {
+function Parameter({ one, change, remove, problem }) {
   return html`<li class="parameter">
-    <${Cell} label="Parameter" name="name" one=${one} change=${change} spellcheck=${false} />
+    <${Cell} label="Parameter" name="name" one=${one} change=${change} problem=${problem} spellcheck=${false} />
     <${Field} label="Type">${(ids) => html`<select ...${ids} value=${one.type} onChange=${(event) => change({ type: event.target.value })}>
       ${Object.entries(TYPES).map(([type, words]) => html`<option value=${type} key=${type}>${words}</option>`)}</select>`}<//>
     <${Cell} label="Description" name="description" one=${one} change=${change} />
@@ -37,9 +37,9 @@ function Parameter({ one, change, remove }) {
   </li>`;
 }
 
-export function Parameters({ parameters, set }) {
+export function Parameters({ parameters, set, problems }) {
   const change = (at) => (news) => set(parameters.map((one, index) => (index === at ? { ...one, ...news } : one)));
   return html`<fieldset class="field"><legend>Parameters</legend>
-    <ul class="charts">${parameters.map((one, at) => html`<${Parameter} key=${at} one=${one} change=${change(at)} remove=${() => set(parameters.filter((_, index) => index !== at))} />`)}</ul>
+    <ul class="charts">${parameters.map((one, at) => html`<${Parameter} key=${at} one=${one} problem=${problems[`parameters.${at}.name`]} change=${change(at)} remove=${() => set(parameters.filter((_, index) => index !== at))} />`)}</ul>
     <p><${Button} icon="new" onClick=${() => set([...parameters, blankParameter()])}>Add a parameter<//></p></fieldset>`;
 }

@@ -109,7 +109,7 @@ function Edit({ template }) {
   return html`<form class="form" onSubmit=${save} novalidate>
     <p class="lead">Parameters reach the command as variables, never as part of its text: see the reference on templates.</p>
     <${JobFields} fillName=${false} ...${given} />
-    <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} />
+    <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} problems=${problems} />
     <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
     <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
     ${error && html`<${Problem} error=${error} />`}
