@@ -121,3 +121,13 @@ def test_the_curl_examples_of_the_readme_work(tmp_path: Path) -> None:
         demo.terminate()
         demo.wait(30)
         demo.stdout.close()
+
+
+def test_each_promise_of_security_names_tests_that_there_are() -> None:
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    guarded = page.partition("\n## What is guarded\n")[2].partition("\n## ")[0]
+    promises = re.split(r"^- ", guarded, flags=re.MULTILINE)[1:]
+    assert promises
+    assert [promise[:60] for promise in promises if not re.search(r"`tests/\S+\.py`", promise)] == []
+    named = set(re.findall(r"`(tests/\S+?)`", page))
+    assert [path for path in named if not (ROOT / path).is_file()] == []
