@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from aiohttp_jobs.store.index import (
     ResultFilter,
     Sort,
     StatsFilter,
+    entry_of,
     index,
     parse_search,
     read_cursor,
@@ -38,7 +40,7 @@ from ..cases import cases
 from ..gate import until
 from .support import NOW, Results, opened, result
 
-SEARCHED = [case for case in cases("terminal") if "search_finds" in case and case["prints"].isascii()]
+SEARCHED = [case for case in cases("terminal") if "search_finds" in case]
 
 
 @pytest.fixture
@@ -159,6 +161,50 @@ async def test_output_is_found_and_quoted_as_a_terminal_shows_it(
         assert await results.ids(q=text) == [job_id], text
         (snippet,) = await results.snippets(q=text)
         assert snippet == f"before {' '.join(case['lines'])} after"
+
+
+@pytest.mark.parametrize(
+    ("output", "found", "not_found"),
+    [
+        ("数据库备份失败了", ["数据库", "备份失败了", "了", "数", "备份*"], ["据数", "备库", '"备份 失败"']),
+        ("备份 失败 exit", ['"备份 失败"', '"份 失败 exit"', "失败exit"], ['"备份 exit"', '"失 exit"']),
+        ("错误code库", ["错误code", "code库", '"误 code 库"', "code", "cod*"], ["误库", "ode"]),
+        ("데이터베이스를 백업", ["이터베", '"를 백업"', '"스를 백"', "백"], ["데스", '"스 백업"']),
+        ("カタカナとひらがな々", ["カナと", "がな々", "カ"], ["か", "カと"]),
+        ("การสำรองข้อมูล", ["สำรอง", "ข้อ", "ข้อมูล"], ["ขอ", "มูลข้อ"]),
+        ("हिन्दी में", ["हिन्दी", '"हिन्दी में"', "हिन्*"], ["न्दी"]),
+        ("Café Größe", ["cafe", "café", "CAFÉ", "größe", "grö*"], ["afé", "röße"]),
+        ("𠀀𠀁𠀂", ["𠀀𠀁", "𠀁𠀂", "𠀂"], ["𠀀𠀂"]),
+    ],
+)  # fmt: skip
+async def test_scripts_without_blanks_are_found_by_any_part(
+    results: Results, output: str, found: list[str], not_found: list[str]
+) -> None:
+    job_id = results.add(1, JobName="a", Command="b", Output=f"before {output} after")
+    for text in found:
+        assert await results.ids(q=text) == [job_id], text
+        assert await results.snippets(q=text) == [f"before {output} after"], text
+    for text in not_found:
+        assert await results.ids(q=text) == [], text
+    by_name = results.add(2, JobName=output)
+    assert (await results.ids(q=found[0]))[0] == by_name
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text("数据库备가나ขท้ ab.", min_size=1), start=st.integers(0, 30), size=st.integers(1, 8))
+async def test_any_part_of_a_run_is_found_and_nothing_else(
+    tmp_path: Path, text: str, start: int, size: int
+) -> None:
+    part = re.sub("[^数据库备가나ขท้]", "", text[start : start + size]) or "数备"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for statement in SCHEMA.split(";\n"):
+            connection.execute(statement)
+        record = result(1, JobName="", Command="", Output=text)
+        entry = entry_of(record, size=1, changed=1, search_bytes=1000)
+        assert entry is not None
+        writer.add(connection, [entry])
+        found = find(connection, ResultFilter(None, terms=parse_search(part)), Sort.COMPLETED_DOWN, None, 1)
+    assert bool(found) == (part in text)
 
 
 async def test_a_bar_of_many_updates_hides_nothing_from_searches(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ Ids are never given a second time: what a deleted result left in ``search`` woul
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 
 SCHEMA = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -35,10 +35,12 @@ CREATE INDEX failures ON results (success) WHERE success = 0;
 CREATE TABLE orphans (id INTEGER PRIMARY KEY);
 CREATE VIRTUAL TABLE search USING fts5 (
     owner, name, command, output,
-    content = '', columnsize = 0, tokenize = "unicode61 remove_diacritics 2 tokenchars '_'"
+    content = '', columnsize = 0,
+    tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc' tokenchars '_'"
 );
 """
 """`started` and `changed` (the file's modification time) are in microseconds and nanoseconds since 1970,
 `size` is in bytes with the output kept beside the result. In ``search`` a result's rowid is its id negated:
 FTS5 walks upwards in half the time that it takes to walk down, and mostly the latest are asked for.
-``orphans`` are the ids that ``search`` still has and ``results`` no more."""
+``orphans`` are the ids that ``search`` still has and ``results`` no more. Its texts are those that
+``pairs.indexed`` gives; marks (M) are parts of words, as Thai and Hindi words would fall apart at them."""

@@ -9,22 +9,33 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from .pairs import RANGES, apart, indexed, is_run, pairs
 
 MOST_WORDS = 32
 LEAST_PREFIX = 3
 _AROUND = 80
+_LETTER = rf"[^\W{RANGES}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word or a phrase that must be there; with `prefix`, its last word may go on."""
+    """A word or a phrase that must be there; with `prefix`, its last word may go on.
+
+    The words of `text` have blanks between them; a run of Chinese, Thai and the like (`pairs`) is one word.
+    """
 
     text: str
     prefix: bool = False
 
     @property
     def expression(self) -> str:
-        return f'"{self.text}" *' if self.prefix else f'"{self.text}"'
+        *before, last = self.text.split()
+        # What something follows has ended: its last character is there too, and not only pairs.
+        words = [*map(indexed, before), pairs(last) if is_run(last) and len(last) > 1 else last]
+        is_beginning = self.prefix or (is_run(last) and len(last) == 1)
+        return f'"{" ".join(words)}"' + (" *" if is_beginning else "")
 
 
 def parse_search(text: str) -> tuple[Term, ...]:
@@ -37,9 +48,10 @@ def parse_search(text: str) -> tuple[Term, ...]:
         tokens = _tokens(phrase or word)
         if not tokens:
             continue
-        if star and len(tokens[-1]) < LEAST_PREFIX:
+        prefix = bool(star) and not is_run(tokens[-1])  # a run may always go on
+        if prefix and len(tokens[-1]) < LEAST_PREFIX:
             raise ValueError(f"needs at least {LEAST_PREFIX} letters before a '*'")
-        terms.append(Term(" ".join(tokens), bool(star)))
+        terms.append(Term(" ".join(tokens), prefix))
     if not terms:
         raise ValueError("must hold a word or a number to look for")
     if sum(len(term.text.split()) for term in terms) > MOST_WORDS:
@@ -72,8 +84,14 @@ def _line(text: str, start: int, end: int) -> str:
 
 
 def _pattern(term: Term) -> re.Pattern[str]:
-    words = r"[\W]+".join(map(re.escape, term.text.split()))
-    return re.compile(rf"(?<!\w){words}" + ("" if term.prefix else r"(?!\w)"), re.IGNORECASE)
+    words = term.text.split()
+    parts = [re.escape(words[0])]
+    for before, word in pairwise(words):
+        # A run needs no blank beside it.
+        parts += (r"\W+" if is_run(before) == is_run(word) else r"\W*", re.escape(word))
+    start = "" if is_run(words[0]) else f"(?<!{_LETTER})"
+    end = "" if term.prefix or is_run(words[-1]) else f"(?!{_LETTER})"
+    return re.compile(f"{start}{''.join(parts)}{end}", re.IGNORECASE)
 
 
 def _without_marks(text: str) -> str:
@@ -84,7 +102,7 @@ def _without_marks(text: str) -> str:
 def _tokens(text: str) -> list[str]:
     """As FTS5's tokenizer sees them: what is neither letter, number nor underscore parts words."""
     kept = (character if _is_part_of_word(character) else " " for character in text)
-    return "".join(kept).split()
+    return apart("".join(kept)).split()
 
 
 def _is_part_of_word(character: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from .entries import Entry
+from .pairs import indexed
 
 _CHUNK = 500
 _MOST_PARTS = 4
@@ -111,7 +112,7 @@ def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int])
     )
     connection.execute(
         "INSERT INTO search (rowid, owner, name, command, output) VALUES (?, ?, ?, ?, ?)",
-        (-place, f"u{user}", entry.name, entry.command, entry.output),
+        (-place, f"u{user}", *map(indexed, (entry.name, entry.command, entry.output))),
     )
     return place
 
