@@ -33,6 +33,11 @@ _FORMS = {
 }
 _FIELDS = ("minute", "hour", "day-of-month", "month", "day-of-week")
 _SYNTAX = f"five fields ({' '.join(_FIELDS)}) or one of {', '.join(_FORMS)}"
+_SIZES = (60, 24, 31, 12, 7)
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_UP_TO_SUNDAY = re.compile(r"(?<![^,])(MON|TUE|WED|THU|FRI|SAT|[1-6])-SUN(?![^,/])", re.IGNORECASE)
+_MONTHS = ("", *["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"])
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _NOT_ZONES = re.compile(r"(right|posix)/|(localtime|posixrules|Factory)$")
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -125,10 +130,11 @@ class CronTimes:
 def read_cron(line: str, timezone_name: str) -> CronTimes:
     """The times of a cron line in an IANA time zone. Reads the zone's file, so it may block.
 
-    Raises `InvalidFieldsError` whose details name ``cron`` and ``timezone``, whichever is wrong.
+    Takes lines that were kept before `check_cron` was asked of new ones. Raises
+    `InvalidFieldsError` whose details name ``cron`` and ``timezone``, whichever is wrong.
     """
     faults: list[dict[str, Any]] = []
-    expanded = _FORMS.get(line.strip().lower(), line)
+    expanded = _normalised(line)
     if (fault := _cron_fault(expanded)) is not None:
         faults.append(field_error("cron", fault))
     zone = _find_zone(timezone_name)
@@ -141,6 +147,66 @@ def read_cron(line: str, timezone_name: str) -> CronTimes:
     return CronTimes(expanded, zone)
 
 
+def check_cron(line: str) -> None:
+    """Raise `InvalidFieldsError` for a bad cron line, or one that fires at other times than it seems to say.
+
+    For lines that are new: those that were kept before go on as they did.
+    """
+    fields = read_cron(line, "UTC").line.upper().split()
+    faults = (_misleading(place, field) for place, field in enumerate(fields))
+    fault = next(filter(None, faults), None) or _day_that_never_comes(fields)
+    if fault is not None:
+        raise InvalidFieldsError(f"cron {fault}.", details=[field_error("cron", fault)])
+
+
+def _misleading(place: int, field: str) -> str | None:
+    for term in field.split(","):
+        if (reason := _term_fault(term, _SIZES[place])) is not None:
+            return f"has a bad {_FIELDS[place]} field: {field!r}, {reason}"
+    return None
+
+
+def _term_fault(term: str, size: int) -> str | None:
+    values, _, step = term.partition("/")
+    if not step.isdecimal():
+        return None
+    if values in ("L", "LW"):
+        return "as the last day takes no step"
+    first, _, last = values.partition("-")
+    if last and _number(last) - _number(first) < int(step):
+        return f"as a step of {step} leads out of {values}"
+    return f"as a step of {step} is more than the {size} there are" if int(step) > size else None
+
+
+def _number(text: str) -> int:
+    """The number that stands in a range; names count from Sunday or January."""
+    names = _WEEKDAYS if text in _WEEKDAYS else _MONTHS
+    return names.index(text) if text in names else int(text)
+
+
+def _day_that_never_comes(fields: list[str]) -> str | None:
+    # Where either day field may fit, the line fires on the weekday alone, and cronsim takes it.
+    if not all(re.fullmatch("[0-9]+", day) for day in fields[2].split(",")):
+        return None
+    months = CronSim(" ".join(["0 0 *", fields[3], "*"]), _EPOCH).months
+    longest = max(_LONGEST_MONTHS[month - 1] for month in months)
+    if any(int(day) > longest for day in fields[2].split(",")):
+        return f"names a day that never comes: no month of '{fields[3]}' has more than {longest} days"
+    return None
+
+
+def _normalised(line: str) -> str:
+    """`line` with its five fields and single spaces, and Sunday as the day that ends a week."""
+    fields = _FORMS.get(line.strip().lower(), line).split()
+    if len(fields) == len(_FIELDS):
+        fields[4] = _UP_TO_SUNDAY.sub(_numbered, fields[4])
+    return " ".join(fields)
+
+
+def _numbered(found: re.Match[str]) -> str:
+    return f"{_number(found[1].upper())}-7"
+
+
 def _cron_fault(line: str) -> str | None:
     fields = line.split()
     if len(line) > MAX_LENGTH:
@@ -151,10 +217,17 @@ def _cron_fault(line: str) -> str | None:
         alone = ["*"] * len(_FIELDS)
         alone[position] = field
         if not _is_valid(" ".join(alone)):
-            return f"has a bad {name} field: {field!r}"
+            return f"has a bad {name} field: {field!r}{_reason(field)}"
     if not _is_valid(line) or next(CronSim(line, _EPOCH), None) is None:
         return f"never fires: no date fits '{' '.join(fields[2:])}' ({' '.join(_FIELDS[2:])})"
     return None
+
+
+def _reason(field: str) -> str:
+    ranges = re.findall(r"([0-9]+)-([0-9]+)", field)
+    if any(int(first) > int(last) for first, last in ranges):
+        return ", as a range ends before it starts"
+    return ", as a step of 0 leads nowhere" if re.search(r"/0+(?![0-9])", field) else ""
 
 
 def _is_valid(line: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -57,6 +58,10 @@ def _stripped(text: str) -> str:
     return text.strip()
 
 
+def _tabs_as_spaces(text: object) -> object:
+    return text.replace("\t", " ") if isinstance(text, str) else text
+
+
 def _single_spaces(text: str) -> str:
     return " ".join(text.split())
 
@@ -73,7 +78,10 @@ Moment = Annotated[
 
 
 CronLine = Annotated[
-    OneLine, AfterValidator(_single_spaces), WithJsonSchema({"type": "string", "format": "cron"})
+    OneLine,
+    BeforeValidator(_tabs_as_spaces),
+    AfterValidator(_single_spaces),
+    WithJsonSchema({"type": "string", "format": "cron"}),
 ]
 TimeZone = Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})]
 

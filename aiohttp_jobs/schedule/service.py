@@ -30,7 +30,7 @@ from ..limits import field_error, require_within_limits
 from ..models import InterpreterName, SubmitRequest, utc_now
 from ..one_by_one import one_by_one
 from .claims import Claims
-from .cron import read_cron
+from .cron import check_cron, read_cron
 from .models import Preview, Schedule, ScheduleRequest
 from .scheduler import Clock
 from .store import ScheduleStore
@@ -92,6 +92,7 @@ class ScheduleService:
         )
 
         def keep() -> dict[str, Any]:
+            check_cron(schedule.cron)
             _require_firing(schedule, now)
             self._store.add(schedule, self._max_per_user)
             return _view(schedule, now)
@@ -130,6 +131,7 @@ class ScheduleService:
 
         def runs() -> list[dict[str, Any]]:
             times = read_cron(query.cron, query.timezone)
+            check_cron(query.cron)
             moments = moments_between(times, now, query.start_at, query.end_at)
             return [shown_run(times, moment, moment) for moment in islice(moments, query.count)]
 
@@ -223,6 +225,8 @@ class ScheduleService:
             news["active_since"] = now
         kept = {field: getattr(current, field) for field in Schedule.model_fields}
         merged = _to_schedule(request, **{**kept, **news})
+        if merged.cron != current.cron:
+            check_cron(merged.cron)
         if is_retimed:
             _require_firing(merged, now)
         return merged

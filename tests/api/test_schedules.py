@@ -167,6 +167,7 @@ async def test_every_field_can_be_given(alice: Caller) -> None:
         ({"cron": "0 0 30 2 *"}, "cron", "never fires"),
         ({"cron": "0 0 * *"}, "cron", "five fields"),
         ({"cron": "99 * * * *"}, "cron", "bad minute field: '99'"),
+        ({"cron": "*/90 * * * *"}, "cron", "a step of 90 is more than the 60 there are"),
         ({"cron": "* " * 200}, "cron", "at most 200 characters"),
         ({"cron": 5}, "cron", "valid string"),
         ({"cron": None}, "cron", "valid string"),
@@ -455,6 +456,7 @@ async def test_start_end_and_optional_fields_of_the_job_can_be_taken_away(alice:
         ({"job": {"runAt": "2026-05-01T00:00:00Z"}}, "job"),
         ({"job": {"shell": "bash"}}, "job.shell"),
         ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"cron": "0 */36 * * *"}, "cron"),
         ({"timezone": "Nowhere"}, "timezone"),
         ({"name": "x" * 101}, "name"),
         ({"endAt": "2026-03-28T11:00:00Z"}, "endAt"),
@@ -484,6 +486,28 @@ async def test_a_schedule_can_be_disabled_and_enabled(site: Site, alice: Caller)
     enabled = await change(alice, made, enabled=True)
     assert enabled["NextRunAt"] == "2026-04-01T02:30:00.000000Z"
     assert enabled["ActiveSince"] == "2026-03-31T12:00:00.000000Z"
+
+
+async def test_a_cron_line_of_before_it_was_refused_stays_until_it_is_changed(
+    site: Site, alice: Caller
+) -> None:
+    made = await create(alice)
+    site.store.change(
+        made["ScheduleID"], lambda schedule: schedule.model_copy(update={"cron": "*/90 * * * *"})
+    )
+    changed = await change(alice, made, name="renamed", enabled=False)
+    assert (changed["Name"], changed["Cron"]) == ("renamed", "*/90 * * * *")
+    assert (await change(alice, made, enabled=True, cron="*/90 * * * *"))["NextRunAt"].startswith(
+        "2026-03-28T13:00"
+    )
+    path = f"/schedules/{made['ScheduleID']}"
+    assert (await alice.request("PATCH", path, json={"cron": "*/91 * * * *"})).status == 422
+
+
+async def test_tabs_between_the_fields_of_a_cron_line_are_taken(alice: Caller) -> None:
+    assert (await create(alice, cron="0\t3\t*\t*\t*"))["Cron"] == "0 3 * * *"
+    query = {"cron": "0\t3 * * fri-sun"}
+    assert (await alice.request("GET", "/schedules/preview", params=query)).status == 200
 
 
 async def test_one_that_has_come_to_its_end_can_be_renamed_but_not_enabled_again(
@@ -546,6 +570,7 @@ async def test_a_preview_begins_and_ends_where_the_schedule_would(alice: Caller)
         ({}, "cron"),
         ({"cron": "99 * * * *"}, "cron"),
         ({"cron": "* * *"}, "cron"),
+        ({"cron": "0 0 30 2 1"}, "cron"),
         ({"cron": "0 0 31 2 *"}, "cron"),
         ({"cron": "0 " * 500}, "cron"),
         ({"cron": "@daily", "timezone": "../../etc/passwd"}, "timezone"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_jobs.errors import InvalidFieldsError
-from aiohttp_jobs.schedule.cron import MAX_LENGTH, read_cron
+from aiohttp_jobs.schedule.cron import MAX_LENGTH, check_cron, read_cron
+from tests.cases import cases
 
 from .support import utc
 
@@ -258,7 +260,7 @@ def test_every_moment_is_later_than_asked_and_the_latest_is_the_last_of_them(
         ("0 0 0 * *", "cron has a bad day-of-month field: '0'."),
         ("0 0 * 13 *", "cron has a bad month field: '13'."),
         ("0 0 * * FOO", "cron has a bad day-of-week field: 'FOO'."),
-        ("*/0 * * * *", "cron has a bad minute field: '*/0'."),
+        ("*/0 * * * *", "cron has a bad minute field: '*/0', as a step of 0 leads nowhere."),
         ("0 0 30 2 *", "cron never fires: no date fits '30 2 *' (day-of-month month day-of-week)."),
         ("0 0 31 4,6 *", "cron never fires: no date fits '31 4,6 *' (day-of-month month day-of-week)."),
         ("* * */20 * 1L", "cron never fires: no date fits '*/20 * 1L' (day-of-month month day-of-week)."),
@@ -270,6 +272,72 @@ def test_says_what_is_wrong_with_a_line(cron: str, sentence: str) -> None:
         read_cron(cron, "UTC")
     assert refused.value.message == sentence
     assert [fault["field"] for fault in refused.value.details or []] == ["cron"]
+
+
+@pytest.mark.parametrize("case", cases("cron"), ids=lambda case: case["line"])
+def test_lines_that_people_met(case: dict[str, Any]) -> None:
+    if case["taken"]:
+        check_cron(case["line"])
+        assert read_cron(case["line"], "UTC").line == case["as"]
+    else:
+        with pytest.raises(InvalidFieldsError, match="more than the"):
+            check_cron(case["line"])
+
+
+@pytest.mark.parametrize(
+    ("cron", "reason"),
+    [
+        ("*/61 * * * *", "'*/61', as a step of 61 is more than the 60 there are"),
+        ("0 0 * * */8", "'*/8', as a step of 8 is more than the 7 there are"),
+        ("0 0 * * 1,*/9", "'1,*/9', as a step of 9 is more than the 7 there are"),
+        ("5/90 * * * *", "as a step of 90 is more than the 60 there are"),
+        ("10-20/15 * * * *", "as a step of 15 leads out of 10-20"),
+        ("5-5/3 * * * *", "as a step of 3 leads out of 5-5"),
+        ("0 0 * jan-mar/4 *", "as a step of 4 leads out of JAN-MAR"),
+        ("0 0 * * FRI-SUN/3", "as a step of 3 leads out of 5-7"),
+        ("5-70/100 * * * *", "bad minute field: '5-70/100'"),
+        ("0 0 L/2 * *", "as the last day takes no step"),
+        ("10-5 * * * *", "'10-5', as a range ends before it starts"),
+        ("0 22-6 * * *", "'22-6', as a range ends before it starts"),
+        ("*/0 * * * *", "'*/0', as a step of 0 leads nowhere"),
+        ("0 0 * * FRI-MON", "bad day-of-week field"),
+        ("0 0 30 2 *", "never fires"),
+        ("0 0 30 2 MON", "names a day that never comes: no month of '2' has more than 29 days"),
+        ("0 0 15,31 2,4 *", "names a day that never comes: no month of '2,4' has more than 30 days"),
+    ],
+)
+def test_a_line_that_means_something_else_than_it_says_is_refused_with_the_reason(
+    cron: str, reason: str
+) -> None:
+    with pytest.raises(InvalidFieldsError) as refused:
+        check_cron(cron)
+    assert reason in refused.value.message
+    assert [fault["field"] for fault in refused.value.details or []] == ["cron"]
+
+
+@pytest.mark.parametrize(
+    ("cron", "same"),
+    [
+        ("0 9 * * FRI-SUN", "0 9 * * 5,6,0"),
+        ("0 9 * * mon-sun", "0 9 * * *"),
+        ("0 9 * * 5-SUN", "0 9 * * 5-7"),
+        ("0 9 * * MON,SAT-SUN", "0 9 * * 0,1,6"),
+        ("0 9 * * MON-SUN/2", "0 9 * * 1,3,5,7"),
+        ("0 9 * * SUN-TUE", "0 9 * * 0-2"),
+        ("0\t9  *\t* *", "0 9 * * *"),
+        ("0 */24 * * *", "0 0 * * *"),
+        ("*/60 * * * *", "0 * * * *"),
+    ],
+)
+def test_lines_that_say_the_same_fire_at_the_same_times(cron: str, same: str) -> None:
+    check_cron(cron)
+    found = [local_times(line, "UTC", "2026-01-01 00:00", "2026-02-01 00:00") for line in (cron, same)]
+    assert found[0] == found[1] != []
+
+
+def test_a_line_that_was_kept_before_it_was_refused_fires_on() -> None:
+    times = read_cron("*/90 * * * *", "UTC")
+    assert times.after(utc("2026-01-01 00:00")) == utc("2026-01-01 01:00")
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "0 * * * * *", "@reboot", "@every 5m", "daily"])

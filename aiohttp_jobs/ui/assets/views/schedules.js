@@ -1,7 +1,7 @@
 // Schedules: the list, and `#/schedules/new` or `#/schedules/<id>` to make, look at and change one.
 import { html, useState } from "../core/html.js";
 import { get, request } from "../core/api.js";
-import { Cron, useCron } from "../core/cron.js";
+import { sentence } from "../core/cron.js";
 import { formatShort, timeZone } from "../core/format.js";
 import { useData, useSettled, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
@@ -97,6 +97,11 @@ function Preview({ preview }) {
     ${preview.runs.length ? html`<${Runs} runs=${preview.runs} timezone=${preview.timezone} />` : html`<p>Never: the end comes first.</p>`}</section>`;
 }
 
+function Cron({ line }) {
+  const words = sentence(line);
+  return html`${words && html`<span>${words}</span> `}<code class="cron">${line}</code>`;
+}
+
 function Choice({ name, label, options, form, set }) {
   return html`<${Field} label=${label}>${(ids) => html`<select ...${ids} value=${form[name]} onChange=${(event) => set({ [name]: event.target.value })}>
     ${Object.entries(options).map(([value, words]) => html`<option value=${value} key=${value}>${words}</option>`)}</select>`}<//>`;
@@ -108,7 +113,6 @@ function Form({ schedule, saved }) {
   const [form, setForm] = useState(before);
   const [error, setError] = useState(null);
   const [tried, setTried] = useState(false);
-  const cron = useCron(form.cron);
   const set = (news) => setForm((old) => ({ ...old, ...news }));
   const preview = usePreview(form);
   const retimed = !schedule || WHEN.some((name) => form[name] !== before[name]);
@@ -135,7 +139,7 @@ function Form({ schedule, saved }) {
   return html`<form class="form" onSubmit=${save} novalidate>
     <div class="grid">
       <${Input} name="name" label="Name" autocomplete="off" ...${given} />
-      <${Input} name="cron" label="Cron line" hint=${cron.text ?? "minute hour day month weekday"} class="mono" spellcheck=${false} ...${given} />
+      <${Input} name="cron" label="Cron line" hint=${sentence(form.cron) || "minute hour day month weekday"} class="mono" spellcheck=${false} ...${given} />
       <${Input} name="timezone" label="Time zone" list="time-zones" ...${given} />
       <datalist id="time-zones">${(Intl.supportedValuesOf?.("timeZone") ?? []).map((zone) => html`<option value=${zone} key=${zone} />`)}</datalist>
     </div>
