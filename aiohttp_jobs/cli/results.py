@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from ..client import JobsClient
+from ..terminal import as_seen
 from .choosing import job_id_of
 from .connection import JobID, Key, Url, with_client, with_job
 from .printing import AsJSON, fail, print_fields, print_json, print_table, report
@@ -87,6 +89,8 @@ def show(
         print_json(record)
         return
     output = str(record.pop("Output"))
+    if not sys.stdout.isatty():
+        output = as_seen(output)
     print_fields(record)
     write_out(("\n" + output + ("" if output.endswith("\n") else "\n")).encode("utf-8", "replace"))
 

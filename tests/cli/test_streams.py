@@ -40,6 +40,7 @@ async def test_a_pipe_gets_the_lines_that_a_terminal_shows_and_output_every_byte
     assert (code, out) == (0, b"Start\nerror: disk full\nready")
     job_id = json.loads((await shell("JOBS results --json", env))[1])[0]["JobID"]
     assert (await shell(f"JOBS watch {job_id}", env))[1] == out
+    assert (await shell(f"JOBS results show {job_id}", env))[1].endswith(b"\n\n" + out + b"\n")
     raw = b"Start\r\n10%\r50%\r100%\rerror: \033[31mdisk full\033[0m\nready\b\b"
     assert (await shell(f"JOBS output {job_id}", env))[1] == raw
 
