@@ -40,7 +40,7 @@ _EVENT = {
     "type": "object",
     "properties": {
         "event": {"enum": ["hello", "output", "status", "end"]},
-        "data": {"type": "string", "description": "JSON, but for `hello`, which has none."},
+        "data": {"type": "string", "description": "JSON; of `hello`, the reader's `userId`."},
         "id": {"type": "string", "pattern": f"^{_POSITION}$"},
         "retry": {"type": "integer"},
     },
@@ -60,7 +60,7 @@ routes = web.RouteTableDef()
 async def follow_job(request: web.Request) -> web.StreamResponse:
     """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
 
-    ``end`` is the last; a client should close then, or it will be connected again and told so again.
+    ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it will be connected again and told so again.
     """
     start = _start(request)
     events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
@@ -77,12 +77,12 @@ async def _send(request: web.Request, events: AsyncIterator[Event]) -> web.Strea
     ) as response:
         with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
             async with while_rights_last(request):
-                await _tell(response, events)
+                await _tell(response, events, identity_of(request).user_id)
     return response
 
 
-async def _tell(response: EventSourceResponse, events: AsyncIterator[Event]) -> None:
-    await response.send("", event="hello", retry=_RETRY_MILLISECONDS)
+async def _tell(response: EventSourceResponse, events: AsyncIterator[Event], user_id: str) -> None:
+    await response.send(json.dumps({"userId": user_id}), event="hello", retry=_RETRY_MILLISECONDS)
     async for event in events:
         if event.name != "heartbeat":
             await response.send(json.dumps(event.data), id=event.position, event=event.name)

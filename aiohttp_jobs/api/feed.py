@@ -26,7 +26,10 @@ _EVENT = {
     "type": "object",
     "properties": {
         "event": {"enum": ["hello", "job", "removed", "resync"]},
-        "data": {"type": "string", "description": "JSON; of a `job`, as in the list of jobs."},
+        "data": {
+            "type": "string",
+            "description": "JSON; of a `job`, as in the list of jobs; of `hello`, the reader's `userId`.",
+        },
         "retry": {"type": "integer"},
     },
 }
@@ -45,7 +48,7 @@ routes = web.RouteTableDef()
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
 
-    The list is to be loaded after ``hello`` and after each ``resync``; every change since then comes as
+    ``hello`` tells whose stream it is. The list is to be loaded after it and after each ``resync``; every change since then comes as
     an event. The stream ends now and then, so that whoever connects again is checked again.
     """
     everyone = SCOPE.of(request) == "all"
@@ -58,15 +61,16 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
             ping_interval=request.app[CONFIG].heartbeat_interval,
             response_cls=EventStream,
         ) as response, while_rights_last(request):  # fmt: skip
-            await _send(response, changes)
+            await _send(response, changes, identity_of(request).user_id)
         return response
     return web.Response()
 
 
-async def _send(response: EventSourceResponse, changes: AsyncIterator[Change]) -> None:
+async def _send(response: EventSourceResponse, changes: AsyncIterator[Change], user_id: str) -> None:
     with suppress(ConnectionResetError, TimeoutError):
         async for change in changes:
             if change.name != "heartbeat":
-                await response.send(json.dumps(change.data), event=change.name, retry=_RETRY_MILLISECONDS)
+                data = {"userId": user_id} if change.name == "hello" else change.data
+                await response.send(json.dumps(data), event=change.name, retry=_RETRY_MILLISECONDS)
             elif not response.is_connected():
                 return

@@ -1,4 +1,7 @@
-"""Whatever goes on for longer than the rights of whoever asked for it ends with those rights."""
+"""Whatever goes on for longer than the rights of whoever asked for it ends with those rights.
+
+So it does once they have left, which aiohttp tells a handler only when it writes.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ LARGE_BYTES = 64 * 1024
 """An answer up to this size is on its way at once, however slowly it is read."""
 _LOOKS = 0.75
 """How long after one look comes the next, and what is left of a heartbeat for the look itself."""
+_LEFT_SECONDS = 1.0
+"""How often it is looked whether somebody is still there."""
 _logger = logging.getLogger(__name__)
 
 
@@ -32,7 +37,7 @@ async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
     """End the block, without an exception, once the request no longer proves the same identity and roles.
 
     That is found out within a ``heartbeat_interval``, whatever the block is doing: waiting for something
-    to happen, or for a reader that does not read. What such a reader has not been sent yet is dropped
+    to happen, or for a reader that does not read. So does one whose reader has left, within a second. What such a reader has not been sent yet is dropped
     with the connection.
     """
     watch = RightsWatch()
@@ -97,7 +102,7 @@ def break_off(request: web.Request) -> web.Response:
 
 
 class _Looks:
-    """Looks now and then whether `request` still has its rights, and lets `limit` pass when it has not."""
+    """Looks now and then whether `request` is still there, with its rights; lets `limit` pass when not."""
 
     def __init__(self, request: web.Request, limit: asyncio.Timeout) -> None:
         self._request = request
@@ -106,15 +111,23 @@ class _Looks:
         self._task: asyncio.Task[None] | None = None
         # A timer, and a task only when it has run out: most of what is waited for comes before.
         self._timer = self._loop.call_later(_LOOKS * heartbeat_of(request), self._begin)
+        self._left_timer = self._loop.call_later(_LEFT_SECONDS, self._notice_who_left)
 
     async def close(self) -> None:
         self._timer.cancel()
+        self._left_timer.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
 
     def _begin(self) -> None:
         self._task = self._loop.create_task(self._look(), name="aiohttp-jobs-rights")
+
+    def _notice_who_left(self) -> None:
+        if self._request.transport is None or self._request.transport.is_closing():
+            self._limit.reschedule(self._loop.time())
+        else:
+            self._left_timer = self._loop.call_later(_LEFT_SECONDS, self._notice_who_left)
 
     async def _look(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from .assets import Assets
 
 ENTRY = "main.js"
+WORKER = "stream-worker.js"
 HEAD, BODY = "{{ jobs_head }}", "{{ jobs_body }}"
 _STYLES = ("styles/base.css", "styles/parts.css", "styles/views.css")
 _OWN_TEMPLATE = f"""<!doctype html>

@@ -13,14 +13,16 @@ from ..as_is import ResponseAsIs
 from ..auth.middleware import public
 from ..config import JobsConfig
 from .assets import Asset, Assets, package_assets
-from .page import is_file, render_page
+from .page import WORKER, is_file, render_page
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "font-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _ASSET_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 """For a picture that somebody opens by itself: it may look as it likes, and do nothing."""
+_WORKER_POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"
+"""A worker has the policy that its own file came with, not that of the page."""
 _NOSNIFF = {"X-Content-Type-Options": "nosniff"}
 _PAGE_HEADERS = {
     **_NOSNIFF,
@@ -84,7 +86,10 @@ def _asset_handler(assets: Assets) -> Handler:
         asset = assets.files.get(request.match_info["path"])
         if asset is None or request.match_info["fingerprint"] != assets.fingerprint:
             raise web.HTTPNotFound
-        return await _answer(request, asset, {**_ASSET_HEADERS, "ETag": etag})
+        headers = {**_ASSET_HEADERS, "ETag": etag}
+        if request.match_info["path"] == WORKER:
+            headers["Content-Security-Policy"] = _WORKER_POLICY
+        return await _answer(request, asset, headers)
 
     return show_asset
 

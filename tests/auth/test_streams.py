@@ -11,6 +11,7 @@ from aiohttp import ClientTimeout
 from aiohttp_jobs.auth.api_keys import ApiKeys
 
 from ..conftest import Host
+from ..gate import until_answered
 
 SECONDS = 20.0
 
@@ -43,3 +44,23 @@ async def test_it_goes_on_for_as_long_as_they_last(start_host: Callable[..., Awa
         text = (await stream.read()).decode()
     assert "event: end" in text
     assert '"Text": "6\\n"' in text
+
+
+@pytest.mark.parametrize("path", ["/jobs/{job_id}/events", "/jobs/feed"])
+async def test_a_stream_whose_reader_has_left_is_no_longer_open(
+    start_host: Callable[..., Awaitable[Host]], path: str
+) -> None:
+    """Long before there is anything to write, by which the host would notice."""
+    host = await start_host(heartbeat_interval=600, max_streams_per_user=1)
+    reader = host.caller("task_manager")
+    job_id = await reader.submit("sleep 600")
+    url = reader.base + path.format(job_id=job_id)
+
+    async def is_open_for_another() -> bool:
+        async with reader.session.get(url) as stream:
+            assert stream.status in (200, 429)
+            await stream.content.readany()
+            return stream.status == 200
+
+    assert await is_open_for_another()
+    await until_answered(is_open_for_another, "room for another stream")

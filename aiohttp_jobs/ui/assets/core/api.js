@@ -1,13 +1,9 @@
-// The API over HTTP: JSON requests, and event streams that connect again by themselves.
+// The API over HTTP: JSON requests; event streams are left to `follow`.
 // Who is asking is told by the host's session cookie or, where one was entered, by an API key.
-import { createParser } from "../vendor/eventsource-parser.mjs";
 import { csrfHeaders } from "./csrf.js";
 
 const BASE = new URL("api/v1/", location.href);
 const KEY_NAME = `aiohttp-jobs:${location.pathname}:api-key`;
-const FIRST_RETRY_MS = 1000;
-const LAST_RETRY_MS = 15000;
-const SILENCE_MS = 60000; // the server sends a comment every 15 s
 
 /** What went wrong, as a sentence; `status` is 0 when no answer came. */
 export class ApiError extends Error {
@@ -88,72 +84,4 @@ export async function download(path, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-/**
- * Follow an event stream until `close()` of what it returns is called. `onEvent(name, data, id)` gets what comes;
- * returning "stop" ends it. `onState` hears "live", "reconnecting", or an `ApiError` after which it gives up.
- */
-export function follow(path, { query, onEvent, onState }) {
-  const control = new AbortController();
-  const stream = { lastId: null, delay: FIRST_RETRY_MS, stopped: false };
-  const stop = () => { stream.stopped = true; control.abort(); };
-  run(path, query, stream, control.signal, onEvent, onState);
-  return { close: stop };
-}
-
-async function run(path, query, stream, signal, onEvent, onState) {
-  while (!stream.stopped) {
-    try {
-      await readOnce(path, query, stream, signal, onEvent, onState);
-    } catch (error) {
-      if (stream.stopped) return;
-      if (error.status >= 400 && error.status < 500) return onState(error);
-    }
-    if (stream.stopped) return;
-    onState("reconnecting");
-    await pause(stream.delay, signal);
-    stream.delay = Math.min(LAST_RETRY_MS, stream.delay * 1.7);
-  }
-}
-
-async function readOnce(path, query, stream, signal, onEvent, onState) {
-  const silence = new AbortController();
-  const headers = { Accept: "text/event-stream" };
-  if (stream.lastId) headers["Last-Event-ID"] = stream.lastId;
-  const response = await send("GET", path, { query, headers, signal: AbortSignal.any([signal, silence.signal]) });
-  if (stream.connected) document.dispatchEvent(new Event("aiohttp-jobs:connected-again"));
-  stream.connected = true;
-  onState("live");
-  stream.delay = FIRST_RETRY_MS;
-  const parser = createParser({
-    onEvent: ({ id, event, data }) => {
-      if (stream.stopped) return;
-      if (id) stream.lastId = id;
-      if (onEvent(event, data ? JSON.parse(data) : null, id) === "stop") stream.stopped = true;
-    },
-  });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let timer;
-  try {
-    while (!stream.stopped) {
-      clearTimeout(timer);
-      timer = setTimeout(() => silence.abort(), SILENCE_MS);
-      const { done, value } = await reader.read();
-      if (done) return;
-      parser.feed(value);
-    }
-  } finally {
-    clearTimeout(timer);
-    silence.abort();
-  }
-}
-
-function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, milliseconds);
-    const now = () => { clearTimeout(timer); resolve(); };
-    signal.addEventListener("abort", now, { once: true });
-    addEventListener("online", now, { once: true, signal });
-  });
 }

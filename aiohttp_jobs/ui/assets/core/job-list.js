@@ -1,7 +1,8 @@
 // The job list as it is now: loaded once, then kept up to date by the feed. Nothing is asked for repeatedly.
 import { useEffect, useReducer, useRef } from "./html.js";
-import { follow, get } from "./api.js";
+import { get } from "./api.js";
 import { hasEnded } from "./actions.js";
+import { followList } from "./follow.js";
 import { fits, resultQuery } from "./job-filters.js";
 
 const PAGE = 100;
@@ -15,8 +16,8 @@ class JobList {
     Object.assign(this, { filters, changed, jobs: new Map(), found: new Set(), removed: new Set() });
     Object.assign(this, { status: "loading", error: null, cursor: null, loadingMore: false, timer: null, turn: 0 });
     this.control = new AbortController();
-    const query = { scope: filters.scope };
-    this.feed = follow("jobs/feed", { query, onEvent: (...event) => this.#event(...event), onState: (state) => this.#state(state) });
+    const heard = { onEvent: (...event) => this.#event(...event), onState: (state) => this.#state(state) };
+    this.feed = followList(filters.scope, heard);
   }
 
   close() {

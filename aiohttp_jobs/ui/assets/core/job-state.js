@@ -1,7 +1,8 @@
 // One job as it is now, with its output: followed while it lives, read in pages once it has ended.
 import { useEffect, useReducer, useRef } from "./html.js";
-import { follow, get, getOutput } from "./api.js";
+import { get, getOutput } from "./api.js";
 import { hasEnded } from "./actions.js";
+import { follow } from "./follow.js";
 import { OutputLines } from "./output-lines.js";
 
 const PAGE_BYTES = 1024 * 1024;

@@ -1,6 +1,6 @@
 // Data that is loaded anew when the job feed says that something changed; at most once in a while, never by the clock.
 import { useEffect } from "./html.js";
-import { follow } from "./api.js";
+import { followList } from "./follow.js";
 import { useData } from "./hooks.js";
 
 const PAUSE_MS = 700;
@@ -11,7 +11,7 @@ export function useLiveData(load, inputs, scope) {
   useEffect(() => {
     let timer = null;
     const changed = () => { timer ??= setTimeout(() => { timer = null; result.reload(); }, PAUSE_MS); };
-    const feed = follow("jobs/feed", { query: { scope }, onEvent: (name) => { if (name !== "hello") changed(); }, onState: () => {} });
+    const feed = followList(scope, { onEvent: changed, onState: () => {} });
     return () => { feed.close(); clearTimeout(timer); };
   }, [...inputs, scope]);
   return result;
