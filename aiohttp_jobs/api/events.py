@@ -60,7 +60,8 @@ routes = web.RouteTableDef()
 async def follow_job(request: web.Request) -> web.StreamResponse:
     """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
 
-    ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it will be connected again and told so again.
+    ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it
+    will be connected again and told so again.
     """
     start = _start(request)
     events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)

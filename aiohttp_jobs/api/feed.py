@@ -48,8 +48,9 @@ routes = web.RouteTableDef()
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
     """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
 
-    ``hello`` tells whose stream it is. The list is to be loaded after it and after each ``resync``; every change since then comes as
-    an event. The stream ends now and then, so that whoever connects again is checked again.
+    ``hello`` tells whose stream it is. The list is to be loaded after it and after each ``resync``; every
+    change since then comes as an event. The stream ends now and then, so that whoever connects again is
+    checked again.
     """
     everyone = SCOPE.of(request) == "all"
     changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)

@@ -36,9 +36,9 @@ class RightsWatch:
 async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
     """End the block, without an exception, once the request no longer proves the same identity and roles.
 
-    That is found out within a ``heartbeat_interval``, whatever the block is doing: waiting for something
-    to happen, or for a reader that does not read. So does one whose reader has left, within a second. What such a reader has not been sent yet is dropped
-    with the connection.
+    That is found out within a ``heartbeat_interval``, whatever the block is doing: waiting for something to
+    happen, or for a reader that does not read. So does one whose reader has left, within a second. What
+    such a reader has not been sent yet is dropped with the connection.
     """
     watch = RightsWatch()
     try:

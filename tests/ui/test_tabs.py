@@ -1,7 +1,7 @@
-"""Many tabs of one browser: they share few connections, hidden ones hold none, and none shows another user's data.
+"""Many tabs of one browser: they share few connections, hidden ones hold none, none shows another user's data.
 
-Playwright makes every page believe that it is visible. Where that matters, tests have a browser of their own, as
-its users know it: of the tabs of a window only the one in front is visible.
+Playwright makes every page believe that it is visible. Where that matters, tests have a browser of their own,
+as its users know it: of the tabs of a window only the one in front is visible.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ async def windows(tmp_path: Path) -> AsyncIterator[Browser]:
 
 
 def named_address(host: Host) -> str:
-    """The page's address by a name: a browser does not call that a secure context, as on most local networks."""
+    """The page's address by a name: to a browser no secure context, as on most local networks."""
     return f"http://{NAME}:{urlsplit(host.address).port}{host.config.prefix}/"
 
 
@@ -179,7 +179,9 @@ async def test_what_happens_while_the_stream_changes_hands_is_seen(
     await expect(job_named(listing, "As the first closed")).to_be_visible()
     assert visitor.context.browser is not None
     devtools = await visitor.context.browser.new_browser_cdp_session()
-    targets = (await devtools.send("Target.getTargets", {"filter": [{"type": "shared_worker"}]}))["targetInfos"]
+    targets = (await devtools.send("Target.getTargets", {"filter": [{"type": "shared_worker"}]}))[
+        "targetInfos"
+    ]
     (worker,) = [one for one in targets if one["url"].startswith(visitor.address)]
     await devtools.send("Target.closeTarget", {"targetId": worker["targetId"]})
     await until(lambda: not streams.open, "the end of the streams of a worker that was ended")
@@ -273,7 +275,9 @@ async def test_tabs_of_two_users_in_one_browser_share_nothing(host: Host, visit:
     visitor = await visit(host, "task_manager")
     page = await visitor.open()
     await expect(page.get_by_text("No jobs yet")).to_be_visible()
-    secret = host.caller("task_manager", user_id="bob").session.headers["Authorization"].removeprefix("Bearer ")
+    secret = (
+        host.caller("task_manager", user_id="bob").session.headers["Authorization"].removeprefix("Bearer ")
+    )
     key_name = f"aiohttp-jobs:{host.config.prefix}/:api-key"
     bobs = await visitor.context.new_page()
     await bobs.add_init_script(f"sessionStorage.setItem({key_name!r}, {secret!r})")
