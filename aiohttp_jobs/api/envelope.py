@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from ..as_is import StreamAsIs
-from ..auth.streams import LARGE_BYTES, RevocableResponse
+from ..auth.streams import LARGE_BYTES, RevocableResponse, break_off, while_rights_last
 from ..errors import BusyError, JobsError
 from ..guarded_files import LockBusyError
 from ..jsontext import dumps
@@ -48,7 +48,8 @@ async def encoded(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
 async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more: Any) -> web.StreamResponse:
     """A JSON answer with the list `name` of `texts`, which are JSON each, and then the fields `more`.
 
-    A long one is sent piece by piece: putting a thousand long outputs together would hold up the loop.
+    A long one is sent piece by piece, for as long as the rights of whoever asked last: putting a thousand
+    long outputs together would hold up the loop.
     """
     start = b'{"success":true,"count":%d,"%s":[' % (len(texts), name.encode())
     rest = b"]" + (b"," if more else b"") + dumps(more)[1:]
@@ -57,13 +58,14 @@ async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more
         return raw_answer(start + b",".join(texts) + rest)
     response = StreamAsIs(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
     response.content_length = size
-    with suppress(ConnectionResetError):  # whoever asked has left
-        await response.prepare(request)
-        if request.method != hdrs.METH_HEAD:
-            for piece in _pieces(start, texts, rest):
-                await response.write(piece)
-        await response.write_eof()
-    return response
+    async with while_rights_last(request) as watch:
+        with suppress(ConnectionError):  # whoever asked has left
+            await response.prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                for piece in _pieces(start, texts, rest):
+                    await response.write(piece)
+            await response.write_eof()
+    return break_off(request) if watch.has_ended else response
 
 
 def _pieces(start: bytes, texts: Sequence[bytes], rest: bytes) -> Iterator[bytes]:

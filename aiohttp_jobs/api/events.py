@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,7 +17,7 @@ from ..auth.streams import while_rights_last
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..follow import CURRENT, Event
 from ..openapi.operations import Content, operation
-from ..openapi.parameters import Matching, MatchingHeader
+from ..openapi.parameters import Choice, Matching, MatchingHeader
 from .envelope import path_id
 from .jobs import JOB
 from .keys import CONFIG, SERVICE
@@ -35,6 +36,14 @@ _QUERY = Matching(
     example="1-2048",
     description="The same for those who cannot set headers.",
 )
+_FOLLOW = Choice(
+    name="follow",
+    choices=("0", "1"),
+    default="1",
+    description="0: end once everything so far has been told, after two seconds at most.",
+)
+_PAUSE_SECONDS = 0.25
+_SO_FAR_SECONDS = 2.0
 _EVENT = {
     "description": "One event of the stream.",
     "type": "object",
@@ -53,7 +62,7 @@ routes = web.RouteTableDef()
 @operation(
     "Follow a job",
     {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
-    parameters=(_HEADER, _QUERY),
+    parameters=(_HEADER, _QUERY, _FOLLOW),
     errors=(ForbiddenError, NotFoundError, LimitReachedError),
 )
 @needs()
@@ -65,6 +74,8 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
     """
     start = _start(request)
     events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
+    if _FOLLOW.of(request) == "0":
+        events = _so_far(events)
     with open_stream(request):
         return await _send(request, events)
 
@@ -89,6 +100,17 @@ async def _tell(response: EventSourceResponse, events: AsyncIterator[Event], use
             await response.send(json.dumps(event.data), id=event.position, event=event.name)
         elif not response.is_connected():
             break
+
+
+async def _so_far(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """What there is to tell now: up to the first pause."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + _SO_FAR_SECONDS
+    with suppress(TimeoutError, StopAsyncIteration):
+        while clock() < end:
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                event = await anext(events)
+            yield event
 
 
 def _start(request: web.Request) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from ..conftest import Host
 from ..streams import Stream
@@ -198,3 +199,25 @@ async def test_it_is_told_so_while_the_next_attempt_runs_too(host: Host) -> None
     await late.read(resume="1-3", at_most=2)
     assert late.text == "attempt 1\n[ERROR] The command exited with code 1.\nof attempt 2\n"
     await caller.request("POST", f"/jobs/{job_id}/cancel")
+
+
+async def test_what_there_is_so_far_can_be_had_without_waiting_for_more(host: Host) -> None:
+    """As a page does that has more outputs in view than connections."""
+    caller = host.caller("task_manager")
+    job_id = await caller.submit("echo so far; sleep 600")
+    address = f"{caller.base}/jobs/{job_id}/events?follow=0"
+    seen = ""
+    async with asyncio.timeout(60):
+        while "so far" not in seen:
+            async with caller.session.get(address) as stream:
+                seen = (await stream.read()).decode()
+    assert "event: end" not in seen
+    position = re.findall(r"^id: (\S+)", seen, re.MULTILINE)[-1]
+    async with caller.session.get(address, headers={"Last-Event-ID": position}) as stream:
+        rest = (await stream.read()).decode()
+    assert "event: status" in rest
+    assert "so far" not in rest
+    await caller.request("POST", f"/jobs/{job_id}/cancel")
+    await caller.result(job_id)
+    async with caller.session.get(address, headers={"Last-Event-ID": position}) as stream:
+        assert "event: end" in (await stream.read()).decode()

@@ -1,4 +1,4 @@
-"""Many tabs of one browser: they share few connections, hidden ones hold none, none shows another user's data.
+"""Many tabs of one browser: they share few connections, hidden ones hold none, none shows what others own.
 
 Playwright makes every page believe that it is visible. Where that matters, tests have a browser of their own,
 as its users know it: of the tabs of a window only the one in front is visible.

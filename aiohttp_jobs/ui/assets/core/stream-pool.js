@@ -61,7 +61,13 @@ class Channel {
     this.connection = new AbortController();
     const { secret, lastId, connection: { signal } } = this;
     const heard = { onOpen: () => this.#opened(), onEvent: (event) => this.#event(event) };
-    return readEvents(this.url, { secret, lastId, signal, ...heard });
+    // While others wait, the server ends what would be ended soon anyhow: browsers keep a connection that they ended
+    // themselves for five seconds, and have none left when that happens often.
+    this.isShort = !this.shared && this.pool.isCrowded;
+    const url = new URL(this.url);
+    if (this.isShort) url.searchParams.set("follow", "0");
+    const reading = readEvents(url, { secret, lastId, signal, ...heard });
+    return this.isShort ? reading.then(() => { this.gaveWay = true; }) : reading;
   }
 
   #disconnected() {
@@ -116,7 +122,7 @@ class Channel {
 
   /** Whether it has had its turn. */
   mayGiveWay(now) {
-    if (!this.isLive) return false;
+    if (!this.isLive || this.isShort) return false;
     if (this.shared) return now - this.since > FEED_TURN_MS;
     return now - this.news > QUIET_MS || now - this.since > OUTPUT_TURN_MS;
   }
@@ -198,6 +204,10 @@ export class StreamPool {
     channel.followers.clear();
     channel.close();
     this.#grant();
+  }
+
+  get isCrowded() {
+    return this.waiting.length > 0;
   }
 
   /** Wait for one of the connections. */
