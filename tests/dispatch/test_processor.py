@@ -78,11 +78,11 @@ async def test_a_mode_never_runs_more_jobs_at_once_than_it_may(
     start_host: StartHost, tmp_path: Path, mode: str, limit: int
 ) -> None:
     host = await start_host(max_parallel_runspace=2, max_parallel_background=3)
-    alice, events = host.caller("debug"), tmp_path / "events"
-    jobs = [
-        await alice.submit(f"echo + >> {events}; sleep 0.3; echo - >> {events}", mode)
-        for _ in range(3 * limit)
-    ]
+    alice, gate, events = host.caller("debug"), Gate(tmp_path / "gate"), tmp_path / "events"
+    command = f"echo + >> {events}; {gate.shell}; echo - >> {events}"
+    jobs = [await alice.submit(command, mode) for _ in range(3 * limit)]
+    await gate.reached(limit)
+    gate.open()
 
     for job_id in jobs:
         assert (await alice.result(job_id))["Success"] is True
@@ -97,12 +97,15 @@ async def test_limits_over_all_modes_hold_too(
 ) -> None:
     host = await start_host(**{setting: 2})
     callers, events = [host.caller("debug", user_id=user) for user in users], tmp_path / "events"
-    command = f"echo + >> {events}; sleep 0.3; echo - >> {events}"
+    gate = Gate(tmp_path / "gate")
+    command = f"echo + >> {events}; {gate.shell}; echo - >> {events}"
     jobs = [
         (caller, await caller.submit(command, mode))
         for caller in callers
         for mode in (*MODES[1:], *MODES[1:])
     ]
+    await gate.reached(most)
+    gate.open()
 
     for caller, job_id in jobs:
         assert (await caller.result(job_id))["Success"] is True

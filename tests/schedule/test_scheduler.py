@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import UTC, datetime, timedelta
 
 from aiohttp_jobs.errors import ForbiddenError, ShuttingDownError
@@ -435,6 +436,7 @@ async def test_a_folder_that_cannot_be_read_for_a_while_is_looked_at_again(bench
     folder = bench.base / "Schedules"
     folder.rename(bench.base / "away")
     await bench.until("2026-01-05 08:40")
+    shutil.rmtree(folder, ignore_errors=True)  # an empty one was made in its place
     (bench.base / "away").rename(folder)
     await bench.until("2026-01-05 09:01")
     assert bench.jobs.moments == ["05 09:00"]
