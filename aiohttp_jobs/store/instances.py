@@ -51,7 +51,9 @@ class Instance:
         unborn.mkdir(mode=0o700)
         (unborn / "scratch").mkdir(mode=0o700)
         (unborn / "jobs").mkdir(mode=0o700)
-        self._lock = lock_file(unborn / "lock", 0.0)
+        # The lock too: another process that held it for a look would take this one for dead.
+        self._lock = lock_file(unborn / "lock.new", 0.0)
+        (unborn / "lock.new").rename(unborn / "lock")
         unborn.rename(self.folder)
         mend_folder(self.work)
         self._sweeper.open()
