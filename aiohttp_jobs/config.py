@@ -9,9 +9,9 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from aiohttp import web
 from pydantic import (
@@ -27,6 +27,7 @@ from pydantic import (
 from . import access
 from .auth.identity import Identity
 from .errors import ConfigurationError
+from .given import Converted, by_default
 from .models import ExecutionMode, InterpreterName, OneLine
 from .notify.addresses import WebhookTargets, allowed_host
 from .notify.rules import EmailAddress
@@ -51,6 +52,19 @@ FieldName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 """Of a header, cookie, form field or element."""
 
 
+K = TypeVar("K")
+RolesOf = Mapping[K, Collection[str]]
+ModeRoles = Mapping[ExecutionMode, frozenset[str]]
+
+_ALLOWED = frozenset(
+    {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"}
+)
+_SHEBANGS = (
+    "sh", "bash", "dash", "ksh", "zsh", "fish", "python", "perl", "ruby", "node", "php", "lua", "tclsh",
+    "awk", "gawk", "sed", "make", "pwsh", "Rscript", "deno", "bun",
+)  # fmt: skip
+
+
 def _default_parallel() -> int:
     return max(2, os.cpu_count() or 2)
 
@@ -67,7 +81,7 @@ class JobsConfig(BaseModel):
         frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
     )
 
-    data_dir: Path
+    data_dir: Converted[Path, Path | str]
     """The folder that holds (or will hold) ``apps/WebHostTaskManagement/``."""
     allow_shared_data_dir: bool = False
     """Start although others can write to the data folder or to a folder above it, own it, or can read its
@@ -101,16 +115,16 @@ class JobsConfig(BaseModel):
     max_wrong_keys: Count = 10
     """API keys that do not hold, in a minute from one address (of IPv6: /64 network) or for one key, before
     further ones are answered with 429. A key that holds is never refused for others that do not."""
-    trusted_origins: tuple[str, ...] = ()
+    trusted_origins: Converted[tuple[str, ...], Sequence[str]] = by_default(())
     """Origins, beside the host's own, whose pages may use the API, with an API key or with the session cookie
     of whoever looks at them: browsers are told so (CORS)."""
-    trusted_proxies: tuple[Network, ...] = ()
+    trusted_proxies: Converted[tuple[Network, ...], Sequence[str]] = by_default(())
     """Addresses and networks (CIDR) of proxies whose ``X-Forwarded-Host`` says which host the browser asked.
     Needed only where the proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
 
     # --- roles
-    mode_roles: Mapping[ExecutionMode, frozenset[str]] = Field(default_factory=lambda: access.MODE_ROLES)
-    endpoint_roles: Mapping[str, frozenset[str]] = Field(default_factory=lambda: access.ENDPOINT_ROLES)
+    mode_roles: Converted[ModeRoles, RolesOf[ExecutionMode] | RolesOf[str]] = by_default(access.MODE_ROLES)
+    endpoint_roles: Converted[Mapping[str, frozenset[str]], RolesOf[str]] = by_default(access.ENDPOINT_ROLES)
 
     # --- picking up
     poll_interval: Seconds = 2.0
@@ -121,11 +135,8 @@ class JobsConfig(BaseModel):
     with any role: see the how-to on dropping files before turning it on."""
 
     # --- running
-    default_interpreter: InterpreterName = InterpreterName.SHELL
-    shebang_interpreters: tuple[str, ...] = (
-        "sh", "bash", "dash", "ksh", "zsh", "fish", "python", "perl", "ruby", "node", "php", "lua", "tclsh",
-        "awk", "gawk", "sed", "make", "pwsh", "Rscript", "deno", "bun",
-    )  # fmt: skip
+    default_interpreter: Converted[InterpreterName, InterpreterName | str] = by_default(InterpreterName.SHELL)
+    shebang_interpreters: Converted[tuple[str, ...], Sequence[str]] = by_default(_SHEBANGS)
     """Which programs the first line of a shell command (``#!/usr/bin/env python3``) may name, where they are
     installed; a version may follow. It chooses the interpreter, and keeps nobody from starting a program."""
     max_parallel_runspace: Count = Field(default_factory=_default_parallel)
@@ -140,9 +151,7 @@ class JobsConfig(BaseModel):
     """Between SIGTERM and SIGKILL when a job is stopped."""
     shutdown_grace: Annotated[float, Field(ge=0)] = 10.0
     """How long running jobs may go on when the host shuts down."""
-    environment_allow: frozenset[str] = frozenset(
-        {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "USER", "LOGNAME", "SHELL"}
-    )
+    environment_allow: Converted[frozenset[str], Collection[str]] = by_default(_ALLOWED)
     """The host's environment variables that jobs get. Nothing else leaks into them."""
     environment_extra: Mapping[str, str] = Field(default_factory=dict)
     """Variables set for every job."""
@@ -198,7 +207,7 @@ class JobsConfig(BaseModel):
     """Default: 587 with ``starttls``, 465 with ``tls``, 25 with ``none``."""
     smtp_security: Literal["none", "starttls", "tls"] = "starttls"
     """How the connection is secured. The server's certificate is always verified."""
-    smtp_ca_file: Path | None = None
+    smtp_ca_file: Converted[Path | None, Path | str | None] = by_default(None)
     """Certificates (PEM) to trust in place of the system's, for a mail server with a private authority."""
     smtp_username: str | None = None
     """Who signs in to the mail server. Needs ``starttls`` or ``tls``."""
@@ -218,10 +227,12 @@ class JobsConfig(BaseModel):
     """Whether jobs may ask for webhooks at all. Turned off, those that are still to be sent fail."""
     webhook_allow_private: bool = False
     """Let webhooks go to loopback, private and other addresses that are not on the internet."""
-    webhook_allowed_hosts: frozenset[str] = frozenset()
+    webhook_allowed_hosts: Converted[frozenset[str], Collection[str]] = by_default(frozenset())
     """Hosts (names or addresses, as in the URL) that webhooks may go to wherever they are: to any port, or
     to the one that follows the host, as in ``hooks.internal:8080``."""
-    webhook_allowed_ports: frozenset[Port] | Literal["any"] = frozenset({80, 443})
+    webhook_allowed_ports: Converted[frozenset[Port] | Literal["any"], Collection[int] | Literal["any"]] = (
+        by_default(frozenset({80, 443}))
+    )
     """Ports that webhooks may go to, of hosts that are not in ``webhook_allowed_hosts``."""
     webhook_timeout: Seconds = 10.0
     """How long a webhook may take in all."""
@@ -266,7 +277,7 @@ class JobsConfig(BaseModel):
     """What the page calls itself, in its header and in the browser's tab."""
     ui_logo: str | None = None
     """A picture (SVG or PNG) for the page's header: the path of a file, or else a path on the host."""
-    ui_template: Path | None = None
+    ui_template: Converted[Path | None, Path | str | None] = by_default(None)
     """An HTML file to put the page into; it has ``{{ jobs_head }}`` once and ``{{ jobs_body }}`` once."""
     ui_login_url: str | None = None
     """Where users sign in. ``{next}`` in it becomes the address to come back to."""

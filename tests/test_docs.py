@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
+import pytest
+from aiohttp import web
 from typer.main import get_command
 
 from aiohttp_jobs import JobsConfig
@@ -24,6 +28,73 @@ ROOT = Path(__file__).parent.parent
 
 def blocks(path: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text(), re.DOTALL)
+
+
+PAGES = [*sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md")), "README.md"]
+GIVEN = """
+import os
+from collections.abc import Mapping
+from typing import Any
+import aiohttp_cors, aiohttp_jobs
+from aiohttp import web
+from aiohttp_jobs import JobsConfig
+class User:
+    name = "alice"
+    roles = {"debug"}
+class Users:
+    async def find(self, user_id: str) -> User | None: return User()
+my_users = Users()
+async def my_user(request: web.Request) -> User | None: return User()
+def make_app() -> web.Application: return web.Application()
+app = make_app()
+options: Any = {}
+data_dir = "data"
+request: web.Request
+os.environ["MAIL_PASSWORD"] = "secret"
+"""
+"""What the sentences around the snippets take for granted."""
+
+
+def snippets() -> dict[str, str]:
+    """Each Python snippet of README and docs, made a module of its own if it is none, by a name for it."""
+    found: dict[str, str] = {}
+    for page in PAGES:
+        for number, code in enumerate(blocks(page, "python")):
+            name = re.sub(r"\W", "_", page.removesuffix(".md")) + f"_{number}"
+            try:
+                compile(code, name, "exec")
+                found[name] = code if "from aiohttp" in code else GIVEN + code
+            except SyntaxError:  # it awaits something
+                found[name] = f"{GIVEN}async def snippet() -> None:\n{textwrap.indent(code, '    ')}"
+    assert len(found) > 10
+    return found
+
+
+def test_every_snippet_and_example_is_typed_as_a_hosts_own_code(tmp_path: Path) -> None:
+    """By mypy in a project of its own, which knows nothing of our settings, nor of pydantic's plugin."""
+    for name, code in snippets().items():
+        (tmp_path / f"{name}.py").write_text(code)
+    for example in (ROOT / "docs/how-to/examples").glob("*.py"):
+        shutil.copy(example, tmp_path / example.name.replace(".conf", "_conf"))
+    strict = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "."]
+    checked = subprocess.run(
+        strict, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("name", sorted(snippets()))
+def test_every_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as it goes without a server: what is behind ``__main__``, or awaited, is run by other tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    started: list[web.Application] = []
+    monkeypatch.setattr(web, "run_app", lambda app, **_: started.append(app))
+    monkeypatch.setattr("asyncio.run", lambda main: main.close())
+    code = snippets()[name]
+    exec(code, {"__name__": "snippet"})
+    assert len(started) == ("web.run_app" in code and "__main__" not in code)
 
 
 def test_the_readmes_ten_lines_make_a_host(tmp_path: Path) -> None:

@@ -222,6 +222,11 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
             "remember() was called in an application in which aiohttp-jobs is not mounted, so nobody "
             "would find the session. Call it in a handler of the host that has the plugin."
         )
+    if aiohttp_session.STORAGE_KEY not in request:
+        raise ConfigurationError(
+            "remember() was called in an application without sessions. The plugin keeps them for the one that"
+            " it is in: sign in there, or call aiohttp_session.setup in the outermost application."
+        )
     old = dict(await aiohttp_session.get_session(request))
     record, secret = await asyncio.to_thread(
         registry.add,
