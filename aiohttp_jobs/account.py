@@ -22,6 +22,7 @@ from .described import Described
 from .errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from .limits import field_error
 from .models import CommandText, InterpreterName, OneLine, StartTime, Text, format_utc, utc_now
+from .one_by_one import one_by_one
 
 
 def _camel(field: str) -> str:
@@ -106,7 +107,8 @@ class AccountService:
         if everyone:
             self._require(identity, "manage_all_api_keys")
         keys = await asyncio.to_thread(self._api_keys.all)
-        return [key.public() for key in keys if everyone or key.user_id == identity.user_id]
+        wanted = [key for key in keys if everyone or key.user_id == identity.user_id]
+        return await one_by_one(ApiKey.public, wanted)
 
     async def create_key(self, identity: Identity, request: ApiKeyRequest) -> tuple[dict[str, Any], str]:
         """A new key: its record, and the key itself, which is never shown again.

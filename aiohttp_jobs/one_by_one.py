@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -14,20 +14,20 @@ _AT_A_STRETCH = 0.002
 _PAUSE = 0.0005
 
 
-async def one_by_one(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """What `work` makes of each of `things`, in a thread that pauses after each 2 ms.
+def pausing(things: Iterable[T]) -> Iterator[T]:
+    """Each of `things`, with a pause after each 2 ms, for a thread that works on many.
 
-    A thread that never pauses gives the lock up only every 5 ms, each time that the loop wants it back: a
-    small request wants it back some ten times.
+    A thread that never pauses gives the interpreter's lock up only every 5 ms, each time that the loop wants
+    it back: a small request wants it back some ten times.
     """
+    since = time.perf_counter()
+    for thing in things:
+        yield thing
+        if time.perf_counter() - since > _AT_A_STRETCH:
+            time.sleep(_PAUSE)
+            since = time.perf_counter()
 
-    def run() -> list[R]:
-        done, since = [], time.perf_counter()
-        for thing in things:
-            done.append(work(thing))
-            if time.perf_counter() - since > _AT_A_STRETCH:
-                time.sleep(_PAUSE)
-                since = time.perf_counter()
-        return done
 
-    return await asyncio.to_thread(run)
+async def one_by_one(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    """What `work` makes of each of `things`, in a thread that pauses after each 2 ms."""
+    return await asyncio.to_thread(lambda: [work(thing) for thing in pausing(things)])

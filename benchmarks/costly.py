@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,15 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 
+async def login(request):
+    await aiohttp_jobs.remember(request, request.query["user"], request.query.getall("role"))
+    return web.Response()
+
 async def main():
     app = web.Application()
-    aiohttp_jobs.setup(app, JobsConfig(data_dir=Path(sys.argv[1]), max_wrong_keys=10**9))
+    config = JobsConfig(data_dir=Path(sys.argv[1]), max_wrong_keys=10**9, max_streams_per_user=2000)
+    aiohttp_jobs.setup(app, config)
+    app.router.add_post("/login", login)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -53,7 +60,10 @@ asyncio.run(main())
 
 @dataclass(frozen=True)
 class Request:
-    """One costly request: `what` it is, and how it is sent."""
+    """One costly request: `what` it is, and how it is sent; `prepare` returns headers for each round.
+
+    `streams` of it are opened at once, and closed when each has begun.
+    """
 
     what: str
     method: str
@@ -61,6 +71,8 @@ class Request:
     body: bytes = b""
     headers: str = ""
     key: str | None = None
+    prepare: Callable[[], str] | None = None
+    streams: int = 0
 
     def encoded(self, secret: str) -> bytes:
         lines = [f"{self.method} {self.path} HTTP/1.1", "Host: localhost", "Connection: close"]
@@ -74,8 +86,8 @@ class Request:
 class Host:
     """The host, and those who use it: somebody who may do everything, and a viewer."""
 
-    def __init__(self, port: int, secret: str, viewer: str) -> None:
-        self.port, self.secret, self.viewer = port, secret, viewer
+    def __init__(self, folder: Path, port: int, secret: str, viewer: str) -> None:
+        self.folder, self.port, self.secret, self.viewer = folder, port, secret, viewer
 
     def ask(self, request: Request) -> tuple[int, bytes, float]:
         """Status, body and seconds."""
@@ -89,6 +101,33 @@ class Host:
             seconds = time.perf_counter() - started
         head, _, body = b"".join(pieces).partition(b"\r\n\r\n")
         return int(head.split(None, 2)[1]) if head else 0, body, seconds
+
+    def open(self, request: Request) -> tuple[int, bytes, float]:
+        """The status of the last of its streams, the beginning of its answer, and seconds until all began."""
+        started = time.perf_counter()
+        with ExitStack() as stack:
+            streams = []
+            for _ in range(request.streams):
+                streams.append(
+                    stack.enter_context(socket.create_connection(("127.0.0.1", self.port), timeout=120))
+                )
+                streams[-1].sendall(request.encoded(self.secret))
+            for each in streams:
+                head = each.recv(1 << 16)
+            return int(head.split(None, 2)[1]), head, time.perf_counter() - started
+
+    def cookie(self, user_id: str) -> str:
+        """The header of a new session, of a user with all roles."""
+        roles = "&".join(f"role={role}" for role in _ROLES)
+        sign_in = Request(
+            "", "POST", f"/login?user={user_id}&{roles}", headers="Content-Length: 0\r\n", key=""
+        )
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
+            connection.sendall(sign_in.encoded(""))
+            head = connection.recv(1 << 16).decode()
+        value = re.search(r"Set-Cookie: ([^;]+)", head)
+        assert value, head
+        return f"Cookie: {value[1]}\r\n"
 
     def json(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         text = b"" if body is None else json.dumps(body).encode()
@@ -110,7 +149,7 @@ def running(folder: Path) -> Iterator[Host]:
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        yield Host(int(process.stdout.readline()), secret, viewer)
+        yield Host(folder, int(process.stdout.readline()), secret, viewer)
     finally:
         process.stdin.close()
         process.wait(60)
@@ -160,7 +199,7 @@ def main() -> None:
         idle = min(longest_wait(host, lambda: time.sleep(0.3)) for _ in range(arguments.rounds))
         print(f"load average {os.getloadavg()[0]:.1f}; nobody else asks: {idle * 1000:.0f} ms\n")
         print("| Request | Answer | Took (ms) | Others waited (ms) |\n|---|---:|---:|---:|")
-        for request in requests(made, host.viewer):
+        for request in requests(made, host):
             if arguments.only not in request.what:
                 continue
             print(_row(host, request, arguments.rounds), flush=True)
@@ -170,10 +209,11 @@ def _row(host: Host, request: Request, rounds: int) -> str:
     answers: list[tuple[int, float]] = []
     waits = []
     for number in range(rounds):
-        sent = replace(request, body=request.body.replace(b"@@", b"%02d" % number))
+        headers = request.headers if request.prepare is None else request.prepare()
+        sent = replace(request, body=request.body.replace(b"@@", b"%02d" % number), headers=headers)
 
         def attack(sent: Request = sent) -> None:
-            status, _, seconds = host.ask(sent)
+            status, _, seconds = host.open(sent) if sent.streams else host.ask(sent)
             answers.append((status, seconds))
 
         waits.append(longest_wait(host, attack))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from aiohttp_jobs.config import APP_FOLDER
 
 from .costly import API, MEGABYTE, PAGE, Host, Request, unknown_ids
 
@@ -18,6 +22,8 @@ _RESULTS = 1000
 _LARGE = 60
 _RARE = "59 23 29 2 1"
 _SECRETS = [{"name": f"s{number}", "type": "secret"} for number in range(50)]
+_VALUES = {each["name"]: f"secret{'x' * 500}{each['name']}" for each in _SECRETS}
+_LOUD = """yes "$PARAM_s0 $PARAM_s7 $(printf %s "$PARAM_s9" | base64)" | head -c 1000000"""
 _WORST = "[A-Za-z0-9_-]{1,1000}"
 
 
@@ -30,6 +36,8 @@ class Made:
     matching: str
     schedule: str
     asset: str
+    secrets: str
+    loud: str
 
 
 def prepare(host: Host) -> Made:
@@ -62,8 +70,10 @@ def prepare(host: Host) -> Made:
         "/templates",
         {"name": "s", "command": "true", "executionMode": "Runspace", "parameters": _SECRETS},
     )["template"]["TemplateID"]
-    values = {"values": {each["name"]: f"secret{'x' * 500}{each['name']}" for each in _SECRETS}}
+    values = {"values": _VALUES}
     host.json("POST", f"/templates/{secrets}/run?wait=20", values)
+    loud = {"name": "l", "command": _LOUD, "executionMode": "Runspace", "parameters": _SECRETS}
+    loud_id = host.json("POST", "/templates", loud)["template"]["TemplateID"]
     big = {**JOB, "command": "head -c 900000 /dev/zero | tr '\\0' 'x'; seq 100000"}
     job = host.json("POST", "/jobs/submit?wait=30", big)["jobId"]
     for _ in range(_LARGE):
@@ -73,11 +83,16 @@ def prepare(host: Host) -> Made:
         for _ in range(250):
             host.json("POST", "/jobs/submit", {**JOB, "executionMode": "Runspace", "command": "echo word"})
         _wait_for_end(host)
+    page = host.ask(Request("", "GET", PAGE + "/"))[1].decode()
+    asset = "ui/" + page.partition('src="ui/')[2].partition('"')[0]
+    return Made(job, template, matching, schedule, asset, secrets, loud_id)
+
+
+def fill_queue(host: Host) -> None:
+    """Jobs that wait until the end."""
     host.json("POST", "/queue/pause")
     for _ in range(900):
         host.json("POST", "/jobs/submit", {**JOB, "description": "x" * 1000})
-    page = host.ask(Request("", "GET", PAGE + "/"))[1].decode()
-    return Made(job, template, matching, schedule, "ui/" + page.partition('src="ui/')[2].partition('"')[0])
 
 
 def _wait_for_end(host: Host) -> None:
@@ -88,12 +103,77 @@ def _wait_for_end(host: Host) -> None:
         time.sleep(0.1)
 
 
-def requests(made: Made, viewer: str) -> Iterator[Request]:
+def requests(made: Made, host: Host) -> Iterator[Request]:
     """The costliest that are known of each route."""
-    yield from _refused(viewer)
+    yield Request(
+        "POST /templates/{id}/run: 50 secrets, masked in 1 MB of output",
+        "POST",
+        f"{API}/templates/{made.loud}/run?wait=50",
+        json.dumps({"values": _VALUES}).encode(),
+    )
+    fill_queue(host)
+    yield from _refused(host.viewer)
     yield from _bodies(made)
+    yield from _of_sessions(host)
     yield from _queries(made)
     yield from _lists(made)
+    yield Request("GET /jobs/feed: 100 streams at once", "GET", f"{API}/jobs/feed", streams=100)
+    yield from _many_keys(host)
+
+
+def _of_sessions(host: Host) -> Iterator[Request]:
+    cookie = host.cookie("bob")
+    job = {**JOB, "command": "x" * 250_000}
+    yield Request(
+        "POST /schedules: a rare line, a command of 250 KB",
+        "POST",
+        f"{API}/schedules",
+        json.dumps({"name": "s", "cron": _RARE, "timezone": "Europe/Berlin", "job": job}).encode(),
+        cookie,
+        key="",
+    )
+    addresses = [f"2001:db8:{number:x}::/48" for number in range(100)]
+    yield Request(
+        "POST /api-keys by a session: 100 addresses",
+        "POST",
+        f"{API}/api-keys",
+        json.dumps({"name": "k", "allowedIPs": addresses}).encode(),
+        cookie,
+        key="",
+    )
+
+    def sign_in_50_times() -> str:
+        return [host.cookie("carol") for _ in range(50)][-1]
+
+    cookie = sign_in_50_times()
+    yield Request("GET /sessions: 50 of them", "GET", f"{API}/sessions", headers=cookie, key="")
+    yield Request(
+        "POST /sessions/revoke: 50 sessions",
+        "POST",
+        f"{API}/sessions/revoke",
+        b"{}",
+        key="",
+        prepare=sign_in_50_times,
+    )
+
+
+def _many_keys(host: Host) -> Iterator[Request]:
+    path = host.folder / APP_FOLDER / "Secrets" / "api-keys.json"
+    records = json.loads(path.read_bytes())
+    for number in range(10_000):
+        record = {**records[0], "KeyID": str(uuid.uuid4()), "UserID": f"user{number}"}
+        records.append({**record, "SHA256": os.urandom(32).hex()})
+    text = "[\n" + ",\n".join(json.dumps(record, separators=(",", ":")) for record in records) + "\n]\n"
+
+    def write() -> str:
+        news = path.with_suffix(".new")
+        news.touch(0o600)
+        news.write_text(text)
+        news.replace(path)
+        return ""
+
+    yield Request("GET /me: 10,000 API keys that have changed", "GET", f"{API}/me", prepare=write)
+    yield Request("GET /api-keys?scope=all: 10,000 API keys", "GET", f"{API}/api-keys?scope=all")
 
 
 def _refused(viewer: str) -> Iterator[Request]:
@@ -195,18 +275,18 @@ def _bodies(made: Made) -> Iterator[Request]:
         json.dumps({"values": values}).encode(),
     )
     yield Request(
+        "POST /templates/{id}/run: 50 secrets",
+        "POST",
+        f"{API}/templates/{made.secrets}/run",
+        json.dumps({"values": _VALUES}).encode(),
+    )
+    yield Request(
         "POST /templates/{id}/run: 200 unknown values",
         "POST",
         f"{API}/templates/{made.matching}/run",
         json.dumps({"values": {f"u{each}" * 500: 0 for each in range(200)}}).encode(),
     )
     schedule = {"name": "s", "cron": _RARE, "timezone": "Europe/Berlin", "job": JOB}
-    yield Request(
-        "POST /schedules: a rare line",
-        "POST",
-        f"{API}/schedules",
-        json.dumps(schedule).encode(),
-    )
     yield Request(
         "POST /schedules: never fires",
         "POST",
@@ -311,7 +391,6 @@ def _lists(made: Made) -> Iterator[Request]:
         "/schedules?scope=all",
         "/templates",
         "/notices?limit=1000",
-        "/api-keys?scope=all",
     ):
         yield Request(f"GET {path}", "GET", API + path)
     job = f"{API}/jobs/{made.job}"

@@ -16,13 +16,13 @@ import uuid
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from ..config import APP_FOLDER
 from ..errors import NotFoundError, RightsUnavailableError, TooManyKeptError
 from ..guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, lock_file, read_file
 from ..jsontext import dumps, loads
 from ..models import utc_now
+from ..one_by_one import pausing
 from ..store.durable import make_folder, replace_file
 from .key_ring import ApiKey, KeyRing, digest_of
 
@@ -103,18 +103,18 @@ class ApiKeys:
             service=service,
             sha256=digest_of(secret),
         )
-        with self._changing() as records:
-            used = sum(isinstance(record, dict) and record.get("UserID") == user_id for record in records)
+        with self._changing() as (ring, lines):
+            used = ring.count_of(user_id)
             if most is not None and used >= most:
                 raise TooManyKeptError(
                     "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
                 )
-            records.append(key.to_record())
+            lines.append(dumps(key.to_record()))
         return key, secret
 
     def all(self) -> list[ApiKey]:
         """Every key, oldest first. Blocks."""
-        return list(self.read().all())
+        return list(pausing(self.read().all()))
 
     def get(self, key_id: str) -> ApiKey | None:
         """The key with this id, if there is one. Blocks."""
@@ -132,11 +132,11 @@ class ApiKeys:
         Raises `NotFoundError` when there is no such key, and what `require` raises for it as it is: nobody
         else changes it in between.
         """
-        with self._changing() as records:
-            index, key = self._existing(records, key_id)
+        with self._changing() as (ring, lines):
+            index, key = _existing(ring, key_id)
             require(key)
             changed = make(key)
-            records[index] = {**records[index], **changed.to_record()}
+            lines[index] = dumps({**loads(lines[index]), **changed.to_record()})
         return changed
 
     def set_enabled(self, key_id: str, enabled: bool, *, by: str | None = None) -> ApiKey:
@@ -146,30 +146,20 @@ class ApiKeys:
 
     def delete(self, key_id: str, require: Callable[[ApiKey], None] = _allow) -> ApiKey:
         """The key, which is no more. Raises `NotFoundError`, and what `require` raises for it. Blocks."""
-        with self._changing() as records:
-            index, key = self._existing(records, key_id)
+        with self._changing() as (ring, lines):
+            index, key = _existing(ring, key_id)
             require(key)
-            del records[index]
+            del lines[index]
         return key
 
-    def _existing(self, records: list[Any], key_id: str) -> tuple[int, ApiKey]:
-        key = self._known().get(key_id)
-        if key is None:
-            raise NotFoundError(f"There is no API key with the KeyID {key_id!r}.")
-        found = (
-            index
-            for index, record in enumerate(records)
-            if isinstance(record, dict) and record.get("KeyID") == key_id
-        )
-        return next(found), key
-
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[list[Any]]:
-        """The records, to be changed in place: what becomes of them is written."""
+    def _changing(self) -> Iterator[tuple[KeyRing, list[bytes]]]:
+        """The keys as they are, and their lines, to be changed in place: what becomes of them is written."""
         with self._locked():
-            records = list(self.read().records)
-            yield records
-            replace_file(self._path, _written(records))
+            ring = self.read()
+            lines = list(ring.lines)
+            yield ring, lines
+            replace_file(self._path, b"[\n" + b",\n".join(lines) + b"\n]\n")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -204,31 +194,34 @@ class ApiKeys:
     def _read_file(self) -> KeyRing | None:
         """What the file says; ``None`` when it says nothing that can be understood."""
         try:
-            records = _read(read_file(self._path, LARGEST_RECORD))
+            return _read(read_file(self._path, LARGEST_RECORD))
         except (OSError, ValueError, RecursionError) as error:
             _logger.error("No API key works, as %s cannot be read: %s", self._path, error)
-            return None
-        if not isinstance(records, list):
+        except TypeError:
             _logger.error("No API key works, as %s does not hold a list of keys", self._path)
-            return None
-        return KeyRing(records)
+        return None
 
 
-def _written(records: list[Any]) -> bytes:
-    """The records as a JSON array with one of them on each line."""
-    return b"[\n" + b",\n".join(map(dumps, records)) + b"\n]\n"
+def _existing(ring: KeyRing, key_id: str) -> tuple[int, ApiKey]:
+    key = ring.get(key_id)
+    if key is None:
+        raise NotFoundError(f"There is no API key with the KeyID {key_id!r}.")
+    return ring.index_of(key_id), key
 
 
-def _read(text: bytes) -> Any:
-    """What `text` says, read line by line where it was written so. Raises ``ValueError``.
+def _read(text: bytes) -> KeyRing:
+    """The keys in `text`, read line by line where it was written so: an array with a record on each line.
 
-    Ten thousand keys read in one go would hold the interpreter for a twentieth of a second.
+    Raises ``ValueError`` for what is no JSON, ``TypeError`` for what is no array.
     """
     lines = text.split(b"\n")
     if lines[0] == b"[" and lines[-2:] == [b"]", b""]:
         with contextlib.suppress(ValueError):
-            return [loads(line.removesuffix(b",")) for line in lines[1:-2] if line]
-    return loads(text)
+            return KeyRing(line.removesuffix(b",") for line in lines[1:-2] if line)
+    records = loads(text)
+    if not isinstance(records, list):
+        raise TypeError
+    return KeyRing(map(dumps, records))
 
 
 def _unavailable(fault: str) -> RightsUnavailableError:

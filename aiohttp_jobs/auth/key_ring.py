@@ -9,13 +9,16 @@ import hashlib
 import hmac
 import ipaddress
 import logging
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ..jsontext import loads
 from ..models import CommandText, OneLine, UtcDatetime, utc_now
+from ..one_by_one import pausing
 
 _logger = logging.getLogger(__name__)
 
@@ -97,29 +100,46 @@ def digest_of(secret: str) -> str:
 
 
 class KeyRing:
-    """The keys of one moment, made of the `records` in their file.
+    """The keys of one moment, made of the `lines` in their file, each the JSON text of a record.
 
-    A record is checked when its key is asked for, as there may be ten thousand. One that is damaged is
-    named in the log, and its key does not work; the others do.
+    There may be ten thousand. So only their ids, digests and users are taken from them at first, with pauses,
+    and a record is kept as text until its key is asked for: so many objects would have the garbage collector
+    hold the interpreter while it goes through all that the host has. One that is damaged is named in the
+    log, and its key does not work; the others do. Raises ``ValueError`` for a line that is no JSON.
     """
 
-    def __init__(self, records: Sequence[Any] = ()) -> None:
-        self.records = tuple(records)
-        named = [record for record in records if isinstance(record, dict)]
-        self._by_id = {str(record.get("KeyID")): record for record in named}
-        self._by_digest = {str(record.get("SHA256")): record for record in named}
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        self.lines = list(lines)
+        self._index: dict[str, int] = {}
+        self._by_digest: dict[str, str] = {}
+        self._of_users: Counter[str] = Counter()
+        for index, line in enumerate(pausing(self.lines)):
+            record = loads(line)
+            if isinstance(record, dict):
+                key_id = str(record.get("KeyID"))
+                self._index[key_id] = index
+                self._by_digest[str(record.get("SHA256"))] = key_id
+                self._of_users[str(record.get("UserID"))] += 1
         self._checked: dict[str, ApiKey | None] = {}
 
+    def count_of(self, user_id: str) -> int:
+        """How many keys the user has, with those that are damaged, disabled or expired."""
+        return self._of_users[user_id]
+
+    def index_of(self, key_id: str) -> int:
+        """Which of `lines` has the key with this id. Raises ``KeyError``."""
+        return self._index[key_id]
+
     def all(self) -> Iterator[ApiKey]:
-        """Every key that is not damaged, oldest first. Takes some 5 microseconds for each."""
-        return (key for key_id in self._by_id if (key := self.get(key_id)) is not None)
+        """Every key that is not damaged, oldest first. Takes some 10 microseconds for each."""
+        return (key for key_id in self._index if (key := self.get(key_id)) is not None)
 
     def get(self, key_id: str) -> ApiKey | None:
         """The key with this id, if there is one."""
-        if key_id not in self._by_id:
+        if key_id not in self._index:
             return None
         if key_id not in self._checked:
-            self._checked[key_id] = _key_of(key_id, self._by_id[key_id])
+            self._checked[key_id] = _key_of(key_id, loads(self.lines[self._index[key_id]]))
         return self._checked[key_id]
 
     def find(self, secret: str, remote: str | None) -> ApiKey | None:
@@ -135,12 +155,12 @@ class KeyRing:
         """The id of the key that `secret` is, or says that it is; ``None`` when there is no such key."""
         key = self._opened_by(secret)
         claimed = secret.partition(".")[0] if key is None else key.key_id
-        return claimed if claimed in self._by_id else None
+        return claimed if claimed in self._index else None
 
     def _opened_by(self, secret: str) -> ApiKey | None:
         digest = digest_of(secret)
-        record = self._by_digest.get(digest)
-        key = None if record is None else self.get(str(record.get("KeyID")))
+        key_id = self._by_digest.get(digest)
+        key = None if key_id is None else self.get(key_id)
         return key if key is not None and hmac.compare_digest(key.sha256, digest) else None
 
 

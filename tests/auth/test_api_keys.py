@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.errors import TooManyKeptError
 from aiohttp_jobs.models import utc_now
 
 from ..conftest import Host
@@ -147,3 +148,20 @@ def test_keys_made_by_several_processes_at_once_are_all_kept(tmp_path: Path, key
     started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
     assert [process.wait(60) for process in started] == [0, 0, 0]
     assert len(keys.all()) == 15
+
+
+def test_a_file_that_somebody_has_laid_out_otherwise_is_read_and_written(
+    keys: ApiKeys, tmp_path: Path
+) -> None:
+    secrets = [make(keys, user_id=user) for user in ("alice", "alice", "bob")]
+    (file,) = tmp_path.rglob("api-keys.json")
+    records = json.loads(file.read_text())
+    file.write_text(json.dumps([*records, "nonsense", {"UserID": ["alice"]}], indent=4))
+    assert [key.user_id for key in keys.all()] == ["alice", "alice", "bob"]
+    keys.set_enabled(records[1]["KeyID"], False, by="alice")
+    keys.delete(records[0]["KeyID"])
+    with pytest.raises(TooManyKeptError):
+        make(keys, most=1)
+    assert [keys.find(secret, None) is not None for secret in secrets] == [False, False, True]
+    changed = {**records[1], "Enabled": False, "DisabledBy": "alice"}
+    assert json.loads(file.read_text()) == [changed, records[2], "nonsense", {"UserID": ["alice"]}]
