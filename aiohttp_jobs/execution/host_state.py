@@ -15,45 +15,75 @@ import signal
 import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 _UNSET = object()
-_STATUS = Path("/proc/self/status")
+# What a look costs, some 0.1 ms, is much more than the step of a job that waits for nothing.
+_LONG_PAUSE = 0.002
+_LONGEST_STRETCH = 0.005
+_STATUS = "/proc/self/status"
 _SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 _logger = logging.getLogger(__name__)
 
 Put = Callable[[Any], object]
-Items = dict[tuple[str, Any], tuple[Any, Put]]
-"""What there is to change: its present value, and what puts back an earlier one."""
+Items = dict[tuple[str, Any], tuple[Any, Put | None]]
+"""What there is to change: its value, and what puts back an earlier one; ``None`` for an entry of a table."""
 
 
 class HostState:
     """Remembers what a job changes while `watching`, so that `put_back` undoes that and nothing else.
 
     What the host or another job changes in between, while this one waits for something, is theirs and stays.
+    Steps that follow one another closely are looked at together, for 5 ms at most: what the host changes
+    between these is taken for the job's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed: dict[tuple[str, Any], tuple[Any, Any]] = {}
+        self._before: dict[tuple[str, Any], Any] | None = None
+        self._began = 0.0
+        self._is_busy = False
+        self._looked = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """For one stretch in which the job, and nothing else, runs on this thread."""
-        before = {name: value for name, (value, _) in self._items().items()}
+        if self._before is None:
+            self._began = time.monotonic()
+            self._is_busy = self._began - self._looked < _LONG_PAUSE
+            self._before = self._values()
         try:
             yield
         finally:
-            for name, (value, _) in self._items().items():
-                old = before.pop(name, _UNSET)
-                if not _is_same(old, value):
-                    self._note(name, old, value)
-            for name, old in before.items():
-                self._note(name, old, _UNSET)
+            if not self._is_busy or time.monotonic() - self._began > _LONGEST_STRETCH:
+                self._look()
+            elif self._timer is None:
+                self._timer = self._loop.call_later(_LONGEST_STRETCH, self._look)
+
+    def _look(self) -> None:
+        """Note what differs from the last look before a step."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if (before := self._before) is None:
+            return
+        self._before = None
+        for name, value in self._values().items():
+            old = before.pop(name, _UNSET)
+            if not _is_same(old, value):
+                self._note(name, old, value)
+        for name, old in before.items():
+            self._note(name, old, _UNSET)
+        self._looked = time.monotonic()
+
+    def _values(self) -> dict[tuple[str, Any], Any]:
+        return {name: value for name, (value, _) in self._items().items()}
 
     def _note(self, name: tuple[str, Any], old: Any, new: Any) -> None:
         first, _ = self._changed.get(name, (old, None))
@@ -61,9 +91,11 @@ class HostState:
 
     def put_back(self) -> None:
         """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
+        self._look()
         items = self._items()
         for name, (old, new) in self._changed.items():
-            value, put = items.get(name, (_UNSET, _missing_put(name)))
+            value, put = items.get(name, (_UNSET, None))
+            put = put or _entry_put(name)
             if put is not None and _is_same(value, new) and not _is_same(old, new):
                 try:
                     put(old)
@@ -102,7 +134,8 @@ def _process() -> Items:
         found["working folder", None] = (os.getcwd(), os.chdir)
     with suppress(OSError, IndexError):
         # To ask os.umask is to set it, for other threads too.
-        mask = _STATUS.read_text().partition("\nUmask:")[2].split()[0]
+        with open(_STATUS, "rb", buffering=0) as status:
+            mask = status.read(1024).partition(b"\nUmask:")[2].split()[0]
         found["umask", None] = (int(mask, 8), os.umask)
     return found
 
@@ -175,7 +208,7 @@ def _signal_handlers() -> Items:
 
 
 def _entries(name: str, table: MutableMapping[str, Any]) -> Items:
-    return {(name, key): (value, _entry(table, key)) for key, value in list(table.items())}
+    return {(name, key): (value, None) for key, value in list(table.items())}
 
 
 def _entry(table: MutableMapping[str, Any], key: str) -> Put:
@@ -188,7 +221,7 @@ def _entry(table: MutableMapping[str, Any], key: str) -> Put:
     return put
 
 
-def _missing_put(name: tuple[str, Any]) -> Put | None:
-    """Puts back an entry that the job has removed."""
+def _entry_put(name: tuple[str, Any]) -> Put | None:
+    """Puts back an entry of a table, also one that the job has removed."""
     tables: Mapping[str, MutableMapping[str, Any]] = {"os.environ": os.environ, "builtins": vars(builtins)}
     return _entry(tables[name[0]], name[1]) if name[0] in tables else None

@@ -48,6 +48,7 @@ class Watchdog:
         self._changed: SimpleQueue[None] = SimpleQueue()
         self._deadline: float | None = None
         self._interrupting = False
+        self._was_sent = False
         self._ended = False
         self._switch_interval = sys.getswitchinterval()
         self._is_insisting = False
@@ -86,9 +87,20 @@ class Watchdog:
                     self._take_back()
 
     def _take_back(self) -> None:
+        """Leave no exception on its way. The last one is let come, and caught here.
+
+        To take it back by setting none, as C allows, leaves CPython 3.11 with a note that there is one: from
+        then on each call of a function that is traced, by whomever, would go on for ever.
+        """
         while self._interrupting:
             time.sleep(0)
-        _set_exception(self._thread_id, None)
+        if self._was_sent:
+            try:
+                _set_exception(self._thread_id)
+                while True:
+                    pass
+            except BlockedTooLongError:
+                self._was_sent = False
 
     def _watch(self) -> None:
         attempts = 0
@@ -116,8 +128,10 @@ class Watchdog:
                 sys.setswitchinterval(self._switch_interval)
                 time.sleep(0.001)
         finally:
-            # Only now: with an interval, the next one could come before this one has ended.
-            signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+            # Only now: with an interval, the next one could come before this one has ended. And not when
+            # everything is being put back: SIGVTALRM without a handler ends the process.
+            if not self._ended:
+                signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
 
     def _warn(self) -> None:
         """In a thread of its own: the guarded one may hold the log's lock, and may have lost it for ever.
@@ -137,7 +151,8 @@ class Watchdog:
         is_meant = self._deadline == deadline
         is_main = self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill")
         if is_meant and not (is_main and self._is_insisting):
-            _set_exception(self._thread_id, BlockedTooLongError)
+            self._was_sent = True
+            _set_exception(self._thread_id)
         if is_meant and is_main:
             signal.pthread_kill(self._thread_id, signal.SIGURG)
         self._interrupting = False
@@ -190,9 +205,9 @@ def cut_own_frames(error: BaseException) -> None:
         trace = trace.tb_next
 
 
-def _set_exception(thread_id: int, kind: type[BaseException] | None) -> None:
+def _set_exception(thread_id: int) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread_id), None if kind is None else ctypes.py_object(kind)
+        ctypes.c_ulong(thread_id), ctypes.py_object(BlockedTooLongError)
     )
 
 

@@ -191,6 +191,7 @@ def state() -> dict[str, Any]:
         "streams": (sys.stdin, sys.stdout, sys.stderr),
         "loop": (loop.get_debug(), loop.get_exception_handler(), loop.get_task_factory()),
         "slow": loop.slow_callback_duration,
+        "timer": signal.getitimer(signal.ITIMER_VIRTUAL),
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_debug()),
         "environ": dict(os.environ),
         "path": list(sys.path),
@@ -209,6 +210,7 @@ os.umask(0)
 sys.setswitchinterval(100)
 sys.setrecursionlimit(5000)
 threading.settrace(nothing); threading.setprofile(nothing)
+sys.settrace(nothing); sys.setprofile(nothing)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, nothing)
 sys.excepthook = sys.unraisablehook = sys.displayhook = threading.excepthook = nothing
@@ -243,6 +245,34 @@ async def test_nothing_that_a_job_changed_of_the_host_stays(host: Host, ending: 
         assert {name for name in before if before[name] != after[name]} == set()
     finally:
         os.chdir(before["folder"])
+
+
+async def test_a_job_leaves_the_host_so_that_nobody_can_trace_it(host: Host) -> None:
+    def called() -> int:
+        return 1
+
+    before = sys.gettrace()
+    assert (await python(host.caller("debug"), "1"))["Output"] == "1\n"
+    assert (await python(host.caller("debug"), "while True: pass"))["Status"] == "TimedOut"
+    sys.settrace(lambda *_: None)
+    try:
+        # It went on for ever on Python 3.11. The signal is for that case.
+        signal.alarm(20)
+        assert called() == 1
+    finally:
+        signal.alarm(0)
+        sys.settrace(before)
+
+
+async def test_a_job_that_never_rests_does_not_hide_what_it_changes(host: Host) -> None:
+    command = """
+        import asyncio, os
+        for number in range(3000):
+            await asyncio.sleep(0)
+            os.environ["LEFT_BEHIND"] = str(number)
+    """
+    assert (await python(host.caller("debug"), command))["Success"] is True
+    assert "LEFT_BEHIND" not in os.environ
 
 
 async def test_what_the_host_changes_meanwhile_is_not_undone(host: Host, tmp_path: Path) -> None:
