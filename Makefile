@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 
+# A PowerShell for the tests, where the machine has none of its own.
+PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcard ../shared/powershell/pwsh))))
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
@@ -20,7 +23,9 @@ help:  ## list these targets
 demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits a few jobs, shows them and ends
 	@exec $(BIN)/python -m demo_app $(ARGS)
 
+test: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
 test: check  ## everything that must pass: check, then the tests
+	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2
 	@# Real processes, browsers and servers, all at once: what fails is run once more, alone, and has to pass then.
 	$(BIN)/pytest -n auto || { \
 		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \

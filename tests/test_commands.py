@@ -185,9 +185,15 @@ async def test_bash_is_an_interpreter_of_its_own(host: Host, mode: str) -> None:
     assert (result["Output"], result["Interpreter"]) == ("1 1 2\n", "bash")
 
 
-async def test_an_interpreter_that_is_missing_is_refused_with_those_that_are_there(host: Host) -> None:
-    if shutil.which("pwsh"):
-        pytest.skip("PowerShell is installed")
+async def test_an_interpreter_that_is_missing_is_refused_with_those_that_are_there(
+    start_host: StartHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "bash").symlink_to(bash)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    host = await start_host()
     body = {"jobName": "j", "command": "x", "executionMode": "BackgroundJob", "interpreter": "powershell"}
     answer = await host.caller("debug").request("POST", "/jobs/submit", json=body)
     assert (answer.status, "installed are: bash, python, shell" in answer.body["error"]) == (422, True)

@@ -1,32 +1,43 @@
-# Runs the PowerShell command in the file named by the first argument, with all its streams merged and
-# errors marked as the specification's "Error Handling" has it. Exits with the command's own code.
+# Runs the PowerShell command in the file named by the first argument, with its output and errors in one
+# stream, errors marked as the specification's "Error Handling" has it. Exits with the command's own code.
 param([Parameter(Mandatory = $true)][string]$CommandFile)
 
 $ErrorActionPreference = 'Continue'
 $ProgressPreference = 'SilentlyContinue'
-[Console]::OutputEncoding = [System.Text.UTF8Encoding]::new($false)
+$OutputEncoding = [Console]::OutputEncoding = [System.Text.UTF8Encoding]::new($false)
+if ($PSStyle) { $PSStyle.OutputRendering = 'PlainText' }
 $global:LASTEXITCODE = 0
-$script:errorOccurred = $false
+$state = @{ Failed = $false; Wrapper = $PSCommandPath; Command = $CommandFile }
 
-function Write-JobLine {
-    param($Line)
-    if ($Line -is [System.Management.Automation.ErrorRecord]) {
-        $script:errorOccurred = $true
-        [Console]::Out.WriteLine("[ERROR] $($Line.Exception.Message)`n$($Line.ScriptStackTrace)")
+$describe = {
+    param([string]$Mark, [System.Management.Automation.ErrorRecord]$Record)
+    $trace = @("$($Record.ScriptStackTrace)" -split "`r?`n" | Where-Object { -not $_.Contains($state.Wrapper) })
+    $lines = @($Record.Exception.Message) + @($trace | Where-Object { $_ })
+    [Console]::Out.WriteLine("[$Mark] " + ($lines -join "`n").Replace($state.Command, '<command>'))
+    $state.Failed = $true
+}
+$show = {
+    if ($_ -isnot [System.Management.Automation.ErrorRecord]) {
+        if ($null -ne $_) { [Console]::Out.WriteLine($_.ToString()) }
     }
-    elseif ($null -ne $Line) {
-        [Console]::Out.WriteLine($Line.ToString())
+    elseif ($_.FullyQualifiedErrorId -like 'NativeCommandError*') {
+        # A line that a program wrote to stderr: no error of PowerShell's.
+        [Console]::Out.WriteLine($_.Exception.Message)
     }
+    else { & $describe 'ERROR' $_ }
 }
 
-try {
-    $command = [System.IO.File]::ReadAllText($CommandFile)
-    Invoke-Expression -Command $command 2>&1 | ForEach-Object { Write-JobLine $_ }
-}
+# A pipeline of its own: within `try`, the first error that ends a statement would end the whole command,
+# and `Invoke-Expression … 2>&1` drops what is written to the error stream.
+$pipeline = [powershell]::Create('CurrentRunspace').AddCommand($CommandFile)
+$pipeline.Commands.Commands[0].MergeMyResults('Error', 'Output')
+$null = $pipeline.AddCommand('ForEach-Object').AddParameter('Process', $show)
+try { $null = $pipeline.Invoke() }
 catch {
-    Write-JobLine $_
+    $record = $_
+    $inner = $_.Exception.InnerException
+    if ($inner -is [System.Management.Automation.IContainsErrorRecord]) { $record = $inner.ErrorRecord }
+    & $describe 'EXCEPTION' $record
 }
-
-if ($global:LASTEXITCODE -ne 0) { exit $global:LASTEXITCODE }
-if ($script:errorOccurred) { exit 1 }
-exit 0
+if ($global:LASTEXITCODE) { exit $global:LASTEXITCODE }
+exit [int]$state.Failed

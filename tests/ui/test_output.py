@@ -49,6 +49,16 @@ async def test_lines_are_chosen_by_their_numbers_and_copied(host: Host, visit: V
     assert await page.evaluate("navigator.clipboard.readText()") == "8\n9\ngreen"
 
 
+async def test_errors_of_powershell_are_marked_with_their_frames(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    lines = ("[ERROR] one", "at f, <command>: line 1", "plain", "[EXCEPTION] two", "at f, <command>: line 2")
+    job_id = await visitor.submit("\n".join(f"echo '{line}'" for line in lines))
+    await host.caller("task_manager").result(job_id)
+    page = await visitor.open(f"#/job/{job_id}")
+    await expect(page.get_by_role("button", name="2 errors")).to_be_visible()
+    await expect(page.locator(".row.error")).to_have_count(4)
+
+
 async def test_errors_are_gone_to_and_expressions_found(host: Host, visit: Visit) -> None:
     visitor = await visit(host, "task_manager")
     job_id = await visitor.submit("seq 1 3000; exit 7")

@@ -5,16 +5,17 @@ import { Terminal, isPlain, textOf } from "./terminal.js";
 
 const MOST_HELD = 24 * 1024 * 1024; // characters
 const CHUNK = 256 * 1024; // small pieces are put together up to this many characters
-const ERROR = "[ERROR] ";
+const ERROR = /^\[(ERROR|EXCEPTION)\] /;
+const FRAME = /^at .+: line \d+$/; // of PowerShell
 const MOST_ERRORS = 10000;
 
 /** Whether a line belongs to an error that the plugin marked; `state` is what the line before left. */
 function errorState(state, line) {
-  if (line.startsWith(ERROR)) return "marked";
+  if (ERROR.test(line)) return "marked";
   if (!state) return "";
   if (line.startsWith("Traceback (") || (state === "trace" && /^\s|^$/.test(line))) return "trace";
   if (state === "trace") return "last"; // the line that names the exception
-  return /^\s/.test(line) ? state : "";
+  return /^\s/.test(line) || FRAME.test(line) ? state : "";
 }
 
 export class OutputLines {
@@ -84,9 +85,9 @@ export class OutputLines {
   #take(chunk, rows) {
     for (const row of rows) {
       const text = textOf(row);
-      if (this.error || (text[0] === "[" && text.startsWith(ERROR))) {
+      if (this.error || (text[0] === "[" && ERROR.test(text))) {
         chunk.hasErrors = true;
-        if (text.startsWith(ERROR) && this.errorRows.length < MOST_ERRORS) this.errorRows.push(this.rows);
+        if (ERROR.test(text) && this.errorRows.length < MOST_ERRORS) this.errorRows.push(this.rows);
         this.error = errorState(this.error, text);
       }
       if (chunk.cache) { chunk.cache.rows.push(row); chunk.cache.errors.push(this.error !== ""); }
