@@ -237,6 +237,7 @@ class _Parts:
             self._storage,
             turns,
             self._awaited,
+            self.notices,
         )
         self.templates = TemplateService(
             config,

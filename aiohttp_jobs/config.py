@@ -168,6 +168,9 @@ class JobsConfig(BaseModel):
     max_pending_per_user: Count = 1000
     max_pending_bytes_per_user: Bytes = 64 * 1024 * 1024
     """What the commands of one user's waiting jobs may have together."""
+    max_pending_notices_per_user: Count = 1000
+    """Notices of one user that may wait to be sent before new jobs that ask for some are refused. What jobs
+    that were accepted before ask for is sent all the same."""
     max_kept_bytes_per_user: Bytes = 10 * 1024 * 1024 * 1024
     """What one user's results may take, with the outputs kept beside them, before new jobs are refused;
     ``retention_bytes_per_user`` deletes old ones instead."""

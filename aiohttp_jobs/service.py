@@ -41,6 +41,7 @@ from .models import (
     new_job_id,
     utc_now,
 )
+from .notify.service import NoticeService
 from .outputs import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
 from .storage_limits import StorageLimits
 from .store.base import JobStore, Located, PendingJob
@@ -87,6 +88,7 @@ class JobService:
         storage: StorageLimits,
         turns: FairTurns,
         awaited: AwaitedResults,
+        notices: NoticeService,
     ) -> None:
         self._config = config
         self._store = store
@@ -96,6 +98,7 @@ class JobService:
         self._storage = storage
         self._turns = turns
         self._awaited = awaited
+        self._notices = notices
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
 
@@ -112,7 +115,8 @@ class JobService:
         """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError`,
-        `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing was accepted then.
+        `LimitReachedError`, `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing
+        was accepted then.
         """
         require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
         self._require(identity, "submit")
@@ -177,6 +181,8 @@ class JobService:
     async def _add(self, submission: Submission) -> None:
         user_id, size = submission.user_id, len(submission.command.encode())
         await self._storage.require_room(user_id)
+        if submission.notify:
+            await self._notices.require_room(user_id)
         self._require_turn(user_id, size)
         self._being_added[user_id] += 1
         self._bytes_being_added[user_id] += size

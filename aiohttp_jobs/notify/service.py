@@ -9,7 +9,7 @@ from typing import Any
 from ..access import allows, require_endpoint
 from ..auth.identity import Identity
 from ..config import JobsConfig
-from ..errors import ConflictError, ForbiddenError
+from ..errors import ConflictError, ForbiddenError, LimitReachedError
 from ..models import utc_now
 from .models import Notice, NoticeState
 from .rules import EmailRule
@@ -28,6 +28,24 @@ class NoticeService:
         self._config = config
         self._store = store
         self._changed = changed
+
+    async def require_room(self, user_id: str) -> None:
+        """Raise `LimitReachedError` when so many notices of the user's wait that no job may ask for more."""
+        most = self._config.max_pending_notices_per_user
+
+        def count() -> int:
+            found = self._store.all()
+            return sum(each.user_id == user_id and each.state is NoticeState.PENDING for each in found)
+
+        waiting = await asyncio.to_thread(count)
+        if waiting >= most:
+            raise LimitReachedError(
+                "max_pending_notices_per_user",
+                most=most,
+                used=waiting,
+                what="notices waiting to be sent",
+                advice="Try again when some were sent, delete some, or submit the job without `notify`.",
+            )
 
     async def list_notices(
         self,

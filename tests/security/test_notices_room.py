@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -13,7 +13,8 @@ from aiohttp import web
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.notify.models import NoticeState
 
-from ..gate import until
+from ..conftest import Host
+from ..gate import until, until_answered
 from ..notify.support import Receiver, make_notice, webhook
 from ..notify.test_delivery import Sender
 
@@ -58,3 +59,33 @@ async def test_one_users_receiver_that_never_answers_holds_up_everybodys_notices
             notice = make_notice(webhook(receiver.url), user_id=user, job_id=str(uuid4()))
             await sender.reached(sender.add(notice), NoticeState.SENT)
         assert len(came) == 8
+
+
+async def test_one_user_has_notices_wait_without_end(
+    start_host: Callable[..., Awaitable[Host]], silence: tuple[str, list[int]]
+) -> None:
+    url, _ = silence
+    host = await start_host(
+        webhook_allow_private=True, webhook_allowed_ports="any", max_pending_notices_per_user=2
+    )
+    mallory, alice = host.caller("task_manager", user_id="mallory"), host.caller("task_manager")
+    job = {"jobName": "told", "command": "true", "executionMode": "BackgroundJob"}
+    asking = {**job, "notify": [{"channel": "webhook", "url": url, "on": "always"}] * 2}
+    accepted = await mallory.request("POST", "/jobs/submit?wait=50", json=asking)
+    assert accepted.status == 200, accepted.body
+
+    async def wait() -> bool:
+        return len((await mallory.request("GET", "/notices?state=pending")).body["notices"]) == 2
+
+    await until_answered(wait, "both notices' waiting")
+    refused = await mallory.request("POST", "/jobs/submit", json=asking)
+    assert (refused.status, refused.body["code"]) == (429, "limit_reached")
+    assert refused.body["limit"] == {"name": "maxPendingNoticesPerUser", "value": 2, "used": 2}
+    # Nothing of it was accepted; jobs that ask for nothing, and those of others, are.
+    assert (await mallory.request("GET", "/jobs?state=queued")).body["count"] == 0
+    assert (await mallory.request("POST", "/jobs/submit", json=job)).status == 200
+    assert (await alice.request("POST", "/jobs/submit", json=asking)).status == 200
+    # What was deleted waits no more.
+    for notice in (await mallory.request("GET", "/notices")).body["notices"]:
+        assert (await mallory.request("DELETE", f"/notices/{notice['NoticeID']}")).status == 200
+    assert (await mallory.request("POST", "/jobs/submit", json=asking)).status == 200
