@@ -51,6 +51,7 @@ from .notify.service import NoticeService
 from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
 from .openapi.document import ApiDocument, host_limits
+from .operating_system import require_supported_system
 from .queueing import QueueService
 from .rerun import Reruns
 from .results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
@@ -113,6 +114,7 @@ def create_jobs_app(
     `host` is what MainLoop Python sees as ``app``; by default the application at the root of the
     first request.
     """
+    require_supported_system()
     config = config or JobsConfig.from_environment()
     parts = _Parts(config, host)
     jobs_app = web.Application(

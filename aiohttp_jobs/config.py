@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from aiohttp import web
+from annotated_types import Ge
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -44,7 +45,7 @@ def _network(text: str) -> str:
 
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Ge(1)]  # not Field: pydantic 2.11.0 refuses that with a default_factory
 Network = Annotated[str, AfterValidator(_network)]
 Bytes = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=1, le=65535)]

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import secrets
 import stat
 import time
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
-_GUARDED = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+with contextlib.suppress(ImportError):  # Windows, where no host runs: see `operating_system`
+    import fcntl
+
+_GUARDED = reduce(or_, (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC")))
 _OF_THE_FILE = frozenset({
     errno.EACCES, errno.EAGAIN, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTDIR,
     errno.ENXIO, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY,

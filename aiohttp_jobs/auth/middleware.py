@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config import JobsConfig
 from ..errors import AuthenticationError, RightsUnavailableError
+from ..request_keys import request_key
 from .api_keys import ApiKeys
 from .current_roles import CurrentRoles
 from .identity import Identity, Proof
@@ -20,7 +21,7 @@ from .rights import require_right
 from .sessions import Sessions
 from .wrong_keys import WrongKeys
 
-_IDENTITY = web.RequestKey("aiohttp_jobs.identity", Identity)
+_IDENTITY = request_key("aiohttp_jobs.identity", Identity)
 Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
 _PUBLIC = "_aiohttp_jobs_public"
 
@@ -35,7 +36,7 @@ class _Judging:
     heartbeat: float
 
 
-_JUDGING = web.RequestKey("aiohttp_jobs.judging", _Judging)
+_JUDGING = request_key("aiohttp_jobs.judging", _Judging)
 
 
 def public(handler: H) -> H:

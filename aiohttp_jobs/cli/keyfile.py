@@ -23,16 +23,21 @@ def read_config() -> dict[str, str]:
     path = config_file()
     try:
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_uid not in (os.geteuid(), 0):
-                fail(f"{path} belongs to somebody else; it is not used.")
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                fail(f"{path} holds a key and others can read it. Run: chmod 600 {path}")
+            _require_private(path, os.fstat(file.fileno()))
             return {name: str(value) for name, value in tomllib.loads(file.read().decode()).items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         fail(f"{path} cannot be read: {error}")
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not hasattr(os, "geteuid"):
+        return  # Windows: a user's profile is private there, and modes say nothing
+    if status.st_uid not in (os.geteuid(), 0):
+        fail(f"{path} belongs to somebody else; it is not used.")
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        fail(f"{path} holds a key and others can read it. Run: chmod 600 {path}")
 
 
 def write_config(url: str, api_key: str) -> Path:

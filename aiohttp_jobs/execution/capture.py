@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import logging
 import os
 import select
-import termios
 import time
-from array import array
 
 from .log import OutputLog
+from .pipes import has_bytes, widen
 from .segments import CHUNK, SEGMENT
 
 _FLUSH_BYTES = SEGMENT + CHUNK
@@ -27,13 +24,6 @@ _SECOND_LOOK_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
-
-
-def _has_bytes(pipe: int) -> bool:
-    """Whether anything can be read from `pipe` at once."""
-    count = array("i", [0])
-    fcntl.ioctl(pipe, termios.FIONREAD, count)
-    return bool(count[0])
 
 
 class OutputPipe:
@@ -62,7 +52,7 @@ class OutputPipe:
             self._timer = self._loop.call_later(_FIRST_LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        if _has_bytes(self._read_end):
+        if has_bytes(self._read_end):
             self._watch()
         else:
             self._timer = self._loop.call_later(_SECOND_LOOK_SECONDS, self._watch)
@@ -154,8 +144,7 @@ class OutputPipe:
         """Let a job that fills the pipe print on while it is read: it and the event loop wake less often."""
         if self._size < size:
             self._size = size
-            with contextlib.suppress(AttributeError, OSError):  # not Linux, or too many large pipes already
-                fcntl.fcntl(self._read_end, fcntl.F_SETPIPE_SZ, size)
+            widen(self._read_end, size)
 
     def _on_readable(self) -> None:
         data = self._read()

@@ -8,10 +8,21 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import sys
 from collections.abc import Callable
+from typing import Protocol
+
+import psutil
 
 from .orphans import Orphans
 
+_LOOK_SECONDS = 0.02
+
+
+class _Watch(Protocol):
+    def add(self, pid: int, ended: Callable[[], None]) -> None: ...
+
+    def close(self) -> None: ...
 
 class Endings:
     """Children of this process that are waited for on the running loop. Reaping them is left to others.
@@ -21,33 +32,84 @@ class Endings:
 
     def __init__(self, orphans: Orphans | None = None) -> None:
         self.orphans = Orphans() if orphans is None else orphans
-        self._epoll: select.epoll | None = None
-        self._told: dict[int, Callable[[], None]] = {}
+        self._watch: _Watch | None = None
 
     def tell(self, pid: int, ended: Callable[[], None]) -> None:
         """Call `ended` on the running loop once the child `pid`, not reaped yet, has ended."""
-        loop = asyncio.get_running_loop()
-        if not hasattr(os, "pidfd_open"):
-            waiting = loop.run_in_executor(None, os.waitid, os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-            waiting.add_done_callback(lambda _: ended())
-            return
-        if self._epoll is None:
-            self._epoll = select.epoll()
-            loop.add_reader(self._epoll.fileno(), self._on_ends, self._epoll)
-        descriptor = os.pidfd_open(pid)
-        self._told[descriptor] = ended
-        self._epoll.register(descriptor, select.EPOLLIN)
+        if self._watch is None:
+            self._watch = _best_watch()
+        self._watch.add(pid, ended)
 
     def close(self) -> None:
         """To be called when nobody waits any more."""
-        if self._epoll is not None:
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+
+def _best_watch() -> _Watch:
+    if sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(select, "epoll"):
+        return _DescriptorWatch()
+    return _PeriodicWatch()
+
+
+if sys.platform == "linux":
+
+    class _DescriptorWatch:
+        """By a descriptor for each process, all of them in one epoll object."""
+
+        def __init__(self) -> None:
+            self._told: dict[int, Callable[[], None]] = {}
+            self._epoll = select.epoll()
+            asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._on_ends)
+
+        def add(self, pid: int, ended: Callable[[], None]) -> None:
+            descriptor = os.pidfd_open(pid)
+            self._told[descriptor] = ended
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+        def close(self) -> None:
             asyncio.get_running_loop().remove_reader(self._epoll.fileno())
             self._epoll.close()
-            self._epoll = None
 
-    def _on_ends(self, epoll: select.epoll) -> None:
-        for descriptor, _ in epoll.poll(0):
-            ended = self._told.pop(descriptor)
-            epoll.unregister(descriptor)
-            os.close(descriptor)
-            ended()
+        def _on_ends(self) -> None:
+            for descriptor, _ in self._epoll.poll(0):
+                ended = self._told.pop(descriptor)
+                self._epoll.unregister(descriptor)
+                os.close(descriptor)
+                ended()
+
+
+class _PeriodicWatch:
+    """By a look at each process every 20 ms, where the system has no descriptors for processes."""
+
+    def __init__(self) -> None:
+        self._told: dict[int, Callable[[], None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, pid: int, ended: Callable[[], None]) -> None:
+        self._told[pid] = ended
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look) if self._told else None
+        for pid in [pid for pid in self._told if _has_ended(pid)]:
+            self._told.pop(pid)()
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether the child `pid` has ended. It is left to be reaped."""
+    if hasattr(os, "waitid"):  # macOS has it since Python 3.13
+        try:
+            return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
+        except ChildProcessError:
+            return True
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

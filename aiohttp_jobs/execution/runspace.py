@@ -21,6 +21,7 @@ from ..jsontext import dumps, loads
 from ..models import InterpreterName, utc_now
 from .base import Execution, Outcome
 from .capture import OutputPipe
+from .control import control_pair
 from .endings import Endings
 from .interpreters import Interpreter, interpreter_for
 from .orphans import Orphans
@@ -44,6 +45,8 @@ class Worker:
     pipe: OutputPipe
     answer: asyncio.Future[bytes] | None = None
     """Waited for while it runs a job."""
+    heard: bytes = b""
+    """The beginning of a message whose end is still to come."""
     owner: str | None = None
     job_id: str | None = None
     served: int = 0
@@ -94,7 +97,7 @@ class RunspaceExecutor:
         interpreter = interpreter_for(execution, self._interpreters)
         make = planned if _is_sent(execution) else prepare
         workspace = make(execution, interpreter)
-        request = dumps(_request(execution, interpreter, workspace, self._environment))
+        request = dumps(_request(execution, interpreter, workspace, self._environment)) + b"\n"
         async with self._free:
             worker = self._hand_over(execution.user_id, request)
             worker.job_id = execution.job_id
@@ -124,7 +127,8 @@ class RunspaceExecutor:
         for _ in range(self._size + 1):
             worker = self._take(user_id)
             try:
-                worker.control.send(request)
+                if worker.control.send(request) != len(request):
+                    raise OSError("a worker could not be told all of what to run")
             except (BrokenPipeError, ConnectionResetError):
                 self._let_go(worker)
             except BaseException:
@@ -177,8 +181,7 @@ class RunspaceExecutor:
                     self._idle.insert(0, self._start())
 
     def _start(self) -> Worker:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        here.setblocking(False)
+        here, there = control_pair()
         pipe = OutputPipe()
         try:
             with open(os.devnull, "wb") as nowhere:
@@ -218,6 +221,10 @@ class RunspaceExecutor:
             message = b""
         if not message:
             asyncio.get_running_loop().remove_reader(worker.control)
+        elif not message.endswith(b"\n") and len(worker.heard) + len(message) < _MAX_ANSWER:
+            worker.heard += message
+            return
+        message, worker.heard = worker.heard + message, b""
         if worker.answer is not None:
             if not worker.answer.done():
                 worker.answer.set_result(message)

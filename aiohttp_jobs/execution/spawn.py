@@ -97,7 +97,7 @@ def _spawn_directly(
     opened: list[int] = []
     try:
         opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        opened.extend(os.pipe2(os.O_CLOEXEC))
+        opened.extend(os.pipe())
         nothing, failed, fails = opened
         if min(opened) < 3:
             return None  # the host has closed its own standard streams

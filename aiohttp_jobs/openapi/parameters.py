@@ -15,13 +15,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidFieldsError
 from ..limits import field_error
+from ..request_keys import request_key
 
 T = TypeVar("T")
 
 UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _EXAMPLE_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
 
-VALUES: web.RequestKey[dict[str, Any]] = web.RequestKey("aiohttp_jobs.parameters", dict)
+VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", dict)
 """The values that `operations.operation` has read from a request."""
 
 

@@ -14,11 +14,14 @@ from ..guarded_files import read_file, set_aside
 _LARGEST_SECRET = 64 * 1024
 _PROCESS = secrets.token_hex(6)
 """With the process id (a forked process has the same) and a number: a name that nobody else takes."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _numbers = itertools.count()
 
 
 def sync_folder(folder: str | Path) -> None:
     """Make the folder's entries durable."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows, where folders are not opened; only the command line writes files there
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -87,9 +90,9 @@ def put_in_place(temporary: str, target: str | Path) -> None:
 def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> str:
     """The first half of that: the temporary file, ready for `put_in_place`."""
     # Strings and bare calls: this is done twice for each job.
-    folder, _, name = str(target).rpartition("/")
+    folder, name = os.path.split(target)
     temporary = f"{scratch or folder or '.'}/.{name[:100]}.{_PROCESS}{os.getpid():x}.{next(_numbers):x}.tmp"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, _NEW_FILE, 0o600)
     try:
         try:
             written = os.write(descriptor, data)

@@ -74,6 +74,8 @@ class Journal:
 
     def open(self) -> None:
         """Allocate the files, in a thread of its own; `write` refuses until that is done."""
+        if not boot_id():
+            return  # after a crash nobody could tell what is of an earlier life: files are synced one by one
         self._opener = Thread(target=self._allocate, name="aiohttp-jobs-journal", daemon=True)
         self._opener.start()
 

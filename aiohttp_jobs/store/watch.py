@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -74,8 +73,6 @@ class DropWatch:
         self._own.add(path)
 
     def _begin(self) -> None:
-        if not sys.platform.startswith("linux"):
-            raise OSError("there is no inotify on this system")
         from inotify_simple import INotify  # noqa: PLC0415 - loads libc, which only Linux has so
 
         inotify = INotify(nonblocking=True)

@@ -98,6 +98,7 @@ class Authority:
         self, name: x509.Name, key: ec.EllipticCurvePublicKey, *, is_authority: bool
     ) -> x509.Certificate:
         now = datetime.now(UTC)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         alternative = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
         return (
             x509.CertificateBuilder()
@@ -109,6 +110,9 @@ class Authority:
             .not_valid_after(now + timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(alternative, critical=False)
+            # Python 3.13 refuses a certificate that does not name its authority's key (RFC 5280).
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(authority, critical=False)
             .sign(self._key, hashes.SHA256())
         )
 

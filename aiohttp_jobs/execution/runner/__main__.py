@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +27,10 @@ import pycode  # type: ignore[import-not-found]  # noqa: E402 - found only now
 sys.path.remove(_HERE)
 
 _PR_SET_PDEATHSIG = 1
+_IONBF = 2
 _MAX_REQUEST = 1 << 20
+_END = ord("\n")
+_LOOK_SECONDS = 0.5
 _JSON = {False: b"false", True: b"true"}
 _PARAMETERS = "AIOHTTP_JOBS_PARAMETERS"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -41,11 +45,27 @@ def run_file(path: str, parameters: dict[str, Any]) -> int:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its host dies (Linux)."""
-    if sys.platform == "linux":
+    """End this process when its host dies: by the kernel (Linux), or by a thread that looks."""
+    if hasattr(_libc, "prctl"):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+    else:
+        threading.Thread(target=_end_without, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unbuffer_c_stdout() -> None:
+    """C code's stdout would hold back what it prints until the worker ends."""
+    for name in ("stdout", "__stdoutp"):  # the second one is macOS's name
+        with suppress(ValueError):
+            _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, name), None, _IONBF, 0)
+            return
 
 
 def flush(*streams: Any) -> None:
@@ -75,11 +95,20 @@ class Worker:
     def serve(self) -> None:
         # To allocate a megabyte for each job would cost more than a short one does.
         buffer = bytearray(_MAX_REQUEST)
-        while size := self._control.recv_into(buffer):
+        while size := self._receive(memoryview(buffer)):
             request = json.loads(buffer[:size])
             buffer[:size] = bytes(size)  # it may have held secret values
             code, is_reusable = self._serve_one(request)
-            self._control.send(b'{"exit_code": %d, "reusable": %s}' % (code, _JSON[is_reusable]))
+            self._control.send(b'{"exit_code": %d, "reusable": %s}\n' % (code, _JSON[is_reusable]))
+
+    def _receive(self, buffer: memoryview) -> int:
+        """The size of the next request, which is put into `buffer`; 0 when there will be none."""
+        size = 0
+        while more := self._control.recv_into(buffer[size:]):
+            size += more
+            if buffer[size - 1] == _END:
+                return size
+        return 0
 
     def _serve_one(self, request: dict[str, Any]) -> tuple[int, bool]:
         """The exit code of one job, and whether this process is fit for another."""
@@ -147,8 +176,7 @@ def main(arguments: list[str]) -> int:
         control = socket.socket(fileno=descriptor)
         control.set_inheritable(False)
         os.set_inheritable(output, False)
-        # C code's stdout would hold back what it prints until the worker ends.
-        _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, "stdout"), None, 2, 0)
+        unbuffer_c_stdout()
         Worker(control, output).serve()
         return 0
     # Taken out, so that what the job starts does not get the values.
