@@ -5,6 +5,12 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# What asks most of aiohttp, pydantic, cronsim, aiosmtplib, typer and the others, in some two minutes.
+DEPENDENT_TESTS := tests/api/test_contract.py tests/api/test_events.py tests/api/test_schedules.py \
+	tests/auth/test_sessions.py tests/schedule/test_cron.py tests/notify/test_email.py tests/notify/test_webhook.py \
+	tests/security/test_webhook_targets.py tests/execution/test_masking.py tests/demo_app/test_once.py
+# The tools themselves are the newest.
+TEST_TOOLS := pytest pytest-aiohttp pytest-timeout pytest-xdist aiosmtpd gunicorn hypothesis jsonschema
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 
 # A PowerShell for the tests, where the machine has none of its own.
@@ -13,10 +19,10 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check bench format docs screenshots clean
+.PHONY: help demo test test-lowest test-newest check bench format docs screenshots clean
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
 	@echo
 	@echo "make demo ARGS='--port 9000 --data-dir /tmp/jobs' passes the arguments on; ARGS=--help lists them."
 
@@ -31,10 +37,29 @@ test: check  ## everything that must pass: check, then the tests
 		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none -p no:xdist; }
 
+test-lowest: .venv-lowest/.created  ## the tests that depend on dependencies, with the lowest versions in setup.cfg; ARGS=tests/…
+	.venv-lowest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS))
+
+.venv-lowest/.created: $(VENV)/.created setup.cfg pyproject.toml
+	@echo "Installing the lowest versions into .venv-lowest …"
+	@$(PIP) uv
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-lowest
+	@$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(BIN)/python --extra demo setup.cfg --output-file .venv-lowest/lowest.txt
+	@$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --requirement .venv-lowest/lowest.txt $(TEST_TOOLS)
+	@touch $@
+
+test-newest:  ## the same tests with the newest Python found here beside the usual one, if there is one; ARGS=tests/…
+	@python=$$(.ci/newest-python "$(PYTHON)"); \
+	if [ -z "$$python" ]; then echo "There is no newer Python here than $$($(PYTHON) --version)."; exit 0; fi; \
+	$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python" .venv-newest/.test && \
+	.venv-newest/bin/python --version && \
+	.venv-newest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/execution/test_spawn.py)
+
 check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin
 	@if [ -f docs/conf.py ]; then $(MAKE) --no-print-directory docs; fi
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build/html
@@ -51,7 +76,7 @@ format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 
 clean:  ## remove what these targets made, but not demo_data
-	rm -rf $(VENV) benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

@@ -21,7 +21,9 @@ from pathlib import Path
 with contextlib.suppress(ImportError):  # Windows, where no host runs: see `operating_system`
     import fcntl
 
-_GUARDED = reduce(or_, (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC")))
+_GUARDED = reduce(
+    or_, (getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC"))
+)
 _OF_THE_FILE = frozenset({
     errno.EACCES, errno.EAGAIN, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV, errno.ENOTDIR,
     errno.ENXIO, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY,
@@ -156,13 +158,17 @@ def lock_file(path: str | Path, seconds: float) -> int:
     return descriptor
 
 
-def lock(descriptor: int, seconds: float = 0.0) -> None:
-    """Lock an open file for this process alone. Raises `LockBusyError` if others hold it for `seconds`."""
+def lock(descriptor: int, seconds: float = 0.0, *, shared: bool = False) -> None:
+    """Lock an open file for this process alone, or `shared` with others that do.
+
+    Raises `LockBusyError` if others hold it for `seconds`.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
     while True:
         with contextlib.suppress(BlockingIOError):
             # Not LOCK_EX alone: whoever holds it may never let go, and would hold this thread with it.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return
         if time.monotonic() >= end:
             raise LockBusyError("the file is locked by another process")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from ..errors import JobsError
+from ..errors import ConfigurationError, JobsError
+from ..operating_system import require_supported_system
 from .choosing import require_beginning, the_only
 from .printing import AsJSON, fail, print_json, print_table, print_text
 
@@ -135,6 +136,10 @@ def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
 def _keys_in(data_dir: Path) -> ApiKeys:
     from ..auth.api_keys import ApiKeys  # noqa: PLC0415 - as said above
 
+    try:
+        require_supported_system()
+    except ConfigurationError as error:
+        fail(str(error))
     return ApiKeys.in_data_dir(data_dir)
 
 

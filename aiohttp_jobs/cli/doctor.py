@@ -71,7 +71,7 @@ def _findings(data_dir: Path | None, url: str | None, api_key: str | None) -> li
     from ..doctor.machine import machine_findings  # noqa: PLC0415 - as said above
 
     found = list(machine_findings())
-    if data_dir is not None:
+    if data_dir is not None and found[0].check != "operating_system":
         found += data_folder_findings(data_dir)
     if url is not None:
         found += asyncio.run(host_findings(url, api_key or _kept_key(url)))

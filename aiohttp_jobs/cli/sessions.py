@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..client import JobsClient
-from ..errors import JobsError
+from ..errors import ConfigurationError, JobsError
+from ..operating_system import require_supported_system
 from .connection import Key, Url, with_client
 from .printing import AsJSON, fail, print_json, print_table, report
 
@@ -111,4 +112,8 @@ def revoke_all(
 def _registry_in(data_dir: Path) -> SessionRegistry:
     from ..auth.session_registry import SessionRegistry  # noqa: PLC0415 - as said above
 
+    try:
+        require_supported_system()
+    except ConfigurationError as error:
+        fail(str(error))
     return SessionRegistry.in_data_dir(data_dir)

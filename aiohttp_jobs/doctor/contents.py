@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -12,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ..guarded_files import read_file
+from ..guarded_files import LockBusyError, lock, read_file
 from ..jsontext import loads
 from ..store.layout import Layout
 from .finding import Finding, Status
@@ -172,8 +171,8 @@ def _is_locked(path: Path) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock(descriptor, shared=True)
+    except LockBusyError:
         return True
     finally:
         with suppress(OSError):

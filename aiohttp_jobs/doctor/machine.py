@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+from ..errors import ConfigurationError
 from ..execution.interpreters import find_interpreters
 from ..models import InterpreterName
+from ..operating_system import require_supported_system
 from .finding import Finding, Status
 
 _NEEDED_FILES = 1024
@@ -23,7 +25,12 @@ _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)\s*(;.*)?")
 
 
 def machine_findings() -> Iterator[Finding]:
-    """What is to be said of the machine and this installation. Blocks, for some seconds at most."""
+    """What is to be said of this installation, if a host can run here. Blocks, for some seconds at most."""
+    try:
+        require_supported_system()
+    except ConfigurationError as error:
+        yield Finding("operating_system", Status.PROBLEM, str(error))
+        return
     yield from _interpreters()
     yield _python()
     yield _dependencies()

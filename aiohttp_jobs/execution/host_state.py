@@ -26,7 +26,8 @@ _UNSET = object()
 _LONG_PAUSE = 0.002
 _LONGEST_STRETCH = 0.005
 _STATUS = "/proc/self/status"
-_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
+_FIXED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
+_SIGNALS = tuple(sorted(signal.valid_signals() - _FIXED))
 _logger = logging.getLogger(__name__)
 
 Put = Callable[[Any], object]

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from inspect import signature as signature_of
 from typing import Any
 
 from aiohttp import (
@@ -30,7 +31,7 @@ from yarl import URL
 from ..config import JobsConfig
 from ..models import format_utc, utc_now
 from ..store.key_files import text_secret
-from .addresses import is_public
+from .addresses import is_plainly_private, is_public
 from .channel import DeliveryError
 from .email import job_link
 from .models import Notice
@@ -40,6 +41,7 @@ NOTICE_HEADER = "X-AiohttpJobs-Notice"
 REFUSED = "The webhook's address is not on the internet, and this server does not allow others."
 DISABLED = "This server sends no webhooks."
 _LOOK_UPS = 8
+_HAS_SOCKET_FACTORY = "socket_factory" in signature_of(TCPConnector).parameters
 _AGAIN = frozenset({408, 425, 429})
 
 
@@ -79,13 +81,10 @@ class WebhookChannel:
             raise DeliveryError(f"The webhook's address {fault}.", is_final=True)
         body = json.dumps(self._payload(notice)).encode()
         guard = _Guard(is_open=self._targets.may_be_private(url))
-        connector = TCPConnector(
-            resolver=self._resolver, socket_factory=guard.make_socket, force_close=True, use_dns_cache=False
-        )
         timeout = ClientTimeout(total=self._config.webhook_timeout)
         try:
             async with ClientSession(
-                connector=connector,
+                connector=_connector(url, guard, self._resolver),
                 timeout=timeout,
                 cookie_jar=DummyCookieJar(),
                 trust_env=False,
@@ -156,10 +155,44 @@ class _Guard:
 
     def make_socket(self, info: tuple[Any, ...]) -> socket.socket:
         family, kind, protocol, _, address = info
-        if not self._is_open and not is_public(str(address[0])):
+        self.check(is_refused=not is_public(str(address[0])))
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+    def check(self, *, is_refused: bool) -> None:
+        """Raise ``OSError``, and remember it, if that `is_refused` which only an open guard lets through."""
+        if is_refused and not self._is_open:
             self.has_refused = True
             raise OSError("refused")
-        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+class _GuardedResolver(AbstractResolver):
+    """Answers only with addresses that `guard` lets a request connect to."""
+
+    def __init__(self, guard: _Guard, resolver: AbstractResolver) -> None:
+        self._guard = guard
+        self._resolver = resolver
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        for address in found:
+            self._guard.check(is_refused=not is_public(str(address["host"])))
+        return found
+
+    async def close(self) -> None:
+        return None
+
+
+def _connector(url: URL, guard: _Guard, resolver: AbstractResolver) -> TCPConnector:
+    """For one request to `url`. Raises ``OSError`` when `guard` refuses it already."""
+    if _HAS_SOCKET_FACTORY:
+        return TCPConnector(
+            resolver=resolver, socket_factory=guard.make_socket, force_close=True, use_dns_cache=False
+        )
+    # Before 3.12, aiohttp connects to just what the resolver answers, or to an address written in the URL.
+    guard.check(is_refused=is_plainly_private(url.raw_host or ""))
+    return TCPConnector(resolver=_GuardedResolver(guard, resolver), force_close=True, use_dns_cache=False)
 
 
 def _require_accepted(response: ClientResponse) -> None:

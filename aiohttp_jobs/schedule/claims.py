@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..guarded_files import LockBusyError, UnreadableFileError, is_folder, lock, open_regular, set_aside
 from ..removal import remove_tree
-from ..store.durable import make_folder, mend_folder, sync_folder
+from ..store.durable import make_folder, mend_folder, sync_file, sync_folder
 from ..store.folder_view import LEFTOVER_SECONDS
 from .store import FOLDER
 
@@ -133,7 +133,7 @@ class Claims:
         try:
             lock(held)
             os.write(held, data)
-            os.fsync(held)
+            sync_file(held)
             path = self._firing / unborn.name[1:]
             unborn.rename(path)
             sync_folder(self._firing)

@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from ..guarded_files import open_regular
-from .durable import sync_folder
+from .durable import sync_file, sync_folder
 from .journal import LARGEST, Entry, Journal
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def _sync(orders: Sequence[_Order]) -> None:
 def _sync_file(path: str | Path) -> None:
     descriptor = open_regular(path)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
 

@@ -9,6 +9,14 @@ import os
 import secrets
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows, where only the command line writes files
+    _FULL_SYNC = None
+else:
+    # On macOS fsync leaves it to the disk when it writes.
+    _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
+
 from ..guarded_files import read_file, set_aside
 
 _LARGEST_SECRET = 64 * 1024
@@ -18,13 +26,22 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) |
 _numbers = itertools.count()
 
 
+def sync_file(descriptor: int) -> None:
+    """Have what was written to an open file or folder on the disk itself, so that it survives a power cut."""
+    if _FULL_SYNC is not None:
+        with contextlib.suppress(OSError):  # a file system that knows no such thing
+            fcntl.fcntl(descriptor, _FULL_SYNC)
+            return
+    os.fsync(descriptor)
+
+
 def sync_folder(folder: str | Path) -> None:
     """Make the folder's entries durable."""
     if not hasattr(os, "O_DIRECTORY"):
         return  # Windows, where folders are not opened; only the command line writes files there
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     finally:
         os.close(descriptor)
 
@@ -99,7 +116,7 @@ def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *,
             while written < len(data):
                 written += os.write(descriptor, data[written:])
             if sync:
-                os.fsync(descriptor)
+                sync_file(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:

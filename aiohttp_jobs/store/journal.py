@@ -18,6 +18,7 @@ from struct import Struct
 from threading import Event, Thread
 
 from ..guarded_files import UnreadableFileError, open_regular, read_file
+from .durable import sync_file
 
 SIZE = 4 * 1024 * 1024
 LARGEST = 256 * 1024
@@ -136,10 +137,10 @@ class Journal:
                 self._descriptors.append(descriptor)
                 # Zeros and not a hole: a write changes nothing but data then, and is synced faster.
                 os.pwrite(descriptor, bytes(SIZE), 0)
-                os.fsync(descriptor)
+                sync_file(descriptor)
                 clean.set()
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(descriptor)
+            sync_file(descriptor)
             os.close(descriptor)
         except OSError:
             return  # a full disk: everything is synced as files instead
@@ -212,4 +213,4 @@ def _write_through(descriptor: int, data: bytes, offset: int) -> None:
         raise OSError("the journal was written only in part")
     if os.pwrite(descriptor, data, offset) != len(data):
         raise OSError("the journal was written only in part")
-    os.fsync(descriptor)
+    sync_file(descriptor)

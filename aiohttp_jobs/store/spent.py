@@ -7,7 +7,6 @@ calls block.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import threading
@@ -17,9 +16,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from ..guarded_files import open_in_place, open_regular, set_aside
+from ..guarded_files import LockBusyError, lock, open_in_place, open_regular, set_aside
 from ..models import Submission, format_utc, utc_now
-from .durable import make_folder, replace_file, sync_folder
+from .durable import make_folder, replace_file, sync_file, sync_folder
 
 KEPT_DAYS = 90
 """Deleted ids are kept at least so long. Older submissions run only if they waited when ids were dropped."""
@@ -239,41 +238,41 @@ class _File:
 
     def append(self, lines: Sequence[str]) -> None:
         """Add `lines`, durably."""
-        with self._locked(fcntl.LOCK_SH) as descriptor:
+        with self._locked(shared=True) as descriptor:
             is_new = os.fstat(descriptor).st_size == 0
             data = "".join(f"{line}\n" for line in lines).encode("ascii", "replace")
             # A line that was cut short by a full disk must not swallow the first of these.
             written = os.write(descriptor, b"\n" + data)
             if written != len(data) + 1:
                 raise OSError("the ids of deleted jobs were written only in part")
-            os.fsync(descriptor)
+            sync_file(descriptor)
         if is_new:
             sync_folder(self.path.parent)
 
     def rewrite(self, change: Callable[[str], str]) -> None:
         """Put what `change` makes of the content in its place, while nobody appends to it."""
-        with self._locked(fcntl.LOCK_EX) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        with self._locked(shared=False) as descriptor, open(descriptor, "rb", closefd=False) as file:
             replace_file(self.path, change(file.read().decode("ascii", "replace")).encode())
 
     @contextlib.contextmanager
-    def _locked(self, kind: int) -> Iterator[int]:
+    def _locked(self, *, shared: bool) -> Iterator[int]:
         """The open file, and not one that was replaced meanwhile, locked against `rewrite`."""
         make_folder(self.path.parent)
         deadline = time.monotonic() + _LOCK_SECONDS
         while True:
             with self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT) as descriptor:
-                if self._lock(descriptor, kind):
+                if self._lock(descriptor, shared=shared):
                     yield descriptor
                     return
             if time.monotonic() > deadline:
                 raise OSError("the ids of deleted jobs are locked by another process")
             time.sleep(0.01)
 
-    def _lock(self, descriptor: int, kind: int) -> bool:
+    def _lock(self, descriptor: int, *, shared: bool) -> bool:
         try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+            lock(descriptor, shared=shared)
             return os.lstat(self._name).st_ino == os.fstat(descriptor).st_ino
-        except (BlockingIOError, FileNotFoundError):
+        except (LockBusyError, FileNotFoundError):
             return False
 
     @contextlib.contextmanager

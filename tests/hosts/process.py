@@ -6,7 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,13 +23,20 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """A host on `data_dir`, on `port` or a free one.
 
-    `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time.
+    `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time;
+    `python` is the command line of the Python that it runs with.
     """
 
-    def __init__(self, data_dir: Path, port: int = 0, minutes_from: float | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        port: int = 0,
+        minutes_from: float | None = None,
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
         arguments = [str(data_dir), str(port)] + ([] if minutes_from is None else [str(minutes_from)])
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.hosts.plain", *arguments],
+            [*python, "-m", "tests.hosts.plain", *arguments],
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
@@ -63,8 +70,13 @@ class Process:
 
 
 @contextmanager
-def running(data_dir: Path, port: int = 0, minutes_from: float | None = None) -> Iterator[Process]:
-    process = Process(data_dir, port, minutes_from)
+def running(
+    data_dir: Path,
+    port: int = 0,
+    minutes_from: float | None = None,
+    python: Sequence[str] = (sys.executable,),
+) -> Iterator[Process]:
+    process = Process(data_dir, port, minutes_from, python)
     try:
         yield process
     finally:
