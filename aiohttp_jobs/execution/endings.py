@@ -24,6 +24,7 @@ class _Watch(Protocol):
 
     def close(self) -> None: ...
 
+
 class Endings:
     """Children of this process that are waited for on the running loop. Reaping them is left to others.
 
