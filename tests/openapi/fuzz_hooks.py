@@ -42,13 +42,13 @@ def before_load_schema(context: Any, raw_schema: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: Any) -> None:
-    """Mends what is meant to be valid and is not."""
+    """Mends what is meant to be valid and is not, and what would sign the sender out."""
+    _stay_signed_in(case)
     if case.meta is not None and case.meta.generation.mode.is_positive:
         _give_later_end(case)
         _give_later_expiry(case)
         _give_time_span(case)
         _give_consistent_parameters(case)
-        _stay_signed_in(case)
         case.query = {name: value for name, value in (case.query or {}).items() if name != "cursor"}
         _drop_unfit_headers(case)
 
@@ -100,8 +100,9 @@ def _drop_unfit_headers(case: Any) -> None:
 
 
 def _stay_signed_in(case: Any) -> None:
-    """Its own sessions are what it goes on with."""
+    """Its own sessions are what it goes on with, whatever else is wrong with what it sends."""
     if case.path.endswith("/sessions/revoke") and isinstance(case.body, dict):
-        case.body = {**case.body, "keepCurrent": True}
+        keeps = case.body.get("keepCurrent", False)
+        case.body = {**case.body, "keepCurrent": True if keeps is False else keeps}
     if case.method.upper() == "DELETE" and "/sessions/" in case.path:
         case.path_parameters = {"sessionId": "00000000-0000-4000-8000-000000000000"}
