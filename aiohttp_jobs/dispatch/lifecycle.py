@@ -72,9 +72,13 @@ class JobRunner:
             command = self._read(submission)
         except InterpreterMissingError as error:
             return self.rejected(claimed, str(error))
-        log = self._log(claimed.run_dir, is_new=True)
         parameters = self._parameters(submission)
-        log.masker = Masker(parameters.secrets) if parameters.secrets else None
+        # In how many forms secrets may be printed takes up to a second to find out.
+        masker = await asyncio.to_thread(Masker, parameters.secrets) if parameters.secrets else None
+        if live.reason is not None:  # stopped meanwhile
+            return self.stopped(claimed, live.reason)
+        log = self._log(claimed.run_dir, is_new=True)
+        log.masker = masker
         started, clock = utc_now(), time.monotonic()
         ended = await self._run_limited(submission, command, parameters, claimed.job_dir, log, live, started)
         log.end()
