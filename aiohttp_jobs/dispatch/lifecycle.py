@@ -73,7 +73,7 @@ class JobRunner:
         except InterpreterMissingError as error:
             return self.rejected(claimed, str(error))
         parameters = self._parameters(submission)
-        # In how many forms secrets may be printed takes up to a second to find out.
+        # In how many forms secrets may be printed takes up to a quarter of a second to find out.
         masker = await asyncio.to_thread(Masker, parameters.secrets) if parameters.secrets else None
         if live.reason is not None:  # stopped meanwhile
             return self.stopped(claimed, live.reason)
