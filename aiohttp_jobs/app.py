@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
@@ -13,7 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from .account import AccountService
 from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, sessions, templates
 from .api.envelope import error_middleware
-from .api.keys import CONFIG, SERVICE
+from .api.keys import CONFIG, SERVICE, STORAGE
 from .api.open_streams import OPEN_STREAMS, OpenStreams
 from .auth.api_keys import ApiKeys
 from .auth.cors import preflight_middleware, share_with
@@ -30,7 +31,12 @@ from .dispatch.feed import JobFeed
 from .dispatch.lifecycle import JobRunner
 from .dispatch.processor import JobProcessor
 from .dispatch.slots import Limits
-from .doctor.at_start import require_private_data_folder, warn_of_root
+from .doctor.at_start import (
+    require_private_data_folder,
+    require_usable_storage,
+    start_error,
+    warn_of_root,
+)
 from .errors import ConfigurationError
 from .execution.background import BackgroundExecutor
 from .execution.base import Executor
@@ -64,7 +70,9 @@ from .schedule.store import ScheduleStore
 from .scheduled import ScheduledJobs
 from .service import JobService
 from .sessions import SessionService
+from .storage_faults import fault_of
 from .storage_limits import StorageLimits
+from .storage_state import StorageState
 from .store.base import ClaimedJob
 from .store.filesystem import FileSystemStore
 from .store.vault import Vault
@@ -131,6 +139,7 @@ def create_jobs_app(
     parts.host = host or jobs_app
     jobs_app[CONFIG] = config
     jobs_app[SERVICE] = parts.service
+    jobs_app[STORAGE] = parts.storage
     jobs_app[SESSIONS] = parts.sessions
     jobs_app[OPEN_STREAMS] = OpenStreams(config.max_streams_per_user, config.max_streams)
     jobs_app[results.RESULTS] = parts.results
@@ -172,6 +181,7 @@ class _Parts:
         self.host = host
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
         self.current_roles = CurrentRoles(config)
+        self.storage = StorageState(config.base_dir)
         self.wrong_keys = WrongKeys(config.max_wrong_keys)
         self._session_registry = SessionRegistry(
             config.base_dir, config.session_max_age, config.max_sessions_per_user
@@ -190,6 +200,7 @@ class _Parts:
             allow_unsigned=config.allow_unsigned_submissions,
             search_output_bytes=config.search_output_bytes,
             index_interval=seldom,
+            storage=self.storage,
         )
         turns = FairTurns(
             SEARCHES_AT_ONCE,
@@ -199,18 +210,18 @@ class _Parts:
             what="searches waiting",
         )
         self.results = ResultService(config, self._store, self._store.results, turns)
-        self._retention = Retention(config, self._store.results)
+        self._retention = Retention(config, self._store.results, self.storage)
         # Filled at start-up: the instance id in it belongs to one process, and the host may fork until then.
         self._environment: dict[str, str] = {}
         self._executors = self._make_executors(self._environment)
         notice_store = NoticeStore(config.base_dir)
-        outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery)
+        outbox = Outbox(notice_store, self._store, self._store, self._wake_delivery, storage=self.storage)
         self._rights = RightsCheck(config, self.api_keys, self.current_roles)
         channels: dict[str, Channel] = {
             "email": KnownUsersOnly(EmailChannel(config), self._rights.has_user),
             "webhook": KnownUsersOnly(WebhookChannel(config), self._rights.has_user),
         }
-        self._delivery = Delivery(config, notice_store, outbox, channels, seldom)
+        self._delivery = Delivery(config, notice_store, outbox, channels, seldom, storage=self.storage)
         self.notices = NoticeService(config, notice_store, self._wake_delivery)
         self._vault = Vault(config.base_dir)
         self._template_store = TemplateStore(config.base_dir)
@@ -219,24 +230,25 @@ class _Parts:
         self._store.results.on_deleted = self._feed.removed
         self._processor = JobProcessor(
             self._store,
-            JobRunner(config, self._executors, self._recheck, self._environment, self._vault),
+            JobRunner(config, self._executors, self._recheck, self._environment, self._vault, self.storage),
             limits=_limits(config),
             interval=seldom,
             starvation=config.starvation_seconds,
+            storage=self.storage,
             notifier=outbox,
             on_change=self._feed.changed,
         )
-        self._store.on_drop = self._processor.look_soon
+        self._store.on_drop = self.storage.on_end = self._processor.look_soon
         self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
-        self._awaited = AwaitedResults(self._store)
-        self._storage = StorageLimits(config, self._store.results.kept_bytes)
+        self._awaited = AwaitedResults(self._store, self.storage)
+        self._storage_limits = StorageLimits(config, self._store.results.kept_bytes, self.storage)
         self.service = JobService(
             config,
             self._store,
             self._processor,
             self._interpreters.keys(),
             self._feed,
-            self._storage,
+            self._storage_limits,
             turns,
             self._awaited,
             self.notices,
@@ -259,6 +271,7 @@ class _Parts:
             claims,
             ScheduledJobs(self.service, self._rights, self._store, self._processor),
             interval=seldom,
+            storage=self.storage,
         )
         self.schedules = ScheduleService(
             config,
@@ -319,34 +332,43 @@ class _Parts:
         closing = Closing()
         async with AsyncExitStack() as stack:
             await self._look_before_starting()
-            stack.push_async_callback(self.current_roles.close)
-            stack.callback(self.wrong_keys.close)
-            await self._store.open()
-            self._environment.update(base_environment(self._config, self._store.instance_id))
-            stack.push_async_callback(closing.close, "The store", self._store.close)
-            stack.push_async_callback(closing.close, "Counting storage", self._storage.close)
-            stack.push_async_callback(closing.close, "Waiting for results", self._awaited.close)
-            await self._delivery.open()
-            stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
-            self._retention.open()
-            stack.push_async_callback(closing.close, "Retention", self._retention.close)
-            await asyncio.to_thread(self._session_registry.open)
-            await asyncio.to_thread(self._template_store.open)
-            await asyncio.to_thread(self._vault.open)
-            self._orphans.open()
-            for executor in self._executors.values():
-                await executor.open()
-                stack.push_async_callback(closing.close, "An execution mode", executor.close)
-            self._processor.open()
-            stack.push_async_callback(
-                self._processor.close, self._config.shutdown_grace, self._config.kill_grace
-            )
-            await asyncio.to_thread(self._schedule_store.open)
-            await self._scheduler.open()
-            stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
-            self._rounds.open()
-            stack.push_async_callback(closing.close, "Looking around", self._rounds.close)
+            try:
+                await self._open(stack, closing)
+            except (OSError, sqlite3.Error) as error:
+                if fault_of(error) is None:
+                    raise
+                raise start_error(self._config.base_dir, error) from None
             yield
+
+    async def _open(self, stack: AsyncExitStack, closing: Closing) -> None:
+        """Open all parts, in the order in which they need each other, each to be closed by `stack`."""
+        stack.push_async_callback(self.current_roles.close)
+        stack.callback(self.wrong_keys.close)
+        self.storage.open()
+        stack.push_async_callback(self.storage.close)
+        await self._store.open()
+        self._environment.update(base_environment(self._config, self._store.instance_id))
+        stack.push_async_callback(closing.close, "The store", self._store.close)
+        stack.push_async_callback(closing.close, "Counting storage", self._storage_limits.close)
+        stack.push_async_callback(closing.close, "Waiting for results", self._awaited.close)
+        await self._delivery.open()
+        stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
+        self._retention.open()
+        stack.push_async_callback(closing.close, "Retention", self._retention.close)
+        await asyncio.to_thread(self._session_registry.open)
+        await asyncio.to_thread(self._template_store.open)
+        await asyncio.to_thread(self._vault.open)
+        self._orphans.open()
+        for executor in self._executors.values():
+            await executor.open()
+            stack.push_async_callback(closing.close, "An execution mode", executor.close)
+        self._processor.open()
+        stack.push_async_callback(self._processor.close, self._config.shutdown_grace, self._config.kill_grace)
+        await asyncio.to_thread(self._schedule_store.open)
+        await self._scheduler.open()
+        stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
+        self._rounds.open()
+        stack.push_async_callback(closing.close, "Looking around", self._rounds.close)
 
     async def _look_before_starting(self) -> None:
         config = self._config
@@ -356,6 +378,7 @@ class _Parts:
             allow_unsigned=config.allow_unsigned_submissions,
             allow_shared=config.allow_shared_data_dir,
         )
+        await asyncio.to_thread(require_usable_storage, config.base_dir, config.min_free_bytes)
         await asyncio.to_thread(session_key, config)
         mounted = self.host.get(_MOUNTED, ()) if self.host is not None else ()
         if config.prefix == min(mounted, default=config.prefix):  # one of several plugins speaks for all

@@ -217,6 +217,14 @@ class ShuttingDownError(JobsError):
     code = "shutting_down"
 
 
+class StorageUnavailableError(JobsError):
+    """The server's disk cannot be used at the moment. Try again later."""
+
+    status = 503
+    code = "storage_unavailable"
+    retry_after = 30
+
+
 class InsufficientStorageError(JobsError):
     """The server's disk is full. Nothing was changed; try again when there is room."""
 

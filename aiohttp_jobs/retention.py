@@ -10,6 +10,7 @@ import contextlib
 import logging
 
 from .config import JobsConfig
+from .storage_state import StorageState
 from .store.catalogue import ResultCatalogue
 from .store.index import RetentionRules
 
@@ -20,8 +21,9 @@ _logger = logging.getLogger(__name__)
 class Retention:
     """Applies the configuration's ``retention_…`` settings to the results in `catalogue`."""
 
-    def __init__(self, config: JobsConfig, catalogue: ResultCatalogue) -> None:
+    def __init__(self, config: JobsConfig, catalogue: ResultCatalogue, storage: StorageState) -> None:
         self._catalogue = catalogue
+        self._storage = storage
         self._interval = config.retention_interval
         self._rules = RetentionRules(
             age=config.retention_age,
@@ -57,6 +59,7 @@ class Retention:
             try:
                 if deleted := await self.apply():
                     _logger.info("Retention: %d results were deleted", deleted)
-            except Exception:
-                _logger.exception("Old results cannot be deleted; trying again in %g s", self._interval)
+            except Exception as error:
+                message = "Old results cannot be deleted; trying again in %g s"
+                self._storage.report(error, _logger, message, self._interval)
             await asyncio.sleep(self._interval)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .config import JobsConfig
 from .errors import InsufficientStorageError, TooMuchKeptError
+from .storage_state import StorageState
 
 _DISK_SECONDS = 1.0
 _KEPT_SECONDS = 30.0
@@ -36,11 +37,14 @@ class _Seen:
 class StorageLimits:
     """`kept_bytes` tells how much a user's results take, with the outputs kept beside them."""
 
-    def __init__(self, config: JobsConfig, kept_bytes: Callable[[str], Awaitable[int]]) -> None:
+    def __init__(
+        self, config: JobsConfig, kept_bytes: Callable[[str], Awaitable[int]], storage: StorageState
+    ) -> None:
         self._folder = config.base_dir
         self._min_free = config.min_free_bytes
         self._most_kept = config.max_kept_bytes_per_user
         self._kept_bytes = kept_bytes
+        self._storage = storage
         self._free = _Seen()
         self._kept: OrderedDict[str, _Seen] = OrderedDict()
 
@@ -73,7 +77,9 @@ class StorageLimits:
             )
 
     async def _free_bytes(self) -> int:
-        return await asyncio.to_thread(_free_bytes, self._folder)
+        free = await asyncio.to_thread(_free_bytes, self._folder)
+        self._storage.tell_free(free, self._min_free)
+        return free
 
     def _kept_of(self, user_id: str) -> _Seen:
         kept = self._kept.setdefault(user_id, _Seen())
@@ -94,8 +100,8 @@ class StorageLimits:
         began = clock()
         try:
             seen.bytes = await find()
-        except Exception:
-            _logger.exception("How much room there is cannot be found out")
+        except Exception as error:
+            self._storage.report(error, _logger, "How much room there is cannot be found out")
         finally:
             # What takes long to find is looked for less often.
             seen.fresh_until = clock() + max(seconds, _COST_FACTOR * (clock() - began))

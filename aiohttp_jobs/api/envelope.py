@@ -18,6 +18,8 @@ from ..guarded_files import LockBusyError
 from ..jsontext import dumps
 from ..one_by_one import one_by_one
 from ..openapi.parameters import identifier
+from ..storage_faults import fault_of
+from .keys import STORAGE
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MESSAGES = {
@@ -102,7 +104,10 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except Exception:
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is not None and request.app[STORAGE].explains(error):
+            return _refusal(fault.error())
         _logger.exception("%s %s failed", request.method, request.path)
         return _failure(500, "The server met an error of its own; see its log.", "internal_error")
 

@@ -6,6 +6,8 @@ from aiohttp import web
 
 from ..config import JobsConfig
 from ..service import JobService
+from ..storage_state import StorageState
 
 CONFIG = web.AppKey("aiohttp_jobs.config", JobsConfig)
+STORAGE = web.AppKey("aiohttp_jobs.storage", StorageState)
 SERVICE = web.AppKey("aiohttp_jobs.service", JobService)

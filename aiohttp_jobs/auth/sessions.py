@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import aiohttp_session
@@ -14,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
+from ..storage_faults import fault_of
 from ..store.key_files import decoded_fernet_key, fernet_key
 from .https import arrived_over_https
 from .identity import Identity, Proof
@@ -212,7 +214,8 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
     Call it in the host's own login handler, once the user has proven who they are. The session gets
     a new id, so that one planted before signing in is worth nothing; one that was signed in already
     ends. Raises ``ValueError`` for a user id that cannot be one, `ConfigurationError` where no plugin
-    is mounted, and ``OSError`` when the session cannot be written down.
+    is mounted, and aiohttp's ``HTTPInsufficientStorage`` or ``HTTPServiceUnavailable``, which are answers
+    of their own, while the disk does not take the session.
     """
     if not user_id or "\0" in user_id:
         raise ValueError("user_id must be a non-empty text without NUL characters")
@@ -228,13 +231,14 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
             " it is in: sign in there, or call aiohttp_session.setup in the outermost application."
         )
     old = dict(await aiohttp_session.get_session(request))
-    record, secret = await asyncio.to_thread(
-        registry.add,
-        user_id,
-        address=request.remote or "",
-        user_agent=request.headers.get("User-Agent", ""),
-    )
-    await _end(registry, _signed_in(old))
+    with _answering_for_the_disk():
+        record, secret = await asyncio.to_thread(
+            registry.add,
+            user_id,
+            address=request.remote or "",
+            user_agent=request.headers.get("User-Agent", ""),
+        )
+        await _end(registry, _signed_in(old))
     session = await aiohttp_session.new_session(request)
     session.update(old)
     session[_FIELD] = {
@@ -247,14 +251,32 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
 
 
 async def forget(request: web.Request) -> None:
-    """Sign out: the session no longer belongs to anybody, and copies of its cookie are worth nothing."""
+    """Sign out: the session no longer belongs to anybody, and copies of its cookie are worth nothing.
+
+    Raises aiohttp's ``HTTPServiceUnavailable``, which is an answer of its own, while the disk refuses that.
+    """
     session = await aiohttp_session.get_session(request)
     signed_in = _signed_in(session)
     session.pop(_FIELD, None)
     session.changed()
     registry = _registry_in(request.match_info.apps[0])
     if registry is not None:
-        await _end(registry, signed_in)
+        with _answering_for_the_disk():
+            await _end(registry, signed_in)
+
+
+@contextlib.contextmanager
+def _answering_for_the_disk() -> Iterator[None]:
+    """Have aiohttp answer for a disk that refuses: the host's handlers need not know `JobsError`."""
+    try:
+        yield
+    except OSError as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        refusal = fault.error()
+        kind = web.HTTPInsufficientStorage if refusal.status == 507 else web.HTTPServiceUnavailable
+        raise kind(text=refusal.message, headers={"Retry-After": str(refusal.retry_after)}) from None
 
 
 async def _end(registry: SessionRegistry, signed_in: dict[str, Any] | None) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..storage_state import StorageState
 from ..store.base import JobStore
 
 _SECONDS = 0.1
@@ -21,8 +22,9 @@ class AwaitedResults:
     Costs nothing while nobody waits. `store` says which jobs have ended.
     """
 
-    def __init__(self, store: JobStore) -> None:
+    def __init__(self, store: JobStore, storage: StorageState) -> None:
         self._store = store
+        self._storage = storage
         self._ended: dict[str, asyncio.Future[None]] = {}
         self._waiting: Counter[str] = Counter()
         self._timer: asyncio.TimerHandle | None = None
@@ -80,8 +82,8 @@ class AwaitedResults:
                 ended = self._ended.get(job_id)
                 if ended is not None and not ended.done():
                     ended.set_result(None)
-        except OSError:
-            _logger.exception("Cannot look for results; trying again")
+        except OSError as error:
+            self._storage.report(error, _logger, "Cannot look for results; trying again")
         finally:
             self._look_task = None
             self._look_later()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 from ..models import AttemptSummary, JobResult, Submission, utc_now
+from ..storage_state import StorageState
 from ..store.base import ClaimedJob, JobStore, PendingJob
 
 T = TypeVar("T")
@@ -67,15 +67,15 @@ class ResultKeeper:
             await self._notifier.release(kept.notices)
 
 
-async def insist(job_id: str, conclude: Callable[[], Awaitable[T]]) -> T:
+async def insist(job_id: str, conclude: Callable[[], Awaitable[T]], storage: StorageState) -> T:
     """The answer of `conclude`, which is asked again for as long as the disk refuses (when it is full)."""
     delay = _RETRY_SECONDS
     while True:
         try:
             return await conclude()
-        except OSError:
-            _logger.exception("The result of job %s cannot be written", job_id)
-            await asyncio.sleep(delay)
+        except OSError as error:
+            storage.report(error, _logger, "The result of job %s cannot be written", job_id)
+            await storage.wait_for_end(delay)
             delay = min(2 * delay, _MAX_RETRY_SECONDS)
 
 

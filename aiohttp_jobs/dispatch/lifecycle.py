@@ -9,10 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import count
 
 from ..config import JobsConfig
 from ..errors import JobsError, RightsUnavailableError
-from ..execution.base import Execution, Executor, Outcome
+from ..execution.base import Execution, Executor, NotStartedError, Outcome
 from ..execution.commands import Command, InterpreterMissingError, read_command
 from ..execution.environment import job_environment
 from ..execution.log import Output, OutputLog
@@ -26,6 +27,8 @@ from ..models import (
     Submission,
     utc_now,
 )
+from ..storage_faults import HOLDING, fault_of
+from ..storage_state import StorageState
 from ..store.base import ClaimedJob, LostJob
 from ..store.vault import Vault
 from .live import LiveJob, StopReason
@@ -35,13 +38,18 @@ Recheck = Callable[[ClaimedJob], Awaitable[None]]
 
 _CHECK_SECONDS = 30.0
 _CHECK_PAUSE_SECONDS = 0.5
+_ROOM_SECONDS = 30.0
+_ROOM_PAUSE_SECONDS = 0.5
+_MOST_ATTEMPTS = 5
+_OUTPUT_SECONDS = 60.0
+_OUTPUT_PAUSE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
 class JobRunner:
     """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get.
 
-    `vault` opens the secret values of templates' jobs.
+    `vault` opens the secret values of templates' jobs. While `storage` refuses, jobs wait.
     """
 
     def __init__(
@@ -51,12 +59,14 @@ class JobRunner:
         recheck: Recheck,
         environment: Mapping[str, str],
         vault: Vault,
+        storage: StorageState,
     ) -> None:
         self._config = config
         self._executors = executors
         self._recheck = recheck
         self._environment = environment
         self._vault = vault
+        self._storage = storage
 
     async def run(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
@@ -79,13 +89,52 @@ class JobRunner:
             return self.stopped(claimed, live.reason)
         log = self._log(claimed.run_dir, is_new=True)
         log.masker = masker
-        started, clock = utc_now(), time.monotonic()
-        ended = await self._run_limited(submission, command, parameters, claimed.job_dir, log, live, started)
+        for attempt in count():
+            started, clock = utc_now(), time.monotonic()
+            ended = await self._run_limited(
+                submission, command, parameters, claimed.job_dir, log, live, started
+            )
+            if not isinstance(ended, NotStartedError) or not await self._may_start_later(
+                ended, live, attempt
+            ):
+                break
         log.end()
         status, exit_code = _verdict(ended, live, submission, log)
-        output = await asyncio.to_thread(log.output) if log.output_blocks else log.output()
+        output = await self._output_of(log) if log.output_blocks else log.output()
         runtime = time.monotonic() - clock
         return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
+
+    async def _may_start_later(self, refused: NotStartedError, live: LiveJob, attempt: int) -> bool:
+        """Wait until a job that the disk did not let start may be tried again; false when it may not.
+
+        For room it waits as long as it takes, or until it is stopped; for a disk that fails, some seconds.
+        """
+        self._storage.explains(refused.cause)
+        fault = fault_of(refused.cause)
+        if fault is None or (fault.kind not in HOLDING and attempt >= _MOST_ATTEMPTS):
+            return False
+        while live.reason is None and self._storage.holds_jobs:
+            futures = [live.next_change(), self._storage.next_end()]
+            await asyncio.wait(futures, timeout=_ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if live.reason is None:
+            await asyncio.sleep(_ROOM_PAUSE_SECONDS)
+        return live.reason is None
+
+    async def _output_of(self, log: OutputLog) -> Output:
+        """The output for the result, waiting while there is no room. Of a disk that fails, what there is."""
+        until = time.monotonic() + _OUTPUT_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(log.output)
+            except OSError as error:
+                self._refused(error)
+                if not self._storage.holds_jobs and time.monotonic() >= until:
+                    reason = error.strerror or str(error)
+                    return await asyncio.to_thread(log.output_without_disk, reason)
+            await self._storage.wait_for_end(_OUTPUT_PAUSE_SECONDS)
+
+    def _refused(self, error: OSError) -> None:
+        self._storage.report(error, _logger, "A job's output cannot be written; trying again")
 
     async def _run_limited(
         self,
@@ -140,7 +189,9 @@ class JobRunner:
 
     def _log(self, run_dir: str, *, is_new: bool = False) -> OutputLog:
         keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
-        return OutputLog(f"{run_dir}/log", keep, limit, is_new=is_new)
+        log = OutputLog(f"{run_dir}/log", keep, limit, is_new=is_new)
+        log.on_refused = self._refused
+        return log
 
     async def _refusal(self, claimed: ClaimedJob, live: LiveJob) -> str | None:
         """Why the job may not run; what cannot be told at once is asked again for half a minute."""
@@ -215,6 +266,10 @@ def _verdict(
         reason = live.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
         log.add_error(reason.message)
         return reason.status, None
+    if isinstance(ended, NotStartedError):
+        never = live.reason or StopReason(JobStatus.FAILED, f"The job could not be run: {ended}.")
+        log.add_error(never.message)
+        return never.status, None
     if isinstance(ended, BaseException):
         _logger.error("Job %s could not be run", submission.job_id, exc_info=ended)
         log.add_error(f"The job could not be run: {ended}")

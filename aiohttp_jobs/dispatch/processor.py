@@ -18,6 +18,7 @@ from typing import Any
 
 from ..execution.process import INSTANCE_VARIABLE, kill_marked
 from ..models import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ..storage_state import StorageState
 from ..store.base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
 from ..threads import started
 from .keeping import Notifier, ResultKeeper, insist
@@ -27,6 +28,7 @@ from .queue import JobQueue
 from .slots import Limits, Slots
 
 _KEY_SECONDS = 0.5
+_REFUSED_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
 
@@ -49,12 +51,14 @@ class JobProcessor:
         limits: Limits,
         interval: float,
         starvation: float,
+        storage: StorageState,
         notifier: Notifier | None = None,
         on_change: Callable[[LiveJob], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._runner = runner
         self._interval = interval
+        self._storage = storage
         self._keeper = ResultKeeper(store, notifier)
         self._on_change = on_change
         self._queue = JobQueue(starvation)
@@ -243,16 +247,20 @@ class JobProcessor:
             for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
             self._take_in(seen.found)
-        except Exception:
-            _logger.exception("Cannot look for submissions; trying again in %g s", self._interval)
+        except Exception as error:
+            self._storage.report(
+                error, _logger, "Cannot look for submissions; trying again in %g s", self._interval
+            )
 
     async def _find_more(self) -> None:
         """Go on with what the last look began: jobs start before the last of many files has been read."""
         self._there_are_more = False
         try:
             self._take_in(await self._store.scan(self._known))
-        except Exception:
-            _logger.exception("Cannot read submissions; trying again in %g s", self._interval)
+        except Exception as error:
+            self._storage.report(
+                error, _logger, "Cannot read submissions; trying again in %g s", self._interval
+            )
 
     def _take_in(self, found: Found) -> None:
         self._there_are_more = found.there_are_more
@@ -268,10 +276,10 @@ class JobProcessor:
             killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job)))
+            self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job), self._storage))
 
     async def _start_ready(self) -> None:
-        while not self._closing and not self.paused:
+        while not (self._closing or self.paused or self._storage.holds_jobs):
             job = self._queue.take(self._slots.modes_with_room(), self._slots.may_start)
             if job is None:
                 return
@@ -296,6 +304,8 @@ class JobProcessor:
     def _may_start_now(self, submission: Submission) -> bool:
         """Whether a new job would be the next to start: all that waits is waiting for something else."""
         if not self._at_rest or self._wake.is_set() or self._being_added or self._closing or self.paused:
+            return False
+        if self._storage.holds_jobs:
             return False
         mode = submission.execution_mode
         if mode is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
@@ -353,18 +363,26 @@ class JobProcessor:
             if claimed is None:
                 self._forget(live, None)
         except KeyBusyError:
-            self._known.discard(job.key)
-            self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=_KEY_SECONDS)))
-        except Exception:
-            # Still pending on disk: forgotten here, the next scan finds it again.
-            _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
-            self._forget(live, None)
+            self._enqueue_again(job, _KEY_SECONDS)
+        except Exception as error:
+            if self._storage.explains(error):
+                # Not forgotten: that it is cancelled, perhaps, is known here alone.
+                self._enqueue_again(job, _REFUSED_SECONDS)
+            else:
+                # Still pending on disk: forgotten here, the next scan finds it again.
+                _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
+                self._forget(live, None)
         finally:
             if claimed is None:
                 self._free_slot(job.mode, job.user_id)
                 self._free_lock(job)
         if claimed is not None:
             await self._see_through(job, claimed, live)
+
+    def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
+        """Have a job that could not be picked up tried again, after so many seconds."""
+        self._known.discard(job.key)
+        self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=seconds)))
 
     async def _see_through(self, job: PendingJob, claimed: ClaimedJob, live: LiveJob) -> None:
         """Run what was picked up, and have its result kept."""
@@ -374,7 +392,7 @@ class JobProcessor:
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.mode, job.user_id)
-            await insist(claimed.job_id, partial(self._conclude, claimed, result, live))
+            await insist(claimed.job_id, partial(self._conclude, claimed, result, live), self._storage)
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(live, None)

@@ -7,9 +7,15 @@ import os
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from ..storage_faults import FaultKind, fault_of
+from ..storage_state import try_to_write
+from ..store.durable import make_folder
 from .access import access_faults
 from .finding import Finding, Status
+from .people import HAS_PEOPLE, described_user
 
+_NEEDED_BYTES = 1024 * 1024
+_NEEDED_FILES = 50
 _logger = logging.getLogger(__name__)
 
 
@@ -27,6 +33,59 @@ def require_private_data_folder(data_dir: Path, *, allow_unsigned: bool, allow_s
         )
     if faults:
         _logger.warning("%s", _first(problems or faults, data_dir))
+
+
+def require_usable_storage(base: Path, min_free_bytes: int) -> None:
+    """Raise `ConfigurationError`, a sentence that says what to do, when nothing can be written below `base`.
+
+    Makes `base` if it is not there. Blocks.
+    """
+    try:
+        make_folder(base)
+        _require_room(base, min_free_bytes)
+        try_to_write(base, 4096)
+    except OSError as error:
+        raise start_error(base, error) from None
+
+
+def start_error(base: Path, error: Exception) -> ConfigurationError:
+    """What is said of an `error` of the disk at a start on the folder `base`."""
+    fault = fault_of(error)
+    if fault is None:
+        reason = error.strerror if isinstance(error, OSError) else None
+        return ConfigurationError(f"The data folder {base} cannot be used: {reason or error}.")
+    sentence = fault.sentence(base)
+    if fault.kind is FaultKind.FULL:
+        return ConfigurationError(f"{sentence} {_needed(base)}")
+    return ConfigurationError(f"{sentence} The host, which runs as {_own_name()}, cannot start without it.")
+
+
+def _require_room(base: Path, min_free_bytes: int) -> None:
+    state = os.statvfs(base)
+    free = state.f_bavail * state.f_frsize
+    if free < _NEEDED_BYTES:
+        more = (
+            f" New jobs are taken from {min_free_bytes >> 20} MB on (min_free_bytes)."
+            if min_free_bytes
+            else ""
+        )
+        raise ConfigurationError(f"There is no room for {base}: {free} bytes are free. {_needed(base)}{more}")
+    if state.f_files and state.f_favail < _NEEDED_FILES:
+        raise ConfigurationError(
+            f"There is no room for {base}: only {state.f_favail} more files fit on its file system, and "
+            f"{_NEEDED_FILES} are needed to start. Remove files there, or choose another data_dir."
+        )
+
+
+def _own_name() -> str:
+    return described_user(os.geteuid()) if HAS_PEOPLE else "this user"
+
+
+def _needed(base: Path) -> str:
+    return (
+        f"To start, at least {_NEEDED_BYTES >> 20} MB is needed on the file system of {base}. Free some room "
+        "there, or choose another data_dir."
+    )
 
 
 def warn_of_root() -> None:

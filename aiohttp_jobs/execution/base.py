@@ -48,6 +48,14 @@ class Outcome:
     timed_out: bool = False
 
 
+class NotStartedError(Exception):
+    """The command was not started, as the disk refused what that takes; it may be tried again."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(f"the server's disk refused to keep the command ({cause.strerror or cause})")
+        self.cause = cause
+
+
 class Executor(Protocol):
     """One execution mode."""
 
@@ -56,7 +64,7 @@ class Executor(Protocol):
     async def close(self) -> None: ...
 
     async def run(self, execution: Execution) -> Outcome:
-        """Run to the end, with everything printed in ``execution.log``.
+        """Run to the end, with everything printed in ``execution.log``. Raises `NotStartedError`.
 
         When cancelled, it first ends the command with all its descendants, within the configured
         grace time, and then raises ``CancelledError``.

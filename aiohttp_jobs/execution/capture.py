@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import select
 import time
@@ -14,6 +13,7 @@ from .segments import CHUNK, SEGMENT
 
 _FLUSH_BYTES = SEGMENT + CHUNK
 """More than a megabyte: what a result has room for would be written to be read again a moment later."""
+_MOST_HELD = 4 * 1024 * 1024
 _WIDE_PIPE = 256 * 1024
 _FLOOD_PIPE = 1024 * 1024
 _FLOOD_READS = 64
@@ -22,8 +22,6 @@ _FLUSH_SECONDS = 0.25
 _FIRST_LOOK_SECONDS = 0.005
 _SECOND_LOOK_SECONDS = 0.02
 _RETRY_SECONDS = 1.0
-
-_logger = logging.getLogger(__name__)
 
 
 class OutputPipe:
@@ -86,18 +84,27 @@ class OutputPipe:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            while log is not None and self._read():
-                if log.unwritten >= _FLUSH_BYTES:
-                    self._watch_no_more()  # what comes meanwhile is read here, and by nobody else
-                    await asyncio.to_thread(log.flush)
-        except OSError as error:
-            _logger.error("The end of a job's output is lost: %s", error)
+            if log is not None:
+                await self._take_in_rest(log)
         finally:
             self._log = None
             if self._is_let_go:
                 self._close_read_end()
             elif self._stays:
                 self._watch()
+
+    async def _take_in_rest(self, log: OutputLog) -> None:
+        """What is still in the pipe. A disk that refuses is left to who asks `log` for its output."""
+        while self._read():
+            if log.unwritten < _FLUSH_BYTES:
+                continue
+            self._watch_no_more()  # what comes meanwhile is read here, and by nobody else
+            try:
+                await asyncio.to_thread(log.flush)
+            except OSError as error:
+                log.on_refused(error)
+                if log.unwritten >= _MOST_HELD:  # more than a pipe holds: survivors of the job print on
+                    return
 
     async def _flushed(self) -> None:
         """Wait for a flush that is under way. Cancelled, still wait: it reads from what is closed then."""
@@ -170,7 +177,7 @@ class OutputPipe:
             await asyncio.to_thread(self._flush_and_read_on, log)
         except OSError as error:
             # A full disk: the job waits, unread, until there is room again or its time is over.
-            _logger.error("A job's output cannot be written, trying again: %s", error)
+            log.on_refused(error)
             self._watch_no_more()
             self._timer = self._loop.call_later(_RETRY_SECONDS, self._start_flush, log)
         else:

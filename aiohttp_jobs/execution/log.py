@@ -8,6 +8,7 @@ into it means the same while the job runs and afterwards.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,8 @@ class OutputLog:
         self._flush_lock = threading.Lock()
         self.on_change: Callable[[], None] | None = None
         """Called after each addition."""
+        self.on_refused: Callable[[OSError], None] = lambda error: None
+        """Called, from any thread, when the disk does not take what is printed; that is tried again."""
         self.masker: Masker | None = None
         """What keeps secrets out of it; to be set before anything is added."""
 
@@ -176,7 +179,10 @@ class OutputLog:
                 self._last_byte = bytes(segment[-1:])
 
     def output(self) -> Output:
-        """What a result keeps. Blocks if `output_blocks`. To be called after `end`."""
+        """What a result keeps. Blocks if `output_blocks`. To be called after `end`.
+
+        Raises ``OSError`` when the disk refuses; nothing is lost then.
+        """
         if self.size <= self._keep:
             with self._flush_lock:
                 return Output(self._whole_text(), False)
@@ -185,6 +191,24 @@ class OutputLog:
         tail = drop_partial_start(self.read_files(self.size - self._half, self._half, whole=False).data)
         mark = f"\n[... {self.size - len(head) - len(tail)} bytes of output left out ...]\n"
         return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
+
+    def output_without_disk(self, reason: str) -> Output:
+        """What there is of an output that the disk does not take or give, and how much that is. Blocks."""
+        with self._chunks_lock:
+            self._put_back()
+            start, held = self._chunks_start, b"".join(self._chunks)
+        head = b"" if start else whole_characters(held, self._half)
+        if start:
+            with contextlib.suppress(OSError):
+                head = self.read_files(0, self._half).data
+        tail = drop_partial_start(held[max(0, len(head) - start) :][-self._half :])
+        left_out = self.size - len(head) - len(tail)
+        mark = (
+            f"\n[... {left_out} bytes of output left out, which may be lost: the server's disk refused them "
+            f"({reason}) ...]\n"
+        )
+        text = head.decode("utf-8", "replace") + (mark if left_out else "") + tail.decode("utf-8", "replace")
+        return Output(text, left_out > 0)
 
     def _whole_text(self) -> str:
         written = self._chunks_start

@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from ..guarded_files import open_in_place
-from .base import WORK, Execution
+from .base import WORK, Execution, NotStartedError
 from .interpreters import Interpreter
 
 
@@ -18,14 +18,18 @@ class Workspace(NamedTuple):
 def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
     """Write the command where `interpreter` will read it (0600).
 
-    It goes with the job's folder when the job ends. Blocks, but for less than the fork that follows.
+    It goes with the job's folder when the job ends. Blocks, but for less than the fork that follows. Raises
+    `NotStartedError` when the disk refuses.
     """
     command_file, folder = planned(execution, interpreter)
-    descriptor = open_in_place(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    with os.fdopen(descriptor, "wb", buffering=0) as file:
-        rest = memoryview(execution.command.encode())
-        while rest:
-            rest = rest[file.write(rest) :]
+    try:
+        descriptor = open_in_place(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(execution.command.encode())
+            while rest:
+                rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise NotStartedError(error) from error
     return Workspace(command_file, folder)
 
 

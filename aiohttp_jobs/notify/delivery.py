@@ -19,6 +19,7 @@ from typing import Any
 from ..config import JobsConfig
 from ..errors import NotFoundError
 from ..models import utc_now
+from ..storage_state import StorageState
 from .channel import Channel, DeliveryError
 from .models import Notice, NoticeState
 from .outbox import Outbox
@@ -54,11 +55,14 @@ class Delivery:
         outbox: Outbox,
         channels: Mapping[str, Channel],
         interval: float | None = None,
+        *,
+        storage: StorageState,
     ) -> None:
         self._config = config
         self._interval = config.poll_interval if interval is None else interval
         self._store = store
         self._outbox = outbox
+        self._storage = storage
         self._channels = channels
         self._wake = asyncio.Event()
         self._closing = False
@@ -110,9 +114,9 @@ class Delivery:
             try:
                 pause = await self._look(is_first=is_first)
                 is_first = False
-            except Exception:
+            except Exception as error:
                 self._is_behind = True
-                _logger.exception("Cannot look for notices; trying again soon")
+                self._storage.report(error, _logger, "Cannot look for notices; trying again soon")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
@@ -167,10 +171,11 @@ class Delivery:
     async def _settle(self, *, at_once: bool) -> None:
         try:
             await self._outbox.settle(at_once=at_once)
-        except OSError:
+        except OSError as error:
             # What is pending can be sent all the same.
             self._is_behind = True
-            _logger.exception("Cannot look for notices that processes which died prepared")
+            message = "Cannot look for notices that processes which died prepared"
+            self._storage.report(error, _logger, message)
 
     def _start(self, notice_id: str, user: str, channel: str) -> None:
         task = asyncio.create_task(self._deliver(notice_id))
@@ -189,7 +194,7 @@ class Delivery:
             return
         if (error := task.exception()) is not None:
             self._is_behind = True
-            _logger.error("Notice %s could not be sent", notice_id, exc_info=error)
+            self._storage.report(error, _logger, "Notice %s could not be sent", notice_id)
         elif task.result():
             self._wake.set()
 
@@ -229,9 +234,10 @@ class Delivery:
                 )
             except NotFoundError:
                 return  # deleted meanwhile
-            except OSError:
-                _logger.exception("What became of notice %s cannot be written", notice_id)
-                await asyncio.sleep(delay)
+            except OSError as refusal:
+                message = "What became of notice %s cannot be written"
+                self._storage.report(refusal, _logger, message, notice_id)
+                await self._storage.wait_for_end(delay)
                 delay = min(2 * delay, _MAX_WRITE_SECONDS)
             else:
                 return

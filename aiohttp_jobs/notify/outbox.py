@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar, TypeVarTuple
 
 from ..models import JobResult, JobStatus, Submission
+from ..storage_state import StorageState
 from ..store.base import JobStore
 from ..threads import DaemonThreads
 from .events import event_for, needs_previous
@@ -60,11 +61,14 @@ class Outbox:
         jobs: JobStore,
         history: History,
         released: Callable[[], None] = lambda: None,
+        *,
+        storage: StorageState,
     ) -> None:
         self._store = store
         self._jobs = jobs
         self._history = history
         self._released = released
+        self._storage = storage
         # Threads of its own: those that the loop shares may all be waiting for a lost name server.
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-notices")
 
@@ -86,8 +90,9 @@ class Outbox:
             # An earlier outcome of this attempt may have been prepared by a process that died.
             ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(told))}
             await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
-        except Exception:
-            _logger.exception("The notices of job %s cannot be prepared", result.job_id)
+        except Exception as error:
+            message = "The notices of job %s cannot be prepared"
+            self._storage.report(error, _logger, message, result.job_id)
             return Prepared(notices, kept=False)
         return Prepared(notices, kept=True)
 
@@ -97,8 +102,9 @@ class Outbox:
             return
         try:
             await self._run(self._release, prepared)
-        except Exception:
-            _logger.exception("Notices of job %s cannot be sent yet", prepared.notices[0].job_id)
+        except Exception as error:
+            job_id = prepared.notices[0].job_id
+            self._storage.report(error, _logger, "Notices of job %s cannot be sent yet", job_id)
         self._released()
 
     async def settle(self, *, at_once: bool = False) -> None:
@@ -122,9 +128,10 @@ class Outbox:
                 return await self._history.previous_status(
                     result.user_id, result.job_name, result.date_completed
                 )
-        except Exception:
+        except Exception as error:
             # Better to tell of a second failure than not to tell of the first.
-            _logger.exception("How job %s ended before cannot be found out", result.job_name)
+            message = "How job %s ended before cannot be found out"
+            self._storage.report(error, _logger, message, result.job_name)
             return None
 
     async def _has_ended(self, notice: Notice) -> bool | None:

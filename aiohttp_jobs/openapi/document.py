@@ -21,12 +21,14 @@ from ..config import JobsConfig
 from ..errors import (
     AuthenticationError,
     CrossOriginError,
+    InsufficientStorageError,
     InvalidFieldsError,
     JobsError,
     MalformedJSONError,
     NotJSONError,
     RightsUnavailableError,
     RolesUnavailableError,
+    StorageUnavailableError,
     TooLargeError,
     TooManyAttemptsError,
 )
@@ -250,6 +252,9 @@ def _failures(route: Described, schemas: Schemas) -> dict[str, Any]:
 
 def _usual_errors(route: Described) -> Iterator[type[JobsError]]:
     operation = route.operation
+    yield StorageUnavailableError
+    if route.method != "GET":
+        yield InsufficientStorageError
     if not is_public(route.handler):
         yield from _OF_IDENTITY
         if route.method != "GET":

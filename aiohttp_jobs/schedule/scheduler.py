@@ -17,13 +17,16 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..errors import (
+    InsufficientStorageError,
     InvalidFieldsError,
     JobsError,
     NotFoundError,
     RightsUnavailableError,
     ShuttingDownError,
+    StorageUnavailableError,
 )
 from ..models import new_job_id, utc_now
+from ..storage_state import StorageState
 from .claims import Claim, Claims
 from .models import MisfirePolicy, OverlapPolicy, Schedule
 from .store import ScheduleStore
@@ -34,6 +37,8 @@ _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 8
 _SUBMIT_SECONDS = 60.0
 _CLOSE_SECONDS = 30.0
+_PASSING = (ShuttingDownError, RightsUnavailableError, InsufficientStorageError, StorageUnavailableError)
+"""Refusals that say nothing about the schedule: its moment is fired when they are over."""
 _logger = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
@@ -99,6 +104,7 @@ class Scheduler:
         claims: Claims,
         submitter: Submitter,
         *,
+        storage: StorageState,
         interval: float = 2.0,
         clock: Clock = utc_now,
         wait: Wait = wait_for_event,
@@ -106,6 +112,7 @@ class Scheduler:
         self._store = store
         self._claims = claims
         self._submitter = submitter
+        self._storage = storage
         self._interval = min(interval, MAX_INTERVAL)
         self._clock = clock
         self._wait = wait
@@ -156,9 +163,9 @@ class Scheduler:
             try:
                 self._has_failed = False
                 pause = await self._look()
-            except Exception:
+            except Exception as error:
                 self._has_failed = True
-                _logger.exception("Cannot look at the schedules; trying again soon")
+                self._storage.report(error, _logger, "Cannot look at the schedules; trying again soon")
             await self._wait(self._wake, pause)
             self._wake.clear()
 
@@ -187,9 +194,12 @@ class Scheduler:
             self._wake.set()
         except ShuttingDownError:
             _logger.info("Schedule %s is fired by another process, or after the restart", schedule_id)
-        except Exception:
+        except (InsufficientStorageError, StorageUnavailableError):
+            self._has_failed = True  # said in the log by whoever found out
+        except Exception as error:
             self._has_failed = True
-            _logger.exception("Schedule %s could not be fired; it is tried again", schedule_id)
+            message = "Schedule %s could not be fired; it is tried again"
+            self._storage.report(error, _logger, message, schedule_id)
         finally:
             self._busy.discard(schedule_id)
 
@@ -289,7 +299,7 @@ class Scheduler:
                     return {}
                 try:
                     await self._submitter.submit(schedule, claim.job_id, claim.moment)
-                except (ShuttingDownError, RightsUnavailableError):
+                except _PASSING:
                     raise
                 except JobsError as error:
                     return {"last_error": error.message, "last_error_at": self._clock()}

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..jsontext import dumps
 from ..models import JobStatus, utc_now
+from ..storage_state import StorageState
 from ..threads import DaemonThreads
 from .index import (
     Entry,
@@ -60,12 +61,21 @@ class ResultPage:
 class ResultCatalogue:
     """The results below `at`; `search_bytes` of each output and command can be searched."""
 
-    def __init__(self, at: Layout, files: ResultFiles, *, search_bytes: int, interval: float) -> None:
+    def __init__(
+        self,
+        at: Layout,
+        files: ResultFiles,
+        *,
+        search_bytes: int,
+        interval: float,
+        storage: StorageState | None = None,
+    ) -> None:
         self._at = at
         self._files = files
         self._search_bytes = search_bytes
-        self._index = ResultIndex(at.index, self._describe)
-        self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval)
+        storage = storage or StorageState(at.base)
+        self._index = ResultIndex(at.index, self._describe, storage)
+        self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval, storage)
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-results")
         self._patience = 0.0
         self._tasks: set[asyncio.Task[None]] = set()

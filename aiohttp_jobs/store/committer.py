@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any, Generic, TypeVar
 
 from ..guarded_files import open_regular
+from ..storage_state import StorageState
 from .durable import sync_file, sync_folder
 from .journal import LARGEST, Entry, Journal
 
@@ -56,8 +57,9 @@ class Committer:
     `tidy` is called in the same thread when nothing is asked for, and now and then if that never happens.
     """
 
-    def __init__(self, journal: Journal, tidy: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, journal: Journal, tidy: Callable[[], None], storage: StorageState) -> None:
         self._journal = journal
+        self._storage = storage
         self._tidy = tidy
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._closed = True
@@ -105,14 +107,24 @@ class Committer:
             untidy += len(batch)
             is_at_rest = not (batch and going)
             if is_at_rest or len(left) > 1:
-                _do_the_rest(left)
+                self._do_the_rest(left)
                 left = []
             if is_at_rest or untidy > _MOST_UNTIDY:
                 try:
                     self._tidy()
-                except Exception:  # this thread has to go on, whatever jobs have left
-                    _logger.exception("What jobs have left behind cannot be removed")
+                except Exception as error:  # this thread has to go on, whatever jobs have left
+                    message = "What jobs have left behind cannot be removed"
+                    self._storage.report(error, _logger, message)
                 untidy = 0
+
+    def _do_the_rest(self, batch: Sequence[_Order]) -> None:
+        for order in batch:
+            if order.change is not None and order.error is None and order.change.afterwards is not None:
+                try:
+                    order.change.afterwards()
+                except Exception as error:
+                    message = "Something is left undone after a change to the store"
+                    self._storage.report(error, _logger, message)
 
     def _wait(self, seconds: float | None) -> list[_Order | None]:
         """The orders there are, once there is one, or none after that time."""
@@ -130,8 +142,9 @@ class Committer:
         try:
             if entries and self._journal.write(entries):
                 in_journal = set(map(id, noted))
-        except OSError:
-            _logger.exception("The journal cannot be written; files are synced one by one instead")
+        except OSError as error:
+            message = "The journal cannot be written; files are synced one by one instead"
+            self._storage.report(error, _logger, message)
         _sync([order for order in orders if id(order) not in in_journal])
 
 
@@ -171,15 +184,6 @@ def _tell(batch: Sequence[_Order]) -> None:
         own = [order for order in batch if order.loop is loop]
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_settle, own)
-
-
-def _do_the_rest(batch: Sequence[_Order]) -> None:
-    for order in batch:
-        if order.change is not None and order.error is None and order.change.afterwards is not None:
-            try:
-                order.change.afterwards()
-            except Exception:
-                _logger.exception("Something is left undone after a change to the store")
 
 
 def _settle(orders: Sequence[_Order]) -> None:

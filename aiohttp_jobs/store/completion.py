@@ -6,6 +6,7 @@ large or rare. All calls block.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -53,7 +54,13 @@ class Completion:
 
     def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
         """Keep the result `record`, which may lie in the file `aside` already."""
-        self._keep_log(claimed, record)
+        try:
+            self._keep_log(claimed, record)
+        except BaseException:
+            if aside is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(aside)
+            raise
         run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
         entry: Entry | None = None
         unsynced: Sequence[str] = ()

@@ -22,6 +22,8 @@ from ..execution.segments import Part, Span, kept_spans, read_segments
 from ..guarded_files import is_regular
 from ..jsontext import indented, loads
 from ..models import JobResult, JobStatus, Submission
+from ..storage_faults import fault_of
+from ..storage_state import StorageState
 from ..threads import DaemonThreads
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .cancelling import read_request, written_request
@@ -71,8 +73,10 @@ class FileSystemStore:
         allow_unsigned: bool,
         search_output_bytes: int = 64 * 1024,
         index_interval: float = 2.0,
+        storage: StorageState | None = None,
     ) -> None:
         self._at = Layout(base)
+        self._storage = storage or StorageState(base)
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-store")
@@ -80,7 +84,11 @@ class FileSystemStore:
         self._spent = SpentIds(self._at.spent, self._at.spent_copy)
         self._files = ResultFiles(self._at, self._spent)
         self.results = ResultCatalogue(
-            self._at, self._files, search_bytes=search_output_bytes, interval=index_interval
+            self._at,
+            self._files,
+            search_bytes=search_output_bytes,
+            interval=index_interval,
+            storage=self._storage,
         )
         self._drops = DropFolders(self._at.submissions)
         self._watch = DropWatch(self._at.submissions, self._announce)
@@ -110,8 +118,8 @@ class FileSystemStore:
     async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
         try:
             return await self._committer.run(partial(self._intake.start, submission))
-        except OSError:
-            await self._run(self._intake.take_back, submission)
+        except OSError as error:
+            await self._run(self._take_back, submission, error)
             raise
 
     async def look(self, known: Collection[str]) -> Look:
@@ -212,8 +220,8 @@ class FileSystemStore:
         self._run_folders = RunFolders(
             str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
         )
-        self._journal = Journal(self._instance.folder)
-        self._committer = Committer(self._journal, self._run_folders.sweep)
+        self._journal = Journal(self._instance.folder, self._storage)
+        self._committer = Committer(self._journal, self._run_folders.sweep, self._storage)
         for folder in (self._at.submissions, self._at.output, self._at.results):
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
@@ -247,6 +255,14 @@ class FileSystemStore:
 
     # --- submissions
 
+    def _take_back(self, submission: Submission, why: OSError) -> None:
+        try:
+            self._intake.take_back(submission)
+        except OSError as error:
+            if fault_of(error) is None or fault_of(why) is None:
+                raise
+            # The disk takes nothing at all now: the next start finds out what there is of it.
+
     def _add(self, submission: Submission) -> PendingJob:
         target = self._at.submission(submission.user_id, Run.of(submission).stem)
         make_folder(target.parent)
@@ -279,9 +295,10 @@ class FileSystemStore:
         self._was_paused = paused
         try:
             return Look(paused, lost, self._cancel_requests(), self._scan(known))
-        except OSError:
+        except OSError as error:
             # The lost ones are in this process's hands by now, and must not be forgotten.
-            _logger.exception("Cannot look for submissions; trying again at the next look")
+            message = "Cannot look for submissions; trying again at the next look"
+            self._storage.report(error, _logger, message)
             return Look(paused, lost, [], Found([]))
 
     def _scan(self, known: Collection[str]) -> Found:

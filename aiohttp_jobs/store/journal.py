@@ -6,7 +6,9 @@ or a crash of the system, when some of them may be missing (see ``replay``). All
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import logging
 import os
 import zlib
@@ -18,10 +20,12 @@ from struct import Struct
 from threading import Event, Thread
 
 from ..guarded_files import UnreadableFileError, open_regular, read_file
+from ..storage_state import StorageState
 from .durable import sync_file
 
 SIZE = 4 * 1024 * 1024
 LARGEST = 256 * 1024
+_LEFT_FREE = 8 * 1024 * 1024
 """Entries with more bytes than this are better synced as files."""
 _START = 4096
 _HEADER = Struct(">8sQ36s")
@@ -62,8 +66,9 @@ class Entry:
 class Journal:
     """Two files in `folder`, used in turn: while one is written to, the files behind the other are synced."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, storage: StorageState) -> None:
         self._folder = folder
+        self._storage = storage
         self._descriptors: list[int] = []
         self._clean = [Event(), Event()]
         self._active = 0
@@ -124,26 +129,34 @@ class Journal:
     def _sync(self, number: int) -> None:
         try:
             sync_everything(self._folder)
-        except OSError:
+        except OSError as error:
             self._opened.clear()  # the disk is failing: every change is to find that out for itself
-            _logger.exception("The file system cannot be synced; files are synced one by one instead")
+            message = "The file system cannot be synced; files are synced one by one instead"
+            self._storage.report(error, _logger, message)
         self._clean[number].set()
 
     def _allocate(self) -> None:
         try:
+            status = os.statvfs(self._folder)
+            if status.f_bavail * status.f_frsize < 2 * SIZE + _LEFT_FREE:
+                return  # what little room there is is needed for more than speed
             for number, clean in enumerate(self._clean):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
                 descriptor = open_regular(self._folder / f"journal.{number}", flags)
                 self._descriptors.append(descriptor)
                 # Zeros and not a hole: a write changes nothing but data then, and is synced faster.
-                os.pwrite(descriptor, bytes(SIZE), 0)
+                if os.pwrite(descriptor, bytes(SIZE), 0) < SIZE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 sync_file(descriptor)
                 clean.set()
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
             sync_file(descriptor)
             os.close(descriptor)
-        except OSError:
-            return  # a full disk: everything is synced as files instead
+        except OSError:  # a full disk: everything is synced as files instead
+            for number in range(len(self._descriptors)):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._folder / f"journal.{number}")
+            return
         self._opened.set()
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from ..guarded_files import UnreadableFileError, open_folder, read_file
 from ..jsontext import loads
 from ..removal import remove_tree
+from ..storage_faults import FaultKind, fault_of
 from .durable import sync_folder
 from .layout import Layout, Run
 from .names import submission_stem
@@ -83,12 +84,22 @@ class ResultFiles:
     def delete(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Delete results and what belongs to them; the ids and owners of those that there were.
 
-        A crash in between leaves whole results, or rests without a result, and no id to run again.
+        A crash in between leaves whole results, or rests without a result, and no id to run again. On a full
+        disk it may leave results without the rest.
         """
         found = {job_id: record for job_id in job_ids if (record := self.read(job_id)) is not None}
         if not found:
             return {}
-        self._spent.add(*found)
+        try:
+            self._spent.add(*found)
+        except OSError as error:
+            fault = fault_of(error)
+            if fault is None or fault.kind is not FaultKind.FULL:
+                raise
+            # There has to be room for their ids: while there are results, their jobs are known to have run.
+            for record in found.values():
+                self._delete_runs(record)
+            self._spent.add(*found)
         for job_id, record in found.items():
             self._delete_runs(record)
             self._at.result(job_id).unlink(missing_ok=True)

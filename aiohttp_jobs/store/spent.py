@@ -7,6 +7,7 @@ calls block.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -149,10 +150,11 @@ class SpentIds:
             try:
                 file.append(lines)
             except OSError as error:
-                failures.append(error)
-                _logger.warning("The ids of deleted jobs cannot be written to %s: %s", file.path, error)
+                failures.append((file.path, error))
         if len(failures) == len(self._files):
-            raise failures[0]
+            raise failures[0][1]
+        for path, failure in failures:
+            _logger.warning("The ids of deleted jobs cannot be written to %s: %s", path, failure)
 
     def _compact_if_due(self) -> None:
         """Drop old ids once half of the file may be such."""
@@ -244,7 +246,7 @@ class _File:
             # A line that was cut short by a full disk must not swallow the first of these.
             written = os.write(descriptor, b"\n" + data)
             if written != len(data) + 1:
-                raise OSError("the ids of deleted jobs were written only in part")
+                raise OSError(errno.ENOSPC, "the ids of deleted jobs were written only in part", self._name)
             sync_file(descriptor)
         if is_new:
             sync_folder(self.path.parent)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from aiohttp import ClientSession
 
@@ -24,7 +25,8 @@ class Process:
     """A host on `data_dir`, on `port` or a free one.
 
     `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time;
-    `python` is the command line of the Python that it runs with.
+    `python` is the command line of the Python that it runs with; what it writes to its standard error goes to
+    `log`, if given.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Process:
         port: int = 0,
         minutes_from: float | None = None,
         python: Sequence[str] = (sys.executable,),
+        log: IO[bytes] | None = None,
     ) -> None:
         arguments = [str(data_dir), str(port)] + ([] if minutes_from is None else [str(minutes_from)])
         self._process = subprocess.Popen(
             [*python, "-m", "tests.hosts.plain", *arguments],
             stdout=subprocess.PIPE,
+            stderr=log,
             text=True,
             cwd=ROOT,
         )
@@ -75,8 +79,9 @@ def running(
     port: int = 0,
     minutes_from: float | None = None,
     python: Sequence[str] = (sys.executable,),
+    log: IO[bytes] | None = None,
 ) -> Iterator[Process]:
-    process = Process(data_dir, port, minutes_from, python)
+    process = Process(data_dir, port, minutes_from, python, log)
     try:
         yield process
     finally:

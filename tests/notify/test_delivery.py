@@ -18,6 +18,7 @@ from aiohttp_jobs.notify.models import Notice, NoticeState
 from aiohttp_jobs.notify.outbox import Outbox
 from aiohttp_jobs.notify.store import NoticeStore
 from aiohttp_jobs.notify.webhook import WebhookChannel
+from aiohttp_jobs.storage_state import StorageState
 from aiohttp_jobs.store.filesystem import FileSystemStore
 from tests.gate import until
 
@@ -33,9 +34,9 @@ class Sender:
     def __init__(self, config: JobsConfig) -> None:
         self.jobs = FileSystemStore(config.base_dir, max_submission_bytes=1000, allow_unsigned=False)
         self.store = NoticeStore(config.base_dir)
-        outbox = Outbox(self.store, self.jobs, self.jobs)
+        outbox = Outbox(self.store, self.jobs, self.jobs, storage=StorageState(config.base_dir))
         channels = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
-        self.delivery = Delivery(config, self.store, outbox, channels)
+        self.delivery = Delivery(config, self.store, outbox, channels, storage=StorageState(config.base_dir))
         self._is_running = False
 
     async def start(self) -> None:

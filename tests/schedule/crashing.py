@@ -20,6 +20,7 @@ from aiohttp_jobs.schedule.claims import Claims
 from aiohttp_jobs.schedule.models import Schedule
 from aiohttp_jobs.schedule.scheduler import MAX_INTERVAL, Scheduler
 from aiohttp_jobs.schedule.store import ScheduleStore
+from aiohttp_jobs.storage_state import StorageState
 
 from .support import START, JobFolder
 
@@ -57,7 +58,9 @@ async def die_at(base: Path, point: str, moment: str) -> None:
     claims = DyingClaims(base) if point == "before_finishing" else Claims(base)
     store = ScheduleStore(base)
     store.open()
-    scheduler = Scheduler(store, claims, DyingFolder(base / "jobs", point), clock=lambda: now)
+    scheduler = Scheduler(
+        store, claims, DyingFolder(base / "jobs", point), storage=StorageState(base), clock=lambda: now
+    )
     await scheduler.open()
     await asyncio.sleep(60)
 
@@ -73,7 +76,9 @@ async def run(base: Path, epoch: str, speed: str) -> None:
     store = ScheduleStore(base)
     store.open()
     jobs = JobFolder(base / "jobs")
-    scheduler = Scheduler(store, Claims(base), jobs, interval=MAX_INTERVAL, clock=clock, wait=wait)
+    scheduler = Scheduler(
+        store, Claims(base), jobs, storage=StorageState(base), interval=MAX_INTERVAL, clock=clock, wait=wait
+    )
     await scheduler.open()
     await asyncio.sleep(60)
 

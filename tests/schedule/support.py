@@ -17,6 +17,7 @@ from aiohttp_jobs.schedule.claims import Claims
 from aiohttp_jobs.schedule.models import Schedule
 from aiohttp_jobs.schedule.scheduler import Scheduler
 from aiohttp_jobs.schedule.store import ScheduleStore
+from aiohttp_jobs.storage_state import StorageState
 
 JOB = {"jobName": "report", "command": "echo hello", "executionMode": "BackgroundJob"}
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
@@ -184,6 +185,7 @@ class Bench:
             store,
             Claims(self.base),
             jobs or self.jobs,
+            storage=StorageState(self.base),
             interval=3600.0,
             clock=self.time.clock,
             wait=self.time.wait,

@@ -10,6 +10,7 @@ from aiohttp_jobs.errors import ForbiddenError, ShuttingDownError
 from aiohttp_jobs.schedule.claims import Claims
 from aiohttp_jobs.schedule.models import Schedule
 from aiohttp_jobs.schedule.scheduler import Scheduler
+from aiohttp_jobs.storage_state import StorageState
 
 from .support import START, Bench, JobFolder, until, utc
 
@@ -420,6 +421,7 @@ async def test_sleeps_on_the_real_clock_until_the_moment(bench: Bench) -> None:
         bench.store,
         Claims(bench.base),
         Noting(bench.base / "jobs"),
+        storage=StorageState(bench.base),
         interval=3600.0,
         clock=lambda: datetime.now(UTC) + offset,
     )

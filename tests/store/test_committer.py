@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aiohttp_jobs.storage_state import StorageState
 from aiohttp_jobs.store.committer import Change, Committer
 from aiohttp_jobs.store.durable import put_file
 from aiohttp_jobs.store.journal import LARGEST, Entry, Journal, Kind
@@ -22,8 +23,8 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.journal = Journal(folder)
-        self.committer = Committer(self.journal)
+        self.journal = Journal(folder, StorageState(folder))
+        self.committer = Committer(self.journal, lambda: None, StorageState(folder))
         self.gate = threading.Event()
 
     def write(self, name: str, data: bytes = b"x") -> Callable[[], Change[str]]:
@@ -143,7 +144,7 @@ async def test_after_closing_nothing_is_taken(store: Store) -> None:
 async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
     tidied: list[int] = []
     done: list[str] = []
-    committer = Committer(store.journal, lambda: tidied.append(len(done)))
+    committer = Committer(store.journal, lambda: tidied.append(len(done)), StorageState(store.folder))
     committer.open()
 
     def work() -> Change[None]:
@@ -167,7 +168,7 @@ async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
 
 async def test_what_is_asked_for_at_the_very_end_is_finished_too(store: Store) -> None:
     rest: list[str] = []
-    committer = Committer(store.journal, lambda: rest.append("tidied"))
+    committer = Committer(store.journal, lambda: rest.append("tidied"), StorageState(store.folder))
     committer.open()
     gate = threading.Event()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aiohttp_jobs.storage_state import StorageState
 from aiohttp_jobs.store import journal
 from aiohttp_jobs.store.journal import SIZE, Entry, Journal, Kind, read_journal
 
@@ -19,7 +20,7 @@ ENTRIES = [
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Journal:
-    made = Journal(tmp_path)
+    made = Journal(tmp_path, StorageState(tmp_path))
     made.open()
     deadline = time.monotonic() + 30
     while not made.write([]) and time.monotonic() < deadline:
@@ -72,7 +73,7 @@ def test_old_entries_give_way_once_their_files_are_safe(
 
 
 def test_a_journal_that_is_not_ready_says_so(tmp_path: Path) -> None:
-    assert not Journal(tmp_path).write(ENTRIES)
+    assert not Journal(tmp_path, StorageState(tmp_path)).write(ENTRIES)
 
 
 def test_what_is_too_much_for_it_is_refused(opened: Journal) -> None:

@@ -13,6 +13,7 @@ import pytest
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.models import format_utc, utc_now
 from aiohttp_jobs.retention import Retention
+from aiohttp_jobs.storage_state import StorageState
 from aiohttp_jobs.store.index import RetentionRules
 from tests.conftest import RESULT_SECONDS
 
@@ -111,7 +112,7 @@ async def test_what_was_deleted_by_hand_does_not_count(
     await results.ids()
     for job_id in ids[5:]:
         results.at.result(job_id).unlink()
-    retention = Retention(make_config(retention_count=5), results.catalogue)
+    retention = Retention(make_config(retention_count=5), results.catalogue, StorageState(results.at.base))
     assert await retention.apply() == 0
     assert await results.ids() == ids[4::-1]
 
@@ -122,7 +123,7 @@ async def test_a_half_done_deletion_is_completed(
     """As a crash leaves it: the id is spent and the submission gone, the result is there."""
     ids = [results.add(minute) for minute in range(5)]
     results.at.spent.write_text(f"{ids[0]}\n")
-    retention = Retention(make_config(retention_count=3), results.catalogue)
+    retention = Retention(make_config(retention_count=3), results.catalogue, StorageState(results.at.base))
     assert await retention.apply() == 2
     assert await results.ids() == ids[:1:-1]
 

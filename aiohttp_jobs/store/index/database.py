@@ -11,6 +11,8 @@ import sqlite3
 from pathlib import Path
 
 from ...guarded_files import is_regular, open_in_place, set_aside
+from ...storage_faults import fault_of
+from ...storage_state import try_to_write
 from .schema import SCHEMA, VERSION
 
 _BUSY_SECONDS = 10.0
@@ -40,7 +42,10 @@ class Database:
     def open(self) -> None:
         try:
             self._connect()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if fault_of(error) is not None:
+                raise  # it is whole, perhaps, and cannot be used now
             self.reset()
 
     def reset(self, *, in_memory: bool = False) -> None:
@@ -63,6 +68,10 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def require_disk(self) -> None:
+        """Raise ``OSError`` when the folder of the index cannot be written."""
+        try_to_write(self._path.parent, 4096)
 
     def was_replaced(self) -> bool:
         """Whether the file was deleted, or another process has put a new one in its place."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ...storage_state import StorageState
 from ...threads import DaemonThreads
 from . import writer
 from .database import Database
@@ -34,7 +35,13 @@ _MOST_CHARACTERS = 16 * 1024 * 1024
 _BATCH = 200
 _READ_SECONDS = 10.0
 _STEPS = 100_000
-_NOT_DAMAGE = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT}
+_MOST_KEPT = 20_000
+_ANEW_SECONDS = 60.0
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA}
+"""What an index that is made anew would not have. A full disk is none of these."""
+_OF_THE_FILE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR}
+"""Damage where the disk itself can be written: somebody has done something to the index's files."""
+_MOST_FAILURES = 3
 _logger = logging.getLogger(__name__)
 
 
@@ -57,8 +64,13 @@ class _Amount:
 class ResultIndex:
     """The index in the database file `path`; `describe` makes the entry of a record, in a thread."""
 
-    def __init__(self, path: Path, describe: Callable[[Mapping[str, Any]], Entry | None]) -> None:
+    def __init__(
+        self, path: Path, describe: Callable[[Mapping[str, Any]], Entry | None], storage: StorageState
+    ) -> None:
         self._database = Database(path)
+        self._storage = storage
+        self._made_anew = float("-inf")
+        self._failures = 0
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
         self._expected: set[str] = set()
@@ -135,7 +147,7 @@ class ResultIndex:
             while self._noted.records > self._written.records:
                 await self.write(self._take_in)
         except (sqlite3.Error, OSError) as error:
-            _logger.warning("The index of results cannot be kept up to date: %s", error)
+            self._complain(error)
 
     async def remove(self, job_ids: Sequence[bytes]) -> None:
         """Forget results, whose files are gone; what is missed is found out when the folder is read."""
@@ -143,7 +155,7 @@ class ResultIndex:
         try:
             await self.write(writer.remove, job_ids)
         except (sqlite3.Error, OSError) as error:
-            _logger.warning("The index of results cannot be kept up to date: %s", error)
+            self._complain(error)
 
     async def write(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -201,6 +213,10 @@ class ResultIndex:
         characters = self._noted.characters - self._written.characters
         return records > _MOST_WAITING or characters > _MOST_CHARACTERS
 
+    def _complain(self, error: Exception) -> None:
+        if not self._storage.explains(error):
+            _logger.warning("The index of results cannot be kept up to date: %s", error)
+
     async def _in_writer(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, function)
 
@@ -209,7 +225,10 @@ class ResultIndex:
     def _mending(
         self, function: Callable[[sqlite3.Connection], T], first: Callable[[], None] | None = None
     ) -> T:
-        """Call `function`; where the database is damaged, or does not fit on the disk, on a new one."""
+        """Call `function`; where the database is damaged, on a new one.
+
+        That is made in memory when the last one was made a moment ago: what damages them would go on.
+        """
         for in_memory in (False, True):
             try:
                 if first is not None:
@@ -219,12 +238,27 @@ class ResultIndex:
                     self._database.open()
                 return function(self._database.connection)
             except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_DAMAGE:
+                if not self._is_damage(error):
                     raise
-                _logger.warning("The index of results is made anew: %s", error)
-                self._database.reset(in_memory=in_memory)
+                now = monotonic()
+                is_again = in_memory or now - self._made_anew < _ANEW_SECONDS
+                self._made_anew = now
+                where = " in memory, as it was damaged again" if is_again else ""
+                _logger.warning("The index of results is made anew%s: %s", where, error)
+                self._database.reset(in_memory=is_again)
                 first = None
         return function(self._database.connection)
+
+    def _is_damage(self, error: sqlite3.Error) -> bool:
+        """Whether another index would not have this error. Raises what the disk says if it refuses."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _OF_THE_FILE:
+            self._database.require_disk()
+            self._failures += 1
+            # A disk that failed for a moment has done no harm.
+            return code != sqlite3.SQLITE_IOERR or self._failures >= _MOST_FAILURES
+        self._failures = 0
+        return code in _DAMAGE
 
     def _take_in(self, connection: sqlite3.Connection) -> None:
         batch = [self._pending.popleft() for _ in range(min(_BATCH, len(self._pending)))]
@@ -233,10 +267,16 @@ class ResultIndex:
             writer.add(connection, entries)
         except BaseException:
             self._pending.extendleft(reversed(batch))
+            self._forget_some()
             raise
         if self._recent is not None:
             self._recent.update(entry.job_id for entry in entries)
         self._written.add(batch)
+
+    def _forget_some(self) -> None:
+        """Of what cannot be written, keep so much in memory: the rest is found as files."""
+        while len(self._pending) > _MOST_KEPT:
+            self._written.add([self._pending.popleft()])
 
     def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self._database.was_replaced():

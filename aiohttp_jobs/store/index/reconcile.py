@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ...storage_state import StorageState
 from ..timestamps import is_settled
 from . import writer
 from .entries import Entry
@@ -51,8 +52,10 @@ class Reconciler:
         load: Callable[[bytes], Entry | None],
         stat: Callable[[bytes], tuple[int, int] | None],
         interval: float,
+        storage: StorageState,
     ) -> None:
         self._index = index
+        self._storage = storage
         self._folder = folder
         self._load = load
         self._stat = stat
@@ -112,8 +115,9 @@ class Reconciler:
                 await self.catch_up()
                 await self._shed_orphans()
                 await self._put_together()
-            except Exception:
-                _logger.exception("Cannot compare the folder of results with its index; trying again")
+            except Exception as error:
+                message = "Cannot compare the folder of results with its index; trying again"
+                self._storage.report(error, _logger, message)
             # Not wait_for: on Python 3.11 it forgets that it was cancelled when it is woken just then.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
