@@ -156,6 +156,7 @@ async def test_what_writes_is_refused_while_there_is_no_room_and_said_once(
     alice = await host.signed_in("system_admin", "task_manager")
     job_id = (await alice.run("echo hello; echo again"))["JobID"]
     later = await alice.submit("true", delaySeconds=3600)
+    await alice.results()  # so that the index is written
     made = {}
     for name, path, body in (("template", "/templates", TEMPLATE), ("schedule", "/schedules", SCHEDULE)):
         answer = await alice.request("POST", path, json=body)
