@@ -93,6 +93,8 @@ class HostState:
     def put_back(self) -> None:
         """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
         self._look()
+        if not self._changed:
+            return
         items = self._items()
         for name, (old, new) in self._changed.items():
             value, put = items.get(name, (_UNSET, None))
