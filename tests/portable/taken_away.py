@@ -18,7 +18,7 @@ from typing import Any
 OF_OS = """
     pidfd_open waitid P_PID P_PGID P_ALL P_PIDFD WNOWAIT WEXITED memfd_create pipe2 O_TMPFILE O_PATH
     RWF_DSYNC RWF_SYNC RWF_HIPRI RWF_NOWAIT RWF_APPEND eventfd splice copy_file_range posix_fallocate
-    posix_fadvise sched_getaffinity sched_setaffinity getrandom setxattr getxattr fdatasync sendfile
+    posix_fadvise getrandom setxattr getxattr fdatasync sendfile
 """
 OF_C = frozenset({"prctl", "syncfs", "inotify_init1", "inotify_add_watch"})
 
