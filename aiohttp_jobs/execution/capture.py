@@ -96,6 +96,8 @@ class OutputPipe:
     async def _take_in_rest(self, log: OutputLog) -> None:
         """What is still in the pipe. A disk that refuses is left to who asks `log` for its output."""
         while self._read():
+            if log.masker is not None:
+                await asyncio.sleep(0)  # each piece takes its time
             if log.unwritten < _FLUSH_BYTES:
                 continue
             self._watch_no_more()  # what comes meanwhile is read here, and by nobody else
@@ -139,8 +141,10 @@ class OutputPipe:
 
     def _read(self) -> bytes | None:
         """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
-        room = _FLUSH_BYTES - (self._log.unwritten if self._log is not None else 0)
-        data = _read_some(self._read_end, min(self._size, max(room, CHUNK)))
+        most = self._size
+        if self._log is not None:
+            most = min(most, max(_FLUSH_BYTES - self._log.unwritten, CHUNK), self._log.most_at_once)
+        data = _read_some(self._read_end, most)
         if data is not None and self._log is not None:
             self._log.append(data)
             if len(data) == CHUNK:

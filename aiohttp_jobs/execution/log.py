@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +72,11 @@ class OutputLog:
     def unwritten(self) -> int:
         """Bytes that are only in memory."""
         return self.size - self._chunks_start
+
+    @property
+    def most_at_once(self) -> int:
+        """Bytes that `append` takes without holding up the event loop for long."""
+        return sys.maxsize if self.masker is None else self.masker.most_at_once
 
     @property
     def output_blocks(self) -> bool:

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from .encodings import encoded_forms, wrapped_forms
 
 MASK = b"********"
+_LOOKS = 64 * 64 * 1024
+_FEWEST = 2048
 _LEAST_RUN = 16
 _DIGITS = rb"[A-Za-z0-9+/_=-]"
 _JOINT = re.compile(
@@ -38,6 +40,9 @@ class Masker:
         self._held = b""
         self._before = b""  # the end of what was shown, which tells whether a line is one of base64
         self._masked = 0  # so many of the held bytes belong to a secret whose mask is out already
+        forms = len(self._forms) + len(self._wrapped)
+        self.most_at_once = max(_FEWEST, _LOOKS // max(1, forms))
+        """Bytes that `feed` takes in some milliseconds: the more forms there are, the fewer."""
 
     def feed(self, data: bytes) -> bytes:
         """What of the output so far can be shown after `data` has come."""

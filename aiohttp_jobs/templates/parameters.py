@@ -29,6 +29,8 @@ from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
 
 MAX_VALUE_LENGTH = 4096
 """Characters of one string or secret."""
+MAX_SECRET_LINES = 500
+"""Lines of all secrets of one run together: each is looked for in the output in some dozen forms."""
 MAX_VALUES_BYTES = 32 * 1024
 """All values of one run together, as JSON: they must fit into one environment variable."""
 

@@ -31,7 +31,7 @@ from ..one_by_one import one_by_one
 from ..service import JobService
 from ..store.vault import Vault
 from .models import RunRequest, Template, TemplateRequest
-from .parameters import MAX_VALUES_BYTES, RunValues, check_values, saving_faults
+from .parameters import MAX_SECRET_LINES, MAX_VALUES_BYTES, RunValues, check_values, saving_faults
 from .rights import TemplateRights, may_run
 from .store import TemplateStore
 
@@ -228,7 +228,15 @@ def _checked(template: Template, request: RunRequest) -> RunValues:
     _require_size(len(json.dumps(request.values, ensure_ascii=False)))
     values = check_values(template.parameters, request.values)
     _require_size(len(values.to_json()))
+    _require_few_lines(values)
     return values
+
+
+def _require_few_lines(values: RunValues) -> None:
+    lines = sum(len(secret.splitlines()) for secret in values.secret.values())
+    if lines > MAX_SECRET_LINES:
+        message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
+        raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])
 
 
 def _require_size(size: int) -> None:
