@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -17,6 +18,7 @@ else:
     # On macOS fsync leaves it to the disk when it writes.
     _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 
+from ..config import APP_FOLDER
 from ..guarded_files import read_file, set_aside
 
 _LARGEST_SECRET = 64 * 1024
@@ -49,12 +51,15 @@ def sync_folder(folder: str | Path) -> None:
 def make_folder(folder: Path) -> None:
     """Create `folder` (0700) and its parents, each durably; nothing happens if it is there.
 
-    What is there in its place and is no folder is set aside.
+    What is in its place and is no folder is set aside below the plugin's own folder, where a job may have put
+    it, and nowhere else: raises ``NotADirectoryError`` then.
     """
     if os.path.isdir(folder):
         return
     make_folder(folder.parent)
     if os.path.lexists(folder):
+        if APP_FOLDER.name not in folder.parent.parts:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         set_aside(folder, "a folder belongs there")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
