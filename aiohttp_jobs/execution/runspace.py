@@ -221,7 +221,7 @@ class RunspaceExecutor:
             message = b""
         if not message:
             asyncio.get_running_loop().remove_reader(worker.control)
-        elif not message.endswith(b"\n") and len(worker.heard) + len(message) < _MAX_ANSWER:
+        elif worker.answer is not None and _goes_on(worker.control, worker.heard + message):
             worker.heard += message
             return
         message, worker.heard = worker.heard + message, b""
@@ -308,6 +308,12 @@ def _understood(message: bytes) -> dict[str, Any] | None:
     if not isinstance(code, int) or code not in _EXIT_CODES:
         return None
     return {"exit_code": int(code), "reusable": is_reusable is True}
+
+
+def _goes_on(control: socket.socket, message: bytes) -> bool:
+    """Whether more of a message is to come, as it may where the socket is a stream (`control_pair`)."""
+    is_stream = control.type == socket.SOCK_STREAM
+    return is_stream and not message.endswith(b"\n") and len(message) < _MAX_ANSWER
 
 
 def _signal_name(number: int) -> str:
