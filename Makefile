@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
+# Tests wait much, for programs and for time, so that more of them than there are cores get on faster.
+TEST_WORKERS ?= 4
 BIN := $(VENV)/bin
 # What asks most of aiohttp, pydantic, cronsim, aiosmtplib, typer and the others, in some two minutes.
 DEPENDENT_TESTS := tests/api/test_contract.py tests/api/test_events.py tests/api/test_schedules.py \
@@ -33,7 +35,7 @@ test: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
 test: check  ## everything that must pass: check, then the tests
 	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2
 	@# Real processes, browsers and servers, all at once: what fails is run once more, alone, and has to pass then.
-	$(BIN)/pytest -n auto || { \
+	$(BIN)/pytest -n $(TEST_WORKERS) || { \
 		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none -p no:xdist; }
 
