@@ -122,8 +122,14 @@ async def answers_late(host: Host, held: asyncio.Event) -> AsyncIterator[str]:
             await go.wait()
             writer.write(data)
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    connections = set[asyncio.Task[object]]()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (task := asyncio.current_task()) is not None:
+            connections.add(task)
         url = URL(host.address)
         there = await asyncio.open_connection(url.host, url.port)
         at_once = asyncio.Event()
@@ -136,6 +142,9 @@ async def answers_late(host: Host, held: asyncio.Event) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}{host.config.prefix}"
     finally:
         server.close()
+        held.set()
+        if connections:
+            await asyncio.wait(connections, timeout=30)
 
 
 async def test_a_terminal_shows_how_the_job_is_getting_on(host: Host, gate: Gate) -> None:

@@ -13,7 +13,7 @@ from aiohttp_jobs.client import ClientError, JobsClient, SavedHow
 from aiohttp_jobs.models import RetryPolicy
 
 from ..conftest import Host
-from ..gate import Gate
+from ..gate import Gate, until_answered
 
 JOB = {"jobName": "report", "command": "echo hello", "executionMode": "BackgroundJob"}
 NO_ID = "00000000-0000-4000-8000-000000000000"
@@ -138,6 +138,13 @@ async def test_a_file_that_holds_something_else_is_replaced_and_never_mixed(
     assert not list(tmp_path.glob(".*"))
 
 
+async def until_printed(client: JobsClient, job_id: str, text: str) -> None:
+    async def is_printed() -> bool:
+        return await client.output(job_id) == text
+
+    await until_answered(is_printed, f"that the job has printed {text!r}")
+
+
 async def test_the_output_of_another_attempt_is_never_gone_on_with(
     client: JobsClient, tmp_path: Path, gate: Gate
 ) -> None:
@@ -147,11 +154,13 @@ async def test_the_output_of_another_attempt_is_never_gone_on_with(
         {second.shell}; echo the end of it"""
     job_id = await client.submit(command, name="flaky", retry=RetryPolicy(count=1, backoff_seconds=0))
     await first.reached()
+    await until_printed(client, job_id, "of attempt 1\n")
     path = tmp_path / "output.txt"
     saved = await client.download_output(job_id, path)
     assert (path.read_text(), saved.attempt, saved.how) == ("of attempt 1\n", 1, SavedHow.NEW)
     first.open()
     await second.reached()
+    await until_printed(client, job_id, "of attempt 2\n")
     saved = await client.download_output(job_id, path)
     assert (path.read_text(), saved.attempt, saved.how) == ("of attempt 2\n", 2, SavedHow.REPLACED)
     second.open()
