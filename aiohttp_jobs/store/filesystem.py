@@ -338,6 +338,11 @@ class FileSystemStore:
     # --- other processes
 
     def _locate(self, job_id: str) -> Located | None:
+        # Twice, as a job also moves back to where has been looked: it waits for its next attempt, or another
+        # process takes it over. A schedule would submit once more what it takes for lost.
+        return self._seen(job_id) or self._seen(job_id)
+
+    def _seen(self, job_id: str) -> Located | None:
         # In the order in which a job moves on, so that one on its way is seen in either place.
         for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
             with contextlib.suppress(FileNotFoundError):
@@ -350,6 +355,10 @@ class FileSystemStore:
         return None
 
     def _request_cancel(self, job_id: str, by: str) -> bool:
+        return self._told(job_id, by) or self._told(job_id, by)  # twice, as in `_locate`
+
+    def _told(self, job_id: str, by: str) -> bool:
+        """Whether the process that runs the job was told that `by` wants it stopped."""
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 replace_file(folder / "cancel", written_request(self._signer, folder.name, by))

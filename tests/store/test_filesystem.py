@@ -15,12 +15,21 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.models import ExecutionMode, JobResult, JobStatus, Submission, new_job_id, utc_now
+from aiohttp_jobs.models import (
+    ExecutionMode,
+    JobResult,
+    JobStatus,
+    RetryPolicy,
+    Submission,
+    new_job_id,
+    utc_now,
+)
 from aiohttp_jobs.store.base import ClaimedJob, PendingJob
 from aiohttp_jobs.store.filesystem import FileSystemStore
 from aiohttp_jobs.store.results import ResultFiles
 from aiohttp_jobs.store.signing import Signer
 
+from ..counting import before_listing
 from ..gate import until
 
 OLD = time.time() - 60
@@ -304,6 +313,49 @@ asyncio.run(main())
     assert [job.claimed.submission.job_name for job in lost] == ["ran"]
     assert Path(lost[0].claimed.run_dir, "log", "output.000000000").read_text() == "so far"
     assert [job.job_name for job in (await other.scan(set())).jobs] == ["waited"]
+
+
+async def test_a_job_is_found_while_another_process_takes_it_over(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    """Or a schedule, which submits what was not accepted yet, would submit it again."""
+    for store in (await make_store(), await make_store()):
+        await claimed(store, await store.add(submission()))
+    first, last = [folder / "jobs" for folder in (tmp_path / "Running").iterdir() if folder.name[0] != "."]
+    (run,) = last.iterdir()
+    job_id = run.name.rpartition("_")[2]
+    asking = await make_store()
+
+    def take_over() -> None:
+        run.rename(first / run.name)
+
+    with before_listing(last, take_over):
+        located = await asking.locate(job_id)
+    assert located is not None
+    assert located.submission.job_id == job_id
+
+    (first / run.name).rename(run)
+    with before_listing(last, take_over):
+        assert await asking.request_cancel(job_id, "alice")
+    assert (first / run.name / "cancel").is_file()
+
+
+async def test_a_job_is_found_while_it_goes_back_to_wait_for_its_next_attempt(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store, asking = await make_store(), await make_store()
+    job = submission(retry=RetryPolicy(count=2))
+    taken = await claimed(store, await store.add(job))
+    loop = asyncio.get_running_loop()
+
+    def go_back() -> None:
+        retrying = store.retry(taken, result_of(taken, success=False, status=JobStatus.FAILED), utc_now())
+        asyncio.run_coroutine_threadsafe(retrying, loop).result(30)
+
+    with before_listing(tmp_path / "Running", go_back):
+        located = await asking.locate(job.job_id)
+    assert located is not None
+    assert located.submission.attempt == 2
 
 
 async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeStore, tmp_path: Path) -> None:
