@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -39,15 +41,17 @@ from .doctor.at_start import (
 )
 from .errors import ConfigurationError
 from .execution.background import BackgroundExecutor
-from .execution.base import Executor
+from .execution.base import Executor, WarmWorker
 from .execution.environment import base_environment
 from .execution.interpreters import find_interpreters
 from .execution.mainloop import MainLoopExecutor
 from .execution.orphans import Orphans
+from .execution.powershell.executors import PowerShell
+from .execution.powershell.messages import Session
 from .execution.runspace import RunspaceExecutor
 from .fair_turns import FairTurns
 from .limits import require_within_limits
-from .models import ExecutionMode
+from .models import ExecutionMode, InterpreterName
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
@@ -239,7 +243,7 @@ class _Parts:
             on_change=self._feed.changed,
         )
         self._store.on_drop = self.storage.on_end = self._processor.look_soon
-        self.queue = QueueService(config, self._processor, lambda: self._runspaces.workers)
+        self.queue = QueueService(config, self._processor, self._warm_workers)
         self._awaited = AwaitedResults(self._store, self.storage)
         self._storage_limits = StorageLimits(config, self._store.results.kept_bytes, self.storage)
         self.service = JobService(
@@ -296,11 +300,45 @@ class _Parts:
             orphans=self._orphans,
         )
         background = BackgroundExecutor(self._interpreters, config.kill_grace, self._orphans)
-        return {
+        executors: Mapping[ExecutionMode, Executor] = {
             ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, lambda: self.host, config.mainloop_timeout),
             ExecutionMode.RUNSPACE: self._runspaces,
             ExecutionMode.BACKGROUND_JOB: background,
         }
+        self._powershell = self._make_powershell(environment)
+        return executors if self._powershell is None else self._powershell.beside(executors)
+
+    def _make_powershell(self, environment: Mapping[str, str]) -> PowerShell | None:
+        """What runs PowerShell's jobs, where it is installed."""
+        interpreter = self._interpreters.get(InterpreterName.POWERSHELL)
+        if interpreter is None:
+            return None
+        config = self._config
+        return PowerShell(
+            interpreter,
+            Session(
+                environment,
+                width=config.powershell_width,
+                is_text=config.powershell_output == "text",
+                project_root=os.getcwd(),
+            ),
+            size=config.max_parallel_runspace,
+            spares=config.powershell_spares,
+            kill_grace=config.kill_grace,
+            running=self._running_in_runspaces,
+            orphans=self._orphans,
+        )
+
+    def _warm_workers(self) -> list[WarmWorker]:
+        own = () if self._powershell is None else self._powershell.runspaces.workers
+        return [*self._runspaces.workers, *own]
+
+    def _running_in_runspaces(self) -> list[Mapping[str, Any]]:
+        return [
+            {"JobID": worker.job_id, "UserID": worker.owner}
+            for worker in self._warm_workers()
+            if worker.job_id is not None
+        ]
 
     def _wake_delivery(self) -> None:
         self._delivery.wake()
@@ -359,6 +397,8 @@ class _Parts:
         await asyncio.to_thread(self._template_store.open)
         await asyncio.to_thread(self._vault.open)
         self._orphans.open()
+        if self._powershell is not None:
+            stack.push_async_callback(closing.close, "PowerShell", self._powershell.close)
         for executor in self._executors.values():
             await executor.open()
             stack.push_async_callback(closing.close, "An execution mode", executor.close)

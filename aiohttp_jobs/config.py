@@ -140,8 +140,15 @@ class JobsConfig(BaseModel):
     shebang_interpreters: Converted[tuple[str, ...], Sequence[str]] = by_default(_SHEBANGS)
     """Which programs the first line of a shell command (``#!/usr/bin/env python3``) may name, where they are
     installed; a version may follow. It chooses the interpreter, and keeps nobody from starting a program."""
+    powershell_spares: Annotated[int, Field(ge=0)] = 1
+    """PowerShell processes (of some 100 MB) that wait for a BackgroundJob, or another user's Runspace job,
+    once a first job has asked for PowerShell. 0: each such job waits until one has started."""
+    powershell_width: Annotated[int, Field(ge=20, le=4096)] = 120
+    """Columns of a table that PowerShell prints."""
+    powershell_output: Literal["console", "text"] = "console"
+    """How PowerShell shows an object: as its console does, or as its ``ToString()``."""
     max_parallel_runspace: Count = Field(default_factory=_default_parallel)
-    """Warm workers, and so Runspace jobs at once."""
+    """Warm workers, and so Runspace jobs at once. PowerShell has as many of its own, once it is asked for."""
     max_parallel_background: Count = Field(default_factory=lambda: 4 * _default_parallel())
     mainloop_timeout: Seconds = 2.0
     """How long MainLoop Python may block the event loop at a stretch."""

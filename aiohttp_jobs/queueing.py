@@ -16,7 +16,7 @@ from .access import allows, require_endpoint
 from .auth.identity import Identity
 from .config import JobsConfig
 from .dispatch.processor import JobProcessor
-from .execution.runspace import Worker
+from .execution.base import WarmWorker
 from .models import format_utc
 from .views import queued_view
 
@@ -27,7 +27,7 @@ class QueueService:
     """Every method takes the `Identity` of whoever asks."""
 
     def __init__(
-        self, config: JobsConfig, processor: JobProcessor, runspaces: Callable[[], list[Worker]]
+        self, config: JobsConfig, processor: JobProcessor, runspaces: Callable[[], list[WarmWorker]]
     ) -> None:
         self._config = config
         self._processor = processor
@@ -87,7 +87,7 @@ def _memory(pids: list[int]) -> list[int | None]:
     return found
 
 
-def _worker_view(worker: Worker, memory: int | None, *, known: bool) -> dict[str, Any]:
+def _worker_view(worker: WarmWorker, memory: int | None, *, known: bool) -> dict[str, Any]:
     return {
         "Worker": worker.process.pid,
         "Busy": worker.job_id is not None,

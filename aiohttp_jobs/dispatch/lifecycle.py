@@ -249,6 +249,7 @@ class JobRunner:
                 log=log,
                 on_start=live.set_worker,
                 parameters=parameters,
+                submission=submission,
             )
         )
 

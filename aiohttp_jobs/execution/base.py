@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from ..models import InterpreterName
+from ..models import InterpreterName, Submission
 from .log import OutputLog
 from .parameters import NO_PARAMETERS, Parameters
+from .process import Process
 
 WORK = "work"
 
@@ -33,6 +35,8 @@ class Execution:
     parameters: Parameters = NO_PARAMETERS
     prefix: tuple[str, ...] | None = None
     """The command line to put before the command's file, if it is not the interpreter's own."""
+    submission: Submission | None = None
+    """What was asked for, where the interpreter shows it to the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,18 @@ class Executor(Protocol):
         grace time, and then raises ``CancelledError``.
         """
         ...
+
+
+class WarmWorker(Protocol):
+    """A process that serves one user's Runspace jobs: its `owner`, and the job that it runs now, if any."""
+
+    @property
+    def process(self) -> Process: ...
+    @property
+    def owner(self) -> str | None: ...
+    @property
+    def job_id(self) -> str | None: ...
+    @property
+    def served(self) -> int: ...
+    @property
+    def started_at(self) -> datetime: ...

@@ -18,7 +18,6 @@ from .base import Execution
 from .simple import SHELL
 
 RUNNER = Path(__file__).with_name("runner")
-_POWERSHELL_WRAPPER = Path(__file__).with_name("powershell.ps1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ def _powershell(program: str) -> Interpreter:
     policy = ("-ExecutionPolicy", "Bypass") if os.name == "nt" else ()
     return Interpreter(
         InterpreterName.POWERSHELL,
-        (program, "-NoProfile", "-NonInteractive", *policy, "-File", str(_POWERSHELL_WRAPPER)),
+        (program, "-NoProfile", "-NonInteractive", *policy, "-File"),
         ".ps1",
     )
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.execution.interpreters import RUNNER, _powershell
+from aiohttp_jobs.execution.interpreters import RUNNER
 
 from ..conftest import Host
 
-WRAPPER = RUNNER.with_name("powershell.ps1")
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
 pytestmark = pytest.mark.skipif(
     shutil.which("pwsh") is None,
@@ -43,9 +42,9 @@ CASES: list[tuple[str, int, list[str]]] = [
     ),
     ("'a'\nthrow 'boom'\n'b'", 1, ["a", "[EXCEPTION] boom", LINE_2, EXITED.format(1)]),
     (
-        "$ErrorActionPreference = 'Stop'\n'a'\nGet-Item /nope\n'b'",
+        "& { $ErrorActionPreference = 'Stop'\n'a'\nGet-Item /nope\n'b' }",
         1,
-        ["a", GONE.replace("ERROR", "EXCEPTION"), LINE_3, EXITED.format(1)],
+        ["a", GONE.replace("ERROR", "EXCEPTION"), LINE_3, LINE_1, EXITED.format(1)],
     ),
     ("'a'; exit 5", 5, ["a", EXITED.format(5)]),
     ("function f { exit 6 }; f; 'never'", 6, [EXITED.format(6)]),
@@ -94,7 +93,7 @@ async def test_a_command_that_cannot_be_run_says_why_and_where(
 async def test_no_error_tells_where_the_host_keeps_its_files(host: Host, command: str) -> None:
     result = await host.caller("debug").run(command, interpreter="powershell")
     assert result["Success"] is False
-    for path in (WRAPPER, host.config.data_dir):
+    for path in (RUNNER, host.config.data_dir):
         assert str(Path(path).resolve()) not in result["Output"]
 
 
@@ -117,9 +116,3 @@ async def test_a_template_reaches_it_by_variables(host: Host) -> None:
     path = f"/templates/{made.body['template']['TemplateID']}/run"
     ran = await caller.request("POST", path, json={"values": {"input": "$(1+1)"}})
     assert (await caller.result(ran.body["jobId"]))["Output"] == "$(1+1)\n"
-
-
-def test_the_command_line_is_non_interactive_and_names_a_file() -> None:
-    arguments = _powershell("/usr/bin/pwsh").arguments(str(WRAPPER.with_name("command.ps1")))
-    assert arguments[:4] == ["/usr/bin/pwsh", "-NoProfile", "-NonInteractive", "-File"]
-    assert arguments[-2:] == [str(WRAPPER), str(WRAPPER.with_name("command.ps1"))]

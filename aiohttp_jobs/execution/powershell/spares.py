@@ -1,0 +1,61 @@
+"""Spares: PowerShell hosts that were started ahead and have run nothing, for whichever mode needs one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from .host import HostUnavailableError, PowerShellHost
+
+
+class Spares:
+    """Keeps `count` hosts waiting, made by `start`, from the first time that one is taken."""
+
+    def __init__(self, start: Callable[[], PowerShellHost], count: int) -> None:
+        self._start = start
+        self._count = count
+        self._waiting: list[PowerShellHost] = []
+        self._ending: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    async def take(self) -> PowerShellHost:
+        """A host that is ready, and the caller's to end. Raises `HostUnavailableError`."""
+        while True:
+            is_new = not self._waiting
+            host = self._start() if is_new else self._waiting.pop(0)
+            try:
+                await host.ready()
+            except HostUnavailableError:
+                self.end(host)
+                if is_new:
+                    raise
+            except BaseException:
+                self._waiting.insert(0, host)
+                raise
+            else:
+                if host.is_alive:
+                    break
+                self.end(host)
+        self._fill_up()
+        return host
+
+    def _fill_up(self) -> None:
+        while len(self._waiting) < self._count and not self._is_closing:
+            try:
+                self._waiting.append(self._start())
+            except HostUnavailableError:
+                return  # whoever takes the next one is told
+
+    def end(self, host: PowerShellHost) -> None:
+        """End a host, which is waited for in `close`."""
+        task = asyncio.create_task(host.end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        self._is_closing = True
+        for host in self._waiting:
+            self.end(host)
+        self._waiting.clear()
+        while self._ending:
+            await asyncio.gather(*self._ending)
