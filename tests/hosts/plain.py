@@ -9,35 +9,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
-from contextlib import suppress
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs import app as plugin
 
 from ..conftest import login, logout
-
-SPEED = 60
-
-
-def hurry(epoch: float) -> None:
-    """Give the schedules' parts a clock of their own."""
-
-    def clock() -> datetime:
-        return datetime.fromtimestamp(epoch + (time.time() - epoch) * SPEED, UTC)
-
-    async def wait(event: asyncio.Event, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds / SPEED)
-
-    plugin.Scheduler = partial(plugin.Scheduler, clock=clock, wait=wait)  # type: ignore[misc,assignment]
-    plugin.ScheduleService = partial(plugin.ScheduleService, clock=clock)  # type: ignore[misc,assignment]
+from .clock import hurry
 
 
 async def main(data_dir: Path, port: int) -> None:

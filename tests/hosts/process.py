@@ -89,9 +89,9 @@ def running(
             process.kill()
 
 
-def new_key(data_dir: Path) -> str:
-    """A key of alice's, who is a debugger."""
-    return ApiKeys.in_data_dir(data_dir).create(name="t", user_id="alice", roles=["debug"])[1]
+def new_key(data_dir: Path, user_id: str = "alice", roles: Sequence[str] = ("debug",)) -> str:
+    """A key of a user's, who is a debugger if nothing else is said."""
+    return ApiKeys.in_data_dir(data_dir).create(name="t", user_id=user_id, roles=roles)[1]
 
 
 def caller_of(host: Process, key: str, session: ClientSession) -> Caller:

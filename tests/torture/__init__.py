@@ -1,0 +1,1 @@
+"""`make torture`: real hosts are killed and given sick disks at every step, and must lose nothing."""
