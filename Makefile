@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-lowest test-newest check bench format docs screenshots clean
+.PHONY: help demo test torture test-lowest test-newest check bench format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -38,6 +38,9 @@ test: check  ## everything that must pass: check, then the tests
 	$(BIN)/pytest -n $(TEST_WORKERS) || { \
 		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \
 		$(BIN)/pytest --last-failed --last-failed-no-failures none -p no:xdist; }
+
+torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
+	@exec $(BIN)/python -m tests.torture $(ARGS)
 
 test-lowest: .venv-lowest/.created  ## the tests that depend on dependencies, with the lowest versions in setup.cfg; ARGS=tests/…
 	.venv-lowest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS))

@@ -101,6 +101,7 @@ class JobRunner:
         log.end()
         status, exit_code = _verdict(ended, live, submission, log)
         output = await self._output_of(log) if log.output_blocks else log.output()
+        log.close()
         runtime = time.monotonic() - clock
         return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
 

@@ -61,6 +61,7 @@ class OutputLog:
         self._chunks_start = self.size
         self._chunks_lock = threading.Lock()
         self._flush_lock = threading.Lock()
+        self._is_closed = False
         self.on_change: Callable[[], None] | None = None
         """Called after each addition."""
         self.on_refused: Callable[[OSError], None] = lambda error: None
@@ -141,6 +142,8 @@ class OutputLog:
         Unless `and_close`, more is about to follow: the last file is left open.
         """
         with self._flush_lock:
+            if self._is_closed:
+                return
             with self._chunks_lock:
                 self._put_back()
                 taken = list(self._chunks)
@@ -154,6 +157,14 @@ class OutputLog:
             with self._chunks_lock:
                 self._chunks = self._chunks[len(taken) :]
                 self._chunks_start = self._writer.written
+
+    def close(self) -> None:
+        """Write no more files: the output was taken for the result, and the run folder is about to go.
+
+        It can be read as before. Waits for a flush that is under way.
+        """
+        with self._flush_lock:
+            self._is_closed = True
 
     def add_segment(self, segment: bytearray) -> None:
         """Add `SEGMENT` bytes, as a file of their own at once if they are one; nobody is told.

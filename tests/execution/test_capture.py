@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from aiohttp_jobs.execution.capture import OutputPipe
 from aiohttp_jobs.execution.log import OutputLog
 from aiohttp_jobs.execution.segments import CHUNK, SEGMENT, read_segments
+from aiohttp_jobs.outputs import LiveOutput
 
 
 def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -57,6 +58,15 @@ def test_an_output_that_was_taken_can_be_read_written_and_added_to_all_the_same(
     log.flush()
     assert (log.read(0), log.unwritten) == (None, 0)
     assert log.read_files(0).data.decode() == log.output().text == "one\nzwei €\n[ERROR] three\n"
+
+
+async def test_who_reads_an_output_whose_job_has_just_ended_brings_no_folder_back(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "run" / "log", 1024)
+    log.append(b"done\n")
+    log.output()
+    log.close()
+    assert (await LiveOutput(log).read(0)).data == b"done\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_output_in_a_result_is_in_memory_once(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Requests that meet no host are made again; what was answered is written into the
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -276,8 +277,12 @@ class Load:
     def _put_back(self, path: Path, data: bytes) -> None:
         for folder in (self._base / "JobSubmission").iterdir():
             if f'"UserID": "{folder.name}"'.encode() in data:
-                (folder / f".{path.name}").write_bytes(data)
-                (folder / f".{path.name}").rename(folder / path.name)
+                hidden = folder / f".{path.name}"
+                hidden.write_bytes(data)
+                try:
+                    os.link(hidden, folder / path.name)  # not over another attempt, which waits there
+                finally:
+                    hidden.unlink()
 
     # --- watching
 
