@@ -14,6 +14,7 @@ from .scenario import Scenario
 from .strace import FAMILIES, Injection, Step, killing
 
 _LIFE_SECONDS = 5.0
+_SHORT = ("rename", "pwrite")
 _GOLDEN = 0.6180339887498949
 
 Run = Callable[[Scenario], Awaitable[None]]
@@ -160,15 +161,21 @@ async def damaged(harm: damage.Harm, scenario: Scenario) -> None:
 def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
     """Every group, in the order of the table. `steps` are those of a life without harm, by family."""
     return [
-        Group("killed", killed, 16, 2),
+        Group("killed", killed, 12, 1),
         *(
-            Group(f"killed-at-{family}", partial(killed_at, steps.get(family, ()), calls), 8, 1, "strace")
+            Group(
+                f"killed-at-{family}",
+                partial(killed_at, steps.get(family, ()), calls),
+                6,
+                family in _SHORT,
+                "strace",
+            )
             for family, calls in FAMILIES.items()
             if steps.get(family)
         ),
-        Group("shut-down", shut_down, 6, 1),
+        Group("shut-down", shut_down, 5, 0),
         Group("disk-fails", partial(sick, ("error=EIO",)), 8, 1, "strace", must_die=False),
-        Group("disk-is-full", partial(sick, ("error=ENOSPC",)), 8, 1, "strace", must_die=False),
+        Group("disk-is-full", partial(sick, ("error=ENOSPC",)), 8, 0, "strace", must_die=False),
         Group(
             "disk-is-slow",
             partial(sick, ("delay_enter=200000", "delay_exit=50000")),
@@ -179,7 +186,7 @@ def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
         ),
         Group("two-hosts", partial(together, 2), 10, 1),
         Group("four-hosts", partial(together, 4), 6, 0),
-        Group("index-damaged", partial(damaged, damage.harm_index), 8, 1),
+        Group("index-damaged", partial(damaged, damage.harm_index), 8, 0),
         Group("files-damaged", partial(damaged, damage.harm_files), 16, 1),
         Group("power-cut", power.cut, 10, 1, "disk"),
     ]

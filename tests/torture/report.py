@@ -56,10 +56,11 @@ class Report:
 
     def is_good(self) -> bool:
         """Whether nothing was wrong, and each group that was run did what it is there for."""
-        idle = [
-            group.name for group in self._groups
-            if group.must_die and self._counts[group.name]["tried"] > _FEW and not self._counts[group.name]["died"]
-        ]  # fmt: skip
+        idle = [group.name for group in self._groups if group.must_die and self._is_idle(group)]
         for name in idle:
             print(f"No host died in the group {name}: it has tested nothing.")
         return not idle and not any(counts[each] for counts in self._counts.values() for each in _FAULTY)
+
+    def _is_idle(self, group: Group) -> bool:
+        counts = self._counts[group.name]
+        return counts["tried"] > _FEW and not counts["died"]
