@@ -9,8 +9,8 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
@@ -29,19 +29,25 @@ from .index import (
     RetentionRules,
     Sort,
     StatsFilter,
+    Term,
+    TextSearch,
+    TooSlowError,
     abridged,
     entry_of,
-    searched_output,
+    phrases,
+    searched_texts,
     snippet,
 )
 from .index.expiry import expired, kept_bytes
 from .index.ids import id_bytes, id_text
-from .index.query import find, previous_status
+from .index.query import Row, find, previous_status
 from .index.statistics import statistics
 from .layout import Layout
 from .results import ResultFiles
 
 _FIRST_SECONDS = 1.0
+_SEARCH_SECONDS = 2.0
+_MOST_CANDIDATES = 200
 _THREADS = 2
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +56,7 @@ _logger = logging.getLogger(__name__)
 class ResultPage:
     """`records` are JSON texts; `following` is where the next page starts, if there is one.
 
+    There may be fewer than were asked for, even none, on a page that is not the last.
     `indexing`: the index is being filled, there may be more results than it knows.
     """
 
@@ -115,11 +122,12 @@ class ResultCatalogue:
         """
         await self._wait_a_little()
         indexing = self._reconciler.filling
-        found, gone, more = await self._index.read(self._collect, wanted, sort, after, limit, outputs=outputs)
+        found, gone, following = await self._index.read(
+            self._collect, wanted, sort, after, limit, outputs=outputs
+        )
         if gone:
             self._forget(gone)
-        following = found[-1][0] if more and found else None
-        return ResultPage([text for _, text in found], following, indexing)
+        return ResultPage(found, following, indexing)
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
         """How the user's last job of that name that was completed before `before` ended."""
@@ -149,15 +157,17 @@ class ResultCatalogue:
         return len(deleted)
 
     async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
-        """Delete `limit` of the results that are `wanted`: how many, and whether there are more."""
+        """Delete `limit` of the results that are `wanted`: how many, and whether there may be more.
+
+        Raises `TooSlowError`.
+        """
         await self._wait_a_little()
-        rows = await self._index.read(find, wanted, Sort.COMPLETED, None, limit + 1)
-        job_ids = [id_text(row.job_id) for row in rows[:limit]]
+        job_ids, more = await self._index.read(self._matching, wanted, limit)
         owners = await self.owners(job_ids)
         owned = [job_id for job_id in job_ids if owners.get(job_id) == wanted.user_id]
         deleted = await self.delete(owned)
         await self._index.remove([id_bytes(job_id) for job_id in job_ids])
-        return deleted, len(rows) > limit
+        return deleted, more
 
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
         """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many."""
@@ -200,29 +210,63 @@ class ResultCatalogue:
         limit: int,
         *,
         outputs: bool,
-    ) -> tuple[list[tuple[Key, bytes]], list[bytes], bool]:
-        """Results with their places, those whose files are gone, and whether there are more."""
+    ) -> tuple[list[bytes], list[bytes], Key | None]:
+        """Results, those whose files are gone, and where the next page starts."""
         # Snippets are made of the output, too.
         read = self._files.read if outputs or wanted.terms else self._files.read_summary
-        found: list[tuple[Key, bytes]] = []
+        found: list[bytes] = []
         gone: list[bytes] = []
-        while True:
-            asked = limit + 1 - len(found)
-            rows = find(connection, wanted, sort, after, asked)
-            for row in rows:
-                if len(found) == limit:
-                    return found, gone, True
+        last: Key | None = None
+        end = monotonic() + _SEARCH_SECONDS
+        with self._check(wanted.terms) as has_terms:
+            for row in _rows(connection, wanted, sort, after, limit + 1):
+                if len(found) == limit or (last is not None and monotonic() > end):
+                    return found, gone, last
+                last = row.key
                 record = read(id_text(row.job_id))
                 if record is None:
                     gone.append(row.job_id)
-                elif wanted.user_id in (None, record.get("UserID")):
+                elif wanted.user_id in (None, record.get("UserID")) and has_terms(record):
                     if wanted.terms:
                         record["Snippet"] = self._snippet(record, wanted)
                         record.pop("Output", None)
-                    found.append((row.key, dumps(record)))
-            if len(rows) < asked:
-                return found, gone, False
-            after = rows[-1].key
+                    found.append(dumps(record))
+        return found, gone, None
+
+    def _matching(
+        self, connection: sqlite3.Connection, wanted: ResultFilter, limit: int
+    ) -> tuple[list[str], bool]:
+        """The job ids of the first `limit` results that are `wanted`, and whether there may be more.
+
+        Results whose files are gone may be among them. Raises `TooSlowError`.
+        """
+        found: list[str] = []
+        end = monotonic() + _SEARCH_SECONDS
+        with self._check(wanted.terms) as has_terms:
+            for row in _rows(connection, wanted, Sort.COMPLETED, None, limit + 1):
+                if len(found) == limit:
+                    return found, True
+                job_id = id_text(row.job_id)
+                if (
+                    _is_exact(wanted.terms)
+                    or (record := self._files.read(job_id)) is None
+                    or has_terms(record)
+                ):
+                    found.append(job_id)
+                elif monotonic() > end:
+                    if not found:
+                        raise TooSlowError
+                    return found, True
+        return found, False
+
+    @contextmanager
+    def _check(self, terms: Sequence[Term]) -> Iterator[Callable[[Mapping[str, Any]], bool]]:
+        """Whether a record has `terms`, when it is known to have their words."""
+        if _is_exact(terms):
+            yield lambda record: True
+            return
+        with TextSearch(phrases(terms)) as search:
+            yield lambda record: search.finds(searched_texts(record, self._search_bytes))
 
     def _owners(self, job_ids: Sequence[str]) -> dict[str, str]:
         records = ((job_id, self._files.read(job_id)) for job_id in job_ids)
@@ -241,9 +285,8 @@ class ResultCatalogue:
         return entry_of(record, size=size, changed=changed, search_bytes=self._search_bytes)
 
     def _snippet(self, record: Mapping[str, Any], wanted: ResultFilter) -> str | None:
-        output = searched_output(record.get("Output"), self._search_bytes)
-        texts = (output, record.get("JobName"), record.get("Command"))
-        return snippet(wanted.terms, [text for text in texts if isinstance(text, str)])
+        name, command, output = searched_texts(record, self._search_bytes)
+        return snippet(wanted.terms, (output, name, command))
 
     def _load(self, job_id: bytes) -> Entry | None:
         record = self._files.read(id_text(job_id))
@@ -259,3 +302,20 @@ class ResultCatalogue:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return stat.st_size, stat.st_mtime_ns
+
+
+def _rows(
+    connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, likely: int
+) -> Iterator[Row]:
+    """What `find` finds behind `after`, `likely` or more at a time."""
+    at_once = likely if _is_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
+    while rows := find(connection, wanted, sort, after, at_once):
+        yield from rows
+        if len(rows) < at_once:
+            return
+        after = rows[-1].key
+
+
+def _is_exact(terms: Sequence[Term]) -> bool:
+    """Whether every result that has the words of `terms` has `terms`."""
+    return all(term.is_exact for term in terms)

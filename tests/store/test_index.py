@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import sqlite3
 import tempfile
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiohttp_jobs.models import JobStatus, new_job_id
+from aiohttp_jobs.store import catalogue
 from aiohttp_jobs.store.index import (
     BadCursorError,
     Bucket,
@@ -26,7 +28,7 @@ from aiohttp_jobs.store.index import (
     ResultFilter,
     Sort,
     StatsFilter,
-    entry_of,
+    TooSlowError,
     index,
     parse_search,
     read_cursor,
@@ -190,21 +192,14 @@ async def test_scripts_without_blanks_are_found_by_any_part(
     assert (await results.ids(q=found[0]))[0] == by_name
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=st.text("数据库备가나ขท้ ab.", min_size=1), start=st.integers(0, 30), size=st.integers(1, 8))
-async def test_any_part_of_a_run_is_found_and_nothing_else(
-    tmp_path: Path, text: str, start: int, size: int
-) -> None:
+async def test_any_part_of_a_run_is_found_and_nothing_else(text: str, start: int, size: int) -> None:
     part = re.sub("[^数据库备가나ขท้]", "", text[start : start + size]) or "数备"
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        for statement in SCHEMA.split(";\n"):
-            connection.execute(statement)
-        record = result(1, JobName="", Command="", Output=text)
-        entry = entry_of(record, size=1, changed=1, search_bytes=1000)
-        assert entry is not None
-        writer.add(connection, [entry])
-        found = find(connection, ResultFilter(None, terms=parse_search(part)), Sort.COMPLETED_DOWN, None, 1)
-    assert bool(found) == (part in text)
+    with tempfile.TemporaryDirectory() as folder:
+        async with opened(Path(folder), interval=60) as results:
+            job_id = results.add(1, JobName="", Command="", Output=text)
+            assert await results.ids(q=part) == ([job_id] if part in text else [])
 
 
 async def test_a_bar_of_many_updates_hides_nothing_from_searches(tmp_path: Path) -> None:
@@ -216,6 +211,70 @@ async def test_a_bar_of_many_updates_hides_nothing_from_searches(tmp_path: Path)
         assert await results.snippets(q="1999") == [
             f"begun 76 of 2000 {'#' * 40} 1999 of 2000 {'#' * 40} ended"
         ]
+
+
+async def test_a_phrase_is_found_where_it_is_and_not_where_its_words_are(results: Results) -> None:
+    wanted = results.add(1, Output="disk full: no space left on device")
+    for minute in range(2, 300):
+        results.add(minute, JobName="space", Command="left", Output="left no space, the full disk")
+    assert await results.ids(q='"no space left"', limit=1) == [wanted]
+    assert await results.ids(q='"no space left"', sort="name") == [wanted]
+    assert await results.ids(q='"space left"') == [wanted]
+    assert len(await results.all_pages(q="left space", limit=50)) == 299
+    assert len(await results.all_pages(q='"no space"', limit=50)) == 299
+
+
+async def test_deleting_what_has_a_phrase_deletes_nothing_else(results: Results) -> None:
+    wanted = results.add(1, Output="数据库: no space left")
+    kept = results.add(2, Output="left no space, 据库 数据")
+    for phrase in ('"space left"', "数据库"):
+        found = ResultFilter("alice", terms=parse_search(phrase))
+        assert await results.catalogue.delete_matching(found, 10) == ((1, False) if wanted else (0, False))
+        wanted = ""
+    assert await results.ids() == [kept]
+
+
+async def test_a_phrase_that_takes_long_to_look_for_goes_on_with_the_next_page(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "_SEARCH_SECONDS", 0)
+    wanted = results.add(0, Output="one two")
+    for minute in range(1, 10):
+        results.add(minute, Output="two one")
+    assert await results.page(q='"one two"', limit=5) != ([wanted], None)
+    assert await results.all_pages(q='"one two"', limit=5) == [wanted]
+    with pytest.raises(TooSlowError):
+        await results.catalogue.delete_matching(ResultFilter("alice", terms=parse_search('"two two"')), 5)
+
+
+async def test_a_search_within_a_time_is_exact_for_results_of_one_moment(results: Results) -> None:
+    ids = {results.add(1) for _ in range(300)}
+    until = NOW + timedelta(minutes=1, milliseconds=1)
+    assert set(await results.all_pages(q="test", limit=70, since=NOW, until=until)) == ids
+    assert await results.ids(q="test", since=until) == []
+    assert await results.ids(q="test", until=NOW + timedelta(minutes=1)) == []
+
+
+@pytest.mark.parametrize("glyph", ["\ue0a0", "\x1f", "\u2028", "🔒", "🧪", "🫡"])
+async def test_no_sign_hides_the_word_beside_it(results: Results, glyph: str) -> None:
+    job_id = results.add(1, JobName=f"{glyph}main", Command=f"{glyph}1 {glyph}2", Output=f"{glyph}branch ")
+    for text in ("main", "branch", f"{glyph}branch"):
+        assert await results.ids(q=text) == [job_id], text
+    assert await results.ids(q=f"{glyph}7") == []
+
+
+async def test_the_index_is_less_than_half_of_the_text_however_often_it_is_written(
+    unwatched: Results,
+) -> None:
+    chosen, text = random.Random(1), 0
+    words = [f"w{chosen.getrandbits(20):x}" for _ in range(3000)]
+    for minute in range(60):
+        output = " ".join([*chosen.choices(words, k=3000), f"{chosen.getrandbits(99):x}"])
+        text += len(output)
+        unwatched.add(minute, Output=output)
+        await unwatched.ids()
+    size = sum(path.stat().st_size for path in unwatched.at.base.glob("results.index.sqlite3"))
+    assert 0 < size < text / 2
 
 
 @pytest.mark.parametrize(
@@ -399,7 +458,7 @@ def rows_in(path: Path) -> int:
 @pytest.fixture
 async def unwatched(tmp_path: Path) -> AsyncIterator[Results]:
     """Results at whose folder nobody looks any more after this."""
-    async with opened(tmp_path, interval=3600) as results:
+    async with opened(tmp_path, interval=3600, search_bytes=65536) as results:
         # Twice: they take turns, and the look that opening begins may come after the first of these.
         await results.catalogue.catch_up()
         await results.catalogue.catch_up()
@@ -611,7 +670,7 @@ def parts_in(path: Path) -> list[int]:
 async def scattered(results: Results, words: int) -> list[str]:
     """Results that come one at a time, until the parts are many; their ids, the latest first."""
     ids: list[str] = []
-    while len(parts_in(results.at.index)) <= 4:
+    while len(parts_in(results.at.index)) <= 8:
         output = " ".join(["often", *(f"word{len(ids)}x{n}" for n in range(words))])
         ids.insert(0, results.add(len(ids), Output=output))
         assert ids[0] in await results.ids()
@@ -632,7 +691,7 @@ async def test_a_large_part_is_not_written_anew_for_little(tmp_path: Path) -> No
         results.catalogue.look_soon()
         await until(lambda: len(parts_in(results.at.index)) == 1, "the parts becoming one")
         await scattered(results, words=2)
-        assert len(parts_in(results.at.index)) > 4
+        assert len(parts_in(results.at.index)) > 8
         with closing(sqlite3.connect(results.at.index)) as connection:
             assert not writer.is_scattered(connection)
 

@@ -18,6 +18,8 @@ RANGES = (
 )
 """The characters, as they stand in a regular expression between brackets."""
 _RUN = re.compile(f"[{RANGES}]+")
+_SIGNS = re.compile("[\ue000-\uf8ff\U0001f300-\U0001faff\U000f0000-\U0010fffd]")
+"""Pictures and signs of fonts: FTS5 takes those it does not know, such as newer ones, for parts of words."""
 
 
 def is_run(word: str) -> bool:
@@ -32,7 +34,9 @@ def apart(text: str) -> str:
 
 def indexed(text: str) -> str:
     """`text` as it goes into the index."""
-    return text if text.isascii() else _RUN.sub(lambda run: f" {pairs(run[0])} {run[0][-1]} ", text)
+    if text.isascii():
+        return text
+    return _RUN.sub(lambda run: f" {pairs(run[0])} {run[0][-1]} ", _SIGNS.sub(" ", text))
 
 
 def pairs(run: str) -> str:

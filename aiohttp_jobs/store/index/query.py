@@ -13,12 +13,11 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ...models import JobStatus
-from .entries import first_id, microseconds
-from .searching import Term, expression
+from .entries import first_id, microseconds, search_row
+from .schema import DISPLACED
+from .searching import Term, candidates
 
 _SUCCEEDED = "Succeeded"
-_FLIPPED = {"<": ">", ">": "<", ">=": "<="}
-_OTHER_WAY = {"ASC": "DESC", "DESC": "ASC"}
 _TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
 Key = tuple[int | float | str, ...]
 
@@ -94,7 +93,10 @@ class _Conditions:
 def find(
     connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int
 ) -> list[Row]:
-    """The first `limit` results behind the place `after`, or from the start."""
+    """The first `limit` results behind the place `after`, or from the start.
+
+    Where `wanted.terms` are not all exact, these are results that have their words, perhaps not side by side.
+    """
     user = None
     if wanted.user_id is not None:
         user = user_key(connection, wanted.user_id)
@@ -104,7 +106,10 @@ def find(
     source = _source(where, wanted, sort, user)
     _restrict(where, wanted, user)
     order = _continue(where, wanted, sort, after)
-    key = "r.id" if sort.column == "completed" else f"r.{sort.column}, r.id"
+    if sort.column == "completed":
+        key = "r.search_row" if wanted.terms else "r.id"
+    else:
+        key = f"r.{sort.column}, r.id"
     query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
     return [Row(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
 
@@ -127,11 +132,11 @@ def user_key(connection: sqlite3.Connection, user_id: str) -> int | None:
 def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | None) -> str:
     """The tables to read, and by which index: SQLite's own choice would sort a million rows."""
     if wanted.terms:
-        text = expression(wanted.terms, user)
+        text = candidates(wanted.terms, user)
         if sort.column == "completed":
             where.add("search MATCH ?", text)
-            return "search CROSS JOIN results r ON r.id = -search.rowid"
-        where.add("r.id IN (SELECT -rowid FROM search WHERE search MATCH ?)", text)
+            return "search CROSS JOIN results r ON r.search_row = search.rowid"
+        where.add("r.search_row IN (SELECT rowid FROM search WHERE search MATCH ?)", text)
         return "results r"
     suffix = "" if user is None else "_user"
     index = "NOT INDEXED" if user is None else "INDEXED BY by_user"
@@ -162,19 +167,23 @@ def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> Non
         where.add("r.name >= ? AND r.name < ?", wanted.name, wanted.name + "\U0010ffff")
     elif wanted.name is not None:
         where.add("r.name = ?", wanted.name)
+    _restrict_time(where, wanted)
+
+
+def _restrict_time(where: _Conditions, wanted: ResultFilter) -> None:
+    """By ids, which are exact, and where ``search`` is walked also by how far to walk."""
     in_search = "search MATCH ?" in where.texts
     if wanted.since is not None:
-        _bound(where, ">=", first_id(microseconds(wanted.since)), in_search=in_search)
+        first = first_id(microseconds(wanted.since))
+        where.add("r.id >= ?", first)
+        if in_search:
+            where.add("search.rowid <= ?", search_row(first))
     if wanted.until is not None:
-        _bound(where, "<", first_id(microseconds(wanted.until)), in_search=in_search)
-
-
-def _bound(where: _Conditions, comparison: str, place: int | float | str, *, in_search: bool) -> None:
-    """Only ids that compare so with `place`; where ``search`` is read, it has them negated."""
-    if in_search:
-        where.add(f"search.rowid {_FLIPPED[comparison]} -?", place)
-    else:
-        where.add(f"r.id {comparison} ?", place)
+        end = first_id(microseconds(wanted.until))
+        where.add("r.id < ?", end)
+        if in_search:
+            displaced = "SELECT coalesce(max(value), 0) FROM facts WHERE name = ?"
+            where.add(f"search.rowid >= ? - ({displaced})", search_row(end), DISPLACED)
 
 
 def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key | None) -> str:
@@ -183,9 +192,12 @@ def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key |
     one_name = sort.column == "name" and wanted.name is not None and not wanted.name_is_prefix
     if sort.column == "completed" or one_name:
         in_search = bool(wanted.terms) and not one_name
+        if in_search:
+            way, sign = ("ASC", ">") if sort.down else ("DESC", "<")
+        place = "search.rowid" if in_search else "r.id"
         if after is not None:
-            _bound(where, sign, after[-1], in_search=in_search)
-        return f"search.rowid {_OTHER_WAY[way]}" if in_search else f"r.id {way}"
+            where.add(f"{place} {sign} ?", after[-1])
+        return f"{place} {way}"
     if after is not None:
         where.add(f"(r.{sort.column}, r.id) {sign} (?, ?)", *after)
     return f"r.{sort.column} {way}, r.id {way}"

@@ -1,18 +1,24 @@
 """The tables of the results index. A result's `id` is its place in the order of completion.
 
-Ids are never given a second time: what a deleted result left in ``search`` would be taken for another's.
+A row of ``search`` is never given a second time: the words that a deleted result left in it would be taken
+for another's.
 """
 
 from __future__ import annotations
 
-VERSION = 5
+from .text_search import TOKENIZER
 
-SCHEMA = """
+VERSION = 6
+DISPLACED = "displaced"
+"""The fact that says how far a row of ``search`` may be from where it belongs (`entries.search_row`)."""
+
+_TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE users (key INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE);
 CREATE TABLE results (
     id INTEGER PRIMARY KEY,
     job_id BLOB NOT NULL UNIQUE,
+    search_row INTEGER NOT NULL UNIQUE,
     user INTEGER NOT NULL,
     name TEXT NOT NULL,
     status TEXT NOT NULL,
@@ -32,15 +38,22 @@ CREATE INDEX by_started ON results (started);
 CREATE INDEX by_runtime ON results (runtime);
 CREATE INDEX failures_by_user ON results (user) WHERE success = 0;
 CREATE INDEX failures ON results (success) WHERE success = 0;
-CREATE TABLE orphans (id INTEGER PRIMARY KEY);
-CREATE VIRTUAL TABLE search USING fts5 (
-    owner, name, command, output,
-    content = '', columnsize = 0,
-    tokenize = "unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc' tokenchars '_'"
-);
+CREATE TABLE orphans (search_row INTEGER PRIMARY KEY);
 """
+_SEARCH = f"""
+CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, detail = none, {TOKENIZER});
+"""
+_SETTINGS = """
+INSERT INTO search (search, rank) VALUES ('hashsize', 16777216);
+INSERT INTO search (search, rank) VALUES ('automerge', 8);
+"""
+SCHEMA = _TABLES + _SEARCH + _SETTINGS
 """`started` and `changed` (the file's modification time) are in microseconds and nanoseconds since 1970,
-`size` is in bytes with the output kept beside the result. In ``search`` a result's rowid is its id negated:
-FTS5 walks upwards in half the time that it takes to walk down, and mostly the latest are asked for.
-``orphans`` are the ids that ``search`` still has and ``results`` no more. Its texts are those that
-``pairs.indexed`` gives; marks (M) are parts of words, as Thai and Hindi words would fall apart at them."""
+`size` is in bytes with the output kept beside the result.
+
+``search`` holds which results have a word, and neither where nor the text (`entries.words_of`), which is in
+the files: so it takes a fifth of the text. `search_row` is a result's row in it (`entries.search_row`), and
+``orphans`` are the rows that it still has and ``results`` no more. Its settings have a whole transaction
+written as one part, and eight parts merged at once, so that a word is written again seldom:
+https://www.sqlite.org/fts5.html#configuration_options
+"""

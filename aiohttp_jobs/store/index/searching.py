@@ -1,6 +1,6 @@
-"""What a user types into the search box: turned into an expression for FTS5, and found again for snippets.
+"""What a user types into the search box: turned into expressions for FTS5, and found again for snippets.
 
-It is never read as FTS5's own syntax: every word is quoted. Pure.
+It is never read as FTS5's own syntax: every word is quoted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .pairs import RANGES, apart, indexed, is_run, pairs
+from .text_search import OWNER_MARK, tokens
 
 MOST_WORDS = 32
+_MOST_CANDIDATE_WORDS = 64
 LEAST_PREFIX = 3
 _AROUND = 80
 _LETTER = rf"[^\W{RANGES}]"
@@ -31,11 +33,34 @@ class Term:
 
     @property
     def expression(self) -> str:
+        """For a table of FTS5 that knows the places of words."""
+        return f'"{" ".join(self._indexed)}"' + (" *" if self._is_beginning else "")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Expressions for a table of FTS5 that knows no places: each is one word, and all must be there."""
+        text = " ".join(self._indexed)
+        words = text.split() if text.isascii() else tokens(text)
+        quoted = [f'"{word}"' for word in words or [""]]
+        return (*quoted[:-1], quoted[-1] + (" *" if self._is_beginning else ""))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every result that has its words has the term."""
+        return len(self._indexed) == len(self.words) == 1
+
+    @property
+    def _indexed(self) -> list[str]:
+        """Its words as they are in the index."""
         *before, last = self.text.split()
         # What something follows has ended: its last character is there too, and not only pairs.
         words = [*map(indexed, before), pairs(last) if is_run(last) and len(last) > 1 else last]
-        is_beginning = self.prefix or (is_run(last) and len(last) == 1)
-        return f'"{" ".join(words)}"' + (" *" if is_beginning else "")
+        return " ".join(words).split()
+
+    @property
+    def _is_beginning(self) -> bool:
+        last = self.text.split()[-1]
+        return self.prefix or (is_run(last) and len(last) == 1)
 
 
 def parse_search(text: str) -> tuple[Term, ...]:
@@ -45,13 +70,13 @@ def parse_search(text: str) -> tuple[Term, ...]:
     """
     terms: list[Term] = []
     for phrase, word, star in re.findall(r'"([^"]*)"|([^\s"*]+)(\*?)', text.replace("\0", " ")):
-        tokens = _tokens(phrase or word)
-        if not tokens:
+        words = _tokens(phrase or word)
+        if not words:
             continue
-        prefix = bool(star) and not is_run(tokens[-1])  # a run may always go on
-        if prefix and len(tokens[-1]) < LEAST_PREFIX:
+        prefix = bool(star) and not is_run(words[-1])  # a run may always go on
+        if prefix and len(words[-1]) < LEAST_PREFIX:
             raise ValueError(f"needs at least {LEAST_PREFIX} letters before a '*'")
-        terms.append(Term(" ".join(tokens), prefix))
+        terms.append(Term(" ".join(words), prefix))
     if not terms:
         raise ValueError("must hold a word or a number to look for")
     if sum(len(term.text.split()) for term in terms) > MOST_WORDS:
@@ -59,11 +84,18 @@ def parse_search(text: str) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def expression(terms: Sequence[Term], owner: int | None) -> str:
-    """For ``search MATCH``: every term, in what belongs to the user with the key `owner` if given."""
-    words = " AND ".join(term.expression for term in terms)
-    wanted = f"{{name command output}} : ({words})"
-    return wanted if owner is None else f'owner : "u{owner}" AND {wanted}'
+def candidates(terms: Sequence[Term], owner: int | None) -> str:
+    """For ``search MATCH``: the words of `terms`, in what belongs to the user with the key `owner` if given.
+
+    All results that have the terms have these, and some others where a term is not exact.
+    """
+    words = list(dict.fromkeys(word for term in terms for word in term.words))[:_MOST_CANDIDATE_WORDS]
+    return " AND ".join(words if owner is None else [f'"{OWNER_MARK}{owner}"', *words])
+
+
+def phrases(terms: Sequence[Term]) -> str:
+    """For a table of FTS5 that knows the places of words: every term."""
+    return " AND ".join(term.expression for term in terms)
 
 
 def snippet(terms: Sequence[Term], texts: Sequence[str]) -> str | None:

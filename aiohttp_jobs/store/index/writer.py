@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .entries import Entry
-from .pairs import indexed
+from .entries import Entry, search_row, words_of
+from .schema import DISPLACED
 
 _CHUNK = 500
-_MOST_PARTS = 4
-_LARGEST_SHARE = 0.8
+_MOST_PARTS = 8
+_LARGEST_SHARE = 0.5
 _PAGES = 64
 
 
@@ -94,11 +94,13 @@ def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int])
     if entry.user_id not in users:
         users[entry.user_id] = _user_key(connection, entry.user_id)
     user, place = users[entry.user_id], _free_id(connection, entry.id)
+    row = _free_row(connection, search_row(place))
     connection.execute(
-        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             place,
             entry.job_id,
+            row,
             user,
             entry.name,
             entry.status,
@@ -110,16 +112,15 @@ def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int])
             entry.changed,
         ),
     )
-    connection.execute(
-        "INSERT INTO search (rowid, owner, name, command, output) VALUES (?, ?, ?, ?, ?)",
-        (-place, f"u{user}", *map(indexed, (entry.name, entry.command, entry.output))),
-    )
+    connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (row, words_of(entry, user)))
     return place
 
 
 def _remove(connection: sqlite3.Connection, ids: Sequence[int]) -> None:
-    connection.executemany("DELETE FROM results WHERE id = ?", ((place,) for place in ids))
-    connection.executemany("INSERT OR IGNORE INTO orphans VALUES (?)", ((place,) for place in ids))
+    places = [(place,) for place in ids]
+    query = "INSERT OR IGNORE INTO orphans SELECT search_row FROM results WHERE id = ?"
+    connection.executemany(query, places)
+    connection.executemany("DELETE FROM results WHERE id = ?", places)
 
 
 def _user_key(connection: sqlite3.Connection, user_id: str) -> int:
@@ -128,11 +129,28 @@ def _user_key(connection: sqlite3.Connection, user_id: str) -> int:
 
 
 def _free_id(connection: sqlite3.Connection, wanted: int) -> int:
-    """`wanted`, or one shortly after it that no result has or had."""
-    taken = "SELECT 1 FROM results WHERE id = ? UNION ALL SELECT 1 FROM orphans WHERE id = ?"
+    """`wanted`, or one shortly after it that no result has."""
+    return _free(connection, "SELECT 1 FROM results WHERE id = ?1", wanted, 1)
+
+
+def _free_row(connection: sqlite3.Connection, wanted: int) -> int:
+    """`wanted`, or a row of ``search`` shortly before it that is about no result and was about none."""
+    taken = (
+        "SELECT 1 FROM results WHERE search_row = ?1 UNION ALL SELECT 1 FROM orphans WHERE search_row = ?1"
+    )
+    row = _free(connection, taken, wanted, -1)
+    if row != wanted:
+        connection.execute(
+            "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
+            (DISPLACED, wanted - row),
+        )
+    return row
+
+
+def _free(connection: sqlite3.Connection, taken: str, wanted: int, way: int) -> int:
     place, spread = wanted, 1
-    while connection.execute(taken, (place, place)).fetchone() is not None:
+    while connection.execute(taken, (place,)).fetchone() is not None:
         # Ever further away, so that any number of results with one and the same date find room.
         spread *= 2
-        place = wanted + random.randint(1, spread)  # noqa: S311
+        place = wanted + way * random.randint(1, spread)  # noqa: S311
     return place
