@@ -19,7 +19,19 @@ from .peers.launch import peers
 from .place import work_folder
 from .processes import adopt_orphans, end_descendants
 from .publish import publish
-from .sections import busy, events, latency, output, results, runspace, scale, startup, submit, throughput
+from .sections import (
+    busy,
+    events,
+    kept,
+    latency,
+    output,
+    results,
+    runspace,
+    scale,
+    startup,
+    submit,
+    throughput,
+)
 from .sections import idle as idle_section
 from .tables import Table
 
@@ -36,11 +48,12 @@ SECTIONS: dict[str, Section] = {
     "scale": scale.measure,
     "startup": startup.measure,
     "results": results.measure,
+    "kept": kept.measure,
     "idle": idle_section.measure,
 }
 """In the order in which they run."""
 _WITH_PEERS = ("throughput", "latency", "runspace")
-_BUDGETS = {"runspace": 200.0, "results": 260.0}
+_BUDGETS = {"runspace": 200.0, "results": 260.0, "kept": 900.0}
 _BUDGET = 150.0
 """Seconds that a section may take; a third of it is usual, and a slow machine needs twice as much."""
 

@@ -58,13 +58,12 @@ class HostProcess:
 
     def cpu_seconds(self) -> float:
         """What the host and all its children have used so far."""
-        process = psutil.Process(self.process.pid)
-        # Not `cpu_times`, which counts in hundredths of a second.
-        nanoseconds = 0
-        for one in (process, *process.children(recursive=True)):
-            for thread in Path(f"/proc/{one.pid}/task").glob("*/schedstat"):
-                nanoseconds += int(thread.read_text().split()[0])
-        return nanoseconds / 1e9
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return sum(map(_cpu_seconds, (self.process.pid, *(child.pid for child in children))))
+
+    def own_cpu_seconds(self) -> float:
+        """What the host's own process has used so far, without those it started."""
+        return _cpu_seconds(self.process.pid)
 
     async def connections(self, count: int) -> list[Connection]:
         return [await Connection.open(self.port, self.secret) for _ in range(count)]
@@ -110,6 +109,12 @@ class HostProcess:
         started = time.perf_counter()
         await connection.ask("GET", "/ping")
         return time.perf_counter() - started
+
+
+def _cpu_seconds(pid: int) -> float:
+    # Not psutil's `cpu_times`, which counts in hundredths of a second.
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 async def submit_and_wait(connection: Connection, job: dict[str, Any]) -> float:
