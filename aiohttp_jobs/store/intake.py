@@ -116,6 +116,8 @@ class Intake:
         user_folder = os.path.basename(folder)
         run, fault = Run(pending.stem, pending.attempt), pending.problem
         if fault is None and self._was_used(run):
+            if self._has_gone_on(pending, user_folder):
+                return Change(None)
             run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
         accepted = self._accepted.take(pending.key)
@@ -144,6 +146,15 @@ class Intake:
 
     def _was_used(self, run: Run) -> bool:
         return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
+
+    def _has_gone_on(self, pending: PendingJob, user_folder: str) -> bool:
+        """Whether another attempt of the job waits by now where `pending` was seen, or nothing does."""
+        try:
+            found = self._reader.read(Path(pending.key), user_folder)
+        except FileNotFoundError:
+            return True
+        is_same_job = found.problem is None and found.submission.job_id == pending.job_id
+        return is_same_job and found.submission.attempt != pending.attempt
 
     def has_ended(self, job_id: str) -> bool:
         """Whether a job with this id has ended, its result kept or deleted."""

@@ -120,8 +120,16 @@ class Recovery:
         following = run.number(run.attempt + 1)
         waiting = self._layout.submission(submission.user_id, run.stem)
         # In this order: a live process may move it from the first place to the second meanwhile.
-        if not waiting.exists() and not self._layout.claimed(following).exists():
+        if not self._waits(waiting, following) and not self._layout.claimed(following).exists():
             self._resubmit(submission.model_copy(update={"attempt": following.attempt, "run_at": utc_now()}))
+
+    def _waits(self, waiting: Path, run: Run) -> bool:
+        """Whether `run` is what waits in a file, and not a copy of an attempt before it."""
+        try:
+            read = self._reader.read(waiting, waiting.parent.name)
+        except FileNotFoundError:
+            return False
+        return read.problem is None and read.submission.attempt == run.attempt
 
 
 def _is_kept(folders: Sequence[Path], run: str) -> bool:

@@ -358,6 +358,47 @@ async def test_a_job_is_found_while_it_goes_back_to_wait_for_its_next_attempt(
     assert located.submission.attempt == 2
 
 
+async def failed(store: FileSystemStore, job: ClaimedJob) -> PendingJob:
+    """The next attempt of `job`, due at once."""
+    return await store.retry(job, result_of(job, success=False, status=JobStatus.FAILED), utc_now())
+
+
+async def test_a_next_attempt_is_not_taken_for_the_one_before_by_who_saw_that_waiting(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store, other = await make_store(), await make_store()
+    pending = await store.add(submission(retry=RetryPolicy(count=3)))
+    for attempt in (2, 3):
+        (seen,) = (await other.scan(())).jobs
+        pending = await failed(store, await claimed(store, pending))
+        assert await other.claim(seen) is None
+        (waiting,) = (await other.scan(())).jobs
+        assert (waiting.job_id, waiting.attempt, waiting.problem) == (pending.job_id, attempt, None)
+    last = await claimed(other, waiting)
+    assert (last.problem, last.submission.attempt) == (None, 3)
+    assert all(pending.job_id in path.name for path in (tmp_path / "JobOutput").glob("*.json"))
+
+
+async def test_a_copy_of_an_earlier_attempt_does_not_keep_the_next_one_from_being_made_after_a_crash(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store = FileSystemStore(tmp_path, max_submission_bytes=10_000, allow_unsigned=False)
+    await store.open()
+    pending = await store.add(submission(retry=RetryPolicy(count=3)))
+    job = await claimed(store, pending)
+    name = Path(pending.key).stem
+    file = tmp_path / "JobOutput" / f"{name}.json"
+    # As far as a process got that died before it wrote the next attempt.
+    record = result_of(job, success=False, status=JobStatus.FAILED).to_record()
+    file.with_name(f"{name}.result.json").write_text(json.dumps(record))
+    await store.close()
+    drop(tmp_path, file.read_bytes(), name=f"{name}.json")
+    following = await make_store()
+    assert await following.lost() == []
+    (waiting,) = (await following.scan(())).jobs
+    assert (waiting.job_id, waiting.attempt, waiting.problem) == (job.job_id, 2, None)
+
+
 async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeStore, tmp_path: Path) -> None:
     store, other = await make_store(), await make_store()
     job = submission()
