@@ -32,7 +32,8 @@ class Change(Generic[T]):
     """What was done, not durable yet: `entry` tells the journal of it.
 
     Without the journal, `files` and then `folders` have to be synced. `value` is for who asked; `afterwards`
-    is what nobody has to wait for, done in the same thread once it is durable.
+    is what nobody has to wait for, done in the same thread once it is durable. `undo` takes it back when it
+    cannot be made durable, and says false when that is too late: somebody has gone on with it, and it holds.
     """
 
     value: T
@@ -40,6 +41,7 @@ class Change(Generic[T]):
     files: Sequence[str | Path] = ()
     folders: Sequence[str | Path] = ()
     afterwards: Callable[[], None] | None = None
+    undo: Callable[[], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Committer:
                 except BaseException as error:
                     order.error = error
             self._make_durable([order for order in batch if order.change is not None])
+            self._undo([order for order in batch if order.error is not None])
             _tell(batch)
             left += batch
             untidy += len(batch)
@@ -116,6 +119,18 @@ class Committer:
                     message = "What jobs have left behind cannot be removed"
                     self._storage.report(error, _logger, message)
                 untidy = 0
+
+    def _undo(self, failed: Sequence[_Order]) -> None:
+        """Nobody is to find what was refused."""
+        for order in failed:
+            if order.change is None or order.change.undo is None:
+                continue
+            try:
+                if not order.change.undo():
+                    order.error = None
+            except OSError as error:
+                message = "What the disk refused cannot be taken back either; it may still be carried out"
+                self._storage.report(error, _logger, message)
 
     def _do_the_rest(self, batch: Sequence[_Order]) -> None:
         for order in batch:

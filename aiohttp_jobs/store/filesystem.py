@@ -22,7 +22,6 @@ from ..execution.segments import Part, Span, kept_spans, read_segments
 from ..guarded_files import is_regular
 from ..jsontext import indented, loads
 from ..models import JobResult, JobStatus, Submission
-from ..storage_faults import fault_of
 from ..storage_state import StorageState
 from ..threads import DaemonThreads
 from .base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
@@ -116,11 +115,7 @@ class FileSystemStore:
         return await self._committer.run(partial(self._intake.accept, submission))
 
     async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
-        try:
-            return await self._committer.run(partial(self._intake.start, submission))
-        except OSError as error:
-            await self._run(self._take_back, submission, error)
-            raise
+        return await self._committer.run(partial(self._intake.start, submission))
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -254,14 +249,6 @@ class FileSystemStore:
         self._instance.close()
 
     # --- submissions
-
-    def _take_back(self, submission: Submission, why: OSError) -> None:
-        try:
-            self._intake.take_back(submission)
-        except OSError as error:
-            if fault_of(error) is None or fault_of(why) is None:
-                raise
-            # The disk takes nothing at all now: the next start finds out what there is of it.
 
     def _add(self, submission: Submission) -> PendingJob:
         target = self._at.submission(submission.user_id, Run.of(submission).stem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..guarded_files import is_folder, set_aside
@@ -69,7 +70,8 @@ class Intake:
         put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
         entry = _entry(Kind.ADDED, run, submission, data)
-        return Change(pending_job(target, ReadSubmission(submission, None), run), entry, (target,), (folder,))
+        pending = pending_job(target, ReadSubmission(submission, None), run)
+        return Change(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
 
     def start(self, submission: Submission) -> Change[tuple[PendingJob, ClaimedJob]]:
         """Accept a submission whose id is new as one that is picked up already.
@@ -89,14 +91,32 @@ class Intake:
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
         claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True)
         entry = _entry(Kind.CLAIMED, run, submission, data)
-        return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs))
+        undo = partial(self._take_back_started, run, target)
+        return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo)
 
-    def take_back(self, submission: Submission) -> None:
-        """Undo `start` when it could not be made durable."""
-        run = Run.of(submission)
+    def _take_back(self, target: str) -> bool:
+        """Undo `accept`, unless the job has been picked up, by another process."""
+        self._accepted.take(target)
+        try:
+            os.unlink(target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _take_back_started(self, run: Run, target: str) -> bool:
+        """Undo `start`."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._at.claimed_file(run))
+            os.unlink(target)
         self._run_folders.remove(run.name)
+        return True
+
+    def _put_back(self, pending: PendingJob, run: Run, target: str) -> bool:
+        """Undo `claim`: the job goes on waiting."""
+        os.rename(target, pending.key)
+        self._run_folders.remove(run.name)
+        if pending.lock is not None:
+            self._keys.release(pending.lock)
+        return True
 
     def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
         if pending.lock is None:
@@ -142,7 +162,8 @@ class Intake:
         problem, lock = fault or problem, pending.lock
         claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, accepted_here=known is not None)
         entry = Entry(Kind.CLAIMED, run.name, user_folder)
-        return Change(claimed, entry, (), (self._at.output, folder))
+        undo = partial(self._put_back, pending, run, target)
+        return Change(claimed, entry, (), (self._at.output, folder), undo=undo)
 
     def _was_used(self, run: Run) -> bool:
         return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))

@@ -331,6 +331,47 @@ async def test_a_disk_that_fails_refuses_with_a_sentence_and_loses_no_verdict(tm
     assert log.read_text().count("(Input/output error)") == log.read_text().count("again, after")
 
 
+async def test_what_a_failing_disk_had_refused_does_not_run_later(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    data_dir, ran = tmp_path / "data", tmp_path / "ran"
+    data_dir.mkdir(mode=0o700)
+    key = new_key(data_dir)
+    kinds: list[dict[str, Any]] = [
+        {"delaySeconds": 0.1},
+        {"concurrencyKey": "one"},
+        {"executionMode": "MainLoop"},
+    ]
+    async with ClientSession() as session:
+        with running(data_dir) as host:
+            alice = caller_of(host, key, session)
+            async with failing(host.pid):
+                for kind in ({}, *kinds):
+                    job = {**JOB, "command": f"echo {len(kind)} >> {ran}", **kind}
+                    answer = await alice.request("POST", "/jobs/submit", json=job)
+                    assert (answer.status, answer.body["code"]) == (503, "storage_unavailable"), answer.body
+            assert list(data_dir.glob("apps/*/JobSubmission/*/*.json")) == []
+            assert list(data_dir.glob("apps/*/JobOutput/*.json")) == []
+            await alice.run("true", concurrencyKey="one")
+            assert len(await alice.results()) == 1
+    assert not ran.exists()
+
+
+async def test_a_job_that_a_failing_disk_kept_from_being_picked_up_runs_afterwards(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    log, data_dir = tmp_path / "log", tmp_path / "data"
+    data_dir.mkdir(mode=0o700)
+    key = new_key(data_dir)
+    async with ClientSession() as session:
+        with log.open("wb") as file, running(data_dir, log=file) as host:
+            alice = caller_of(host, key, session)
+            job_id = await alice.submit("echo hello", delaySeconds=2)
+            async with failing(host.pid):
+                await until(lambda: "(Input/output error)" in log.read_text(), "the failure in the log")
+            assert (await alice.result(job_id))["Output"] == "hello\n"
+
+
 @asynccontextmanager
 async def failing(pid: int) -> AsyncIterator[None]:
     """As long as it lasts, the process cannot make anything durable."""
