@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test torture test-lowest test-newest check bench format docs screenshots clean
+.PHONY: help demo test test-fast torture test-lowest test-newest check bench format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -31,13 +31,16 @@ help:  ## list these targets
 demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits a few jobs, shows them and ends
 	@exec $(BIN)/python -m demo_app $(ARGS)
 
-test: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
+# Bytecode is kept: the tests start hundreds of Pythons, which would each compile the package anew.
+test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
+test test-fast: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
+
 test: check  ## everything that must pass: check, then the tests
 	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2
-	@# Real processes, browsers and servers, all at once: what fails is run once more, alone, and has to pass then.
-	$(BIN)/pytest -n $(TEST_WORKERS) || { \
-		echo "Some tests failed. They are run again, one after the other: what passes now depends on the machine's load." >&2; \
-		$(BIN)/pytest --last-failed --last-failed-no-failures none -p no:xdist; }
+	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
+
+test-fast: $(VENV)/.test  ## the tests for every few minutes, in less than one; ARGS=tests/…
+	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
 	@exec $(BIN)/python -m tests.torture $(ARGS)

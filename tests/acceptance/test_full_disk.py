@@ -20,9 +20,10 @@ from aiohttp import ClientSession
 from aiohttp_jobs import ConfigurationError
 from aiohttp_jobs.execution.log import OutputLog
 
-from ..conftest import Answer, Host
-from ..gate import Gate, until
+from ..conftest import Answer, Caller, Host
+from ..gate import Gate, until, until_answered
 from ..hosts.process import ROOT, caller_of, new_key, running
+from ..routes import walk
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -196,6 +197,101 @@ async def test_what_writes_is_refused_while_there_is_no_room_and_said_once(
     assert (await alice.result(later))["Status"] == "Cancelled"
     assert (await alice.run("echo hello; echo again"))["Output"] == "hello\nagain\n"
     assert len(said(caplog)) == 2, said(caplog)
+
+
+async def one_of_each(host: Host, alice: Caller) -> dict[str, str]:
+    """The ids of what the paths of routes name, by the names that they have there."""
+    nobody = [{"channel": "webhook", "url": "http://127.0.0.1:9/", "on": "always"}]
+    found = {
+        "job_id": (await alice.run("echo hello; echo again", notify=nobody))["JobID"],
+        "waiting_id": await alice.submit("true", delaySeconds=3600),
+    }
+    for path, made, body in (
+        ("/templates", "template.TemplateID", TEMPLATE),
+        ("/schedules", "schedule.ScheduleID", SCHEDULE),
+        ("/api-keys", "apiKey.KeyID", KEY),
+    ):
+        answer = await alice.request("POST", path, json=body)
+        assert answer.status == 201, answer.body
+        thing, name = made.split(".")
+        found[f"{name.removesuffix('ID').lower()}_id"] = answer.body[thing][name]
+    await host.signed_in("task_manager")
+    sessions = (await alice.request("GET", "/sessions")).body["sessions"]
+    found["session_id"] = next(each["SessionID"] for each in sessions if not each["Current"])
+
+    async def failed_notices() -> list[dict[str, Any]]:
+        answer = await alice.request("GET", "/notices?state=failed")
+        notices: list[dict[str, Any]] = answer.body["notices"]
+        return notices
+
+    await until_answered(failed_notices, "a notice failing")
+    return {**found, "notice_id": (await failed_notices())[0]["NoticeID"]}
+
+
+def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
+    """A request to each route that changes something: the route, path, body, and whether it takes room."""
+    takes_room: list[tuple[str, Any]] = [
+        ("POST /jobs/submit", JOB),
+        ("POST /jobs/{job_id}/rerun", {}),
+        ("POST /templates", TEMPLATE),
+        ("PUT /templates/{template_id}", TEMPLATE),
+        ("POST /templates/{template_id}/run", {}),
+        ("POST /schedules", SCHEDULE),
+        ("PATCH /schedules/{schedule_id}", {"enabled": False}),
+        ("POST /api-keys", KEY),
+        ("PATCH /api-keys/{key_id}", {"enabled": False}),
+        ("DELETE /api-keys/{key_id}", None),
+        ("POST /notices/{notice_id}/retry", {}),
+    ]
+    takes_none: list[tuple[str, Any]] = [
+        ("POST /jobs/{job_id}/cancel", {}),
+        ("DELETE /schedules/{schedule_id}", None),
+        ("DELETE /templates/{template_id}", None),
+        ("DELETE /notices/{notice_id}", None),
+        ("DELETE /sessions/{session_id}", None),
+        ("POST /sessions/revoke", {"keepCurrent": True}),
+        ("POST /queue/pause", {}),
+        ("POST /queue/resume", {}),
+        ("POST /results/delete", {"jobIds": [ids["job_id"]]}),
+        ("DELETE /jobs/results", None),
+    ]
+    special = {
+        "POST /jobs/{job_id}/cancel": f"/jobs/{ids['waiting_id']}/cancel",
+        "DELETE /jobs/results": f"/jobs/results?jobId={ids['job_id']}",
+    }
+    return [
+        (route, special.get(route, route.partition(" ")[2].format(**ids)), body, takes)
+        for table, takes in ((takes_room, True), (takes_none, False))
+        for route, body in table
+    ]
+
+
+async def test_every_route_says_that_there_is_no_room_or_does_without(
+    start_on: StartHost, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or anybody who fills the disk would have made it fail."""
+    host = await start_on(webhook_allowed_hosts=["127.0.0.1"], notice_max_attempts=1)
+    alice = await host.signed_in("system_admin", "task_manager")
+    ids = await one_of_each(host, alice)
+    await alice.results()  # so that the index is written
+    api = [route for route in walk(host) if "/api/v1/" in route.path]
+    requests = writing_requests(ids)
+    assert {name for name, *_ in requests} == {each.name for each in api if each.method != "GET"}
+    disk.fill()
+    for route in api:
+        if route.method == "GET":
+            path = route.name.partition(" ")[2].format(**ids, name="swagger-ui.css")
+            async with alice.session.get(f"{alice.base}{path}") as response:
+                assert response.status < 500, route.name
+    for name, path, body, takes_room in requests:
+        answer = await alice.request(name.split()[0], path, json=body)
+        if takes_room:
+            assert_no_room(answer)
+        else:
+            assert answer.status in {200, 202, 404}, (name, answer.body)
+    assert len(said(caplog)) == 1, said(caplog)
+    disk.clear()
+    await is_over(caplog)
 
 
 async def test_accepted_jobs_wait_for_room_and_all_of_them_run(

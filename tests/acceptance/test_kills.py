@@ -68,7 +68,7 @@ async def results_of(client: JobsClient, job_ids: list[str]) -> dict[str, dict[s
         found.update({record["JobID"]: record for record in await client.results(1000)})
         return set(job_ids) <= set(found)
 
-    for _ in range(600):
+    for _ in range(1200):
         if await all_there():
             return found
         await asyncio.sleep(0.05)
@@ -91,7 +91,7 @@ async def test_streams_go_on_over_a_restart_without_a_gap_or_a_repeat(
         host.kill()
         seen_before = {watcher: watcher.seen for watcher in watchers}
         host = start(tmp_path)
-        await asyncio.wait_for(asyncio.gather(*(watcher.task for watcher in watchers)), 40)
+        await asyncio.wait_for(asyncio.gather(*(watcher.task for watcher in watchers)), 60)
         for watcher in watchers:
             result = await client.result(watcher.job_id)
             assert result.status == "Interrupted"

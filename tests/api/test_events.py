@@ -136,7 +136,7 @@ async def test_streams_end_when_the_server_shuts_down(host: Host) -> None:
     while not stream.text:
         await asyncio.sleep(0.02)
     await host.runner.cleanup()
-    await asyncio.wait([reading], timeout=10)
+    await asyncio.wait([reading], timeout=60)
     assert reading.done()
     assert reading.exception() is None or not stream.ended
 

@@ -16,7 +16,7 @@ from aiohttp_jobs.models import ExecutionMode, utc_now
 from aiohttp_jobs.store.base import PendingJob
 from tests.conftest import Caller, Host
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 @asynccontextmanager

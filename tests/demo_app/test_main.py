@@ -56,7 +56,7 @@ async def test_a_signal_ends_it_with_its_jobs_and_workers(
     assert len([child for child in children if child.name() == "sleep"]) == 2
     # As Ctrl+C in a terminal does it: SIGINT reaches every process of the group.
     assert demo.stop(number, whole_group=number is signal.SIGINT) == 0
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
     assert demo.errors == ""
 

@@ -185,7 +185,7 @@ async def test_closing_does_not_wait_for_one_who_holds_the_pipe(tmp_path: Path) 
     pipe = OutputPipe(log)
     survivor = os.dup(pipe.write_end)
     os.write(survivor, b"before")
-    await asyncio.wait_for(pipe.close(), 10)
+    await asyncio.wait_for(pipe.close(), 60)
     assert log.output().text == "before"
     os.close(survivor)
 
@@ -388,7 +388,7 @@ async def test_a_job_that_starts_to_print_late_is_seen_all_the_same(tmp_path: Pa
     pipe = OutputPipe(log)
     await asyncio.sleep(0.01)  # between the first and the second look
     os.write(pipe.write_end, b"late")
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 60)
     assert log.read(0) == (0, b"late")
     await pipe.close()
 
@@ -429,7 +429,7 @@ async def test_after_a_disk_that_refused_the_next_job_is_seen_again(tmp_path: Pa
     log.on_change = told.set
     pipe.begin(log)
     os.write(pipe.write_end, b"next")
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 60)
     await pipe.end()
     assert log.output().text == "next"
     pipe.let_go()
@@ -471,7 +471,7 @@ async def test_a_pipe_that_was_read_empty_a_moment_ago_is_still_watched(tmp_path
     pipe.begin(log)
     await asyncio.sleep(0)
     os.write(pipe.write_end, b"next")
-    await asyncio.wait_for(told.wait(), 10)
+    await asyncio.wait_for(told.wait(), 60)
     await pipe.end()
     pipe.let_go()
 

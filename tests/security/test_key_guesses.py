@@ -18,7 +18,7 @@ from aiohttp_jobs.errors import TooManyAttemptsError
 from ..conftest import Answer, Caller, Host
 
 StartHost = Callable[..., Awaitable[Host]]
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 async def guess(host: Host, secret: str) -> Answer:

@@ -9,18 +9,16 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 from yarl import URL
 
 from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.auth.middleware import is_public
-from aiohttp_jobs.auth.rights import Right, right_of
 
 from ..conftest import Host
 from ..gate import PATIENCE_SECONDS
+from ..routes import Route, walk
 
 StartHost = Callable[..., Awaitable[Host]]
 Crowd = dict[str, tuple[frozenset[str], dict[str, str]]]
@@ -47,38 +45,6 @@ FOR_EVERYBODY_SIGNED_IN = {
     "POST /templates/{template_id}/run",
 }
 """Whose own they are, or which roles may run them, is told by what they name and not by the route."""
-
-
-@dataclass(frozen=True)
-class Route:
-    method: str
-    path: str
-    handler: Any
-
-    @property
-    def name(self) -> str:
-        return f"{self.method} {self.path.partition('/api/v1')[2] or self.path}"
-
-    @property
-    def right(self) -> Right | None:
-        return right_of(self.handler)
-
-    @property
-    def has_id(self) -> bool:
-        return "{" in self.path
-
-    def address(self, value: str) -> str:
-        return re.sub(r"\{[^}]+\}", value, self.path)
-
-
-def walk(host: Host) -> list[Route]:
-    """Every route of the plugin, those of the page and its files too."""
-    (jobs_app,) = host.app._subapps
-    return [
-        Route(route.method, route.resource.canonical, route.handler)
-        for route in jobs_app.router.routes()
-        if route.resource is not None and route.method != "HEAD"
-    ]
 
 
 class Wire:

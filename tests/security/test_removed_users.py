@@ -25,7 +25,7 @@ StartHost = Callable[..., Awaitable[Host]]
 
 JOB: dict[str, Any] = {"jobName": "test", "command": "echo ran", "executionMode": "BackgroundJob"}
 SCHEDULE: dict[str, Any] = {"name": "every minute", "cron": "* * * * *", "job": JOB}
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Directory:

@@ -23,7 +23,7 @@ from ..gate import Gate, until
 StartHost = Callable[..., Awaitable[Host]]
 End = Callable[[Host, Caller], Awaitable[None]]
 
-SECONDS = 30.0
+SECONDS = 60.0
 QUICKLY = {"heartbeat_interval": 0.4, "roles_cache_seconds": 0}
 FLOOD = "head -c 60000000 /dev/zero | tr '\\0' 'x'"
 STREAMS = ["/jobs/{job_id}/events", "/jobs/feed"]

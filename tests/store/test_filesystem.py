@@ -527,7 +527,7 @@ async def test_nobody_waits_for_a_large_result(
     large = await claimed(store, await store.add(submission()))
     finishing = asyncio.create_task(store.finish(large, result_of(large, output="x" * 1_000_000)))
     try:
-        small = await asyncio.wait_for(done(store), 20)
+        small = await asyncio.wait_for(done(store), 60)
         assert not finishing.done()
         assert await store.get_result(large.job_id) is None, "not before it is on the disk"
     finally:
@@ -593,5 +593,5 @@ async def test_a_store_that_is_woken_while_it_closes_still_ends(tmp_path: Path) 
         for _ in range(turns):
             await asyncio.sleep(0)
         closing = asyncio.create_task(store.close())
-        done, _ = await asyncio.wait([closing], timeout=10)
+        done, _ = await asyncio.wait([closing], timeout=60)
         assert closing in done
