@@ -1,0 +1,106 @@
+"""PowerShell's output is what a console shows: the same script, run here and by a ``pwsh`` of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ..conftest import Host
+from .powershell_scripts import SCRIPTS
+
+MODES = ("MainLoop", "Runspace", "Runspace", "BackgroundJob")
+"""Twice in one worker, too."""
+GROUPS = 6
+ORACLE_WIDTH = 80
+"""What .NET takes for the width where there is no terminal."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+pytestmark = pytest.mark.skipif(
+    shutil.which("pwsh") is None,
+    reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
+)
+
+
+async def plain_pwsh(script: str, folder: Path) -> tuple[str, int]:
+    """What ``pwsh -File`` writes to one pipe for `script`, without colours, and its exit code."""
+    file = folder / "command.ps1"
+    file.write_text(script, encoding="utf-8")
+    process = await asyncio.create_subprocess_exec(
+        "pwsh",
+        *("-NoProfile", "-NonInteractive", "-File", str(file)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
+    )
+    output, _ = await process.communicate()
+    return _COLOURS.sub("", output.decode("utf-8", "replace")), process.returncode or 0
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.timeout(900)
+async def test_output_and_exit_code_are_those_of_a_pwsh_of_its_own(
+    start_host: Callable[..., Awaitable[Host]], tmp_path: Path, group: int
+) -> None:
+    host = await start_host(powershell_width=ORACLE_WIDTH)
+    caller = host.caller("debug")
+    for name in list(SCRIPTS)[group::GROUPS]:
+        output, code = await plain_pwsh(SCRIPTS[name], tmp_path)
+        if code:
+            output += f"[ERROR] The command exited with code {code}.\n"
+        for mode in MODES:
+            result = await caller.run(SCRIPTS[name], mode, interpreter="powershell")
+            assert (result["Output"], result["ExitCode"]) == (output, code), f"{name}, {mode}"
+
+
+@pytest.mark.parametrize("mode", ["MainLoop", "Runspace", "BackgroundJob"])
+async def test_a_table_that_waits_for_its_width_is_shown_when_the_script_ends_early(
+    host: Host, mode: str
+) -> None:
+    for ending in ("exit 5", "throw 'x'"):
+        command = f"[pscustomobject]@{{A = 1}}; 'after'; {ending}"
+        result = await host.caller("debug").run(command, mode, interpreter="powershell")
+        assert result["Output"].splitlines()[:5] == ["", "A", "-", "1", "after"], ending
+
+
+async def test_tables_are_as_wide_as_configured(start_host: Callable[..., Awaitable[Host]]) -> None:
+    command = "[Console]::BufferWidth; [pscustomobject]@{A = 'x' * 300} | Format-Table"
+    for width in (120, 40):
+        host = await start_host(powershell_width=width)
+        for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+            result = await host.caller("debug").run(command, mode, interpreter="powershell")
+            lines = result["Output"].splitlines()
+            assert lines[0] == str(width), mode
+            assert max(map(len, lines)) == width, mode
+        await host.stop()
+
+
+async def test_each_object_is_its_text_where_that_is_asked_for(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
+    host = await start_host(powershell_output="text")
+    command = (
+        "[pscustomobject]@{A = 1}; 1.5; $null; @{a = 1}; sh -c 'echo native'; Get-Item /usr; Get-Item /nope"
+    )
+    for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+        result = await host.caller("debug").run(command, mode, interpreter="powershell")
+        lines = result["Output"].splitlines()
+        assert lines[:5] == ["@{A=1}", "1.5", "System.Collections.Hashtable", "native", "/usr"], mode
+        assert lines[5].startswith("[ERROR] Cannot find path '/nope'"), mode
+
+
+async def test_powershell_colours_nothing_and_leaves_a_job_the_choice(host: Host) -> None:
+    caller = host.caller("debug")
+    command = "Write-Warning 'w'; [pscustomobject]@{A = 1}; Get-ChildItem /usr | Select-Object -First 1"
+    plain = await caller.run(command, "Runspace", interpreter="powershell")
+    assert "\x1b" not in plain["Output"]
+    coloured = await caller.run(
+        f"$PSStyle.OutputRendering = 'Ansi'; {command}", "Runspace", interpreter="powershell"
+    )
+    assert "\x1b[33;1mWARNING: w" in coloured["Output"]
+    again = await caller.run(command, "Runspace", interpreter="powershell")
+    assert again["Output"] == plain["Output"]
