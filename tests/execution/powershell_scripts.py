@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a script in a line
 """Scripts of many kinds whose output is the same here as with a `pwsh` of their own."""
 
 from __future__ import annotations

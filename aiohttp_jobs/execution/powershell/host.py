@@ -34,6 +34,7 @@ _OWN_VARIABLES = {
     "DOTNET_GCgen0size": "0x400000",  # or its memory grows to half as much again
     "POWERSHELL_TELEMETRY_OPTOUT": "1",
     "POWERSHELL_UPDATECHECK": "Off",
+    "TERM": "xterm",  # without any, PowerShell's tables have 80 columns whatever the console has
 }
 
 

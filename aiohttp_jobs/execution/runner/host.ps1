@@ -31,6 +31,7 @@ function Set-ConsoleWidth([int] $Columns) {
     # Without a terminal .NET knows 80 columns and no public way to others. A .NET that keeps this elsewhere: 80.
     try {
         $flags = [Reflection.BindingFlags]'NonPublic, Public, Static, Instance'
+        $null = [Console]::BufferWidth
         $console = [Console].Assembly.GetType('System.ConsolePal')
         $terminal = $console.GetField('s_terminalFormatStringsInstance', $flags).GetValue($null).Value
         $terminal.GetType().GetField('Columns', $flags).SetValue($terminal, $Columns)
@@ -268,6 +269,7 @@ $reader = [IO.StreamReader]::new($stream)
 $standard = [Console]::Out, [Console]::Error
 $script:next = $reader.ReadLineAsync()
 
+Set-ConsoleWidth $Width
 $PSStyle.OutputRendering = 'PlainText'
 $common = @(Get-State)
 $wasLasting, $Lasting = [bool] $Lasting, $false
@@ -278,7 +280,6 @@ foreach ($round in 1..2) {
     $null = Invoke-Job $session "$PSScriptRoot/warm_up.ps1" $false
     $session.Dispose()
 }
-Set-ConsoleWidth $Width
 $Lasting = $wasLasting
 $session = Open-Session
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
