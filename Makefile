@@ -8,9 +8,9 @@ VENV := .venv
 TEST_WORKERS ?= 4
 BIN := $(VENV)/bin
 # What asks most of aiohttp, pydantic, cronsim, aiosmtplib, typer and the others, in some two minutes.
-DEPENDENT_TESTS := tests/api/test_contract.py tests/api/test_events.py tests/api/test_schedules.py \
-	tests/auth/test_sessions.py tests/schedule/test_cron.py tests/notify/test_email.py tests/notify/test_webhook.py \
-	tests/security/test_webhook_targets.py tests/execution/test_masking.py tests/demo_app/test_once.py
+DEPENDENT_TESTS := tests/http/test_contract.py tests/http/test_events.py tests/http/test_schedules.py \
+	tests/http/auth/test_sessions.py tests/scheduling/test_cron.py tests/notify/test_email.py tests/notify/test_webhook.py \
+	tests/security/test_webhook_targets.py tests/worker/output/test_masking.py tests/demo_app/test_once.py
 # The tools themselves are the newest.
 TEST_TOOLS := pytest pytest-aiohttp pytest-timeout pytest-xdist aiosmtpd gunicorn hypothesis jsonschema
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
@@ -61,7 +61,7 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 	if [ -z "$$python" ]; then echo "There is no newer Python here than $$($(PYTHON) --version)."; exit 0; fi; \
 	$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python" .venv-newest/.test && \
 	.venv-newest/bin/python --version && \
-	.venv-newest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/execution/test_spawn.py)
+	.venv-newest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_spawn.py)
 
 check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
 	$(BIN)/ruff format --check .

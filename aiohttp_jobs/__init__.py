@@ -12,11 +12,11 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .app import create_jobs_app, setup
-    from .auth.identity import Identity, Proof
-    from .auth.sessions import forget, remember
     from .config import JobsConfig
     from .errors import ConfigurationError, JobsError
-    from .models import ExecutionMode, InterpreterName, JobStatus
+    from .http.auth.sessions import forget, remember
+    from .model.identity import Identity, Proof
+    from .model.job import ExecutionMode, InterpreterName, JobStatus
 
 __all__ = [
     "ConfigurationError",
@@ -36,16 +36,16 @@ __all__ = [
 
 _HOMES = {
     "ConfigurationError": "errors",
-    "ExecutionMode": "models",
-    "Identity": "auth.identity",
-    "InterpreterName": "models",
-    "JobStatus": "models",
+    "ExecutionMode": "model.job",
+    "Identity": "model.identity",
+    "InterpreterName": "model.job",
+    "JobStatus": "model.job",
     "JobsConfig": "config",
     "JobsError": "errors",
-    "Proof": "auth.identity",
+    "Proof": "model.identity",
     "create_jobs_app": "app",
-    "forget": "auth.sessions",
-    "remember": "auth.sessions",
+    "forget": "http.auth.sessions",
+    "remember": "http.auth.sessions",
     "setup": "app",
 }
 

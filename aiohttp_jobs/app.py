@@ -13,78 +13,90 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from .account import AccountService
-from .api import account, events, feed, jobs, notices, openapi, queue, results, schedules, sessions, templates
-from .api.envelope import error_middleware
-from .api.keys import CONFIG, SERVICE, STORAGE
-from .api.open_streams import OPEN_STREAMS, OpenStreams
-from .auth.api_keys import ApiKeys
-from .auth.cors import preflight_middleware, share_with
-from .auth.current_roles import CurrentRoles
-from .auth.middleware import identity_middleware
-from .auth.recheck import RightsCheck
-from .auth.session_registry import SessionRegistry
-from .auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
-from .auth.wrong_keys import WrongKeys
-from .closing import Closing
+from .access.current_roles import CurrentRoles
+from .access.fair_turns import FairTurns
+from .access.limits import require_within_limits
+from .access.recheck import RightsCheck
+from .access.storage_limits import StorageLimits
+from .access.templates import TemplateRights
 from .config import JobsConfig
-from .dispatch.awaited import AwaitedResults
-from .dispatch.feed import JobFeed
-from .dispatch.lifecycle import JobRunner
-from .dispatch.processor import JobProcessor
-from .dispatch.slots import Limits
 from .doctor.at_start import (
     require_private_data_folder,
     require_usable_storage,
     start_error,
     warn_of_root,
 )
+from .engine.base import ClaimedJob
+from .engine.embedded.api_keys import ApiKeys
+from .engine.embedded.awaited_results import AwaitedResults
+from .engine.embedded.dispatcher import JobProcessor
+from .engine.embedded.fired_moments import Claims
+from .engine.embedded.lifecycle import JobRunner
+from .engine.embedded.notices import NoticeStore
+from .engine.embedded.poller import SELDOM_SECONDS, Rounds
+from .engine.embedded.schedules import ScheduleStore
+from .engine.embedded.session_registry import SessionRegistry
+from .engine.embedded.slots import Limits
+from .engine.embedded.store import FileSystemStore
+from .engine.embedded.templates import TemplateStore
 from .errors import ConfigurationError
-from .execution.background import BackgroundExecutor
-from .execution.base import Executor, WarmWorker
-from .execution.environment import base_environment
-from .execution.interpreters import find_interpreters
-from .execution.mainloop import MainLoopExecutor
-from .execution.orphans import Orphans
-from .execution.powershell.executors import PowerShell
-from .execution.powershell.messages import Session
-from .execution.runspace import RunspaceExecutor
-from .fair_turns import FairTurns
-from .limits import require_within_limits
-from .models import ExecutionMode, InterpreterName
+from .http import (
+    account,
+    documentation,
+    events,
+    feed,
+    jobs,
+    notices,
+    queue,
+    results,
+    schedules,
+    sessions,
+    templates,
+)
+from .http.app_keys import CONFIG, SERVICE, STORAGE
+from .http.auth.cors import preflight_middleware, share_with
+from .http.auth.middleware import identity_middleware
+from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware, session_key
+from .http.auth.wrong_keys import WrongKeys
+from .http.envelope import error_middleware
+from .http.open_streams import OPEN_STREAMS, OpenStreams
+from .http.openapi.document import ApiDocument, host_limits
+from .model.job import ExecutionMode, InterpreterName
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
 from .notify.known_users import KnownUsersOnly
 from .notify.outbox import Outbox
-from .notify.service import NoticeService
-from .notify.store import NoticeStore
 from .notify.webhook import WebhookChannel
-from .openapi.document import ApiDocument, host_limits
-from .operating_system import require_supported_system
-from .queueing import QueueService
-from .rerun import Reruns
-from .results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
-from .retention import Retention
-from .rounds import SELDOM_SECONDS, Rounds
-from .schedule.claims import Claims
-from .schedule.scheduler import Scheduler
-from .schedule.service import ScheduleService
-from .schedule.store import ScheduleStore
-from .scheduled import ScheduledJobs
-from .service import JobService
-from .sessions import SessionService
-from .storage_faults import fault_of
-from .storage_limits import StorageLimits
-from .storage_state import StorageState
-from .store.base import ClaimedJob
-from .store.filesystem import FileSystemStore
-from .store.vault import Vault
-from .templates.rights import TemplateRights
-from .templates.service import TemplateService
-from .templates.store import TemplateStore
+from .scheduling.scheduler import Scheduler
+from .services.account import AccountService
+from .services.jobs import JobService
+from .services.notices import NoticeService
+from .services.queue import QueueService
+from .services.rerun import Reruns
+from .services.results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
+from .services.retention import Retention
+from .services.schedule_submitter import ScheduledJobs
+from .services.schedules import ScheduleService
+from .services.sessions import SessionService
+from .services.templates import TemplateService
+from .streams.job_list import JobFeed
+from .streams.serializers import feed_view
+from .system.closing import Closing
+from .system.operating_system import require_supported_system
+from .system.secret_box import Vault
+from .system.storage_faults import fault_of
+from .system.storage_state import StorageState
 from .ui.routes import ui_routes
-from .views import feed_view
+from .worker.background import BackgroundExecutor
+from .worker.base import Executor, WarmWorker
+from .worker.environment import base_environment
+from .worker.interpreters import find_interpreters
+from .worker.mainloop import MainLoopExecutor
+from .worker.powershell.executors import PowerShell
+from .worker.powershell.messages import Session
+from .worker.process.orphans import Orphans
+from .worker.runspace import RunspaceExecutor
 
 _MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -149,7 +161,7 @@ def create_jobs_app(
     jobs_app[results.RESULTS] = parts.results
     jobs_app[schedules.SCHEDULES] = parts.schedules
     jobs_app[queue.QUEUE] = parts.queue
-    jobs_app[openapi.DOCUMENT] = parts.document
+    jobs_app[documentation.DOCUMENT] = parts.document
     jobs_app[account.ACCOUNT] = parts.account
     jobs_app[notices.NOTICES] = parts.notices
     jobs_app[sessions.SESSION_SERVICE] = SessionService(config)
@@ -166,7 +178,7 @@ def create_jobs_app(
         sessions,
         notices,
         templates,
-        openapi,
+        documentation,
     ):
         jobs_app.add_routes(resource.routes)
     jobs_app.add_routes(ui_routes(config))

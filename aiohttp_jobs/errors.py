@@ -1,6 +1,6 @@
 """Every error a caller can meet, each with its HTTP status and a stable code.
 
-The message is a sentence for a person. Turning an error into a response is left to ``api.envelope``.
+The message is a sentence for a person. Turning an error into a response is left to ``http.envelope``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 API = "/apps/WebHostTaskManagement/api/v1"
 PAGE = "/apps/WebHostTaskManagement"

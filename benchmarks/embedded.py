@@ -11,16 +11,16 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.api.keys import SERVICE
-from aiohttp_jobs.api.queue import QUEUE
-from aiohttp_jobs.api.results import RESULTS
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.auth.identity import Identity
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import NotFoundError
-from aiohttp_jobs.models import SubmitRequest
-from aiohttp_jobs.queueing import QueueService
-from aiohttp_jobs.results import ResultService
-from aiohttp_jobs.service import JobService
+from aiohttp_jobs.http.app_keys import SERVICE
+from aiohttp_jobs.http.queue import QUEUE
+from aiohttp_jobs.http.results import RESULTS
+from aiohttp_jobs.model.identity import Identity
+from aiohttp_jobs.model.job import SubmitRequest
+from aiohttp_jobs.services.jobs import JobService
+from aiohttp_jobs.services.queue import QueueService
+from aiohttp_jobs.services.results import ResultService
 
 ROLES = frozenset({"debug", "task_manager", "system_admin"})
 USER = "bench"

@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from aiohttp_jobs.models import format_utc
-from aiohttp_jobs.store.index import Entry, entry_of, writer
-from aiohttp_jobs.store.index.database import Database
-from aiohttp_jobs.store.index.ids import id_text
-from aiohttp_jobs.store.layout import Layout
+from aiohttp_jobs.engine.embedded.files.layout import Layout
+from aiohttp_jobs.engine.embedded.index import Entry, entry_of, writer
+from aiohttp_jobs.engine.embedded.index.database import Database
+from aiohttp_jobs.engine.embedded.index.ids import id_text
+from aiohttp_jobs.model.job import format_utc
 
 from . import outputs
 

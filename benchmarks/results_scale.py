@@ -34,15 +34,15 @@ from aiohttp import ClientSession, web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.config import APP_FOLDER
-from aiohttp_jobs.models import ExecutionMode, Submission, format_utc, new_job_id, utc_now
-from aiohttp_jobs.store.filesystem import FileSystemStore
-from aiohttp_jobs.store.index import Entry, ResultFilter, Sort, entry_of, parse_search, writer
-from aiohttp_jobs.store.index.database import Database
-from aiohttp_jobs.store.index.query import find
-from aiohttp_jobs.store.layout import Layout, Run
-from aiohttp_jobs.store.signing import Signer
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.files.layout import Layout, Run
+from aiohttp_jobs.engine.embedded.files.signing import Signer
+from aiohttp_jobs.engine.embedded.index import Entry, ResultFilter, Sort, entry_of, parse_search, writer
+from aiohttp_jobs.engine.embedded.index.database import Database
+from aiohttp_jobs.engine.embedded.index.query import find
+from aiohttp_jobs.engine.embedded.store import FileSystemStore
+from aiohttp_jobs.model.job import ExecutionMode, Submission, format_utc, new_job_id, utc_now
 
 USERS = 5
 PAGE = 50

@@ -17,12 +17,12 @@ from pathlib import Path
 from pebble import ProcessPool
 
 from aiohttp_jobs.config import JobsConfig
-from aiohttp_jobs.execution.base import WORK, Execution
-from aiohttp_jobs.execution.environment import base_environment
-from aiohttp_jobs.execution.interpreters import find_interpreters
-from aiohttp_jobs.execution.log import OutputLog
-from aiohttp_jobs.execution.runspace import RunspaceExecutor
-from aiohttp_jobs.models import InterpreterName
+from aiohttp_jobs.model.job import InterpreterName
+from aiohttp_jobs.worker.base import WORK, Execution
+from aiohttp_jobs.worker.environment import base_environment
+from aiohttp_jobs.worker.interpreters import find_interpreters
+from aiohttp_jobs.worker.output.log import OutputLog
+from aiohttp_jobs.worker.runspace import RunspaceExecutor
 
 ROUNDS, JOBS, WORKERS = 5, 300, 2
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.store.durable import create_secret
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.system.atomic import create_secret
 
 from .users import DEMO_ACCOUNTS
 

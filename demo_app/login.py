@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp_session import get_session
 
 import aiohttp_jobs
-from aiohttp_jobs.auth.origin import require_same_origin
+from aiohttp_jobs.http.auth.origin import require_same_origin
 
 from .keys import CONFIG, THROTTLE, USERS, VERIFICATIONS
 from .pages import SIGNED_IN_AS, render

@@ -18,7 +18,7 @@ from aiohttp_session import get_session
 
 import aiohttp_jobs
 from aiohttp_jobs import ExecutionMode, JobsConfig, JobsError
-from aiohttp_jobs.execution.interpreters import find_interpreters
+from aiohttp_jobs.worker.interpreters import find_interpreters
 
 from .keys import CONFIG, USERS
 from .users import DEMO_ACCOUNTS, Account

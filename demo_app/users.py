@@ -13,7 +13,7 @@ from argon2.exceptions import VerificationError
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from aiohttp_jobs import ConfigurationError
-from aiohttp_jobs.store.durable import create_secret
+from aiohttp_jobs.system.atomic import create_secret
 
 DEMO_ACCOUNTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("admin", "admin-demo", ("debug", "system_admin")),

@@ -17,7 +17,7 @@ from aiohttp import ClientSession, CookieJar, web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 60.0

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs import queueing, service
-from aiohttp_jobs.store.base import PendingJob
-from aiohttp_jobs.views import queued_view
+from aiohttp_jobs.engine.base import PendingJob
+from aiohttp_jobs.services import jobs as job_service
+from aiohttp_jobs.services import queue as queue_service
+from aiohttp_jobs.streams.serializers import queued_view
 
 from .conftest import Caller, Host
 from .counting import listed_folders
@@ -92,8 +93,8 @@ async def test_of_many_waiting_jobs_only_those_shown_are_described(
         described.append(job.job_id)
         return queued_view(job, place)
 
-    monkeypatch.setattr(service, "queued_view", counting)
-    monkeypatch.setattr(queueing, "queued_view", counting)
+    monkeypatch.setattr(job_service, "queued_view", counting)
+    monkeypatch.setattr(queue_service, "queued_view", counting)
     answer = await admin.request("GET", path)
     jobs = answer.body.get("jobs") or answer.body["queue"]["jobs"]
     assert (len(jobs), len(described)) == (shown, shown)

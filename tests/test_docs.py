@@ -17,7 +17,7 @@ from aiohttp import web
 from typer.main import get_command
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.access import ENDPOINT_ROLES
+from aiohttp_jobs.access.policy import ENDPOINT_ROLES
 from aiohttp_jobs.cli import app
 from aiohttp_jobs.errors import JobsError
 

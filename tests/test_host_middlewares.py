@@ -16,8 +16,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.auth.api_keys import ApiKeys
 from aiohttp_jobs.client import ClientError, JobsClient
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from .conftest import Caller, Host, serve
 from .streams import Stream

@@ -14,13 +14,13 @@ import typer
 from pydantic import ValidationError
 
 from ..errors import ConfigurationError, JobsError
-from ..operating_system import require_supported_system
+from ..system.operating_system import require_supported_system
 from .choosing import require_beginning, the_only
 from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
-    from ..auth.api_keys import ApiKeys
-    from ..auth.key_ring import ApiKey
+    from ..engine.embedded.api_keys import ApiKeys
+    from ..model.api_key import ApiKey
 
 api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable, enable and delete API keys.")
 
@@ -134,7 +134,7 @@ def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
 
 
 def _keys_in(data_dir: Path) -> ApiKeys:
-    from ..auth.api_keys import ApiKeys  # noqa: PLC0415 - as said above
+    from ..engine.embedded.api_keys import ApiKeys  # noqa: PLC0415 - as said above
 
     try:
         require_supported_system()

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from ..client import ClientError, JobsClient
-from ..terminal import Terminal
+from ..model.terminal import Terminal
 from .connection import INTERRUPTED, with_client
 from .printing import print_json, report
 from .streams import OutputError, say, write_out

@@ -8,7 +8,7 @@ import stat
 import tomllib
 from pathlib import Path
 
-from ..store.durable import replace_file
+from ..system.atomic import replace_file
 from .printing import fail
 
 

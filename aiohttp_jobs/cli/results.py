@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient
-from ..terminal import as_seen
+from ..model.terminal import as_seen
 from .choosing import job_id_of
 from .connection import JobID, Key, Url, with_client, with_job
 from .printing import AsJSON, fail, print_fields, print_json, print_table, report

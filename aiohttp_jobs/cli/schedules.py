@@ -7,11 +7,19 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient, Record
-from ..models import ExecutionMode, InterpreterName
-from ..schedule.models import MisfirePolicy, OverlapPolicy
+from ..model.job import ExecutionMode, InterpreterName
+from ..model.schedule import MisfirePolicy, OverlapPolicy
 from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
-from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text, report
+from .printing import (
+    AsJSON,
+    fail,
+    print_fields,
+    print_json,
+    print_table,
+    print_text,
+    report,
+)
 from .submission import (
     Backoff,
     Command,

@@ -12,12 +12,12 @@ import typer
 
 from ..client import JobsClient
 from ..errors import ConfigurationError, JobsError
-from ..operating_system import require_supported_system
+from ..system.operating_system import require_supported_system
 from .connection import Key, Url, with_client
 from .printing import AsJSON, fail, print_json, print_table, report
 
 if TYPE_CHECKING:
-    from ..auth.session_registry import SessionRegistry
+    from ..engine.embedded.session_registry import SessionRegistry
 
 session = typer.Typer(
     no_args_is_help=True,
@@ -110,7 +110,7 @@ def revoke_all(
 
 
 def _registry_in(data_dir: Path) -> SessionRegistry:
-    from ..auth.session_registry import SessionRegistry  # noqa: PLC0415 - as said above
+    from ..engine.embedded.session_registry import SessionRegistry  # noqa: PLC0415 - as said above
 
     try:
         require_supported_system()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from ..models import ExecutionMode, InterpreterName, RetryPolicy
+from ..model.job import ExecutionMode, InterpreterName, RetryPolicy
 from .printing import fail
 from .streams import read_in
 

@@ -10,12 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient, Record
-from ..models import ExecutionMode
+from ..model.job import ExecutionMode
 from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
 from .following import run_job
 from .jobs import CancelOnInterrupt, Wait
-from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text, report
+from .printing import (
+    AsJSON,
+    fail,
+    print_fields,
+    print_json,
+    print_table,
+    print_text,
+    report,
+)
 from .submission import (
     Command,
     CommandFile,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..models import ExecutionMode, InterpreterName, JobResult, RetryPolicy
+from ..model.job import ExecutionMode, InterpreterName, JobResult, RetryPolicy
 from .connection import Record, given, raise_for, scope
 from .download import DOWNLOAD_TIMEOUT, PIECE, Download, SavedOutput
 from .events import EventCalls

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
-from ..models import JobResult
+from ..model.job import JobResult
 from .connection import Connection, Record, given, scope
 
 _PAGE = 200

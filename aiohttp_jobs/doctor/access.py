@@ -15,7 +15,15 @@ from shlex import quote
 
 from ..config import APP_FOLDER
 from .finding import Finding, Status
-from .people import HAS_PEOPLE, Reach, described_group, described_user, group_reach, is_trusted, user_name
+from .people import (
+    HAS_PEOPLE,
+    Reach,
+    described_group,
+    described_user,
+    group_reach,
+    is_trusted,
+    user_name,
+)
 
 CHECK = "data_folder_access"
 _MOST_LINKS = 40

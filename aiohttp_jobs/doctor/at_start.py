@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..storage_faults import FaultKind, fault_of
-from ..storage_state import try_to_write
-from ..store.durable import make_folder
+from ..system.atomic import make_folder
+from ..system.storage_faults import FaultKind, fault_of
+from ..system.storage_state import try_to_write
 from .access import access_faults
 from .finding import Finding, Status
 from .people import HAS_PEOPLE, described_user

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ..guarded_files import LockBusyError, lock, read_file
-from ..jsontext import loads
-from ..store.layout import Layout
+from ..engine.embedded.files.layout import Layout
+from ..system.guarded_files import LockBusyError, lock, read_file
+from ..system.jsontext import loads
 from .finding import Finding, Status
 
 _KNOWN = {

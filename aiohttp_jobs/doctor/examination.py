@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config import APP_FOLDER
-from ..store.layout import Layout
+from ..engine.embedded.files.layout import Layout
 from .access import CHECK, access_faults
 from .contents import content_findings
 from .finding import Finding, Status, worst

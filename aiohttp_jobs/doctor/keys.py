@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..auth.api_keys import ApiKeys
+from ..engine.embedded.api_keys import ApiKeys
 from ..errors import JobsError
-from ..store.key_files import READERS
+from ..system.key_files import READERS
 from .finding import Finding, Status
 
 

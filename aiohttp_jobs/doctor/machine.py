@@ -13,9 +13,9 @@ from importlib import metadata
 from pathlib import Path
 
 from ..errors import ConfigurationError
-from ..execution.interpreters import find_interpreters
-from ..models import InterpreterName
-from ..operating_system import require_supported_system
+from ..model.job import InterpreterName
+from ..system.operating_system import require_supported_system
+from ..worker.interpreters import find_interpreters
 from .finding import Finding, Status
 
 _NEEDED_FILES = 1024

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..store.layout import Layout
+from ..engine.embedded.files.layout import Layout
 from .finding import Finding, Status
 
 _MIB = 1024 * 1024

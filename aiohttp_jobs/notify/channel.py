@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from .models import Notice
+from ..model.notice import Notice
 
 _MAX_ERROR = 300
 

@@ -17,13 +17,13 @@ from itertools import zip_longest
 from typing import Any
 
 from ..config import JobsConfig
+from ..engine.embedded.notices import NoticeStore
 from ..errors import NotFoundError
-from ..models import utc_now
-from ..storage_state import StorageState
+from ..model.job import utc_now
+from ..model.notice import Notice, NoticeState
+from ..system.storage_state import StorageState
 from .channel import Channel, DeliveryError
-from .models import Notice, NoticeState
 from .outbox import Outbox
-from .store import NoticeStore
 
 # Few to the one mail server; and one kind that does not get through holds up no other.
 _AT_ONCE = {"email": 3, "webhook": 16}

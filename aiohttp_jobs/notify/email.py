@@ -17,11 +17,11 @@ import aiosmtplib
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
-from ..models import utc_now
-from ..terminal import as_seen
+from ..model.job import utc_now
+from ..model.notice import Notice
+from ..model.notice_events import Event
+from ..model.terminal import as_seen
 from .channel import DeliveryError, one_line
-from .events import Event
-from .models import Notice
 
 NOT_SET_UP = "No mail server is set up here; an administrator can do that with smtp_host and smtp_from."
 _QUIT_SECONDS = 2.0

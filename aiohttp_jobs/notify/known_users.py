@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from ..errors import RightsUnavailableError
+from ..model.notice import Notice
 from .channel import Channel, DeliveryError
-from .models import Notice
 
 IsKnown = Callable[[str, str], Awaitable[bool]]
 """Whether there still is a user, by the user's id and what the job was submitted with."""

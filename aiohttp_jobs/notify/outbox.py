@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar, TypeVarTuple
 
-from ..models import JobResult, JobStatus, Submission
-from ..storage_state import StorageState
-from ..store.base import JobStore
-from ..threads import DaemonThreads
-from .events import event_for, needs_previous
-from .models import Notice, NoticeState, notice_id
-from .store import NoticeStore
+from ..engine.base import JobStore
+from ..engine.embedded.notices import NoticeStore
+from ..model.job import JobResult, JobStatus, Submission
+from ..model.notice import Notice, NoticeState, notice_id
+from ..model.notice_events import event_for, needs_previous
+from ..system.storage_state import StorageState
+from ..system.threads import DaemonThreads
 
 _HISTORY_SECONDS = 10.0
 _YOUNG_SECONDS = 2.0

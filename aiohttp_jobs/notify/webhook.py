@@ -29,12 +29,12 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..config import JobsConfig
-from ..models import format_utc, utc_now
-from ..store.key_files import text_secret
+from ..model.job import format_utc, utc_now
+from ..model.notice import Notice
+from ..system.key_files import text_secret
 from .addresses import is_plainly_private, is_public
 from .channel import DeliveryError
 from .email import job_link
-from .models import Notice
 
 SIGNATURE_HEADER = "X-AiohttpJobs-Signature"
 NOTICE_HEADER = "X-AiohttpJobs-Notice"

@@ -9,9 +9,9 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ..as_is import ResponseAsIs
-from ..auth.middleware import public
 from ..config import JobsConfig
+from ..http.as_is import ResponseAsIs
+from ..http.auth.middleware import public
 from .assets import Asset, Assets, package_assets
 from .page import WORKER, is_file, render_page
 

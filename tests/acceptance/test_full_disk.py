@@ -18,7 +18,7 @@ import pytest
 from aiohttp import ClientSession
 
 from aiohttp_jobs import ConfigurationError
-from aiohttp_jobs.execution.log import OutputLog
+from aiohttp_jobs.worker.output.log import OutputLog
 
 from ..conftest import Answer, Caller, Host
 from ..gate import Gate, until, until_answered

@@ -17,7 +17,7 @@ import pytest
 from aiohttp import ClientError as TransportError
 
 from aiohttp_jobs.client import JobsClient
-from aiohttp_jobs.models import RetryPolicy
+from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import API
 from ..gate import until

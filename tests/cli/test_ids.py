@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
-from ..dispatch.drops import Drops
+from ..engine.embedded.drops import Drops
 from .command import Terminal, access_to, opened_terminal, run, start
 
 StartHost = Callable[..., Awaitable[Host]]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiohttp_jobs.client import ClientError, JobsClient, SavedHow
-from aiohttp_jobs.models import RetryPolicy
+from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import Host
 from ..gate import Gate, until_answered

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
 from .conftest import Demo, StartDemo

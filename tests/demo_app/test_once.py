@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
 from .conftest import REPOSITORY, demo_command, run_demo

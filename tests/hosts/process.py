@@ -13,7 +13,7 @@ from typing import IO
 
 from aiohttp import ClientSession
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import API, Caller
 from ..gate import until

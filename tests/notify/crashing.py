@@ -16,11 +16,11 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.engine.embedded.notices import NoticeStore
+from aiohttp_jobs.engine.embedded.results import ResultCatalogue
+from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.notify.outbox import Outbox
-from aiohttp_jobs.notify.store import NoticeStore
 from aiohttp_jobs.notify.webhook import WebhookChannel
-from aiohttp_jobs.store.catalogue import ResultCatalogue
-from aiohttp_jobs.store.filesystem import FileSystemStore
 
 SETTINGS: dict[str, Any] = {
     "poll_interval": 0.2,

@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from aiohttp_jobs.models import ExecutionMode, JobResult, JobStatus, utc_now
-from aiohttp_jobs.notify.events import Event
-from aiohttp_jobs.notify.models import Notice, NoticeState
-from aiohttp_jobs.notify.rules import EmailRule, WebhookRule
+from aiohttp_jobs.model.job import ExecutionMode, JobResult, JobStatus, utc_now
+from aiohttp_jobs.model.notice import Notice, NoticeState
+from aiohttp_jobs.model.notice_events import Event
+from aiohttp_jobs.model.notice_rules import EmailRule, WebhookRule
 
 JOB_ID = "11111111-1111-4111-8111-111111111111"
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from tests.conftest import API, Caller, Host
 from tests.gate import until
 

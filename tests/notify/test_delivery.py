@@ -11,15 +11,15 @@ import pytest
 from aiohttp import web
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.models import utc_now
+from aiohttp_jobs.engine.embedded.notices import NoticeStore
+from aiohttp_jobs.engine.embedded.store import FileSystemStore
+from aiohttp_jobs.model.job import utc_now
+from aiohttp_jobs.model.notice import Notice, NoticeState
 from aiohttp_jobs.notify.delivery import Delivery
 from aiohttp_jobs.notify.email import EmailChannel
-from aiohttp_jobs.notify.models import Notice, NoticeState
 from aiohttp_jobs.notify.outbox import Outbox
-from aiohttp_jobs.notify.store import NoticeStore
 from aiohttp_jobs.notify.webhook import WebhookChannel
-from aiohttp_jobs.storage_state import StorageState
-from aiohttp_jobs.store.filesystem import FileSystemStore
+from aiohttp_jobs.system.storage_state import StorageState
 from tests.gate import until
 
 from .support import MailServer, Receiver, email, make_notice, webhook

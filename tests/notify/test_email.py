@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.errors import ConfigurationError
-from aiohttp_jobs.models import JobStatus
+from aiohttp_jobs.model.job import JobStatus
+from aiohttp_jobs.model.notice import Notice
+from aiohttp_jobs.model.notice_events import Event
 from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.email import EmailChannel
-from aiohttp_jobs.notify.events import Event
-from aiohttp_jobs.notify.models import Notice
 
 from ..cases import cases
 from .support import Authority, MailServer, email, make_notice

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from aiohttp_jobs.models import JobStatus
-from aiohttp_jobs.notify.events import Event, event_for, needs_previous
-from aiohttp_jobs.notify.rules import NotifyRules
+from aiohttp_jobs.model.job import JobStatus
+from aiohttp_jobs.model.notice_events import Event, event_for, needs_previous
+from aiohttp_jobs.model.notice_rules import NotifyRules
 
 from .support import email
 

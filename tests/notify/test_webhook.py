@@ -18,9 +18,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.models import utc_now
+from aiohttp_jobs.model.job import utc_now
+from aiohttp_jobs.model.notice import Notice
 from aiohttp_jobs.notify.channel import DeliveryError
-from aiohttp_jobs.notify.models import Notice
 from aiohttp_jobs.notify.webhook import DISABLED, REFUSED, WebhookChannel
 
 from .support import Names, Receiver, make_notice, webhook

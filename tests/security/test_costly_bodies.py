@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.api.bodies import parse_model
 from aiohttp_jobs.errors import InvalidFieldsError, JobsError, MalformedJSONError, TooLargeError
-from aiohttp_jobs.models import SubmitRequest
-from aiohttp_jobs.templates.models import TemplateRequest
+from aiohttp_jobs.http.bodies import parse_model
+from aiohttp_jobs.model.job import SubmitRequest
+from aiohttp_jobs.model.template import TemplateRequest
 
 from ..conftest import Host
 

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.execution.capture import OutputPipe
-from aiohttp_jobs.execution.log import OutputLog
-from aiohttp_jobs.execution.masking import MASK, Masker
+from aiohttp_jobs.worker.output.capture import OutputPipe
+from aiohttp_jobs.worker.output.log import OutputLog
+from aiohttp_jobs.worker.output.masking import MASK, Masker
 
-from ..api.test_templates import create, ended, run
 from ..conftest import Host
+from ..http.test_templates import create, ended, run
 
 TOKENS = [{"name": f"token{number}", "type": "secret"} for number in range(8)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Caller, Host
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.models import new_job_id
-from aiohttp_jobs.store.drops import DropFolders
+from aiohttp_jobs.engine.embedded.files.dropped_files import DropFolders
+from aiohttp_jobs.model.job import new_job_id
 
 from . import traps
 from .traps import Trap, put

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.models import new_job_id, utc_now
-from aiohttp_jobs.store.spent import SpentIds
+from aiohttp_jobs.engine.embedded.files.deleted_ids import SpentIds
+from aiohttp_jobs.model.job import new_job_id, utc_now
 
 from ..conftest import RESULT_SECONDS, Caller, Host
-from ..dispatch.drops import Drops
+from ..engine.embedded.drops import Drops
 
 StartHost = Callable[..., Awaitable[Host]]
 LONG_AGO = "2020-01-31T08:00:00.000000Z"

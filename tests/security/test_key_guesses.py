@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.auth.wrong_keys import WrongKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import TooManyAttemptsError
+from aiohttp_jobs.http.auth.wrong_keys import WrongKeys
 
 from ..conftest import Answer, Caller, Host
 

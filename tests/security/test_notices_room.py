@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.notify.models import NoticeState
+from aiohttp_jobs.model.notice import NoticeState
 
 from ..conftest import Host
 from ..gate import until, until_answered

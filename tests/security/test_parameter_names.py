@@ -11,10 +11,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aiohttp_jobs import InterpreterName
-from aiohttp_jobs.store.signing import Signer
+from aiohttp_jobs.engine.embedded.files.signing import Signer
 
-from ..api.test_templates import create, ended, run
 from ..conftest import Host
+from ..http.test_templates import create, ended, run
 
 StartHost = Callable[..., Awaitable[Host]]
 BUILTINS = [name for name in dir(builtins) if not name.startswith("_")]

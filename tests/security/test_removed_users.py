@@ -13,13 +13,13 @@ import pytest
 from aiohttp import web
 
 from aiohttp_jobs import Identity
-from aiohttp_jobs.auth.api_keys import ApiKeys
-from aiohttp_jobs.schedule.models import Schedule
-from aiohttp_jobs.schedule.store import ScheduleStore
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.model.schedule import Schedule
 
 from ..conftest import Caller, Host
 from ..notify.support import Receiver
-from ..schedule.support import make_schedule
+from ..scheduling.support import make_schedule
 
 StartHost = Callable[..., Awaitable[Host]]
 

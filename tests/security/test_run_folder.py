@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.removal import remove_tree
+from aiohttp_jobs.system.removal import remove_tree
 
 from ..conftest import Caller, Host, is_alive
 from ..gate import Gate, until

@@ -13,13 +13,13 @@ import pytest
 from aiohttp import ClientSession
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
-from ..api.test_templates import create, ended, run
 from ..conftest import Caller, Host
-from ..dispatch.drops import Drops
+from ..engine.embedded.drops import Drops
 from ..gate import Gate, until
 from ..hosts.process import caller_of, running
+from ..http.test_templates import create, ended, run
 
 StartHost = Callable[..., Awaitable[Host]]
 SECRET = "hunter2-and-more"

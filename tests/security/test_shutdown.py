@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.closing import Closing
+from aiohttp_jobs.system.closing import Closing
 
 from ..conftest import Host, is_alive
 from ..gate import until

@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientResponse, ClientTimeout, web
 
 import aiohttp_jobs
 from aiohttp_jobs import Identity, Proof
-from aiohttp_jobs.auth.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Caller, Host, serve
 from ..gate import Gate, until

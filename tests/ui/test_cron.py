@@ -12,10 +12,10 @@ from itertools import islice, product
 from playwright.async_api import expect
 
 from aiohttp_jobs.errors import InvalidFieldsError
-from aiohttp_jobs.schedule.cron import check_cron, read_cron
+from aiohttp_jobs.scheduling.cron import check_cron, read_cron
 from tests.cases import cases
 from tests.conftest import Host
-from tests.schedule.support import utc
+from tests.scheduling.support import utc
 
 from .conftest import Visit
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.async_api import Page, expect
 
-from aiohttp_jobs.terminal import ROW, as_seen
+from aiohttp_jobs.model.terminal import ROW, as_seen
 from tests.conftest import Host
 
 from ..cases import cases
-from ..test_terminal import printed
+from ..model.test_terminal import printed
 from .conftest import Visit
 
 CASES = [case for case in cases("terminal") if "prints" in case]

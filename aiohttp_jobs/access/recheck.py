@@ -1,0 +1,79 @@
+"""The second look at a submission's rights, at the moment it is picked up."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from ..config import JobsConfig
+from ..engine.embedded.api_keys import ApiKeys
+from ..errors import ForbiddenError
+from ..model.api_key import ended_with_user
+from ..model.identity import Proof
+from ..model.job import Submission, utc_now
+from .current_roles import CurrentRoles
+from .policy import require_concurrency_key, require_endpoint, require_mode
+
+
+class Submitted(Protocol):
+    """What is kept of who asked for something: a submission, or a schedule."""
+
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def submitted_with(self) -> str: ...
+    @property
+    def roles(self) -> Collection[str]: ...
+
+
+class RightsCheck:
+    """Raises `ForbiddenError` for a submission whose owner may not, by now, run it.
+
+    The roles are those of this moment: what the configured ``roles_resolver`` says, without one those in
+    the submission. The API key it was submitted with must still be there, enabled and not expired, and
+    no role counts that it does not have.
+    """
+
+    def __init__(self, config: JobsConfig, api_keys: ApiKeys, current: CurrentRoles) -> None:
+        self._config = config
+        self._api_keys = api_keys
+        self._current = current
+
+    async def __call__(self, submission: Submission) -> None:
+        roles = await self.roles(submission)
+        require_mode(roles, submission.execution_mode, self._config.mode_roles)
+        require_endpoint(roles, "submit", self._config.endpoint_roles)
+        require_concurrency_key(roles, submission.concurrency_key, self._config.endpoint_roles)
+
+    async def has_user(self, user_id: str, submitted_with: str) -> bool:
+        """Whether there still is the user whose job was `submitted_with` this; true without a resolver.
+
+        A service key is a user of its own. Raises `RightsUnavailableError` when that cannot be told.
+        """
+        _, _, key_id = submitted_with.partition(":")
+        key = (await self._api_keys.now()).get(key_id) if key_id else None
+        if key is not None:
+            return await self._current.of_key(key) is not None
+        return await self._current.of_user(user_id, ()) is not None
+
+    async def roles(self, submission: Submitted) -> Collection[str]:
+        """The roles that whoever submitted this has now.
+
+        Raises `ForbiddenError` when they are gone, and `RightsUnavailableError` when that cannot be told.
+        """
+        proof, _, key_id = submission.submitted_with.partition(":")
+        if proof == Proof.API_KEY and key_id:
+            key = (await self._api_keys.now()).get(key_id)
+            if key is None or not key.is_alive_at(utc_now()):
+                raise ForbiddenError(
+                    "The API key that submitted this job was disabled or deleted, or had expired, "
+                    "before the job ran."
+                )
+            roles = await self._current.of_key(key)
+            if roles is None:
+                raise ForbiddenError(ended_with_user("The API key that submitted this job", key))
+            return roles
+        roles = await self._current.of_user(submission.user_id, submission.roles)
+        if roles is None:
+            raise ForbiddenError(f"The user {submission.user_id!r} no longer exists.")
+        return roles

@@ -1,0 +1,113 @@
+"""Whether there is room for one more job: on the disk, and in what its user may keep.
+
+What is deleted to make room is left to ``retention``. Looking takes time: what was seen a moment ago counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import JobsConfig
+from ..errors import InsufficientStorageError, TooMuchKeptError
+from ..system.storage_state import StorageState
+
+_DISK_SECONDS = 1.0
+_KEPT_SECONDS = 30.0
+_COST_FACTOR = 100.0
+_PATIENCE_SECONDS = 2.0
+_MOST_USERS = 10_000
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A number of bytes, and until when it need not be looked for again."""
+
+    bytes: int | None = None
+    fresh_until: float = 0.0
+    look: asyncio.Task[None] | None = None
+
+
+class StorageLimits:
+    """`kept_bytes` tells how much a user's results take, with the outputs kept beside them."""
+
+    def __init__(
+        self, config: JobsConfig, kept_bytes: Callable[[str], Awaitable[int]], storage: StorageState
+    ) -> None:
+        self._folder = config.base_dir
+        self._min_free = config.min_free_bytes
+        self._most_kept = config.max_kept_bytes_per_user
+        self._kept_bytes = kept_bytes
+        self._storage = storage
+        self._free = _Seen()
+        self._kept: OrderedDict[str, _Seen] = OrderedDict()
+
+    async def close(self) -> None:
+        """End what is still being looked for."""
+        looks = [seen.look for seen in (self._free, *self._kept.values()) if seen.look is not None]
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+    async def require_room(self, user_id: str) -> None:
+        """Raise `InsufficientStorageError` or `TooMuchKeptError` when no job of the user may be accepted."""
+        self._look(self._free, self._free_bytes, _DISK_SECONDS)
+        if self._free.bytes is None and self._free.look is not None:
+            await asyncio.wait([self._free.look], timeout=_PATIENCE_SECONDS)
+        if self._free.bytes is not None and self._free.bytes < self._min_free:
+            raise InsufficientStorageError(
+                "The server's disk is almost full, so it takes no new jobs. Try again when there is room, or "
+                "tell whoever looks after it."
+            )
+        kept = self._kept_of(user_id)
+        self._look(kept, lambda: self._kept_bytes(user_id), _KEPT_SECONDS)
+        if kept.bytes is not None and kept.bytes >= self._most_kept:
+            raise TooMuchKeptError(
+                "max_kept_bytes_per_user",
+                most=self._most_kept,
+                used=kept.bytes,
+                what="bytes of results and outputs",
+                advice="Delete some results first; that they are gone shows within a minute.",
+            )
+
+    async def _free_bytes(self) -> int:
+        free = await asyncio.to_thread(_free_bytes, self._folder)
+        self._storage.tell_free(free, self._min_free)
+        return free
+
+    def _kept_of(self, user_id: str) -> _Seen:
+        kept = self._kept.setdefault(user_id, _Seen())
+        self._kept.move_to_end(user_id)
+        while len(self._kept) > _MOST_USERS:
+            _, oldest = self._kept.popitem(last=False)
+            if oldest.look is not None:
+                oldest.look.cancel()
+        return kept
+
+    def _look(self, seen: _Seen, find: Callable[[], Awaitable[int]], seconds: float) -> None:
+        """Have it looked for, unless that was done `seconds` ago or less, or is being done."""
+        if seen.look is None and asyncio.get_running_loop().time() >= seen.fresh_until:
+            seen.look = asyncio.create_task(self._find(seen, find, seconds))
+
+    async def _find(self, seen: _Seen, find: Callable[[], Awaitable[int]], seconds: float) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            seen.bytes = await find()
+        except Exception as error:
+            self._storage.report(error, _logger, "How much room there is cannot be found out")
+        finally:
+            # What takes long to find is looked for less often.
+            seen.fresh_until = clock() + max(seconds, _COST_FACTOR * (clock() - began))
+            seen.look = None
+
+
+def _free_bytes(folder: Path) -> int:
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

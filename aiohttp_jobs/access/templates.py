@@ -1,0 +1,73 @@
+"""Who may run a template, and whether its owner still vouches for it: asked at each run and each pick-up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from ..config import JobsConfig
+from ..engine.embedded.templates import TemplateStore
+from ..errors import ForbiddenError, NotFoundError
+from ..model.job import Submission
+from ..model.template import Template
+from ..system.secret_box import Vault
+from .policy import (
+    effective_roles,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+)
+from .recheck import RightsCheck
+
+
+def may_run(template: Template, user_id: str, roles: Collection[str]) -> bool:
+    """Whether someone with `roles` may run it: one of its roles is enough, and its owner always may."""
+    return template.user_id == user_id or bool(effective_roles(roles) & frozenset(template.run_roles))
+
+
+class TemplateRights:
+    """Raises `ForbiddenError` for a template that may not be run, and for its jobs at their pick-up."""
+
+    def __init__(self, config: JobsConfig, store: TemplateStore, rights: RightsCheck, vault: Vault) -> None:
+        self._config = config
+        self._store = store
+        self._rights = rights
+        self._vault = vault
+
+    async def require_owner(self, template: Template) -> None:
+        """The command is its owner's: they must still be allowed to run it, and it must have no problem."""
+        if template.problem is not None:
+            raise ForbiddenError(template.problem)
+        try:
+            roles = await self._rights.roles(template)
+            require_mode(roles, template.execution_mode, self._config.mode_roles)
+            require_endpoint(roles, "submit", self._config.endpoint_roles)
+            require_concurrency_key(roles, template.concurrency_key, self._config.endpoint_roles)
+        except ForbiddenError:
+            raise ForbiddenError(
+                "Whoever wrote this template may no longer run such commands, so it does not run. "
+                "Let somebody who may look it through and save it again."
+            ) from None
+
+    async def recheck(self, submission: Submission) -> None:
+        """The second look at a template's job, in place of the one at its submitter's right to submit."""
+        try:
+            template = await asyncio.to_thread(self._store.get, submission.template_id or "")
+        except NotFoundError:
+            raise ForbiddenError("The template of this job was deleted before the job ran.") from None
+        if submission.template_digest != template.digest or not _says(template, submission):
+            raise ForbiddenError("The template of this job was changed before the job ran. Run it anew.")
+        roles = await self._rights.roles(submission)
+        if not may_run(template, submission.user_id, roles):
+            raise ForbiddenError("Your roles no longer allow you to run this template.")
+        await self.require_owner(template)
+        if submission.sealed_values is not None:
+            await asyncio.to_thread(self._vault.unseal, submission.job_id, submission.sealed_values)
+
+
+def _says(template: Template, submission: Submission) -> bool:
+    return (template.command, template.execution_mode, template.interpreter) == (
+        submission.command,
+        submission.execution_mode,
+        submission.interpreter,
+    )

@@ -1,0 +1,147 @@
+"""A job from the moment this process knows of it until its result is kept: its state, live."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from ...model.job import JobStatus, Submission, utc_now
+from ...worker.output.log import OutputLog
+from ..base import PendingJob
+
+
+class LiveState(StrEnum):
+    """``Pending``: not due yet. ``Queued``: waits for its turn. The rest speak for themselves."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReason:
+    """`status` is what the result will say, `message` the sentence added to the output."""
+
+    status: JobStatus
+    message: str
+    by: str = ""
+
+
+class LiveJob:
+    """Can be watched by many and stopped at any moment; the first reason to stop counts."""
+
+    __slots__ = (
+        "_changed",
+        "_clock",
+        "_task",
+        "_was_interrupted",
+        "job",
+        "log",
+        "on_change",
+        "reason",
+        "record",
+        "started_at",
+        "state",
+        "submission",
+        "worker",
+    )
+
+    def __init__(self, job: PendingJob, on_change: Callable[[LiveJob], None] = lambda job: None) -> None:
+        self.job = job
+        self.on_change = on_change
+        """Called after each change but additions to the output."""
+        self.state = LiveState.QUEUED
+        self.log: OutputLog | None = None
+        self.reason: StopReason | None = None
+        self.record: dict[str, Any] | None = None
+        """Its result as it is stored, once it has ended."""
+        self.started_at: datetime | None = None
+        self.submission: Submission | None = None
+        self.worker: int | None = None
+        self._clock = 0.0
+        self._task: asyncio.Task[Any] | None = None
+        self._was_interrupted = False
+        self._changed: asyncio.Future[None] | None = None
+
+    @property
+    def shown_state(self) -> LiveState:
+        """The state to show: what is not due yet is pending."""
+        if self.state is LiveState.QUEUED and self.job.run_at and self.job.run_at > utc_now():
+            return LiveState.PENDING
+        return self.state
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has cancelled it."""
+        return self.reason is not None and self.reason.status is JobStatus.CANCELLED
+
+    @property
+    def runtime(self) -> float | None:
+        """Seconds since it started, by a monotonic clock."""
+        return time.monotonic() - self._clock if self.state is LiveState.RUNNING else None
+
+    def set_worker(self, pid: int) -> None:
+        """The process `pid` runs it."""
+        self.worker = pid
+        self.announce()
+
+    def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
+        """`task` runs the job from now on, until `left`: cancelling it stops the job."""
+        self.submission = submission
+        self.state, self.log, self.started_at = LiveState.RUNNING, log, at
+        self._clock, self._task = time.monotonic(), task
+        log.on_change = self.notify
+        self.announce()
+
+    def left(self) -> None:
+        """The task is done with the command: from now on it is not cancelled, nor counts as such."""
+        task, self._task = self._task, None
+        if task is not None and self._was_interrupted:
+            task.uncancel()
+        self._was_interrupted = False
+
+    def again(self) -> None:
+        """The attempt has ended and another will follow."""
+        self.state, self.log, self.started_at, self._task = LiveState.PENDING, None, None, None
+        self.reason = None
+        self.announce()
+
+    def ended(self, record: dict[str, Any] | None) -> None:
+        """Its result is kept as `record` (``None``: it went elsewhere); there is nothing more to watch."""
+        self.state, self.record = LiveState.ENDED, record
+        self.announce()
+
+    def stop(self, reason: StopReason) -> None:
+        if self.reason is None:
+            self.reason = reason
+            if self._task is not None:
+                self._was_interrupted = self._task.cancel()
+            self.announce()
+
+    def announce(self) -> None:
+        """Wake those who watch it, and tell those who watch the list."""
+        self.notify()
+        self.on_change(self)
+
+    def notify(self) -> None:
+        """Wake those who watch."""
+        if self._changed is not None:
+            changed, self._changed = self._changed, None
+            changed.set_result(None)
+
+    async def change(self, timeout: float) -> bool:
+        """Wait until something changes; false when nothing does in `timeout` seconds."""
+        done, _ = await asyncio.wait([self.next_change()], timeout=timeout)
+        return bool(done)
+
+    def next_change(self) -> asyncio.Future[None]:
+        """Is done when something changes. Others wait for it too: not to be cancelled."""
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        return self._changed

@@ -1,0 +1,436 @@
+"""The periodic task: picks submissions up, has them run as the limits allow, keeps results.
+
+Which job is next is left to ``queue``, whether one more may run to ``slots``, how one is run to
+``lifecycle``, what becomes of its result to ``finishing``, where they lie to the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from asyncio import FIRST_COMPLETED
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ...system.storage_state import StorageState
+from ...system.threads import started
+from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
+from ..base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
+from .active import LiveJob, LiveState, StopReason
+from .finishing import Notifier, ResultKeeper, insist
+from .lifecycle import JobRunner
+from .queue import JobQueue
+from .slots import Limits, Slots
+
+_KEY_SECONDS = 0.5
+_REFUSED_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
+_TIMER_SLACK = 0.001
+
+_SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
+_logger = logging.getLogger(__name__)
+
+
+class JobProcessor:
+    """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
+    programs dropped, and at once when it is woken.
+
+    MainLoop jobs run one at a time and hold up the start of all others, as the specification has it.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        runner: JobRunner,
+        *,
+        limits: Limits,
+        interval: float,
+        starvation: float,
+        storage: StorageState,
+        notifier: Notifier | None = None,
+        on_change: Callable[[LiveJob], None] = lambda job: None,
+    ) -> None:
+        self._store = store
+        self._runner = runner
+        self._interval = interval
+        self._storage = storage
+        self._keeper = ResultKeeper(store, notifier)
+        self._on_change = on_change
+        self._queue = JobQueue(starvation)
+        self._live: dict[str, LiveJob] = {}
+        self._known: set[str] = set()
+        self._slots = Slots(limits)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._next_look = 0.0
+        self._there_are_more = False
+        self._closing = False
+        self._grace_is_over = False
+        self._being_added = 0
+        self._at_rest = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop_task: asyncio.Task[None] | None = None
+        self.paused = False
+
+    def open(self) -> None:
+        self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-processor")
+
+    def begin_closing(self) -> None:
+        """Start nothing more from now on, and let those who watch go."""
+        self._closing = True
+        self._wake.set()
+        for job in self._live.values():
+            job.notify()
+
+    async def close(self, grace: float, kill_grace: float) -> None:
+        """Start nothing more, give running jobs `grace` seconds, then stop and record them.
+
+        Those that are not recorded five seconds after `kill_grace` are left to the next start.
+        """
+        self.begin_closing()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace)
+        self._grace_is_over = True
+        for job in list(self._live.values()):
+            if self._queue.get(job.job.job_id) is None:
+                job.stop(_SHUT_DOWN)
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=kill_grace + _CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.wait([self._loop_task], timeout=_CLOSE_SECONDS)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing
+
+    @property
+    def queue(self) -> JobQueue:
+        """The waiting jobs. To be read only."""
+        return self._queue
+
+    @property
+    def limits(self) -> Limits:
+        return self._slots.limits
+
+    def running(self) -> Iterable[LiveJob]:
+        """The jobs that run in this process, the longest running first."""
+        return [job for job in self._live.values() if job.state is LiveState.RUNNING]
+
+    def find(self, job_id: str) -> LiveJob | None:
+        """A job that waits or runs in this process."""
+        return self._live.get(job_id)
+
+    async def submit(self, submission: Submission, *, is_new: bool) -> None:
+        """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
+
+        One that would be started next anyway is picked up by the write that accepts it.
+        """
+        if is_new and self._may_start_now(submission):
+            accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._slots.take(submission.execution_mode, submission.user_id)
+            # In a task of its own: who submits may go away, the job has to be seen through.
+            self._track(self._start_new(submission, accepted))
+            await accepted
+            return
+        self._being_added += 1
+        try:
+            job = await self._store.add(submission)
+        finally:
+            self._being_added -= 1
+        self.enqueue(job)
+
+    def enqueue(self, job: PendingJob) -> None:
+        """Take notice of a job that was just added to the store."""
+        if job.key in self._known:
+            return
+        self._known.add(job.key)
+        self._queue.add(job)
+        if job.job_id not in self._live:
+            self._live[job.job_id] = LiveJob(job, self._on_change)
+        live = self._live[job.job_id]
+        live.job, live.state = job, LiveState.QUEUED
+        live.announce()
+        self._wake.set()
+
+    def has_news(self) -> bool:
+        """Whether a look would find anything. Blocks, and may be called in a thread."""
+        return self._store.has_news(self._known)
+
+    def look_soon(self) -> None:
+        """Look around at once: something has happened."""
+        self._asked.set()
+        self._wake.set()
+
+    def cancel(self, job_id: str, reason: StopReason) -> bool:
+        """Stop a job that waits or runs here, for `reason`; false when there is none such."""
+        live = self._live.get(job_id)
+        if live is None:
+            return False
+        live.stop(reason)
+        waiting = self._queue.remove(job_id)
+        if waiting is not None:
+            # It will not run, and so has no need of its key.
+            self._start(replace(waiting, concurrency_key=None))
+        return True
+
+    async def cancel_anywhere(self, job_id: str, reason: StopReason) -> None:
+        """The same for a job of any process on the store; does nothing for one that has ended."""
+        if self.cancel(job_id, reason) or await self._store.request_cancel(job_id, reason.by):
+            return
+        await self._look_around()
+        while not self.cancel(job_id, reason) and self._there_are_more:
+            await self._find_more()
+
+    async def set_paused(self, paused: bool) -> None:
+        """Start no more jobs, or go on starting them; running ones are not touched."""
+        await self._store.set_paused(paused)
+        self.paused = paused
+        self._wake.set()
+
+    async def _run(self) -> None:
+        while not self._closing:
+            if self._asked.is_set() or time.monotonic() >= self._next_look:
+                await self._look_around()
+            elif self._there_are_more:
+                await self._find_more()
+            await self._start_ready()
+            self._wake_in(self._pause())
+            # Files that have not been read yet were there first.
+            self._at_rest = not self._there_are_more
+            try:
+                await self._wake.wait()
+            finally:
+                self._at_rest = False
+            self._wake.clear()
+
+    def _wake_in(self, seconds: float) -> None:
+        """Wake up after that long at the latest. Jobs wake it far more often, and the timer is kept then."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            if self._timer.when() <= loop.time() + seconds + _TIMER_SLACK:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._wake.set()
+
+    def _pause(self) -> float:
+        if self._there_are_more:
+            return 0.0
+        pause = self._next_look - time.monotonic()
+        due = self._queue.next_due()
+        if due is not None and not self.paused:
+            pause = min(pause, (due - utc_now()).total_seconds())
+        return max(0.0, pause)
+
+    async def _look_around(self) -> None:
+        """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
+        self._asked.clear()
+        self._next_look = time.monotonic() + self._interval
+        try:
+            seen = await self._store.look(self._known)
+            self.paused = seen.is_paused
+            await self._record_lost(seen.lost)
+            for job_id, by in seen.cancel_requests:
+                self.cancel(job_id, cancelled_by(by))
+            self._take_in(seen.found)
+        except Exception as error:
+            self._storage.report(
+                error, _logger, "Cannot look for submissions; trying again in %g s", self._interval
+            )
+
+    async def _find_more(self) -> None:
+        """Go on with what the last look began: jobs start before the last of many files has been read."""
+        self._there_are_more = False
+        try:
+            self._take_in(await self._store.scan(self._known))
+        except Exception as error:
+            self._storage.report(
+                error, _logger, "Cannot read submissions; trying again in %g s", self._interval
+            )
+
+    def _take_in(self, found: Found) -> None:
+        self._there_are_more = found.there_are_more
+        if found.again_in is not None:
+            self._next_look = min(self._next_look, time.monotonic() + found.again_in)
+        for job in found.jobs:
+            # A copy of a job that waits or runs here is left until that has ended, and then rejected.
+            if job.job_id not in self._live:
+                self.enqueue(job)
+
+    async def _record_lost(self, jobs: Collection[LostJob]) -> None:
+        for instance_id in {job.instance_id for job in jobs}:
+            killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
+            _logger.warning("A host process died; %d processes of its jobs were ended", killed)
+        for job in jobs:
+            self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job), self._storage))
+
+    async def _start_ready(self) -> None:
+        while not (self._closing or self.paused or self._storage.holds_jobs):
+            job = self._queue.take(self._slots.modes_with_room(), self._slots.may_start)
+            if job is None:
+                return
+            task = self._start(job)
+            if job.mode is ExecutionMode.MAIN_LOOP:
+                await self._hold_up_for(task)
+
+    async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
+        """Start nothing until `task` has ended; other processes may ask for its end meanwhile."""
+        while not task.done():
+            if self._there_are_more:
+                await self._find_more()
+                continue
+            asked = asyncio.create_task(self._asked.wait())
+            try:
+                await asyncio.wait([task, asked], timeout=self._interval, return_when=FIRST_COMPLETED)
+            finally:
+                asked.cancel()
+            if not task.done():
+                await self._look_around()
+
+    def _may_start_now(self, submission: Submission) -> bool:
+        """Whether a new job would be the next to start: all that waits is waiting for something else."""
+        if not self._at_rest or self._wake.is_set() or self._being_added or self._closing or self.paused:
+            return False
+        if self._storage.holds_jobs:
+            return False
+        mode = submission.execution_mode
+        if mode is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
+            return False
+        if not self._slots.has_room_for(submission.user_id):
+            return False
+        due = self._queue.next_due()
+        return mode in self._slots.modes_with_room() and (due is None or due > utc_now())
+
+    def _start(self, job: PendingJob) -> asyncio.Task[None]:
+        self._slots.take(job.mode, job.user_id)
+        self._slots.take_lock(job.lock)
+        return self._track(self._process(job))
+
+    def _free_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
+        self._slots.free(mode, user_id)
+        self._wake.set()
+
+    def _free_lock(self, job: PendingJob) -> None:
+        self._slots.free_lock(job.lock)
+        if job.lock is not None:
+            self._wake.set()
+
+    def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(job)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _start_new(self, submission: Submission, accepted: asyncio.Future[None]) -> None:
+        """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
+        try:
+            job, claimed = await self._store.start(submission)
+        except BaseException as error:
+            self._free_slot(submission.execution_mode, submission.user_id)
+            if not accepted.done():
+                accepted.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+            return
+        self._known.add(job.key)
+        live = self._live[job.job_id] = LiveJob(job, self._on_change)
+        if not accepted.done():
+            accepted.set_result(None)
+        if self._grace_is_over:
+            live.stop(_SHUT_DOWN)
+        await self._see_through(job, claimed, live)
+
+    async def _process(self, job: PendingJob) -> None:
+        live = self._live[job.job_id]
+        claimed: ClaimedJob | None = None
+        try:
+            unwanted = self._closing and live.reason is None
+            claimed = None if unwanted else await self._store.claim(job)
+            if claimed is None:
+                self._forget(live, None)
+        except KeyBusyError:
+            self._enqueue_again(job, _KEY_SECONDS)
+        except Exception as error:
+            if self._storage.explains(error):
+                # Not forgotten: that it is cancelled, perhaps, is known here alone.
+                self._enqueue_again(job, _REFUSED_SECONDS)
+            else:
+                # Still pending on disk: forgotten here, the next scan finds it again.
+                _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
+                self._forget(live, None)
+        finally:
+            if claimed is None:
+                self._free_slot(job.mode, job.user_id)
+                self._free_lock(job)
+        if claimed is not None:
+            await self._see_through(job, claimed, live)
+
+    def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
+        """Have a job that could not be picked up tried again, after so many seconds."""
+        self._known.discard(job.key)
+        self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=seconds)))
+
+    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, live: LiveJob) -> None:
+        """Run what was picked up, and have its result kept."""
+        try:
+            try:
+                result = await self._run_claimed(claimed, live)
+            finally:
+                # The command is over: another may start while the result is being written.
+                self._free_slot(job.mode, job.user_id)
+            await insist(claimed.job_id, partial(self._conclude, claimed, result, live), self._storage)
+        except Exception:
+            _logger.exception("The result of job %s could not be kept", job.job_id)
+            self._forget(live, None)
+        finally:
+            self._free_lock(job)
+
+    async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
+        try:
+            return await self._runner.run(claimed, live)
+        except Exception:
+            _logger.exception("Job %s failed inside the server", claimed.job_id)
+            return self._runner.rejected(
+                claimed, "The server met an error of its own with this job; see its log."
+            )
+
+    async def _conclude_lost(self, job: LostJob) -> None:
+        await self._conclude(job.claimed, await self._runner.lost(job), None)
+
+    async def _conclude(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
+        is_cancelled = live is not None and live.is_cancelled
+        kept = await self._keeper.conclude(claimed, result, cancelled=is_cancelled)
+        if isinstance(kept, PendingJob):
+            if live is not None:
+                self._known.discard(live.job.key)
+                live.again()
+            self.enqueue(kept)
+            return
+        if live is not None:
+            self._forget(live, kept.record)
+        await self._keeper.release(kept)
+
+    def _forget(self, live: LiveJob, record: dict[str, Any] | None) -> None:
+        self._known.discard(live.job.key)
+        if self._live.get(live.job.job_id) is live:
+            del self._live[live.job.job_id]
+        live.ended(record)
+
+
+def cancelled_by(user_id: str) -> StopReason:
+    """The reason of a job that `user_id` cancelled."""
+    return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)

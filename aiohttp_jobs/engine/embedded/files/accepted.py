@@ -1,0 +1,58 @@
+"""What this process has accepted and checked already, so that it is not parsed a second time."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from ....model.job import Submission
+from ....system.guarded_files import open_regular
+
+_MOST_SUBMISSIONS = 4096
+_MOST_DIGESTS = 100_000
+_LARGEST = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFile:
+    """The digest of the file that was written for a submission, and the submission itself if it is kept."""
+
+    digest: bytes
+    submission: Submission | None
+
+    def submission_in(self, path: str) -> Submission | None:
+        """The submission, if it is kept and the file `path` holds what was written for it. Blocks."""
+        if self.submission is None:
+            return None
+        try:
+            descriptor = open_regular(path)
+            try:
+                is_same = hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return None
+        return self.submission if is_same else None
+
+
+class Accepted:
+    """By path; bounded. Of very many only the digests are kept, and what they say is read again."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, AcceptedFile] = {}
+        self._submissions = 0
+
+    def add(self, path: str, data: bytes, submission: Submission) -> None:
+        self.take(path)
+        if len(self._files) >= _MOST_DIGESTS or len(data) > _LARGEST:
+            return
+        is_kept = self._submissions < _MOST_SUBMISSIONS
+        self._submissions += is_kept
+        self._files[path] = AcceptedFile(hashlib.sha256(data).digest(), submission if is_kept else None)
+
+    def take(self, path: str) -> AcceptedFile | None:
+        found = self._files.pop(path, None)
+        if found is not None and found.submission is not None:
+            self._submissions -= 1
+        return found

@@ -1,0 +1,256 @@
+"""The folders of running jobs: made for each, and used again when a job has left nothing in one.
+
+Each job has two, in trees of their own: the run folder, in which the host keeps what it writes about the
+job, and the job's folder, in which its command works. By its own folder a job meets nothing of the host's.
+Making and removing folders is what costs a file system most. All calls block; from one thread, if nothing
+else is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from ....system.guarded_files import UnreadableFileError, open_in_place, read_file
+from ....system.removal import remove_tree
+from ....worker.base import WORK
+from .timestamps import is_settled
+
+_MOST_SPARE = 16
+_MOST_SPARE_USERS = 64
+_MOST_ENTRIES = 16
+_LONGEST_NAME = 255
+_PRIVATE = stat.S_IFDIR | 0o700
+
+
+class Folders(NamedTuple):
+    """Of a running job: the host's folder about it, and the job's own, with `WORK` in it."""
+
+    run_dir: str
+    job_dir: str
+
+
+class _State(NamedTuple):
+    """Of a folder: another one once anything was put there or taken away, or it was replaced."""
+
+    mode: int
+    inode: int
+    modified: int
+    changed: int
+
+    @classmethod
+    def of(cls, folder: str, *, is_moved: bool = False) -> _State | None:
+        """`is_moved`: the folder itself is renamed between jobs, which changes one of its times."""
+        try:
+            found = os.lstat(folder)
+        except OSError:
+            return None
+        return cls(found.st_mode, found.st_ino, found.st_mtime_ns, 0 if is_moved else found.st_ctime_ns)
+
+    @property
+    def is_private(self) -> bool:
+        return self.mode == _PRIVATE
+
+
+States = tuple[_State | None, ...]
+
+
+class _Spare(NamedTuple):
+    """A folder that is as new; `will_tell`: its states show whether it still is."""
+
+    place: str
+    states: States
+    will_tell: bool
+
+    def is_untouched(self, states: States) -> bool:
+        """Whether the folder, with `states` now, is still the same, as far as that can be told."""
+        if self.will_tell:
+            return states == self.states
+        return all(
+            now is not None and then is not None and (now.mode, now.inode) == (then.mode, then.inode)
+            for now, then in zip(states, self.states, strict=True)
+        )
+
+
+class _Begun(NamedTuple):
+    """What is known of a running job's folders; the states only where they will tell of a change."""
+
+    run_states: States | None
+    job_dir: str
+    job_states: States | None
+
+
+class RunFolders:
+    """The run folders in `jobs`, the jobs' folders in `work`; spare run folders lie in `scratch`.
+
+    `discard` is given what has to be removed, and removes it without holding anybody up.
+    """
+
+    def __init__(self, jobs: str, scratch: str, work: str, discard: Callable[[Sequence[str]], None]) -> None:
+        self._jobs = jobs
+        self._scratch = scratch
+        self._work = work
+        self._discard = discard
+        self._spare_runs: list[_Spare] = []
+        self._spare: dict[str, list[_Spare]] = {}
+        self._begun: dict[str, _Begun] = {}
+        self._left: list[str] = []
+        self._numbers = itertools.count()
+
+    def begin(self, run: str, user_folder: str, *, signed: bool) -> Folders:
+        """Private folders for the running job whose submission file is called `run`.
+
+        Whose it is can be read in a `signed` submission; for others it is kept in the run folder.
+        """
+        run_dir = f"{self._jobs}/{run}"
+        run_states = self._begin_run(run_dir)
+        try:
+            job_dir, job_states = self._begin_job(user_folder)
+        except OSError:
+            remove_tree(run_dir)
+            raise
+        self._begun[run] = _Begun(run_states, job_dir, job_states)
+        if not signed:
+            mark_owner(Path(run_dir), user_folder)
+        return Folders(run_dir, job_dir)
+
+    def _begin_run(self, run_dir: str) -> States | None:
+        with contextlib.suppress(OSError):
+            if self._spare_runs:
+                spare = self._spare_runs.pop()
+                os.rename(spare.place, run_dir)
+                return spare.states if spare.will_tell else None
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(run_dir, 0o700)
+        return None
+
+    def _begin_job(self, user_folder: str) -> tuple[str, States | None]:
+        """A spare folder is looked at again: what an earlier job left running may have been there."""
+        spares = self._spare.get(user_folder)
+        while spares:
+            spare = spares.pop()
+            if spare.is_untouched(_job_states(spare.place)):
+                return spare.place, spare.states if spare.will_tell else None
+            self._left.append(spare.place)
+        job_dir = f"{self._work}/{secrets.token_hex(8)}"
+        with contextlib.suppress(FileNotFoundError):
+            os.mkdir(job_dir, 0o700)
+            os.mkdir(f"{job_dir}/{WORK}", 0o700)
+            return job_dir, None
+        os.makedirs(self._work, 0o700, exist_ok=True)  # the first job, or one has removed it
+        os.mkdir(job_dir, 0o700)
+        os.mkdir(f"{job_dir}/{WORK}", 0o700)
+        return job_dir, None
+
+    def end(self, run: str, user_folder: str) -> None:
+        """Let go of a job's folders: the next job of the same user gets its own, if the last left nothing."""
+        begun = self._begun.pop(run, None)
+        self._end_run(run, begun)
+        if begun is not None:
+            self._end_job(begun, user_folder)
+
+    def _end_run(self, run: str, begun: _Begun | None) -> None:
+        run_dir, place = f"{self._jobs}/{run}", f"{self._scratch}/run.{next(self._numbers)}"
+        try:
+            os.rename(run_dir, place)
+        except OSError:
+            remove_tree(run_dir)
+            return
+        asked, states = time.time_ns(), _run_states(place)
+        is_unchanged = begun is not None and begun.run_states == states
+        if len(self._spare_runs) < _MOST_SPARE and (is_unchanged or _is_emptied(place)):
+            self._spare_runs.append(_spare(place, states if is_unchanged else _run_states(place), asked))
+        else:
+            self._left.append(place)
+
+    def _end_job(self, begun: _Begun, user_folder: str) -> None:
+        if len(self._spare) >= _MOST_SPARE_USERS and user_folder not in self._spare:
+            self._drop_spare()
+        spares = self._spare.setdefault(user_folder, [])
+        asked, states = time.time_ns(), _job_states(begun.job_dir)
+        is_unchanged = begun.job_states == states
+        if len(spares) < _MOST_SPARE and (is_unchanged or _is_as_new(begun.job_dir)):
+            spares.append(
+                _spare(begun.job_dir, states if is_unchanged else _job_states(begun.job_dir), asked)
+            )
+        else:
+            self._left.append(begun.job_dir)
+
+    def sweep(self) -> None:
+        """Have removed what jobs have left behind, which is more work than the rest and nobody waits for."""
+        left, self._left = self._left, []
+        if left:
+            self._discard(left)
+
+    def remove(self, run: str) -> None:
+        """Remove a job's folders, which nobody is to use again; from any thread."""
+        begun = self._begun.pop(run, None)
+        remove_tree(f"{self._jobs}/{run}")
+        if begun is not None:
+            self._left.append(begun.job_dir)
+
+    def _drop_spare(self) -> None:
+        self._left += [spare.place for spares in self._spare.values() for spare in spares]
+        self._spare.clear()
+
+
+def _run_states(run_dir: str) -> States:
+    return (_State.of(run_dir, is_moved=True),)
+
+
+def _job_states(job_dir: str) -> States:
+    return _State.of(job_dir), _State.of(f"{job_dir}/{WORK}")
+
+
+def _spare(place: str, states: States, asked: int) -> _Spare:
+    """The folder `place`, whose `states` were asked for at the time `asked`."""
+    changes = [max(state.modified, state.changed) for state in states if state is not None]
+    will_tell = len(changes) == len(states) and is_settled(max(changes), asked)
+    return _Spare(place, states, will_tell)
+
+
+def mark_owner(folder: Path, user_folder: str) -> None:
+    """Keep in a run `folder` in which user's folder its job's submission lay."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(open_in_place(folder / "owner", flags), "wb") as file:
+        file.write(os.fsencode(user_folder))
+
+
+def owner_in(folder: Path) -> str | None:
+    """What `mark_owner` has kept in `folder`; ``None`` when it kept nothing."""
+    try:
+        return os.fsdecode(read_file(folder / "owner", _LONGEST_NAME)) or None
+    except (FileNotFoundError, UnreadableFileError):
+        return None
+
+
+def _is_emptied(folder: str, keep: str | None = None) -> bool:
+    """Remove the few files in `folder`, all but `keep`; whether that left a private folder without others."""
+    with contextlib.suppress(OSError):
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_ENTRIES)]
+        for name in names:
+            if name != keep:
+                os.unlink(f"{folder}/{name}")
+        return len(names) < _MOST_ENTRIES and os.lstat(folder).st_mode == _PRIVATE
+    return False
+
+
+def _is_as_new(job_dir: str) -> bool:
+    """Remove the command's file from a job's folder; whether only an empty working folder is left."""
+    with contextlib.suppress(OSError):
+        if not _is_emptied(job_dir, keep=WORK):
+            return False
+        work = f"{job_dir}/{WORK}"
+        if os.lstat(work).st_mode == _PRIVATE:
+            with os.scandir(work) as entries:
+                return next(entries, None) is None
+    return False

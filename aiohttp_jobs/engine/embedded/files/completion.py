@@ -1,0 +1,113 @@
+"""How jobs go out: their results kept, or the next attempt accepted, and their run folders let go of.
+
+The counterpart of ``submissions``. What changes the store is done in the committer's thread, but for what is
+large or rare. All calls block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from ....model.job import JobResult, Submission
+from ....system.atomic import put_file, put_in_place, replace_file, write_aside
+from ....system.guarded_files import is_folder, set_aside
+from ....system.jsontext import indented
+from ...base import ClaimedJob, PendingJob
+from .attempt_folders import RunFolders
+from .concurrency_keys import KeyLocks
+from .group_commit import Change
+from .instances import Instance
+from .journal import Entry, Kind
+from .layout import Layout, Run
+from .names import safe_component
+from .sealed_values import SealedValues
+
+
+class Completion:
+    """Ends the jobs of the process `instance`; `resubmit` accepts another attempt."""
+
+    def __init__(
+        self,
+        at: Layout,
+        instance: Instance,
+        run_folders: RunFolders,
+        keys: KeyLocks,
+        sealed: SealedValues,
+        resubmit: Callable[[Submission], PendingJob],
+    ) -> None:
+        self._at = at
+        self._instance = instance
+        self._run_folders = run_folders
+        self._keys = keys
+        self._sealed = sealed
+        self._resubmit = resubmit
+
+    def write_aside(self, record: dict[str, Any]) -> str:
+        """Have a result on the disk before it is one, in the file whose name is returned; from any thread."""
+        target = self._at.result_file(record["JobID"])
+        return write_aside(target, indented(record), self._instance.scratch, sync=True)
+
+    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
+        """Keep the result `record`, which may lie in the file `aside` already."""
+        try:
+            self._keep_log(claimed, record)
+        except BaseException:
+            if aside is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(aside)
+            raise
+        run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
+        entry: Entry | None = None
+        unsynced: Sequence[str] = ()
+        if aside is not None:
+            put_in_place(aside, target)
+        else:
+            data = indented(record)
+            put_file(target, data, self._instance.scratch)
+            entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
+        self._free_key(claimed)
+        # A folder whose job has a result is taken for what it is, should this process die before.
+        let_go = partial(self._let_go, claimed)
+        return Change(None, entry, unsynced, (self._at.results,), let_go)
+
+    def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        """Keep the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
+        run, record = _run_of(claimed), result.to_record()
+        self._keep_log(claimed, record)
+        replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
+        following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
+        pending = self._resubmit(following)
+        self._remove_sealed_values(claimed)
+        self._run_folders.remove(run.name)
+        self._free_key(claimed)
+        return pending
+
+    def _let_go(self, claimed: ClaimedJob) -> None:
+        # In this order: the folder of a dead process tells that there may be something left to remove.
+        self._remove_sealed_values(claimed)
+        self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
+
+    def _remove_sealed_values(self, claimed: ClaimedJob) -> None:
+        if claimed.submission.sealed_values or claimed.problem is not None:
+            self._sealed.remove_from(self._at.claimed(_run_of(claimed)))
+
+    def _keep_log(self, claimed: ClaimedJob, record: dict[str, Any]) -> None:
+        if record["OutputTruncated"]:
+            source, target = f"{claimed.run_dir}/log", self._at.log(_run_of(claimed))
+            if is_folder(source):  # or else an earlier try has moved it
+                if os.path.lexists(target):
+                    set_aside(target, "a job's output belongs there")
+                os.rename(source, target)
+
+    def _free_key(self, claimed: ClaimedJob) -> None:
+        if claimed.lock is not None:
+            self._keys.release(claimed.lock)
+
+
+def _run_of(claimed: ClaimedJob) -> Run:
+    return Run.from_name(os.path.basename(claimed.run_dir))

@@ -1,0 +1,54 @@
+"""Concurrency keys across processes: one lock file each, held while a job with the key runs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from ....system.atomic import make_folder
+from ....system.guarded_files import LockBusyError, lock_file
+from .names import safe_component
+
+
+class KeyLocks:
+    """The locks this process holds, each named by `PendingJob.lock`. The kernel frees them when it dies."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._held: dict[str, int] = {}
+
+    def acquire(self, lock: str) -> bool:
+        """False while another process, or another job of this one, holds the lock. Blocks briefly."""
+        if lock in self._held:
+            return False
+        make_folder(self._folder)
+        path = self._path(lock)
+        try:
+            descriptor = lock_file(path, 0.0)
+        except LockBusyError:
+            return False
+        if not _is_file_of(path, descriptor):  # whoever held it has just removed it
+            os.close(descriptor)
+            return False
+        self._held[lock] = descriptor
+        return True
+
+    def release(self, lock: str) -> None:
+        """Let go of a lock, if this process holds it. Its file goes too: users make up keys without end."""
+        descriptor = self._held.pop(lock, None)
+        if descriptor is not None:
+            with suppress(OSError):  # gone, or a job has put something else there
+                self._path(lock).unlink()
+            os.close(descriptor)
+
+    def _path(self, lock: str) -> Path:
+        return self._folder / f"{safe_component(lock)}.lock"
+
+
+def _is_file_of(path: Path, descriptor: int) -> bool:
+    """Whether `descriptor` is of the file that lies at `path` now."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

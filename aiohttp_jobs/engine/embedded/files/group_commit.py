@@ -1,0 +1,211 @@
+"""The one thread that changes the store's files, so that changes made at once become durable at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, Generic, TypeVar
+
+from ....system.atomic import sync_file, sync_folder
+from ....system.guarded_files import open_regular
+from ....system.storage_state import StorageState
+from .journal import LARGEST, Entry, Journal
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE = 64
+_MOST_UNTIDY = 1000
+_BREATH_SECONDS = 0.002
+"""Whoever was told goes on first: what nobody waits for would take the processor from them."""
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Change(Generic[T]):
+    """What was done, not durable yet: `entry` tells the journal of it.
+
+    Without the journal, `files` and then `folders` have to be synced. `value` is for who asked; `afterwards`
+    is what nobody has to wait for, done in the same thread once it is durable. `undo` takes it back when it
+    cannot be made durable, and says false when that is too late: somebody has gone on with it, and it holds.
+    """
+
+    value: T
+    entry: Entry | None = None
+    files: Sequence[str | Path] = ()
+    folders: Sequence[str | Path] = ()
+    afterwards: Callable[[], None] | None = None
+    undo: Callable[[], bool] | None = None
+
+
+@dataclass(slots=True)
+class _Order:
+    work: Callable[[], Change[Any]]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    change: Change[Any] | None = None
+    error: BaseException | None = field(default=None)
+
+
+class Committer:
+    """Makes changes in the order in which they are asked for, each durable when `run` returns.
+
+    `tidy` is called in the same thread when nothing is asked for, and now and then if that never happens.
+    """
+
+    def __init__(self, journal: Journal, tidy: Callable[[], None], storage: StorageState) -> None:
+        self._journal = journal
+        self._storage = storage
+        self._tidy = tidy
+        self._orders: SimpleQueue[_Order | None] = SimpleQueue()
+        self._closed = True
+        self._thread = Thread(target=self._serve, name="aiohttp-jobs-committer", daemon=True)
+
+    def open(self) -> None:
+        self._closed = False
+        self._thread.start()
+
+    def close(self) -> None:
+        """Finish what was asked for. Blocks."""
+        if self._closed:
+            return
+        self._closed = True
+        self._orders.put(None)
+        self._thread.join()
+
+    async def run(self, work: Callable[[], Change[T]]) -> T:
+        """Have `work` done in the thread, and made durable.
+
+        Raises what `work` raises, and ``OSError`` when its change cannot be made durable.
+        """
+        if self._closed:
+            raise RuntimeError("the store is not open")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._orders.put(_Order(work, loop, future))
+        return await future
+
+    def _serve(self) -> None:
+        left: list[_Order] = []
+        going, untidy = True, 0
+        while going:
+            orders = self._wait(_BREATH_SECONDS if left or untidy else None)
+            going = None not in orders
+            batch = [order for order in orders if order is not None]
+            for order in batch:
+                try:
+                    order.change = order.work()
+                except BaseException as error:
+                    order.error = error
+            self._make_durable([order for order in batch if order.change is not None])
+            self._undo([order for order in batch if order.error is not None])
+            _tell(batch)
+            left += batch
+            untidy += len(batch)
+            is_at_rest = not (batch and going)
+            if is_at_rest or len(left) > 1:
+                self._do_the_rest(left)
+                left = []
+            if is_at_rest or untidy > _MOST_UNTIDY:
+                try:
+                    self._tidy()
+                except Exception as error:  # this thread has to go on, whatever jobs have left
+                    message = "What jobs have left behind cannot be removed"
+                    self._storage.report(error, _logger, message)
+                untidy = 0
+
+    def _undo(self, failed: Sequence[_Order]) -> None:
+        """Nobody is to find what was refused."""
+        for order in failed:
+            if order.change is None or order.change.undo is None:
+                continue
+            try:
+                if not order.change.undo():
+                    order.error = None
+            except OSError as error:
+                message = "What the disk refused cannot be taken back either; it may still be carried out"
+                self._storage.report(error, _logger, message)
+
+    def _do_the_rest(self, batch: Sequence[_Order]) -> None:
+        for order in batch:
+            if order.change is not None and order.error is None and order.change.afterwards is not None:
+                try:
+                    order.change.afterwards()
+                except Exception as error:
+                    message = "Something is left undone after a change to the store"
+                    self._storage.report(error, _logger, message)
+
+    def _wait(self, seconds: float | None) -> list[_Order | None]:
+        """The orders there are, once there is one, or none after that time."""
+        orders: list[_Order | None] = []
+        with contextlib.suppress(Empty):
+            orders.append(self._orders.get(timeout=seconds))
+            while len(orders) < _MOST_AT_ONCE:
+                orders.append(self._orders.get_nowait())
+        return orders
+
+    def _make_durable(self, orders: Sequence[_Order]) -> None:
+        noted = [o for o in orders if o.change and o.change.entry and len(o.change.entry.data) <= LARGEST]
+        entries = [o.change.entry for o in noted if o.change and o.change.entry]
+        in_journal: set[int] = set()
+        try:
+            if entries and self._journal.write(entries):
+                in_journal = set(map(id, noted))
+        except OSError as error:
+            message = "The journal cannot be written; files are synced one by one instead"
+            self._storage.report(error, _logger, message)
+        _sync([order for order in orders if id(order) not in in_journal])
+
+
+def _sync(orders: Sequence[_Order]) -> None:
+    """Each file by itself, then each folder once; an order fails with what it needs."""
+    folders: dict[str | Path, list[_Order]] = {}
+    for order in orders:
+        if order.change is None:
+            continue
+        try:
+            for path in order.change.files:
+                _sync_file(path)
+        except OSError as error:
+            order.error = error
+        else:
+            for folder in order.change.folders:
+                folders.setdefault(folder, []).append(order)
+    for folder, concerned in folders.items():
+        try:
+            sync_folder(folder)
+        except OSError as error:
+            for order in concerned:
+                order.error = error
+
+
+def _sync_file(path: str | Path) -> None:
+    descriptor = open_regular(path)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _tell(batch: Sequence[_Order]) -> None:
+    loops = {order.loop for order in batch}
+    for loop in loops:
+        own = [order for order in batch if order.loop is loop]
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_settle, own)
+
+
+def _settle(orders: Sequence[_Order]) -> None:
+    for order in orders:
+        if order.future.done():
+            continue
+        if order.error is not None:
+            order.future.set_exception(order.error)
+        elif order.change is not None:
+            order.future.set_result(order.change.value)

@@ -1,0 +1,161 @@
+"""Which processes share the data folder, what each is running, and which of them have died.
+
+``Running/<instance>/`` belongs to one process for as long as it holds the lock on the ``lock`` file
+in it; the kernel lets go of the lock when the process dies, however it dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import logging
+import os
+import time
+import uuid
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from ....system.atomic import mend_folder
+from ....system.guarded_files import LOCK_SECONDS, LockBusyError, is_folder, lock, lock_file, open_regular
+from ....system.removal import Sweeper, remove_tree
+from .timestamps import is_settled
+
+_CLEANING_SECONDS = 1.0
+_logger = logging.getLogger(__name__)
+
+
+class Instance:
+    """This process's own folder below `root`, and its jobs' below `work_root`.
+
+    Make it in the process that it is for, not before a fork.
+    """
+
+    def __init__(self, root: Path, work_root: Path) -> None:
+        self.id = uuid.uuid4().hex
+        self.folder = root / self.id
+        self.scratch = self.folder / "scratch"
+        self.jobs = self.folder / "jobs"
+        self.work = work_root / self.id
+        """For the jobs' own folders, which lie apart from what the host keeps about them."""
+        self._root = root
+        self._work_root = work_root
+        self._sweeper = Sweeper()
+        self._lock: int | None = None
+        self._alone: int | None = None
+        self._complaint = ""
+
+    def open(self) -> None:
+        mend_folder(self._root)
+        # Locked under another name first, so that nobody ever sees it without its lock.
+        unborn = self._root / f".{self.id}"
+        unborn.mkdir(mode=0o700)
+        (unborn / "scratch").mkdir(mode=0o700)
+        (unborn / "jobs").mkdir(mode=0o700)
+        # The lock too: another process that held it for a look would take this one for dead.
+        self._lock = lock_file(unborn / "lock.new", 0.0)
+        (unborn / "lock.new").rename(unborn / "lock")
+        unborn.rename(self.folder)
+        mend_folder(self.work)
+        self._sweeper.open()
+        self.discard_orphans()
+
+    def close(self) -> None:
+        """Leave; what is still in the folder is taken over by the next process.
+
+        Of what jobs have left behind, what is not removed within a second is left to the next process too.
+        """
+        if self._lock is None:
+            return
+        is_clean = self._sweeper.close(_CLEANING_SECONDS)
+        end = time.monotonic() + _CLEANING_SECONDS
+        with contextlib.suppress(OSError):
+            self.jobs.rmdir()
+            if is_clean and remove_tree(self.work, lambda: time.monotonic() < end):
+                remove_tree(self.folder)
+        os.close(self._lock)
+        self._lock = None
+
+    def discard(self, paths: Iterable[str | Path]) -> None:
+        """Have what nobody needs any more removed, by and by."""
+        self._sweeper.remove(paths)
+
+    def discard_dead(self, folder: Path) -> None:
+        """Forget about a process that died, all of whose jobs were taken over."""
+        aside = self.scratch / f"dead.{folder.name}"
+        try:
+            folder.rename(aside)
+        except OSError:
+            aside = folder
+        self.discard([aside, self._work_root / folder.name])
+
+    def discard_orphans(self) -> None:
+        """Remove the working folders of processes that are gone, which they could not remove themselves."""
+        with contextlib.suppress(FileNotFoundError):
+            # Listed first: a process that begins now has made its folder among the others' before.
+            names = os.listdir(self._work_root)
+            self.discard(
+                self._work_root / name
+                for name in names
+                if name != self.id and not is_folder(self._root / name)
+            )
+
+    def is_run_elsewhere(self, folder: Path, dead: Collection[Path]) -> bool:
+        """Whether a process that is not among the `dead` has a folder for the same run as `folder`."""
+        found = self._root.glob(f"[!.]*/jobs/{glob.escape(folder.name)}")
+        return any(is_folder(other) and other.parents[1] not in dead for other in found)
+
+    def adopt(self, folder: Path) -> Path:
+        """Move a dead process's running-job `folder` into this process's own."""
+        return folder.rename(self.jobs / folder.name)
+
+    def is_alone(self) -> bool:
+        """Whether the last look found no other process on the folder, and none has come since."""
+        return self._alone is not None and self._root.stat().st_mtime_ns == self._alone
+
+    def _complain(self, message: str) -> None:
+        """Log a message, but not the same at every look."""
+        if message != self._complaint:
+            self._complaint = message
+            _logger.error("%s", message)
+
+    @contextlib.contextmanager
+    def dead(self) -> Iterator[list[Path]]:
+        """The folders of processes that died, while this process alone may touch them.
+
+        Another that asks meanwhile waits: what it does next may depend on their having been taken over. But
+        not for ever: when somebody holds on to the lock, nothing is taken over this time.
+        """
+        if self.is_alone():
+            yield []
+            return
+        now, changed_at = time.time_ns(), self._root.stat().st_mtime_ns
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.callback(os.close, lock_file(self._root / ".recovery", LOCK_SECONDS))
+            except LockBusyError as error:
+                self._complain(f"What processes that died were running cannot be taken over: {error}")
+                yield []
+                return
+            others = [
+                folder
+                for folder in sorted(self._root.iterdir())
+                if folder.name not in {self.id, f".{self.id}", ".keys"} and is_folder(folder)
+            ]
+            self._alone = changed_at if not others and is_settled(changed_at, now) else None
+            yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
+
+
+@contextlib.contextmanager
+def _try_lock(folder: Path) -> Iterator[bool]:
+    try:
+        descriptor = open_regular(folder / "lock", os.O_RDWR)
+    except OSError:
+        yield False
+        return
+    try:
+        lock(descriptor)
+        yield folder.is_dir()
+    except LockBusyError:
+        yield False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,229 @@
+"""A journal that makes many small changes durable with one write to a file that is already allocated.
+
+The files of the store are written first, and are the truth; the journal is read only after a power cut
+or a crash of the system, when some of them may be missing (see ``journal_replay``). All calls block.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import logging
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from struct import Struct
+from threading import Event, Thread
+
+from ....system.atomic import sync_file
+from ....system.guarded_files import UnreadableFileError, open_regular, read_file
+from ....system.storage_state import StorageState
+
+SIZE = 4 * 1024 * 1024
+LARGEST = 256 * 1024
+_LEFT_FREE = 8 * 1024 * 1024
+"""Entries with more bytes than this are better synced as files."""
+_START = 4096
+_HEADER = Struct(">8sQ36s")
+_ENTRY = Struct(">QIIBHH")  # generation, checksum, length of the data, kind, lengths of the names
+_MAGIC = b"aiojobs1"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_logger = logging.getLogger(__name__)
+
+
+class Kind(IntEnum):
+    """What an entry says has happened to a run of a job."""
+
+    ADDED = 1
+    CLAIMED = 2
+    ENDED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`run` is the name of the run, `folder` of its owner's folder; `data` is what the file holds.
+
+    A ``CLAIMED`` with `data` was accepted by the same write.
+    """
+
+    kind: Kind
+    run: str
+    folder: str
+    data: bytes = b""
+
+    def encoded(self, generation: int) -> bytes:
+        run, folder = os.fsencode(self.run), os.fsencode(self.folder)
+        body = b"".join((run, folder, self.data))
+        lengths = (len(self.data), int(self.kind), len(run), len(folder))
+        checksum = zlib.crc32(repr((generation, lengths)).encode() + body)
+        return _ENTRY.pack(generation, checksum, *lengths) + body
+
+
+class Journal:
+    """Two files in `folder`, used in turn: while one is written to, the files behind the other are synced."""
+
+    def __init__(self, folder: Path, storage: StorageState) -> None:
+        self._folder = folder
+        self._storage = storage
+        self._descriptors: list[int] = []
+        self._clean = [Event(), Event()]
+        self._active = 0
+        self._generation = 0
+        self._offset = SIZE
+        self._opened = Event()
+        self._opener: Thread | None = None
+        self._syncer: Thread | None = None
+
+    def open(self) -> None:
+        """Allocate the files, in a thread of its own; `write` refuses until that is done."""
+        if not boot_id():
+            return  # after a crash nobody could tell what is of an earlier life: files are synced one by one
+        self._opener = Thread(target=self._allocate, name="aiohttp-jobs-journal", daemon=True)
+        self._opener.start()
+
+    def close(self) -> None:
+        """Have everything synced in its place; the journal is not needed any more."""
+        for thread in (self._opener, self._syncer):
+            if thread is not None:
+                thread.join()
+        if self._generation:
+            sync_everything(self._folder)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._opened.clear()
+        self._descriptors.clear()
+
+    def write(self, entries: Sequence[Entry]) -> bool:
+        """Make `entries` durable; false when that is not possible here. Raises ``OSError``."""
+        if not self._opened.is_set():
+            return False
+        data = self._encoded(entries)
+        if len(data) > SIZE - self._offset:
+            self._switch()
+            data = self._encoded(entries)
+            if len(data) > SIZE - self._offset:
+                return False
+        _write_through(self._descriptors[self._active], data, self._offset)
+        self._offset += len(data)
+        return True
+
+    def _encoded(self, entries: Sequence[Entry]) -> bytes:
+        return b"".join(entry.encoded(self._generation) for entry in entries)
+
+    def _switch(self) -> None:
+        if self._generation:
+            self._clean[self._active].clear()
+            full, self._active = self._active, 1 - self._active
+            self._clean[self._active].wait()
+            self._syncer = Thread(target=self._sync, args=(full,), name="aiohttp-jobs-journal", daemon=True)
+            self._syncer.start()
+        self._generation += 1
+        header = _HEADER.pack(_MAGIC, self._generation, boot_id().encode()[:36])
+        _write_through(self._descriptors[self._active], header, 0)
+        self._offset = _START
+
+    def _sync(self, number: int) -> None:
+        try:
+            sync_everything(self._folder)
+        except OSError as error:
+            self._opened.clear()  # the disk is failing: every change is to find that out for itself
+            message = "The file system cannot be synced; files are synced one by one instead"
+            self._storage.report(error, _logger, message)
+        self._clean[number].set()
+
+    def _allocate(self) -> None:
+        try:
+            status = os.statvfs(self._folder)
+            if status.f_bavail * status.f_frsize < 2 * SIZE + _LEFT_FREE:
+                return  # what little room there is is needed for more than speed
+            for number, clean in enumerate(self._clean):
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                descriptor = open_regular(self._folder / f"journal.{number}", flags)
+                self._descriptors.append(descriptor)
+                # Zeros and not a hole: a write changes nothing but data then, and is synced faster.
+                if os.pwrite(descriptor, bytes(SIZE), 0) < SIZE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                sync_file(descriptor)
+                clean.set()
+            descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            sync_file(descriptor)
+            os.close(descriptor)
+        except OSError:  # a full disk: everything is synced as files instead
+            for number in range(len(self._descriptors)):
+                with contextlib.suppress(OSError):
+                    os.unlink(self._folder / f"journal.{number}")
+            return
+        self._opened.set()
+
+
+def read_journal(folder: Path) -> Iterator[Entry]:
+    """What the journal in `folder` holds of this system's earlier lives; nothing of the present one."""
+    for number in (0, 1):
+        try:
+            data = read_file(folder / f"journal.{number}", SIZE)
+        except FileNotFoundError:
+            continue
+        except UnreadableFileError as error:
+            _logger.error("A journal that a process left behind cannot be used: %s", error)
+            continue
+        if len(data) >= _START and data.startswith(_MAGIC):
+            _, generation, boot = _HEADER.unpack_from(data)
+            if boot.rstrip(b"\0").decode("ascii", "replace") != boot_id():
+                yield from _entries(data, generation)
+
+
+def _entries(data: bytes, generation: int) -> Iterator[Entry]:
+    position = _START
+    while position + _ENTRY.size <= len(data):
+        found, checksum, length, kind, run, folder = _ENTRY.unpack_from(data, position)
+        position += _ENTRY.size
+        body = data[position : position + run + folder + length]
+        lengths = (length, kind, run, folder)
+        if found != generation or zlib.crc32(repr((generation, lengths)).encode() + body) != checksum:
+            return
+        if kind not in set(Kind) or b"/" in body[: run + folder]:
+            return  # none that was written here
+        position += len(body)
+        yield Entry(
+            Kind(kind),
+            os.fsdecode(body[:run]),
+            os.fsdecode(body[run : run + folder]),
+            body[run + folder :],
+        )
+
+
+def boot_id() -> str:
+    """Names the time since the system was started; empty where there is no such name."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def sync_everything(folder: Path) -> None:
+    """Have all that was written to the file system of `folder` until now written to the disk."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        os.sync()
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if call(descriptor) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed")
+    finally:
+        os.close(descriptor)
+
+
+def _write_through(descriptor: int, data: bytes, offset: int) -> None:
+    if hasattr(os, "RWF_DSYNC"):
+        if os.pwritev(descriptor, [data], offset, os.RWF_DSYNC) == len(data):
+            return
+        raise OSError("the journal was written only in part")
+    if os.pwrite(descriptor, data, offset) != len(data):
+        raise OSError("the journal was written only in part")
+    sync_file(descriptor)

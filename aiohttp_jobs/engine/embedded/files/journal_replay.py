@@ -1,0 +1,80 @@
+"""After a power cut: what the journals tell and the files have lost is put back. All calls block.
+
+Each entry is about one run of a job, and runs only ever move on: accepted, picked up, ended, deleted.
+So the order of entries, and which process wrote them, does not matter: what went furthest counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ....system.atomic import make_folder, replace_file, sync_folder
+from ....system.guarded_files import LARGEST_RECORD, read_file
+from .deleted_ids import SpentIds
+from .journal import Entry, Kind
+from .layout import Layout, Run
+
+
+def replay(at: Layout, spent: SpentIds, entries: Iterable[Entry]) -> list[Entry]:
+    """Put back what is missing; what had been picked up, whether it has ended or not."""
+    added: dict[str, Entry] = {}
+    claimed: dict[str, Entry] = {}
+    for entry in entries:
+        if spent.has(Run.from_name(entry.run).job_id):
+            continue
+        if entry.kind is Kind.ADDED:
+            added[entry.run] = entry
+        elif entry.kind is Kind.CLAIMED:
+            claimed[entry.run] = entry
+            if entry.data:  # accepted by the same write
+                added[entry.run] = entry
+        else:
+            _put_back(at.result(Run.from_name(entry.run).job_id), entry.data)
+    for name, entry in added.items():
+        run = Run.from_name(name)
+        if name in claimed:
+            _put_back(at.claimed(run), entry.data)
+        elif not _moved_on(at, run):
+            _put_back(at.submissions / entry.folder / f"{run.stem}.json", entry.data)
+    for name, entry in claimed.items():
+        _finish_claim(at, Run.from_name(name), entry.folder)
+    return list(claimed.values())
+
+
+def _moved_on(at: Layout, run: Run) -> bool:
+    return at.claimed(run).exists() or at.attempt_result(run).exists() or at.result(run.job_id).exists()
+
+
+def _put_back(path: Path, data: bytes) -> None:
+    if not _is_whole(path):
+        make_folder(path.parent)
+        replace_file(path, data)
+
+
+def _is_whole(path: Path) -> bool:
+    """Not for what others may have changed since: only for what a power cut leaves of a file."""
+    return _record(path) is not None
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        record = json.loads(read_file(path, LARGEST_RECORD))
+        return record if isinstance(record, dict) else None
+    return None
+
+
+def _finish_claim(at: Layout, run: Run, folder: str) -> None:
+    """See that what was picked up waits no longer: it must not be picked up a second time."""
+    waiting = at.submissions / folder / f"{run.stem}.json"
+    record = _record(waiting)
+    if waiting.exists() and (record is None or record.get("Attempt", 1) == run.attempt):
+        if at.claimed(run).exists():
+            waiting.unlink()
+        else:
+            waiting.rename(at.claimed(run))
+            sync_folder(at.output)
+        sync_folder(waiting.parent)

@@ -1,0 +1,218 @@
+"""How jobs come in: accepted as files, picked up, or both at once. All calls run in the committer's thread.
+
+Once or twice for each job, so paths are text here, and what this process has written is not parsed again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from ....model.job import Submission, new_job_id
+from ....system.atomic import make_folder, put_file
+from ....system.guarded_files import is_folder, set_aside
+from ....system.jsontext import indented
+from ...base import ClaimedJob, KeyBusyError, PendingJob
+from .accepted import Accepted
+from .attempt_folders import RunFolders
+from .concurrency_keys import KeyLocks
+from .deleted_ids import SpentIds
+from .group_commit import Change
+from .instances import Instance
+from .journal import Entry, Kind
+from .layout import Layout, Run
+from .names import safe_component
+from .signing import Signer
+from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader
+
+
+class Intake:
+    """Takes in jobs for the process `instance`.
+
+    `expect` is told of each file that is about to be left waiting.
+    """
+
+    def __init__(
+        self,
+        at: Layout,
+        instance: Instance,
+        run_folders: RunFolders,
+        signer: Signer,
+        reader: SubmissionReader,
+        keys: KeyLocks,
+        spent: SpentIds,
+        expect: Callable[[str], None] = lambda path: None,
+    ) -> None:
+        self._at = at
+        self._instance = instance
+        self._run_folders = run_folders
+        self._signer = signer
+        self._reader = reader
+        self._keys = keys
+        self._spent = spent
+        self._expect = expect
+        self._accepted = Accepted()
+
+    def accept(self, submission: Submission) -> Change[PendingJob]:
+        """Leave a submission where it waits to be picked up."""
+        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        target = self._at.waiting_file(user_folder, run.stem)
+        folder = os.path.dirname(target)
+        data = indented(self._signer.sign(submission.to_record()))
+        self._expect(target)
+        if not is_folder(folder):  # the user's first; or a link, which nobody would find what is in
+            if os.path.lexists(folder):
+                set_aside(folder, "the folder of a user's submissions belongs there")
+            make_folder(Path(folder))
+        put_file(target, data, self._instance.scratch)
+        self._accepted.add(target, data, submission)
+        entry = _entry(Kind.ADDED, run, submission, data)
+        pending = pending_job(target, ReadSubmission(submission, None), run)
+        return Change(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
+
+    def start(self, submission: Submission) -> Change[tuple[PendingJob, ClaimedJob]]:
+        """Accept a submission whose id is new as one that is picked up already.
+
+        It is in one place from the first moment on, and one entry in the journal tells both.
+        """
+        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        target = self._at.claimed_file(run)
+        data = indented(self._signer.sign(submission.to_record()))
+        folders = self._run_folders.begin(run.name, user_folder, signed=True)
+        try:
+            put_file(target, data, self._instance.scratch)
+        except BaseException:
+            self._run_folders.remove(run.name)
+            raise
+        waiting = self._at.waiting_file(user_folder, run.stem)
+        pending = pending_job(waiting, ReadSubmission(submission, None), run)
+        claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True)
+        entry = _entry(Kind.CLAIMED, run, submission, data)
+        undo = partial(self._take_back_started, run, target)
+        return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo)
+
+    def _take_back(self, target: str) -> bool:
+        """Undo `accept`, unless the job has been picked up, by another process."""
+        self._accepted.take(target)
+        try:
+            os.unlink(target)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _take_back_started(self, run: Run, target: str) -> bool:
+        """Undo `start`."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        self._run_folders.remove(run.name)
+        return True
+
+    def _put_back(self, pending: PendingJob, run: Run, target: str) -> bool:
+        """Undo `claim`: the job goes on waiting."""
+        os.rename(target, pending.key)
+        self._run_folders.remove(run.name)
+        if pending.lock is not None:
+            self._keys.release(pending.lock)
+        return True
+
+    def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+        if pending.lock is None:
+            return self._claim(pending)
+        if not self._keys.acquire(pending.lock):
+            raise KeyBusyError
+        claimed: Change[ClaimedJob | None] = Change(None)
+        try:
+            claimed = self._claim(pending)
+        finally:
+            if claimed.value is None:
+                self._keys.release(pending.lock)
+        return claimed
+
+    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+        folder = os.path.dirname(pending.key)
+        user_folder = os.path.basename(folder)
+        run, fault = Run(pending.stem, pending.attempt), pending.problem
+        if fault is None and self._was_used(run):
+            if self._has_gone_on(pending, user_folder):
+                return Change(None)
+            run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
+            fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
+        accepted = self._accepted.take(pending.key)
+        folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
+        target = self._at.claimed_file(run)
+        try:
+            os.rename(pending.key, target)
+        except OSError as error:
+            self._run_folders.remove(run.name)
+            if isinstance(error, FileNotFoundError):
+                return Change(None)
+            raise
+        known = accepted.submission_in(target) if accepted is not None else None
+        read = ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
+        submission, problem = read
+        if problem is None and read.is_signed and self._spent.is_too_old(submission):
+            problem = EXPIRED
+        if problem is None and not _is_same(submission, pending):
+            problem = "The submission file was exchanged for another while it waited."
+        if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
+            submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
+        problem, lock = fault or problem, pending.lock
+        claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, accepted_here=known is not None)
+        entry = Entry(Kind.CLAIMED, run.name, user_folder)
+        undo = partial(self._put_back, pending, run, target)
+        return Change(claimed, entry, (), (self._at.output, folder), undo=undo)
+
+    def _was_used(self, run: Run) -> bool:
+        return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
+
+    def _has_gone_on(self, pending: PendingJob, user_folder: str) -> bool:
+        """Whether another attempt of the job waits by now where `pending` was seen, or nothing does."""
+        try:
+            found = self._reader.read(Path(pending.key), user_folder)
+        except FileNotFoundError:
+            return True
+        is_same_job = found.problem is None and found.submission.job_id == pending.job_id
+        return is_same_job and found.submission.attempt != pending.attempt
+
+    def has_ended(self, job_id: str) -> bool:
+        """Whether a job with this id has ended, its result kept or deleted."""
+        return self._spent.has(job_id) or os.path.exists(self._at.result_file(job_id))
+
+
+def _entry(kind: Kind, run: Run, submission: Submission, data: bytes) -> Entry | None:
+    """What the journal is told of a new file; nothing of secret values, which it would keep for too long."""
+    if submission.sealed_values is not None:
+        return None
+    return Entry(kind, run.name, safe_component(submission.user_id), data)
+
+
+def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> PendingJob:
+    """What waits in the file `path`; `run` is it if that is known already."""
+    job, problem = read
+    return PendingJob(
+        key=path,
+        stem=(run or Run.of(job)).stem,
+        job_id=job.job_id,
+        user_id=job.user_id,
+        job_name=job.job_name,
+        mode=job.execution_mode if problem is None else None,
+        submitted_at=job.submitted_at,
+        priority=job.priority,
+        run_at=job.run_at,
+        concurrency_key=job.concurrency_key,
+        concurrency_owner=job.concurrency_owner if job.template_id else None,
+        attempt=job.attempt,
+        problem=problem,
+        size=len(job.command.encode("utf-8", "replace")),
+    )
+
+
+def _is_same(submission: Submission, pending: PendingJob) -> bool:
+    return (submission.job_id, submission.execution_mode, submission.attempt) == (
+        pending.job_id,
+        pending.mode,
+        pending.attempt,
+    )

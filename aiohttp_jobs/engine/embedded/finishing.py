@@ -1,0 +1,88 @@
+"""After a job: its result is kept and told, or another attempt accepted. While the disk refuses, again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+
+from ...model.job import AttemptSummary, JobResult, Submission, utc_now
+from ...system.storage_state import StorageState
+from ..base import ClaimedJob, JobStore, PendingJob
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 0.5
+_MAX_RETRY_SECONDS = 30.0
+_logger = logging.getLogger(__name__)
+
+
+class Notifier(Protocol):
+    """Who is told of outcomes. Neither method raises."""
+
+    async def prepare(self, submission: Submission, result: JobResult) -> Any:
+        """Get ready durably to tell of `result`, which is about to be kept."""
+        ...
+
+    async def release(self, prepared: Any) -> None:
+        """The result is kept: tell what `prepare` returned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A result as it is stored, and what its notifier has prepared."""
+
+    record: dict[str, Any]
+    notices: Any = None
+
+
+class ResultKeeper:
+    """Keeps results in `store`, and has `notifier` tell of those whose submitters asked for that."""
+
+    def __init__(self, store: JobStore, notifier: Notifier | None) -> None:
+        self._store = store
+        self._notifier = notifier
+
+    async def conclude(self, claimed: ClaimedJob, result: JobResult, *, cancelled: bool) -> Kept | PendingJob:
+        """Keep the result of the last attempt; or, of one that is followed by another, accept that."""
+        submission = claimed.submission
+        policy = submission.retry
+        if policy and not cancelled and policy.covers(result.status, submission.attempt):
+            run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
+            return await self._store.retry(claimed, result, run_at)
+        if submission.attempt > 1:
+            earlier = await self._store.attempts(submission)
+            summaries = [*map(AttemptSummary.model_validate, map(_summary, earlier)), _own_summary(result)]
+            result = result.model_copy(update={"attempts": tuple(summaries)})
+        notifier = self._notifier if submission.notify else None
+        notices = await notifier.prepare(submission, result) if notifier else None
+        return Kept(await self._store.finish(claimed, result), notices)
+
+    async def release(self, kept: Kept) -> None:
+        """Tell of a result, now that whoever watches the job knows of its end."""
+        if self._notifier is not None and kept.notices is not None:
+            await self._notifier.release(kept.notices)
+
+
+async def insist(job_id: str, conclude: Callable[[], Awaitable[T]], storage: StorageState) -> T:
+    """The answer of `conclude`, which is asked again for as long as the disk refuses (when it is full)."""
+    delay = _RETRY_SECONDS
+    while True:
+        try:
+            return await conclude()
+        except OSError as error:
+            storage.report(error, _logger, "The result of job %s cannot be written", job_id)
+            await storage.wait_for_end(delay)
+            delay = min(2 * delay, _MAX_RETRY_SECONDS)
+
+
+def _summary(record: dict[str, Any]) -> dict[str, Any]:
+    names = ("Attempt", "DateStarted", "DateCompleted", "Runtime", "Status", "ExitCode")
+    return {name: record.get(name) for name in names}
+
+
+def _own_summary(result: JobResult) -> AttemptSummary:
+    return AttemptSummary.model_validate(_summary(result.to_record()))

@@ -1,0 +1,205 @@
+"""Who fires which moment: claims that only one process gets, and that outlive the process. All calls block.
+
+``Schedules/fired/<ScheduleID>/<moment>`` is the claim, for good; the same file has a second name in
+``Schedules/firing/`` until what it announces is done. Its maker holds a lock on it meanwhile, which
+the kernel lets go of when the process dies, however it dies: whoever then gets the lock completes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ...system.atomic import make_folder, mend_folder, sync_file, sync_folder
+from ...system.guarded_files import (
+    LockBusyError,
+    UnreadableFileError,
+    is_folder,
+    lock,
+    open_regular,
+    set_aside,
+)
+from ...system.removal import remove_tree
+from .files.folder_view import LEFTOVER_SECONDS
+from .schedules import FOLDER
+
+_KEEP = timedelta(days=1)
+_KEEP_NEWEST = 10
+_LARGEST = 64 * 1024
+_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(slots=True)
+class Claim:
+    """One moment of one schedule, to be handled by the holder and nobody else.
+
+    `job_id` is the only one that may be submitted for it. ``None``: this moment is skipped, and
+    `skipped` says why.
+    """
+
+    schedule_id: str
+    moment: datetime
+    job_id: str | None
+    skipped: str | None
+    path: Path
+    lock: int = field(repr=False)
+
+
+class Claims:
+    """The claims below the data folder `base`."""
+
+    def __init__(self, base: Path) -> None:
+        self._schedules = base / FOLDER
+        self._fired = self._schedules / "fired"
+        self._firing = self._schedules / "firing"
+
+    def open(self) -> None:
+        """Get ready, and clear away what schedules that were deleted and processes that died left."""
+        make_folder(self._fired)
+        make_folder(self._firing)
+        for folder in self._fired.iterdir():
+            if not (self._schedules / f"{folder.name}.json").exists():
+                self.forget(folder.name)
+        for unborn in self._firing.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - unborn.lstat().st_mtime > LEFTOVER_SECONDS and not is_folder(unborn):
+                    unborn.unlink()
+
+    def forget(self, schedule_id: str) -> None:
+        """Forget about a schedule that was deleted."""
+        remove_tree(self._fired / schedule_id)
+
+    def take(
+        self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
+    ) -> Claim | None:
+        """Claim a moment durably; ``None`` when it is claimed already, by whomever.
+
+        The claim must be given to `finish` or `release`.
+        """
+        folder = self._fired / schedule_id
+        make_folder(folder)
+        record = {"ScheduleID": schedule_id, "Moment": _name(moment), "JobID": job_id, "Skipped": skipped}
+        path, held = self._announce(json.dumps(record).encode())
+        try:
+            os.link(path, folder / _name(moment))
+            sync_folder(folder)
+        except FileExistsError:
+            path.unlink()
+            os.close(held)
+            return None
+        except BaseException:
+            os.close(held)
+            raise
+        return Claim(schedule_id, moment, job_id, skipped, path, held)
+
+    def finish(self, claim: Claim) -> None:
+        """What the claim announces is done, or will never be."""
+        claim.path.unlink(missing_ok=True)
+        os.close(claim.lock)
+        self._prune(claim.schedule_id, claim.moment)
+
+    def release(self, claim: Claim) -> None:
+        """Leave it to whoever finds it next."""
+        os.close(claim.lock)
+
+    def take_over(self) -> list[Claim]:
+        """The claims that nobody holds and that were not finished; each is now held by the caller."""
+        names = self._unfinished()
+        return [claim for name in names if (claim := self._adopt(self._firing / name)) is not None]
+
+    def any_unfinished(self) -> bool:
+        """Whether there are claims that were not finished, held by whomever."""
+        return bool(self._unfinished())
+
+    def _unfinished(self) -> list[str]:
+        mend_folder(self._firing)
+        with os.scandir(self._firing) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith("."))
+
+    def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
+        """The newest claimed moment that is not after `now`; nothing up to it needs a look.
+
+        `now` itself when all claims are later: then the clock was set back, and what lies before may
+        have been fired and forgotten.
+        """
+        moments = sorted(self._moments(schedule_id))
+        past = [moment for moment in moments if moment <= now]
+        return past[-1] if past else now if moments else None
+
+    def _announce(self, data: bytes) -> tuple[Path, int]:
+        """A file in ``firing`` with `data`, and the lock on it; nobody ever sees it without its lock."""
+        unborn = self._firing / f".{secrets.token_hex(8)}"
+        held = open_regular(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            lock(held)
+            os.write(held, data)
+            sync_file(held)
+            path = self._firing / unborn.name[1:]
+            unborn.rename(path)
+            sync_folder(self._firing)
+        except BaseException:
+            os.close(held)
+            raise
+        return path, held
+
+    def _adopt(self, path: Path) -> Claim | None:
+        try:
+            held = open_regular(path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        except UnreadableFileError as error:
+            set_aside(path, error.reason)
+            return None
+        try:
+            lock(held)
+            claim = self._read(path, held)
+        except BaseException as error:
+            os.close(held)
+            if isinstance(error, LockBusyError):
+                return None
+            raise
+        if claim is None:
+            path.unlink(missing_ok=True)
+            os.close(held)
+        return claim
+
+    def _read(self, path: Path, held: int) -> Claim | None:
+        """The claim in a file whose lock is held; ``None`` when it announces nothing (any more)."""
+        status = os.fstat(held)
+        try:
+            record = json.loads(os.pread(held, _LARGEST, 0))
+            moment = _moment(record["Moment"])
+            claimed = (self._fired / record["ScheduleID"] / record["Moment"]).lstat()
+        except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError):
+            return None
+        if (claimed.st_dev, claimed.st_ino) != (status.st_dev, status.st_ino) or not path.exists():
+            return None
+        return Claim(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, held)
+
+    def _moments(self, schedule_id: str) -> Iterator[datetime]:
+        folder = self._fired / schedule_id
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                with contextlib.suppress(ValueError):
+                    yield _moment(entry.name)
+
+    def _prune(self, schedule_id: str, now: datetime) -> None:
+        """Forget claims that no clock is wrong enough to come upon again."""
+        for moment in sorted(self._moments(schedule_id))[:-_KEEP_NEWEST]:
+            if moment < now - _KEEP:
+                (self._fired / schedule_id / _name(moment)).unlink(missing_ok=True)
+
+
+def _name(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime(_FORMAT)
+
+
+def _moment(name: str) -> datetime:
+    return datetime.strptime(name, _FORMAT).replace(tzinfo=UTC)

@@ -1,0 +1,161 @@
+"""What the index keeps of one result, taken from its record. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from ....model.terminal import as_seen
+from .ids import id_bytes
+from .pairs import indexed
+from .text_search import OWNER_MARK
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to spare
+_TIE_BITS = 10
+_ROW_BITS = 18
+_LAST_ROW = 9_860_000_000_000  # the year 2050: small numbers that are not negative take fewer bytes
+
+
+class Entry(NamedTuple):
+    """One result. Times are in microseconds since 1970, `changed` (of its file) in nanoseconds."""
+
+    job_id: bytes
+    user_id: str
+    name: str
+    status: str
+    mode: str
+    success: bool
+    completed: int
+    started: int
+    runtime: float
+    size: int
+    changed: int
+    command: str
+    output: str
+
+    @property
+    def id(self) -> int:
+        """Where it belongs in the order of completion; a few bits of its job id tell equals apart."""
+        return first_id(self.completed) | int.from_bytes(self.job_id[-2:], "big") % (1 << _TIE_BITS)
+
+
+def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes: int) -> Entry | None:
+    """The entry of a stored result; ``None`` when `record` is not one, for anybody may have written it.
+
+    Of the command and of the output, `search_bytes` each can be searched: the start and the end.
+    """
+    try:
+        completed = microseconds(datetime.fromisoformat(record["DateCompleted"]))
+        user_id = record["UserID"]
+        job_id = id_bytes(record["JobID"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        return None
+    if not isinstance(user_id, str):
+        return None
+    success = record.get("Success") is True
+    name, command, output = searched_texts(record, search_bytes)
+    return Entry(
+        job_id=job_id,
+        user_id=_clean(user_id),
+        name=name,
+        status=_clean(record.get("Status")) or ("Succeeded" if success else "Failed"),
+        mode=_clean(record.get("ExecutionMode")),
+        success=success,
+        completed=completed,
+        started=_moment(record.get("DateStarted"), completed),
+        runtime=_number(record.get("Runtime")),
+        size=size,
+        changed=changed,
+        command=command,
+        output=output,
+    )
+
+
+def searched_texts(record: Mapping[str, Any], search_bytes: int) -> tuple[str, str, str]:
+    """What can be searched of a result's name, command and output: of the last as a terminal shows it."""
+    return (
+        _clean(record.get("JobName")),
+        searched_part(_clean(record.get("Command")), search_bytes),
+        searched_output(record.get("Output"), search_bytes),
+    )
+
+
+def words_of(entry: Entry, user: int) -> str:
+    """What goes into the table ``search``: whose it is (the user's key), and all that can be searched."""
+    texts = (text.replace(OWNER_MARK, " ") for text in (entry.name, entry.command, entry.output))
+    return "\n".join((f"{OWNER_MARK}{user}", *map(indexed, texts)))
+
+
+def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
+    """`record` with no more of a long text than `entry_of` makes use of, to be held in its place."""
+    texts = {name: text for name in ("Command", "Output") if isinstance(text := record.get(name), str)}
+    shorter = {name: _ends(text, search_bytes) for name, text in texts.items()}
+    return record if shorter == texts else {**record, **shorter}
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970; a moment without a time zone is in UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (aware - _EPOCH) // _MICROSECOND
+
+
+def first_id(completed: int) -> int:
+    """The lowest id of results that were completed in that microsecond or later."""
+    return min(max(completed, 0), _LATEST) << _TIE_BITS
+
+
+def search_row(place: int) -> int:
+    """The row in ``search`` of the result with the id `place`, unless another has it: the latest come first.
+
+    FTS5 walks upwards in half the time that it takes to walk down, and mostly the latest are asked for.
+    A step is a quarter of a millisecond: for each word of each result, the distance of two rows is stored.
+    """
+    return _LAST_ROW - (place >> _ROW_BITS)
+
+
+def searched_output(output: Any, search_bytes: int) -> str:
+    """What can be searched of an output: its start and its end, as a terminal shows them."""
+    return searched_part(as_seen(_ends(_clean(output), search_bytes)), search_bytes)
+
+
+def _ends(text: str, most: int) -> str:
+    """The first and the last `most` characters of a longer text: at least as many as of bytes."""
+    return f"{text[:most]}\n{text[-most:]}" if len(text) > 2 * most + 1 > 1 else text
+
+
+def searched_part(text: str, most: int) -> str:
+    """The start and the end of `text`, `most` bytes in all."""
+    if len(text) * 4 <= most:
+        return text
+    data = text.encode("utf-8", "replace")
+    if len(data) <= most:
+        return text
+    half = most // 2
+    head, tail = data[:half], data[len(data) - half :]
+    return f"{head.decode('utf-8', 'ignore')}\n{tail.decode('utf-8', 'ignore')}"
+
+
+def _clean(value: Any) -> str:
+    """Text that SQLite takes: without lone surrogates."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def _moment(value: Any, otherwise: int) -> int:
+    try:
+        return microseconds(datetime.fromisoformat(value))
+    except (TypeError, ValueError, OverflowError):
+        return otherwise
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    try:
+        return float(value) if is_number and math.isfinite(value) else 0.0
+    except OverflowError:
+        return 0.0

@@ -1,0 +1,335 @@
+"""One job from claimed to result: checked again, run with a time limit, described."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from itertools import count
+
+from ...config import JobsConfig
+from ...errors import JobsError, RightsUnavailableError
+from ...model.job import (
+    ExecutionMode,
+    InterpreterName,
+    JobResult,
+    JobStatus,
+    Submission,
+    utc_now,
+)
+from ...system.secret_box import Vault
+from ...system.storage_faults import HOLDING, fault_of
+from ...system.storage_state import StorageState
+from ...worker.base import Execution, Executor, NotStartedError, Outcome
+from ...worker.commands import Command, InterpreterMissingError, read_command
+from ...worker.environment import job_environment
+from ...worker.output.log import Output, OutputLog
+from ...worker.output.masking import Masker
+from ...worker.parameters import NO_PARAMETERS, Parameters
+from ..base import ClaimedJob, LostJob
+from .active import LiveJob, StopReason
+
+Recheck = Callable[[ClaimedJob], Awaitable[None]]
+"""Raises `JobsError` when the job may not run now."""
+
+_CHECK_SECONDS = 30.0
+_CHECK_PAUSE_SECONDS = 0.5
+_ROOM_SECONDS = 30.0
+_ROOM_PAUSE_SECONDS = 0.5
+_MOST_ATTEMPTS = 5
+_OUTPUT_SECONDS = 60.0
+_OUTPUT_PAUSE_SECONDS = 2.0
+_logger = logging.getLogger(__name__)
+
+
+class JobRunner:
+    """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get.
+
+    `vault` opens the secret values of templates' jobs. While `storage` refuses, jobs wait.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        executors: Mapping[ExecutionMode, Executor],
+        recheck: Recheck,
+        environment: Mapping[str, str],
+        vault: Vault,
+        storage: StorageState,
+    ) -> None:
+        self._config = config
+        self._executors = executors
+        self._recheck = recheck
+        self._environment = environment
+        self._vault = vault
+        self._storage = storage
+
+    async def run(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
+        """The result of running the job, or of refusing to. Does not raise for what a job does."""
+        if live.reason is not None:
+            return self.stopped(claimed, live.reason)
+        problem = claimed.problem or await self._refusal(claimed, live)
+        if live.reason is not None:  # stopped while it was checked
+            return self.stopped(claimed, live.reason)
+        if problem is not None:
+            return self.rejected(claimed, problem)
+        submission = self._with_interpreter(claimed.submission)
+        try:
+            command = self._read(submission)
+        except InterpreterMissingError as error:
+            return self.rejected(claimed, str(error))
+        parameters = self._parameters(submission)
+        # In how many forms secrets may be printed takes up to a quarter of a second to find out.
+        masker = await asyncio.to_thread(Masker, parameters.secrets) if parameters.secrets else None
+        if live.reason is not None:  # stopped meanwhile
+            return self.stopped(claimed, live.reason)
+        log = self._log(claimed.run_dir, is_new=True)
+        log.masker = masker
+        for attempt in count():
+            started, clock = utc_now(), time.monotonic()
+            ended = await self._run_limited(
+                submission, command, parameters, claimed.job_dir, log, live, started
+            )
+            if not isinstance(ended, NotStartedError) or not await self._may_start_later(
+                ended, live, attempt
+            ):
+                break
+        log.end()
+        status, exit_code = _verdict(ended, live, submission, log)
+        output = await self._output_of(log) if log.output_blocks else log.output()
+        log.close()
+        runtime = time.monotonic() - clock
+        return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
+
+    async def _may_start_later(self, refused: NotStartedError, live: LiveJob, attempt: int) -> bool:
+        """Wait until a job that the disk did not let start may be tried again; false when it may not.
+
+        For room it waits as long as it takes, or until it is stopped; for a disk that fails, some seconds.
+        """
+        self._storage.explains(refused.cause)
+        fault = fault_of(refused.cause)
+        if fault is None or (fault.kind not in HOLDING and attempt >= _MOST_ATTEMPTS):
+            return False
+        while live.reason is None and self._storage.holds_jobs:
+            futures = [live.next_change(), self._storage.next_end()]
+            await asyncio.wait(futures, timeout=_ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if live.reason is None:
+            await asyncio.sleep(_ROOM_PAUSE_SECONDS)
+        return live.reason is None
+
+    async def _output_of(self, log: OutputLog) -> Output:
+        """The output for the result, waiting while there is no room. Of a disk that fails, what there is."""
+        until = time.monotonic() + _OUTPUT_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(log.output)
+            except OSError as error:
+                self._refused(error)
+                if not self._storage.holds_jobs and time.monotonic() >= until:
+                    reason = error.strerror or str(error)
+                    return await asyncio.to_thread(log.output_without_disk, reason)
+            await self._storage.wait_for_end(_OUTPUT_PAUSE_SECONDS)
+
+    def _refused(self, error: OSError) -> None:
+        self._storage.report(error, _logger, "A job's output cannot be written; trying again")
+
+    async def _run_limited(
+        self,
+        submission: Submission,
+        command: Command,
+        parameters: Parameters,
+        job_dir: str,
+        log: OutputLog,
+        live: LiveJob,
+        started: datetime,
+    ) -> Outcome | BaseException:
+        """How it ended, in this very task; only stopping the job cancels it, and only in here."""
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("jobs run in tasks")
+        limit = submission.timeout_seconds or self._config.default_timeout
+        live.started(submission, task, log, started)
+        timer = asyncio.get_running_loop().call_later(limit, _stop_late, live, limit)
+        ended: Outcome | BaseException
+        try:
+            ended = await self._execute(submission, command, parameters, job_dir, log, live)
+        except (Exception, asyncio.CancelledError) as error:
+            ended = error
+        finally:
+            timer.cancel()
+            live.left()
+        if task.cancelling():
+            raise asyncio.CancelledError  # not the job is to end, but this task
+        return ended
+
+    def stopped(self, claimed: ClaimedJob, reason: StopReason) -> JobResult:
+        """The result of a job that was stopped before it had started."""
+        output = Output(f"[ERROR] {reason.message}\n", False)
+        return _result(claimed.submission, reason.status, output, utc_now(), 0.0, None, reason)
+
+    def rejected(self, claimed: ClaimedJob, problem: str) -> JobResult:
+        output = Output(f"[ERROR] {problem}\n", False)
+        return _result(claimed.submission, JobStatus.REJECTED, output, utc_now(), 0.0, None)
+
+    async def lost(self, lost: LostJob) -> JobResult:
+        """The result of a job whose host died: what it printed until then, and that it was cut off."""
+        if lost.claimed.problem is not None:
+            return self.rejected(lost.claimed, lost.claimed.problem)
+        log = await asyncio.to_thread(self._log, lost.claimed.run_dir)
+        log.add_error("The server stopped while the job was running. It was not started again.")
+        output = await asyncio.to_thread(log.output)
+        runtime = (lost.last_seen - lost.started_at).total_seconds()
+        submission = self._with_interpreter(lost.claimed.submission)
+        return _result(
+            submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None, None, log.size
+        )
+
+    def _log(self, run_dir: str, *, is_new: bool = False) -> OutputLog:
+        keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
+        log = OutputLog(f"{run_dir}/log", keep, limit, is_new=is_new)
+        log.on_refused = self._refused
+        return log
+
+    async def _refusal(self, claimed: ClaimedJob, live: LiveJob) -> str | None:
+        """Why the job may not run; what cannot be told at once is asked again for half a minute."""
+        until = time.monotonic() + _CHECK_SECONDS
+        while True:
+            try:
+                await self._recheck(claimed)
+            except RightsUnavailableError:
+                if live.reason is not None or time.monotonic() >= until:
+                    return "Whether this job may run could not be found out, so it was not run. Run it again."
+                await asyncio.sleep(_CHECK_PAUSE_SECONDS)
+            except JobsError as error:
+                return error.message
+            except Exception:
+                _logger.exception("Cannot check whether job %s may run", claimed.job_id)
+                return "Whether this job may run could not be checked; see the server's log."
+            else:
+                return None
+
+    def _with_interpreter(self, submission: Submission) -> Submission:
+        """A file that another program dropped need not name one."""
+        if submission.interpreter is not None:
+            return submission
+        return submission.model_copy(update={"interpreter": self._config.default_interpreter})
+
+    def _parameters(self, submission: Submission) -> Parameters:
+        if submission.template_id is None and not submission.template_values and not submission.sealed_values:
+            return NO_PARAMETERS
+        secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
+        return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
+
+    def _read(self, submission: Submission) -> Command:
+        interpreter = submission.interpreter or self._config.default_interpreter
+        allowed, path = self._config.shebang_interpreters, self._environment.get("PATH", "")
+        return read_command(submission.command, interpreter, allowed, path)
+
+    async def _execute(
+        self,
+        submission: Submission,
+        command: Command,
+        parameters: Parameters,
+        job_dir: str,
+        log: OutputLog,
+        live: LiveJob,
+    ) -> Outcome:
+        return await self._executors[submission.execution_mode].run(
+            Execution(
+                job_id=submission.job_id,
+                user_id=submission.user_id,
+                command=command.text,
+                prefix=command.prefix,
+                interpreter=submission.interpreter or self._config.default_interpreter,
+                job_dir=job_dir,
+                environment=job_environment(self._environment, submission),
+                log=log,
+                on_start=live.set_worker,
+                parameters=parameters,
+                submission=submission,
+            )
+        )
+
+
+def _stop_late(live: LiveJob, limit: float) -> None:
+    message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
+    live.stop(StopReason(JobStatus.TIMED_OUT, message))
+
+
+def _verdict(
+    ended: Outcome | BaseException, live: LiveJob, submission: Submission, log: OutputLog
+) -> tuple[JobStatus, int | None]:
+    """How the job ended; says in its output what the output alone would not show."""
+    if isinstance(ended, asyncio.CancelledError):
+        reason = live.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
+        log.add_error(reason.message)
+        return reason.status, None
+    if isinstance(ended, NotStartedError):
+        never = live.reason or StopReason(JobStatus.FAILED, f"The job could not be run: {ended}.")
+        log.add_error(never.message)
+        return never.status, None
+    if isinstance(ended, BaseException):
+        _logger.error("Job %s could not be run", submission.job_id, exc_info=ended)
+        log.add_error(f"The job could not be run: {ended}")
+        return JobStatus.FAILED, None
+    outcome = ended
+    if outcome.exit_code == 0:
+        return JobStatus.SUCCEEDED, 0
+    if outcome.timed_out:
+        return JobStatus.TIMED_OUT, outcome.exit_code
+    described = submission.interpreter is InterpreterName.PYTHON and outcome.exit_code == 1
+    if outcome.error or not described:
+        log.add_error(outcome.error or _how_it_ended(outcome.exit_code))
+    return JobStatus.FAILED, outcome.exit_code
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"The command exited with code {exit_code}."
+    name = f"signal {-exit_code}"
+    with suppress(ValueError):
+        name = signal.Signals(-exit_code).name
+    return f"The command was ended by {name}."
+
+
+def _result(
+    submission: Submission,
+    status: JobStatus,
+    output: Output,
+    started: datetime,
+    runtime: float,
+    exit_code: int | None,
+    reason: StopReason | None = None,
+    size: int = 0,
+) -> JobResult:
+    return JobResult.model_construct(
+        job_id=submission.job_id,
+        user_id=submission.user_id,
+        session_id=submission.session_id,
+        job_name=submission.job_name,
+        command=submission.command,
+        description=submission.description,
+        execution_mode=submission.execution_mode,
+        interpreter=submission.interpreter,
+        date_started=started,
+        date_completed=utc_now(),
+        runtime=round(runtime, 6),
+        output=output.text,
+        success=status is JobStatus.SUCCEEDED,
+        status=status,
+        exit_code=exit_code,
+        output_truncated=output.truncated,
+        output_size=size or len(output.text.encode("utf-8", "replace")),
+        cancelled_by=reason.by if reason and status is JobStatus.CANCELLED else None,
+        submitted_at=submission.submitted_at,
+        priority=submission.priority,
+        attempt=submission.attempt,
+        notify=submission.notify,
+        template_id=submission.template_id,
+        template_values=dict(submission.template_values) if submission.template_values else None,
+        schedule_id=submission.schedule_id,
+    )

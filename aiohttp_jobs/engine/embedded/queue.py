@@ -1,0 +1,190 @@
+"""Which waiting job is next: priorities, fairness between users, limits. In memory; does no I/O."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Collection
+from datetime import datetime
+from itertools import islice
+
+from ...model.job import ExecutionMode, utc_now
+from ..base import PendingJob
+
+_LOOK_AHEAD = 64
+"""How many of one user's jobs are looked at for one that may start."""
+
+Mode = ExecutionMode | None
+Lane = OrderedDict[str, deque[PendingJob]]
+
+
+class JobQueue:
+    """Jobs that wait. Higher priority goes first; within one, users take turns, each first in first out.
+
+    The oldest job goes before all others once it has waited `starvation` seconds. Jobs that are not
+    due yet wait apart until they are.
+    """
+
+    def __init__(self, starvation: float) -> None:
+        self._starvation = starvation
+        self._jobs: dict[str, PendingJob] = {}
+        self._since: dict[str, float] = {}
+        self._lanes: dict[tuple[int, Mode], Lane] = {}
+        self._oldest: deque[PendingJob] = deque()
+        self._later: list[tuple[datetime, int, PendingJob]] = []
+        self._sequence = 0
+        self._per_user: Counter[str] = Counter()
+        self._bytes_per_user: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def get(self, job_id: str) -> PendingJob | None:
+        return self._jobs.get(job_id)
+
+    def count(self, user_id: str) -> int:
+        """How many of the user's jobs wait."""
+        return self._per_user[user_id]
+
+    def size(self, user_id: str) -> int:
+        """How many bytes the commands of the user's waiting jobs have."""
+        return self._bytes_per_user[user_id]
+
+    def add(self, job: PendingJob) -> None:
+        if job.job_id in self._jobs:
+            return
+        self._jobs[job.job_id] = job
+        self._per_user[job.user_id] += 1
+        self._bytes_per_user[job.user_id] += job.size
+        if job.run_at is not None and job.run_at > utc_now():
+            self._sequence += 1
+            heapq.heappush(self._later, (job.run_at, self._sequence, job))
+        else:
+            self._line_up(job)
+
+    def remove(self, job_id: str) -> PendingJob | None:
+        """Take a job out, whether it is its turn or not."""
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self._since.pop(job_id, None)
+            self._per_user[job.user_id] -= 1
+            self._bytes_per_user[job.user_id] -= job.size
+            if not self._per_user[job.user_id]:
+                del self._per_user[job.user_id], self._bytes_per_user[job.user_id]
+        return job
+
+    def next_due(self) -> datetime | None:
+        """When the next job that is not due yet will be."""
+        while self._later and self._later[0][2].job_id not in self._jobs:
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
+
+    def take(self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        """The next job of one of `modes` among those that `may_start`; it no longer waits."""
+        self._promote()
+        job = self._starving(modes, may_start) or self._best(modes, may_start)
+        if job is not None:
+            self._served(job)
+            self.remove(job.job_id)
+        return job
+
+    def in_order(self) -> list[PendingJob]:
+        """The jobs that are due, as they would start if each could."""
+        self._promote()
+        ordered: list[PendingJob] = []
+        for priority in sorted({lane[0] for lane in self._lanes}, reverse=True):
+            users: Lane = OrderedDict()
+            for (lane_priority, _), lane in self._lanes.items():
+                if lane_priority == priority:
+                    for user, jobs in lane.items():
+                        users.setdefault(user, deque()).extend(filter(self._waits, jobs))
+            turns = [sorted(jobs, key=lambda job: (job.submitted_at, job.job_id)) for jobs in users.values()]
+            for turn in range(max(map(len, turns), default=0)):
+                ordered.extend(jobs[turn] for jobs in turns if turn < len(jobs))
+        return ordered
+
+    def not_due(self) -> list[PendingJob]:
+        return [job for _, _, job in sorted(self._later) if job.job_id in self._jobs]
+
+    def _waits(self, job: PendingJob) -> bool:
+        return self._jobs.get(job.job_id) is job
+
+    def _line_up(self, job: PendingJob) -> None:
+        self._since[job.job_id] = time.monotonic()
+        self._oldest.append(job)
+        lane = self._lanes.setdefault((job.priority, job.mode), OrderedDict())
+        lane.setdefault(job.user_id, deque()).append(job)
+
+    def _promote(self) -> None:
+        now = utc_now()
+        while (due := self.next_due()) is not None and due <= now:
+            self._line_up(heapq.heappop(self._later)[2])
+
+    def _starving(
+        self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]
+    ) -> PendingJob | None:
+        self._drop_gone(self._oldest)
+        limit = time.monotonic() - self._starvation
+        if not self._oldest or self._since[self._oldest[0].job_id] > limit:
+            return None
+        # Of each user, so that nobody's jobs that wait for something else hide those of the others.
+        found = [
+            job
+            for (_, mode), lane in self._lanes.items()
+            if mode in modes
+            for jobs in lane.values()
+            if (job := self._first_starving(jobs, limit, may_start)) is not None
+        ]
+        return min(found, key=lambda job: self._since[job.job_id], default=None)
+
+    def _first_starving(
+        self, jobs: deque[PendingJob], limit: float, may_start: Callable[[PendingJob], bool]
+    ) -> PendingJob | None:
+        self._drop_gone(jobs)
+        for job in islice(jobs, _LOOK_AHEAD):
+            if self._waits(job):
+                if self._since[job.job_id] > limit:
+                    return None
+                if may_start(job):
+                    return job
+        return None
+
+    def _best(self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        open_lanes = [key for key in self._lanes if key[1] in modes]
+        for priority in sorted({priority for priority, _ in open_lanes}, reverse=True):
+            heads = [
+                head
+                for key in open_lanes
+                if key[0] == priority and (head := self._head(key, may_start)) is not None
+            ]
+            if heads:
+                return min(heads, key=lambda job: (job.submitted_at, job.job_id))
+        return None
+
+    def _head(self, key: tuple[int, Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        """Of the first user whose turn it is and who has a job that may start, that job."""
+        lane, found, empty = self._lanes[key], None, []
+        for user, jobs in lane.items():
+            self._drop_gone(jobs)
+            if not jobs:
+                empty.append(user)
+            candidates = (job for job in islice(jobs, _LOOK_AHEAD) if self._waits(job))
+            found = next(filter(may_start, candidates), None)
+            if found is not None:
+                break
+        for user in empty:
+            del lane[user]
+        if not lane:
+            del self._lanes[key]
+        return found
+
+    def _drop_gone(self, jobs: deque[PendingJob]) -> None:
+        """Take out what comes first and no longer waits."""
+        while jobs and not self._waits(jobs[0]):
+            jobs.popleft()
+
+    def _served(self, job: PendingJob) -> None:
+        lane = self._lanes.get((job.priority, job.mode))
+        if lane is not None and job.user_id in lane:
+            lane.move_to_end(job.user_id)

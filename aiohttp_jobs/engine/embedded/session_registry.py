@@ -1,0 +1,305 @@
+"""The sessions that are open: one small file each, shared by every process on the data folder.
+
+What the cookie holds is left to ``http.auth.sessions``, and who may end whose session to ``SessionService``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_pascal
+
+from ...config import APP_FOLDER
+from ...errors import NotFoundError
+from ...model.job import UtcDatetime, format_utc, utc_now
+from ...system.atomic import make_folder, put_file, sync_folder
+from ...system.guarded_files import read_file
+from .files.folder_view import FILE_NAME, remove_leftovers
+from .files.names import safe_component
+
+FOLDER = "Sessions"
+_SECRET_BYTES = 32
+_USE_IS_NOTED_SECONDS = 60.0
+_SWEEP_SECONDS = 3600.0
+_MOST_BYTES = 16 * 1024
+_MOST_KNOWN = 10_000
+_MOST_OF_A_NAME = 200
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_logger = logging.getLogger(__name__)
+
+
+class SessionRecord(BaseModel):
+    """What is kept of a session, from sign-in on, without change. `sha256` is of the secret in its cookie."""
+
+    model_config = ConfigDict(
+        alias_generator=lambda name: {
+            "session_id": "SessionID",
+            "user_id": "UserID",
+            "sha256": "SHA256",
+        }.get(name, to_pascal(name)),
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    session_id: str
+    user_id: str
+    signed_in_at: UtcDatetime
+    expires_at: UtcDatetime
+    address: str = ""
+    user_agent: str = ""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session that has not ended, and when it was last used, to the minute."""
+
+    record: SessionRecord
+    last_used_at: datetime
+
+    def public(self) -> dict[str, Any]:
+        """The session as it may be shown: everything but the digest."""
+        shown = self.record.model_dump(mode="json", by_alias=True, exclude={"sha256"})
+        return shown | {"LastUsedAt": format_utc(self.last_used_at)}
+
+
+@dataclass(slots=True)
+class _Known:
+    """A file that was read: which one it was, what it says, and when it ends and was last said to be in use
+    (seconds since 1970)."""
+
+    inode: int
+    record: SessionRecord
+    end: float
+    used: float = 0.0
+
+
+class SessionRegistry:
+    """The sessions below the data folder `base`, of at most `max_age` seconds and `most` for each user.
+
+    `find` is for the event loop. Everything else blocks, and may be called from several threads.
+    """
+
+    def __init__(self, base: Path, max_age: float, most: int) -> None:
+        self._folder = base / FOLDER
+        self._root = str(self._folder)
+        self._max_age = max_age
+        self._most = most
+        self._known: dict[str, _Known] = {}
+        self._sweep_at = 0.0
+
+    @classmethod
+    def in_data_dir(cls, data_dir: Path) -> SessionRegistry:
+        """The sessions of the plugin on `data_dir`, to be listed and ended; each ends as it was promised."""
+        return cls(data_dir.absolute() / APP_FOLDER, math.inf, 1)
+
+    def open(self) -> None:
+        """Make the folder, and remove what has expired."""
+        make_folder(self._folder)
+        self._sweep()
+
+    def add(self, user_id: str, *, address: str = "", user_agent: str = "") -> tuple[SessionRecord, str]:
+        """A new session and its secret, which is kept nowhere else.
+
+        When the user has more than `most` sessions then, those that were not used for longest end.
+        Raises ``OSError`` when it cannot be written.
+        """
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        now = utc_now()
+        record = SessionRecord(
+            session_id=str(uuid.uuid4()),
+            user_id=user_id,
+            signed_in_at=now,
+            expires_at=now + timedelta(seconds=self._max_age),
+            address=_one_line(address),
+            user_agent=_one_line(user_agent),
+            sha256=_digest(secret),
+        )
+        self._write(record)
+        others = [each for each in self.all(user_id) if each.record.session_id != record.session_id]
+        others.sort(key=lambda each: each.last_used_at, reverse=True)
+        for each in others[self._most - 1 :]:
+            self.revoke(user_id, each.record.session_id)
+        if time.monotonic() >= self._sweep_at:
+            self._sweep()
+        return record, secret
+
+    async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
+        """The session, if it has not ended and `secret` is its own; it counts as used then.
+
+        Costs one ``stat`` on the event loop. Once in each process it is read, and once a minute its use
+        is noted, by a thread.
+        """
+        if not _ID.fullmatch(session_id):
+            return None
+        path = self._path(user_id, session_id)
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            self._known.pop(session_id, None)
+            return None
+        known = self._known.get(session_id)
+        if known is None or known.inode != status.st_ino:
+            record = await asyncio.to_thread(_read, path)
+            if record is None:
+                return None
+            known = self._remember(_Known(status.st_ino, record, self._end_of(record)))
+        record = known.record
+        if not hmac.compare_digest(record.sha256.encode(), _digest(secret).encode()):
+            return None
+        now = time.time()
+        if now >= known.end or record.user_id != user_id or record.session_id != session_id:
+            return None
+        if now - max(known.used, status.st_mtime) >= _USE_IS_NOTED_SECONDS:
+            known.used = now
+            await asyncio.to_thread(_note_use, path)
+        return record
+
+    def all(self, user_id: str | None = None) -> list[OpenSession]:
+        """The sessions of one user, or of all, that have not ended; the last to sign in first."""
+        folders = [self._user_folder(user_id)] if user_id is not None else _subfolders(self._root)
+        now = time.time()
+        found = [
+            OpenSession(record, datetime.fromtimestamp(used, UTC))
+            for folder in folders
+            for path, used in _files(folder)
+            if (record := _read(path)) is not None and not self._has_ended(record, now)
+        ]
+        return sorted(found, key=lambda each: each.record.signed_in_at, reverse=True)
+
+    def owner_of(self, session_id: str) -> str:
+        """Whose session that is. Raises `NotFoundError` when it is nobody's, or has ended."""
+        if _ID.fullmatch(session_id):
+            for folder in _subfolders(self._root):
+                record = _read(f"{folder}/{session_id}.json")
+                if record is not None and not self._has_ended(record, time.time()):
+                    return record.user_id
+        raise NotFoundError(f"There is no session {session_id}.")
+
+    def revoke(self, user_id: str, session_id: str) -> bool:
+        """End a session durably, for every process; false when it had ended already."""
+        if not _ID.fullmatch(session_id):
+            return False
+        try:
+            os.unlink(self._path(user_id, session_id))
+        except FileNotFoundError:
+            return False
+        with suppress(FileNotFoundError):
+            sync_folder(self._user_folder(user_id))
+        return True
+
+    def revoke_all(self, user_id: str, keep: str | None = None) -> int:
+        """End every session of a user, but `keep`; how many those were."""
+        sessions = [each.record.session_id for each in self.all(user_id)]
+        return sum(self.revoke(user_id, session_id) for session_id in sessions if session_id != keep)
+
+    def _has_ended(self, record: SessionRecord, now: float) -> bool:
+        return now >= self._end_of(record)
+
+    def _end_of(self, record: SessionRecord) -> float:
+        # The earlier of what was promised then and what is configured now.
+        return min(record.expires_at.timestamp(), record.signed_in_at.timestamp() + self._max_age)
+
+    def _remember(self, known: _Known) -> _Known:
+        self._known[known.record.session_id] = known
+        while len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return known
+
+    def _user_folder(self, user_id: str) -> str:
+        return f"{self._root}/{safe_component(user_id)}"
+
+    def _path(self, user_id: str, session_id: str) -> str:
+        return f"{self._user_folder(user_id)}/{session_id}.json"
+
+    def _write(self, record: SessionRecord) -> None:
+        # Not synced: whoever signed in right before a crash signs in again.
+        text = json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=2)
+        path = self._path(record.user_id, record.session_id)
+        make_folder(Path(path).parent)
+        try:
+            put_file(path, text.encode())
+        except FileNotFoundError:  # another process has just swept the empty folder away
+            make_folder(Path(path).parent)
+            put_file(path, text.encode())
+
+    def _sweep(self) -> None:
+        """Remove sessions that have expired, what cannot be read, and folders of users without any."""
+        self._sweep_at = time.monotonic() + _SWEEP_SECONDS
+        now = time.time()
+        for folder in _subfolders(self._root):
+            remove_leftovers(Path(folder))
+            for path, _ in _files(folder):
+                with suppress(OSError):
+                    if self._is_worthless(path, now):
+                        os.unlink(path)
+            with suppress(OSError):  # not empty, or gone
+                os.rmdir(folder)
+
+    def _is_worthless(self, path: str, now: float) -> bool:
+        try:
+            return self._has_ended(_load(path), now)
+        except OSError:
+            return False  # for now, perhaps
+        except ValueError:
+            _logger.warning("Session file %s is damaged; it is removed.", path)
+            return True
+
+
+def _load(path: str) -> SessionRecord:
+    return SessionRecord.model_validate_json(read_file(path, _MOST_BYTES))
+
+
+def _read(path: str) -> SessionRecord | None:
+    """The session in a file; ``None`` when there is no such file or it is damaged."""
+    try:
+        return _load(path)
+    except (OSError, ValueError):
+        return None
+
+
+def _note_use(path: str) -> None:
+    with suppress(OSError):  # it has ended, or the disk cannot be written: nothing that a request fails for
+        os.utime(path, follow_symlinks=False)
+
+
+def _subfolders(folder: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+
+
+def _files(folder: str) -> Iterator[tuple[str, float]]:
+    """Each session file of a user, and when it was last used (seconds since 1970)."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            if FILE_NAME.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    yield entry.path, entry.stat(follow_symlinks=False).st_mtime
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_MOST_OF_A_NAME])
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

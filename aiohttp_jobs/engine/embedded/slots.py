@@ -1,0 +1,65 @@
+"""How many jobs run at once, of each mode, each user and each key, and whether one more may. In memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from ...model.job import ExecutionMode
+from ..base import PendingJob
+
+Mode = ExecutionMode | None
+"""``None``: of a submission that is not valid, and only takes a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs run at once: of each mode, of each user, in all. ``None``: no limit of its own."""
+
+    modes: Mapping[ExecutionMode, int]
+    per_user: int | None = None
+    overall: int | None = None
+
+
+class Slots:
+    """What runs in this process, counted against `limits`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._modes: Counter[Mode] = Counter()
+        self._users: Counter[str] = Counter()
+        self._locks: set[str] = set()
+
+    def modes_with_room(self) -> Collection[Mode]:
+        modes: list[Mode] = [None]
+        if self.limits.overall is None or self._modes.total() < self.limits.overall:
+            modes += [mode for mode, limit in self.limits.modes.items() if self._modes[mode] < limit]
+        return modes
+
+    def may_start(self, job: PendingJob) -> bool:
+        """Whether neither its user nor its key stands in the way."""
+        if not self.has_room_for(job.user_id):
+            return False
+        return job.lock is None or job.lock not in self._locks
+
+    def has_room_for(self, user_id: str) -> bool:
+        return not self.limits.per_user or self._users[user_id] < self.limits.per_user
+
+    def take(self, mode: Mode, user_id: str) -> None:
+        self._modes[mode] += 1
+        self._users[user_id] += 1
+
+    def free(self, mode: Mode, user_id: str) -> None:
+        self._modes[mode] -= 1
+        self._users[user_id] -= 1
+        if not self._users[user_id]:
+            del self._users[user_id]
+
+    def take_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.add(lock)
+
+    def free_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.discard(lock)

@@ -1,0 +1,368 @@
+"""JobStore on plain files: the specification's three folders are the truth, everything else derived.
+
+How jobs come in is left to ``files.submissions``, how they go out to ``files.completion``, reading a
+submission to ``submission_reader``, durable writing to ``atomic``, names to ``layout``, what dead processes
+left to ``orphans``, lists of results to ``results``. Blocking calls run in this store's own threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from time import time
+from typing import Any, TypeVar, TypeVarTuple
+
+from ...model.job import JobResult, JobStatus, Submission
+from ...system.atomic import make_folder, mend_folder, replace_file
+from ...system.guarded_files import is_regular
+from ...system.jsontext import indented, loads
+from ...system.storage_state import StorageState
+from ...system.threads import DaemonThreads
+from ...worker.output.segments import Part, Span, kept_spans, read_segments
+from ..base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
+from .files.attempt_folders import RunFolders, owner_in
+from .files.cancel_requests import read_request, written_request
+from .files.completion import Completion
+from .files.concurrency_keys import KeyLocks
+from .files.deleted_ids import SpentIds
+from .files.dropped_files import DropFolders
+from .files.group_commit import Committer
+from .files.inotify import DropWatch
+from .files.instances import Instance
+from .files.journal import LARGEST, Journal
+from .files.layout import Layout, Run
+from .files.names import safe_component
+from .files.orphans import Recovery
+from .files.results import ResultFiles, record_run
+from .files.sealed_values import SealedValues
+from .files.signing import Signer
+from .files.submission_reader import ReadSubmission, SubmissionReader
+from .files.submissions import Intake, pending_job
+from .index import ResultFilter, Sort
+from .results import ResultCatalogue
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+_THREADS = 8
+_SETTLE_SECONDS = 2.0
+_PORTION = 250
+_logger = logging.getLogger(__name__)
+
+
+class FileSystemStore:
+    """Keeps jobs below `base`; several processes may share the folder.
+
+    `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature. Of each
+    output `search_output_bytes` can be searched; what other programs do to the results is noticed
+    within `index_interval` seconds.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        *,
+        max_submission_bytes: int,
+        allow_unsigned: bool,
+        search_output_bytes: int = 64 * 1024,
+        index_interval: float = 2.0,
+        storage: StorageState | None = None,
+    ) -> None:
+        self._at = Layout(base)
+        self._storage = storage or StorageState(base)
+        self._max_bytes = max_submission_bytes
+        self._allow_unsigned = allow_unsigned
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-store")
+        self._key_locks = KeyLocks(self._at.keys)
+        self._spent = SpentIds(self._at.spent, self._at.spent_copy)
+        self._files = ResultFiles(self._at, self._spent)
+        self.results = ResultCatalogue(
+            self._at,
+            self._files,
+            search_bytes=search_output_bytes,
+            interval=index_interval,
+            storage=self._storage,
+        )
+        self._drops = DropFolders(self._at.submissions)
+        self._watch = DropWatch(self._at.submissions, self._announce)
+        self._was_paused = False
+        self.on_drop: Callable[[], None] = lambda: None
+        """Called when another program has put a submission there, so that a look finds it."""
+
+    @property
+    def instance_id(self) -> str:
+        """The id of this process, from `open` on."""
+        return self._instance.id
+
+    async def open(self) -> None:
+        await self._run(self._open)
+        await self._watch.open()
+        await self.results.open()
+
+    async def close(self) -> None:
+        await self.results.close()
+        await self._watch.close()
+        await self._run(self._close)
+        self._threads.shutdown()
+
+    async def add(self, submission: Submission) -> PendingJob:
+        return await self._committer.run(partial(self._intake.accept, submission))
+
+    async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
+        return await self._committer.run(partial(self._intake.start, submission))
+
+    async def look(self, known: Collection[str]) -> Look:
+        return await self._run(self._look, known)
+
+    async def scan(self, known: Collection[str]) -> Found:
+        return await self._run(self._scan, known)
+
+    def has_news(self, known: Collection[str]) -> bool:
+        return (
+            self._drops.has_news(known)
+            or is_regular(self._at.paused) is not self._was_paused
+            or not self._instance.is_alone()
+            or bool(os.listdir(self._instance.jobs))
+        )
+
+    async def claim(self, pending: PendingJob) -> ClaimedJob | None:
+        return await self._committer.run(partial(self._intake.claim, pending))
+
+    async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
+        record = result.to_record()
+        with self.results.expected(claimed.job_id):
+            # Others need not wait until so much is on the disk.
+            is_large = len(result.output) > LARGEST
+            aside = await self._run(self._completion.write_aside, record) if is_large else None
+            await self._committer.run(partial(self._completion.finish, claimed, record, aside))
+            # Last, so that whoever sees the result in a list finds the job ended.
+            self.results.note(record)
+        return record
+
+    async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        return await self._run(self._completion.retry, claimed, result, run_at)
+
+    async def lost(self) -> list[LostJob]:
+        return await self._run(self._recovery.take_over)
+
+    async def was_used(self, job_id: str) -> bool:
+        return await self._run(self._intake.has_ended, job_id)
+
+    async def locate(self, job_id: str) -> Located | None:
+        return await self._run(self._locate, job_id)
+
+    async def request_cancel(self, job_id: str, by: str) -> bool:
+        return await self._run(self._request_cancel, job_id, by)
+
+    async def cancel_requests(self) -> list[tuple[str, str]]:
+        return await self._run(self._cancel_requests)
+
+    async def is_paused(self) -> bool:
+        return await self._run(is_regular, self._at.paused)
+
+    async def set_paused(self, paused: bool) -> None:
+        await self._run(self._set_paused, paused)
+
+    async def list_results(
+        self, user_id: str | None, limit: int, id_prefix: str = ""
+    ) -> list[dict[str, Any]]:
+        wanted = ResultFilter(user_id, id_digits=id_prefix.replace("-", ""))
+        page = await self.results.page(wanted, Sort.COMPLETED_DOWN, None, limit)
+        return await self._run(lambda: [loads(text) for text in page.records])
+
+    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
+        return await self.results.previous_status(user_id, job_name, before)
+
+    async def get_result(self, job_id: str) -> dict[str, Any] | None:
+        return await self._run(self._files.read, job_id)
+
+    async def with_result(self, job_ids: Collection[str]) -> list[str]:
+        return await self._run(self._files.existing, job_ids)
+
+    async def delete_result(self, job_id: str) -> bool:
+        return bool(await self.results.delete([job_id]))
+
+    async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
+        return await self._run(self._files.attempts, Run.of(submission))
+
+    async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
+        return await self._run(self._files.attempts, record_run(record))
+
+    async def submission_of(self, record: dict[str, Any]) -> Submission | None:
+        return await self._run(self._submission_of, record)
+
+    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
+        read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
+        return await self._run(read, offset, most)
+
+    async def log_spans(self, record: dict[str, Any]) -> list[Span]:
+        return await self._run(kept_spans, self._at.log(record_run(record)))
+
+    # --- below here everything runs in a thread
+
+    async def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
+
+    def _open(self) -> None:
+        # Only now: the host may have forked since it made the store.
+        self._instance = instance = Instance(self._at.running, self._at.work)
+        self._run_folders = RunFolders(
+            str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
+        )
+        self._journal = Journal(self._instance.folder, self._storage)
+        self._committer = Committer(self._journal, self._run_folders.sweep, self._storage)
+        for folder in (self._at.submissions, self._at.output, self._at.results):
+            make_folder(folder)
+        self._signer = Signer.from_file(self._at.signing_key)
+        self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
+        self._intake = Intake(
+            self._at,
+            self._instance,
+            self._run_folders,
+            self._signer,
+            self._reader,
+            self._key_locks,
+            self._spent,
+            self._watch.expect,
+        )
+        sealed = SealedValues(self._signer, self._max_bytes, self._instance.scratch)
+        self._completion = Completion(
+            self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again
+        )
+        self._recovery = Recovery(
+            self._at, self._instance, self._reader, self._add_again, self._spent, sealed
+        )
+        self._spent.open(self._submitted_before)
+        self._instance.open()
+        self._journal.open()
+        self._committer.open()
+
+    def _close(self) -> None:
+        self._committer.close()
+        self._journal.close()
+        self._instance.close()
+
+    # --- submissions
+
+    def _add(self, submission: Submission) -> PendingJob:
+        target = self._at.submission(submission.user_id, Run.of(submission).stem)
+        make_folder(target.parent)
+        record = self._signer.sign(submission.to_record())
+        self._watch.expect(str(target))
+        replace_file(target, indented(record), self._instance.scratch)
+        return pending_job(str(target), ReadSubmission(submission, None))
+
+    def _add_again(self, submission: Submission) -> PendingJob:
+        self._spent.keep_waiting(submission)
+        return self._add(submission)
+
+    def _submitted_before(self, moment: datetime) -> Iterator[Submission]:
+        """The signed submissions of before `moment` that wait or run, in the order in which jobs move on."""
+        waiting = [(path, path.parent.name) for path in self._at.submissions.glob("*/*.json")]
+        running = [
+            (self._at.claimed(Run.from_name(folder.name)), None)
+            for folder in self._at.running.glob("*/jobs/*")
+        ]
+        for path, owner in (*waiting, *running):
+            with contextlib.suppress(FileNotFoundError):
+                read = self._reader.read(path, owner or self._reader.signed_owner(path))
+                if read.problem is None and read.is_signed and read.submission.submitted_at < moment:
+                    yield read.submission
+
+    def _look(self, known: Collection[str]) -> Look:
+        for folder in (self._at.submissions, self._at.output, self._at.results):
+            mend_folder(folder)
+        paused, lost = is_regular(self._at.paused), self._recovery.take_over()
+        self._was_paused = paused
+        try:
+            return Look(paused, lost, self._cancel_requests(), self._scan(known))
+        except OSError as error:
+            # The lost ones are in this process's hands by now, and must not be forgotten.
+            message = "Cannot look for submissions; trying again at the next look"
+            self._storage.report(error, _logger, message)
+            return Look(paused, lost, [], Found([]))
+
+    def _scan(self, known: Collection[str]) -> Found:
+        paths, there_are_more = self._drops.take(known, _PORTION)
+        jobs: list[PendingJob] = []
+        unsettled: list[str] = []
+        for path in paths:
+            try:
+                read = self._reader.read(path, path.parent.name)
+                age = time() - path.lstat().st_mtime
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _logger.warning("%r cannot be read now, and is tried again: %s", str(path), error)
+            else:
+                if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
+                    # A program that does not write atomically may still be writing it.
+                    unsettled.append(str(path))
+                else:
+                    jobs.append(pending_job(str(path), read))
+        jobs.sort(key=lambda job: job.submitted_at)
+        if unsettled:
+            self._drops.announce(unsettled)  # or else they would wait until all others have been read
+        return Found(jobs, there_are_more, _SETTLE_SECONDS if unsettled else None)
+
+    def _announce(self, paths: Sequence[str]) -> None:
+        self._drops.announce(paths)
+        self.on_drop()
+
+    # --- results
+
+    def _submission_of(self, record: dict[str, Any]) -> Submission | None:
+        owner = safe_component(str(record.get("UserID", "")))
+        read = self._reader.read_claimed(self._at.claimed(record_run(record)), owner)
+        return read.submission if read.problem is None else None
+
+    # --- other processes
+
+    def _locate(self, job_id: str) -> Located | None:
+        # Twice, as a job also moves back to where has been looked: it waits for its next attempt, or another
+        # process takes it over. A schedule would submit once more what it takes for lost.
+        return self._seen(job_id) or self._seen(job_id)
+
+    def _seen(self, job_id: str) -> Located | None:
+        # In the order in which a job moves on, so that one on its way is seen in either place.
+        for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
+            with contextlib.suppress(FileNotFoundError):
+                return Located(self._reader.read(path, path.parent.name).submission, None)
+        for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
+            with contextlib.suppress(FileNotFoundError):
+                claimed = self._at.claimed(Run.from_name(folder.name))
+                owner = owner_in(folder) or self._reader.signed_owner(claimed)
+                return Located(self._reader.read(claimed, owner).submission, folder)
+        return None
+
+    def _request_cancel(self, job_id: str, by: str) -> bool:
+        return self._told(job_id, by) or self._told(job_id, by)  # twice, as in `_locate`
+
+    def _told(self, job_id: str, by: str) -> bool:
+        """Whether the process that runs the job was told that `by` wants it stopped."""
+        for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                replace_file(folder / "cancel", written_request(self._signer, folder.name, by))
+                return True
+        return False
+
+    def _cancel_requests(self) -> list[tuple[str, str]]:
+        requests = []
+        for name in os.listdir(self._instance.jobs):
+            by = read_request(self._signer, self._instance.jobs / name)
+            if by is not None:
+                requests.append((Run.from_name(name).job_id, by))
+        return requests
+
+    def _set_paused(self, paused: bool) -> None:
+        self._was_paused = paused
+        if paused:
+            replace_file(self._at.paused, b"", self._instance.scratch)
+        elif is_regular(self._at.paused):
+            self._at.paused.unlink(missing_ok=True)

@@ -1,0 +1,13 @@
+"""The keys under which handlers find the plugin's parts in their application."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..config import JobsConfig
+from ..services.jobs import JobService
+from ..system.storage_state import StorageState
+
+CONFIG = web.AppKey("aiohttp_jobs.config", JobsConfig)
+STORAGE = web.AppKey("aiohttp_jobs.storage", StorageState)
+SERVICE = web.AppKey("aiohttp_jobs.service", JobService)

@@ -1,0 +1,138 @@
+"""The middleware that finds out who is calling and refuses those whom nothing proves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ...access.current_roles import CurrentRoles
+from ...config import JobsConfig
+from ...engine.embedded.api_keys import ApiKeys
+from ...errors import AuthenticationError, RightsUnavailableError
+from ...model.api_key import ended_with_user
+from ...model.identity import Identity, Proof
+from ..request_keys import request_key
+from .origin import require_no_form, require_same_origin
+from .rights import require_right
+from .sessions import Sessions
+from .wrong_keys import WrongKeys
+
+_IDENTITY = request_key("aiohttp_jobs.identity", Identity)
+Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
+_PUBLIC = "_aiohttp_jobs_public"
+
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    """How to find out again who sent a request, and how often that is to be done (seconds)."""
+
+    find: Finder
+    heartbeat: float
+
+
+_JUDGING = request_key("aiohttp_jobs.judging", _Judging)
+
+
+def public(handler: H) -> H:
+    """Mark a handler that anybody may ask, signed in or not; it must not look for an identity."""
+    setattr(handler, _PUBLIC, True)
+    return handler
+
+
+def is_public(handler: Handler) -> bool:
+    """Whether `public` marks it."""
+    return bool(getattr(handler, _PUBLIC, False))
+
+
+def identity_middleware(
+    config: JobsConfig, api_keys: ApiKeys, wrong_keys: WrongKeys, roles: CurrentRoles, sessions: Sessions
+) -> Middleware:
+    """Every request that passes it has an `Identity` (see `identity_of`) with the right its route needs."""
+
+    async def find(request: web.Request, again: bool = False) -> Identity | None:
+        if (secret := _bearer_of(request)) is not None:
+            return await _key_identity(api_keys, roles, secret, request.remote)
+        if config.identity_resolver is not None:
+            identity = await config.identity_resolver(request)
+        else:
+            identity = await sessions.identity(request, again=again)
+        if identity is None:
+            return None
+        if identity.proof is not Proof.API_KEY:
+            require_same_origin(request, config.trusted_origins, config.trusted_proxies)
+            require_no_form(request)
+        return await roles.apply_to(identity)
+
+    judging = _Judging(find, config.heartbeat_interval)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_public(request.match_info.handler):
+            return await handler(request)
+        identity = await find(request)
+        if identity is None:
+            if (secret := _bearer_of(request)) is not None:
+                wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
+            raise AuthenticationError
+        request[_IDENTITY] = identity
+        request[_JUDGING] = judging
+        await require_right(request, identity, config)
+        return await handler(request)
+
+    return middleware
+
+
+def identity_of(request: web.Request) -> Identity:
+    """Who sent this request."""
+    return request[_IDENTITY]
+
+
+def is_identified(request: web.Request) -> bool:
+    """Whether it is known who sent this request: not of one for something public."""
+    return _IDENTITY in request
+
+
+def heartbeat_of(request: web.Request) -> float:
+    """Within how many seconds an answer to this request ends after the rights of whoever sent it."""
+    return request[_JUDGING].heartbeat
+
+
+async def identity_now(request: web.Request) -> Identity | None:
+    """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more.
+
+    ``None`` also when that cannot be found out at the moment.
+    """
+    try:
+        return await request[_JUDGING].find(request, True)
+    except (AuthenticationError, RightsUnavailableError):
+        return None
+
+
+def _bearer_of(request: web.Request) -> str | None:
+    """The API key that the request was sent with, if any."""
+    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return secret.strip() if scheme.lower() == "bearer" else None
+
+
+async def _key_identity(
+    api_keys: ApiKeys, current: CurrentRoles, secret: str, remote: str | None
+) -> Identity | None:
+    key = (await api_keys.now()).find(secret, remote)
+    if key is None:
+        return None
+    roles = await current.of_key(key)
+    if roles is None:
+        raise AuthenticationError(ended_with_user("This API key", key))
+    return Identity(
+        user_id=key.user_id,
+        session_id=f"key-{key.key_id}",
+        roles=roles,
+        proof=Proof.API_KEY,
+        key_id=key.key_id,
+    )

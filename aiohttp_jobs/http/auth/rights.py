@@ -1,0 +1,83 @@
+"""Which right a route needs: said beside its handler, asked for before anything but the caller is judged.
+
+What only the service can tell, such as whose job it is, is left to the service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ...access.policy import require_endpoint
+from ...config import JobsConfig
+from ...errors import ForbiddenError
+from ...model.identity import Identity, Proof
+
+_RIGHT = "_aiohttp_jobs_right"
+
+H = TypeVar("H", bound=Handler)
+Explain = Callable[[web.Request, Identity], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What the caller of a route must be allowed to do; see `needs`."""
+
+    endpoints: tuple[str, ...]
+    everyone: str | None
+    person: bool
+    explain: Explain | None
+
+
+def needs(
+    *endpoints: str, everyone: str | None = None, person: bool = False, explain: Explain | None = None
+) -> Callable[[H], H]:
+    """Declare that a handler is for who may use all of `endpoints`; without one, for who is signed in.
+
+    `endpoints` and `everyone` are keys of `access.ENDPOINT_ROLES`. `everyone` is needed beside them by
+    requests for what belongs to others (``scope=all``, or ``user`` with another user's id). With
+    `person`, callers who are proven by an API key are refused. `explain` is awaited when one of
+    `endpoints` is missing, and may raise a `ForbiddenError` that says more exactly what is; it must not
+    wait for the caller.
+    """
+    right = Right(endpoints, everyone, person, explain)
+
+    def declare(handler: H) -> H:
+        setattr(handler, _RIGHT, right)
+        return handler
+
+    return declare
+
+
+def right_of(handler: Handler) -> Right | None:
+    """What `needs` says of a handler; ``None`` if it says nothing."""
+    found: Right | None = getattr(handler, _RIGHT, None)
+    return found
+
+
+async def require_right(request: web.Request, identity: Identity, config: JobsConfig) -> None:
+    """Raise `ForbiddenError` unless `identity` has the right that the request's handler declares."""
+    right = right_of(request.match_info.handler)
+    if right is None:
+        return
+    try:
+        for endpoint in right.endpoints:
+            require_endpoint(identity.roles, endpoint, config.endpoint_roles)
+    except ForbiddenError:
+        if right.explain is not None:
+            await right.explain(request, identity)
+        raise
+    if right.person and identity.proof is Proof.API_KEY:
+        raise ForbiddenError("An API key cannot manage API keys. Sign in to do that.")
+    if right.everyone is not None and _asks_for_others(request, identity):
+        require_endpoint(identity.roles, right.everyone, config.endpoint_roles)
+
+
+def _asks_for_others(request: web.Request, identity: Identity) -> bool:
+    # What is empty or given twice asks for nothing: the handler says what is wrong with it.
+    scopes, users = request.query.getall("scope", []), request.query.getall("user", [])
+    return scopes == ["all"] or users not in ([], [""], [identity.user_id])

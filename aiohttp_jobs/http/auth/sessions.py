@@ -1,0 +1,305 @@
+"""Sign-in kept in an aiohttp-session session: the host's own, or an encrypted cookie of the plugin's."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+import aiohttp_session
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ...config import JobsConfig
+from ...engine.embedded.session_registry import SessionRegistry
+from ...errors import ConfigurationError
+from ...model.identity import Identity, Proof
+from ...system.key_files import decoded_fernet_key, fernet_key
+from ...system.storage_faults import fault_of
+from .https import arrived_over_https
+
+_FIELD = "aiohttp_jobs"
+_TEXTS = ("user_id", "session_id", "secret")
+_logger = logging.getLogger(__name__)
+
+
+class _OwnStorage(aiohttp_session.AbstractStorage):
+    """An encrypted cookie, by aiohttp-session's own storage, made when there is one to read or write."""
+
+    def __init__(self, config: JobsConfig) -> None:
+        self._settings: dict[str, Any] = {
+            "cookie_name": config.session_cookie,
+            "max_age": int(config.session_max_age),
+            "secure": config.session_secure,
+            "httponly": True,
+            "samesite": "Lax",
+        }
+        super().__init__(**self._settings)
+        self._config = config
+        if config.session_key is not None:
+            session_key(config)
+        self._encrypted: aiohttp_session.AbstractStorage | None = None
+        self._has_warned = config.session_secure
+
+    async def load_session(self, request: web.Request) -> aiohttp_session.Session:
+        if self.load_cookie(request) is None:
+            return await self.new_session()
+        self._warn_of_plain_http(request)
+        return await (await self._storage()).load_session(request)
+
+    async def save_session(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        session: aiohttp_session.Session,
+    ) -> None:
+        self._warn_of_plain_http(request)
+        await (await self._storage()).save_session(request, response, session)
+
+    def _warn_of_plain_http(self, request: web.Request) -> None:
+        if not self._has_warned and arrived_over_https(request):
+            self._has_warned = True
+            _logger.warning(
+                "Users sign in over HTTPS, but browsers send the cookie %s over plain HTTP too, where others "
+                "on the way can read it. Set session_secure=True (AIOHTTP_JOBS_SESSION_SECURE=true).",
+                self._config.session_cookie,
+            )
+
+    async def _storage(self) -> aiohttp_session.AbstractStorage:
+        if self._encrypted is None:
+            self._encrypted = await asyncio.to_thread(self._make)
+        return self._encrypted
+
+    def _make(self) -> aiohttp_session.AbstractStorage:
+        # Costs 7 MB, which hosts with a session of their own, or with keys only, do without.
+        from aiohttp_session.cookie_storage import EncryptedCookieStorage  # noqa: PLC0415 - as said above
+
+        return EncryptedCookieStorage(session_key(self._config), **self._settings)
+
+
+class _RequestStorage(aiohttp_session.AbstractStorage):
+    """That of one request and of its clones, which have the same storage but not the same session.
+
+    Saves only sessions that it loaded: a host may install its own storage after this one.
+    """
+
+    def __init__(self, own: _OwnStorage) -> None:
+        super().__init__(cookie_name=own.cookie_name)
+        self._own = own
+        self.session: aiohttp_session.Session | None = None
+        """The session of the request, or of a clone of it."""
+
+    async def load_session(self, request: web.Request) -> aiohttp_session.Session:
+        session = await self._own.load_session(request)
+        if self.session is None:
+            self.session = session
+        return session
+
+    async def new_session(self) -> aiohttp_session.Session:
+        self.session = await self._own.new_session()
+        return self.session
+
+    async def save_session(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        session: aiohttp_session.Session,
+    ) -> None:
+        if request.get(aiohttp_session.STORAGE_KEY) is self:
+            await self._own.save_session(request, response, session)
+
+
+def own_session_middleware(config: JobsConfig) -> Middleware:
+    """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session.
+
+    Raises `ConfigurationError` for a `session_key` that is none.
+    """
+    own = _OwnStorage(config)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if aiohttp_session.STORAGE_KEY in request:
+            return await handler(request)
+        storage = _RequestStorage(own)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await handler(request)
+            finally:
+                if storage.session is not None and request.get(aiohttp_session.STORAGE_KEY) is storage:
+                    request[aiohttp_session.SESSION_KEY] = storage.session
+
+        return await aiohttp_session.session_middleware(storage)(request, handle)
+
+    return middleware
+
+
+def has_own_cookie(request: web.Request) -> bool:
+    """Whether sessions are kept in the plugin's own cookie, not in one of the host's."""
+    return isinstance(request.get(aiohttp_session.STORAGE_KEY), _RequestStorage)
+
+
+def session_key(config: JobsConfig) -> bytes:
+    """The 32 bytes that encrypt the plugin's own cookie: the setting's, or those of the key file.
+
+    The file is made if it is not there. Raises `ConfigurationError` when either is no such key. Blocks.
+    """
+    if config.session_key is None:
+        return base64.urlsafe_b64decode(fernet_key(config.base_dir / "Secrets" / "session.key"))
+    key = decoded_fernet_key(config.session_key)
+    if key is None:
+        raise ConfigurationError(
+            "session_key must be 32 bytes in base64url, as cryptography's Fernet.generate_key() makes them."
+        )
+    return key
+
+
+class Sessions:
+    """Whom a request's session belongs to, as `remember` has it.
+
+    Of several plugins in one host, all use the registry of the one that was mounted first, so that a
+    session that has ended is at an end for all of them.
+    """
+
+    def __init__(self, registry: SessionRegistry) -> None:
+        self._own = registry
+        self._shared: SessionRegistry | None = None
+
+    def registry(self, request: web.Request) -> SessionRegistry:
+        """Where the sessions of the host that got `request` are kept."""
+        if self._shared is None:
+            self._shared = _registry_in(request.match_info.apps[0]) or self._own
+        return self._shared
+
+    @property
+    def own(self) -> SessionRegistry:
+        """That of this plugin, whether or not another was mounted before it."""
+        return self._own
+
+    async def identity(self, request: web.Request, *, again: bool = False) -> Identity | None:
+        """Whoever `remember` signed in, ``None`` when nobody is, or their session has ended.
+
+        `again` has the session loaded anew, in case that its storage has dropped it since.
+        """
+        if aiohttp_session.STORAGE_KEY not in request:
+            return None
+        if again:
+            session = await request[aiohttp_session.STORAGE_KEY].load_session(request)
+        else:
+            session = await aiohttp_session.get_session(request)
+        signed_in = _signed_in(session)
+        if signed_in is None:
+            return None
+        registry = self.registry(request)
+        found = await registry.find(signed_in["user_id"], signed_in["session_id"], signed_in["secret"])
+        if found is None:
+            return None
+        return Identity(
+            user_id=found.user_id,
+            session_id=found.session_id,
+            roles=frozenset(signed_in["roles"]),
+            proof=Proof.SESSION,
+        )
+
+
+SESSIONS = web.AppKey("aiohttp_jobs.sessions", Sessions)
+
+
+async def remember(request: web.Request, user_id: str, roles: Collection[str]) -> None:
+    """Sign `user_id` in with `roles`: later requests of this session are theirs, until it ends.
+
+    Call it in the host's own login handler, once the user has proven who they are. The session gets
+    a new id, so that one planted before signing in is worth nothing; one that was signed in already
+    ends. Raises ``ValueError`` for a user id that cannot be one, `ConfigurationError` where no plugin
+    is mounted, and aiohttp's ``HTTPInsufficientStorage`` or ``HTTPServiceUnavailable``, which are answers
+    of their own, while the disk does not take the session.
+    """
+    if not user_id or "\0" in user_id:
+        raise ValueError("user_id must be a non-empty text without NUL characters")
+    registry = _registry_in(request.match_info.apps[0])
+    if registry is None:
+        raise ConfigurationError(
+            "remember() was called in an application in which aiohttp-jobs is not mounted, so nobody "
+            "would find the session. Call it in a handler of the host that has the plugin."
+        )
+    if aiohttp_session.STORAGE_KEY not in request:
+        raise ConfigurationError(
+            "remember() was called in an application without sessions. The plugin keeps them for the one that"
+            " it is in: sign in there, or call aiohttp_session.setup in the outermost application."
+        )
+    old = dict(await aiohttp_session.get_session(request))
+    with _answering_for_the_disk():
+        record, secret = await asyncio.to_thread(
+            registry.add,
+            user_id,
+            address=request.remote or "",
+            user_agent=request.headers.get("User-Agent", ""),
+        )
+        await _end(registry, _signed_in(old))
+    session = await aiohttp_session.new_session(request)
+    session.update(old)
+    session[_FIELD] = {
+        "user_id": user_id,
+        "roles": sorted(set(roles)),
+        "session_id": record.session_id,
+        "secret": secret,
+        "signed_in_at": int(record.signed_in_at.timestamp()),
+    }
+
+
+async def forget(request: web.Request) -> None:
+    """Sign out: the session no longer belongs to anybody, and copies of its cookie are worth nothing.
+
+    Raises aiohttp's ``HTTPServiceUnavailable``, which is an answer of its own, while the disk refuses that.
+    """
+    session = await aiohttp_session.get_session(request)
+    signed_in = _signed_in(session)
+    session.pop(_FIELD, None)
+    session.changed()
+    registry = _registry_in(request.match_info.apps[0])
+    if registry is not None:
+        with _answering_for_the_disk():
+            await _end(registry, signed_in)
+
+
+@contextlib.contextmanager
+def _answering_for_the_disk() -> Iterator[None]:
+    """Have aiohttp answer for a disk that refuses: the host's handlers need not know `JobsError`."""
+    try:
+        yield
+    except OSError as error:
+        fault = fault_of(error)
+        if fault is None:
+            raise
+        refusal = fault.error()
+        kind = web.HTTPInsufficientStorage if refusal.status == 507 else web.HTTPServiceUnavailable
+        raise kind(text=refusal.message, headers={"Retry-After": str(refusal.retry_after)}) from None
+
+
+async def _end(registry: SessionRegistry, signed_in: dict[str, Any] | None) -> None:
+    if signed_in is not None:
+        await asyncio.to_thread(registry.revoke, signed_in["user_id"], signed_in["session_id"])
+
+
+def _signed_in(session: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `remember` put into the session; ``None`` for nothing, or nothing that has a secret."""
+    data = session.get(_FIELD)
+    if not isinstance(data, dict) or not isinstance(data.get("roles"), list):
+        return None
+    return data if all(isinstance(data.get(name), str) for name in _TEXTS) else None
+
+
+def _registry_in(app: web.Application) -> SessionRegistry | None:
+    """That of the first plugin that is mounted in `app`, at whatever depth."""
+    found = app.get(SESSIONS)
+    if found is not None:
+        return found.own
+    for resource in app.router.resources():
+        below = resource.get_info().get("app")
+        registry = None if below is None else _registry_in(below)
+        if registry is not None:
+            return registry
+    return None

@@ -1,0 +1,214 @@
+"""Requests' bodies, read within limits and checked: however a body is made, it holds up nobody else.
+
+What the fields mean is left to the models, how an error is answered to ``envelope``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ..access.limits import field_error
+from ..errors import (
+    MOST_DETAILS,
+    AuthenticationError,
+    InvalidFieldsError,
+    MalformedJSONError,
+    NotJSONError,
+    TooLargeError,
+)
+from .auth.streams import still_has_rights, while_rights_last
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MOST_TOKENS = 25_000
+"""Strings, commas, colons and opening brackets in one body; a template of the largest has 21,000."""
+MOST_ENTRIES = 1000
+"""Entries of one list; as many as there may be ids in a deletion."""
+MOST_FIELDS = 200
+"""Fields of one object."""
+
+_MOST_FAULTS = 200
+_LONGEST_NUMBER = 1000
+_SMALL = 4096
+_DEEP = b"[" * 100
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_SEPARATORS = (b",", b":", b"[", b"{")
+_PROMPT_SECONDS = 1.0
+_UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+
+
+async def read_model(request: web.Request, model: type[Model], max_bytes: int) -> Model:
+    """The request's JSON body as a `model`.
+
+    Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
+    """
+    if request.content_type != "application/json":
+        raise NotJSONError
+    body = await _read_body(request, max_bytes)
+    if len(body) <= _SMALL:
+        return parse_model(body, model)
+    return await asyncio.to_thread(parse_model, body, model)
+
+
+def parse_model(body: bytes, model: type[Model]) -> Model:
+    """The JSON text `body` as a `model`. Takes some 50 ms at most, whatever it is.
+
+    Raises `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
+    """
+    _require_few_tokens(body)
+    try:
+        data = json.loads(body, parse_int=_whole_number)
+    except (ValueError, RecursionError):
+        raise MalformedJSONError from None
+    if not isinstance(data, dict):
+        raise InvalidFieldsError("The body must be a JSON object.")
+    _require_small_containers(data)
+    try:
+        return model.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise invalid_fields(error) from None
+
+
+async def glance(request: web.Request, most: int, seconds: float) -> bytes:
+    """The request's body if it has at most `most` bytes and comes within `seconds`, else what came of it.
+
+    For refusals alone: nothing is judged, and nobody is waited for any longer.
+    """
+    if (request.content_length or 0) > most:
+        return b""
+    if not request.can_read_body:
+        return (await request.read())[:most]
+    body = bytearray()
+    with suppress(TimeoutError, *_UNREADABLE):
+        async with asyncio.timeout(seconds):
+            while len(body) <= most and (chunk := await request.content.readany()):
+                body += chunk
+    return bytes(body[:most])
+
+
+async def _read_body(request: web.Request, max_bytes: int) -> bytes:
+    message = f"The request body is larger than {max_bytes} bytes."
+    if (request.content_length or 0) > max_bytes:
+        raise TooLargeError(message)
+    if not request.can_read_body:  # a middleware of the host's has read it, and the request keeps it
+        body = await request.read()
+        if len(body) > max_bytes:
+            raise TooLargeError(message)
+        return body
+    return await _receive_body(request, max_bytes, TooLargeError(message))
+
+
+async def _receive_body(request: web.Request, max_bytes: int, too_large: TooLargeError) -> bytes:
+    body = bytearray()
+    clock = asyncio.get_running_loop().time
+    end = clock() + _PROMPT_SECONDS
+    async with while_rights_last(request) as rights:
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_large
+        except _UNREADABLE:
+            raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+    # Whoever sends a body slowly may have been signed out before its end.
+    if rights.has_ended or (clock() > end and not await still_has_rights(request)):
+        raise AuthenticationError
+    return bytes(body)
+
+
+def _require_few_tokens(body: bytes) -> None:
+    """Raise `TooLargeError` for more values than any request has: a megabyte of ``[]`` takes 0.3 s to read.
+
+    Stops counting when there are too many.
+    """
+    if _count(body) + body.count(b'"') <= MOST_TOKENS:
+        return
+    tokens = position = 0
+    while (start := body.find(b'"', position)) >= 0 and tokens <= MOST_TOKENS:
+        string = _STRING.match(body, start)
+        if string is None:
+            raise MalformedJSONError
+        tokens += 1 + _count(body, position, start)
+        position = string.end()
+    if tokens + _count(body, position) > MOST_TOKENS:
+        if _DEEP in body:
+            raise MalformedJSONError
+        raise TooLargeError("The request body has more values than any request here can have.")
+
+
+def _count(body: bytes, start: int = 0, end: int | None = None) -> int:
+    return sum(body.count(each, start, end) for each in _SEPARATORS)
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > _LONGEST_NUMBER:  # reading it takes time that grows with the square of its length
+        raise ValueError("a number of too many digits")
+    return int(text)
+
+
+def _require_small_containers(data: dict[str, Any]) -> None:
+    """Raise `InvalidFieldsError` for a list or object so long that naming its faults would take seconds."""
+    waiting: list[tuple[str, Any]] = [("body", data)]
+    while waiting:
+        name, value = waiting.pop()
+        is_object = isinstance(value, dict)
+        most = MOST_FIELDS if is_object else MOST_ENTRIES
+        if len(value) > most:
+            message = f"must have at most {most} {'fields' if is_object else 'entries'}"
+            raise InvalidFieldsError(f"{name}: {message}.", details=[field_error(name, message)])
+        inner = value.items() if is_object else ((name, each) for each in value)
+        waiting += [(str(key)[:64], each) for key, each in inner if isinstance(each, dict | list)]
+
+
+def invalid_fields(error: ValidationError) -> InvalidFieldsError:
+    """The error that names each field that pydantic found fault with; of hundreds, only how many."""
+    count = error.error_count()
+    if count > _MOST_FAULTS:
+        message = f"has {count} faults; compare it with the description of the API (openapi.json)"
+        return InvalidFieldsError(f"The body {message}.", details=[field_error("body", message)])
+    faults = error.errors(include_url=False)
+    details = [
+        field_error(".".join(map(str, fault["loc"])) or "body", _what_is_wrong(fault))
+        for fault in faults
+        if not _follows_from(fault, faults)
+    ]
+    text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in details[:MOST_DETAILS])
+    more = f"; and {len(details) - MOST_DETAILS} more" if len(details) > MOST_DETAILS else ""
+    return InvalidFieldsError(f"{text}{more}.", details=details)
+
+
+def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
+    """Whether a list is found too short only because entries of it are wrong, which are named already."""
+    depth = len(fault["loc"])
+    return fault["type"] == "too_short" and any(
+        len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
+    )
+
+
+def _what_is_wrong(fault: ErrorDetails) -> str:
+    """pydantic's message, in a reader's words where its own are about Python."""
+    limits = fault.get("ctx", {})
+    unit = "characters" if isinstance(fault["input"], str) else "entries"
+    match fault["type"]:
+        case "too_short" if limits["min_length"] == 1:
+            return "must not be empty"
+        case "too_short":
+            return f"must have at least {limits['min_length']} {unit}"
+        case "too_long":
+            return f"must have at most {limits['max_length']} {unit}"
+        case "extra_forbidden":
+            return "is not a field here; check its spelling"
+        case "tuple_type":
+            return "must be a list"
+        case _:
+            return fault["msg"].removeprefix("Value error, ")

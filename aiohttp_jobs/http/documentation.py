@@ -1,0 +1,76 @@
+"""``/api/v1/openapi.json`` and ``/api/v1/docs``: the API's own description, and a page that shows it.
+
+The page is open to everybody, as it is the same everywhere. The document is not: it tells what this
+host's limits are and which interpreters it has, and who may not use the API has no use for that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import MappingProxyType
+
+from aiohttp import web
+
+from ..errors import NotFoundError
+from .auth.middleware import public
+from .auth.rights import needs
+from .envelope import raw_answer
+from .openapi.document import ROOT, ApiDocument
+from .openapi.operations import Content, operation, unlisted
+
+DOCUMENT = web.AppKey("aiohttp_jobs.openapi", ApiDocument)
+
+_PAGE = Path(__file__).with_name("openapi") / "page"
+_FILES = MappingProxyType(
+    {
+        "docs.js": "text/javascript; charset=utf-8",
+        "docs.css": "text/css; charset=utf-8",
+        "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+        "swagger-ui.css": "text/css; charset=utf-8",
+    }
+)
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+}
+
+routes = web.RouteTableDef()
+
+
+@routes.get(ROOT + "/openapi.json")
+@operation(
+    "Describe the API", {200: Content("application/json", "This document.", schema={"type": "object"})}
+)
+@needs()
+async def show_document(request: web.Request) -> web.Response:
+    """In OpenAPI 3.1, with the limits of this host."""
+    address = request.path.removesuffix("/openapi.json")
+    return raw_answer(request.app[DOCUMENT].json(request.app, address))
+
+
+@routes.get(ROOT + "/docs")
+@public
+@operation("Show the API's description", {200: Content("text/html", "A page that shows this document.")})
+async def show_page(_request: web.Request) -> web.FileResponse:
+    """It can be read by those who are signed in."""
+    return _file("docs.html", "text/html; charset=utf-8")
+
+
+@routes.get(ROOT + "/docs/{name}")
+@public
+@unlisted
+async def send_page_file(request: web.Request) -> web.FileResponse:
+    name = request.match_info["name"]
+    if name not in _FILES:
+        raise NotFoundError
+    return _file(name, _FILES[name])
+
+
+def _file(name: str, content_type: str) -> web.FileResponse:
+    response = web.FileResponse(_PAGE / name, headers={**_HEADERS, "Content-Type": content_type})
+    response.headers["Cache-Control"] = "no-cache"  # asks each time, and gets 304 until the package changes
+    return response

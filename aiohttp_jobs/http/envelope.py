@@ -1,0 +1,138 @@
+"""The shapes around every answer: JSON, and errors as JSON. Reading bodies is left to ``bodies``."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from ..errors import BusyError, JobsError
+from ..system.guarded_files import LockBusyError
+from ..system.jsontext import dumps
+from ..system.one_by_one import one_by_one
+from ..system.storage_faults import fault_of
+from .app_keys import STORAGE
+from .as_is import StreamAsIs
+from .auth.streams import LARGE_BYTES, RevocableResponse, break_off, while_rights_last
+from .openapi.parameters import identifier
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_MESSAGES = {
+    404: "There is nothing at this address. Check its spelling.",
+    405: "This address does not take that method.",
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_AT_ONCE = 256 * 1024
+_logger = logging.getLogger(__name__)
+
+
+def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
+    """A JSON answer that no cache keeps."""
+    return raw_answer(dumps(data), status=status)
+
+
+def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
+    """The same for what is JSON already."""
+    kind = RevocableResponse if len(body) > LARGE_BYTES else web.Response
+    return kind(body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS)
+
+
+async def encoded(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    """Each of `records` as JSON, encoded by a thread: they may be large."""
+    return await one_by_one(dumps, records)
+
+
+async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more: Any) -> web.StreamResponse:
+    """A JSON answer with the list `name` of `texts`, which are JSON each, and then the fields `more`.
+
+    A long one is sent piece by piece, for as long as the rights of whoever asked last: putting a thousand
+    long outputs together would hold up the loop.
+    """
+    start = b'{"success":true,"count":%d,"%s":[' % (len(texts), name.encode())
+    rest = b"]" + (b"," if more else b"") + dumps(more)[1:]
+    size = len(start) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(rest)
+    if size <= _AT_ONCE:
+        return raw_answer(start + b",".join(texts) + rest)
+    response = StreamAsIs(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+    response.content_length = size
+    async with while_rights_last(request) as watch:
+        with suppress(ConnectionError):  # whoever asked has left
+            await response.prepare(request)
+            if request.method != hdrs.METH_HEAD:
+                for piece in _pieces(start, texts, rest):
+                    await response.write(piece)
+            await response.write_eof()
+    return break_off(request) if watch.has_ended else response
+
+
+def _pieces(start: bytes, texts: Sequence[bytes], rest: bytes) -> Iterator[bytes]:
+    piece = bytearray(start)
+    for index, text in enumerate(texts):
+        if index:
+            piece += b","
+        if len(piece) + len(text) > _AT_ONCE:
+            yield bytes(piece)
+            piece.clear()
+        for offset in range(0, len(text), _AT_ONCE):
+            if piece and offset:
+                yield bytes(piece)
+                piece.clear()
+            piece += text[offset : offset + _AT_ONCE]
+    yield bytes(piece + rest)
+
+
+@web.middleware
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace."""
+    try:
+        return await handler(request)
+    except JobsError as error:
+        return _refusal(error)
+    except LockBusyError as error:
+        _logger.error("%s %s was refused: %s", request.method, request.path, error)
+        return _refusal(BusyError())
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        message = _MESSAGES.get(error.status, error.reason)
+        response = _failure(error.status, message, _CODES.get(error.status, "http_error"))
+        if "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is not None and request.app[STORAGE].explains(error):
+            return _refusal(fault.error())
+        _logger.exception("%s %s failed", request.method, request.path)
+        return _failure(500, "The server met an error of its own; see its log.", "internal_error")
+
+
+def _refusal(error: JobsError) -> web.Response:
+    limit = dataclasses.asdict(error.limit) if error.limit else None
+    response = _failure(error.status, error.message, error.code, details=error.details, limit=limit)
+    response.headers.update(error.headers)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _failure(status: int, message: str, code: str, **more: Any) -> web.Response:
+    body: dict[str, Any] = {"success": False, "error": message, "code": code}
+    body |= {name: value for name, value in more.items() if value}
+    response = answer(body, status=status)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def path_id(request: web.Request, what: str) -> str:
+    """The id in the request's path, in its canonical form; `what` is ``job``, ``schedule``, …
+
+    Raises `InvalidFieldsError`.
+    """
+    return identifier(f"{what}Id", request.match_info[f"{what}_id"], f"{what} id")

@@ -1,0 +1,118 @@
+"""``/api/v1/jobs/{id}/events``: a job as it happens, by Server-Sent Events (WHATWG HTML)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from ..errors import ForbiddenError, LimitReachedError, NotFoundError
+from ..streams.job import CURRENT, Event
+from .app_keys import CONFIG, SERVICE
+from .as_is import EventStream
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .auth.streams import while_rights_last
+from .envelope import path_id
+from .jobs import JOB
+from .open_streams import open_stream
+from .openapi.operations import Content, operation
+from .openapi.parameters import Choice, Matching, MatchingHeader
+
+_RETRY_MILLISECONDS = 1000
+_POSITION = "([0-9]{1,3})-([0-9]{1,15})"
+_MESSAGE = "must be the id of an event of this job, such as '1-2048'"
+_HEADER = MatchingHeader(
+    name="Last-Event-ID", pattern=_POSITION, message=_MESSAGE, example="1-2048", description="Where to go on."
+)
+_QUERY = Matching(
+    name="lastEventId",
+    pattern=_POSITION,
+    message=_MESSAGE,
+    example="1-2048",
+    description="The same for those who cannot set headers.",
+)
+_FOLLOW = Choice(
+    name="follow",
+    choices=("0", "1"),
+    default="1",
+    description="0: end once everything so far has been told, after two seconds at most.",
+)
+_PAUSE_SECONDS = 0.25
+_SO_FAR_SECONDS = 2.0
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["hello", "output", "status", "end"]},
+        "data": {"type": "string", "description": "JSON; of `hello`, the reader's `userId`."},
+        "id": {"type": "string", "pattern": f"^{_POSITION}$"},
+        "retry": {"type": "integer"},
+    },
+}
+
+routes = web.RouteTableDef()
+
+
+@routes.get(JOB + "/events")
+@operation(
+    "Follow a job",
+    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
+    parameters=(_HEADER, _QUERY, _FOLLOW),
+    errors=(ForbiddenError, NotFoundError, LimitReachedError),
+)
+@needs()
+async def follow_job(request: web.Request) -> web.StreamResponse:
+    """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
+
+    ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it
+    will be connected again and told so again.
+    """
+    start = _start(request)
+    events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
+    if _FOLLOW.of(request) == "0":
+        events = _so_far(events)
+    with open_stream(request):
+        return await _send(request, events)
+
+
+async def _send(request: web.Request, events: AsyncIterator[Event]) -> web.StreamResponse:
+    async with sse_response(
+        request,
+        headers={"X-Accel-Buffering": "no"},
+        ping_interval=request.app[CONFIG].heartbeat_interval,
+        response_cls=EventStream,
+    ) as response:
+        with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
+            async with while_rights_last(request):
+                await _tell(response, events, identity_of(request).user_id)
+    return response
+
+
+async def _tell(response: EventSourceResponse, events: AsyncIterator[Event], user_id: str) -> None:
+    await response.send(json.dumps({"userId": user_id}), event="hello", retry=_RETRY_MILLISECONDS)
+    async for event in events:
+        if event.name != "heartbeat":
+            await response.send(json.dumps(event.data), id=event.position, event=event.name)
+        elif not response.is_connected():
+            break
+
+
+async def _so_far(events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """What there is to tell now: up to the first pause."""
+    clock = asyncio.get_running_loop().time
+    end = clock() + _SO_FAR_SECONDS
+    with suppress(TimeoutError, StopAsyncIteration):
+        while clock() < end:
+            async with asyncio.timeout(_PAUSE_SECONDS):
+                event = await anext(events)
+            yield event
+
+
+def _start(request: web.Request) -> tuple[int, int]:
+    match = _HEADER.of(request) or _QUERY.of(request)
+    return (int(match[1]), int(match[2])) if match else CURRENT

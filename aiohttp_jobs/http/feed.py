@@ -1,0 +1,77 @@
+"""``/api/v1/jobs/feed``: the job list as it changes, by Server-Sent Events (WHATWG HTML)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+
+from ..errors import ForbiddenError, LimitReachedError
+from ..streams.job_list import Change
+from .app_keys import CONFIG, SERVICE
+from .as_is import EventStream
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .auth.streams import while_rights_last
+from .open_streams import open_stream
+from .openapi.operations import Content, operation
+from .openapi.parameters import SCOPE
+
+_RETRY_MILLISECONDS = 1000
+_EVENT = {
+    "description": "One event of the stream.",
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["hello", "job", "removed", "resync"]},
+        "data": {
+            "type": "string",
+            "description": "JSON; of a `job`, as in the list of jobs; of `hello`, the reader's `userId`.",
+        },
+        "retry": {"type": "integer"},
+    },
+}
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/api/v1/jobs/feed")
+@operation(
+    "Follow the list of jobs",
+    {200: Content("text/event-stream", "Server-Sent Events (WHATWG HTML).", schema=_EVENT)},
+    parameters=(SCOPE,),
+    errors=(ForbiddenError, LimitReachedError),
+)
+@needs("list_jobs", everyone="see_all_jobs")
+async def watch_jobs(request: web.Request) -> web.StreamResponse:
+    """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
+
+    ``hello`` tells whose stream it is. The list is to be loaded after it and after each ``resync``; every
+    change since then comes as an event. The stream ends now and then, so that whoever connects again is
+    checked again.
+    """
+    everyone = SCOPE.of(request) == "all"
+    changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)
+    # The watcher may leave, even before the first byte.
+    with open_stream(request), suppress(ConnectionResetError, TimeoutError):
+        async with aclosing(changes), sse_response(
+            request,
+            headers={"X-Accel-Buffering": "no"},
+            ping_interval=request.app[CONFIG].heartbeat_interval,
+            response_cls=EventStream,
+        ) as response, while_rights_last(request):  # fmt: skip
+            await _send(response, changes, identity_of(request).user_id)
+        return response
+    return web.Response()
+
+
+async def _send(response: EventSourceResponse, changes: AsyncIterator[Change], user_id: str) -> None:
+    with suppress(ConnectionResetError, TimeoutError):
+        async for change in changes:
+            if change.name != "heartbeat":
+                data = {"userId": user_id} if change.name == "hello" else change.data
+                await response.send(json.dumps(data), event=change.name, retry=_RETRY_MILLISECONDS)
+            elif not response.is_connected():
+                return

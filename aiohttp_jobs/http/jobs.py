@@ -1,0 +1,193 @@
+"""``/api/v1/jobs``: submitting, listing, showing, cancelling, and reading a job's output."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from aiohttp import web
+
+from ..access.policy import require_mode
+from ..errors import (
+    ConflictError,
+    ForbiddenError,
+    InsufficientStorageError,
+    LimitReachedError,
+    NotFoundError,
+    RangeError,
+    ShuttingDownError,
+    TooManyPendingError,
+    TooMuchKeptError,
+)
+from ..model.identity import Identity
+from ..model.job import ExecutionMode, JobResult, SubmitRequest
+from .app_keys import CONFIG, SERVICE
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .bodies import glance, read_model
+from .envelope import answer, path_id
+from .openapi.answers import answering, listing
+from .openapi.operations import Content, operation
+from .openapi.parameters import SCOPE, Choices, Count, Matching
+from .openapi.records import JobView
+from .output import (
+    BYTES,
+    DOWNLOAD,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    LENGTH,
+    OFFSET,
+    RANGE,
+    RANGE_HEADERS,
+    VALIDATORS,
+    WHOLE_HEADERS,
+    output_answer,
+    output_digest,
+)
+from .submitting import SUBMITTED, WAIT, asked_wait, submitted
+
+JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
+STATES = ("running", "queued", "pending", "done")
+
+_STATE = Choices(name="state", choices=STATES, description="All when left out.")
+_LIMIT = Count(name="limit", default=100, most=1000)
+_ID_PREFIX = Matching(
+    name="idPrefix",
+    pattern="[0-9A-Fa-f]{8}[0-9A-Fa-f-]{0,28}",
+    message="must be the first 8 characters or more of a job id",
+    example="a7f3e8d9",
+)
+_ONE_JOB = (ForbiddenError, NotFoundError)
+_CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
+_MODE = re.compile(rb'"executionMode"\s*:\s*"(%s)"' % b"|".join(mode.encode() for mode in ExecutionMode))
+_GLANCE_BYTES = 64 * 1024
+_GLANCE_SECONDS = 0.5
+_DIGEST = answering("OutputDigest", attempt=int, length=int, sha256=str, size=int, complete=bool, etag=str)
+
+routes = web.RouteTableDef()
+
+
+async def _explain_mode(request: web.Request, identity: Identity) -> None:
+    """Raise `ForbiddenError` in the specification's words, which name the mode that was asked for.
+
+    Without a word if the body does not say one, or has not come yet.
+    """
+    found = _MODE.search(await glance(request, _GLANCE_BYTES, _GLANCE_SECONDS))
+    if found is not None:
+        mode = ExecutionMode(found[1].decode())
+        require_mode(identity.roles, mode, request.app[CONFIG].mode_roles)
+
+
+@routes.post("/api/v1/jobs/submit")
+@operation(
+    "Submit a job",
+    {200: SUBMITTED},
+    body=SubmitRequest,
+    parameters=(WAIT,),
+    errors=(
+        ForbiddenError,
+        TooManyPendingError,
+        LimitReachedError,
+        TooMuchKeptError,
+        ShuttingDownError,
+        InsufficientStorageError,
+    ),
+    makes={"jobId": "/jobId"},
+)
+@needs("submit", explain=_explain_mode)
+async def submit_job(request: web.Request) -> web.Response:
+    """Specification, "Submit Job"."""
+    with asked_wait(request) as wait:
+        body = await read_model(request, SubmitRequest, request.app[CONFIG].max_body_bytes)
+        submission = await request.app[SERVICE].submit(identity_of(request), body)
+        return await submitted(request, submission, wait)
+
+
+@routes.get("/api/v1/jobs")
+@operation(
+    "List jobs",
+    {200: listing("Jobs", jobs=JobView)},
+    parameters=(_STATE, SCOPE, _LIMIT, _ID_PREFIX),
+    errors=(ForbiddenError, LimitReachedError),
+)
+@needs("list_jobs", everyone="see_all_jobs")
+async def list_jobs(request: web.Request) -> web.Response:
+    """The caller's jobs in every state; ``scope=all`` for those who may see everyone's.
+
+    ``idPrefix`` finds what somebody means who types the beginning of an id.
+    """
+    states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
+    prefix = _ID_PREFIX.of(request)
+    jobs = await request.app[SERVICE].list_jobs(
+        identity_of(request),
+        states,
+        everyone=everyone,
+        limit=limit,
+        id_prefix=prefix[0].lower() if prefix else "",
+    )
+    return answer({"success": True, "count": len(jobs), "jobs": jobs})
+
+
+@routes.get(JOB)
+@operation("Show a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
+@needs()
+async def get_job(request: web.Request) -> web.Response:
+    job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
+    return answer({"success": True, "job": job})
+
+
+@routes.post(JOB + "/cancel")
+@operation("Cancel a job", {202: _CANCELLING}, errors=(*_ONE_JOB, ConflictError))
+@needs("cancel_jobs")
+async def cancel_job(request: web.Request) -> web.Response:
+    """Asking twice is as good as once."""
+    job_id = path_id(request, "job")
+    status = await request.app[SERVICE].cancel(identity_of(request), job_id)
+    return answer({"success": True, "jobId": job_id, "status": status}, status=202)
+
+
+@routes.get(JOB + "/attempts")
+@operation("List the attempts of a job", {200: listing("Attempts", attempts=JobResult)}, errors=_ONE_JOB)
+@needs()
+async def list_attempts(request: web.Request) -> web.Response:
+    attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
+    return answer({"success": True, "count": len(attempts), "attempts": attempts})
+
+
+@routes.get(JOB + "/output")
+@operation(
+    "Read the output of a job",
+    {
+        200: Content("text/plain", "The output, or a piece of it.", WHOLE_HEADERS),
+        206: Content("text/plain", "The bytes asked for by Range.", RANGE_HEADERS),
+        304: Content(None, "An ended job's output is what If-None-Match names.", VALIDATORS),
+    },
+    parameters=(OFFSET, BYTES, DOWNLOAD, RANGE, IF_RANGE, IF_NONE_MATCH),
+    errors=(*_ONE_JOB, RangeError, LimitReachedError),
+)
+@needs()
+async def read_output(request: web.Request) -> web.StreamResponse:
+    """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
+
+    For polling, ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
+    ``X-Output-Complete`` whether there will be more. ``X-Output-Attempt`` is the attempt that printed
+    it: of another attempt nothing goes on from there.
+    """
+    return await output_answer(request, path_id(request, "job"))
+
+
+@routes.get(JOB + "/output/digest")
+@operation(
+    "Tell whether a file holds the beginning of the output",
+    {200: _DIGEST},
+    parameters=(LENGTH,),
+    errors=(*_ONE_JOB, RangeError, LimitReachedError),
+)
+@needs()
+async def digest_output(request: web.Request) -> web.Response:
+    """The SHA-256 of the output's first ``length`` bytes, in hexadecimal.
+
+    A file with that digest goes on with ``Range: bytes=<length>-`` and ``If-Range: <etag>``.
+    """
+    digest = await output_digest(request, path_id(request, "job"), LENGTH.of(request) or 0)
+    return answer({"success": True, **digest})

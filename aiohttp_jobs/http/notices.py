@@ -1,0 +1,67 @@
+"""``/api/v1/notices``: listing, sending again and deleting notices."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..errors import ConflictError, ForbiddenError, NotFoundError
+from ..model.notice import SHOWN_STATES
+from ..services.notices import NoticeService
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .envelope import answer, path_id
+from .openapi.answers import Done, answering, listing
+from .openapi.operations import operation
+from .openapi.parameters import SCOPE, Choices, Count, OptionalIdentifier
+from .openapi.records import NoticeView
+
+NOTICES = web.AppKey("aiohttp_jobs.notices", NoticeService)
+
+_ALL = "/api/v1/notices"
+_ONE = "/api/v1/notices/{notice_id}"
+_STATE = Choices(name="state", choices=SHOWN_STATES, description="All when left out.")
+_JOB_ID = OptionalIdentifier(name="jobId", kind="job id", description="Only those about this job.")
+_LIMIT = Count(name="limit", default=100, most=1000)
+_ONE_OF_THEM = (ForbiddenError, NotFoundError)
+
+routes = web.RouteTableDef()
+
+
+@routes.get(_ALL)
+@operation(
+    "List notices",
+    {200: listing("Notices", notices=NoticeView)},
+    parameters=(_STATE, _JOB_ID, SCOPE, _LIMIT),
+    errors=(ForbiddenError,),
+)
+@needs("list_notices", everyone="see_all_jobs")
+async def list_notices(request: web.Request) -> web.Response:
+    """The caller's own notices, newest first; ``scope=all`` for those who may see everyone's jobs."""
+    notices = await request.app[NOTICES].list_notices(
+        identity_of(request),
+        _STATE.of(request) or SHOWN_STATES,
+        job_id=_JOB_ID.of(request),
+        everyone=SCOPE.of(request) == "all",
+        limit=_LIMIT.of(request),
+    )
+    return answer({"success": True, "count": len(notices), "notices": notices})
+
+
+@routes.post(_ONE + "/retry")
+@operation(
+    "Send a notice again",
+    {202: answering("OneNotice", notice=NoticeView)},
+    errors=(*_ONE_OF_THEM, ConflictError),
+)
+@needs("manage_notices")
+async def retry_notice(request: web.Request) -> web.Response:
+    notice = await request.app[NOTICES].retry(identity_of(request), path_id(request, "notice"))
+    return answer({"success": True, "notice": notice}, status=202)
+
+
+@routes.delete(_ONE)
+@operation("Delete a notice", {200: Done}, errors=_ONE_OF_THEM)
+@needs("manage_notices")
+async def delete_notice(request: web.Request) -> web.Response:
+    await request.app[NOTICES].delete(identity_of(request), path_id(request, "notice"))
+    return answer({"success": True, "message": "Notice deleted successfully"})

@@ -1,0 +1,308 @@
+"""Parameters in queries and headers: each object both describes one and reads it, so the two cannot differ.
+
+What a value means is left to the handlers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
+
+from ...access.limits import field_error
+from ...errors import InvalidFieldsError
+from ..request_keys import request_key
+
+T = TypeVar("T")
+
+UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+_EXAMPLE_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
+
+VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", dict)
+"""The values that `operations.operation` has read from a request."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter(Generic[T]):
+    """One parameter. `of` is what a handler asks it for, once it is declared in the handler's operation."""
+
+    name: str
+    description: str = ""
+    location: ClassVar[str] = "query"
+    explode: ClassVar[bool] = False
+    is_required: ClassVar[bool] = False
+
+    def of(self, request: web.Request) -> T:
+        """Its value in this request. ``LookupError`` when the handler's operation does not declare it."""
+        value: T = request[VALUES][self.name]
+        return value
+
+    def read(self, request: web.Request) -> T:
+        """Raises `InvalidFieldsError`, which names the parameter."""
+        raise NotImplementedError
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """What `read` takes, in JSON Schema's words."""
+        raise NotImplementedError
+
+    def text(self, request: web.Request) -> str | None:
+        """As it was sent, if it was: once."""
+        source = request.query if self.location == "query" else request.headers
+        values = source.getall(self.name, [])
+        if len(values) > 1:
+            raise bad_value(self.name, "must be given only once")
+        return values[0] if values else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count(Parameter[int]):
+    """A whole number from 1 to `most`."""
+
+    default: int
+    most: int
+
+    def read(self, request: web.Request) -> int:
+        text = self.text(request)
+        if text is None:
+            return self.default
+        if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= self.most:
+            raise bad_value(self.name, f"must be a whole number from 1 to {self.most}")
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 1, "maximum": self.most, "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seconds(Parameter[int]):
+    """A whole number of seconds from 0, which is the default, to `most`."""
+
+    most: int
+
+    def read(self, request: web.Request) -> int:
+        text = self.text(request)
+        if text is None:
+            return 0
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) > self.most:
+            raise bad_value(self.name, f"must be a whole number of seconds from 0 to {self.most}")
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 0, "maximum": self.most, "default": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offset(Parameter[int | None]):
+    """A number of bytes."""
+
+    def read(self, request: web.Request) -> int | None:
+        text = self.text(request)
+        if text is None:
+            return None
+        if not re.fullmatch("[0-9]{1,15}", text):
+            raise bad_value(self.name, "must be a number of bytes, 0 or more")
+        return int(text)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Parameter[str]):
+    """One of `choices`."""
+
+    choices: Sequence[str]
+    default: str
+
+    def read(self, request: web.Request) -> str:
+        text = self.text(request)
+        if text is None:
+            return self.default
+        if text not in self.choices:
+            raise bad_value(self.name, f"must be one of {', '.join(self.choices)}")
+        return text
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.choices), "default": self.default}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices(Parameter[list[str]]):
+    """Some of `choices`, separated by commas or given repeatedly."""
+
+    choices: Sequence[str]
+    explode: ClassVar[bool] = True
+
+    def read(self, request: web.Request) -> list[str]:
+        values = [value for text in request.query.getall(self.name, []) for value in text.split(",")]
+        if not set(values) <= set(self.choices):
+            raise bad_value(self.name, f"must be some of {', '.join(self.choices)}, separated by commas")
+        return values
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": {"type": "string", "enum": list(self.choices)}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identifier(Parameter[str]):
+    """An id that must be given, in its canonical form once read. `kind` is what it is the id of."""
+
+    kind: str
+    is_required: ClassVar[bool] = True
+
+    def read(self, request: web.Request) -> str:
+        return identifier(self.name, self.text(request) or "", self.kind)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionalIdentifier(Parameter[str | None]):
+    """The same for an id that may be left out."""
+
+    kind: str
+
+    def read(self, request: web.Request) -> str | None:
+        text = self.text(request)
+        return None if text is None else identifier(self.name, text, self.kind)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "format": "uuid"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag(Parameter[bool | None]):
+    """``true`` or ``false``."""
+
+    def read(self, request: web.Request) -> bool | None:
+        text = self.text(request)
+        if text not in (None, "true", "false"):
+            raise bad_value(self.name, "must be true or false")
+        return None if text is None else text == "true"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value(Parameter[T | None]):
+    """What pydantic makes of a text, by a type that describes itself."""
+
+    adapter: TypeAdapter[Any]
+
+    def read(self, request: web.Request) -> T | None:
+        text = self.text(request)
+        try:
+            return None if text is None else self.adapter.validate_python(text)
+        except ValidationError as error:
+            message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
+            message = message.removeprefix("Value error, ")
+            raise InvalidFieldsError(
+                f"{self.name}: {message}.", details=[field_error(self.name, message)]
+            ) from None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return self.adapter.json_schema()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needed(Value[T]):
+    """The same for one that must be given."""
+
+    is_required: ClassVar[bool] = True
+
+    def read(self, request: web.Request) -> T | None:
+        if self.name not in request.query:
+            raise bad_value(self.name, "must be given")
+        return super().read(request)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matching(Parameter[re.Match[str] | None]):
+    """A text that all of `pattern` fits; `message` tells what it must be."""
+
+    pattern: str
+    message: str
+    example: str
+
+    def read(self, request: web.Request) -> re.Match[str] | None:
+        text = self.text(request)
+        if text is None:
+            return None
+        match = re.fullmatch(self.pattern, text)
+        if match is None:
+            raise bad_value(self.name, self.message)
+        return match
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchingHeader(Matching):
+    """The same in a header."""
+
+    location: ClassVar[str] = "header"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header(Parameter[str | None]):
+    """A header that HTTP says how to read: any text; one that makes no sense is no error."""
+
+    example: str
+    location: ClassVar[str] = "header"
+
+    def read(self, request: web.Request) -> str | None:
+        values = request.headers.getall(self.name, [])
+        return ", ".join(values) if values else None
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "examples": [self.example]}
+
+
+SCOPE = Choice(
+    name="scope",
+    choices=("own", "all"),
+    default="own",
+    description="`all` shows everybody's, to those who may see them.",
+)
+
+
+def identifier(name: str, text: str, kind: str) -> str:
+    """The id `text` in its canonical form. Raises `InvalidFieldsError`."""
+    if not re.fullmatch(UUID_PATTERN, text):
+        raise bad_value(name, f"must be a {kind}, a UUID such as '{_EXAMPLE_ID}'")
+    return text.lower()
+
+
+def bad_value(name: str, message: str) -> InvalidFieldsError:
+    """The error that says what the parameter `name` must be."""
+    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+
+
+def require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
+    """Raise `InvalidFieldsError` for a query that has more than these."""
+    # A condition that is misspelt must not be taken for no condition.
+    unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})
+    if unknown:
+        known = ", ".join(sorted(parameter.name for parameter in parameters))
+        message = f"is not a parameter of this list; there are {known}"
+        name = unknown[0][:64]
+        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])

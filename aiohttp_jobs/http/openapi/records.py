@@ -1,0 +1,258 @@
+"""The shapes of what is shown but nowhere stored: views of jobs, the queue, workers, runs.
+
+Made to describe what ``streams.serializers`` and the services return;
+nothing is validated with them at run time.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.alias_generators import to_camel, to_pascal
+
+from ...engine.embedded.active import LiveState
+from ...engine.embedded.session_registry import SessionRecord
+from ...model.api_key import ApiKey
+from ...model.identity import Proof
+from ...model.job import (
+    ExecutionMode,
+    InterpreterName,
+    JobResult,
+    JobStatus,
+    RetryPolicy,
+    UtcDatetime,
+)
+from ...model.notice import Notice
+from ...model.schedule import Schedule
+from ...model.template import Template
+
+
+def _record_name(field: str) -> str:
+    name = to_pascal(field)
+    return name[:-2] + "ID" if name.endswith("Id") else name
+
+
+class _Shown(BaseModel):
+    model_config = ConfigDict(alias_generator=_record_name, extra="forbid")
+
+
+def _without(name: str, model: type[BaseModel], *hidden: str, **added: Any) -> type[BaseModel]:
+    """`model` under a new `name`, without the `hidden` fields, with others `added`: (type, default)."""
+    shown: dict[str, Any] = {
+        field: (info.annotation, info) for field, info in model.model_fields.items() if field not in hidden
+    }
+    extra = model.model_config.get("extra")
+    config = ConfigDict(
+        alias_generator=model.model_config["alias_generator"], extra="allow" if extra == "allow" else "forbid"
+    )
+    return create_model(name, __config__=config, __doc__="", **shown, **added)
+
+
+class WaitingJob(_Shown):
+    """A job in the queue. `Position` 1 is the next; null while it is not due yet."""
+
+    job_id: str
+    job_name: str
+    user_id: str
+    execution_mode: ExecutionMode | None
+    submitted_at: UtcDatetime
+    priority: int
+    run_at: UtcDatetime | None
+    concurrency_key: str | None
+    attempt: int
+    position: int | None
+
+
+class JobView(BaseModel):
+    """A job in any state. What it has beside the required fields depends on the state.
+
+    One that has ended is shown as its result is, without ``Output``.
+    """
+
+    model_config = ConfigDict(alias_generator=_record_name, extra="allow")
+
+    job_id: str
+    job_name: str
+    user_id: str
+    execution_mode: ExecutionMode | str | None
+    status: JobStatus | LiveState
+    submitted_at: UtcDatetime | None = None
+    priority: int = 5
+    run_at: UtcDatetime | None = None
+    concurrency_key: str | None = None
+    attempt: int = 1
+    position: int | None = None
+    cancelling: bool = False
+    date_started: UtcDatetime | None = None
+    runtime: float | None = None
+    worker: int | None = None
+    output_size: int = 0
+    command: str = ""
+    description: str = ""
+    interpreter: InterpreterName | str | None = None
+    timeout_seconds: float | None = None
+    retry: RetryPolicy | None = None
+    success: bool | None = None
+    exit_code: int | None = None
+
+
+class QueueView(BaseModel):
+    """The queue in order. Of other users' jobs only the numbers are shown, except to administrators."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paused: bool
+    queued: int
+    pending: int
+    running: int
+    limits: dict[str, int | None]
+    jobs: list[WaitingJob]
+
+
+class RunspaceView(_Shown):
+    """A warm worker. Whose job it runs is shown to its owner and to those who may see all jobs."""
+
+    worker: Annotated[int, Field(description="Its process id.")]
+    busy: bool
+    user_id: str | None
+    job_id: str | None
+    jobs_served: int
+    memory_bytes: int | None
+    started_at: UtcDatetime
+
+
+class ScheduleView(Schedule):
+    """A schedule, and when it fires next."""
+
+    next_run_at: UtcDatetime | None
+
+
+class ScheduledRun(_Shown):
+    """A moment to come: in UTC, on the clock of the schedule's time zone, and with jitter."""
+
+    scheduled_for: UtcDatetime
+    local: str
+    fires_at: UtcDatetime
+
+
+ResultSummary = _without("ResultSummary", JobResult, "output", snippet=(str | None, None))
+"""A result in a list. It has a snippet where words are looked for: text around the first of them."""
+NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job", "submitted_with")
+ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")
+SessionView = _without(
+    "SessionView", SessionRecord, "sha256", last_used_at=(UtcDatetime, ...), current=(bool, ...)
+)
+"""A session, when it was last used (to the minute), and whether it is that of the request."""
+TemplateView = _without(
+    "TemplateView",
+    Template,
+    "roles",
+    "submitted_with",
+    "session_id",
+    may_run=(bool, ...),
+    may_edit=(bool, ...),
+    problem=(str | None, None),
+)
+"""A template, what the caller may do with it, and, if it does not run, the ``Problem``."""
+
+
+class CountedBucket(_Shown):
+    """How many jobs ended in each way from ``Start`` on, until the next bucket."""
+
+    start: UtcDatetime
+    succeeded: int
+    failed: int
+    timed_out: int
+    cancelled: int
+    interrupted: int
+    rejected: int
+
+
+class Runtimes(BaseModel):
+    """In seconds: what half of the jobs, 90 % and 99 % of them did not exceed, and the longest."""
+
+    model_config = ConfigDict(alias_generator=str.capitalize, extra="forbid")
+
+    count: int
+    p50: float | None
+    p90: float | None
+    p99: float | None
+    max: float | None
+
+
+class NameCount(BaseModel):
+    """Jobs of one name: how many, how many of them without success, and the median runtime."""
+
+    model_config = ConfigDict(alias_generator=to_pascal, extra="forbid")
+
+    job_name: str
+    count: int
+    failed: int
+    p50: float | None
+
+
+class ResultStatistics(BaseModel):
+    """How jobs ended over time, how long they took, and the ten names that were most frequent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    buckets: list[CountedBucket]
+    runtime: Runtimes
+    names: list[NameCount]
+
+
+class OwnLimits(BaseModel):
+    """What a submission may have: sizes in bytes or characters, times in seconds."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    max_command_bytes: int
+    max_name_length: int
+    max_description_length: int
+    max_timeout: float
+    default_timeout: float
+
+
+class SeenConnection(BaseModel):
+    """The caller's own request as the server sees it, behind whatever proxies there are.
+
+    ``remote`` is what API keys' ``AllowedIPs`` are compared with.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    scheme: str
+    host: str
+    remote: str | None
+
+
+class SessionCookie(BaseModel):
+    """The plugin's own session cookie; ``secure`` as it is configured."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    name: str
+    secure: bool
+
+
+class Me(BaseModel):
+    """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table.
+
+    ``sessionCookie`` is null where the host has sessions of its own.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
+
+    user_id: str
+    roles: list[str]
+    proof: Proof
+    modes: list[ExecutionMode]
+    interpreters: list[InterpreterName]
+    default_interpreter: InterpreterName
+    max_priority: int
+    permissions: list[str]
+    limits: OwnLimits
+    server_time: UtcDatetime
+    connection: SeenConnection
+    session_cookie: SessionCookie | None

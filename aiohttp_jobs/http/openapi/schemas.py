@@ -1,0 +1,79 @@
+"""The JSON schemas of a document: from the models, with this host's limits, under ``components``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+
+from ...model.schema_extras import HOST_LIMIT, HOST_VARIANTS
+
+_REFERENCE = "#/components/schemas/{model}"
+
+Key = tuple[type[BaseModel], JsonSchemaMode]
+
+
+class Schemas:
+    """The schemas of some models. `limits` has the value of each setting that a model's schema names."""
+
+    def __init__(self, models: Collection[Key], limits: Mapping[str, Any]) -> None:
+        found, definitions = models_json_schema(
+            sorted(set(models), key=lambda key: (key[0].__name__, key[1])),
+            by_alias=True,
+            ref_template=_REFERENCE,
+            schema_generator=_Brief,
+        )
+        self._references = found
+        self.components: dict[str, Any] = _with_limits(definitions["$defs"], limits)
+
+    def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
+        """``{"$ref": …}`` to the schema of `model`, as it is sent (``validation``) or answered."""
+        return dict(self._references[model, mode])
+
+
+class _Brief(GenerateJsonSchema):
+    """A title that repeats a field's name tells nothing, nor does a default of nothing."""
+
+    def default_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().default_schema(schema)
+        if found.get("default", ...) is None:
+            del found["default"]
+        return found
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _with_limits(schema: Any, limits: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_with_limits(each, limits) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if HOST_VARIANTS in schema:
+        schema = _with_variants(schema, limits[schema[HOST_VARIANTS]])
+    return dict(_members(schema, limits))
+
+
+def _with_variants(schema: Mapping[str, Any], tags: Collection[str]) -> dict[str, Any]:
+    """A discriminated union (OpenAPI 3.1, "Discriminator Object") of those variants only that have `tags`."""
+    rest = {name: value for name, value in schema.items() if name != HOST_VARIANTS}
+    discriminator = schema["discriminator"]
+    kept = {tag: model for tag, model in discriminator["mapping"].items() if tag in tags}
+    if not kept:  # a union of nothing cannot be written down; the list around it must say that it is empty
+        return rest
+    return {
+        **rest,
+        "discriminator": {**discriminator, "mapping": kept},
+        "oneOf": [{"$ref": model} for model in kept.values()],
+    }
+
+
+def _members(schema: Mapping[str, Any], limits: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in schema.items():
+        if name == HOST_LIMIT:
+            for keyword, setting in value.items():
+                yield keyword, limits[setting]
+        else:
+            yield name, _with_limits(value, limits)

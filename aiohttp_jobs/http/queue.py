@@ -1,0 +1,53 @@
+"""``/api/v1/queue`` and ``/api/v1/runspaces``: what waits, pausing, and the warm workers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aiohttp import web
+
+from ..errors import ForbiddenError
+from ..services.queue import QueueService
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .envelope import answer
+from .openapi.answers import answering, listing
+from .openapi.operations import operation
+from .openapi.records import QueueView, RunspaceView
+
+QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)
+
+_FORBIDDEN = (ForbiddenError,)
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/api/v1/queue")
+@operation("Show the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
+@needs("see_queue")
+async def show_queue(request: web.Request) -> web.Response:
+    return answer({"success": True, "queue": request.app[QUEUE].view(identity_of(request))})
+
+
+@routes.post("/api/v1/queue/pause")
+@operation("Start no more jobs", {200: answering("QueuePaused", paused=Literal[True])}, errors=_FORBIDDEN)
+@needs("manage_queue")
+async def pause_queue(request: web.Request) -> web.Response:
+    await request.app[QUEUE].set_paused(identity_of(request), True)
+    return answer({"success": True, "paused": True})
+
+
+@routes.post("/api/v1/queue/resume")
+@operation("Start jobs again", {200: answering("QueueResumed", paused=Literal[False])}, errors=_FORBIDDEN)
+@needs("manage_queue")
+async def resume_queue(request: web.Request) -> web.Response:
+    await request.app[QUEUE].set_paused(identity_of(request), False)
+    return answer({"success": True, "paused": False})
+
+
+@routes.get("/api/v1/runspaces")
+@operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
+@needs("see_runspaces")
+async def list_runspaces(request: web.Request) -> web.Response:
+    workers = await request.app[QUEUE].runspaces(identity_of(request))
+    return answer({"success": True, "count": len(workers), "runspaces": workers})

@@ -1,0 +1,228 @@
+"""What can be asked of results: the parameters of a query, and the body of a deletion."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from aiohttp import web
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from ..engine.embedded.index import Bucket, ResultFilter, Sort, StatsFilter, Term, parse_search
+from ..model.job import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
+from .openapi.parameters import (
+    SCOPE,
+    UUID_PATTERN,
+    Choice,
+    Choices,
+    Count,
+    Flag,
+    Parameter,
+    Value,
+    bad_value,
+    require_known,
+)
+
+_MOST_IDS = 1000
+_MOST_BUCKETS = 1000
+_BUCKETS = {"hour": Bucket.HOUR, "day": Bucket.DAY}
+_DEFAULT_BUCKETS = {Bucket.HOUR: 48, Bucket.DAY: 30}
+_DATE = re.compile(f"{SAFE_YEARS}-[0-9]{{2}}-[0-9]{{2}}")
+
+
+def _moment(value: Any) -> Any:
+    text = value.strip().upper() if isinstance(value, str) else ""
+    try:
+        if not _DATE.match(text):
+            raise ValueError
+        # In a query a '+' that was not escaped has become a space.
+        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a date such as '2026-01-23T10:30:00Z'") from None
+
+
+def _dates(*formats: str) -> WithJsonSchema:
+    pattern = f"^{SAFE_YEARS}-"
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": name, "pattern": pattern} for name in formats]}
+    )
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment), _dates("date-time", "date")]
+Words = Annotated[
+    Text,
+    Field(min_length=1, max_length=1000, json_schema_extra={"format": "search"}),
+    AfterValidator(parse_search),
+]
+ResultName = Annotated[OneLine, Field(min_length=1, max_length=1000)]
+_UserID = Annotated[Text, Field(min_length=1, max_length=1000)]
+_Cursor = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "cursor"})]
+
+_WHEN = "Completed {}: a date, or a date and time, in UTC unless it says otherwise."
+_STATUS = Choices(name="status", choices=tuple(JobStatus))
+_MODE = Choices(name="mode", choices=tuple(ExecutionMode))
+_NAME: Final = Value[str](
+    name="name", adapter=TypeAdapter(ResultName), description="Or its beginning, with `*` at the end."
+)
+_EXACT_NAME: Final = Value[str](name="name", adapter=TypeAdapter(ResultName), description="The whole name.")
+_SINCE = Value[datetime](name="from", adapter=TypeAdapter(Moment), description=_WHEN.format("then or later"))
+_UNTIL = Value[datetime](name="to", adapter=TypeAdapter(Moment), description=_WHEN.format("before"))
+_SUCCESS = Flag(name="success", description="Only those that succeeded, or only those that did not.")
+_Q = Value[tuple[Term, ...]](
+    name="q",
+    adapter=TypeAdapter(Words),
+    description='Words, `beginnings*` and `"phrases"`, all of which the name, command or output has.',
+)
+_CURSOR = Value[str](
+    name="cursor", adapter=TypeAdapter(_Cursor), description="`nextCursor` of the page before."
+)
+_LIMIT = Count(name="limit", default=50, most=1000)
+_SORT = Choice(name="sort", choices=tuple(Sort), default=Sort.COMPLETED_DOWN)
+_USER = Value[str](
+    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+)
+_BUCKET = Choice(name="bucket", choices=tuple(_BUCKETS), default="day", description="Of UTC.")
+
+LIST_PARAMETERS: tuple[Parameter[Any], ...] = (
+    _CURSOR, _LIMIT, _SORT, SCOPE, _USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
+)  # fmt: skip
+STATS_PARAMETERS: tuple[Parameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, SCOPE, _EXACT_NAME)
+
+
+class ResultConditions(BaseModel):
+    """Which results: all of these hold. `from` is included, `to` is not; `name` may end with ``*``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+
+    status: Annotated[list[JobStatus], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
+    mode: Annotated[list[ExecutionMode], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
+    name: ResultName | SkipJsonSchema[None] = None
+    since: Annotated[Moment | SkipJsonSchema[None], Field(alias="from")] = None
+    until: Annotated[Moment | SkipJsonSchema[None], Field(alias="to")] = None
+    success: Annotated[bool, Field(strict=True)] | SkipJsonSchema[None] = None
+    q: Words | SkipJsonSchema[None] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_nulls(cls, given: Any) -> Any:
+        # One that takes everything must not come about by leaving a value empty.
+        empty = [name for name, value in given.items() if value is None] if isinstance(given, dict) else []
+        if empty:
+            raise ValueError(f"{empty[0]} must not be null; leave it out")
+        return given
+
+    def filter(self, user_id: str) -> ResultFilter:
+        return _filter(
+            user_id,
+            [status.value for status in self.status or ()],
+            [mode.value for mode in self.mode or ()],
+            name=self.name,
+            since=self.since,
+            until=self.until,
+            success=self.success,
+            terms=self.q,  # type: ignore[arg-type]  # made of the text by its validator
+        )
+
+
+class DeletionRequest(BaseModel):
+    """The body of ``POST /results/delete``: the jobs by their ids, or by conditions."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}, other: {"type": "null"}}}
+                for name, other in (("jobIds", "filter"), ("filter", "jobIds"))
+            ]
+        },
+    )
+
+    job_ids: Annotated[
+        list[Annotated[str, Field(pattern=UUID_PATTERN)]] | None,
+        Field(alias="jobIds", min_length=1, max_length=_MOST_IDS),
+    ] = None
+    conditions: Annotated[ResultConditions | None, Field(alias="filter")] = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> DeletionRequest:
+        if (self.job_ids is None) == (self.conditions is None):
+            raise ValueError("give either jobIds or filter")
+        if self.conditions is not None and not self.conditions.model_fields_set:
+            raise ValueError("filter must name a condition; for all results until now give it as 'to'")
+        return self
+
+
+def result_filter(request: web.Request, caller: str) -> ResultFilter:
+    """Which results are asked for. Raises `InvalidFieldsError` for a parameter there is not."""
+    require_known(request, LIST_PARAMETERS)
+    return _filter(
+        _USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
+        _STATUS.of(request),
+        _MODE.of(request),
+        name=_NAME.of(request),
+        since=_SINCE.of(request),
+        until=_UNTIL.of(request),
+        success=_SUCCESS.of(request),
+        terms=_Q.of(request),
+    )
+
+
+def result_page(request: web.Request) -> tuple[Sort, str | None, int]:
+    """In which order, behind which cursor, and how many."""
+    return Sort(_SORT.of(request)), _CURSOR.of(request), _LIMIT.of(request)
+
+
+def stats_filter(request: web.Request, caller: str) -> StatsFilter:
+    """What is to be counted. Raises `InvalidFieldsError`, also for more buckets than anybody looks at."""
+    require_known(request, STATS_PARAMETERS)
+    bucket = _BUCKETS[_BUCKET.of(request)]
+    since, until = _times(request, timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket]))
+    if until <= since:
+        raise bad_value("from", "must be before to")
+    if (until - since) / timedelta(seconds=bucket.value) > _MOST_BUCKETS:
+        raise bad_value("from", f"must not be more than {_MOST_BUCKETS} {_BUCKET.of(request)}s before to")
+    user_id = None if SCOPE.of(request) == "all" else caller
+    return StatsFilter(user_id, since, until, bucket, _EXACT_NAME.of(request))
+
+
+def _times(request: web.Request, length: timedelta) -> tuple[datetime, datetime]:
+    since, until = _SINCE.of(request), _UNTIL.of(request)
+    until = until or (since + length if since else utc_now())
+    return since or until - length, until
+
+
+def _filter(
+    user_id: str | None,
+    statuses: list[str],
+    modes: list[str],
+    *,
+    name: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    success: bool | None,
+    terms: tuple[Term, ...] | None,
+) -> ResultFilter:
+    return ResultFilter(
+        user_id,
+        statuses=tuple(sorted(set(statuses))),
+        modes=tuple(sorted(set(modes))),
+        name=name.removesuffix("*") if name else None,
+        name_is_prefix=bool(name and name.endswith("*")),
+        since=since,
+        until=until,
+        success=success,
+        terms=terms or (),
+    )

@@ -1,0 +1,127 @@
+"""``/api/v1/jobs/results``, the specification's, and ``/api/v1/results``: lists, search, deletion."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
+from ..model.job import JobResult
+from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
+from .app_keys import CONFIG, SERVICE
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .bodies import read_model
+from .envelope import answer, listed, path_id
+from .openapi.answers import Done, answering, listing, page
+from .openapi.operations import operation
+from .openapi.parameters import Count, Identifier
+from .openapi.records import ResultStatistics, ResultSummary
+from .result_query import (
+    LIST_PARAMETERS,
+    STATS_PARAMETERS,
+    DeletionRequest,
+    result_filter,
+    result_page,
+    stats_filter,
+)
+
+RESULTS = web.AppKey("aiohttp_jobs.results", ResultService)
+
+_LIMIT = Count(name="maxResults", default=DEFAULT_MAX_RESULTS, most=MOST_RESULTS)
+_JOB_ID = Identifier(name="jobId", kind="job id")
+_FORBIDDEN = (ForbiddenError, LimitReachedError)
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/api/v1/jobs/results")
+@operation(
+    "List one's own results",
+    {200: listing("Results", results=JobResult)},
+    parameters=(_LIMIT,),
+    errors=_FORBIDDEN,
+)
+@needs("list_results")
+async def list_results(request: web.Request) -> web.StreamResponse:
+    """Specification, "Get Job Results"."""
+    newest = await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request))
+    return await listed(request, "results", newest)
+
+
+@routes.delete("/api/v1/jobs/results")
+@operation(
+    "Delete one of one's own results",
+    {200: Done},
+    parameters=(_JOB_ID,),
+    errors=(ForbiddenError, NotFoundError, ConflictError),
+)
+@needs("delete_results")
+async def delete_result(request: web.Request) -> web.Response:
+    """Specification, "Delete Job Result"."""
+    await request.app[SERVICE].delete_result(identity_of(request), _JOB_ID.of(request))
+    return answer({"success": True, "message": "Job result deleted successfully"})
+
+
+@routes.get("/api/v1/results")
+@operation(
+    "Search results",
+    {200: page("ResultPage", results=ResultSummary)},
+    parameters=LIST_PARAMETERS,
+    errors=_FORBIDDEN,
+)
+@needs("list_results", everyone="see_all_jobs")
+async def search_results(request: web.Request) -> web.StreamResponse:
+    """A page of results without their outputs; ``indexing`` while more of them may turn up."""
+    identity, (sort, cursor, limit) = identity_of(request), result_page(request)
+    wanted = result_filter(request, identity.user_id)
+    found = await request.app[RESULTS].page(identity, wanted, sort, cursor, limit)
+    return await listed(request, "results", found.records, nextCursor=found.cursor, indexing=found.indexing)
+
+
+@routes.get("/api/v1/results/stats")
+@operation(
+    "Count results",
+    {200: answering("Statistics", stats=ResultStatistics)},
+    parameters=STATS_PARAMETERS,
+    errors=_FORBIDDEN,
+)
+@needs("list_results", everyone="see_all_jobs")
+async def result_statistics(request: web.Request) -> web.Response:
+    """How jobs ended in each hour or day, how long they took, and which ran most.
+
+    ``from`` must be before ``to``, and at most 1000 buckets.
+    """
+    identity = identity_of(request)
+    wanted = stats_filter(request, identity.user_id)
+    return answer({"success": True, "stats": await request.app[RESULTS].statistics(identity, wanted)})
+
+
+@routes.post("/api/v1/results/delete")
+@operation(
+    "Delete many of one's own results",
+    {200: answering("Deleted", deleted=int, more=bool)},
+    body=DeletionRequest,
+    errors=_FORBIDDEN,
+)
+@needs("delete_results")
+async def delete_results(request: web.Request) -> web.Response:
+    """By ids, or by conditions as for searching; ask again while there are ``more``."""
+    service, identity = request.app[RESULTS], identity_of(request)
+    body = await read_model(request, DeletionRequest, request.app[CONFIG].max_body_bytes)
+    more = False
+    if body.conditions is not None:
+        wanted = body.conditions.filter(identity.user_id)
+        deleted, more = await service.delete_matching(identity, wanted)
+    else:
+        job_ids = dict.fromkeys(job_id.lower() for job_id in body.job_ids or ())
+        deleted = await service.delete(identity, list(job_ids))
+    return answer({"success": True, "deleted": deleted, "more": more})
+
+
+@routes.get("/api/v1/results/{job_id:(?!stats$|delete$)[^/]+}")
+@operation("Show a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
+@needs("list_results")
+async def get_result(request: web.Request) -> web.Response:
+    """One result with its whole output."""
+    result = await request.app[RESULTS].get(identity_of(request), path_id(request, "job"))
+    return answer({"success": True, "result": result})

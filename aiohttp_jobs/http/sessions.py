@@ -1,0 +1,79 @@
+"""``/api/v1/sessions``: where somebody is signed in, and signing out there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from aiohttp import web
+from pydantic import Field, TypeAdapter
+
+from ..engine.embedded.session_registry import SessionRegistry
+from ..errors import ForbiddenError, NotFoundError
+from ..model.job import Text
+from ..services.sessions import SessionService, SessionsToEnd
+from .app_keys import CONFIG
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .auth.sessions import SESSIONS
+from .bodies import read_model
+from .envelope import answer, path_id
+from .openapi.answers import Done, answering, listing
+from .openapi.operations import operation
+from .openapi.parameters import SCOPE, Value
+from .openapi.records import SessionView
+
+SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
+
+_SESSIONS = "/api/v1/sessions"
+_UserID = Annotated[Text, Field(min_length=1, max_length=500)]  # of which all fit into the address
+_USER = Value[str](
+    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+)
+
+routes = web.RouteTableDef()
+
+
+@routes.get(_SESSIONS)
+@operation(
+    "List sessions",
+    {200: listing("Sessions", sessions=SessionView)},
+    parameters=(SCOPE, _USER),
+    errors=(ForbiddenError,),
+)
+@needs("manage_sessions", everyone="manage_all_sessions")
+async def list_sessions(request: web.Request) -> web.Response:
+    """Where the caller is signed in; ``scope=all`` and ``user`` for administrators."""
+    identity, everyone = identity_of(request), SCOPE.of(request) == "all"
+    service, user_id = request.app[SESSION_SERVICE], _USER.of(request)
+    sessions = await service.list(identity, _registry(request), everyone=everyone, user_id=user_id)
+    return answer({"success": True, "count": len(sessions), "sessions": sessions})
+
+
+@routes.post(_SESSIONS + "/revoke")
+@operation(
+    "Sign out everywhere",
+    {200: answering("SessionsRevoked", revoked=int)},
+    body=SessionsToEnd,
+    errors=(ForbiddenError,),
+)
+@needs("manage_sessions")
+async def revoke_sessions(request: web.Request) -> web.Response:
+    """End the caller's sessions; for administrators those of ``userId``. ``keepCurrent`` spares this one."""
+    body = await read_model(request, SessionsToEnd, request.app[CONFIG].max_body_bytes)
+    service = request.app[SESSION_SERVICE]
+    count = await service.revoke_all(identity_of(request), _registry(request), body)
+    return answer({"success": True, "revoked": count})
+
+
+@routes.delete(_SESSIONS + "/{session_id:(?!revoke$)[^/]+}")
+@operation("Sign out one session", {200: Done}, errors=(ForbiddenError, NotFoundError))
+@needs("manage_sessions")
+async def revoke_session(request: web.Request) -> web.Response:
+    """One's own, or anybody's for administrators. Open streams of the session end as well."""
+    session_id = path_id(request, "session")
+    await request.app[SESSION_SERVICE].revoke(identity_of(request), _registry(request), session_id)
+    return answer({"success": True, "message": "Session signed out successfully"})
+
+
+def _registry(request: web.Request) -> SessionRegistry:
+    return request.app[SESSIONS].registry(request)

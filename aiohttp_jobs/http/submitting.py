@@ -1,0 +1,74 @@
+"""What is answered to whatever submits a job, at once or with its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+from pydantic import create_model
+
+from ..model.job import ExecutionMode, JobResult, Submission
+from .app_keys import SERVICE
+from .auth.middleware import heartbeat_of, identity_of
+from .auth.streams import still_has_rights, while_rights_last
+from .envelope import answer
+from .open_streams import open_stream
+from .openapi.answers import Success
+from .openapi.parameters import Seconds
+
+MOST_SECONDS = 60
+"""What may be asked for."""
+LONGEST_SECONDS = 50
+"""What is waited for at most: nginx, and AWS's load balancers, end a request that has no answer in 60 s."""
+WAIT = Seconds(
+    name="wait",
+    most=MOST_SECONDS,
+    description="Answer when the job has ended, with its `result`, or after so many seconds without (null); "
+    f"after {LONGEST_SECONDS} at the latest, as proxies give up after 60. "
+    "What is not due yet is not waited for.",
+)
+SUBMITTED = create_model(
+    "Submitted",
+    __base__=Success,
+    __doc__="",
+    jobId=(str, ...),
+    message=(str, ...),
+    executionMode=(ExecutionMode, ...),
+    result=(JobResult | None, None),
+)
+
+
+@contextmanager
+def asked_wait(request: web.Request) -> Iterator[int]:
+    """How many seconds the block, which submits and answers, may wait.
+
+    Raises `ForbiddenError` for who may not read results, and `LimitReachedError`: before submitting.
+    """
+    seconds = WAIT.of(request)
+    if not seconds:
+        yield 0
+        return
+    request.app[SERVICE].require_reader(identity_of(request))
+    with open_stream(request):
+        yield min(seconds, LONGEST_SECONDS)
+
+
+async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:
+    """The answer, `wait` seconds from now at the latest."""
+    told = {
+        "success": True,
+        "jobId": submission.job_id,
+        "message": "Job submitted successfully",
+        "executionMode": submission.execution_mode,
+    }
+    if not wait:
+        return answer(told)
+    clock = asyncio.get_running_loop().time
+    result, end = None, clock() + heartbeat_of(request)
+    async with while_rights_last(request):
+        result = await request.app[SERVICE].result_within(identity_of(request), submission, wait)
+    if result is not None and clock() >= end and not await still_has_rights(request):
+        result = None
+    return answer({**told, "result": result})

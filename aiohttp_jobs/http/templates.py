@@ -1,0 +1,144 @@
+"""``/api/v1/templates``: making, listing, showing, replacing, deleting and running templates."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..errors import (
+    ConflictError,
+    ForbiddenError,
+    InsufficientStorageError,
+    LimitReachedError,
+    NotFoundError,
+    ShuttingDownError,
+    TooManyKeptError,
+    TooManyPendingError,
+    TooMuchKeptError,
+)
+from ..model.template import RunRequest, TemplateRequest
+from ..services.rerun import Reruns
+from ..services.templates import TemplateService
+from .app_keys import CONFIG
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .bodies import read_model
+from .envelope import answer, encoded, listed, path_id
+from .jobs import JOB
+from .openapi.answers import Done, answering, listing
+from .openapi.operations import operation
+from .openapi.records import TemplateView
+from .submitting import SUBMITTED, WAIT, asked_wait, submitted
+
+TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
+RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
+
+_ALL = "/api/v1/templates"
+_ONE = "/api/v1/templates/{template_id}"
+_TEMPLATE = answering("OneTemplate", template=TemplateView)
+_ONE_OF_THEM = (ForbiddenError, NotFoundError)
+_SUBMITTING = (
+    *_ONE_OF_THEM,
+    TooManyPendingError,
+    LimitReachedError,
+    TooMuchKeptError,
+    ShuttingDownError,
+    InsufficientStorageError,
+)
+_JOB_MADE = {"jobId": "/jobId"}
+
+routes = web.RouteTableDef()
+
+
+@routes.post(_ALL)
+@operation(
+    "Make a template",
+    {201: _TEMPLATE},
+    body=TemplateRequest,
+    errors=(ForbiddenError, TooManyKeptError),
+    makes={"templateId": "/template/TemplateID"},
+)
+@needs("manage_templates", "submit")
+async def create_template(request: web.Request) -> web.Response:
+    body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
+    template = await request.app[TEMPLATES].create(identity_of(request), body)
+    return answer({"success": True, "template": template}, status=201)
+
+
+@routes.get(_ALL)
+@operation("List templates", {200: listing("Templates", templates=TemplateView)})
+@needs()
+async def list_templates(request: web.Request) -> web.StreamResponse:
+    """Those that the caller may run or edit."""
+    templates = await request.app[TEMPLATES].list_templates(identity_of(request))
+    return await listed(request, "templates", await encoded(templates))
+
+
+@routes.get(_ONE)
+@operation("Show a template", {200: _TEMPLATE}, errors=(NotFoundError,))
+@needs()
+async def get_template(request: web.Request) -> web.Response:
+    template = await request.app[TEMPLATES].get(identity_of(request), path_id(request, "template"))
+    return answer({"success": True, "template": template})
+
+
+@routes.put(_ONE)
+@operation("Replace a template", {200: _TEMPLATE}, body=TemplateRequest, errors=_ONE_OF_THEM)
+@needs("manage_templates", "submit")
+async def replace_template(request: web.Request) -> web.Response:
+    """The whole template, as for making one; fields that are left out take their defaults."""
+    service, identity, template_id = (
+        request.app[TEMPLATES],
+        identity_of(request),
+        path_id(request, "template"),
+    )
+    await service.require_editor(identity, template_id)
+    body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
+    template = await service.replace(identity, template_id, body)
+    return answer({"success": True, "template": template})
+
+
+@routes.delete(_ONE)
+@operation("Delete a template", {200: Done}, errors=_ONE_OF_THEM)
+@needs("manage_templates")
+async def delete_template(request: web.Request) -> web.Response:
+    await request.app[TEMPLATES].delete(identity_of(request), path_id(request, "template"))
+    return answer({"success": True, "message": "Template deleted successfully"})
+
+
+@routes.post(_ONE + "/run")
+@operation(
+    "Run a template",
+    {200: SUBMITTED},
+    body=RunRequest,
+    parameters=(WAIT,),
+    errors=_SUBMITTING,
+    makes=_JOB_MADE,
+)
+@needs()
+async def run_template(request: web.Request) -> web.Response:
+    """Answers as submitting does."""
+    service, identity, template_id = (
+        request.app[TEMPLATES],
+        identity_of(request),
+        path_id(request, "template"),
+    )
+    await service.require_runner(identity, template_id)
+    with asked_wait(request) as wait:
+        body = await read_model(request, RunRequest, request.app[CONFIG].max_body_bytes)
+        return await submitted(request, await service.run(identity, template_id, body), wait)
+
+
+@routes.post(JOB + "/rerun")
+@operation(
+    "Run a job again",
+    {200: SUBMITTED},
+    parameters=(WAIT,),
+    errors=(*_SUBMITTING, ConflictError),
+    makes=_JOB_MADE,
+)
+@needs()
+async def rerun_job(request: web.Request) -> web.Response:
+    """The same job once more, as the caller's own. Answers as submitting does."""
+    identity, job_id = identity_of(request), path_id(request, "job")
+    with asked_wait(request) as wait:
+        return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)

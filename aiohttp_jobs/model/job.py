@@ -1,0 +1,400 @@
+"""The shapes of the specification: submissions, results, and the words they use.
+
+Requests are camelCase, stored records PascalCase (``JobID``, ``UserID``). Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from .notice_rules import NotifyRules
+from .schema_extras import Described, limited
+
+DEFAULT_PRIORITY = 5
+"""Of 0 (last) to 9 (first)."""
+
+
+class ExecutionMode(StrEnum):
+    """Where a command runs (specification, "Job Execution Modes")."""
+
+    MAIN_LOOP = "MainLoop"
+    RUNSPACE = "Runspace"
+    BACKGROUND_JOB = "BackgroundJob"
+
+
+class InterpreterName(StrEnum):
+    """What reads the command."""
+
+    SHELL = "shell"
+    BASH = "bash"
+    PYTHON = "python"
+    POWERSHELL = "powershell"
+
+
+class JobStatus(StrEnum):
+    """How a job ended. Only ``Succeeded`` goes with ``Success: true``."""
+
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    CANCELLED = "Cancelled"
+    INTERRUPTED = "Interrupted"
+    REJECTED = "Rejected"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def format_utc(moment: datetime) -> str:
+    """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def _assume_utc(moment: datetime) -> datetime:
+    try:
+        if moment.tzinfo is UTC:
+            return moment
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a date that exists in UTC") from None
+
+
+UtcDatetime = Annotated[
+    datetime,
+    AfterValidator(_assume_utc),
+    PlainSerializer(format_utc, return_type=str, when_used="always"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+def _sent_as_text(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and re.match("[0-9]{4}-", value)):
+        return value
+    raise ValueError("must be a valid datetime with a UTC offset, such as '2030-01-31T08:00:00+01:00'")
+
+
+def _in_calendar(moment: datetime) -> datetime:
+    if not 1 < moment.year < 9999:  # `SAFE_YEARS`
+        raise ValueError("must lie in the years 2 to 9998")
+    return moment.astimezone(UTC)
+
+
+SentDatetime = Annotated[AwareDatetime, BeforeValidator(_sent_as_text)]
+"""In a request: text, not a number of seconds."""
+SAFE_YEARS = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
+"""A pattern: the years that no time zone leads out of the calendar."""
+StartTime = Annotated[SentDatetime, AfterValidator(_in_calendar), Described({"pattern": f"^{SAFE_YEARS}-"})]
+
+
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
+_BLANK = r"\s\x1c-\x1f\x85\ufeff"  # what either Python or ECMA 262, and so JSON Schema, takes for a space
+
+
+def _no_control_characters(text: str) -> str:
+    if re.search(f"[{_CONTROL}]", text):
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be valid Unicode text (it has a lone surrogate)") from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_encodable), StringConstraints(strict=True)]
+OneLine = Annotated[Text, AfterValidator(_no_control_characters), Described({"pattern": f"^[^{_CONTROL}]*$"})]
+CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^[^\x00]*$"})]
+
+
+DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
+ConcurrencyKey = Annotated[OneLine, StringConstraints(min_length=1, max_length=200)]
+SHARED_KEY = "shared:"
+"""What a concurrency key starts with that is the same key for all users; any other is its user's own."""
+
+
+def is_shared_key(key: str | None) -> bool:
+    """Whether it is a concurrency key that all users share."""
+    return key is not None and key.startswith(SHARED_KEY)
+
+
+def _not_blank(text: str) -> str:
+    if not re.search(f"[^{_BLANK}]", text):
+        raise ValueError("must not be empty")
+    return text
+
+
+FilledLine = Annotated[
+    OneLine,
+    AfterValidator(_not_blank),
+    Described({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
+]
+"""One line that is not blank."""
+Name = Annotated[FilledLine, limited("maxLength", "max_name_length")]
+FilledCommand = Annotated[
+    CommandText,
+    AfterValidator(_not_blank),
+    Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
+    limited("x-maxBytes", "max_command_bytes"),
+]
+DescriptionText = Annotated[CommandText, limited("maxLength", "max_description_length")]
+ChosenInterpreter = Annotated[InterpreterName, limited("enum", "interpreters")]
+TimeoutSeconds = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, strict=True), limited("maximum", "max_timeout")
+]
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+"""For a whole number in a request. JSON does not tell 5 from 5.0, and some programs write the latter."""
+Priority = Annotated[int, Field(ge=0, le=9, strict=True), WHOLE]
+
+
+class JobStatusOnRetry(StrEnum):
+    """The outcomes after which a job may be tried again."""
+
+    FAILED = "Failed"
+    TIMED_OUT = "TimedOut"
+    INTERRUPTED = "Interrupted"
+
+
+class RetryPolicy(BaseModel):
+    """How often a job is tried again, after how long, and after which outcomes.
+
+    The wait before attempt n + 1 is ``backoffSeconds * backoffFactor ** (n - 1)``, at most a day.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    count: Annotated[int, Field(ge=1, le=20, strict=True), WHOLE]
+    backoff_seconds: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False, strict=True)] = 10.0
+    backoff_factor: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False, strict=True)] = 2.0
+    on: Annotated[tuple[JobStatusOnRetry, ...], Field(min_length=1)] = (
+        JobStatusOnRetry.FAILED,
+        JobStatusOnRetry.TIMED_OUT,
+    )
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after attempt number `attempt` (the first is 1)."""
+        return float(min(86400.0, self.backoff_seconds * self.backoff_factor ** (attempt - 1)))
+
+    def covers(self, status: JobStatus, attempt: int) -> bool:
+        return attempt <= self.count and status.value in {outcome.value for outcome in self.on}
+
+
+def _null(field: str) -> dict[str, Any]:
+    return {"properties": {field: {"type": "null"}}}
+
+
+ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds")]}
+"""In a schema: ``runAt`` or ``delaySeconds``, not both."""
+
+
+class SubmitRequest(BaseModel):
+    """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        json_schema_extra=ONE_START_TIME,
+    )
+
+    job_name: Name
+    command: FilledCommand
+    execution_mode: ExecutionMode
+    description: DescriptionText = ""
+    interpreter: ChosenInterpreter | None = None
+    timeout_seconds: TimeoutSeconds | None = None
+    priority: Priority | None = None
+    concurrency_key: ConcurrencyKey | None = None
+    run_at: StartTime | None = None
+    delay_seconds: DelaySeconds | None = None
+    retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
+
+    @model_validator(mode="after")
+    def _one_start_time(self) -> Self:
+        if self.run_at is not None and self.delay_seconds is not None:
+            raise ValueError("give either runAt or delaySeconds, not both")
+        return self
+
+
+def _record_name(field: str) -> str:
+    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
+
+
+_CANONICAL_ID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+def _job_id(text: str) -> str:
+    return text if _CANONICAL_ID.fullmatch(text) else str(uuid.UUID(text))
+
+
+JobID = Annotated[str, AfterValidator(_job_id)]
+
+
+TemplateValues = Mapping[str, str | int | None]
+"""What a template's parameters are in one job, by name; a secret one only when it was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateOrigin:
+    """What a submission keeps of the template it was made from: see `Submission`."""
+
+    template_id: str
+    template_digest: str
+    template_values: TemplateValues
+    sealed_values: str | None = None
+    concurrency_owner: str | None = None
+
+
+class _Record(BaseModel):
+    """A stored record. More fields may be added by other programs and are kept."""
+
+    model_config = ConfigDict(alias_generator=_record_name, extra="allow", frozen=True, populate_by_name=True)
+
+    _blank: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls._blank = {name: field.get_default() for name, field in cls.model_fields.items()}
+
+    if not TYPE_CHECKING:
+
+        @classmethod
+        def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
+            """As pydantic has it, in a third of the time; `values` are by the fields' own names."""
+            made = cls.__new__(cls)
+            set_attribute = object.__setattr__
+            set_attribute(made, "__dict__", {**cls._blank, **values})
+            set_attribute(made, "__pydantic_fields_set__", _fields_set or set(values))
+            set_attribute(made, "__pydantic_extra__", {})
+            set_attribute(made, "__pydantic_private__", None)
+            return made
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object as it is stored: PascalCase names, dates as text."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class Submission(_Record):
+    """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
+
+    ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
+    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
+    template's id, the digest of what was approved, the values, and encrypted those that are secret, which
+    are an empty text once the job has ended; its concurrency key is that of the template's owner,
+    ``ConcurrencyOwner``.
+    """
+
+    job_id: JobID
+    user_id: Annotated[CommandText, Field(min_length=1)]
+    session_id: CommandText = ""
+    job_name: Annotated[OneLine, AfterValidator(_not_blank)]
+    command: Annotated[CommandText, AfterValidator(_not_blank)]
+    description: CommandText = ""
+    execution_mode: ExecutionMode
+    interpreter: InterpreterName | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
+    concurrency_key: ConcurrencyKey | None = None
+    run_at: UtcDatetime | None = None
+    retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
+    attempt: Annotated[int, Field(ge=1, le=21)] = 1
+    schedule_id: str | None = None
+    roles: tuple[str, ...] = ()
+    submitted_with: str = ""
+    submitted_at: UtcDatetime
+    status: str = "Pending"
+    template_id: JobID | None = None
+    template_digest: str | None = None
+    template_values: TemplateValues | None = None
+    sealed_values: str | None = None
+    concurrency_owner: str | None = None
+
+
+class AttemptSummary(_Record):
+    """One attempt of a job that was tried more than once."""
+
+    attempt: int
+    date_started: UtcDatetime
+    date_completed: UtcDatetime
+    runtime: float
+    status: JobStatus
+    exit_code: int | None = None
+
+
+class JobResult(_Record):
+    """One finished job as it lies in ``JobResults/`` (specification, "Result File").
+
+    ``Runtime`` is in seconds from a monotonic clock. ``ExitCode`` is what the process returned,
+    negative when a signal ended it (-9 for SIGKILL), absent when nothing was started.
+    """
+
+    job_id: JobID
+    user_id: str
+    session_id: str
+    job_name: str
+    command: str
+    description: str
+    execution_mode: ExecutionMode | str
+    interpreter: InterpreterName | str | None = None
+    date_started: UtcDatetime
+    date_completed: UtcDatetime
+    runtime: float
+    output: str
+    success: bool
+    status: JobStatus
+    exit_code: int | None = None
+    output_truncated: bool = False
+    output_size: int = 0
+    submitted_at: UtcDatetime | None = None
+    priority: int = DEFAULT_PRIORITY
+    attempt: int = 1
+    attempts: tuple[AttemptSummary, ...] = ()
+    cancelled_by: str | None = None
+    notify: NotifyRules = ()
+    template_id: str | None = None
+    template_values: dict[str, Any] | None = None
+    schedule_id: str | None = None
+
+
+def new_job_id() -> str:
+    return str(uuid.uuid4())

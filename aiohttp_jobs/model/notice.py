@@ -1,0 +1,126 @@
+"""A notice: one thing to tell to one place, with all that telling it needs. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import uuid
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from .job import JobResult, UtcDatetime, utc_now
+from .notice_events import Event
+from .notice_rules import EmailRule, NotifyRule, WebhookRule
+from .terminal import tail_as_seen
+
+TAIL_CHARACTERS = 2000
+_NAMESPACE = uuid.UUID("7d0a4a3e-6f0e-4c56-9a39-6a53b6d1f0c1")
+_PRIVATE = frozenset({"Rule", "Remaining", "Job", "SubmittedWith"})
+_TOLD = (
+    "JobID", "JobName", "UserID", "Description", "ExecutionMode", "Interpreter", "Status", "Success",
+    "ExitCode", "SubmittedAt", "DateStarted", "DateCompleted", "Runtime", "Attempt", "CancelledBy",
+    "OutputSize", "ScheduleID", "TemplateID",
+)  # fmt: skip
+
+
+class NoticeState(StrEnum):
+    """Where a notice stands. One that is `PREPARED` waits for its job's result to be kept."""
+
+    PREPARED = "prepared"
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+SHOWN_STATES = (NoticeState.PENDING, NoticeState.SENT, NoticeState.FAILED)
+
+
+def _record_name(field: str) -> str:
+    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
+
+
+class Notice(BaseModel):
+    """One notice as it lies in ``Notices/<NoticeID>.json``.
+
+    ``Remaining`` are the addresses that have not got it yet. ``Job`` is what is told: fields of the
+    job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=_record_name, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    notice_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
+    job_id: str
+    job_name: str
+    user_id: str
+    submitted_with: Annotated[str, Field(repr=False)] = ""
+    channel: str
+    target: str
+    event: Event
+    state: NoticeState
+    attempts: int = 0
+    last_error: str | None = None
+    created_at: UtcDatetime
+    next_attempt_at: UtcDatetime | None = None
+    sent_at: UtcDatetime | None = None
+    rule: Annotated[NotifyRule, Field(repr=False)]
+    remaining: Annotated[tuple[str, ...], Field(repr=False)] = ()
+    job: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
+
+    @classmethod
+    def about(
+        cls,
+        result: JobResult,
+        index: int,
+        rule: EmailRule | WebhookRule,
+        event: Event,
+        submitted_with: str = "",
+    ) -> Self:
+        """What rule number `index` of a job wants told of its `result`: prepared, not yet to be sent."""
+        now = utc_now()
+        return cls(
+            notice_id=notice_id(result.job_id, result.attempt, index),
+            job_id=result.job_id,
+            job_name=result.job_name,
+            user_id=result.user_id,
+            submitted_with=submitted_with,
+            channel=rule.channel,
+            target=rule.target,
+            event=event,
+            state=NoticeState.PREPARED,
+            created_at=now,
+            next_attempt_at=now,
+            rule=rule,
+            remaining=rule.to if isinstance(rule, EmailRule) else (),
+            job=_told(result),
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object as it is stored."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def view(self) -> dict[str, Any]:
+        """The JSON object as it is shown."""
+        return {name: value for name, value in self.to_record().items() if name not in _PRIVATE}
+
+    def without_job(self) -> Self:
+        """A copy to keep in memory, where thousands may be."""
+        return self.model_copy(update={"job": {}})
+
+    def fits(self, result: dict[str, Any]) -> bool:
+        """Whether this is about the job's stored `result`, and not about one that was never kept."""
+        return all(self.job.get(name) == result.get(name) for name in ("Attempt", "Status"))
+
+
+def notice_id(job_id: str, attempt: int, index: int) -> str:
+    """The same for the same job, attempt and rule, whoever prepares it and however often."""
+    return str(uuid.uuid5(_NAMESPACE, f"{job_id}:{attempt}:{index}"))
+
+
+def _told(result: JobResult) -> dict[str, Any]:
+    record = result.model_copy(update={"output": "", "command": ""}).to_record()
+    return {
+        **{name: record[name] for name in _TOLD if name in record},
+        "OutputTail": tail_as_seen(result.output, TAIL_CHARACTERS),
+    }

@@ -1,0 +1,272 @@
+"""The shapes of schedules: requests in camelCase, the record in PascalCase. Nothing here does I/O.
+
+Whether a cron line and a time zone make sense is left to ``cron``, who may do what to the service.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticUndefined
+
+from .identity import Identity, Proof
+from .job import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
+from .schema_extras import Described
+
+DEFAULT_GRACE_SECONDS = 60.0
+MAX_JITTER_SECONDS = 3600.0
+MOST_RUNS = 100
+_YEARS = range(1970, 2200)
+
+
+class OverlapPolicy(StrEnum):
+    """What happens when the job of the moment before has not ended yet."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    REPLACE = "replace"
+
+
+class MisfirePolicy(StrEnum):
+    """What happens to moments that passed while nobody could fire them; `RUN_ONCE` makes up for the last."""
+
+    SKIP = "skip"
+    RUN_ONCE = "run_once"
+
+
+def _stripped(text: str) -> str:
+    return text.strip()
+
+
+def _tabs_as_spaces(text: object) -> object:
+    return text.replace("\t", " ") if isinstance(text, str) else text
+
+
+def _single_spaces(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _in_range(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError(f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[
+    SentDatetime, AfterValidator(_in_range), Described({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"})
+]
+
+
+CronLine = Annotated[
+    OneLine,
+    BeforeValidator(_tabs_as_spaces),
+    AfterValidator(_single_spaces),
+    WithJsonSchema({"type": "string", "format": "cron"}),
+]
+TimeZone = Annotated[OneLine, WithJsonSchema({"type": "string", "format": "time-zone"})]
+
+
+def _without_start_time(schema: dict[str, Any]) -> None:
+    """For the cron line tells when."""
+    schema["properties"] |= {"runAt": {"type": "null"}, "delaySeconds": {"type": "null"}}
+
+
+class ScheduledJob(SubmitRequest):
+    """What is submitted at each moment: the body of ``POST /jobs/submit``, but for its own start time.
+
+    A field added to `SubmitRequest` is a field of schedules too.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_start_time)
+
+    @model_validator(mode="after")
+    def _no_start_time(self) -> Self:
+        if self.run_at is not None or self.delay_seconds is not None:
+            raise ValueError("runAt and delaySeconds are not for schedules; the cron line tells when")
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """The fields that were given, as JSON in camelCase."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+class ScheduleRequest(BaseModel):
+    """The body of ``POST /schedules``. Seconds are real numbers; dates need a UTC offset."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    name: Annotated[Name, AfterValidator(_stripped)]
+    job: ScheduledJob
+    cron: CronLine
+    timezone: TimeZone = "UTC"
+    enabled: Annotated[bool, Field(strict=True)] = True
+    overlap_policy: OverlapPolicy = OverlapPolicy.SKIP
+    misfire_policy: MisfirePolicy = MisfirePolicy.SKIP
+    misfire_grace_seconds: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False, strict=True)] = (
+        DEFAULT_GRACE_SECONDS
+    )
+    jitter_seconds: Annotated[float, Field(ge=0, le=MAX_JITTER_SECONDS, allow_inf_nan=False, strict=True)] = (
+        0.0
+    )
+    start_at: Moment | None = None
+    end_at: Annotated[
+        Moment | None,
+        Field(description="Later than startAt, and than the next moment that the cron line fits."),
+    ] = None
+
+    @field_validator("end_at")
+    @classmethod
+    def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
+        start = info.data.get("start_at")
+        if start is not None and end is not None and end <= start:
+            raise ValueError("must be later than startAt")
+        return end
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """When would such a schedule fire, the next `count` times?"""
+
+    cron: str
+    timezone: str
+    start_at: datetime | None
+    end_at: datetime | None
+    count: int
+
+
+def _nothing() -> Any:
+    return None
+
+
+def _all_optional(name: str, model: type[BaseModel], **replaced: Any) -> type[BaseModel]:
+    """`model` with every field optional (but no more nullable than it was), for PATCH."""
+    fields: dict[str, Any] = {}
+    for field, info in model.model_fields.items():
+        optional = copy.copy(info)
+        optional.default_factory = _nothing
+        optional.default = PydanticUndefined
+        fields[field] = (replaced.get(field, info.annotation), optional)
+    return create_model(name, __config__=model.model_config, **fields)
+
+
+JobChange = _all_optional("JobChange", ScheduledJob)
+ScheduleChange = _all_optional("ScheduleChange", ScheduleRequest, job=JobChange)
+"""The body of ``PATCH /schedules/{id}``: fields left out stay as they are, in ``job`` too."""
+
+
+def _record_name(field: str) -> str:
+    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
+
+
+def _stored_name(name: str) -> str:
+    """``JobName`` for ``jobName``, ``TemplateID`` for ``templateId``."""
+    stem = name[:-2] + "ID" if name.endswith("Id") else name
+    return stem[:1].upper() + stem[1:]
+
+
+def _request_name(name: str) -> str:
+    stem = name[:-2] + "Id" if name.endswith("ID") else name
+    return stem[:1].lower() + stem[1:]
+
+
+class Schedule(BaseModel):
+    """One schedule as it lies in ``Schedules/<ScheduleID>.json``.
+
+    ``ActiveSince``: moments up to then are not this schedule's (it was made, enabled or retimed then).
+    ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, before jitter. ``SubmittedWith``,
+    ``SessionID`` and ``Roles`` are the owner's of when the owner last set what runs or when.
+    ``DisabledBy``: the user who disabled it, while it is disabled.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=_record_name, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    schedule_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
+    user_id: str
+    session_id: str = ""
+    submitted_with: str
+    roles: tuple[str, ...] = ()
+    name: str
+    job: ScheduledJob
+    cron: str
+    timezone: str
+    enabled: bool
+    overlap_policy: OverlapPolicy
+    misfire_policy: MisfirePolicy
+    misfire_grace_seconds: float
+    jitter_seconds: float
+    start_at: UtcDatetime | None = None
+    end_at: UtcDatetime | None = None
+    created_at: UtcDatetime
+    updated_at: UtcDatetime
+    updated_by: str
+    active_since: UtcDatetime
+    last_fired_at: UtcDatetime | None = None
+    last_job_id: str | None = None
+    last_skipped_at: UtcDatetime | None = None
+    last_skip_reason: str | None = None
+    last_error: str | None = None
+    last_error_at: UtcDatetime | None = None
+    disabled_by: str | None = None
+
+    @field_validator("job", mode="before")
+    @classmethod
+    def _from_stored(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {_request_name(name): field for name, field in value.items()}
+        return value
+
+    @field_serializer("job")
+    def _to_stored(self, job: ScheduledJob) -> dict[str, Any]:
+        return {_stored_name(name): value for name, value in job.body().items()}
+
+    @property
+    def record_id(self) -> str:
+        return self.schedule_id
+
+    def to_record(self) -> dict[str, Any]:
+        """The JSON object as it is stored and shown."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def request(self) -> dict[str, Any]:
+        """What could be sent to make it anew."""
+        return {to_camel(field): getattr(self, field) for field in ScheduleRequest.model_fields}
+
+    def owner(self, roles: Collection[str]) -> Identity:
+        """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
+        proof, _, key_id = self.submitted_with.partition(":")
+        return Identity(
+            user_id=self.user_id,
+            session_id=self.session_id,
+            roles=frozenset(roles),
+            proof=Proof(proof),
+            key_id=key_id or None,
+        )
+
+    def submission(self) -> SubmitRequest:
+        """The job to submit. One that must not overlap the job before it shares a concurrency key with it."""
+        fields = self.job.model_dump(exclude_unset=True)
+        if self.overlap_policy is not OverlapPolicy.SKIP and self.job.concurrency_key is None:
+            fields["concurrency_key"] = f"schedule:{self.schedule_id}"
+        return SubmitRequest.model_validate(fields)

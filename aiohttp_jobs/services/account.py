@@ -1,0 +1,245 @@
+"""AccountService: what a caller may do here, and the API keys they make for their own programs.
+
+How keys are kept is left to ``engine.embedded.api_keys``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from ..access.current_roles import CurrentRoles
+from ..access.limits import field_error
+from ..access.policy import allows, effective_roles, highest_priority, require_endpoint
+from ..config import JobsConfig
+from ..engine.embedded.api_keys import ApiKeys
+from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from ..model.api_key import ApiKey
+from ..model.identity import Identity, Proof
+from ..model.job import (
+    CommandText,
+    InterpreterName,
+    OneLine,
+    StartTime,
+    Text,
+    format_utc,
+    utc_now,
+)
+from ..model.schema_extras import Described
+from ..system.one_by_one import one_by_one
+
+
+def _camel(field: str) -> str:
+    return {"allowed_ips": "allowedIPs"}.get(field, to_camel(field))
+
+
+_Network = Annotated[Text, Field(max_length=100), Described({"format": "ip-network"})]
+
+
+class ApiKeyRequest(BaseModel):
+    """The body of ``POST /api-keys``.
+
+    Without `roles`, the key has those of whoever makes it; another user's those of them that this user has.
+    """
+
+    model_config = ConfigDict(alias_generator=_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    name: Annotated[OneLine, Field(min_length=1, max_length=200)]
+    roles: (
+        Annotated[tuple[Annotated[OneLine, Field(min_length=1, max_length=200)], ...], Field(max_length=50)]
+        | None
+    ) = None
+    allowed_ips: Annotated[tuple[_Network, ...], Field(max_length=100)] = ()
+    expires_at: Annotated[StartTime | None, Field(description="In the future.")] = None
+    user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)] | None = None
+    service: Annotated[
+        bool,
+        Field(strict=True, description="For a program whose user the server does not know."),
+    ] = False
+
+
+class ApiKeyChange(BaseModel):
+    """The body of ``PATCH /api-keys/{id}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: Annotated[bool, Field(strict=True)]
+
+
+class AccountService:
+    """What callers can learn and change about themselves. Every method takes their `Identity`."""
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        api_keys: ApiKeys,
+        current: CurrentRoles,
+        interpreters: Collection[InterpreterName],
+    ) -> None:
+        self._config = config
+        self._api_keys = api_keys
+        self._current = current
+        self._changing = asyncio.Lock()  # so that changes take up one thread, however long each takes
+        self._interpreters = interpreters
+
+    def describe(self, identity: Identity) -> dict[str, Any]:
+        """Who the caller is and what they may do, in camelCase; times are in seconds, sizes in bytes."""
+        config = self._config
+        roles = effective_roles(identity.roles)
+        return {
+            "userId": identity.user_id,
+            "roles": sorted(roles),
+            "proof": identity.proof.value,
+            "modes": [mode.value for mode, needed in config.mode_roles.items() if needed & roles],
+            "interpreters": sorted(name.value for name in self._interpreters),
+            "defaultInterpreter": config.default_interpreter.value,
+            "maxPriority": highest_priority(identity.roles, config.priority_roles),
+            "permissions": [name for name, needed in config.endpoint_roles.items() if needed & roles],
+            "limits": {
+                "maxCommandBytes": config.max_command_bytes,
+                "maxNameLength": config.max_name_length,
+                "maxDescriptionLength": config.max_description_length,
+                "maxTimeout": config.max_timeout,
+                "defaultTimeout": config.default_timeout,
+            },
+            "serverTime": format_utc(utc_now()),
+        }
+
+    async def list_keys(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
+        """The caller's keys without their secrets; with `everyone`, all there are."""
+        self._require(identity, "manage_api_keys")
+        if everyone:
+            self._require(identity, "manage_all_api_keys")
+        keys = await asyncio.to_thread(self._api_keys.all)
+        wanted = [key for key in keys if everyone or key.user_id == identity.user_id]
+        return await one_by_one(ApiKey.public, wanted)
+
+    async def create_key(self, identity: Identity, request: ApiKeyRequest) -> tuple[dict[str, Any], str]:
+        """A new key: its record, and the key itself, which is never shown again.
+
+        Raises `ForbiddenError` for roles that the caller, or the key's user, does not have, for another
+        user's key and a service key unless the caller may, and for whoever was themselves proven by a key:
+        what leaks must not multiply. `TooManyKeptError` when the user has as many as are allowed.
+        """
+        self._require_person(identity)
+        user_id = request.user_id or identity.user_id
+        if user_id != identity.user_id or request.service:
+            self._require(identity, "manage_all_api_keys")
+        roles = await self._roles_for(identity, request, user_id)
+        if request.expires_at is not None and request.expires_at <= utc_now():
+            raise _invalid("expiresAt", "must be in the future")
+
+        def create() -> tuple[ApiKey, str]:
+            return self._api_keys.create(
+                name=request.name,
+                user_id=user_id,
+                roles=sorted(roles),
+                allowed_ips=request.allowed_ips,
+                created_by=identity.user_id,
+                expires_at=request.expires_at,
+                service=request.service,
+                most=self._config.max_api_keys_per_user,
+            )
+
+        try:
+            async with self._changing:
+                key, secret = await asyncio.to_thread(create)
+        except ValidationError as error:
+            field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise InvalidFieldsError(f"{field}: {message}.", details=[field_error(field, message)]) from None
+        return key.public(), secret
+
+    async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:
+        """The key, which is enabled or disabled from now on.
+
+        Raises `NotFoundError`, also for a key that the caller may not know of; `ForbiddenError` for
+        enabling what somebody else disabled, unless the caller is an administrator.
+        """
+        self._require_person(identity)
+        is_admin = self._manages_all(identity)
+
+        def change(key: ApiKey) -> ApiKey:
+            if key.enabled == enabled and not is_admin:
+                return key  # who disabled it first remains who did
+            by = None if enabled else identity.user_id
+            return key.model_copy(update={"enabled": enabled, "disabled_by": by})
+
+        def require(key: ApiKey) -> None:
+            self._require_known(identity, key)
+            if enabled and not key.enabled and not is_admin and key.disabled_by != identity.user_id:
+                by = f"by {key.disabled_by}" if key.disabled_by else "on the server"
+                raise ForbiddenError(
+                    f"This API key was disabled {by}; only they or an administrator can enable it again."
+                )
+
+        async with self._changing:
+            key = await asyncio.to_thread(self._api_keys.change, key_id, change, require)
+        return key.public()
+
+    async def delete_key(self, identity: Identity, key_id: str) -> None:
+        """Raises `NotFoundError`, also for a key that the caller may not know of."""
+        self._require_person(identity)
+        async with self._changing:
+            await asyncio.to_thread(
+                self._api_keys.delete, key_id, lambda key: self._require_known(identity, key)
+            )
+
+    async def require_changeable(self, identity: Identity, key_id: str) -> None:
+        """Raise `ForbiddenError`, or `NotFoundError` also for a key that the caller may not know of."""
+        self._require_person(identity)
+        key = (await self._api_keys.now()).get(key_id)
+        if key is None:
+            raise _no_key(key_id)
+        self._require_known(identity, key)
+
+    async def _roles_for(self, identity: Identity, request: ApiKeyRequest, user_id: str) -> frozenset[str]:
+        """The roles of the key to be made: none that its maker lacks, and none that its user does."""
+        roles = identity.roles if request.roles is None else frozenset(request.roles)
+        _require_roles(roles, identity.roles, "you do")
+        if not self._current.are_told or (user_id == identity.user_id and not request.service):
+            return roles
+        current = await self._current.of_user(user_id, ())
+        if request.service:
+            if current is not None:
+                raise _invalid("service", f"is for users unknown to the server, and it knows {user_id!r}")
+            return roles
+        if current is None:
+            raise _invalid("userId", f"is unknown to the server: {user_id!r}. A program needs a service key")
+        if request.roles is None:
+            return roles & current
+        _require_roles(roles, current, f"the user {user_id!r} does")
+        return roles
+
+    def _require_known(self, identity: Identity, key: ApiKey) -> None:
+        if key.user_id != identity.user_id and not self._manages_all(identity):
+            raise _no_key(key.key_id)
+
+    def _manages_all(self, identity: Identity) -> bool:
+        return allows(identity.roles, "manage_all_api_keys", self._config.endpoint_roles)
+
+    def _require_person(self, identity: Identity) -> None:
+        self._require(identity, "manage_api_keys")
+        if identity.proof is Proof.API_KEY:
+            raise ForbiddenError("An API key cannot manage API keys. Sign in to do that.")
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
+
+
+def _require_roles(roles: frozenset[str], held: Collection[str], whoever: str) -> None:
+    missing = sorted(roles - effective_roles(held))
+    if missing:
+        raise ForbiddenError(f"A key cannot have the role '{missing[0]}', which {whoever} not have.")
+
+
+def _no_key(key_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no API key {key_id}.")
+
+
+def _invalid(field: str, message: str) -> InvalidFieldsError:
+    return InvalidFieldsError(f"{field} {message}.", details=[field_error(field, message)])

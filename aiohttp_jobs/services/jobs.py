@@ -1,0 +1,436 @@
+"""JobService: the one door for routes, schedules, CLI and page. Who may do what is decided here.
+
+Storing is left to the store, running to dispatch, watching to ``streams.job``, shapes to ``serializers``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+from ..access.fair_turns import FairTurns
+from ..access.limits import require_within_limits
+from ..access.policy import (
+    allows,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+    require_priority,
+)
+from ..access.storage_limits import StorageLimits
+from ..config import JobsConfig
+from ..engine.base import JobStore, Located, PendingJob
+from ..engine.embedded.active import LiveJob, LiveState
+from ..engine.embedded.awaited_results import AwaitedResults
+from ..engine.embedded.dispatcher import JobProcessor, cancelled_by
+from ..errors import (
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+    ShuttingDownError,
+    TooManyPendingError,
+)
+from ..model.identity import Identity
+from ..model.job import (
+    DEFAULT_PRIORITY,
+    InterpreterName,
+    Submission,
+    SubmitRequest,
+    TemplateOrigin,
+    new_job_id,
+    utc_now,
+)
+from ..streams.job import Event, follow_elsewhere, follow_live, follow_stored
+from ..streams.job_list import Change, JobFeed
+from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
+from ..streams.serializers import details, ended_view, live_view, queued_view, submission_view
+from ..worker.output.segments import existing
+from .notices import NoticeService
+
+MAX_WATCH_SECONDS = 600.0
+"""After that long a watcher of the list has to connect again, and its rights are looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A job in one of three places: `live` here, ended with its `record`, or `elsewhere`."""
+
+    live: LiveJob | None = None
+    record: dict[str, Any] | None = None
+    elsewhere: Located | None = None
+
+    @property
+    def located(self) -> Located:
+        """Where it is when it is neither here nor ended."""
+        if self.elsewhere is None:
+            raise LookupError("the job is here, or has ended")
+        return self.elsewhere
+
+    @property
+    def owner(self) -> str:
+        if self.live is not None:
+            return self.live.job.user_id
+        if self.record is not None:
+            return str(self.record.get("UserID", ""))
+        return self.located.submission.user_id
+
+
+class JobService:
+    """What a user can do with jobs. Every method takes the `Identity` of whoever asks."""
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        store: JobStore,
+        processor: JobProcessor,
+        interpreters: Collection[InterpreterName],
+        feed: JobFeed,
+        storage: StorageLimits,
+        turns: FairTurns,
+        awaited: AwaitedResults,
+        notices: NoticeService,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._processor = processor
+        self._interpreters = interpreters
+        self._feed = feed
+        self._storage = storage
+        self._turns = turns
+        self._awaited = awaited
+        self._notices = notices
+        self._being_added: Counter[str] = Counter()
+        self._bytes_being_added: Counter[str] = Counter()
+
+    # --- submitting
+
+    async def submit(
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        job_id: str | None = None,
+        *,
+        schedule_id: str | None = None,
+    ) -> Submission:
+        """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
+
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError`,
+        `LimitReachedError`, `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing
+        was accepted then.
+        """
+        require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
+        self._require(identity, "submit")
+        if request.priority is not None:
+            require_priority(identity.roles, request.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
+        return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
+
+    async def submit_approved(
+        self, identity: Identity, request: SubmitRequest, origin: TemplateOrigin, job_id: str
+    ) -> Submission:
+        """The same for a job that a template allows `identity` to run, whatever else they may do.
+
+        Whoever calls this has checked that, and `request` is what the template says.
+        """
+        return await self._accept(identity, request, job_id, **dataclasses.asdict(origin))
+
+    async def _accept(
+        self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any
+    ) -> Submission:
+        interpreter = request.interpreter or self._config.default_interpreter
+        require_within_limits(
+            self._config,
+            self._interpreters,
+            job_name=request.job_name,
+            command=request.command,
+            description=request.description,
+            interpreter=interpreter,
+            timeout_seconds=request.timeout_seconds,
+            notify=request.notify,
+        )
+        if self._processor.is_closing:
+            raise ShuttingDownError
+        now = utc_now()
+        run_at = request.run_at
+        if request.delay_seconds is not None:
+            run_at = now + timedelta(seconds=request.delay_seconds)
+        # Not validated a second time: the request was, and the rest is the host's own.
+        submission = Submission.model_construct(
+            job_id=job_id,
+            user_id=identity.user_id,
+            session_id=identity.session_id,
+            job_name=request.job_name,
+            command=request.command,
+            description=request.description,
+            execution_mode=request.execution_mode,
+            interpreter=interpreter,
+            timeout_seconds=request.timeout_seconds,
+            priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
+            concurrency_key=request.concurrency_key,
+            run_at=run_at,
+            retry=request.retry,
+            notify=request.notify,
+            roles=tuple(sorted(identity.roles)),
+            submitted_with=identity.submitted_with,
+            submitted_at=now,
+            **origin,
+        )
+        await self._add(submission)
+        return submission
+
+    async def _add(self, submission: Submission) -> None:
+        user_id, size = submission.user_id, len(submission.command.encode())
+        await self._storage.require_room(user_id)
+        if submission.notify:
+            await self._notices.require_room(user_id)
+        self._require_turn(user_id, size)
+        self._being_added[user_id] += 1
+        self._bytes_being_added[user_id] += size
+        try:
+            # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
+            await self._processor.submit(submission, is_new=submission.schedule_id is None)
+        finally:
+            self._being_added[user_id] -= 1
+            self._bytes_being_added[user_id] -= size
+            if not self._being_added[user_id]:
+                del self._being_added[user_id], self._bytes_being_added[user_id]
+
+    def _require_turn(self, user_id: str, size: int) -> None:
+        """Raise `TooManyPendingError` when no further job of the user, of `size` bytes, may wait."""
+        queue, config = self._processor.queue, self._config
+        waiting = queue.count(user_id) + self._being_added[user_id]
+        if waiting >= config.max_pending_per_user:
+            raise TooManyPendingError(
+                "max_pending_per_user",
+                most=config.max_pending_per_user,
+                used=waiting,
+                what="jobs waiting to run",
+                advice="Try again when some have started.",
+            )
+        bytes_waiting = queue.size(user_id) + self._bytes_being_added[user_id]
+        if waiting and bytes_waiting + size > config.max_pending_bytes_per_user:
+            raise TooManyPendingError(
+                "max_pending_bytes_per_user",
+                most=config.max_pending_bytes_per_user,
+                used=bytes_waiting,
+                what="bytes of commands waiting to run",
+                advice="Try again when some have started.",
+            )
+
+    # --- looking
+
+    async def list_jobs(
+        self, identity: Identity, states: Collection[str], *, everyone: bool, limit: int, id_prefix: str = ""
+    ) -> list[dict[str, Any]]:
+        """Running, queued, pending and ended jobs, in this order; `states` are lower-case.
+
+        `id_prefix`: only those whose ids begin with it, in lower case.
+        With `everyone`, all users' jobs that wait or run; `ForbiddenError` unless the caller may.
+        """
+        self._require(identity, "list_jobs")
+        if everyone:
+            self._require(identity, "see_all_jobs")
+
+        def is_asked_for(job: PendingJob) -> bool:
+            is_seen = everyone or job.user_id == identity.user_id
+            return is_seen and job.job_id.startswith(id_prefix)
+
+        views: list[dict[str, Any]] = []
+        if "running" in states:
+            running = (live for live in self._processor.running() if is_asked_for(live.job))
+            views += [live_view(live, None) for live in islice(running, limit)]
+        if "queued" in states:
+            ordered = enumerate(self._processor.queue.in_order(), 1)
+            mine = ((place, job) for place, job in ordered if is_asked_for(job))
+            shown = islice(mine, limit - len(views))
+            views += [queued_view(job, place) | {"Status": "Queued"} for place, job in shown]
+        if "pending" in states:
+            waiting = (job for job in self._processor.queue.not_due() if is_asked_for(job))
+            shown_later = islice(waiting, limit - len(views))
+            views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
+        if "done" in states and len(views) < limit:
+            user_id = None if everyone else identity.user_id
+            async with self._turns.turn(identity.user_id):
+                records = await self._store.list_results(user_id, limit - len(views), id_prefix)
+            ended = (ended_view(record) for record in records)
+            views += [view for view in ended if str(view["JobID"]).startswith(id_prefix)]
+        return views
+
+    def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:
+        """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""
+        self._require(identity, "list_jobs")
+        if everyone:
+            self._require(identity, "see_all_jobs")
+        return self._feed.watch(
+            lambda user_id: everyone or user_id == identity.user_id,
+            self._config.heartbeat_interval,
+            MAX_WATCH_SECONDS,
+        )
+
+    async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
+        """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
+        found = await self._find(identity, job_id)
+        if found.live is not None:
+            submission = found.live.submission
+            if submission is None and (located := await self._store.locate(job_id)) is not None:
+                submission = located.submission
+            view = live_view(found.live, self._position(job_id))
+            return view | (details(submission) if submission else {})
+        if found.record is not None:
+            return ended_view(found.record)
+        return submission_view(found.located.submission, found.located.state)
+
+    async def submission(self, identity: Identity, job_id: str) -> Submission:
+        """What was submitted, for whoever may see the job.
+
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it is not known any more.
+        """
+        for _ in range(2):  # it may be on its way from one place to another
+            found = await self._find(identity, job_id)
+            if found.record is not None:
+                submission = await self._store.submission_of(found.record)
+            elif found.live is not None and found.live.submission is not None:
+                submission = found.live.submission
+            else:
+                located = found.elsewhere or await self._store.locate(job_id)
+                submission = located.submission if located else None
+            # Of a file that is not valid the store makes up a submission, under another id.
+            if submission is not None and submission.job_id == job_id:
+                return submission
+        raise ConflictError("What was submitted as this job is not kept any more, or was not valid.")
+
+    async def attempts(self, identity: Identity, job_id: str) -> list[dict[str, Any]]:
+        """The results of a job's attempts so far, first to last."""
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return [*await self._store.attempts_of(found.record), found.record]
+        located = await self._store.locate(job_id) if found.live else found.located
+        return await self._store.attempts(located.submission) if located else []
+
+    async def follow(self, identity: Identity, job_id: str, start: tuple[int, int]) -> AsyncIterator[Event]:
+        """What `follow.Event` tells of a job, from `start` (attempt, offset) on.
+
+        The same right is needed as for reading its result; raises before the first event.
+        """
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return follow_stored(self._store, found.record, start)
+        if found.live is not None:
+            heartbeat = self._config.heartbeat_interval
+            return follow_live(found.live, self._store, start, heartbeat, self._is_closing)
+        return follow_elsewhere(self._store, job_id, start, self._is_closing)
+
+    def require_reader(self, identity: Identity) -> None:
+        """Raise `ForbiddenError` for someone who may not read results, their own included."""
+        self._require(identity, "list_results")
+
+    async def result_within(
+        self, identity: Identity, submission: Submission, seconds: float
+    ) -> dict[str, Any] | None:
+        """The result of a job that `identity` has just submitted, if it ends within that time.
+
+        A job that is not due yet is not waited for, nor is any when the server stops. The same right is
+        needed as for reading it later.
+        """
+        self.require_reader(identity)
+        if submission.run_at is not None and submission.run_at > utc_now():
+            return None
+        job_id, clock = submission.job_id, asyncio.get_running_loop().time
+        end, live = clock() + seconds, self._processor.find(submission.job_id)
+        with self._awaited.ended(job_id) as ended:
+            while (left := end - clock()) > 0 and not self._is_closing():
+                # Another process may take it, and hand it back for its next attempt.
+                live = self._processor.find(job_id) or live
+                changes = [] if live is None or live.state is LiveState.ENDED else [live.next_change()]
+                # Of one that runs here the file is there a moment before lists have its result.
+                if ended.done() and (live is None or live.state is not LiveState.RUNNING):
+                    break
+                awaited = changes if ended.done() else [ended, *changes]
+                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if live is not None and live.record is not None:
+                    return live.record
+        return await self._store.get_result(job_id)
+
+    async def output(self, identity: Identity, job_id: str) -> OutputReader:
+        """The job's output, to be read from any offset."""
+        found = await self._find(identity, job_id)
+        if found.record is not None:
+            return StoredOutput(self._store, found.record)
+        if found.live is not None:
+            log, attempt = found.live.log, found.live.job.attempt
+            return LiveOutput(log, attempt) if log else NoOutput(attempt)
+        attempt = found.located.submission.attempt
+        if found.located.log is None:
+            return NoOutput(attempt)
+        size, _ = await asyncio.to_thread(existing, found.located.log)
+        return FilesOutput(found.located.log, size, attempt)
+
+    # --- stopping
+
+    async def cancel(self, identity: Identity, job_id: str) -> str:
+        """Have a job stopped, or never started; asking twice is as good as once.
+
+        Its state now. Raises `NotFoundError`, `ForbiddenError`, `ConflictError` when it has ended.
+        """
+        self._require(identity, "cancel_jobs")
+        found = await self._find(identity, job_id, "cancel_all_jobs")
+        if found.record is not None:
+            raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
+        await self._processor.cancel_anywhere(job_id, cancelled_by(identity.user_id))
+        return "Cancelling"
+
+    # --- results
+
+    async def delete_result(self, identity: Identity, job_id: str) -> None:
+        """Delete one of the caller's own results, with its submission.
+
+        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
+        has not ended.
+        """
+        self._require(identity, "delete_results")
+        found = await self._look_up(job_id)
+        if found.owner != identity.user_id:
+            raise ForbiddenError("This job is not yours. You can delete only your own results.")
+        if found.record is None:
+            raise ConflictError("This job has not ended yet; there is no result to delete.")
+        await self._store.delete_result(job_id)
+
+    async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> _Found:
+        """The job, if it is the caller's own or the caller may use the endpoint `otherwise`."""
+        found = await self._look_up(job_id)
+        if found.owner != identity.user_id:
+            self._require_any(identity, otherwise)
+        return found
+
+    async def _look_up(self, job_id: str) -> _Found:
+        """The job wherever it is: running or waiting here, ended, or in another process's hands."""
+        live = self._processor.find(job_id)
+        if live is not None:
+            return _Found(live=live)
+        # Twice, because it may end in another process between the two looks.
+        for _ in range(2):
+            if (record := await self._store.get_result(job_id)) is not None:
+                return _Found(record=record)
+            if (located := await self._store.locate(job_id)) is not None:
+                return _Found(elsewhere=located)
+        raise NotFoundError(f"There is no job {job_id}.")
+
+    def _is_closing(self) -> bool:
+        return self._processor.is_closing
+
+    def _position(self, job_id: str) -> int | None:
+        ordered = self._processor.queue.in_order() if self._processor.queue.get(job_id) else []
+        return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
+
+    def _require_any(self, identity: Identity, endpoint: str) -> None:
+        if not allows(identity.roles, endpoint, self._config.endpoint_roles):
+            raise ForbiddenError("This job is not yours.")

@@ -1,0 +1,111 @@
+"""NoticeService: the one door for routes and page to notices. Who may do what is decided here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any
+
+from ..access.policy import allows, require_endpoint
+from ..config import JobsConfig
+from ..engine.embedded.notices import NoticeStore
+from ..errors import ConflictError, ForbiddenError, LimitReachedError
+from ..model.identity import Identity
+from ..model.job import utc_now
+from ..model.notice import Notice, NoticeState
+from ..model.notice_rules import EmailRule
+
+
+class NoticeService:
+    """What a user can do with notices. Every method takes the `Identity` of whoever asks.
+
+    `changed` is called when there is something to send.
+    """
+
+    def __init__(
+        self, config: JobsConfig, store: NoticeStore, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._changed = changed
+
+    async def require_room(self, user_id: str) -> None:
+        """Raise `LimitReachedError` when so many notices of the user's wait that no job may ask for more."""
+        most = self._config.max_pending_notices_per_user
+
+        def count() -> int:
+            found = self._store.all()
+            return sum(each.user_id == user_id and each.state is NoticeState.PENDING for each in found)
+
+        waiting = await asyncio.to_thread(count)
+        if waiting >= most:
+            raise LimitReachedError(
+                "max_pending_notices_per_user",
+                most=most,
+                used=waiting,
+                what="notices waiting to be sent",
+                advice="Try again when some were sent, delete some, or submit the job without `notify`.",
+            )
+
+    async def list_notices(
+        self,
+        identity: Identity,
+        states: Collection[str],
+        *,
+        job_id: str | None,
+        everyone: bool,
+        limit: int,
+    ) -> list[dict[str, Any]]:
+        """One's own notices, or everybody's, newest first. Raises `ForbiddenError`."""
+        self._require(identity, "list_notices")
+        if everyone:
+            self._require(identity, "see_all_jobs")
+
+        def is_wanted(notice: Notice) -> bool:
+            is_visible = everyone or notice.user_id == identity.user_id
+            return is_visible and notice.state in states and job_id in (None, notice.job_id)
+
+        def views() -> list[dict[str, Any]]:
+            wanted = [notice for notice in self._store.all() if is_wanted(notice)]
+            return [notice.view() for notice in reversed(wanted[-limit:])]
+
+        return await asyncio.to_thread(views)
+
+    async def retry(self, identity: Identity, notice_id: str) -> dict[str, Any]:
+        """Have a notice sent now, with as many attempts as a new one; as it is shown then.
+
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it has been sent.
+        """
+        self._require(identity, "manage_notices")
+
+        def again(notice: Notice) -> Notice:
+            self._require_owner(identity, notice)
+            if notice.state is NoticeState.SENT:
+                raise ConflictError("The notice has been sent already.")
+            news = {"state": NoticeState.PENDING, "attempts": 0, "next_attempt_at": utc_now()}
+            if not notice.remaining and isinstance(notice.rule, EmailRule):
+                news["remaining"] = notice.rule.to
+            return notice.model_copy(update=news)
+
+        notice = await asyncio.to_thread(self._store.change, notice_id, again)
+        self._changed()
+        return notice.view()
+
+    async def delete(self, identity: Identity, notice_id: str) -> None:
+        """Forget a notice; one that waits is not sent. Raises `NotFoundError` or `ForbiddenError`."""
+        self._require(identity, "manage_notices")
+
+        def remove() -> None:
+            self._require_owner(identity, self._store.get(notice_id))
+            self._store.remove([notice_id])
+
+        await asyncio.to_thread(remove)
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
+
+    def _require_owner(self, identity: Identity, notice: Notice) -> None:
+        if notice.user_id == identity.user_id:
+            return
+        if not allows(identity.roles, "manage_all_notices", self._config.endpoint_roles):
+            raise ForbiddenError("This notice is not yours.")

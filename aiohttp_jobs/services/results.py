@@ -1,0 +1,153 @@
+"""ResultService: what a user can do with results, many at a time. Who may do what is decided here.
+
+Which results there are is left to the catalogue; one job, ended or not, to `JobService`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..access.fair_turns import FairTurns
+from ..access.limits import field_error
+from ..access.policy import allows, require_endpoint
+from ..config import JobsConfig
+from ..engine.base import JobStore
+from ..engine.embedded.index import (
+    BadCursorError,
+    ResultFilter,
+    Sort,
+    StatsFilter,
+    TooSlowError,
+    read_cursor,
+    write_cursor,
+)
+from ..engine.embedded.results import ResultCatalogue
+from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from ..model.identity import Identity
+
+DEFAULT_MAX_RESULTS = 100
+MOST_RESULTS = 1000
+DELETED_AT_ONCE = 500
+SEARCHES_AT_ONCE = 3
+"""One less than the index has threads that read: what the host itself asks need not wait."""
+SEARCHES_PER_USER = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ResultList:
+    """One page: `records` are JSON texts, `cursor` is what the next page is asked for with."""
+
+    records: list[bytes]
+    cursor: str | None
+    indexing: bool
+
+
+class ResultService:
+    """Every method takes the `Identity` of whoever asks, and waits for its turn in `turns` where it may take
+    long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
+
+    def __init__(
+        self, config: JobsConfig, store: JobStore, catalogue: ResultCatalogue, turns: FairTurns
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._catalogue = catalogue
+        self._turns = turns
+
+    async def newest(self, identity: Identity, limit: int) -> list[bytes]:
+        """The caller's own results, whole, most recently completed first, each as JSON text."""
+        self._require(identity, "list_results")
+        wanted = ResultFilter(identity.user_id)
+        async with self._turns.turn(identity.user_id):
+            found = await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)
+        return found.records
+
+    async def page(
+        self, identity: Identity, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int
+    ) -> ResultList:
+        """A page of results without their outputs.
+
+        Raises `ForbiddenError` for others' results unless the caller may see all jobs, and
+        `InvalidFieldsError` for a cursor of another list or a search that takes too long.
+        """
+        self._require(identity, "list_results")
+        self._require_own(identity, wanted.user_id)
+        try:
+            after = None if cursor is None else read_cursor(cursor, wanted, sort)
+            async with self._turns.turn(identity.user_id):
+                page = await self._catalogue.page(wanted, sort, after, limit)
+        except BadCursorError:
+            raise _bad("cursor", "is not one of this list; ask for the first page again") from None
+        except TooSlowError:
+            raise _too_slow("q") from None
+        following = None if page.following is None else write_cursor(page.following, wanted, sort)
+        return ResultList(page.records, following, page.indexing)
+
+    async def get(self, identity: Identity, job_id: str) -> dict[str, Any]:
+        """A whole result, one's own or, for those who may see all jobs, anybody's."""
+        self._require(identity, "list_results")
+        record = await self._store.get_result(job_id)
+        if record is None:
+            raise NotFoundError(f"There is no result of a job {job_id}.")
+        if record.get("UserID") != identity.user_id:
+            self._require_any(identity)
+        return record
+
+    async def delete(self, identity: Identity, job_ids: Sequence[str]) -> int:
+        """Delete some of the caller's own results: how many of them there were.
+
+        Raises `ForbiddenError`, and deletes none, if one of them is somebody else's.
+        """
+        self._require(identity, "delete_results")
+        async with self._turns.turn(identity.user_id):
+            owners = await self._catalogue.owners(job_ids)
+            if set(owners.values()) - {identity.user_id}:
+                raise ForbiddenError(
+                    "Some of these jobs are not yours. You can delete only your own results; none was "
+                    "deleted."
+                )
+            return await self._catalogue.delete(list(owners))
+
+    async def delete_matching(self, identity: Identity, wanted: ResultFilter) -> tuple[int, bool]:
+        """Delete the caller's own results that are `wanted`, a few hundred at a time.
+
+        How many were deleted, and whether there are more.
+        """
+        self._require(identity, "delete_results")
+        own = replace(wanted, user_id=identity.user_id)
+        try:
+            async with self._turns.turn(identity.user_id):
+                return await self._catalogue.delete_matching(own, DELETED_AT_ONCE)
+        except TooSlowError:
+            raise _too_slow("filter") from None
+
+    async def statistics(self, identity: Identity, wanted: StatsFilter) -> dict[str, Any]:
+        """How the caller's jobs ended, or everybody's. Raises like `page`."""
+        self._require(identity, "list_results")
+        self._require_own(identity, wanted.user_id)
+        try:
+            async with self._turns.turn(identity.user_id):
+                return await self._catalogue.statistics(wanted)
+        except TooSlowError:
+            raise _too_slow("from") from None
+
+    def _require(self, identity: Identity, endpoint: str) -> None:
+        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
+
+    def _require_own(self, identity: Identity, user_id: str | None) -> None:
+        if user_id != identity.user_id:
+            self._require(identity, "see_all_jobs")
+
+    def _require_any(self, identity: Identity) -> None:
+        if not allows(identity.roles, "see_all_jobs", self._config.endpoint_roles):
+            raise ForbiddenError("This job is not yours.")
+
+
+def _bad(name: str, message: str) -> InvalidFieldsError:
+    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+
+
+_too_slow = partial(_bad, message="asks for more than can be found in time; narrow it, for example by date")

@@ -1,0 +1,48 @@
+"""How a schedule's job gets into the system: with its owner's rights of that moment, under a fixed id."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from ..access.recheck import RightsCheck
+from ..engine.base import JobStore
+from ..engine.embedded.active import StopReason
+from ..engine.embedded.dispatcher import JobProcessor
+from ..model.job import JobStatus
+from ..model.schedule import Schedule
+from .jobs import JobService
+
+_REPLACED = StopReason(
+    JobStatus.CANCELLED, "The job was cancelled because its schedule started the next one.", by="schedule"
+)
+
+
+class ScheduledJobs:
+    """The scheduler's `Submitter`."""
+
+    def __init__(
+        self, service: JobService, rights: RightsCheck, store: JobStore, processor: JobProcessor
+    ) -> None:
+        self._service = service
+        self._rights = rights
+        self._store = store
+        self._processor = processor
+
+    async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
+        """Raises `JobsError` when the owner may not run it any more, or limits refuse it."""
+        owner = schedule.owner(await self._rights.roles(schedule))
+        await self._service.submit(owner, schedule.submission(), job_id, schedule_id=schedule.schedule_id)
+
+    async def is_known(self, job_id: str) -> bool:
+        """Whether the job was ever accepted, even if its result has been deleted since."""
+        return await self.is_active(job_id) or await self._store.was_used(job_id)
+
+    async def is_active(self, job_id: str) -> bool:
+        """Whether it waits or runs, in any process."""
+        if self._processor.find(job_id) is not None:
+            return True
+        return await self._store.get_result(job_id) is None and await self._store.locate(job_id) is not None
+
+    async def cancel(self, job_id: str) -> None:
+        """Have it stopped; does nothing when it has ended."""
+        await self._processor.cancel_anywhere(job_id, _REPLACED)

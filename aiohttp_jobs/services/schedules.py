@@ -1,0 +1,319 @@
+"""ScheduleService: the one door for routes and page to schedules. Who may do what is decided here.
+
+Firing is left to the scheduler, keeping to the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+
+from ..access.limits import field_error, require_within_limits
+from ..access.policy import (
+    ADMIN_ROLES,
+    effective_roles,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+    require_priority,
+)
+from ..config import JobsConfig
+from ..engine.embedded.fired_moments import Claims
+from ..engine.embedded.schedules import ScheduleStore
+from ..errors import ForbiddenError, InvalidFieldsError
+from ..model.identity import Identity
+from ..model.job import InterpreterName, SubmitRequest, utc_now
+from ..model.schedule import Preview, Schedule, ScheduleRequest
+from ..scheduling.cron import check_cron, read_cron
+from ..scheduling.scheduler import Clock
+from ..scheduling.timetable import Timetable, moments_between, shown_run
+from ..system.one_by_one import one_by_one
+
+T = TypeVar("T")
+
+DEFAULT_MAX_PER_USER = 100
+
+_WHEN = frozenset({"cron", "timezone", "startAt", "endAt"})
+_RUNS_NOTHING = frozenset({"name", "enabled"})
+"""Fields that change neither what runs nor when; whoever changes another field makes the schedule theirs."""
+
+
+class ScheduleService:
+    """What a user can do with schedules. Every method takes the `Identity` of whoever asks.
+
+    Owners see and change their own, administrators everybody's. Whoever changes what runs or when owns
+    the schedule from then on: nothing runs in the name of somebody who did not ask for it. `changed` is
+    called after each change.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        store: ScheduleStore,
+        claims: Claims,
+        interpreters: Collection[InterpreterName],
+        *,
+        max_per_user: int = DEFAULT_MAX_PER_USER,
+        changed: Callable[[], None] = lambda: None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._claims = claims
+        self._interpreters = interpreters
+        self._max_per_user = max_per_user
+        self._changed = changed
+        self._clock = clock
+
+    async def create(self, identity: Identity, request: ScheduleRequest) -> dict[str, Any]:
+        """A new schedule of the caller's, as it is shown.
+
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
+        """
+        self._require_submittable(identity, request.job)
+        self._require_name(request.name)
+        now = self._clock()
+        schedule = _to_schedule(
+            request,
+            schedule_id=str(uuid4()),
+            **_ownership(identity),
+            created_at=now,
+            updated_at=now,
+            updated_by=identity.user_id,
+            active_since=now,
+            disabled_by=None if request.enabled else identity.user_id,
+        )
+
+        def keep() -> dict[str, Any]:
+            check_cron(schedule.cron)
+            _require_firing(schedule, now)
+            self._store.add(schedule, self._max_per_user)
+            return _view(schedule, now)
+
+        return await self._do(keep)
+
+    async def list_schedules(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
+        """The caller's own schedules, or everybody's, oldest first. Raises `ForbiddenError`."""
+        if everyone and not _is_admin(identity):
+            raise ForbiddenError("Only administrators may list everybody's schedules.")
+        now = self._clock()
+        every = await asyncio.to_thread(self._store.all)
+        wanted = [each for each in every if everyone or each.user_id == identity.user_id]
+        return await one_by_one(partial(_view, now=now), wanted)
+
+    async def get(self, identity: Identity, schedule_id: str) -> dict[str, Any]:
+        """One schedule as it is shown. Raises `NotFoundError` or `ForbiddenError`."""
+        now = self._clock()
+        return await asyncio.to_thread(lambda: _view(self._mine(identity, schedule_id), now))
+
+    async def next_runs(self, identity: Identity, schedule_id: str, count: int) -> list[dict[str, Any]]:
+        """The next moments, at most `count`; none for a schedule that is disabled or at its end.
+
+        Raises `NotFoundError` or `ForbiddenError`.
+        """
+        now = self._clock()
+
+        def runs() -> list[dict[str, Any]]:
+            return Timetable.of(self._mine(identity, schedule_id)).next_runs(now, count)
+
+        return await asyncio.to_thread(runs)
+
+    async def preview(self, query: Preview) -> list[dict[str, Any]]:
+        """When a schedule that was made now would fire, without jitter. Raises `InvalidFieldsError`."""
+        now = self._clock()
+
+        def runs() -> list[dict[str, Any]]:
+            times = read_cron(query.cron, query.timezone)
+            check_cron(query.cron)
+            moments = moments_between(times, now, query.start_at, query.end_at)
+            return [shown_run(times, moment, moment) for moment in islice(moments, query.count)]
+
+        return await asyncio.to_thread(runs)
+
+    async def update(self, identity: Identity, schedule_id: str, change: BaseModel) -> dict[str, Any]:
+        """Change what `change`, a `ScheduleChange`, has set; the schedule as it is shown then.
+
+        The caller owns it then, if it changed more than its name and whether it is enabled. Raises
+        `NotFoundError`, whatever `create` raises, and `ForbiddenError` for enabling what an administrator
+        disabled.
+        """
+        now = self._clock()
+        given = change.model_dump(exclude_unset=True, by_alias=True)
+
+        def merge(current: Schedule) -> Schedule:
+            self._require_owner(identity, current)
+            return self._merged(identity, current, given, now)
+
+        return await self._do(lambda: _view(self._store.change(schedule_id, merge), now))
+
+    async def delete(self, identity: Identity, schedule_id: str) -> None:
+        """Raises `NotFoundError` or `ForbiddenError`. Jobs that it submitted are not touched."""
+
+        def remove() -> None:
+            self._mine(identity, schedule_id)
+            self._store.remove(schedule_id)
+            self._claims.forget(schedule_id)
+
+        await self._do(remove)
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        done = await asyncio.to_thread(work)
+        self._changed()
+        return done
+
+    def _mine(self, identity: Identity, schedule_id: str) -> Schedule:
+        schedule = self._store.get(schedule_id)
+        self._require_owner(identity, schedule)
+        return schedule
+
+    def _require_owner(self, identity: Identity, schedule: Schedule) -> None:
+        if schedule.user_id != identity.user_id and not _is_admin(identity):
+            raise ForbiddenError("This schedule is not yours.")
+
+    def _require_submittable(self, identity: Identity, job: SubmitRequest) -> None:
+        """Raise what submitting `job` now would raise."""
+        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
+        require_mode(identity.roles, job.execution_mode, self._config.mode_roles)
+        if job.priority is not None:
+            require_priority(identity.roles, job.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, job.concurrency_key, self._config.endpoint_roles)
+        try:
+            require_within_limits(
+                self._config,
+                self._interpreters,
+                job_name=job.job_name,
+                command=job.command,
+                description=job.description,
+                interpreter=job.interpreter or self._config.default_interpreter,
+                timeout_seconds=job.timeout_seconds,
+                notify=job.notify,
+            )
+        except InvalidFieldsError as error:
+            faults = [{**fault, "field": f"job.{fault['field']}"} for fault in error.details or []]
+            raise _invalid(faults) from None
+
+    def _require_name(self, name: str) -> None:
+        if len(name) > self._config.max_name_length:
+            message = f"must have at most {self._config.max_name_length} characters"
+            raise _invalid([field_error("name", message)])
+
+    def _merged(
+        self, identity: Identity, current: Schedule, given: dict[str, Any], now: datetime
+    ) -> Schedule:
+        fields = {**current.request(), **given}
+        if "job" in given:
+            fields["job"] = {**current.job.body(), **given["job"]}
+        try:
+            request = ScheduleRequest.model_validate(fields)
+        except ValidationError as error:
+            raise _invalid(_faults(error)) from None
+        news: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
+        news["disabled_by"] = _disabled_by(identity, current, given.get("enabled"))
+        if "name" in given:
+            self._require_name(request.name)
+        if "job" in given or _asks_for_other_runs(current, request):
+            news |= self._takeover(identity, current, request)
+        is_retimed = bool(given.keys() & _WHEN) or (request.enabled and not current.enabled)
+        if is_retimed:
+            news["active_since"] = now
+        kept = {field: getattr(current, field) for field in Schedule.model_fields}
+        merged = _to_schedule(request, **{**kept, **news})
+        if merged.cron != current.cron:
+            check_cron(merged.cron)
+        if is_retimed:
+            _require_firing(merged, now)
+        return merged
+
+    def _takeover(self, identity: Identity, current: Schedule, request: ScheduleRequest) -> dict[str, Any]:
+        """The fields of who asked for what runs from now on: the caller, with the proof of this request.
+
+        Raises what submitting the job now would raise.
+        """
+        is_owner = identity.user_id == current.user_id
+        if not is_owner and not _asks_for_other_runs(current, request):
+            return {}
+        try:
+            self._require_submittable(identity, request.job)
+        except ForbiddenError as error:
+            if is_owner:
+                raise
+            raise ForbiddenError(
+                f"This change would make the schedule yours, to run with your rights: {error.message}"
+            ) from None
+        return _ownership(identity)
+
+
+def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
+    """Whether `request` has other jobs run than `current` does, or at other times."""
+    fields = ScheduleRequest.model_fields.keys() - _RUNS_NOTHING - {"job"}
+    if any(getattr(request, field) != getattr(current, field) for field in fields):
+        return True
+    return request.job.model_dump() != current.job.model_dump()
+
+
+def _disabled_by(identity: Identity, current: Schedule, enabled: bool | None) -> str | None:
+    """Who has disabled the schedule once `enabled` is set (``None``: it stays as it is).
+
+    Raises `ForbiddenError` for enabling what somebody else disabled, unless the caller is an administrator.
+    """
+    by, is_admin = current.disabled_by, _is_admin(identity)
+    if enabled is None:
+        return by
+    if not enabled:
+        return identity.user_id if current.enabled or is_admin else by
+    if not current.enabled and by not in (None, identity.user_id) and not is_admin:
+        raise ForbiddenError(
+            f"This schedule was disabled by {by}; only they or an administrator can enable it again."
+        )
+    return None
+
+
+def _require_firing(schedule: Schedule, now: datetime) -> None:
+    """Raise `InvalidFieldsError` for a bad cron line or zone, or one without a moment from now on."""
+    if Timetable.of(schedule).after(now) is None:
+        raise _invalid([field_error("endAt", "leaves no moment from now on at which to fire")])
+
+
+def _to_schedule(request: ScheduleRequest, **rest: Any) -> Schedule:
+    asked = {field: getattr(request, field) for field in ScheduleRequest.model_fields}
+    return Schedule.model_validate({**rest, **asked})
+
+
+def _ownership(identity: Identity) -> dict[str, Any]:
+    return {
+        "user_id": identity.user_id,
+        "session_id": identity.session_id,
+        "submitted_with": identity.submitted_with,
+        "roles": tuple(sorted(identity.roles)),
+    }
+
+
+def _is_admin(identity: Identity) -> bool:
+    return bool(effective_roles(identity.roles) & ADMIN_ROLES)
+
+
+def _view(schedule: Schedule, now: datetime) -> dict[str, Any]:
+    try:
+        return Timetable.of(schedule).view(now)
+    except InvalidFieldsError:
+        # This machine does not know the time zone; the schedule must still be seen and mended.
+        return {**schedule.to_record(), "NextRunAt": None}
+
+
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    return [
+        field_error(".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _invalid(faults: list[dict[str, Any]]) -> InvalidFieldsError:
+    text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
+    return InvalidFieldsError(f"{text}.", details=faults)

@@ -1,0 +1,80 @@
+"""SessionService: where somebody is signed in, and ending that.
+
+How sessions are kept is left to ``engine.embedded.session_registry``, signing in to ``http.auth.sessions``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from ..access.policy import require_endpoint
+from ..config import JobsConfig
+from ..engine.embedded.session_registry import SessionRegistry
+from ..errors import ForbiddenError, NotFoundError
+from ..model.identity import Identity, Proof
+from ..model.job import CommandText
+
+
+class SessionsToEnd(BaseModel):
+    """The body of ``POST /sessions/revoke``: whose sessions end (the caller's own when left out).
+
+    With `keep_current`, the caller's own session of this request stays.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)] | None = None
+    keep_current: Annotated[bool, Field(strict=True)] = False
+
+
+class SessionService:
+    """What callers can learn and do about sessions. Every method takes their `Identity`, and the registry
+    of the host that they asked."""
+
+    def __init__(self, config: JobsConfig) -> None:
+        self._config = config
+
+    async def list(
+        self, identity: Identity, registry: SessionRegistry, *, everyone: bool, user_id: str | None
+    ) -> list[dict[str, Any]]:
+        """The caller's sessions, the last to sign in first; with `everyone` all, with `user_id` that user's.
+
+        Raises `ForbiddenError`.
+        """
+        whose = None if everyone and user_id is None else user_id or identity.user_id
+        self._require(identity, whose)
+        found = await asyncio.to_thread(registry.all, whose)
+        return [each.public() | {"Current": _is_own(identity, each.record.session_id)} for each in found]
+
+    async def revoke(self, identity: Identity, registry: SessionRegistry, session_id: str) -> None:
+        """End one session. Raises `NotFoundError`, also for one that the caller may not know of."""
+        self._require(identity, identity.user_id)
+        owner = await asyncio.to_thread(registry.owner_of, session_id)
+        try:
+            self._require(identity, owner)
+        except ForbiddenError:
+            raise NotFoundError(f"There is no session {session_id}.") from None
+        await asyncio.to_thread(registry.revoke, owner, session_id)
+
+    async def revoke_all(self, identity: Identity, registry: SessionRegistry, request: SessionsToEnd) -> int:
+        """End all sessions of a user; how many those were. Raises `ForbiddenError`."""
+        whose = request.user_id or identity.user_id
+        self._require(identity, whose)
+        keep = identity.session_id if request.keep_current else None
+        return await asyncio.to_thread(registry.revoke_all, whose, keep)
+
+    def _require(self, identity: Identity, whose: str | None) -> None:
+        """Raise `ForbiddenError` unless the caller may know and end sessions of that user, or of all."""
+        table = self._config.endpoint_roles
+        require_endpoint(identity.roles, "manage_sessions", table)
+        if whose != identity.user_id or identity.proof is Proof.API_KEY:
+            # Also of its own user: whoever finds a key would sign its owner out before they can disable it.
+            require_endpoint(identity.roles, "manage_all_sessions", table)
+
+
+def _is_own(identity: Identity, session_id: str) -> bool:
+    return identity.proof is Proof.SESSION and identity.session_id == session_id

@@ -1,0 +1,251 @@
+"""TemplateService: the one door to templates. Who may do what is decided here.
+
+Submitting is left to `JobService`, keeping to the store, checking values to ``parameters``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Collection
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from ..access.limits import field_error, require_within_limits
+from ..access.policy import (
+    ADMIN_ROLES,
+    allows,
+    effective_roles,
+    require_concurrency_key,
+    require_endpoint,
+    require_mode,
+    require_priority,
+)
+from ..access.templates import TemplateRights, may_run
+from ..config import JobsConfig
+from ..engine.embedded.templates import TemplateStore
+from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from ..model.identity import Identity
+from ..model.job import InterpreterName, Submission, TemplateOrigin, new_job_id, utc_now
+from ..model.parameters import (
+    MAX_SECRET_LINES,
+    MAX_VALUES_BYTES,
+    RunValues,
+    check_values,
+    saving_faults,
+)
+from ..model.template import RunRequest, Template, TemplateRequest
+from ..system.one_by_one import one_by_one
+from ..system.secret_box import Vault
+from .jobs import JobService
+
+_HIDDEN = frozenset({"Roles", "SubmittedWith", "SessionID"})
+
+
+class TemplateService:
+    """What a user can do with templates. Every method takes the `Identity` of whoever asks.
+
+    A template that somebody may neither run nor edit does not exist for them.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        store: TemplateStore,
+        rights: TemplateRights,
+        jobs: JobService,
+        interpreters: Collection[InterpreterName],
+        vault: Vault,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._rights = rights
+        self._jobs = jobs
+        self._interpreters = interpreters
+        self._vault = vault
+
+    async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
+        """A new template of the caller's, as it is shown.
+
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
+        """
+        self._require_writable(identity, request)
+        await self._require_usable_parameters(request)
+        now = utc_now()
+        template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
+        await asyncio.to_thread(
+            self._store.add, template, self._config.max_templates, self._config.max_templates_per_user
+        )
+        return self._view(identity, template)
+
+    async def list_templates(self, identity: Identity) -> list[dict[str, Any]]:
+        """Those that the caller may run or edit, oldest first."""
+        every = await asyncio.to_thread(self._store.all)
+        visible = [each for each in every if self._is_visible(identity, each)]
+        return await one_by_one(partial(self._view, identity), visible)
+
+    async def get(self, identity: Identity, template_id: str) -> dict[str, Any]:
+        """One template as it is shown. Raises `NotFoundError`."""
+        return self._view(identity, await self._visible(identity, template_id))
+
+    async def require_editor(self, identity: Identity, template_id: str) -> None:
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may change this template."""
+        self._require_editor(identity, await self._visible(identity, template_id))
+
+    async def require_runner(self, identity: Identity, template_id: str) -> None:
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may run this template."""
+        await self._runnable(identity, template_id)
+
+    async def replace(self, identity: Identity, template_id: str, request: TemplateRequest) -> dict[str, Any]:
+        """Write a template anew; the caller owns it then, and it runs with their rights behind it.
+
+        Raises `NotFoundError` and whatever `create` raises.
+        """
+        await self.require_editor(identity, template_id)
+        self._require_writable(identity, request)
+        await self._require_usable_parameters(request)
+        now = utc_now()
+
+        def written(current: Template) -> Template:
+            self._require_editor(identity, current)
+            return self._written(identity, request, template_id, created_at=current.created_at, now=now)
+
+        return self._view(identity, await asyncio.to_thread(self._store.change, template_id, written))
+
+    async def delete(self, identity: Identity, template_id: str) -> None:
+        """Raises `NotFoundError` or `ForbiddenError`. Jobs that wait for their turn will be rejected."""
+        await self.require_editor(identity, template_id)
+        await asyncio.to_thread(self._store.remove, template_id)
+
+    async def run(self, identity: Identity, template_id: str, request: RunRequest) -> Submission:
+        """Submit a job of the template, as the caller's.
+
+        Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`,
+        `TooManyPendingError` or `ShuttingDownError`.
+        """
+        template = await self._runnable(identity, template_id)
+        if request.priority is not None:
+            require_priority(identity.roles, request.priority, self._config.priority_roles)
+        values = await asyncio.to_thread(_checked, template, request)
+        job_id = new_job_id()
+        sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
+        # Runs of one template exclude each other, whoever runs it.
+        owner = template.user_id if template.concurrency_key else None
+        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed, owner)
+        return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
+
+    async def _visible(self, identity: Identity, template_id: str) -> Template:
+        template = await asyncio.to_thread(self._store.get, template_id)
+        if not self._is_visible(identity, template):
+            raise NotFoundError(f"There is no template {template_id}.")
+        return template
+
+    async def _runnable(self, identity: Identity, template_id: str) -> Template:
+        template = await self._visible(identity, template_id)
+        if not may_run(template, identity.user_id, identity.roles):
+            raise ForbiddenError("Your roles do not allow you to run this template.")
+        await self._rights.require_owner(template)
+        return template
+
+    def _is_visible(self, identity: Identity, template: Template) -> bool:
+        return may_run(template, identity.user_id, identity.roles) or self._may_edit(identity, template)
+
+    def _may_edit(self, identity: Identity, template: Template) -> bool:
+        if template.user_id != identity.user_id and not effective_roles(identity.roles) & ADMIN_ROLES:
+            return False
+        return allows(identity.roles, "manage_templates", self._config.endpoint_roles)
+
+    def _require_editor(self, identity: Identity, template: Template) -> None:
+        if not self._may_edit(identity, template):
+            raise ForbiddenError("This template is not yours to change.")
+
+    def _require_writable(self, identity: Identity, request: TemplateRequest) -> None:
+        """Raise what submitting the command now would raise: nobody saves what they may not run."""
+        require_endpoint(identity.roles, "manage_templates", self._config.endpoint_roles)
+        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
+        require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
+        if request.priority is not None:
+            require_priority(identity.roles, request.priority, self._config.priority_roles)
+        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
+        try:
+            require_within_limits(
+                self._config,
+                self._interpreters,
+                job_name=request.name,
+                command=request.command,
+                description=request.description,
+                interpreter=request.interpreter or self._config.default_interpreter,
+                timeout_seconds=request.timeout_seconds,
+                notify=request.notify,
+            )
+        except InvalidFieldsError as error:
+            faults = [
+                {**fault, "field": "name"} if fault["field"] == "jobName" else fault
+                for fault in error.details or []
+            ]
+            text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
+            raise InvalidFieldsError(f"{text}.", details=faults) from None
+
+    async def _require_usable_parameters(self, request: TemplateRequest) -> None:
+        interpreter = request.interpreter or self._config.default_interpreter
+        faults = await asyncio.to_thread(saving_faults, request.parameters, interpreter)
+        if faults:
+            text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
+            raise InvalidFieldsError(f"{text}.", details=faults)
+
+    def _written(
+        self,
+        identity: Identity,
+        request: TemplateRequest,
+        template_id: str,
+        *,
+        created_at: datetime,
+        now: datetime,
+    ) -> Template:
+        asked = {field: getattr(request, field) for field in TemplateRequest.model_fields}
+        # Settled now: a command does not change its language when the server's default does.
+        asked["interpreter"] = request.interpreter or self._config.default_interpreter
+        return Template(
+            template_id=template_id,
+            user_id=identity.user_id,
+            session_id=identity.session_id,
+            submitted_with=identity.submitted_with,
+            roles=tuple(sorted(identity.roles)),
+            created_at=created_at,
+            updated_at=now,
+            updated_by=identity.user_id,
+            **asked,
+        )
+
+    def _view(self, identity: Identity, template: Template) -> dict[str, Any]:
+        shown = {name: value for name, value in template.to_record().items() if name not in _HIDDEN}
+        return {
+            **shown,
+            "MayRun": may_run(template, identity.user_id, identity.roles),
+            "MayEdit": self._may_edit(identity, template),
+            **({"Problem": template.problem} if template.problem is not None else {}),
+        }
+
+
+def _checked(template: Template, request: RunRequest) -> RunValues:
+    """Raises `InvalidFieldsError`. What is too long is not matched, as that could take seconds."""
+    _require_size(len(json.dumps(request.values, ensure_ascii=False)))
+    values = check_values(template.parameters, request.values)
+    _require_size(len(values.to_json()))
+    _require_few_lines(values)
+    return values
+
+
+def _require_few_lines(values: RunValues) -> None:
+    lines = sum(len(secret.splitlines()) for secret in values.secret.values())
+    if lines > MAX_SECRET_LINES:
+        message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
+        raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])
+
+
+def _require_size(size: int) -> None:
+    if size > MAX_VALUES_BYTES:
+        message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
+        raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])

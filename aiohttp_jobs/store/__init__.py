@@ -1,1 +1,0 @@
-"""Where jobs and results are kept: the JobStore protocol and its engines."""

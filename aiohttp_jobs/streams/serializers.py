@@ -1,0 +1,79 @@
+"""How jobs are shown: plain records in the specification's names, made from what is known. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine.base import PendingJob
+from ..engine.embedded.active import LiveJob
+from ..model.job import Submission, format_utc
+
+
+def live_view(live: LiveJob, position: int | None) -> dict[str, Any]:
+    """A job that waits or runs here. `position` is its place in the queue, the first is 1."""
+    job, log = live.job, live.log
+    return {
+        **_waiting(job),
+        "Status": live.shown_state.value,
+        "Position": position,
+        "Cancelling": live.reason is not None,
+        "DateStarted": format_utc(live.started_at) if live.started_at else None,
+        "Runtime": round(live.runtime, 3) if live.runtime is not None else None,
+        "Worker": live.worker,
+        "OutputSize": log.size if log else 0,
+    }
+
+
+def queued_view(job: PendingJob, position: int | None) -> dict[str, Any]:
+    """A job in the queue, as the queue shows it."""
+    return {**_waiting(job), "Position": position}
+
+
+def submission_view(submission: Submission, status: str) -> dict[str, Any]:
+    """A job known only by its submission: it waits, or runs in another process."""
+    record = submission.to_record()
+    hidden = {"Signature", "Roles", "SubmittedWith", "Status", "TemplateDigest", "SealedValues"}
+    hidden.add("ConcurrencyOwner")
+    return {name: value for name, value in record.items() if name not in hidden} | {"Status": status}
+
+
+def details(submission: Submission) -> dict[str, Any]:
+    """What one job's own view has beside the list's."""
+    return {
+        "Command": submission.command,
+        "Description": submission.description,
+        "Interpreter": submission.interpreter,
+        "TimeoutSeconds": submission.timeout_seconds,
+        "ScheduleID": submission.schedule_id,
+        "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
+        "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
+        "TemplateID": submission.template_id,
+        "TemplateValues": submission.template_values,
+    }
+
+
+def feed_view(live: LiveJob) -> dict[str, Any]:
+    """A job as the feed of the list tells of it: in any state, without what may be long."""
+    if live.record is None:
+        return live_view(live, None)
+    long = {"Command", "Description"}
+    return {name: value for name, value in ended_view(live.record).items() if name not in long}
+
+
+def ended_view(record: dict[str, Any]) -> dict[str, Any]:
+    """A job that has ended: its result without the output, which has an address of its own."""
+    return {name: value for name, value in record.items() if name != "Output"}
+
+
+def _waiting(job: PendingJob) -> dict[str, Any]:
+    return {
+        "JobID": job.job_id,
+        "JobName": job.job_name,
+        "UserID": job.user_id,
+        "ExecutionMode": job.mode.value if job.mode else None,
+        "SubmittedAt": format_utc(job.submitted_at),
+        "Priority": job.priority,
+        "RunAt": format_utc(job.run_at) if job.run_at else None,
+        "ConcurrencyKey": job.concurrency_key,
+        "Attempt": job.attempt,
+    }

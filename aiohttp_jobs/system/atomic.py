@@ -1,0 +1,155 @@
+"""Writes that survive a crash: temporary file, fsync, rename, fsync of the folder. All calls block."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import errno
+import itertools
+import os
+import secrets
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where only the command line writes files
+    _FULL_SYNC = None
+else:
+    # On macOS fsync leaves it to the disk when it writes.
+    _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
+
+from ..config import APP_FOLDER
+from .guarded_files import read_file, set_aside
+
+_LARGEST_SECRET = 64 * 1024
+_PROCESS = secrets.token_hex(6)
+"""With the process id (a forked process has the same) and a number: a name that nobody else takes."""
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_numbers = itertools.count()
+
+
+def sync_file(descriptor: int) -> None:
+    """Have what was written to an open file or folder on the disk itself, so that it survives a power cut."""
+    if _FULL_SYNC is not None:
+        with contextlib.suppress(OSError):  # a file system that knows no such thing
+            fcntl.fcntl(descriptor, _FULL_SYNC)
+            return
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: str | Path) -> None:
+    """Make the folder's entries durable."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows, where folders are not opened; only the command line writes files there
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync_file(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` (0700) and its parents, each durably; nothing happens if it is there.
+
+    What is in its place and is no folder is set aside below the plugin's own folder, where a job may have put
+    it, and nowhere else: raises ``NotADirectoryError`` then.
+    """
+    if os.path.isdir(folder):
+        return
+    make_folder(folder.parent)
+    if os.path.lexists(folder):
+        if APP_FOLDER.name not in folder.parent.parts:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        set_aside(folder, "a folder belongs there")
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        sync_folder(folder.parent)
+
+
+def mend_folder(folder: Path) -> None:
+    """See that `folder` is there and can be used, whatever a job has done to it.
+
+    One that was removed, or replaced by something else, is made anew, and one whose rights were taken away
+    gets them back. Raises ``OSError`` when that is not possible.
+    """
+    make_folder(folder)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        folder.chmod(0o700)
+
+
+def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None:
+    """Write `data` to `target` (0600) so that readers see the old file or the whole new one.
+
+    `scratch` is a folder on the same file system for the temporary file; by default the target's own.
+    """
+    put_file(target, data, scratch, sync=True)
+    sync_folder(target.parent)
+
+
+def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
+    """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
+    put_in_place(write_aside(target, data, scratch, sync=sync), target)
+
+
+def put_in_place(temporary: str, target: str | Path) -> None:
+    """Rename what `write_aside` has written; where that fails, nothing is left of it.
+
+    A folder in the file's place, which a job may have put there, is set aside.
+    """
+    try:
+        try:
+            os.replace(temporary, target)
+        except IsADirectoryError:
+            if not set_aside(target, "a file belongs there"):
+                raise
+            os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> str:
+    """The first half of that: the temporary file, ready for `put_in_place`."""
+    # Strings and bare calls: this is done twice for each job.
+    folder, name = os.path.split(target)
+    temporary = f"{scratch or folder or '.'}/.{name[:100]}.{_PROCESS}{os.getpid():x}.{next(_numbers):x}.tmp"
+    descriptor = os.open(temporary, _NEW_FILE, 0o600)
+    try:
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, data[written:])
+            if sync:
+                sync_file(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    return temporary
+
+
+def random_key() -> bytes:
+    """A new key for Fernet (https://github.com/fernet/spec): 32 random bytes in base64url."""
+    return base64.urlsafe_b64encode(os.urandom(32))
+
+
+def create_secret(target: Path, data: bytes) -> bytes:
+    """The content of the secret file `target`, created with `data` (0600) if it is not there yet.
+
+    Two processes that start at once end up with the same secret: the first one wins. Raises
+    `UnreadableFileError` when something else than a file of a few bytes lies there.
+    """
+    make_folder(target.parent)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    if not target.exists():
+        replace_file(temporary, data)
+        try:
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, target)
+            sync_folder(target.parent)
+        finally:
+            temporary.unlink()
+    return read_file(target, _LARGEST_SECRET)

@@ -1,1 +1,0 @@
-"""Saved commands with typed parameters, which people may run who may not write commands."""

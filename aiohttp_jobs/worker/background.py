@@ -1,0 +1,105 @@
+"""The BackgroundJob mode: each command in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Mapping
+
+from ..model.job import InterpreterName
+from .base import Execution, Outcome
+from .interpreters import Interpreter, interpreter_for
+from .output.capture import OutputPipe
+from .parameters import hand_over
+from .process.endings import Endings
+from .process.orphans import Orphans
+from .process.process import JOB_VARIABLE, Process
+from .process.simple import (
+    SHELL,
+    SimpleCommand,
+    shell_environment,
+    shell_exit,
+    simple_command,
+    understood_shell,
+)
+from .workspace import prepare, working_folder
+
+
+class BackgroundExecutor:
+    """Runs a command in a new session, with empty stdin and only the environment it is given."""
+
+    def __init__(
+        self,
+        interpreters: Mapping[InterpreterName, Interpreter],
+        kill_grace: float,
+        orphans: Orphans | None = None,
+    ) -> None:
+        self._interpreters = interpreters
+        self._kill_grace = kill_grace
+        self._endings = Endings(orphans)
+        self._above = "", ""
+        self._may_skip_shell = understood_shell()
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        self._endings.close()
+
+    async def run(self, execution: Execution) -> Outcome:
+        pipe = OutputPipe(execution.log)
+        try:
+            process, simple = self._start(execution, pipe.write_end)
+            pipe.close_write_end()
+            execution.on_start(process.pid)
+            try:
+                code = await process.wait()
+            except asyncio.CancelledError:
+                await process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
+                raise
+        finally:
+            await pipe.close()
+        if not simple:
+            return Outcome(code)
+        code, words = shell_exit(code)
+        execution.log.append(words.encode())
+        return Outcome(code)
+
+    def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
+        """The process that runs the command, and whether it does so without a shell."""
+        interpreter = interpreter_for(execution, self._interpreters)
+        simple = self._simple(execution, interpreter)
+        environment = {**execution.environment, **hand_over(execution.parameters, execution.interpreter)}
+        if simple is not None:
+            folder = working_folder(execution)
+            # What cannot be started is left to the shell, which says why in its own words.
+            with contextlib.suppress(OSError):
+                return Process(
+                    simple.arguments,
+                    program=simple.program,
+                    environment=shell_environment(environment, self._real(folder)),
+                    folder=folder,
+                    output=output,
+                    endings=self._endings,
+                ), True
+        workspace = prepare(execution, interpreter)
+        return Process(
+            interpreter.arguments(workspace.command_file),
+            environment=environment,
+            folder=workspace.folder,
+            output=output,
+            endings=self._endings,
+        ), False
+
+    def _real(self, folder: str) -> str:
+        """`folder` without links in its path; only those above the run folders can be links."""
+        above, run, work = folder.rsplit("/", 2)
+        if above != self._above[0]:
+            self._above = above, os.path.realpath(above)
+        return f"{self._above[1]}/{run}/{work}"
+
+    def _simple(self, execution: Execution, interpreter: Interpreter) -> SimpleCommand | None:
+        if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:
+            return None
+        return simple_command(execution.command, execution.environment.get("PATH", ""))

@@ -1,0 +1,70 @@
+"""The interpreters: which are installed, and the command line that runs a file with each.
+
+A command is always handed over in a file, never on the command line, where ``ps`` would show it to
+every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..model.job import InterpreterName
+from .base import Execution
+from .process.simple import SHELL
+
+RUNNER = Path(__file__).with_name("child")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """`prefix` is the command line; the path of the command's file is put after it."""
+
+    name: InterpreterName
+    prefix: tuple[str, ...]
+    suffix: str = ""
+
+    def arguments(self, command_file: str) -> list[str]:
+        return [*self.prefix, command_file]
+
+
+def _powershell(program: str) -> Interpreter:
+    policy = ("-ExecutionPolicy", "Bypass") if os.name == "nt" else ()
+    return Interpreter(
+        InterpreterName.POWERSHELL,
+        (program, "-NoProfile", "-NonInteractive", *policy, "-File"),
+        ".ps1",
+    )
+
+
+def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
+    """The interpreters installed on this machine."""
+    found = [
+        Interpreter(
+            InterpreterName.PYTHON,
+            (sys.executable, "-I", "-u", "-X", "utf8", str(RUNNER)),
+            ".py",
+        )
+    ]
+    powershell = shutil.which("pwsh") or (shutil.which("powershell") if os.name == "nt" else None)
+    if powershell:
+        found.append(_powershell(powershell))
+    if os.path.exists(SHELL):
+        found.append(Interpreter(InterpreterName.SHELL, (SHELL,)))
+    elif powershell:
+        shell = _powershell(powershell)
+        found.append(Interpreter(InterpreterName.SHELL, shell.prefix, shell.suffix))
+    if bash := shutil.which("bash"):
+        found.append(Interpreter(InterpreterName.BASH, (bash,)))
+    return {interpreter.name: interpreter for interpreter in found}
+
+
+def interpreter_for(execution: Execution, found: Mapping[InterpreterName, Interpreter]) -> Interpreter:
+    """What runs the job: one of `found`, or what its command's first line names."""
+    if execution.prefix is not None:
+        return Interpreter(execution.interpreter, execution.prefix)
+    return found[execution.interpreter]

@@ -1,0 +1,1 @@
+"""What a job prints: caught, masked, and kept within bounds."""

@@ -1,0 +1,41 @@
+"""The values of a template's parameters on their way to its command: never as text in the command.
+
+Shells and PowerShell get environment variables ``PARAM_<name>``, Python gets variables in its namespace.
+The prefix keeps a parameter from ever being ``PATH``, ``LD_PRELOAD`` or ``IFS``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from ..model.job import InterpreterName
+
+PREFIX = "PARAM_"
+VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
+"""In which a process of its own that runs Python finds them, as JSON; ``child`` takes it away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The `values` by name, secret ones included, and the `secrets` among them, to be masked.
+
+    A parameter without a value is ``None`` in Python and no variable for the others.
+    """
+
+    values: Mapping[str, str | int | None] = field(default_factory=dict, repr=False)
+    secrets: Collection[str] = field(default=(), repr=False)
+
+    def environment(self) -> dict[str, str]:
+        return {PREFIX + name: str(value) for name, value in self.values.items() if value is not None}
+
+
+NO_PARAMETERS = Parameters()
+
+
+def hand_over(parameters: Parameters, interpreter: InterpreterName) -> dict[str, str]:
+    """The variables by which a process of its own gets them."""
+    if interpreter is not InterpreterName.PYTHON:
+        return parameters.environment()
+    return {VARIABLE: json.dumps(dict(parameters.values))} if parameters.values else {}

@@ -1,0 +1,81 @@
+"""PowerShell in the three modes, over one set of spares; and each beside its mode's other executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...model.job import ExecutionMode, InterpreterName
+from ..base import Execution, Executor, Outcome
+from ..interpreters import Interpreter
+from ..process.endings import Endings
+from ..process.orphans import Orphans
+from .background import PowerShellBackground
+from .host import PowerShellHost
+from .mainloop import PowerShellSession
+from .messages import Session
+from .runspace import PowerShellRunspaces
+from .spares import Spares
+
+
+class PowerShell:
+    """What runs PowerShell's jobs in each mode. Nothing is started before the first of them.
+
+    `size` bounds the hosts of the Runspace mode, `spares` are kept waiting; `running` tells a MainLoop job
+    what ``$PSWebServer.Runspaces`` shows.
+    """
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        session: Session,
+        *,
+        size: int,
+        spares: int,
+        kill_grace: float,
+        running: Callable[[], list[Mapping[str, Any]]],
+        orphans: Orphans | None = None,
+    ) -> None:
+        self._endings = Endings(orphans)
+        self._spares = Spares(lambda: PowerShellHost(interpreter, session, self._endings), spares)
+        self.session = PowerShellSession(
+            lambda: PowerShellHost(interpreter, session, self._endings, is_lasting=True), running, kill_grace
+        )
+        self.runspaces = PowerShellRunspaces(self._spares, size=size, kill_grace=kill_grace)
+        background = PowerShellBackground(self._spares, kill_grace=kill_grace)
+        self._executors: Mapping[ExecutionMode, Executor] = {
+            ExecutionMode.MAIN_LOOP: self.session,
+            ExecutionMode.RUNSPACE: self.runspaces,
+            ExecutionMode.BACKGROUND_JOB: background,
+        }
+
+    def beside(self, others: Mapping[ExecutionMode, Executor]) -> Mapping[ExecutionMode, Executor]:
+        """For each mode what runs PowerShell's jobs here and all others by `others`."""
+        return {mode: _WithPowerShell(others[mode], own) for mode, own in self._executors.items()}
+
+    async def close(self) -> None:
+        """End the spares, and wait for hosts that are being ended; after the modes are closed."""
+        await self._spares.close()
+        self._endings.close()
+
+
+class _WithPowerShell:
+    """One mode: PowerShell's jobs go to `powershell`, those of other interpreters to `other`."""
+
+    def __init__(self, other: Executor, powershell: Executor) -> None:
+        self._other = other
+        self._powershell = powershell
+
+    async def open(self) -> None:
+        await self._other.open()
+        await self._powershell.open()
+
+    async def close(self) -> None:
+        try:
+            await self._powershell.close()
+        finally:
+            await self._other.close()
+
+    async def run(self, execution: Execution) -> Outcome:
+        is_powershell = execution.interpreter is InterpreterName.POWERSHELL and execution.prefix is None
+        return await (self._powershell if is_powershell else self._other).run(execution)

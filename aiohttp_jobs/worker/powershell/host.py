@@ -1,0 +1,247 @@
+"""PowerShellHost: one process of PowerShell that waits for jobs, and runs them one at a time.
+
+Which job goes to which host is left to the execution modes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ...model.job import utc_now
+from ...system.threads import started
+from ..base import Execution, Outcome
+from ..interpreters import RUNNER, Interpreter
+from ..output.capture import OutputPipe
+from ..process.endings import Endings
+from ..process.process import JOB_VARIABLE, Process, kill_marked
+from ..workspace import prepare
+from .messages import STOP, Session, read_answer, read_version, request
+
+START_SECONDS = 60.0
+OLDEST = (7, 2)
+_SCRIPT = RUNNER / "host.ps1"
+_DEATH_SECONDS = 2.0
+_LONGEST_LINE = 1 << 16
+_OWN_VARIABLES = {
+    "DOTNET_GCgen0size": "0x400000",  # or its memory grows to half as much again
+    "POWERSHELL_TELEMETRY_OPTOUT": "1",
+    "POWERSHELL_UPDATECHECK": "Off",
+    "TERM": "xterm",  # without any, PowerShell's tables have 80 columns whatever the console has
+}
+
+
+class HostUnavailableError(Exception):
+    """No PowerShell came to run the job; the message is a sentence for the job's owner."""
+
+
+class PowerShellHost:
+    """One process. `owner` is the only user it serves, ``None`` while it has served nobody."""
+
+    def __init__(
+        self, interpreter: Interpreter, session: Session, endings: Endings, *, is_lasting: bool = False
+    ) -> None:
+        """Start it; `is_lasting`: all its jobs run in one session. Raises `HostUnavailableError`."""
+        self._program = interpreter.prefix[0]
+        self._interpreter = interpreter
+        self._session = session
+        self._is_lasting = is_lasting
+        self.owner: str | None = None
+        self.job_id: str | None = None
+        self.served = 0
+        self.memory = 0
+        self.is_reusable = True
+        """Whether it is fit for another job."""
+        self.started_at: datetime = utc_now()
+        self._pipe = OutputPipe()
+        here, there = socket.socketpair()
+        try:
+            self.process = self._start(there, endings)
+        except OSError as error:
+            here.close()
+            self._pipe.let_go()
+            reason = error.strerror or str(error)
+            raise HostUnavailableError(
+                f"PowerShell could not be started: {self._program}: {reason}."
+            ) from error
+        finally:
+            there.close()
+        self._pipe.close_write_end()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._ended = asyncio.create_task(self.process.wait())
+        self._ready = asyncio.create_task(self._begin(here))
+
+    def _start(self, control: socket.socket, endings: Endings) -> Process:
+        lasting = ["-Lasting"] if self._is_lasting else []
+        return Process(
+            [
+                *self._interpreter.arguments(str(_SCRIPT)),
+                *("-Control", str(control.fileno()), "-Width", str(self._session.width), *lasting),
+            ],
+            environment={**_OWN_VARIABLES, **self._session.environment},
+            folder="/",
+            output=self._pipe.write_end,
+            endings=endings,
+            pass_fds=[control.fileno()],
+        )
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs and, as far as is known, is or will be ready."""
+        failed = self._ready.done() and (self._ready.cancelled() or self._ready.exception() is not None)
+        return self.process.is_running and not failed
+
+    async def ready(self) -> None:
+        """Wait until it can take a job. Raises `HostUnavailableError`. May be cancelled and called again."""
+        await asyncio.shield(self._ready)
+
+    async def _begin(self, control: socket.socket) -> None:
+        try:
+            control.setblocking(False)
+            self._streams = await asyncio.open_connection(sock=control, limit=_LONGEST_LINE)
+            line = await asyncio.wait_for(_line(self._streams[0]), START_SECONDS)
+        except TimeoutError:
+            await self.end()
+            raise HostUnavailableError(
+                f"PowerShell ({self._program}) was not ready to run the job within {START_SECONDS:g} s."
+            ) from None
+        except BaseException:
+            control.close()
+            raise
+        version = read_version(line)
+        if version is not None and version >= OLDEST:
+            return
+        await self.end()
+        if version is None:
+            raise HostUnavailableError(
+                f"PowerShell ({self._program}) {_ending(self._ended.result())} before it was ready to run "
+                "the job."
+            )
+        raise HostUnavailableError(
+            f"PowerShell {version[0]}.{version[1]} ({self._program}) is too old: jobs need "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer."
+        )
+
+    async def run(
+        self, execution: Execution, running: Iterable[Mapping[str, Any]], kill_grace: float
+    ) -> Outcome:
+        """Run a job, with all that it prints in its log; then `is_reusable` tells what to do with the host.
+
+        When cancelled, it first stops the pipeline, so that ``finally`` blocks run, and after `kill_grace`
+        seconds the process with all its descendants; then it raises ``CancelledError``.
+        """
+        self.is_reusable = False
+        workspace = prepare(execution, self._interpreter)
+        folder = None if self._is_lasting else workspace.folder
+        told = request(execution, self._session, workspace.command_file, folder, running)
+        self.job_id = execution.job_id
+        self._pipe.begin(execution.log)
+        execution.on_start(self.process.pid)
+        try:
+            await self._tell(told)
+            return await self._outcome()
+        except asyncio.CancelledError:
+            await self._stop(execution.job_id, kill_grace)
+            raise
+        finally:
+            if not self.is_reusable:
+                await self._kill()  # the output ends only when nobody that the job started can print any more
+            await self._pipe.end()
+            self.job_id = None
+
+    async def _tell(self, message: bytes) -> None:
+        _, writer = self._connection()
+        writer.write(message)
+        with contextlib.suppress(ConnectionError):  # that it has gone away shows as it does not answer
+            await writer.drain()
+
+    async def _outcome(self) -> Outcome:
+        answer = read_answer(await _line(self._connection()[0]))
+        if answer is None:
+            return await self._died()
+        self.served += 1
+        self.memory = answer.memory
+        self.is_reusable = answer.is_reusable and not self._left_children()
+        return Outcome(answer.exit_code)
+
+    async def _stop(self, job_id: str, grace: float) -> None:
+        """Stop the job that runs; the host is fit for another if that was enough."""
+        await self._tell(STOP)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._outcome(), grace)
+        if not self.is_reusable:
+            await self._kill()
+        await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, job_id))
+        self.is_reusable = self.is_reusable and not self._left_children()
+
+    def _left_children(self) -> bool:
+        return not self._is_lasting and has_children(self.process.pid)
+
+    async def _died(self) -> Outcome:
+        """How it ended by itself, as with ``[Environment]::Exit(4)``, or was ended for talking nonsense."""
+        try:
+            code = await asyncio.wait_for(asyncio.shield(self._ended), _DEATH_SECONDS)
+        except TimeoutError:
+            await self._kill()
+            code = self._ended.result()
+        if code >= 0:
+            return Outcome(code)
+        return Outcome(code, f"PowerShell {_ending(code)} before the job had finished.")
+
+    async def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self.process.is_running:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        await self._ended
+
+    async def end(self) -> None:
+        """End it with everything it started. May be called more than once."""
+        await self._kill()
+        if self._ready is not asyncio.current_task():
+            await asyncio.wait([self._ready])
+            if not self._ready.cancelled():
+                self._ready.exception()  # was told to whoever waited, if anybody did
+        if self._streams is not None:
+            self._streams[1].close()
+        self._pipe.let_go()
+
+    def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is None:
+            raise HostUnavailableError("PowerShell was asked to run a job before it was ready.")
+        return self._streams
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    """The next message, empty when none will come, or one that is much too long."""
+    try:
+        return await reader.readline()
+    except (ConnectionError, ValueError):
+        return b""
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"exited with code {code}"
+    with contextlib.suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"
+
+
+def has_children(pid: int) -> bool:
+    """Whether the process `pid` has children; as far as Linux tells."""
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return False
+    for thread in threads:
+        with contextlib.suppress(OSError):  # one that has ended meanwhile
+            if (thread / "children").read_bytes():
+                return True
+    return False

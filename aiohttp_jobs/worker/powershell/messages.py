@@ -1,0 +1,104 @@
+"""What a PowerShell host is told, and what it answers: JSON lines, the other end of ``runner/host.ps1``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...model.job import Submission
+from ...system.jsontext import dumps, loads
+from ..base import Execution
+from ..process.process import INSTANCE_VARIABLE
+
+STOP = b'{"stop":true}\n'
+_FIELDS = (
+    "JobID", "UserID", "SessionID", "JobName", "Command", "Description", "ExecutionMode", "Roles",
+    "SubmittedAt",
+)  # fmt: skip
+_EXIT_CODES = range(256)
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all PowerShell jobs of this host find there.
+
+    `width` is the number of columns of a table, `is_text` whether each object is shown as its ``ToString()``,
+    `project_root` the path in ``$PSWebServer.Project_Root``, and `environment` what their processes are
+    started with.
+    """
+
+    environment: Mapping[str, str]
+    width: int = 120
+    is_text: bool = False
+    project_root: str = "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a job ended; whether its process is fit for another, and the memory that takes, in bytes."""
+
+    exit_code: int
+    is_reusable: bool
+    memory: int
+
+
+def request(
+    execution: Execution,
+    session: Session,
+    command_file: str,
+    folder: str | None,
+    running: Iterable[Mapping[str, Any]],
+) -> bytes:
+    """The message that has `execution` run, in `folder`, or where its session is.
+
+    `running` is what ``$PSWebServer.Runspaces`` shows, by their ``JobID``.
+    """
+    known = session.environment
+    own = {
+        name: value
+        for name, value in execution.environment.items()
+        if known.get(name) != value and name != INSTANCE_VARIABLE
+    }
+    told = {
+        "command_file": command_file,
+        "folder": folder,
+        "environment": {**own, **execution.parameters.environment()},
+        "parameters": dict(execution.parameters.values),
+        "submission": _submission(execution.submission),
+        "running": [dict(job) for job in running],
+        "project_root": session.project_root,
+        "is_text": session.is_text,
+    }
+    return dumps(told) + b"\n"
+
+
+def _submission(submission: Submission | None) -> dict[str, Any] | None:
+    """``$JobSubmission``, with the specification's names."""
+    if submission is None:
+        return None
+    record = submission.model_dump(mode="json", by_alias=True)
+    return {name: record[name] for name in _FIELDS}
+
+
+def read_version(line: bytes) -> tuple[int, int] | None:
+    """The version that a host tells once it is ready, ``None`` when that is no such message."""
+    try:
+        found = _VERSION.match(loads(line)["version"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def read_answer(line: bytes) -> Answer | None:
+    """What a host says when a job has ended, which may be the job's code speaking, or ``None``."""
+    try:
+        answer = loads(line)
+        code, is_reusable, memory = answer["exit_code"], answer["reusable"], answer["memory"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not isinstance(code, int) or code not in _EXIT_CODES or not isinstance(memory, int):
+        return None
+    return Answer(int(code), is_reusable is True, memory)

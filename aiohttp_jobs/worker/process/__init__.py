@@ -1,0 +1,1 @@
+"""Processes: started, watched, ended with everything that they started."""

@@ -1,0 +1,192 @@
+"""Folders to run jobs in: private, gone when a job has ended, used again only if nothing was left in them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from aiohttp_jobs.engine.embedded.files.attempt_folders import RunFolders, owner_in
+from aiohttp_jobs.system.removal import remove_tree
+
+
+class Place:
+    """The folders of running jobs below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.jobs, self.scratch, self.work = (folder / name for name in ("jobs", "scratch", "work"))
+        self.jobs.mkdir()
+        self.scratch.mkdir()
+        self.made = RunFolders(str(self.jobs), str(self.scratch), str(self.work), self.discard)
+
+    @staticmethod
+    def discard(paths: Sequence[str]) -> None:
+        for path in paths:
+            assert remove_tree(path)
+
+    def begin(self, run: str, user: str = "alice", *, signed: bool = True) -> Path:
+        """The job's own folder."""
+        return Path(self.made.begin(run, user, signed=signed).job_dir)
+
+    def run_dir(self, run: str) -> Path:
+        """The host's folder about the job."""
+        return self.jobs / run
+
+    def inodes(self) -> set[int]:
+        return {path.stat().st_ino for path in self.work.iterdir()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_the_folders_are_private_and_tell_whose_they_are_if_that_is_not_signed(place: Place) -> None:
+    folder = place.begin("one")
+    private = [path.stat().st_mode & 0o777 for path in (folder, folder / "work", place.run_dir("one"))]
+    assert private == [0o700] * 3
+    assert owner_in(place.run_dir("one")) is None
+    place.begin("two", "bob", signed=False)
+    assert owner_in(place.run_dir("two")) == "bob"
+
+
+def test_a_job_s_folder_and_the_host_s_about_it_lie_apart(place: Place) -> None:
+    folder = place.begin("one")
+    assert place.jobs not in folder.parents
+    assert "one" not in str(folder.relative_to(place.work))
+
+
+def test_a_folder_without_remains_is_used_again_by_the_same_user_only(place: Place) -> None:
+    first = place.begin("one", signed=False).stat().st_ino
+    place.made.end("one", "alice")
+    assert list(place.jobs.iterdir()) == []
+    assert place.begin("two", "bob").stat().st_ino != first
+    again = place.begin("three")
+    assert again.stat().st_ino == first
+    assert [owner_in(place.run_dir(run)) for run in ("two", "three")] == [None, None]
+
+
+@pytest.mark.parametrize("instead", ["link", "file", None])
+def test_a_spare_folder_that_a_survivor_has_exchanged_is_not_used(place: Place, instead: str | None) -> None:
+    """A process that left its job's group may live on in there, and wait for the next job of its user."""
+    work = place.begin("one") / "work"
+    place.made.end("one", "alice")
+    work.rmdir()
+    if instead == "file":
+        work.write_text("")
+    elif instead == "link":
+        work.symlink_to(place.scratch)
+    work = place.begin("two") / "work"
+    assert (work.is_dir(), work.is_symlink(), list(work.iterdir())) == (True, False, [])
+
+
+@pytest.fixture
+def used(place: Place) -> Place:
+    """With a folder that one job has run in, some time ago."""
+    place.begin("first")
+    time.sleep(0.2)
+    place.made.end("first", "alice")
+    return place
+
+
+def test_a_folder_in_which_nothing_has_changed_is_not_read(
+    used: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inode = used.begin("second").stat().st_ino
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", lambda _: pytest.fail("the folder was read"))
+        used.made.end("second", "alice")
+    assert used.begin("third").stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "work" / "file").touch(),
+        lambda folder: (folder / "file").touch(),
+        lambda folder: (folder / "work").rename(folder / "other"),
+        lambda folder: (folder / "work").chmod(0o777),
+        lambda folder: (folder / "work" / "folder").mkdir(),
+        lambda folder: ((folder / "work").rmdir(), (folder / "work").symlink_to("/tmp")),
+    ],
+)
+def test_what_a_later_job_changes_in_it_is_noticed(used: Place, change: Callable[[Path], object]) -> None:
+    change(used.begin("second"))
+    used.made.end("second", "alice")
+    work = used.begin("third") / "work"
+    assert (work.is_symlink(), work.stat().st_mode & 0o777, list(work.parent.rglob("*"))) == (
+        False,
+        0o700,
+        [work],
+    )
+
+
+def test_what_a_job_puts_there_and_dates_back_is_noticed(used: Place) -> None:
+    work = used.begin("second") / "work"
+    was = work.stat()
+    (work / "file").touch()
+    os.utime(work, ns=(was.st_atime_ns, was.st_mtime_ns))
+    used.made.end("second", "alice")
+    assert list((used.begin("third") / "work").iterdir()) == []
+
+
+@pytest.mark.parametrize("remains", ["folder/file", "work/file", "work/folder/file", "file"])
+def test_what_a_job_has_left_nobody_gets(place: Place, remains: str) -> None:
+    left = place.begin("one") / remains
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text("secret")
+    place.made.end("one", "alice")
+    assert list(place.jobs.iterdir()) == [], "it has ended"
+    assert not list(place.begin("two").rglob("[!w]*"))
+    place.made.sweep()
+    assert not any(path.is_file() for path in place.work.rglob("*"))
+
+
+def test_what_the_host_wrote_about_a_job_no_other_gets(place: Place) -> None:
+    place.begin("one", signed=False)
+    (place.run_dir("one") / "log").mkdir()
+    (place.run_dir("one") / "log" / "output.000000000").write_text("secret")
+    place.made.end("one", "alice")
+    place.begin("two")
+    assert list(place.run_dir("two").iterdir()) == []
+    place.made.sweep()
+    assert not any(path.is_file() for path in place.scratch.rglob("*"))
+
+
+def test_a_working_folder_with_other_rights_is_not_used_again(place: Place) -> None:
+    folder = place.begin("one")
+    (folder / "work").chmod(0o755)
+    place.made.end("one", "alice")
+    place.made.sweep()
+    assert place.inodes() == set()
+
+
+@pytest.mark.parametrize("instead", [None, "file", "link"])
+def test_a_folder_whose_working_folder_is_gone_is_not_used_again(place: Place, instead: str | None) -> None:
+    work = place.begin("one") / "work"
+    work.rmdir()
+    if instead == "file":
+        work.write_text("")
+    elif instead == "link":
+        work.symlink_to(place.scratch)
+    place.made.end("one", "alice")
+    work = place.begin("two") / "work"
+    assert (work.is_dir(), work.is_symlink(), list(work.iterdir())) == (True, False, [])
+
+
+def test_of_very_many_users_no_folders_are_kept(place: Place) -> None:
+    for number in range(200):
+        place.begin("run", f"user{number}")
+        place.made.end("run", f"user{number}")
+        place.made.sweep()
+    assert 0 < len(place.inodes()) <= 64
+
+
+def test_a_job_that_does_not_run_leaves_nothing(place: Place) -> None:
+    place.begin("one")
+    place.made.remove("one")
+    place.made.sweep()
+    assert (list(place.jobs.iterdir()), list(place.work.iterdir())) == ([], [])

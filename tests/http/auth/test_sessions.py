@@ -1,0 +1,148 @@
+"""Signing in with a session: the plugin's own cookie, or the host's session."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import aiohttp_session
+import pytest
+from aiohttp import web
+from aiohttp_session.cookie_storage import EncryptedCookieStorage
+from cryptography.fernet import Fernet
+
+import aiohttp_jobs
+from aiohttp_jobs import Identity, JobsConfig
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+
+from ...conftest import Caller, Host, serve
+
+StartHost = Callable[..., Awaitable[Host]]
+JOB = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
+
+
+def cookies(caller: Caller) -> dict[str, str]:
+    return {cookie.key: cookie.value for cookie in caller.session.cookie_jar}
+
+
+async def test_a_session_submits_and_reads_until_it_signs_out(host: Host) -> None:
+    caller = await host.signed_in("task_manager")
+    assert (await caller.run("echo hi"))["Output"] == "hi\n"
+    await caller.request("POST", f"{host.address}/logout")
+    assert (await caller.request("GET", "/jobs/results")).status == 401
+
+
+@pytest.mark.parametrize("secure", [True, False])
+async def test_the_cookie_is_protected(start_host: StartHost, secure: bool) -> None:
+    host = await start_host(session_secure=secure)
+    caller = host.stranger()
+    answer = await caller.request(
+        "POST", f"{host.address}/login", json={"user_id": "alice", "roles": ["debug"]}
+    )
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("PSWebSessionID=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert ("Secure" in cookie) == secure
+    assert "alice" not in cookie
+
+
+async def test_sessions_survive_a_restart(start_host: StartHost) -> None:
+    host = await start_host()
+    kept = cookies(await host.signed_in("debug"))["PSWebSessionID"]
+    await host.stop()
+    host = await start_host()
+    caller = host.stranger()
+    headers = {"Cookie": f"PSWebSessionID={kept}"}
+    assert (await caller.request("GET", "/jobs/results", headers=headers)).status == 200
+    headers = {"Cookie": f"PSWebSessionID={kept[:-2]}xx"}
+    assert (await caller.request("GET", "/jobs/results", headers=headers)).status == 401
+    key = host.base_dir / "Secrets" / "session.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("first", ["host", "plugin"])
+async def test_a_host_with_its_own_sessions_keeps_them(
+    make_config: Callable[..., JobsConfig], first: str
+) -> None:
+    app, config = web.Application(), make_config()
+    storage = EncryptedCookieStorage(Fernet(Fernet.generate_key()), cookie_name="HOST")
+    if first == "host":
+        aiohttp_session.setup(app, storage)
+    aiohttp_jobs.setup(app, config)
+    if first == "plugin":
+        aiohttp_session.setup(app, storage)
+    host = await serve(app, config)
+    try:
+        caller = await host.signed_in("debug")
+        assert set(cookies(caller)) == {"HOST"}
+        assert (await caller.run("echo hi"))["Output"] == "hi\n"
+    finally:
+        await host.stop()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "{own}"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Origin": "https://trusted.example"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "{own}.evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "{own}"}, 403),
+    ],
+)
+async def test_other_sites_cannot_act_with_a_cookie(
+    start_host: StartHost, headers: dict[str, str], status: int
+) -> None:
+    host = await start_host(trusted_origins=("https://trusted.example",))
+    sent = {name: value.replace("{own}", host.address) for name, value in headers.items()}
+    caller = await host.signed_in("debug")
+    answer = await caller.request("POST", "/jobs/submit", json=JOB, headers=sent)
+    assert answer.status == status
+    if status == 403:
+        assert answer.body["code"] == "cross_origin"
+        unknown = "/jobs/results?jobId=00000000-0000-4000-8000-000000000000"
+        assert (await caller.request("DELETE", unknown, headers=sent)).status == 403
+        assert (await caller.request("GET", "/jobs/results", headers=sent)).status == 200
+        bearer = host.caller("debug")
+        assert (await bearer.request("POST", "/jobs/submit", json=JOB, headers=sent)).status == 200
+
+
+async def test_a_host_may_tell_who_is_calling_itself(start_host: StartHost) -> None:
+    async def resolve(request: web.Request) -> Identity | None:
+        name = request.headers.get("X-User")
+        return Identity(name, roles=frozenset({"task_manager"})) if name else None
+
+    host = await start_host(identity_resolver=resolve)
+    caller = host.stranger()
+    assert (await caller.request("GET", "/jobs/results")).status == 401
+    answer = await caller.request("POST", "/jobs/submit", json=JOB, headers={"X-User": "carol"})
+    assert answer.status == 200
+
+
+async def test_roles_are_asked_again_when_a_job_is_picked_up(start_host: StartHost) -> None:
+    roles: dict[str, list[str]] = {"alice": ["task_manager"]}
+
+    async def resolve(user_id: str) -> list[str] | None:
+        return roles.get(user_id)
+
+    host = await start_host(roles_resolver=resolve, roles_cache_seconds=0)
+    caller = await host.signed_in("task_manager")
+    job_id = await caller.submit("true", delaySeconds=0.3)
+    roles["alice"] = []
+    result = await caller.result(job_id)
+    assert result["Status"] == "Rejected"
+    assert "requires elevated roles" in result["Output"]
+
+
+async def test_jobs_of_a_key_that_was_disabled_do_not_run(host: Host) -> None:
+    keys_before = host.caller("debug")
+    job_id = await keys_before.submit("true", delaySeconds=0.3)
+    keys = ApiKeys.in_data_dir(host.config.data_dir)
+    keys.set_enabled(keys.all()[0].key_id, False)
+    result = await (await host.signed_in("debug")).result(job_id)
+    assert result["Status"] == "Rejected"
+    assert "API key" in result["Output"]

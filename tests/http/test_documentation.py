@@ -1,0 +1,65 @@
+"""The document's address and the page that shows it: open to whom, complete, and from this host only."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from ..conftest import Host
+
+SHIPPED = ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "docs.css")
+
+
+async def test_the_page_is_open_to_everybody_and_loads_from_this_host_only(host: Host) -> None:
+    page = await host.stranger().request("GET", "/docs")
+    assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    policy = page.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'; script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "://" not in page.body
+    assert not re.search(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.body)
+    linked = re.findall(r'(?:src|href)="docs/([^"]+)"', page.body)
+    assert sorted(linked) == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+async def test_what_the_page_needs_is_shipped(host: Host, name: str) -> None:
+    stranger = host.stranger()
+    answer = await stranger.request("GET", f"/docs/{name}")
+    assert answer.status == 200
+    assert answer.headers["Content-Type"].startswith("text/javascript" if name.endswith("js") else "text/css")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "sourceMappingURL" not in answer.body
+    assert (files("aiohttp_jobs.http.openapi") / "page" / name).is_file()
+    again = await stranger.request("GET", f"/docs/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status == 304
+
+
+async def test_nothing_else_is_sent(host: Host) -> None:
+    for name in ("README.md", "..%2Fdocument.py", "%2e%2e%2fdocument.py", "docs.html", "nothing", "%00"):
+        answer = await host.stranger().request("GET", f"/docs/{name}")
+        assert (answer.status, answer.body["code"]) == (404, "not_found"), name
+
+
+def test_the_licence_goes_with_the_library() -> None:
+    page = files("aiohttp_jobs.http.openapi") / "page"
+    assert "Apache License" in (page / "swagger-ui.LICENSE.txt").read_text()
+    (version,) = set(re.findall(r"swagger-ui-dist\S* (\d+\.\d+\.\d+)", (page / "README.md").read_text()))
+    assert f"swagger-ui-dist {version}, Apache License 2.0" in (page / "docs.html").read_text()
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "QUERY", "PROPFIND"])
+async def test_other_methods_are_told_which_there_are(host: Host, method: str) -> None:
+    answer = await host.caller("debug").request(method, "/jobs")
+    assert (answer.status, answer.body["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET,HEAD"
+
+
+@pytest.mark.parametrize("query", ["limit=1&limit=2", "scope=own&scope=all"])
+async def test_a_parameter_is_given_once(host: Host, query: str) -> None:
+    answer = await host.caller("debug").request("GET", f"/jobs?{query}")
+    assert (answer.status, answer.body["code"]) == (422, "invalid_fields")
+    assert answer.body["error"].endswith("must be given only once.")
