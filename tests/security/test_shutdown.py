@@ -23,7 +23,7 @@ from .victim import StartVictim, victims
 STUBBORN = "trap '' TERM HUP INT; echo $$ > {}; while :; do sleep 1; done"
 HELD_UP = """
 import os, sys, time
-from aiohttp_jobs.threads import DaemonThreads, started
+from aiohttp_jobs.system.threads import DaemonThreads, started
 threads = DaemonThreads(2, "held-up")
 reader, _ = os.pipe()
 waiting = [submit(os.read, reader, 1) for submit in (threads.submit, threads.submit, started)]
