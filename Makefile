@@ -63,10 +63,11 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 	.venv-newest/bin/python --version && \
 	.venv-newest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_spawn.py)
 
-check: $(VENV)/.test  ## formatting, lint, types, and the docs without warnings
+check: $(VENV)/.test  ## formatting, lint, types, the walls between the packages, and the docs without warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy --platform darwin
 	@if [ -f docs/conf.py ]; then $(MAKE) --no-print-directory docs; fi
 
@@ -84,7 +85,7 @@ format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 
 clean:  ## remove what these targets made, but not demo_data
-	rm -rf $(VENV) .venv-lowest .venv-newest benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
