@@ -32,7 +32,7 @@ QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
     "kill_grace": 0.5,
     "shutdown_grace": 0.2,
-    "mainloop_timeout": 0.5,
+    "mainloop_timeout": 2.0,
     "max_parallel_runspace": 1,  # each warm worker is a process to start, and few tests need two
     "max_parallel_background": 4,
 }
