@@ -314,6 +314,7 @@ async def test_accepted_jobs_wait_for_room_and_all_of_them_run(
     for job_id in (*running, *waiting):
         result = await alice.result(job_id)
         assert result["Status"] == "Succeeded", result
+    await is_over(caplog)
     assert len(said(caplog)) == 2, said(caplog)
 
 
@@ -334,6 +335,7 @@ async def test_a_job_that_cannot_be_started_waits_with_its_slot(
     disk.clear()
     result = await alice.result(job_id)
     assert (result["Status"], result["Output"]) == ("Succeeded", "hello\n")
+    await is_over(caplog)
     assert len(said(caplog)) == 2, said(caplog)
 
 
@@ -353,6 +355,7 @@ async def test_an_output_that_does_not_fit_is_whole_when_there_is_room(
     text = (await alice.request("GET", f"/jobs/{job_id}/output")).body
     assert (result["Status"], result["ExitCode"], result["OutputSize"]) == ("Failed", 3, len(text))
     assert text.startswith("x" * 3_000_000)
+    await is_over(caplog)
     assert len(said(caplog)) == 2, said(caplog)
 
 
@@ -382,6 +385,7 @@ async def test_a_disk_that_turns_read_only_refuses_with_a_sentence(
     host = await start_on()
     alice = host.caller("system_admin")
     done = await alice.run("echo hello; echo again")
+    await alice.results()  # so that the index is written
     disk.turn_read_only()
     try:
         for path, body in (("/jobs/submit", JOB), ("/templates", TEMPLATE), ("/schedules", SCHEDULE)):
