@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -193,12 +194,16 @@ async def test_a_result_is_there_though_the_index_cannot_be_written(host: Host, 
     alice, gate = host.caller("debug"), Gate(tmp_path / "gate")
     job_id = await alice.submit(f"{gate.shell}; echo done")
     await gate.reached()
-    for path in host.base_dir.glob("results.index.sqlite3*"):
-        path.unlink()
-    (host.base_dir / "results.index.sqlite3").mkdir()
+    index = host.base_dir / "results.index.sqlite3"
+    while not index.is_dir():  # it may be made anew in between
+        for path in host.base_dir.glob(f"{index.name}*"):
+            path.unlink(missing_ok=True)
+        with suppress(FileExistsError):
+            index.mkdir()
     gate.open()
     await until((host.base_dir / "JobResults" / f"{job_id}.json").exists, "the result")
-    (host.base_dir / "results.index.sqlite3").rmdir()
+    with suppress(FileNotFoundError, NotADirectoryError):  # or it was put aside and made anew already
+        index.rmdir()
 
     assert (await alice.result(job_id))["Output"] == "done\n"
     assert (await alice.run("echo after"))["Success"] is True
