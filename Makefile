@@ -48,7 +48,7 @@ torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minu
 	@exec $(BIN)/python -m tests.torture $(ARGS)
 
 test-lowest: .venv-lowest/.created  ## the tests that depend on dependencies, with the lowest versions in setup.cfg; ARGS=tests/…
-	.venv-lowest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS))
+	.venv-lowest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS))
 
 .venv-lowest/.created: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the lowest versions into .venv-lowest …"
@@ -61,9 +61,17 @@ test-lowest: .venv-lowest/.created  ## the tests that depend on dependencies, wi
 test-newest:  ## the same tests with the newest Python found here beside the usual one, if there is one; ARGS=tests/…
 	@python=$$(.ci/newest-python "$(PYTHON)"); \
 	if [ -z "$$python" ]; then echo "There is no newer Python here than $$($(PYTHON) --version)."; exit 0; fi; \
-	$(MAKE) --no-print-directory VENV=.venv-newest PYTHON="$$python" .venv-newest/.test && \
+	$(MAKE) --no-print-directory NEWEST="$$python" .venv-newest/.created && \
 	.venv-newest/bin/python --version && \
-	.venv-newest/bin/python -m pytest -q -n 2 -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_spawn.py)
+	.venv-newest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_spawn.py)
+
+.venv-newest/.created: $(VENV)/.created setup.cfg pyproject.toml
+	@echo "Installing for $$($(NEWEST) --version) into .venv-newest …"
+	@$(PIP) uv
+	@$(BIN)/uv venv --quiet --clear --python $(NEWEST) .venv-newest
+	@$(BIN)/uv pip compile --quiet --python .venv-newest/bin/python --extra demo setup.cfg --output-file .venv-newest/newest.txt
+	@$(BIN)/uv pip install --quiet --python .venv-newest/bin/python --requirement .venv-newest/newest.txt $(TEST_TOOLS)
+	@touch $@
 
 check: $(VENV)/.test  ## formatting, lint, types, the walls between the packages, and the docs without warnings
 	$(BIN)/ruff format --check .

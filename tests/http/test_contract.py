@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..conftest import Answer, Caller, Host
+from ..gate import Gate
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB: dict[str, Any] = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
@@ -225,18 +227,23 @@ async def test_a_user_id_that_looks_like_a_path_stays_in_its_folder(host: Host) 
     assert [path.name for path in (host.base_dir / "JobSubmission").iterdir()] == ["%2E.%2F..%2Fetc"]
 
 
-async def test_too_many_waiting_jobs_are_refused_and_those_accepted_run(start_host: StartHost) -> None:
+async def test_too_many_waiting_jobs_are_refused_and_those_accepted_run(
+    start_host: StartHost, tmp_path: Path
+) -> None:
     host = await start_host(max_pending_per_user=3, max_parallel_background=1)
     caller = host.caller("debug")
-    first = await caller.submit("sleep 1")
+    gate = Gate(tmp_path / "gate")
+    first = await caller.submit(gate.shell)
+    await gate.reached()
     accepted, refused = [], []
     for _ in range(8):
         answer = await caller.request("POST", "/jobs/submit", json=JOB)
         (accepted if answer.status == 200 else refused).append(answer)
-    assert len(refused) >= 4
+    assert (len(accepted), len(refused)) == (3, 5)
     assert_refused(refused[0], 429, "too_many_pending")
     other = host.caller("debug", user_id="bob")
     assert (await other.request("POST", "/jobs/submit", json=JOB)).status == 200
+    gate.open()
     for job_id in [first, *(answer.body["jobId"] for answer in accepted)]:
         assert (await caller.result(job_id))["Success"] is True
 

@@ -7,10 +7,12 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from playwright.async_api import expect
 
 from tests.conftest import Host
+from tests.gate import Gate
 
 from .conftest import Visit
 
@@ -44,17 +46,20 @@ async def test_an_api_key_opens_the_page_and_lasts_as_long_as_the_tab(host: Host
     assert secret not in await page.evaluate("JSON.stringify(localStorage) + document.cookie")
 
 
-async def test_a_command_is_submitted_and_watched(host: Host, visit: Visit) -> None:
+async def test_a_command_is_submitted_and_watched(host: Host, visit: Visit, tmp_path: Path) -> None:
+    gate = Gate(tmp_path / "gate")
     page = await (await visit(host, "task_manager")).open()
     await page.get_by_role("link", name="Run your first command").click()
     await page.get_by_label("Name").fill("Count")
     await page.get_by_label("Command", exact=True).fill(
-        "for i in 1 2 3; do echo line $i; sleep 0.2; done; echo ::progress 60 halfway; sleep 1; echo done"
+        "for i in 1 2 3; do echo line $i; sleep 0.2; done; "
+        f"echo ::progress 60 halfway; {gate.shell}; echo done"
     )
     await page.keyboard.press("Control+Enter")
     await expect(page.get_by_role("heading", name="Count")).to_be_visible()
     await expect(page.locator(".line", has_text="line 3")).to_be_visible()
     await expect(page.get_by_text("60 % · halfway")).to_be_visible()
+    gate.open()
     await expect(page.locator(".title .badge")).to_have_text("Succeeded")
     await expect(page.locator(".line", has_text=re.compile("^done$"))).to_be_visible()
 

@@ -6,6 +6,7 @@ And a job's output as rows: while it comes, and when it is loaded again.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from playwright.async_api import Page, expect
 
 from aiohttp_jobs.model.terminal import ROW, as_seen
 from tests.conftest import Host
+from tests.gate import Gate
 
 from ..cases import cases
 from ..model.test_terminal import printed
@@ -120,13 +122,16 @@ async def test_rows_are_the_same_in_any_pieces_and_when_their_text_is_fetched_ag
         assert seen["progress"] == {"percent": 90, "message": ""}
 
 
-async def test_a_bar_without_a_line_feed_is_one_row_live_and_after_a_reload(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager")
-    job_id = await visitor.submit(EPOCHS + "time.sleep(3)", interpreter="python")
+async def test_a_bar_without_a_line_feed_is_one_row_live_and_after_a_reload(
+    host: Host, visit: Visit, tmp_path: Path
+) -> None:
+    visitor, gate = await visit(host, "task_manager"), Gate(tmp_path / "gate")
+    job_id = await visitor.submit(f"{EPOCHS}{gate.python}", interpreter="python")
     page = await visitor.open(f"#/job/{job_id}")
     for _ in range(2):
         await expect(page.locator(".row .line")).to_have_text([f"Epoch 3999 [{'#' * 80}]"])
         await expect(page.get_by_text("1 line ·")).to_be_visible()
+        gate.open()
         await host.caller("task_manager").result(job_id)
         await page.reload()
 
