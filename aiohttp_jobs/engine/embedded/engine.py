@@ -1,0 +1,108 @@
+"""The embedded engine put together: the store, the records and the dispatcher on one data folder.
+
+Who may run what is asked through the recheck that it is given; who is told of results, through the notifier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from ...config import JobsConfig
+from ...model.job import ExecutionMode
+from ...system.closing import Closing
+from ...system.secret_box import Vault
+from ...system.storage_state import StorageState
+from ...worker.modes import ExecutionModes
+from .active import LiveJob
+from .api_keys import ApiKeys
+from .awaited_results import AwaitedResults
+from .dispatcher import JobProcessor
+from .finishing import Notifier
+from .fired_moments import Claims
+from .lifecycle import JobRunner, Recheck
+from .notices import NoticeStore
+from .poller import SELDOM_SECONDS, Part, Rounds
+from .schedules import ScheduleStore
+from .session_registry import SessionRegistry
+from .slots import Limits
+from .store import FileSystemStore
+from .templates import TemplateStore
+
+_ESCAPED_SIZE = 6  # a character may take six bytes in JSON
+_RECORD_BYTES = 128 * 1024
+
+
+class EmbeddedEngine:
+    """One process's share of the data folder. Makes no file before it is opened."""
+
+    def __init__(self, config: JobsConfig, modes: ExecutionModes) -> None:
+        self._config = config
+        self._modes = modes
+        # The parts are told of news, and look by themselves only in case that one was missed.
+        self.seldom = max(config.poll_interval, SELDOM_SECONDS)
+        self.storage = StorageState(config.base_dir)
+        self.store = FileSystemStore(
+            config.base_dir,
+            max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
+            allow_unsigned=config.allow_unsigned_submissions,
+            search_output_bytes=config.search_output_bytes,
+            index_interval=self.seldom,
+            storage=self.storage,
+        )
+        self.api_keys = ApiKeys.in_data_dir(config.data_dir)
+        self.sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
+        self.notices = NoticeStore(config.base_dir)
+        self.schedules = ScheduleStore(config.base_dir)
+        self.fired_moments = Claims(config.base_dir)
+        self.templates = TemplateStore(config.base_dir)
+        self.vault = Vault(config.base_dir)
+        self.awaited = AwaitedResults(self.store, self.storage)
+
+    def dispatcher(
+        self, recheck: Recheck, notifier: Notifier, on_change: Callable[[LiveJob], None]
+    ) -> JobProcessor:
+        """What runs the jobs: each after `recheck`, telling `on_change` and, of its end, `notifier`."""
+        config = self._config
+        runner = JobRunner(
+            config, self._modes.executors, recheck, self._modes.environment, self.vault, self.storage
+        )
+        dispatcher = JobProcessor(
+            self.store,
+            runner,
+            limits=_limits(config),
+            interval=self.seldom,
+            starvation=config.starvation_seconds,
+            storage=self.storage,
+            notifier=notifier,
+            on_change=on_change,
+        )
+        self.store.on_drop = self.storage.on_end = dispatcher.look_soon
+        return dispatcher
+
+    def poller(self, *parts: Part) -> Rounds:
+        """What looks at the data folder for all `parts`, and for those of the engine itself."""
+        return Rounds((*parts, self.store.results, self._modes.orphans), self._config.poll_interval)
+
+    async def open(self, stack: AsyncExitStack, closing: Closing) -> None:
+        """Open the store and the records, to be closed by `stack`. Raises `OSError` and `sqlite3.Error`."""
+        self.storage.open()
+        stack.push_async_callback(self.storage.close)
+        await self.store.open()
+        stack.push_async_callback(closing.close, "The store", self.store.close)
+        stack.push_async_callback(closing.close, "Waiting for results", self.awaited.close)
+        for records in (self.sessions, self.templates, self.vault, self.schedules):
+            await asyncio.to_thread(records.open)
+
+
+def _limits(config: JobsConfig) -> Limits:
+    return Limits(
+        modes={
+            ExecutionMode.MAIN_LOOP: 1,
+            ExecutionMode.RUNSPACE: config.max_parallel_runspace,
+            ExecutionMode.BACKGROUND_JOB: config.max_parallel_background,
+        },
+        per_user=config.max_parallel_per_user,
+        overall=config.max_parallel,
+    )

@@ -1,0 +1,31 @@
+"""The application that the plugin is mounted in, by name or as the first request shows it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+
+class HostApplication:
+    """Knows the application at the root: `given`, or else that of the first request; until then `mounted`."""
+
+    def __init__(self, given: web.Application | None) -> None:
+        self._given = given
+        self._found: web.Application | None = None
+        self.mounted: web.Application | None = None
+
+    def __call__(self) -> web.Application | None:
+        """The application, as far as it is known."""
+        return self._given or self._found or self.mounted
+
+    @property
+    def note(self) -> Middleware:
+        """A middleware that learns from the first request which application it is."""
+
+        @web.middleware
+        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if self._found is None:
+                self._found = request.match_info.apps[0]
+            return await handler(request)
+
+        return middleware

@@ -1,0 +1,203 @@
+"""The plugin put together: who may do what, one engine, and the services; opened and closed in order.
+
+The only module that knows which engine there is. Routes and middlewares are left to ``app``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from .access.current_roles import CurrentRoles
+from .access.fair_turns import FairTurns
+from .access.pick_up import PickUpCheck
+from .access.recheck import RightsCheck
+from .access.storage_limits import StorageLimits
+from .access.templates import TemplateRights
+from .config import JobsConfig
+from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
+from .engine.embedded.engine import EmbeddedEngine
+from .http.auth.sessions import session_key
+from .notify.channel import Channel
+from .notify.delivery import Delivery
+from .notify.email import EmailChannel
+from .notify.known_users import KnownUsersOnly
+from .notify.outbox import Outbox
+from .notify.webhook import WebhookChannel
+from .scheduling.scheduler import Scheduler
+from .services.account import AccountService
+from .services.jobs import JobService
+from .services.notices import NoticeService
+from .services.queue import QueueService
+from .services.rerun import Reruns
+from .services.results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
+from .services.retention import Retention
+from .services.schedule_submitter import ScheduledJobs
+from .services.schedules import ScheduleService
+from .services.sessions import SessionService
+from .services.templates import TemplateService
+from .streams.job_list import JobFeed
+from .streams.serializers import feed_view
+from .system.closing import Closing
+from .system.storage_faults import fault_of
+from .worker.modes import ExecutionModes
+
+_logger = logging.getLogger(__name__)
+
+
+class Plugin:
+    """All parts of one mounted plugin. Nothing is started, and no file made, before it is opened.
+
+    `application` tells what MainLoop Python sees as ``app``. Raises `ConfigurationError` for settings that
+    cannot be used here.
+    """
+
+    def __init__(self, config: JobsConfig, application: Callable[[], Any]) -> None:
+        self._config = config
+        self._modes = ExecutionModes(config, application)
+        self.interpreters = self._modes.interpreters
+        self.engine = EmbeddedEngine(config, self._modes)
+        self.current_roles = CurrentRoles(config)
+        self._rights = RightsCheck(config, self.engine.api_keys, self.current_roles)
+        self._template_rights = TemplateRights(config, self.engine.templates, self._rights, self.engine.vault)
+        self._turns = FairTurns(
+            SEARCHES_AT_ONCE,
+            SEARCHES_PER_USER,
+            config.max_searches_per_user,
+            setting="max_searches_per_user",
+            what="searches waiting",
+        )
+        self._make_notices()
+        self._make_jobs()
+        self._make_schedules()
+        self.account = AccountService(config, self.engine.api_keys, self.current_roles, self.interpreters)
+        self.sessions = SessionService(config)
+        self._poller = self.engine.poller(self._dispatcher, self._scheduler, self._delivery)
+
+    def _make_notices(self) -> None:
+        config, engine = self._config, self.engine
+        self._outbox = Outbox(
+            engine.notices, engine.store, engine.store, self._wake_delivery, storage=engine.storage
+        )
+        channels: dict[str, Channel] = {
+            "email": KnownUsersOnly(EmailChannel(config), self._rights.has_user),
+            "webhook": KnownUsersOnly(WebhookChannel(config), self._rights.has_user),
+        }
+        self._delivery = Delivery(
+            config, engine.notices, self._outbox, channels, engine.seldom, storage=engine.storage
+        )
+        self.notices = NoticeService(config, engine.notices, self._delivery.wake)
+
+    def _wake_delivery(self) -> None:
+        self._delivery.wake()
+
+    def _make_jobs(self) -> None:
+        config, engine = self._config, self.engine
+        self._feed = JobFeed(feed_view)
+        engine.store.results.on_deleted = self._feed.removed
+        self._dispatcher = engine.dispatcher(
+            PickUpCheck(config, self._rights, self._template_rights, self.interpreters),
+            self._outbox,
+            self._feed.changed,
+        )
+        self._storage_limits = StorageLimits(config, engine.store.results.kept_bytes, engine.storage)
+        self.jobs = JobService(
+            config,
+            engine.store,
+            self._dispatcher,
+            self.interpreters,
+            self._feed,
+            self._storage_limits,
+            self._turns,
+            engine.awaited,
+            self.notices,
+        )
+        self.queue = QueueService(config, self._dispatcher, self._modes.warm_workers)
+        self.results = ResultService(config, engine.store, engine.store.results, self._turns)
+        self._retention = Retention(config, engine.store.results, engine.storage)
+        self.templates = TemplateService(
+            config, engine.templates, self._template_rights, self.jobs, self.interpreters, engine.vault
+        )
+        self.reruns = Reruns(config, self.jobs, self.templates)
+
+    def _make_schedules(self) -> None:
+        config, engine = self._config, self.engine
+        self._scheduler = Scheduler(
+            engine.schedules,
+            engine.fired_moments,
+            ScheduledJobs(self.jobs, self._rights, engine.store, self._dispatcher),
+            interval=engine.seldom,
+            storage=engine.storage,
+        )
+        self.schedules = ScheduleService(
+            config,
+            engine.schedules,
+            engine.fired_moments,
+            self.interpreters,
+            max_per_user=config.max_schedules_per_user,
+            changed=self._scheduler.wake,
+        )
+
+    def begin_shutdown(self) -> None:
+        """Start nothing more, and let go whoever watches or waits."""
+        self._scheduler.begin_closing()
+        self._dispatcher.begin_closing()
+        self._delivery.begin_closing()
+        self._feed.close()
+        self.engine.awaited.begin_closing()
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Everything is open while the block runs, and is closed in turn when it ends.
+
+        Raises `ConfigurationError` when the data folder cannot be used.
+        """
+        if self._config.allow_unsigned_submissions:
+            _logger.warning(
+                "Unsigned submission files are run: whoever can write below %s can run any command "
+                "with any role.",
+                self._config.base_dir / "JobSubmission",
+            )
+        async with AsyncExitStack() as stack:
+            await self._look_before_starting()
+            try:
+                await self._open(stack, Closing())
+            except (OSError, sqlite3.Error) as error:
+                if fault_of(error) is None:
+                    raise
+                raise start_error(self._config.base_dir, error) from None
+            yield
+
+    async def _open(self, stack: AsyncExitStack, closing: Closing) -> None:
+        """Open all parts, in the order in which they need each other, each to be closed by `stack`."""
+        stack.push_async_callback(self.current_roles.close)
+        await self.engine.open(stack, closing)
+        stack.push_async_callback(closing.close, "Counting storage", self._storage_limits.close)
+        await self._delivery.open()
+        stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
+        self._retention.open()
+        stack.push_async_callback(closing.close, "Retention", self._retention.close)
+        await self._modes.open(stack, closing, self.engine.store.instance_id)
+        self._dispatcher.open()
+        stack.push_async_callback(
+            self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace
+        )
+        await self._scheduler.open()
+        stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
+        self._poller.open()
+        stack.push_async_callback(closing.close, "Looking around", self._poller.close)
+
+    async def _look_before_starting(self) -> None:
+        config = self._config
+        await asyncio.to_thread(
+            require_private_data_folder,
+            config.data_dir,
+            allow_unsigned=config.allow_unsigned_submissions,
+            allow_shared=config.allow_shared_data_dir,
+        )
+        await asyncio.to_thread(require_usable_storage, config.base_dir, config.min_free_bytes)
+        await asyncio.to_thread(session_key, config)

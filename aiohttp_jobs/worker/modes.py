@@ -1,0 +1,102 @@
+"""The execution modes of this machine, put together; PowerShell beside each where it is installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from ..config import JobsConfig
+from ..errors import ConfigurationError
+from ..model.job import ExecutionMode, InterpreterName
+from ..system.closing import Closing
+from .background import BackgroundExecutor
+from .base import Executor, WarmWorker
+from .environment import base_environment
+from .interpreters import Interpreter, find_interpreters
+from .mainloop import MainLoopExecutor
+from .powershell.executors import PowerShell
+from .powershell.messages import Session
+from .process.orphans import Orphans
+from .runspace import RunspaceExecutor
+
+
+class ExecutionModes:
+    """What runs the jobs of each mode, with the interpreters that are installed here.
+
+    `application` tells what MainLoop Python sees as ``app``. Raises `ConfigurationError` when the
+    configuration's default interpreter is not installed.
+    """
+
+    def __init__(self, config: JobsConfig, application: Callable[[], Any]) -> None:
+        self._config = config
+        self._interpreters = find_interpreters()
+        if config.default_interpreter not in self._interpreters:
+            raise ConfigurationError(
+                f"The default interpreter, {config.default_interpreter}, is not installed."
+            )
+        # Filled when this opens: the instance id belongs to one process, and the host may fork until then.
+        self.environment: dict[str, str] = {}
+        self.orphans = Orphans()
+        self._runspaces = RunspaceExecutor(
+            self._interpreters,
+            size=config.max_parallel_runspace,
+            environment=self.environment,
+            kill_grace=config.kill_grace,
+            orphans=self.orphans,
+        )
+        background = BackgroundExecutor(self._interpreters, config.kill_grace, self.orphans)
+        self._powershell = self._make_powershell(self._interpreters.get(InterpreterName.POWERSHELL))
+        executors: Mapping[ExecutionMode, Executor] = {
+            ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, application, config.mainloop_timeout),
+            ExecutionMode.RUNSPACE: self._runspaces,
+            ExecutionMode.BACKGROUND_JOB: background,
+        }
+        self.executors = executors if self._powershell is None else self._powershell.beside(executors)
+
+    @property
+    def interpreters(self) -> list[InterpreterName]:
+        """The interpreters that are installed."""
+        return list(self._interpreters)
+
+    def warm_workers(self) -> list[WarmWorker]:
+        """The processes that serve Runspace jobs at the moment."""
+        own = () if self._powershell is None else self._powershell.runspaces.workers
+        return [*self._runspaces.workers, *own]
+
+    async def open(self, stack: AsyncExitStack, closing: Closing, instance_id: str) -> None:
+        """Open each mode, to be closed by `stack`; jobs are told `instance_id` in their environment."""
+        self.environment.update(base_environment(self._config, instance_id))
+        self.orphans.open()
+        if self._powershell is not None:
+            stack.push_async_callback(closing.close, "PowerShell", self._powershell.close)
+        for executor in self.executors.values():
+            await executor.open()
+            stack.push_async_callback(closing.close, "An execution mode", executor.close)
+
+    def _make_powershell(self, interpreter: Interpreter | None) -> PowerShell | None:
+        if interpreter is None:
+            return None
+        config = self._config
+        return PowerShell(
+            interpreter,
+            Session(
+                self.environment,
+                width=config.powershell_width,
+                is_text=config.powershell_output == "text",
+                project_root=os.getcwd(),
+            ),
+            size=config.max_parallel_runspace,
+            spares=config.powershell_spares,
+            kill_grace=config.kill_grace,
+            running=self._running_in_runspaces,
+            orphans=self.orphans,
+        )
+
+    def _running_in_runspaces(self) -> list[Mapping[str, Any]]:
+        return [
+            {"JobID": worker.job_id, "UserID": worker.owner}
+            for worker in self.warm_workers()
+            if worker.job_id is not None
+        ]
