@@ -48,7 +48,10 @@ def require_within_limits(
         faults.append(field_error("timeoutSeconds", f"must be at most {config.max_timeout:g}"))
     if interpreter not in installed:
         names = ", ".join(sorted(installed))
-        message = f"{interpreter} is not installed on this server; installed are: {names}"
+        sought = (
+            " (there is no pwsh on the PATH of the host)" if interpreter is InterpreterName.POWERSHELL else ""
+        )
+        message = f"{interpreter} is not installed on this server{sought}; installed are: {names}"
         faults.append(field_error("interpreter", message))
     faults += _notify_faults(config, notify)
     if faults:

@@ -73,6 +73,7 @@ $describe = {
     param([hashtable] $State, [string] $Mark, [System.Management.Automation.ErrorRecord] $Record)
     $message = $Record.Exception.Message
     if ("$($Record.FullyQualifiedErrorId)".StartsWith('NativeCommandError')) { return $message }  # a program's stderr
+    $message = $message.Replace('PowerShell is in NonInteractive mode', 'Nobody is there to answer: PowerShell is in NonInteractive mode')
     $State['HasFailed'] = $true
     if ($Record.ScriptStackTrace) { $message += "`n" + $Record.ScriptStackTrace }
     "[$Mark] $message".Replace($State['CommandFile'], '<command>')
@@ -146,6 +147,8 @@ function Wait-Pipeline($Shell, $Running) {
         if ($script:next.IsCompleted) {
             if ($null -eq (Read-Message)) { $null = $native::kill(0, 9) }  # nobody is there to have the answer
             $null = $Shell.BeginStop($null, $null)
+            # PowerShell leaves it to a console to end the programs that it waits for, and there is none.
+            if (-not $Running.AsyncWaitHandle.WaitOne(100)) { Send-Message '{"stopping": true}' }
         }
     }
 }

@@ -15,6 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ...model.job import utc_now
 from ...system.threads import started
 from ..base import Execution, Outcome
@@ -23,7 +25,7 @@ from ..output.capture import OutputPipe
 from ..process.endings import Endings
 from ..process.process import JOB_VARIABLE, Process, kill_marked
 from ..workspace import prepare
-from .messages import STOP, Session, read_answer, read_version, request
+from .messages import STOP, STOPPING, Session, read_answer, read_version, request
 
 START_SECONDS = 60.0
 OLDEST = (7, 2)
@@ -86,7 +88,7 @@ class PowerShellHost:
                 *("-Control", str(control.fileno()), "-Width", str(self._session.width), *lasting),
             ],
             environment={**_OWN_VARIABLES, **self._session.environment},
-            folder="/",
+            folder=self._session.project_root if self._is_lasting else "/",
             output=self._pipe.write_end,
             endings=endings,
             pass_fds=[control.fileno()],
@@ -163,7 +165,12 @@ class PowerShellHost:
             await writer.drain()
 
     async def _outcome(self) -> Outcome:
-        answer = read_answer(await _line(self._connection()[0]))
+        reader = self._connection()[0]
+        line = await _line(reader)
+        while line == STOPPING:
+            await asyncio.wrap_future(started(_end_programs, self.process.pid))
+            line = await _line(reader)
+        answer = read_answer(line)
         if answer is None:
             return await self._died()
         self.served += 1
@@ -232,6 +239,14 @@ def _ending(code: int) -> str:
     with contextlib.suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
+
+
+def _end_programs(pid: int) -> None:
+    """Send SIGTERM to every descendant of the process `pid`, and not to it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
 
 
 def has_children(pid: int) -> bool:

@@ -13,6 +13,8 @@ from ..base import Execution
 from ..process.process import INSTANCE_VARIABLE
 
 STOP = b'{"stop":true}\n'
+STOPPING = b'{"stopping": true}\n'
+"""The pipeline is being stopped, and waits for something: a program, or its own ``finally``."""
 _FIELDS = (
     "JobID", "UserID", "SessionID", "JobName", "Command", "Description", "ExecutionMode", "Roles",
     "SubmittedAt",

@@ -1,0 +1,413 @@
+# ruff: noqa: E501 - PowerShell in a line
+"""The processes that run PowerShell: who gets which, what a job leaves in them, how they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from ..conftest import Caller, Host, is_alive
+
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("pwsh") is None,
+        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
+    ),
+    pytest.mark.timeout(300),
+]
+MODES = ("MainLoop", "Runspace", "BackgroundJob")
+StartHost = Callable[..., Awaitable[Host]]
+
+
+async def run(caller: Caller, command: str, mode: str = "Runspace", **fields: Any) -> dict[str, Any]:
+    return await caller.run(command, mode, interpreter="powershell", **fields)
+
+
+def powershells() -> list[psutil.Process]:
+    """The processes below this one that run PowerShell."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "host.ps1" in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {seconds:g} s"
+        await asyncio.sleep(0.05)
+
+
+async def test_nothing_is_started_before_the_first_such_job_and_then_a_spare_waits(host: Host) -> None:
+    caller = host.caller("debug")
+    await caller.run("echo a", "Runspace")
+    assert powershells() == []
+    await run(caller, "'a'", "BackgroundJob")
+    await until(lambda: len(powershells()) == 1, "one spare waits")
+    await host.stop()
+    assert powershells() == []
+
+
+async def test_one_process_serves_one_user_and_a_background_job_has_its_own(start_host: StartHost) -> None:
+    host = await start_host(max_parallel_runspace=2)
+    alice, bob = host.caller("debug"), host.caller("debug", user_id="bob")
+    first, second = [(await run(alice, "$PID"))["Output"] for _ in range(2)]
+    assert first == second
+    assert (await run(bob, "$PID"))["Output"] != first
+    own = [(await run(alice, "$PID", "BackgroundJob"))["Output"] for _ in range(2)]
+    assert len({first, *own}) == 3
+    listed = await alice.request("GET", "/runspaces")
+    serving = {view["Worker"]: view for view in listed.body["runspaces"]}[int(first)]
+    assert (serving["UserID"], serving["JobsServed"], serving["Busy"]) == ("alice", 2, False)
+
+
+LEFT = """
+$left = 1; $global:left2 = 2; $env:LEFT = 'x'; function left { 1 }; Set-Alias leftAlias Get-Item
+$ErrorActionPreference = 'Stop'; $WarningPreference = 'SilentlyContinue'; Set-StrictMode -Version Latest
+$PSStyle.OutputRendering = 'Ansi'; $PSStyle.Formatting.Warning = "`e[35m"
+[Environment]::CurrentDirectory = '/usr'; Set-Location /usr
+[cultureinfo]::DefaultThreadCurrentCulture = [cultureinfo]::new('')
+$c = [cultureinfo]::InvariantCulture.Clone(); $c.NumberFormat.NumberDecimalSeparator = ','
+[cultureinfo]::CurrentCulture = $c; [cultureinfo]::DefaultThreadCurrentCulture = $c
+$null = New-PSDrive -Name left -PSProvider FileSystem -Root /usr
+$null = Register-EngineEvent -SourceIdentifier left -Action { 'left' }
+$timer = [Timers.Timer]::new(20); $null = Register-ObjectEvent $timer Elapsed -Action { }
+$timer.Start()
+Update-TypeData -TypeName System.String -MemberName Left -Value 1 -MemberType NoteProperty -Force
+function Out-Default { 'mine' }; function prompt { 'mine' }
+$PSDefaultParameterValues['Write-Output:InputObject'] = 'left'
+$null = New-Module -Name leftModule -ScriptBlock { } | Import-Module -PassThru
+[Console]::SetOut([IO.StreamWriter]::Null); [Console]::OutputEncoding = [Text.Encoding]::ASCII
+Set-PSDebug -Trace 0; Set-PSBreakpoint -Command Get-Date -Action { 'left' } | Out-Null
+try { throw 'left' } catch { }
+"""
+LOOK = """
+"$((Get-Variable left* -Scope Global).Count) $env:LEFT $($Error.Count) $ErrorActionPreference $WarningPreference"
+"$([bool](Get-Command left, leftAlias -ErrorAction SilentlyContinue)) $($PSStyle.OutputRendering)"
+"$PWD $([Environment]::CurrentDirectory -eq $PWD) $(1.5) $((1.5).ToString()) $undefinedHere"
+"$((Get-PSDrive).Name -contains 'left') $((Get-EventSubscriber).Count) $(@(Get-Event).Count)"
+"$('x'.Left) $((Get-Command Out-Default).CommandType) $($PSDefaultParameterValues.Count) $(@(Get-PSBreakpoint).Count)"
+"$((Get-Module).Name -contains 'leftModule') $([Console]::OutputEncoding.WebName) é"
+Write-Warning 'w'
+"""
+
+
+@pytest.mark.parametrize("mode", ["Runspace", "BackgroundJob"])
+async def test_what_a_job_leaves_behind_the_next_one_does_not_find(host: Host, mode: str) -> None:
+    caller = host.caller("debug")
+    before = await run(caller, LOOK, mode)
+    left = await run(caller, LEFT, mode)
+    assert (left["Output"], left["Success"]) == ("", True)
+    after = await run(caller, LOOK, mode)
+
+    def shown(result: dict[str, Any]) -> list[str]:
+        folder, *rest = result["Output"].splitlines()[2].split(" ")
+        assert folder.endswith("/work")
+        return [*result["Output"].splitlines()[:2], *rest, *result["Output"].splitlines()[3:]]
+
+    assert shown(after) == shown(before)
+    assert shown(before)[-1] == "WARNING: w"
+
+
+async def test_types_that_a_job_adds_are_not_there_for_the_next(host: Host) -> None:
+    caller = host.caller("debug")
+    for number in (1, 2):
+        command = f"Add-Type 'public static class Mine {{ public static int N = {number}; }}'; [Mine]::N"
+        result = await run(caller, command)
+        assert result["Output"] == f"{number}\n"
+
+
+async def test_the_session_of_the_main_loop_lasts(host: Host) -> None:
+    caller = host.caller("debug")
+    await run(caller, "$kept = 5; function f { \"f$kept\" }; $env:KEPT = 'e'; Set-Location /usr", "MainLoop")
+    result = await run(caller, 'f; $env:KEPT; $PWD.Path; "$env:AIOHTTP_JOBS_JOB_NAME"', "MainLoop")
+    assert result["Output"].splitlines() == ["f5", "e", "/usr", "test"]
+    await run(caller, "function Out-Default { 'mine' }; function prompt { 'mine' }; exit 3", "MainLoop")
+    result = await run(
+        caller, "f; [pscustomobject]@{A = 1}; (Get-Command Out-Default).CommandType", "MainLoop"
+    )
+    assert (result["Output"].split(), result["ExitCode"]) == (["f5", "A", "-", "1", "Function"], 0)
+
+
+async def test_a_job_that_ends_the_process_has_its_code_and_the_next_finds_another(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        result = await run(caller, "'a'; [Environment]::Exit(4); 'b'", mode)
+        assert (result["ExitCode"], result["Output"].splitlines()[0]) == (4, "a"), mode
+        killed = await run(caller, "'a'; sh -c \"kill -9 $PID\"; Start-Sleep 60", mode)
+        assert "was ended by SIGKILL" in killed["Output"], mode
+        assert (await run(caller, "'c'", mode))["Output"] == "c\n", mode
+
+
+async def test_the_submission_and_the_server_are_there_by_the_names_of_the_specification(host: Host) -> None:
+    caller = host.caller("debug", "task_manager")
+    command = """
+        $JobSubmission | Select-Object JobID, UserID, JobName, Description, ExecutionMode, Roles | ConvertTo-Json -Compress
+        $JobSubmission.Command -eq (Get-Content $PSCommandPath -Raw)
+        $JobSubmission.SubmittedAt -is [datetime]; $JobSubmission.PSObject.Properties.Name -join ' '
+        Test-Path $PSWebServer.Project_Root.Path
+        $PSWebServer.Runspaces.IsSynchronized; $PSWebServer.Runspaces.ContainsKey($JobSubmission.JobID)
+    """
+    names = "JobID UserID SessionID JobName Command Description ExecutionMode Roles SubmittedAt"
+    for mode in MODES:
+        result = await run(caller, command, mode, jobName="mine", description="2026-01-01T00:00:00Z")
+        lines = result["Output"].splitlines()
+        assert lines[0] == (
+            f'{{"JobID":"{result["JobID"]}","UserID":"alice","JobName":"mine",'
+            f'"Description":"2026-01-01T00:00:00Z","ExecutionMode":"{mode}","Roles":["debug","task_manager"]}}'
+        )
+        assert lines[1:5] == ["True", "True", names, "True"], mode
+        assert lines[5] == "True"
+        assert lines[6] == str(mode != "MainLoop")
+
+
+async def test_parameters_come_with_their_types_and_secret_ones_leave_no_trace(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        body: dict[str, Any] = {
+            "name": f"t{mode}",
+            "command": "$Parameters.n + 1; $Parameters.s; $env:PARAM_n; $Parameters.key.Length; $env:PARAM_key",
+            "executionMode": mode,
+            "interpreter": "powershell",
+            "parameters": [
+                {"name": "n", "type": "int"},
+                {"name": "s", "type": "string"},
+                {"name": "key", "type": "secret"},
+            ],
+        }
+        made = await caller.request("POST", "/templates", json=body)
+        path = f"/templates/{made.body['template']['TemplateID']}/run"
+        values = {"n": 41, "s": "2026-01-01T00:00:00Z $(1)", "key": "hunter2-hunter2"}
+        ran = await caller.request("POST", path, json={"values": values})
+        lines = (await caller.result(ran.body["jobId"]))["Output"].splitlines()
+        assert lines[:4] == ["42", "2026-01-01T00:00:00Z $(1)", "41", "15"], mode
+        assert "hunter2" not in lines[4]
+        look = "$Parameters.Count; $env:PARAM_key.Length; (Get-History).Count; (gci env:PARAM*).Count"
+        assert (await run(caller, look, mode))["Output"].split() == ["0", "0", "0", "0"], mode
+
+
+async def started(caller: Caller, command: str, mode: str, mark: Path, **fields: Any) -> str:
+    """Submit a job that makes the file `mark` once it runs; its id."""
+    job_id = await caller.submit(command, mode, interpreter="powershell", **fields)
+    await until(mark.exists, "the job has started")
+    return job_id
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_cancellation_lets_finally_run_and_ends_programs_with_it(
+    start_host: StartHost, tmp_path: Path, mode: str
+) -> None:
+    host = await start_host(kill_grace=20.0)
+    caller = host.caller("debug")
+    mark = tmp_path / "mark"
+    command = f"try {{ sh -c 'echo $$ > {mark}.new; mv {mark}.new {mark}; exec sleep 600' }} finally {{ [Console]::WriteLine('tidied up') }}"
+    job_id = await started(caller, command, mode, mark)
+    await caller.request("POST", f"/jobs/{job_id}/cancel")
+    result = await caller.result(job_id)
+    assert result["Output"].splitlines()[0] == "tidied up"
+    assert result["Status"] == "Cancelled"
+    await until(lambda: not is_alive(int(mark.read_text())), "the program has ended")
+    assert (await run(caller, "'next'", mode))["Output"] == "next\n"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_what_does_not_stop_is_killed_with_all_its_children(
+    host: Host, tmp_path: Path, mode: str
+) -> None:
+    caller = host.caller("debug")
+    mark = tmp_path / "mark"
+    inner = f'trap "" TERM INT HUP; sleep 600 & echo $! > {mark}.new; mv {mark}.new {mark}; wait; sleep 600'
+    command = f"try {{ sh -c '{inner}' }} finally {{ while ($true) {{ [Threading.Thread]::Sleep(100) }} }}"
+    job_id = await started(caller, command, mode, mark)
+    await caller.request("POST", f"/jobs/{job_id}/cancel")
+    result = await caller.result(job_id)
+    assert result["Status"] == "Cancelled"
+    await until(lambda: not is_alive(int(mark.read_text())), "the child has ended")
+    assert (await run(caller, "'next'", mode))["Output"] == "next\n"
+
+
+async def test_an_endless_loop_ends_at_its_time_limit(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        result = await run(caller, "'a'; while ($true) {}", mode, timeoutSeconds=3)
+        assert (result["Status"], result["Output"].splitlines()[0]) == ("TimedOut", "a"), mode
+        assert (await run(caller, "'next'", mode))["Output"] == "next\n", mode
+
+
+async def test_jobs_that_a_job_starts_end_with_it(host: Host, tmp_path: Path) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        mark = tmp_path / mode
+        command = (
+            f"$null = Start-Job {{ $PID > {mark}; Start-Sleep 600 }}; $null = Start-ThreadJob {{ Start-Sleep 600 }}\n"
+            f"while (-not (Test-Path {mark}) -or -not (Get-Content {mark})) {{ Start-Sleep -Milliseconds 50 }}; 'a'"
+        )
+        assert (await run(caller, command, mode))["Output"] == "a\n"
+        await until(lambda mark=mark: not is_alive(int(mark.read_text())), f"the child has ended, {mode}")  # type: ignore[misc]
+        assert (await run(caller, "@(Get-Job).Count", mode))["Output"] == "0\n"
+
+
+async def test_nobody_is_there_to_answer(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        for asking in (
+            "Read-Host 'name'",
+            "Get-Credential",
+            "New-Item new -ItemType File -Confirm",
+            "$Host.UI.ReadLine()",
+        ):
+            result = await run(caller, f"{asking}; 'after'", mode)
+            assert "Nobody is there to answer" in result["Output"], (asking, mode)
+            assert result["Success"] is False
+
+
+async def test_a_program_that_reads_finds_nothing(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        assert (await run(caller, "cat; 'end'", mode))["Output"] == "end\n", mode
+
+
+async def test_a_program_that_a_job_starts_has_no_way_to_the_host(host: Host) -> None:
+    own = "sh -c 'ls /proc/self/fd | wc -l'"
+    for mode in MODES:
+        result = await run(host.caller("debug"), f"{own}; sh -c 'ls -l /proc/self/fd' | sls socket", mode)
+        assert result["Output"] == "4\n", mode
+
+
+def fake_pwsh(folder: Path, script: str) -> str:
+    """A folder for PATH with a `pwsh` in it that is this shell script."""
+    folder.mkdir()
+    program = folder / "pwsh"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return f"{folder}:/usr/bin:/bin"
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        ("exit 3", "exited with code 3 before it was ready to run the job"),
+        ("kill -9 $$", "was ended by SIGKILL before it was ready to run the job"),
+        ("python3 -c 'import os,sys; os.write(int(sys.argv[1]), b\"{\\\"version\\\": \\\"7.1.4\\\"}\\n\")' $6; sleep 60",
+         "PowerShell 7.1"),
+        ("sleep 600", "was not ready to run the job within 1 s"),
+    ],
+)  # fmt: skip
+async def test_a_pwsh_that_does_not_work_fails_the_job_with_a_sentence(
+    start_host: StartHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, sentence: str
+) -> None:
+    monkeypatch.setenv("PATH", fake_pwsh(tmp_path / "bin", script))
+    if script == "sleep 600":
+        monkeypatch.setattr("aiohttp_jobs.worker.powershell.host.START_SECONDS", 1.0)
+    host = await start_host()
+    caller = host.caller("debug")
+    for mode in MODES:
+        result = await run(caller, "'a'", mode)
+        assert sentence in result["Output"], mode
+        assert str(tmp_path / "bin" / "pwsh") in result["Output"], mode
+        assert result["Success"] is False
+        assert (await caller.run("echo b", mode))["Output"] == "b\n"
+
+
+async def test_without_a_pwsh_the_submission_is_refused(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    host = await start_host()
+    body = {"jobName": "j", "command": "x", "executionMode": "Runspace", "interpreter": "powershell"}
+    answer = await host.caller("debug").request("POST", "/jobs/submit", json=body)
+    assert answer.status == 422
+    assert "no pwsh on the PATH" in answer.body["error"]
+
+
+async def test_a_pwsh_that_has_gone_away_fails_the_job_with_a_sentence(
+    start_host: StartHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", fake_pwsh(tmp_path / "bin", "exit 0"))
+    host = await start_host()
+    (tmp_path / "bin" / "pwsh").unlink()
+    result = await run(host.caller("debug"), "'a'")
+    assert "PowerShell could not be started" in result["Output"]
+
+
+ODD = {
+    # what a job does: what it shows
+    "Set-StrictMode -Version Latest; 'a'": "a",
+    "$ErrorActionPreference = 'Stop'; 'a'": "a",
+    "$PSNativeCommandUseErrorActionPreference = $true; sh -c 'exit 0'; 'a'": "a",
+    "function prompt { 'mine' }; function Out-Default { 'mine' }; 'a'": "a",
+    "Set-PSDebug -Trace 1; 'a'": "a",
+    "[cultureinfo]::CurrentCulture = [cultureinfo]::InvariantCulture; 'a'": "a",
+    "$Host.UI.RawUI.WindowTitle = 'x'; 'a'": "a",
+    "Import-Module ./m.psm1; 'a'": "a",
+    "[Console]::Write('a'); [Console]::Error.Write('')": "a",
+    "$OutputEncoding = [Console]::OutputEncoding = [Text.Encoding]::ASCII; 'a'": "a",
+    "$MaximumHistoryCount = 1; $FormatEnumerationLimit = 1; 'a'": "a",
+}
+
+
+@pytest.mark.parametrize("mode", ["Runspace", "BackgroundJob"])
+async def test_odd_settings_hurt_neither_the_job_nor_the_next(host: Host, mode: str) -> None:
+    caller = host.caller("debug")
+    for command, shown in ODD.items():
+        module = "Set-Content m.psm1 \"Write-Host 'imported'\"; " if "m.psm1" in command else ""
+        result = await run(caller, module + command, mode)
+        assert shown in result["Output"].splitlines(), command
+        assert result["Success"] is True, command
+        after = await run(caller, "Get-Item /nope; sh -c 'exit 1'; $undefined; 'b'; 1.5", mode)
+        assert after["Output"].splitlines()[0].startswith("[ERROR] Cannot find path"), command
+        assert after["Output"].splitlines()[2:4] == ["b", "1.5"], command
+
+
+async def test_a_profile_is_never_loaded(start_host: StartHost, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / ".config" / "powershell"
+    folder.mkdir(parents=True)
+    for name in ("profile.ps1", "Microsoft.PowerShell_profile.ps1"):
+        (folder / name).write_text("'from the profile'; $fromProfile = 1")
+    host = await start_host(environment_extra={"HOME": str(tmp_path / "home")})
+    for mode in MODES:
+        result = await run(host.caller("debug"), '"[$fromProfile]"', mode)
+        assert result["Output"] == "[]\n", mode
+
+
+async def test_much_output_long_lines_and_bytes_that_are_no_text(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in MODES:
+        long = await run(caller, "'x' * 10MB; 'end'", mode)
+        assert long["OutputSize"] == 10 * 1024 * 1024 + 5, mode
+        assert long["Output"].endswith("x\nend\n")
+        much = await run(
+            caller, "$l = 'y' * 1MB; foreach ($i in 1..100) { [Console]::Out.WriteLine($l) }; 'end'", mode
+        )
+        assert much["OutputSize"] == 100 * (1024 * 1024 + 1) + 4, mode
+        bytes_ = await run(caller, "sh -c 'printf \"\\377\\000\\001a\"'; 'end'", mode)
+        assert bytes_["Output"] == "�\x00\x01aend\n", mode
+
+
+async def test_memory_that_runs_out_ends_a_job_and_not_the_next(start_host: StartHost) -> None:
+    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x10000000"})
+    caller = host.caller("debug")
+    for mode in MODES:
+        command = (
+            "$l = [Collections.Generic.List[byte[]]]::new(); while ($true) { $l.Add([byte[]]::new(10MB)) }"
+        )
+        result = await run(caller, command, mode, timeoutSeconds=60)
+        assert result["Success"] is False, mode
+        assert (await run(caller, "'next'", mode))["Output"] == "next\n", mode
+
+
+async def test_a_process_that_takes_much_memory_is_replaced(host: Host) -> None:
+    caller = host.caller("debug")
+    first = await run(caller, "$global:m = [byte[]]::new(600MB); [Array]::Fill($m, [byte]1); $PID")
+    assert (await run(caller, "$PID"))["Output"] != first["Output"]
