@@ -26,7 +26,9 @@ KINDS = (
     "Sessions/*/*.json",
     "Secrets/deleted-jobs",
 )
-"""Files that one damaged copy of must not cost more than what was in it."""
+"""Files of which a damaged one must not cost more than what was in it."""
+_SAME = {"JobOutput/.deleted", "Secrets/deleted-jobs"}
+"""What one of these has lost is put back from the other."""
 
 
 def harm_file(path: Path, chance: random.Random) -> str:
@@ -50,7 +52,10 @@ def harm_file(path: Path, chance: random.Random) -> str:
 
 def harm_files(scenario: Scenario) -> None:
     """Harm one file of each of some kinds, and excuse the jobs that they are about."""
-    for kind in scenario.chance.sample(KINDS, 4):
+    kinds = scenario.chance.sample(KINDS, 4)
+    if set(kinds) >= _SAME:
+        kinds.remove(scenario.chance.choice(sorted(_SAME)))
+    for kind in kinds:
         paths = sorted(path for path in scenario.base.glob(kind) if path.is_file())
         if paths:
             path = scenario.chance.choice(paths)
@@ -64,7 +69,9 @@ def _excuse(scenario: Scenario, path: Path) -> None:
     text = path.read_text(errors="replace") + " " + str(path)
     for job in scenario.ledger.jobs.values():
         if job.token in text or (job.job_id and job.job_id in text):
-            scenario.ledger.excuse(job.token)
+            job.is_excused = True
+    if "Templates" in path.parts:
+        scenario.ledger.excuse_kind("template")
     if "Schedules" in path.parts:
         with suppress(ValueError, KeyError):
             scenario.ledger.schedules.pop(json.loads(path.read_bytes())["ScheduleID"], None)

@@ -10,6 +10,7 @@ from functools import partial
 
 from . import damage, power
 from .hosts import TorturedHost
+from .model import check_model
 from .scenario import Scenario
 from .strace import FAMILIES, Injection, Step, killing
 
@@ -95,30 +96,29 @@ async def shut_down(scenario: Scenario) -> None:
 
 # --- sick disks
 
-_WRITING = tuple(
-    call for family in ("rename", "link", "unlink", "fsync", "fdatasync", "mkdir", "pwrite", "ftruncate")
-    for call in FAMILIES[family]
-)  # fmt: skip
+_DURABLE = ("fsync", "fdatasync", "pwrite", "ftruncate")
+_SICK = (_DURABLE, (*_DURABLE, "rename", "link", "mkdir"), ("rename",), ("unlink",), ("pwrite",), ("write",))
+"""Families of calls that fail together. Not unlinking with others: what is refused could not be taken back."""
 
 
 async def sick(effects: Sequence[str], scenario: Scenario) -> None:
-    """Calls that change the disk fail for a while, or take long; then the host is killed, and starts anew."""
+    """Calls that change the disk fail for a while, or take long; one host is killed meanwhile, one goes on."""
     load = await scenario.open()
     load.start()
-    for _ in range(2):
+    for is_last in (False, True):
         host = await scenario.start()
         await asyncio.sleep(scenario.chance.uniform(0, 0.6))
         first = scenario.chance.randrange(1, 6)
         when = f"{first}..{first + scenario.chance.randrange(0, 12)}"
-        calls = scenario.chance.choice(
-            (_WRITING, *(FAMILIES[name] for name in ("rename", "fsync", "pwrite")))
-        )
-        injection = Injection(calls, scenario.chance.choice(effects), when)
+        calls = [call for family in scenario.chance.choice(_SICK) for call in FAMILIES[family]]
+        injection = Injection(tuple(calls), scenario.chance.choice(effects), when)
         scenario.note(f"host {host.pid}: {injection}")
         await host.trace(injection)
         scenario.tried += 1
-        scenario.died += await host.died_within(scenario.chance.uniform(1.5, 3.0))
-        await scenario.kill_after(host, 0)
+        died = await host.died_within(scenario.chance.uniform(1.5, 3.0))
+        scenario.died += died
+        if died or not is_last:
+            await scenario.kill_after(host, 0)
 
 
 # --- several processes
@@ -158,6 +158,15 @@ async def damaged(harm: damage.Harm, scenario: Scenario) -> None:
         harm(scenario)
 
 
+async def modelled(scenario: Scenario) -> None:
+    """Whatever hypothesis thinks of."""
+    await scenario.open(with_schedules=False)
+    counts = await asyncio.to_thread(check_model, scenario.seed, examples=4, steps=20)
+    scenario.tried += counts["tried"]
+    scenario.died += counts["died"]
+    scenario.accepted_elsewhere = counts["accepted"]
+
+
 def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
     """Every group, in the order of the table. `steps` are those of a life without harm, by family."""
     return [
@@ -188,5 +197,6 @@ def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
         Group("four-hosts", partial(together, 4), 6, 0),
         Group("index-damaged", partial(damaged, damage.harm_index), 8, 0),
         Group("files-damaged", partial(damaged, damage.harm_files), 16, 1),
+        Group("model", modelled, 3, 0),
         Group("power-cut", power.cut, 10, 1, "disk"),
     ]

@@ -39,7 +39,6 @@ class TorturedHost:
         self._log = log
         self._tracer: Tracer | None = None
         self.url = f"http://127.0.0.1:{port}{API}"
-        self.died_at_start = False
 
     async def start(self, injection: Injection | None = None, prefix: Sequence[str] = ()) -> bool:
         """Whether it came up; `injection` holds from its first step on. `prefix` starts the command line."""
@@ -67,6 +66,10 @@ class TorturedHost:
         """Have `injection` happen to it from now on."""
         self._tracer = Tracer(injection)
         await self._tracer.attach(self.pid)
+
+    @property
+    def is_traced(self) -> bool:
+        return self._tracer is not None
 
     @property
     def pid(self) -> int:

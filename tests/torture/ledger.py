@@ -55,11 +55,13 @@ class Ledger:
     jobs: dict[str, Job] = field(default_factory=dict)
     schedules: dict[str, str] = field(default_factory=dict)
     """The ids of schedules that were accepted, and their tokens."""
+    excused_kinds: set[str] = field(default_factory=set)
+    """Whose jobs are excused, also those to come."""
     _numbers: Iterator[int] = field(default_factory=count)
 
     def new(self, user: str, kind: str, most_runs: int) -> Job:
         token = f"tok{next(self._numbers):04d}"
-        self.jobs[token] = Job(token, user, kind, most_runs)
+        self.jobs[token] = Job(token, user, kind, most_runs, is_excused=kind in self.excused_kinds)
         return self.jobs[token]
 
     def forget(self, job: Job) -> None:
@@ -73,11 +75,11 @@ class Ledger:
     def accepted(self) -> list[Job]:
         return [job for job in self.jobs.values() if job.fate is Fate.ACCEPTED]
 
-    def excuse(self, token: str) -> None:
-        """Whatever becomes of this job (or of all, for an empty token) was done from outside."""
+    def excuse_kind(self, kind: str) -> None:
+        """Whatever becomes of such jobs was done from outside."""
+        self.excused_kinds.add(kind)
         for job in self.jobs.values():
-            if token in ("", job.token):
-                job.is_excused = True
+            job.is_excused = job.is_excused or job.kind == kind
 
     def runs(self) -> Counter[str]:
         """How often each token (of a schedule: with the job's id) was noted by a command."""

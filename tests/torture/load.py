@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,9 +161,14 @@ class Load:
         if len(self._ledger.jobs) >= self._most_jobs:
             return 0.5
         name = self._chance.choices(list(KINDS), [kind.weight for kind in KINDS.values()])[0]
+        await self.submit(client, name)
+        return 0.08
+
+    async def submit(self, client: Client, name: str) -> None:
+        """A job of the kind `name`."""
         kind = KINDS[name]
         if name == "template" and not await self._has_template(client):
-            return 0.1
+            return
         job = self._ledger.new(client.user, name, kind.most_runs)
         path, body = self._request_of(job, kind)
         try:
@@ -176,7 +181,6 @@ class Load:
             self._maybe_watch(client, job)
         else:
             job.fate = Fate.REFUSED
-        return 0.08
 
     def _request_of(self, job: Job, kind: Kind) -> tuple[str, dict[str, Any]]:
         if kind.mode:
@@ -237,7 +241,11 @@ class Load:
         ended = [job for job in ended if job.deletion is Deletion.NONE]
         if not ended:
             return 0.2
-        jobs = self._chance.sample(ended, min(len(ended), self._chance.choice((1, 1, 3))))
+        await self.delete(client, self._chance.sample(ended, min(len(ended), self._chance.choice((1, 1, 3)))))
+        return 0.4
+
+    async def delete(self, client: Client, jobs: Sequence[Job]) -> None:
+        """Results of jobs, by the one request or the other."""
         for job in jobs:
             job.deletion = Deletion.ASKED
         if len(jobs) == 1:
@@ -248,7 +256,6 @@ class Load:
         if status == 200:
             for job in jobs:
                 job.deletion = Deletion.DONE
-        return 0.4
 
     async def _pause(self, client: Client) -> float:
         await asyncio.sleep(self._chance.uniform(0.5, 1.5))
@@ -265,14 +272,17 @@ class Load:
         return 0.3
 
     async def _copy(self, _client: Client) -> float:
-        """Keep copies of signed files that were picked up, and put them back where they once waited."""
+        self.put_back_one()
+        return 0.3
+
+    def put_back_one(self) -> None:
+        """Keep copies of signed files that were picked up, and put one back where it once waited."""
         with suppress(OSError):
             for path in (self._base / "JobOutput").glob("*_tok*[0-9a-f].json"):
                 if path not in self._copies and b'"Signature"' in (data := path.read_bytes()):
                     self._copies[path] = data
             if self._copies and self._chance.random() < 0.5:
                 self._put_back(*self._chance.choice(list(self._copies.items())))
-        return 0.3
 
     def _put_back(self, path: Path, data: bytes) -> None:
         for folder in (self._base / "JobSubmission").iterdir():
@@ -293,8 +303,13 @@ class Load:
 
 async def _watch(client: Client, job: Job) -> str:
     """What somebody sees who follows the job, over as many hosts as it takes, to its end."""
-    seen = ""
-    with suppress(ClientError):  # deleted meanwhile
-        async for event in client.jobs.follow(job.job_id):
-            seen += event.text
-    return seen
+    seen, position = "", None
+    while True:
+        try:
+            async for event in client.jobs.follow(job.job_id, position):
+                seen, position = seen + event.text, event.position or position
+        except TransportError:  # no host for long
+            continue
+        except ClientError:  # deleted meanwhile
+            return seen
+        return seen

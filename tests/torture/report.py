@@ -28,7 +28,7 @@ class Report:
         """Count `scenario`, and print what was wrong with it."""
         counts, findings = self._counts[group.name], scenario.findings
         counts["scenarios"] += 1
-        counts.update(tried=scenario.tried, died=scenario.died, accepted=len(scenario.ledger.accepted))
+        counts.update(tried=scenario.tried, died=scenario.died, accepted=scenario.accepted)
         counts.update(column for column, _ in findings)
         seconds = time.monotonic() - self._started
         verdict = "FAILED" if list(findings) else "ok"

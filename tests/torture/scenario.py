@@ -38,6 +38,7 @@ class Scenario:
         self.log = folder / "log"
         self.tried = 0
         self.died = 0
+        self.accepted_elsewhere = 0
         self.findings = Findings()
         self.notes: list[str] = []
         """What was done, for whoever looks into a failure."""
@@ -73,6 +74,10 @@ class Scenario:
             with_schedules=with_schedules, most_jobs=most_jobs,
         )  # fmt: skip
         return self.load
+
+    @property
+    def accepted(self) -> int:
+        return len(self.ledger.accepted) + self.accepted_elsewhere
 
     async def close(self) -> None:
         """End what is left of it, whatever happened."""
