@@ -98,11 +98,11 @@ async def shut_down(scenario: Scenario) -> None:
 
 _DURABLE = ("fsync", "fdatasync", "pwrite", "ftruncate")
 _SICK = (_DURABLE, (*_DURABLE, "rename", "link", "mkdir"), ("rename",), ("unlink",), ("pwrite",), ("write",))
-"""Families of calls that fail together. Not unlinking with others: what is refused could not be taken back."""
+"""Families of calls that fail together. Not unlinking with others: that takes back what was refused."""
 
 
 async def sick(effects: Sequence[str], scenario: Scenario) -> None:
-    """Calls that change the disk fail for a while, or take long; one host is killed meanwhile, one goes on."""
+    """Calls that change the disk fail for a while, or take long; one host is killed then, one goes on."""
     load = await scenario.open()
     load.start()
     for is_last in (False, True):

@@ -379,6 +379,18 @@ async def test_a_next_attempt_is_not_taken_for_the_one_before_by_who_saw_that_wa
     assert all(pending.job_id in path.name for path in (tmp_path / "JobOutput").glob("*.json"))
 
 
+async def test_a_next_attempt_that_is_made_once_more_does_not_take_the_place_of_the_one_after_it(
+    make_store: MakeStore,
+) -> None:
+    store, other = await make_store(), await make_store()
+    first = await claimed(store, await store.add(submission(retry=RetryPolicy(count=3))))
+    third = await failed(other, await claimed(other, await failed(store, first)))
+    # As is done where the disk refused to make it durable.
+    assert await store.claim(await failed(store, first)) is None
+    (waiting,) = (await other.scan(())).jobs
+    assert (waiting.job_id, waiting.attempt) == (third.job_id, 3)
+
+
 async def test_a_copy_of_an_earlier_attempt_does_not_keep_the_next_one_from_being_made_after_a_crash(
     make_store: MakeStore, tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ from .journal import Entry, Kind
 from .layout import Layout, Run
 from .names import safe_component
 from .sealed_values import SealedValues
+from .submission_reader import ReadSubmission
+from .submissions import pending_job
 
 
 class Completion:
@@ -81,11 +83,19 @@ class Completion:
         self._keep_log(claimed, record)
         replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
-        pending = self._resubmit(following)
+        pending = self._accept_once(following)
         self._remove_sealed_values(claimed)
         self._run_folders.remove(run.name)
         self._free_key(claimed)
         return pending
+
+    def _accept_once(self, following: Submission) -> PendingJob:
+        """Another process may have picked it up since the disk refused to make it durable."""
+        run = Run.of(following)
+        if os.path.exists(self._at.claimed_file(run)):
+            path = self._at.waiting_file(safe_component(following.user_id), run.stem)
+            return pending_job(path, ReadSubmission(following, None), run)
+        return self._resubmit(following)
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         # In this order: the folder of a dead process tells that there may be something left to remove.
