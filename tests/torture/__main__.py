@@ -27,7 +27,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="about a minute, for every change")
     parser.add_argument("--only", metavar="GROUP", help="one group; with --seed one scenario of it")
     parser.add_argument("--seed", type=int, help="decides what happens; it is printed")
-    parser.add_argument("--minutes", type=float, default=14.0, help="start no scenario after so many")
+    parser.add_argument("--minutes", type=float, help="start no scenario after so many (14; short: 1)")
     parser.add_argument("--at-once", type=int, default=2, help="scenarios at the same time")
     return parser.parse_args()
 
@@ -109,7 +109,8 @@ async def main() -> int:
     found = {} if "strace" in missing else await reference()
     groups = [group for group in all_groups(found) if group.needs not in missing]
     report = Report(groups)
-    await run_all(chosen_scenarios(options, groups, seed), report, options.at_once, options.minutes)
+    minutes = options.minutes or (1.0 if options.short else 14.0)
+    await run_all(chosen_scenarios(options, groups, seed), report, options.at_once, minutes)
     print(report.table(), flush=True)
     return 0 if report.is_good() else 1
 

@@ -119,6 +119,8 @@ async def sick(effects: Sequence[str], scenario: Scenario) -> None:
         scenario.died += died
         if died or not is_last:
             await scenario.kill_after(host, 0)
+        else:
+            await host.leave_alone()
 
 
 # --- several processes

@@ -67,6 +67,12 @@ class TorturedHost:
         self._tracer = Tracer(injection)
         await self._tracer.attach(self.pid)
 
+    async def leave_alone(self) -> None:
+        """Let nothing be done to it any more."""
+        if self._tracer is not None:
+            await self._tracer.detach()
+            self._tracer = None
+
     @property
     def is_traced(self) -> bool:
         return self._tracer is not None

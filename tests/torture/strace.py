@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +105,12 @@ class Tracer:
         if b"attached" not in line:
             raise RuntimeError(f"strace cannot be attached: {line.decode(errors='replace')}")
         self._drain = asyncio.create_task(stderr.read())
+
+    async def detach(self) -> None:
+        """Let the process go on as if nothing had been."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGINT)
+        await self.ended()
 
     async def ended(self) -> None:
         """Return when it has: soon after its process."""

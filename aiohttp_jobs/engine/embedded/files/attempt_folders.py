@@ -119,7 +119,11 @@ class RunFolders:
             raise
         self._begun[run] = _Begun(run_states, job_dir, job_states)
         if not signed:
-            mark_owner(Path(run_dir), user_folder)
+            try:
+                mark_owner(Path(run_dir), user_folder)
+            except OSError:
+                self.remove(run)
+                raise
         return Folders(run_dir, job_dir)
 
     def _begin_run(self, run_dir: str) -> States | None:

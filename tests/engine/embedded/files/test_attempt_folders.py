@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -190,3 +191,16 @@ def test_a_job_that_does_not_run_leaves_nothing(place: Place) -> None:
     place.made.remove("one")
     place.made.sweep()
     assert (list(place.jobs.iterdir()), list(place.work.iterdir())) == ([], [])
+
+
+def test_a_disk_that_refuses_to_say_whose_a_folder_is_leaves_none(place: Place) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            place.begin("one", signed=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    place.made.sweep()
+    assert list(place.jobs.iterdir()) == []
+    assert list(place.work.iterdir()) == []
