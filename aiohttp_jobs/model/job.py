@@ -62,6 +62,15 @@ class JobStatus(StrEnum):
     REJECTED = "Rejected"
 
 
+class JobPhase(StrEnum):
+    """Where a job stands. ``Pending``: not due yet. ``Queued``: waits for its turn."""
+
+    PENDING = "Pending"
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    ENDED = "Ended"
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 

@@ -50,7 +50,7 @@ class History(Protocol):
 
 
 class Outbox:
-    """Where the processor puts outcomes. Nothing that goes wrong here ever harms a job.
+    """Where the dispatcher puts outcomes. Nothing that goes wrong here ever harms a job.
 
     `released` is called when there is something to send.
     """

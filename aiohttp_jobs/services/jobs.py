@@ -26,9 +26,9 @@ from ..access.policy import (
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
 from ..engine.base import JobStore, Located, PendingJob
-from ..engine.embedded.active import LiveJob, LiveState
+from ..engine.embedded.active import ActiveJob
 from ..engine.embedded.awaited_results import AwaitedResults
-from ..engine.embedded.dispatcher import JobProcessor, cancelled_by
+from ..engine.embedded.dispatcher import Dispatcher, cancelled_by
 from ..errors import (
     ConflictError,
     ForbiddenError,
@@ -40,16 +40,17 @@ from ..model.identity import Identity
 from ..model.job import (
     DEFAULT_PRIORITY,
     InterpreterName,
+    JobPhase,
     Submission,
     SubmitRequest,
     TemplateOrigin,
     new_job_id,
     utc_now,
 )
-from ..streams.job import Event, follow_elsewhere, follow_live, follow_stored
+from ..streams.job import Event, follow_active, follow_elsewhere, follow_stored
 from ..streams.job_list import Change, JobFeed
 from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
-from ..streams.serializers import details, ended_view, live_view, queued_view, submission_view
+from ..streams.serializers import active_view, details, ended_view, queued_view, submission_view
 from ..worker.output.segments import existing
 from .notices import NoticeService
 
@@ -59,9 +60,9 @@ MAX_WATCH_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A job in one of three places: `live` here, ended with its `record`, or `elsewhere`."""
+    """A job in one of three places: `active` here, ended with its `record`, or `elsewhere`."""
 
-    live: LiveJob | None = None
+    active: ActiveJob | None = None
     record: dict[str, Any] | None = None
     elsewhere: Located | None = None
 
@@ -74,8 +75,8 @@ class _Found:
 
     @property
     def owner(self) -> str:
-        if self.live is not None:
-            return self.live.job.user_id
+        if self.active is not None:
+            return self.active.job.user_id
         if self.record is not None:
             return str(self.record.get("UserID", ""))
         return self.located.submission.user_id
@@ -88,7 +89,7 @@ class JobService:
         self,
         config: JobsConfig,
         store: JobStore,
-        processor: JobProcessor,
+        dispatcher: Dispatcher,
         interpreters: Collection[InterpreterName],
         feed: JobFeed,
         storage: StorageLimits,
@@ -98,7 +99,7 @@ class JobService:
     ) -> None:
         self._config = config
         self._store = store
-        self._processor = processor
+        self._dispatcher = dispatcher
         self._interpreters = interpreters
         self._feed = feed
         self._storage = storage
@@ -154,7 +155,7 @@ class JobService:
             timeout_seconds=request.timeout_seconds,
             notify=request.notify,
         )
-        if self._processor.is_closing:
+        if self._dispatcher.is_closing:
             raise ShuttingDownError
         now = utc_now()
         run_at = request.run_at
@@ -194,7 +195,7 @@ class JobService:
         self._bytes_being_added[user_id] += size
         try:
             # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
-            await self._processor.submit(submission, is_new=submission.schedule_id is None)
+            await self._dispatcher.submit(submission, is_new=submission.schedule_id is None)
         finally:
             self._being_added[user_id] -= 1
             self._bytes_being_added[user_id] -= size
@@ -203,7 +204,7 @@ class JobService:
 
     def _require_turn(self, user_id: str, size: int) -> None:
         """Raise `TooManyPendingError` when no further job of the user, of `size` bytes, may wait."""
-        queue, config = self._processor.queue, self._config
+        queue, config = self._dispatcher.queue, self._config
         waiting = queue.count(user_id) + self._being_added[user_id]
         if waiting >= config.max_pending_per_user:
             raise TooManyPendingError(
@@ -243,15 +244,15 @@ class JobService:
 
         views: list[dict[str, Any]] = []
         if "running" in states:
-            running = (live for live in self._processor.running() if is_asked_for(live.job))
-            views += [live_view(live, None) for live in islice(running, limit)]
+            running = (active for active in self._dispatcher.running() if is_asked_for(active.job))
+            views += [active_view(active, None) for active in islice(running, limit)]
         if "queued" in states:
-            ordered = enumerate(self._processor.queue.in_order(), 1)
+            ordered = enumerate(self._dispatcher.queue.in_order(), 1)
             mine = ((place, job) for place, job in ordered if is_asked_for(job))
             shown = islice(mine, limit - len(views))
             views += [queued_view(job, place) | {"Status": "Queued"} for place, job in shown]
         if "pending" in states:
-            waiting = (job for job in self._processor.queue.not_due() if is_asked_for(job))
+            waiting = (job for job in self._dispatcher.queue.not_due() if is_asked_for(job))
             shown_later = islice(waiting, limit - len(views))
             views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
         if "done" in states and len(views) < limit:
@@ -276,11 +277,11 @@ class JobService:
     async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
         found = await self._find(identity, job_id)
-        if found.live is not None:
-            submission = found.live.submission
+        if found.active is not None:
+            submission = found.active.submission
             if submission is None and (located := await self._store.locate(job_id)) is not None:
                 submission = located.submission
-            view = live_view(found.live, self._position(job_id))
+            view = active_view(found.active, self._position(job_id))
             return view | (details(submission) if submission else {})
         if found.record is not None:
             return ended_view(found.record)
@@ -295,8 +296,8 @@ class JobService:
             found = await self._find(identity, job_id)
             if found.record is not None:
                 submission = await self._store.submission_of(found.record)
-            elif found.live is not None and found.live.submission is not None:
-                submission = found.live.submission
+            elif found.active is not None and found.active.submission is not None:
+                submission = found.active.submission
             else:
                 located = found.elsewhere or await self._store.locate(job_id)
                 submission = located.submission if located else None
@@ -310,7 +311,7 @@ class JobService:
         found = await self._find(identity, job_id)
         if found.record is not None:
             return [*await self._store.attempts_of(found.record), found.record]
-        located = await self._store.locate(job_id) if found.live else found.located
+        located = await self._store.locate(job_id) if found.active else found.located
         return await self._store.attempts(located.submission) if located else []
 
     async def follow(self, identity: Identity, job_id: str, start: tuple[int, int]) -> AsyncIterator[Event]:
@@ -321,9 +322,9 @@ class JobService:
         found = await self._find(identity, job_id)
         if found.record is not None:
             return follow_stored(self._store, found.record, start)
-        if found.live is not None:
+        if found.active is not None:
             heartbeat = self._config.heartbeat_interval
-            return follow_live(found.live, self._store, start, heartbeat, self._is_closing)
+            return follow_active(found.active, self._store, start, heartbeat, self._is_closing)
         return follow_elsewhere(self._store, job_id, start, self._is_closing)
 
     def require_reader(self, identity: Identity) -> None:
@@ -342,19 +343,19 @@ class JobService:
         if submission.run_at is not None and submission.run_at > utc_now():
             return None
         job_id, clock = submission.job_id, asyncio.get_running_loop().time
-        end, live = clock() + seconds, self._processor.find(submission.job_id)
+        end, active = clock() + seconds, self._dispatcher.find(submission.job_id)
         with self._awaited.ended(job_id) as ended:
             while (left := end - clock()) > 0 and not self._is_closing():
                 # Another process may take it, and hand it back for its next attempt.
-                live = self._processor.find(job_id) or live
-                changes = [] if live is None or live.state is LiveState.ENDED else [live.next_change()]
+                active = self._dispatcher.find(job_id) or active
+                changes = [] if active is None or active.state is JobPhase.ENDED else [active.next_change()]
                 # Of one that runs here the file is there a moment before lists have its result.
-                if ended.done() and (live is None or live.state is not LiveState.RUNNING):
+                if ended.done() and (active is None or active.state is not JobPhase.RUNNING):
                     break
                 awaited = changes if ended.done() else [ended, *changes]
                 await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if live is not None and live.record is not None:
-                    return live.record
+                if active is not None and active.record is not None:
+                    return active.record
         return await self._store.get_result(job_id)
 
     async def output(self, identity: Identity, job_id: str) -> OutputReader:
@@ -362,8 +363,8 @@ class JobService:
         found = await self._find(identity, job_id)
         if found.record is not None:
             return StoredOutput(self._store, found.record)
-        if found.live is not None:
-            log, attempt = found.live.log, found.live.job.attempt
+        if found.active is not None:
+            log, attempt = found.active.log, found.active.job.attempt
             return LiveOutput(log, attempt) if log else NoOutput(attempt)
         attempt = found.located.submission.attempt
         if found.located.log is None:
@@ -382,7 +383,7 @@ class JobService:
         found = await self._find(identity, job_id, "cancel_all_jobs")
         if found.record is not None:
             raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
-        await self._processor.cancel_anywhere(job_id, cancelled_by(identity.user_id))
+        await self._dispatcher.cancel_anywhere(job_id, cancelled_by(identity.user_id))
         return "Cancelling"
 
     # --- results
@@ -410,9 +411,9 @@ class JobService:
 
     async def _look_up(self, job_id: str) -> _Found:
         """The job wherever it is: running or waiting here, ended, or in another process's hands."""
-        live = self._processor.find(job_id)
-        if live is not None:
-            return _Found(live=live)
+        active = self._dispatcher.find(job_id)
+        if active is not None:
+            return _Found(active=active)
         # Twice, because it may end in another process between the two looks.
         for _ in range(2):
             if (record := await self._store.get_result(job_id)) is not None:
@@ -422,10 +423,10 @@ class JobService:
         raise NotFoundError(f"There is no job {job_id}.")
 
     def _is_closing(self) -> bool:
-        return self._processor.is_closing
+        return self._dispatcher.is_closing
 
     def _position(self, job_id: str) -> int | None:
-        ordered = self._processor.queue.in_order() if self._processor.queue.get(job_id) else []
+        ordered = self._dispatcher.queue.in_order() if self._dispatcher.queue.get(job_id) else []
         return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
 
     def _require(self, identity: Identity, endpoint: str) -> None:

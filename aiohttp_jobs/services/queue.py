@@ -14,7 +14,7 @@ import psutil
 
 from ..access.policy import allows, require_endpoint
 from ..config import JobsConfig
-from ..engine.embedded.dispatcher import JobProcessor
+from ..engine.embedded.dispatcher import Dispatcher
 from ..model.identity import Identity
 from ..model.job import format_utc
 from ..streams.serializers import queued_view
@@ -27,28 +27,28 @@ class QueueService:
     """Every method takes the `Identity` of whoever asks."""
 
     def __init__(
-        self, config: JobsConfig, processor: JobProcessor, runspaces: Callable[[], list[WarmWorker]]
+        self, config: JobsConfig, dispatcher: Dispatcher, runspaces: Callable[[], list[WarmWorker]]
     ) -> None:
         self._config = config
-        self._processor = processor
+        self._dispatcher = dispatcher
         self._runspaces = runspaces
 
     def view(self, identity: Identity) -> dict[str, Any]:
         """The queue in order; of other users' jobs only what shows one's own place."""
         self._require(identity, "see_queue")
         everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
-        due, later = self._processor.queue.in_order(), self._processor.queue.not_due()
+        due, later = self._dispatcher.queue.in_order(), self._dispatcher.queue.not_due()
         mine = (
             queued_view(job, place)
             for place, job in enumerate(due, 1)
             if everyone or job.user_id == identity.user_id
         )
-        limits = self._processor.limits
+        limits = self._dispatcher.limits
         return {
-            "paused": self._processor.paused,
+            "paused": self._dispatcher.paused,
             "queued": len(due),
             "pending": len(later),
-            "running": len(list(self._processor.running())),
+            "running": len(list(self._dispatcher.running())),
             "limits": {
                 **{mode.value: limit for mode, limit in limits.modes.items()},
                 "perUser": limits.per_user,
@@ -60,7 +60,7 @@ class QueueService:
     async def set_paused(self, identity: Identity, paused: bool) -> None:
         """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
         self._require(identity, "manage_queue")
-        await self._processor.set_paused(paused)
+        await self._dispatcher.set_paused(paused)
 
     async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
         """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.base import JobStore
-from ..engine.embedded.active import LiveJob, LiveState
+from ..engine.embedded.active import ActiveJob
+from ..model.job import JobPhase
 from ..worker.output.log import OutputLog
 from ..worker.output.segments import Part
 from .output import FilesOutput, LiveOutput, StoredOutput
-from .serializers import ended_view, live_view, submission_view
+from .serializers import active_view, ended_view, submission_view
 
 _MOVING_SECONDS = 0.02
 _ELSEWHERE_SECONDS = 0.5
@@ -38,8 +39,8 @@ CURRENT = (0, 0)
 """Where a watcher starts that has seen nothing: with the attempt of this moment."""
 
 
-async def follow_live(
-    live: LiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
+async def follow_active(
+    active: ActiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
 ) -> AsyncIterator[Event]:
     """Everything from `start` (attempt, offset) to the job's end, or to the server's.
 
@@ -48,27 +49,27 @@ async def follow_live(
     attempt, offset = start
     shown: tuple[Any, ...] | None = None
     while not closing():
-        if live.job.attempt != attempt:
-            async for event in _missed(live, store, (attempt, offset)):
+        if active.job.attempt != attempt:
+            async for event in _missed(active, store, (attempt, offset)):
                 yield event
-            attempt, offset = live.job.attempt, 0
-        state = _state(live)
-        if state != shown and live.state is not LiveState.ENDED:
+            attempt, offset = active.job.attempt, 0
+        state = _state(active)
+        if state != shown and active.state is not JobPhase.ENDED:
             shown = state
-            yield Event("status", f"{attempt}-{offset}", live_view(live, None))
-        log = live.log
-        part = await _printed(live, offset)
+            yield Event("status", f"{attempt}-{offset}", active_view(active, None))
+        log = active.log
+        part = await _printed(active, offset)
         if part is not None:
             event = _output(attempt, offset, part)
             offset = part.offset + len(part.data)
             yield event
-        elif live.state is LiveState.ENDED:
+        elif active.state is JobPhase.ENDED:
             break
-        elif _is_moving(live, log, offset):
+        elif _is_moving(active, log, offset):
             await asyncio.sleep(_MOVING_SECONDS)
-        elif _state(live) == shown and not await live.change(heartbeat):
+        elif _state(active) == shown and not await active.change(heartbeat):
             yield Event("heartbeat", f"{attempt}-{offset}", {})
-    async for event in _end_of(live, store, (attempt, offset)):
+    async for event in _end_of(active, store, (attempt, offset)):
         yield event
 
 
@@ -119,29 +120,29 @@ async def follow_elsewhere(
         yield Event("heartbeat", f"{attempt}-{offset}", {})
 
 
-async def _end_of(live: LiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
-    if live.state is LiveState.ENDED and live.record is not None:
-        async for event in follow_stored(store, live.record, start):
+async def _end_of(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+    if active.state is JobPhase.ENDED and active.record is not None:
+        async for event in follow_stored(store, active.record, start):
             yield event
 
 
-def _is_moving(live: LiveJob, log: OutputLog | None, offset: int) -> bool:
+def _is_moving(active: ActiveJob, log: OutputLog | None, offset: int) -> bool:
     """Whether there is more in files that are on their way to where they are kept."""
-    return log is not None and log is live.log and log.size > offset
+    return log is not None and log is active.log and log.size > offset
 
 
-async def _printed(live: LiveJob, offset: int) -> Part | None:
+async def _printed(active: ActiveJob, offset: int) -> Part | None:
     """What the running job has printed from `offset` on, ``None`` when there is nothing."""
-    if live.log is None:
+    if active.log is None:
         return None
-    part = await LiveOutput(live.log).read(offset)
-    return part if part.data and live.state is LiveState.RUNNING else None
+    part = await LiveOutput(active.log).read(offset)
+    return part if part.data and active.state is JobPhase.RUNNING else None
 
 
-async def _missed(live: LiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
     """What the attempts before this one printed from `start` on."""
-    if start != CURRENT and live.submission is not None:
-        current = live.submission.model_copy(update={"attempt": live.job.attempt})
+    if start != CURRENT and active.submission is not None:
+        current = active.submission.model_copy(update={"attempt": active.job.attempt})
         async for event in _rest_of(store, await store.attempts(current), start):
             yield event
 
@@ -159,8 +160,8 @@ async def _rest_of(
             offset = part.offset + len(part.data)
 
 
-def _state(live: LiveJob) -> tuple[Any, ...]:
-    return (live.shown_state, live.reason is not None, live.worker, live.job.attempt)
+def _state(active: ActiveJob) -> tuple[Any, ...]:
+    return (active.shown_state, active.reason is not None, active.worker, active.job.attempt)
 
 
 def _output(attempt: int, asked: int, part: Part) -> Event:

@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..engine.embedded.active import LiveJob, LiveState
+from ..engine.embedded.active import ActiveJob
+from ..model.job import JobPhase
 
 MOST_CHANGES = 1000
 """How many jobs' news are kept for a watcher that is behind; beyond that it has to load the list anew."""
@@ -56,21 +57,21 @@ class _Watcher:
 class JobFeed:
     """`show` makes what is told of a job; it is asked only when somebody watches."""
 
-    def __init__(self, show: Callable[[LiveJob], dict[str, Any]], most: int = MOST_CHANGES) -> None:
+    def __init__(self, show: Callable[[ActiveJob], dict[str, Any]], most: int = MOST_CHANGES) -> None:
         self._show = show
         self._most = most
         self._watchers: set[_Watcher] = set()
         self._closed = False
 
-    def changed(self, live: LiveJob) -> None:
+    def changed(self, active: ActiveJob) -> None:
         """The job is in another state than before."""
         if not self._watchers:
             return
-        if live.state is LiveState.ENDED and live.record is None:
+        if active.state is JobPhase.ENDED and active.record is None:
             return  # it went to another process, which tells of it
-        watchers = self._watchers_of(live.job.user_id)
+        watchers = self._watchers_of(active.job.user_id)
         if watchers:
-            self._tell(watchers, live.job.job_id, Change("job", self._show(live)))
+            self._tell(watchers, active.job.job_id, Change("job", self._show(active)))
 
     def removed(self, user_id: str, job_id: str) -> None:
         """The result of a job of `user_id` was deleted."""

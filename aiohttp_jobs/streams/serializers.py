@@ -5,21 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.base import PendingJob
-from ..engine.embedded.active import LiveJob
+from ..engine.embedded.active import ActiveJob
 from ..model.job import Submission, format_utc
 
 
-def live_view(live: LiveJob, position: int | None) -> dict[str, Any]:
+def active_view(active: ActiveJob, position: int | None) -> dict[str, Any]:
     """A job that waits or runs here. `position` is its place in the queue, the first is 1."""
-    job, log = live.job, live.log
+    job, log = active.job, active.log
     return {
         **_waiting(job),
-        "Status": live.shown_state.value,
+        "Status": active.shown_state.value,
         "Position": position,
-        "Cancelling": live.reason is not None,
-        "DateStarted": format_utc(live.started_at) if live.started_at else None,
-        "Runtime": round(live.runtime, 3) if live.runtime is not None else None,
-        "Worker": live.worker,
+        "Cancelling": active.reason is not None,
+        "DateStarted": format_utc(active.started_at) if active.started_at else None,
+        "Runtime": round(active.runtime, 3) if active.runtime is not None else None,
+        "Worker": active.worker,
         "OutputSize": log.size if log else 0,
     }
 
@@ -52,12 +52,12 @@ def details(submission: Submission) -> dict[str, Any]:
     }
 
 
-def feed_view(live: LiveJob) -> dict[str, Any]:
+def feed_view(active: ActiveJob) -> dict[str, Any]:
     """A job as the feed of the list tells of it: in any state, without what may be long."""
-    if live.record is None:
-        return live_view(live, None)
+    if active.record is None:
+        return active_view(active, None)
     long = {"Command", "Description"}
-    return {name: value for name, value in ended_view(live.record).items() if name not in long}
+    return {name: value for name, value in ended_view(active.record).items() if name not in long}
 
 
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import ClientResponse
 
 from aiohttp_jobs.engine.base import PendingJob
-from aiohttp_jobs.engine.embedded.active import LiveJob
+from aiohttp_jobs.engine.embedded.active import ActiveJob
 from aiohttp_jobs.model.job import ExecutionMode, utc_now
 from aiohttp_jobs.streams.job_list import JobFeed
 from tests.conftest import Caller, Host
@@ -118,8 +118,8 @@ async def test_a_shutdown_lets_watchers_go(host: Host) -> None:
             await stopping
 
 
-def _live(job_id: str) -> LiveJob:
-    return LiveJob(PendingJob(job_id, job_id, job_id, "alice", "x", ExecutionMode.RUNSPACE, utc_now()))
+def _live(job_id: str) -> ActiveJob:
+    return ActiveJob(PendingJob(job_id, job_id, job_id, "alice", "x", ExecutionMode.RUNSPACE, utc_now()))
 
 
 async def test_a_slow_watcher_gets_only_the_last_news_of_each_job_or_has_to_load_the_list() -> None:

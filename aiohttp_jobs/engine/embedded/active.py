@@ -1,4 +1,4 @@
-"""A job from the moment this process knows of it until its result is kept: its state, live."""
+"""A job from the moment this process knows of it until its result is kept: its state and who watches it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from ...model.job import JobStatus, Submission, utc_now
+from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...worker.output.log import OutputLog
 from ..base import PendingJob
-
-
-class LiveState(StrEnum):
-    """``Pending``: not due yet. ``Queued``: waits for its turn. The rest speak for themselves."""
-
-    PENDING = "Pending"
-    QUEUED = "Queued"
-    RUNNING = "Running"
-    ENDED = "Ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +23,7 @@ class StopReason:
     by: str = ""
 
 
-class LiveJob:
+class ActiveJob:
     """Can be watched by many and stopped at any moment; the first reason to stop counts."""
 
     __slots__ = (
@@ -52,11 +42,11 @@ class LiveJob:
         "worker",
     )
 
-    def __init__(self, job: PendingJob, on_change: Callable[[LiveJob], None] = lambda job: None) -> None:
+    def __init__(self, job: PendingJob, on_change: Callable[[ActiveJob], None] = lambda job: None) -> None:
         self.job = job
         self.on_change = on_change
         """Called after each change but additions to the output."""
-        self.state = LiveState.QUEUED
+        self.state = JobPhase.QUEUED
         self.log: OutputLog | None = None
         self.reason: StopReason | None = None
         self.record: dict[str, Any] | None = None
@@ -70,10 +60,10 @@ class LiveJob:
         self._changed: asyncio.Future[None] | None = None
 
     @property
-    def shown_state(self) -> LiveState:
+    def shown_state(self) -> JobPhase:
         """The state to show: what is not due yet is pending."""
-        if self.state is LiveState.QUEUED and self.job.run_at and self.job.run_at > utc_now():
-            return LiveState.PENDING
+        if self.state is JobPhase.QUEUED and self.job.run_at and self.job.run_at > utc_now():
+            return JobPhase.PENDING
         return self.state
 
     @property
@@ -84,7 +74,7 @@ class LiveJob:
     @property
     def runtime(self) -> float | None:
         """Seconds since it started, by a monotonic clock."""
-        return time.monotonic() - self._clock if self.state is LiveState.RUNNING else None
+        return time.monotonic() - self._clock if self.state is JobPhase.RUNNING else None
 
     def set_worker(self, pid: int) -> None:
         """The process `pid` runs it."""
@@ -94,7 +84,7 @@ class LiveJob:
     def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
         """`task` runs the job from now on, until `left`: cancelling it stops the job."""
         self.submission = submission
-        self.state, self.log, self.started_at = LiveState.RUNNING, log, at
+        self.state, self.log, self.started_at = JobPhase.RUNNING, log, at
         self._clock, self._task = time.monotonic(), task
         log.on_change = self.notify
         self.announce()
@@ -108,13 +98,13 @@ class LiveJob:
 
     def again(self) -> None:
         """The attempt has ended and another will follow."""
-        self.state, self.log, self.started_at, self._task = LiveState.PENDING, None, None, None
+        self.state, self.log, self.started_at, self._task = JobPhase.PENDING, None, None, None
         self.reason = None
         self.announce()
 
     def ended(self, record: dict[str, Any] | None) -> None:
         """Its result is kept as `record` (``None``: it went elsewhere); there is nothing more to watch."""
-        self.state, self.record = LiveState.ENDED, record
+        self.state, self.record = JobPhase.ENDED, record
         self.announce()
 
     def stop(self, reason: StopReason) -> None:

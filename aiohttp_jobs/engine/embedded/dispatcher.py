@@ -16,12 +16,12 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ...model.job import ExecutionMode, JobPhase, JobResult, JobStatus, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
-from .active import LiveJob, LiveState, StopReason
+from .active import ActiveJob, StopReason
 from .finishing import Notifier, ResultKeeper, insist
 from .lifecycle import JobRunner
 from .queue import JobQueue
@@ -36,7 +36,7 @@ _SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the 
 _logger = logging.getLogger(__name__)
 
 
-class JobProcessor:
+class Dispatcher:
     """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
     programs dropped, and at once when it is woken.
 
@@ -53,7 +53,7 @@ class JobProcessor:
         starvation: float,
         storage: StorageState,
         notifier: Notifier | None = None,
-        on_change: Callable[[LiveJob], None] = lambda job: None,
+        on_change: Callable[[ActiveJob], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -62,7 +62,7 @@ class JobProcessor:
         self._keeper = ResultKeeper(store, notifier)
         self._on_change = on_change
         self._queue = JobQueue(starvation)
-        self._live: dict[str, LiveJob] = {}
+        self._active: dict[str, ActiveJob] = {}
         self._known: set[str] = set()
         self._slots = Slots(limits)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,13 +79,13 @@ class JobProcessor:
         self.paused = False
 
     def open(self) -> None:
-        self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-processor")
+        self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-dispatcher")
 
     def begin_closing(self) -> None:
         """Start nothing more from now on, and let those who watch go."""
         self._closing = True
         self._wake.set()
-        for job in self._live.values():
+        for job in self._active.values():
             job.notify()
 
     async def close(self, grace: float, kill_grace: float) -> None:
@@ -97,7 +97,7 @@ class JobProcessor:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=grace)
         self._grace_is_over = True
-        for job in list(self._live.values()):
+        for job in list(self._active.values()):
             if self._queue.get(job.job.job_id) is None:
                 job.stop(_SHUT_DOWN)
         if self._tasks:
@@ -123,13 +123,13 @@ class JobProcessor:
     def limits(self) -> Limits:
         return self._slots.limits
 
-    def running(self) -> Iterable[LiveJob]:
+    def running(self) -> Iterable[ActiveJob]:
         """The jobs that run in this process, the longest running first."""
-        return [job for job in self._live.values() if job.state is LiveState.RUNNING]
+        return [job for job in self._active.values() if job.state is JobPhase.RUNNING]
 
-    def find(self, job_id: str) -> LiveJob | None:
+    def find(self, job_id: str) -> ActiveJob | None:
         """A job that waits or runs in this process."""
-        return self._live.get(job_id)
+        return self._active.get(job_id)
 
     async def submit(self, submission: Submission, *, is_new: bool) -> None:
         """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
@@ -156,11 +156,11 @@ class JobProcessor:
             return
         self._known.add(job.key)
         self._queue.add(job)
-        if job.job_id not in self._live:
-            self._live[job.job_id] = LiveJob(job, self._on_change)
-        live = self._live[job.job_id]
-        live.job, live.state = job, LiveState.QUEUED
-        live.announce()
+        if job.job_id not in self._active:
+            self._active[job.job_id] = ActiveJob(job, self._on_change)
+        active = self._active[job.job_id]
+        active.job, active.state = job, JobPhase.QUEUED
+        active.announce()
         self._wake.set()
 
     def has_news(self) -> bool:
@@ -174,10 +174,10 @@ class JobProcessor:
 
     def cancel(self, job_id: str, reason: StopReason) -> bool:
         """Stop a job that waits or runs here, for `reason`; false when there is none such."""
-        live = self._live.get(job_id)
-        if live is None:
+        active = self._active.get(job_id)
+        if active is None:
             return False
-        live.stop(reason)
+        active.stop(reason)
         waiting = self._queue.remove(job_id)
         if waiting is not None:
             # It will not run, and so has no need of its key.
@@ -268,7 +268,7 @@ class JobProcessor:
             self._next_look = min(self._next_look, time.monotonic() + found.again_in)
         for job in found.jobs:
             # A copy of a job that waits or runs here is left until that has ended, and then rejected.
-            if job.job_id not in self._live:
+            if job.job_id not in self._active:
                 self.enqueue(job)
 
     async def _record_lost(self, jobs: Collection[LostJob]) -> None:
@@ -347,21 +347,21 @@ class JobProcessor:
                 raise
             return
         self._known.add(job.key)
-        live = self._live[job.job_id] = LiveJob(job, self._on_change)
+        active = self._active[job.job_id] = ActiveJob(job, self._on_change)
         if not accepted.done():
             accepted.set_result(None)
         if self._grace_is_over:
-            live.stop(_SHUT_DOWN)
-        await self._see_through(job, claimed, live)
+            active.stop(_SHUT_DOWN)
+        await self._see_through(job, claimed, active)
 
     async def _process(self, job: PendingJob) -> None:
-        live = self._live[job.job_id]
+        active = self._active[job.job_id]
         claimed: ClaimedJob | None = None
         try:
-            unwanted = self._closing and live.reason is None
+            unwanted = self._closing and active.reason is None
             claimed = None if unwanted else await self._store.claim(job)
             if claimed is None:
-                self._forget(live, None)
+                self._forget(active, None)
         except KeyBusyError:
             self._enqueue_again(job, _KEY_SECONDS)
         except Exception as error:
@@ -371,37 +371,37 @@ class JobProcessor:
             else:
                 # Still pending on disk: forgotten here, the next scan finds it again.
                 _logger.exception("Job %s could not be picked up; it stays pending", job.job_id)
-                self._forget(live, None)
+                self._forget(active, None)
         finally:
             if claimed is None:
                 self._free_slot(job.mode, job.user_id)
                 self._free_lock(job)
         if claimed is not None:
-            await self._see_through(job, claimed, live)
+            await self._see_through(job, claimed, active)
 
     def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
         """Have a job that could not be picked up tried again, after so many seconds."""
         self._known.discard(job.key)
         self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=seconds)))
 
-    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, live: LiveJob) -> None:
+    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, active: ActiveJob) -> None:
         """Run what was picked up, and have its result kept."""
         try:
             try:
-                result = await self._run_claimed(claimed, live)
+                result = await self._run_claimed(claimed, active)
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.mode, job.user_id)
-            await insist(claimed.job_id, partial(self._conclude, claimed, result, live), self._storage)
+            await insist(claimed.job_id, partial(self._conclude, claimed, result, active), self._storage)
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
-            self._forget(live, None)
+            self._forget(active, None)
         finally:
             self._free_lock(job)
 
-    async def _run_claimed(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
+    async def _run_claimed(self, claimed: ClaimedJob, active: ActiveJob) -> JobResult:
         try:
-            return await self._runner.run(claimed, live)
+            return await self._runner.run(claimed, active)
         except Exception:
             _logger.exception("Job %s failed inside the server", claimed.job_id)
             return self._runner.rejected(
@@ -411,24 +411,24 @@ class JobProcessor:
     async def _conclude_lost(self, job: LostJob) -> None:
         await self._conclude(job.claimed, await self._runner.lost(job), None)
 
-    async def _conclude(self, claimed: ClaimedJob, result: JobResult, live: LiveJob | None) -> None:
-        is_cancelled = live is not None and live.is_cancelled
+    async def _conclude(self, claimed: ClaimedJob, result: JobResult, active: ActiveJob | None) -> None:
+        is_cancelled = active is not None and active.is_cancelled
         kept = await self._keeper.conclude(claimed, result, cancelled=is_cancelled)
         if isinstance(kept, PendingJob):
-            if live is not None:
-                self._known.discard(live.job.key)
-                live.again()
+            if active is not None:
+                self._known.discard(active.job.key)
+                active.again()
             self.enqueue(kept)
             return
-        if live is not None:
-            self._forget(live, kept.record)
+        if active is not None:
+            self._forget(active, kept.record)
         await self._keeper.release(kept)
 
-    def _forget(self, live: LiveJob, record: dict[str, Any] | None) -> None:
-        self._known.discard(live.job.key)
-        if self._live.get(live.job.job_id) is live:
-            del self._live[live.job.job_id]
-        live.ended(record)
+    def _forget(self, active: ActiveJob, record: dict[str, Any] | None) -> None:
+        self._known.discard(active.job.key)
+        if self._active.get(active.job.job_id) is active:
+            del self._active[active.job.job_id]
+        active.ended(record)
 
 
 def cancelled_by(user_id: str) -> StopReason:

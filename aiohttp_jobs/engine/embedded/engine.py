@@ -15,10 +15,10 @@ from ...system.closing import Closing
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from .active import LiveJob
+from .active import ActiveJob
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
-from .dispatcher import JobProcessor
+from .dispatcher import Dispatcher
 from .finishing import Notifier
 from .fired_moments import Claims
 from .lifecycle import JobRunner, Recheck
@@ -61,14 +61,14 @@ class EmbeddedEngine:
         self.awaited = AwaitedResults(self.store, self.storage)
 
     def dispatcher(
-        self, recheck: Recheck, notifier: Notifier, on_change: Callable[[LiveJob], None]
-    ) -> JobProcessor:
+        self, recheck: Recheck, notifier: Notifier, on_change: Callable[[ActiveJob], None]
+    ) -> Dispatcher:
         """What runs the jobs: each after `recheck`, telling `on_change` and, of its end, `notifier`."""
         config = self._config
         runner = JobRunner(
             config, self._modes.executors, recheck, self._modes.environment, self.vault, self.storage
         )
-        dispatcher = JobProcessor(
+        dispatcher = Dispatcher(
             self.store,
             runner,
             limits=_limits(config),

@@ -31,7 +31,7 @@ from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
 from ..base import ClaimedJob, LostJob
-from .active import LiveJob, StopReason
+from .active import ActiveJob, StopReason
 
 Recheck = Callable[[ClaimedJob], Awaitable[None]]
 """Raises `JobsError` when the job may not run now."""
@@ -68,13 +68,13 @@ class JobRunner:
         self._vault = vault
         self._storage = storage
 
-    async def run(self, claimed: ClaimedJob, live: LiveJob) -> JobResult:
+    async def run(self, claimed: ClaimedJob, active: ActiveJob) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
-        if live.reason is not None:
-            return self.stopped(claimed, live.reason)
-        problem = claimed.problem or await self._refusal(claimed, live)
-        if live.reason is not None:  # stopped while it was checked
-            return self.stopped(claimed, live.reason)
+        if active.reason is not None:
+            return self.stopped(claimed, active.reason)
+        problem = claimed.problem or await self._refusal(claimed, active)
+        if active.reason is not None:  # stopped while it was checked
+            return self.stopped(claimed, active.reason)
         if problem is not None:
             return self.rejected(claimed, problem)
         submission = self._with_interpreter(claimed.submission)
@@ -85,27 +85,27 @@ class JobRunner:
         parameters = self._parameters(submission)
         # In how many forms secrets may be printed takes up to a quarter of a second to find out.
         masker = await asyncio.to_thread(Masker, parameters.secrets) if parameters.secrets else None
-        if live.reason is not None:  # stopped meanwhile
-            return self.stopped(claimed, live.reason)
+        if active.reason is not None:  # stopped meanwhile
+            return self.stopped(claimed, active.reason)
         log = self._log(claimed.run_dir, is_new=True)
         log.masker = masker
         for attempt in count():
             started, clock = utc_now(), time.monotonic()
             ended = await self._run_limited(
-                submission, command, parameters, claimed.job_dir, log, live, started
+                submission, command, parameters, claimed.job_dir, log, active, started
             )
             if not isinstance(ended, NotStartedError) or not await self._may_start_later(
-                ended, live, attempt
+                ended, active, attempt
             ):
                 break
         log.end()
-        status, exit_code = _verdict(ended, live, submission, log)
+        status, exit_code = _verdict(ended, active, submission, log)
         output = await self._output_of(log) if log.output_blocks else log.output()
         log.close()
         runtime = time.monotonic() - clock
-        return _result(submission, status, output, started, runtime, exit_code, live.reason, log.size)
+        return _result(submission, status, output, started, runtime, exit_code, active.reason, log.size)
 
-    async def _may_start_later(self, refused: NotStartedError, live: LiveJob, attempt: int) -> bool:
+    async def _may_start_later(self, refused: NotStartedError, active: ActiveJob, attempt: int) -> bool:
         """Wait until a job that the disk did not let start may be tried again; false when it may not.
 
         For room it waits as long as it takes, or until it is stopped; for a disk that fails, some seconds.
@@ -114,12 +114,12 @@ class JobRunner:
         fault = fault_of(refused.cause)
         if fault is None or (fault.kind not in HOLDING and attempt >= _MOST_ATTEMPTS):
             return False
-        while live.reason is None and self._storage.holds_jobs:
-            futures = [live.next_change(), self._storage.next_end()]
+        while active.reason is None and self._storage.holds_jobs:
+            futures = [active.next_change(), self._storage.next_end()]
             await asyncio.wait(futures, timeout=_ROOM_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if live.reason is None:
+        if active.reason is None:
             await asyncio.sleep(_ROOM_PAUSE_SECONDS)
-        return live.reason is None
+        return active.reason is None
 
     async def _output_of(self, log: OutputLog) -> Output:
         """The output for the result, waiting while there is no room. Of a disk that fails, what there is."""
@@ -144,7 +144,7 @@ class JobRunner:
         parameters: Parameters,
         job_dir: str,
         log: OutputLog,
-        live: LiveJob,
+        active: ActiveJob,
         started: datetime,
     ) -> Outcome | BaseException:
         """How it ended, in this very task; only stopping the job cancels it, and only in here."""
@@ -152,16 +152,16 @@ class JobRunner:
         if task is None:
             raise RuntimeError("jobs run in tasks")
         limit = submission.timeout_seconds or self._config.default_timeout
-        live.started(submission, task, log, started)
-        timer = asyncio.get_running_loop().call_later(limit, _stop_late, live, limit)
+        active.started(submission, task, log, started)
+        timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(submission, command, parameters, job_dir, log, live)
+            ended = await self._execute(submission, command, parameters, job_dir, log, active)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
             timer.cancel()
-            live.left()
+            active.left()
         if task.cancelling():
             raise asyncio.CancelledError  # not the job is to end, but this task
         return ended
@@ -194,14 +194,14 @@ class JobRunner:
         log.on_refused = self._refused
         return log
 
-    async def _refusal(self, claimed: ClaimedJob, live: LiveJob) -> str | None:
+    async def _refusal(self, claimed: ClaimedJob, active: ActiveJob) -> str | None:
         """Why the job may not run; what cannot be told at once is asked again for half a minute."""
         until = time.monotonic() + _CHECK_SECONDS
         while True:
             try:
                 await self._recheck(claimed)
             except RightsUnavailableError:
-                if live.reason is not None or time.monotonic() >= until:
+                if active.reason is not None or time.monotonic() >= until:
                     return "Whether this job may run could not be found out, so it was not run. Run it again."
                 await asyncio.sleep(_CHECK_PAUSE_SECONDS)
             except JobsError as error:
@@ -236,7 +236,7 @@ class JobRunner:
         parameters: Parameters,
         job_dir: str,
         log: OutputLog,
-        live: LiveJob,
+        active: ActiveJob,
     ) -> Outcome:
         return await self._executors[submission.execution_mode].run(
             Execution(
@@ -248,28 +248,28 @@ class JobRunner:
                 job_dir=job_dir,
                 environment=job_environment(self._environment, submission),
                 log=log,
-                on_start=live.set_worker,
+                on_start=active.set_worker,
                 parameters=parameters,
                 submission=submission,
             )
         )
 
 
-def _stop_late(live: LiveJob, limit: float) -> None:
+def _stop_late(active: ActiveJob, limit: float) -> None:
     message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
-    live.stop(StopReason(JobStatus.TIMED_OUT, message))
+    active.stop(StopReason(JobStatus.TIMED_OUT, message))
 
 
 def _verdict(
-    ended: Outcome | BaseException, live: LiveJob, submission: Submission, log: OutputLog
+    ended: Outcome | BaseException, active: ActiveJob, submission: Submission, log: OutputLog
 ) -> tuple[JobStatus, int | None]:
     """How the job ended; says in its output what the output alone would not show."""
     if isinstance(ended, asyncio.CancelledError):
-        reason = live.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
+        reason = active.reason or StopReason(JobStatus.FAILED, "The job cancelled itself.")
         log.add_error(reason.message)
         return reason.status, None
     if isinstance(ended, NotStartedError):
-        never = live.reason or StopReason(JobStatus.FAILED, f"The job could not be run: {ended}.")
+        never = active.reason or StopReason(JobStatus.FAILED, f"The job could not be run: {ended}.")
         log.add_error(never.message)
         return never.status, None
     if isinstance(ended, BaseException):

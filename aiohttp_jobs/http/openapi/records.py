@@ -11,13 +11,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel, to_pascal
 
-from ...engine.embedded.active import LiveState
 from ...engine.embedded.session_registry import SessionRecord
 from ...model.api_key import ApiKey
 from ...model.identity import Proof
 from ...model.job import (
     ExecutionMode,
     InterpreterName,
+    JobPhase,
     JobResult,
     JobStatus,
     RetryPolicy,
@@ -76,7 +76,7 @@ class JobView(BaseModel):
     job_name: str
     user_id: str
     execution_mode: ExecutionMode | str | None
-    status: JobStatus | LiveState
+    status: JobStatus | JobPhase
     submitted_at: UtcDatetime | None = None
     priority: int = 5
     run_at: UtcDatetime | None = None

@@ -33,7 +33,7 @@ def most_at_once(events: Path) -> int:
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a_submission_wakes_the_processor(start_host: StartHost, mode: str) -> None:
+async def test_a_submission_wakes_the_dispatcher(start_host: StartHost, mode: str) -> None:
     host = await start_host(poll_interval=NEVER)
 
     assert (await host.caller("debug").run("echo woken", mode))["Output"] == "woken\n"
