@@ -16,8 +16,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to spare
 _TIE_BITS = 10
-_ROW_BITS = 18
-_LAST_ROW = 9_860_000_000_000  # the year 2050: small numbers that are not negative take fewer bytes
 
 
 class Entry(NamedTuple):
@@ -106,15 +104,6 @@ def microseconds(moment: datetime) -> int:
 def first_id(completed: int) -> int:
     """The lowest id of results that were completed in that microsecond or later."""
     return min(max(completed, 0), _LATEST) << _TIE_BITS
-
-
-def search_row(place: int) -> int:
-    """The row in ``search`` of the result with the id `place`, unless another has it: the latest come first.
-
-    FTS5 walks upwards in half the time that it takes to walk down, and mostly the latest are asked for.
-    A step is a quarter of a millisecond: for each word of each result, the distance of two rows is stored.
-    """
-    return _LAST_ROW - (place >> _ROW_BITS)
 
 
 def searched_output(output: Any, search_bytes: int) -> str:

@@ -13,7 +13,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ....model.job import JobStatus
-from .entries import first_id, microseconds, search_row
+from .entries import first_id, microseconds
+from .rows import wanted_row
 from .schema import DISPLACED
 from .searching import Term, candidates
 
@@ -105,6 +106,7 @@ def find(
     where = _Conditions([], [])
     source = _source(where, wanted, sort, user)
     _restrict(where, wanted, user)
+    _restrict_time(connection, where, wanted)
     order = _continue(where, wanted, sort, after)
     if sort.column == "completed":
         key = "r.search_row" if wanted.terms else "r.id"
@@ -167,23 +169,22 @@ def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> Non
         where.add("r.name >= ? AND r.name < ?", wanted.name, wanted.name + "\U0010ffff")
     elif wanted.name is not None:
         where.add("r.name = ?", wanted.name)
-    _restrict_time(where, wanted)
 
 
-def _restrict_time(where: _Conditions, wanted: ResultFilter) -> None:
+def _restrict_time(connection: sqlite3.Connection, where: _Conditions, wanted: ResultFilter) -> None:
     """By ids, which are exact, and where ``search`` is walked also by how far to walk."""
     in_search = "search MATCH ?" in where.texts
     if wanted.since is not None:
         first = first_id(microseconds(wanted.since))
         where.add("r.id >= ?", first)
         if in_search:
-            where.add("search.rowid <= ?", search_row(first))
+            where.add("search.rowid <= ?", wanted_row(connection, first))
     if wanted.until is not None:
         end = first_id(microseconds(wanted.until))
         where.add("r.id < ?", end)
         if in_search:
             displaced = "SELECT coalesce(max(value), 0) FROM facts WHERE name = ?"
-            where.add(f"search.rowid >= ? - ({displaced})", search_row(end), DISPLACED)
+            where.add(f"search.rowid >= ? - ({displaced})", wanted_row(connection, end), DISPLACED)
 
 
 def _continue(where: _Conditions, wanted: ResultFilter, sort: Sort, after: Key | None) -> str:

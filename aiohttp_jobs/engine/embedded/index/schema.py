@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from .text_search import TOKENIZER
 
-VERSION = 6
+VERSION = 7
 DISPLACED = "displaced"
-"""The fact that says how far a row of ``search`` may be from where it belongs (`entries.search_row`)."""
+"""The fact that says how far a row of ``search`` may be from where it belongs (`rows.wanted_row`)."""
 
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -38,6 +38,7 @@ CREATE INDEX by_started ON results (started);
 CREATE INDEX by_runtime ON results (runtime);
 CREATE INDEX failures_by_user ON results (user) WHERE success = 0;
 CREATE INDEX failures ON results (success) WHERE success = 0;
+CREATE TABLE paces (first INTEGER PRIMARY KEY, search_row INTEGER NOT NULL, bits INTEGER NOT NULL);
 CREATE TABLE orphans (search_row INTEGER PRIMARY KEY);
 """
 _SEARCH = f"""
@@ -52,7 +53,7 @@ SCHEMA = _TABLES + _SEARCH + _SETTINGS
 `size` is in bytes with the output kept beside the result.
 
 ``search`` holds which results have a word, and neither where nor the text (`entries.words_of`), which is in
-the files: so it takes a fifth of the text. `search_row` is a result's row in it (`entries.search_row`), and
+the files: so it takes a sixth of English text. `search_row` is a result's row in it (`rows`, ``paces``), and
 ``orphans`` are the rows that it still has and ``results`` no more. Its settings have a whole transaction
 written as one part, and eight parts merged at once, so that a word is written again seldom:
 https://www.sqlite.org/fts5.html#configuration_options

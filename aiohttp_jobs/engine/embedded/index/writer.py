@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .entries import Entry, search_row, words_of
-from .schema import DISPLACED
+from .entries import Entry, words_of
+from .rows import free_row, make_room
 
 _CHUNK = 500
 _MOST_PARTS = 8
@@ -21,12 +21,15 @@ def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
     with _transaction(connection):
         known = _known(connection, [entry.job_id for entry in entries])
         users: dict[str, int] = {}
+        new = [entry for entry in entries if known.get(entry.job_id, ())[1:] != (entry.size, entry.changed)]
         # The latest first: the search index writes a part of its own for each step back of its rowids.
-        for entry in sorted(entries, key=lambda entry: entry.id, reverse=True):
+        new.sort(key=lambda entry: entry.id, reverse=True)
+        make_room(connection, [entry.id for entry in new])
+        for entry in new:
             there = known.get(entry.job_id)
             if there is not None:
                 if there[1:] == (entry.size, entry.changed):
-                    continue
+                    continue  # a second time among `entries`
                 _remove(connection, [there[0]])
             known[entry.job_id] = _insert(connection, entry, users), entry.size, entry.changed
 
@@ -94,7 +97,7 @@ def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int])
     if entry.user_id not in users:
         users[entry.user_id] = _user_key(connection, entry.user_id)
     user, place = users[entry.user_id], _free_id(connection, entry.id)
-    row = _free_row(connection, search_row(place))
+    row = free_row(connection, place)
     connection.execute(
         "INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
@@ -130,27 +133,9 @@ def _user_key(connection: sqlite3.Connection, user_id: str) -> int:
 
 def _free_id(connection: sqlite3.Connection, wanted: int) -> int:
     """`wanted`, or one shortly after it that no result has."""
-    return _free(connection, "SELECT 1 FROM results WHERE id = ?1", wanted, 1)
-
-
-def _free_row(connection: sqlite3.Connection, wanted: int) -> int:
-    """`wanted`, or a row of ``search`` shortly before it that is about no result and was about none."""
-    taken = (
-        "SELECT 1 FROM results WHERE search_row = ?1 UNION ALL SELECT 1 FROM orphans WHERE search_row = ?1"
-    )
-    row = _free(connection, taken, wanted, -1)
-    if row != wanted:
-        connection.execute(
-            "INSERT INTO facts VALUES (?, ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)",
-            (DISPLACED, wanted - row),
-        )
-    return row
-
-
-def _free(connection: sqlite3.Connection, taken: str, wanted: int, way: int) -> int:
     place, spread = wanted, 1
-    while connection.execute(taken, (place,)).fetchone() is not None:
+    while connection.execute("SELECT 1 FROM results WHERE id = ?", (place,)).fetchone() is not None:
         # Ever further away, so that any number of results with one and the same date find room.
         spread *= 2
-        place = wanted + way * random.randint(1, spread)  # noqa: S311
+        place = wanted + random.randint(1, spread)  # noqa: S311
     return place
