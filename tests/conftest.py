@@ -28,6 +28,26 @@ asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
 
+SLOW = (
+    "acceptance",
+    "cli",
+    "demo_app",
+    "http/openapi/test_schemathesis.py",
+    "portable",
+    "security",
+    "test_deployments.py",
+    "test_docs.py",
+    "test_host_middlewares.py",
+    "test_preload.py",
+    "test_restart.py",
+    "test_tutorial.py",
+    "test_uvloop.py",
+    "test_waiting_across_processes.py",
+    "torture",
+    "ui",
+)
+"""What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out."""
+
 QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
     "kill_grace": 0.5,
@@ -36,6 +56,14 @@ QUICK: dict[str, Any] = {
     "max_parallel_runspace": 1,  # each warm worker is a process to start, and few tests need two
     "max_parallel_background": 4,
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    slow = tuple(here / each for each in SLOW)
+    for item in items:
+        if any(item.path.is_relative_to(each) for each in slow):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass
