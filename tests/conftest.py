@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.constants
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 60.0
 
-# Debug mode keeps where each future and callback was made: ten frames deep, a sixth of all tests' time.
+# In debug mode each future and callback keeps the stack that made it, for messages about it. One frame of it
+# will do: whole ones take up a third of the tests' time.
 asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
+traceback.extract_stack.__defaults__ = (None, 1)  # what asyncio calls without arguments
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
