@@ -25,7 +25,7 @@ from .http import (
     sessions,
     templates,
 )
-from .http.app_keys import CONFIG, SERVICE, STORAGE
+from .http.app_keys import ACCESS, CONFIG, SERVICE, STORAGE
 from .http.auth.cors import preflight_middleware, share_with
 from .http.auth.middleware import identity_middleware
 from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
@@ -137,6 +137,7 @@ def _mounted(host: web.Application | None) -> set[str]:
 
 
 def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
+    jobs_app[ACCESS] = plugin.policy
     jobs_app[SERVICE] = plugin.jobs
     jobs_app[results.RESULTS] = plugin.results
     jobs_app[schedules.SCHEDULES] = plugin.schedules

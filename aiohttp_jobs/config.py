@@ -25,12 +25,12 @@ from pydantic import (
     model_validator,
 )
 
-from .access import policy
 from .errors import ConfigurationError
 from .model.converted import Converted, by_default
 from .model.identity import Identity
 from .model.job import ExecutionMode, InterpreterName, OneLine
 from .model.notice_rules import EmailAddress
+from .model.roles import ENDPOINT_ROLES, MODE_ROLES, PRIORITY_ROLES
 from .notify.addresses import WebhookTargets, allowed_host
 
 IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
@@ -124,8 +124,8 @@ class JobsConfig(BaseModel):
     Needed only where the proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
 
     # --- roles
-    mode_roles: Converted[ModeRoles, RolesOf[ExecutionMode] | RolesOf[str]] = by_default(policy.MODE_ROLES)
-    endpoint_roles: Converted[Mapping[str, frozenset[str]], RolesOf[str]] = by_default(policy.ENDPOINT_ROLES)
+    mode_roles: Converted[ModeRoles, RolesOf[ExecutionMode] | RolesOf[str]] = by_default(MODE_ROLES)
+    endpoint_roles: Converted[Mapping[str, frozenset[str]], RolesOf[str]] = by_default(ENDPOINT_ROLES)
 
     # --- picking up
     poll_interval: Seconds = 2.0
@@ -201,7 +201,7 @@ class JobsConfig(BaseModel):
     """Jobs at once in all modes together. Default: the sum of the modes' limits."""
     max_parallel_per_user: Count | None = None
     """Jobs of one user at once. Default: no limit beside the modes'."""
-    priority_roles: Mapping[str, int] = Field(default_factory=lambda: policy.PRIORITY_ROLES)
+    priority_roles: Mapping[str, int] = Field(default_factory=lambda: PRIORITY_ROLES)
     """The highest priority (0 to 9) that each role may use."""
     starvation_seconds: Seconds = 600.0
     """A job that has waited this long goes before all others, whatever their priority."""
@@ -330,16 +330,16 @@ class JobsConfig(BaseModel):
     def _complete_mode_roles(
         cls, table: Mapping[ExecutionMode, frozenset[str]]
     ) -> Mapping[ExecutionMode, frozenset[str]]:
-        return {**policy.MODE_ROLES, **table}
+        return {**MODE_ROLES, **table}
 
     @field_validator("endpoint_roles")
     @classmethod
     def _complete_endpoint_roles(cls, table: Mapping[str, frozenset[str]]) -> Mapping[str, frozenset[str]]:
-        unknown = sorted(set(table) - set(policy.ENDPOINT_ROLES))
+        unknown = sorted(set(table) - set(ENDPOINT_ROLES))
         if unknown:
-            known = ", ".join(sorted(policy.ENDPOINT_ROLES))
+            known = ", ".join(sorted(ENDPOINT_ROLES))
             raise ValueError(f"unknown endpoint {unknown[0]!r}; known are {known}")
-        return {**policy.ENDPOINT_ROLES, **table}
+        return {**ENDPOINT_ROLES, **table}
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

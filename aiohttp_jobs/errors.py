@@ -5,9 +5,9 @@ The message is a sentence for a person. Turning an error into a response is left
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,11 @@ MOST_DETAILS = 20
 """How many faults an error names."""
 _LONGEST_MESSAGE = 4000
 _LONGEST_DETAIL = 500
+
+
+def field_error(field: str, message: str) -> dict[str, Any]:
+    """One entry of an error's ``details``: the field, and what is wrong with it."""
+    return {"field": field, "message": message}
 
 
 class JobsError(Exception):
@@ -138,6 +143,21 @@ class InvalidFieldsError(JobsError):
 
     status = 422
     code = "invalid_fields"
+
+    @classmethod
+    def of(cls, faults: Sequence[dict[str, Any]], separator: str = " ") -> Self:
+        """The error that says each of `faults`, entries that `field_error` made, in one sentence.
+
+        `separator` stands between a field and what is wrong with it. Of many faults the first 20 are said.
+        """
+        text = "; ".join(f"{fault['field']}{separator}{fault['message']}" for fault in faults[:MOST_DETAILS])
+        more = f"; and {len(faults) - MOST_DETAILS} more" if len(faults) > MOST_DETAILS else ""
+        return cls(f"{text}{more}.", details=list(faults))
+
+    @classmethod
+    def of_one(cls, field: str, message: str, separator: str = " ") -> Self:
+        """The same for one field."""
+        return cls.of([field_error(field, message)], separator)
 
 
 class LimitReachedError(JobsError):

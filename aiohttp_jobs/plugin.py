@@ -14,7 +14,9 @@ from typing import Any
 
 from .access.current_roles import CurrentRoles
 from .access.fair_turns import FairTurns
+from .access.limits import LimitPolicy
 from .access.pick_up import PickUpCheck
+from .access.policy import AccessPolicy
 from .access.recheck import RightsCheck
 from .access.storage_limits import StorageLimits
 from .access.templates import TemplateRights
@@ -61,9 +63,13 @@ class Plugin:
         self._modes = ExecutionModes(config, application)
         self.interpreters = self._modes.interpreters
         self.engine = EmbeddedEngine(config, self._modes)
+        self.policy = AccessPolicy(config)
+        self._limits = LimitPolicy(config, self.interpreters)
         self.current_roles = CurrentRoles(config)
-        self._rights = RightsCheck(config, self.engine.api_keys, self.current_roles)
-        self._template_rights = TemplateRights(config, self.engine.templates, self._rights, self.engine.vault)
+        self._rights = RightsCheck(self.policy, self.engine.api_keys, self.current_roles)
+        self._template_rights = TemplateRights(
+            self.policy, self.engine.templates, self._rights, self.engine.vault
+        )
         self._turns = FairTurns(
             SEARCHES_AT_ONCE,
             SEARCHES_PER_USER,
@@ -74,8 +80,10 @@ class Plugin:
         self._make_notices()
         self._make_jobs()
         self._make_schedules()
-        self.account = AccountService(config, self.engine.api_keys, self.current_roles, self.interpreters)
-        self.sessions = SessionService(config)
+        self.account = AccountService(
+            config, self.policy, self.engine.api_keys, self.current_roles, self.interpreters
+        )
+        self.sessions = SessionService(self.policy)
         self._poller = self.engine.poller(self._dispatcher, self._scheduler, self._delivery)
 
     def _make_notices(self) -> None:
@@ -90,7 +98,7 @@ class Plugin:
         self._delivery = Delivery(
             config, engine.notices, self._outbox, channels, engine.seldom, storage=engine.storage
         )
-        self.notices = NoticeService(config, engine.notices, self._delivery.wake)
+        self.notices = NoticeService(config, self.policy, engine.notices, self._delivery.wake)
 
     def _wake_delivery(self) -> None:
         self._delivery.wake()
@@ -100,29 +108,36 @@ class Plugin:
         self._feed = JobFeed(feed_view)
         engine.store.results.on_deleted = self._feed.removed
         self._dispatcher = engine.dispatcher(
-            PickUpCheck(config, self._rights, self._template_rights, self.interpreters),
+            PickUpCheck(self._limits, self._rights, self._template_rights),
             self._outbox,
             self._feed.changed,
         )
         self._storage_limits = StorageLimits(config, engine.store.results.kept_bytes, engine.storage)
         self.jobs = JobService(
             config,
+            self.policy,
+            self._limits,
             engine.store,
             self._dispatcher,
-            self.interpreters,
             self._feed,
             self._storage_limits,
             self._turns,
             engine.awaited,
             self.notices,
         )
-        self.queue = QueueService(config, self._dispatcher, self._modes.warm_workers)
-        self.results = ResultService(config, engine.store, engine.store.results, self._turns)
+        self.queue = QueueService(self.policy, self._dispatcher, self._modes.warm_workers)
+        self.results = ResultService(self.policy, engine.store, engine.store.results, self._turns)
         self._retention = Retention(config, engine.store.results, engine.storage)
         self.templates = TemplateService(
-            config, engine.templates, self._template_rights, self.jobs, self.interpreters, engine.vault
+            config,
+            self.policy,
+            self._limits,
+            engine.templates,
+            self._template_rights,
+            self.jobs,
+            engine.vault,
         )
-        self.reruns = Reruns(config, self.jobs, self.templates)
+        self.reruns = Reruns(self.policy, self.jobs, self.templates)
 
     def _make_schedules(self) -> None:
         config, engine = self._config, self.engine
@@ -134,10 +149,10 @@ class Plugin:
             storage=engine.storage,
         )
         self.schedules = ScheduleService(
-            config,
+            self.policy,
+            self._limits,
             engine.schedules,
             engine.fired_moments,
-            self.interpreters,
             max_per_user=config.max_schedules_per_user,
             changed=self._scheduler.wake,
         )

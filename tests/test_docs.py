@@ -17,9 +17,9 @@ from aiohttp import web
 from typer.main import get_command
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.access.policy import ENDPOINT_ROLES
 from aiohttp_jobs.cli import app
 from aiohttp_jobs.errors import JobsError
+from aiohttp_jobs.model.roles import ENDPOINT_ROLES
 
 from .conftest import Host
 

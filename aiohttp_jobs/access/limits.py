@@ -1,61 +1,91 @@
-"""The configured limits of a submission, and which interpreters there are: pure checks."""
+"""LimitPolicy: how much a submission may have, by the configuration. What waits or is kept is not counted."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from yarl import URL
 
 from ..config import JobsConfig
-from ..errors import InvalidFieldsError, TooLargeError
+from ..errors import InvalidFieldsError, TooLargeError, field_error
 from ..model.job import InterpreterName
 from ..model.notice_rules import EmailRule, WebhookRule
 
 _NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
 _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
+_POWERSHELL = InterpreterName.POWERSHELL
 
 
-def field_error(field: str, message: str) -> dict[str, Any]:
-    """One entry of an error's ``details``."""
-    return {"field": field, "message": message}
+class Command(Protocol):
+    """What is to run, as a submission, a schedule's job and a template say it."""
+
+    @property
+    def command(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def interpreter(self) -> InterpreterName | None: ...
+    @property
+    def timeout_seconds(self) -> float | None: ...
 
 
-def require_within_limits(
-    config: JobsConfig,
-    installed: Collection[InterpreterName],
-    *,
-    job_name: str,
-    command: str,
-    description: str,
-    interpreter: InterpreterName,
-    timeout_seconds: float | None,
-    notify: Sequence[EmailRule | WebhookRule] = (),
-) -> None:
-    """Raise `TooLargeError` or `InvalidFieldsError` for what this configuration does not take."""
-    size = len(command.encode())
-    if size > config.max_command_bytes:
-        raise TooLargeError(f"The command has {size} bytes; at most {config.max_command_bytes} are allowed.")
-    faults = [
-        field_error(field, f"must have at most {limit} characters")
-        for field, text, limit in (
-            ("jobName", job_name, config.max_name_length),
-            ("description", description, config.max_description_length),
-        )
-        if len(text) > limit
-    ]
-    if timeout_seconds is not None and timeout_seconds > config.max_timeout:
-        faults.append(field_error("timeoutSeconds", f"must be at most {config.max_timeout:g}"))
-    if interpreter not in installed:
-        names = ", ".join(sorted(installed))
-        sought = (
-            " (there is no pwsh on the PATH of the host)" if interpreter is InterpreterName.POWERSHELL else ""
-        )
-        message = f"{interpreter} is not installed on this server{sought}; installed are: {names}"
-        faults.append(field_error("interpreter", message))
-    faults += _notify_faults(config, notify)
-    if faults:
-        raise InvalidFieldsError(_sentence(faults), details=faults)
+class LimitPolicy:
+    """How much a submission may have by the configuration, and which of the interpreters are `installed`."""
+
+    def __init__(self, config: JobsConfig, installed: Collection[InterpreterName]) -> None:
+        self._config = config
+        self._installed = installed
+
+    def interpreter_of(self, command: Command) -> InterpreterName:
+        """The interpreter that is asked for, or else the configuration's default."""
+        return command.interpreter or self._config.default_interpreter
+
+    def require_within(
+        self,
+        command: Command,
+        name: str,
+        notify: Sequence[EmailRule | WebhookRule] = (),
+        *,
+        field: str = "{}",
+        name_field: str = "jobName",
+    ) -> None:
+        """Raise `TooLargeError` or `InvalidFieldsError` for what this configuration does not take.
+
+        `name` is the job's, and called `name_field` in the error, where `field` takes each field's name.
+        """
+        config = self._config
+        size = len(command.command.encode())
+        if size > config.max_command_bytes:
+            raise TooLargeError(
+                f"The command has {size} bytes; at most {config.max_command_bytes} are allowed."
+            )
+        faults = [
+            *_length_faults(name_field, name, config.max_name_length),
+            *_length_faults("description", command.description, config.max_description_length),
+        ]
+        if command.timeout_seconds is not None and command.timeout_seconds > config.max_timeout:
+            faults.append(field_error("timeoutSeconds", f"must be at most {config.max_timeout:g}"))
+        interpreter = self.interpreter_of(command)
+        if interpreter not in self._installed:
+            names = ", ".join(sorted(self._installed))
+            sought = " (there is no pwsh on the PATH of the host)" if interpreter is _POWERSHELL else ""
+            message = f"{interpreter} is not installed on this server{sought}; installed are: {names}"
+            faults.append(field_error("interpreter", message))
+        faults += _notify_faults(config, notify)
+        if faults:
+            raise InvalidFieldsError.of(
+                [{**fault, "field": field.format(fault["field"])} for fault in faults]
+            )
+
+    def require_name(self, name: str) -> None:
+        """Raise `InvalidFieldsError` for a name, of the field ``name``, that is too long."""
+        if faults := _length_faults("name", name, self._config.max_name_length):
+            raise InvalidFieldsError.of(faults)
+
+
+def _length_faults(field: str, text: str, most: int) -> list[dict[str, Any]]:
+    return [field_error(field, f"must have at most {most} characters")] if len(text) > most else []
 
 
 def notice_channels(config: JobsConfig) -> list[str]:
@@ -78,7 +108,3 @@ def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule])
         if (fault := config.webhook_targets.fault(URL(rule.url))) is not None:
             faults.append(field_error(f"notify.{index}.url", fault))
     return faults
-
-
-def _sentence(faults: list[dict[str, Any]]) -> str:
-    return "; ".join(f"{fault['field']} {fault['message']}" for fault in faults) + "."

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from ..config import JobsConfig
 from ..engine.base import ClaimedJob
-from ..model.job import InterpreterName
-from .limits import require_within_limits
+from .limits import LimitPolicy
 from .recheck import RightsCheck
 from .templates import TemplateRights
 
@@ -15,17 +11,10 @@ from .templates import TemplateRights
 class PickUpCheck:
     """Asked with each job that was picked up; raises a `JobsError` when it may not run."""
 
-    def __init__(
-        self,
-        config: JobsConfig,
-        rights: RightsCheck,
-        templates: TemplateRights,
-        interpreters: Collection[InterpreterName],
-    ) -> None:
-        self._config = config
+    def __init__(self, limits: LimitPolicy, rights: RightsCheck, templates: TemplateRights) -> None:
+        self._limits = limits
         self._rights = rights
         self._templates = templates
-        self._interpreters = interpreters
 
     async def __call__(self, claimed: ClaimedJob) -> None:
         submission = claimed.submission
@@ -35,12 +24,4 @@ class PickUpCheck:
             await self._templates.recheck(submission)
         if claimed.accepted_here:
             return  # by this very configuration
-        require_within_limits(
-            self._config,
-            self._interpreters,
-            job_name=submission.job_name,
-            command=submission.command,
-            description=submission.description,
-            interpreter=submission.interpreter or self._config.default_interpreter,
-            timeout_seconds=submission.timeout_seconds,
-        )
+        self._limits.require_within(submission, submission.job_name)

@@ -1,116 +1,91 @@
-"""Roles and what each may do: the specification's two tables and the pure functions that read them."""
+"""AccessPolicy: who may do what, by the configuration's tables of roles."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Collection
 
+from ..config import JobsConfig
 from ..errors import ForbiddenError
+from ..model.identity import Identity
 from ..model.job import SHARED_KEY, ExecutionMode, is_shared_key
-
-AUTHENTICATED = "authenticated"
-"""The role that everyone who is signed in has, whatever else they have."""
-
-ELEVATED_ROLES = frozenset({"debug", "task_manager", "system_admin", "site_admin"})
-
-ADMIN_ROLES = frozenset({"system_admin", "site_admin"})
-
-MODE_ROLES: Mapping[ExecutionMode, frozenset[str]] = MappingProxyType(
-    {
-        ExecutionMode.MAIN_LOOP: frozenset({"debug"}),
-        ExecutionMode.RUNSPACE: ELEVATED_ROLES,
-        ExecutionMode.BACKGROUND_JOB: ELEVATED_ROLES,
-    }
-)
-"""Specification, "Execution Mode Permissions": one of these roles is needed."""
-
-ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
-    {
-        "submit": ELEVATED_ROLES,
-        "list_results": frozenset({AUTHENTICATED}),
-        "delete_results": frozenset({AUTHENTICATED}),
-        "list_jobs": frozenset({AUTHENTICATED}),
-        "cancel_jobs": frozenset({AUTHENTICATED}),
-        "see_queue": frozenset({AUTHENTICATED}),
-        "see_runspaces": ELEVATED_ROLES,
-        "manage_queue": ADMIN_ROLES,
-        "see_all_jobs": ADMIN_ROLES,
-        "cancel_all_jobs": ADMIN_ROLES,
-        "manage_api_keys": ELEVATED_ROLES,
-        "manage_all_api_keys": ADMIN_ROLES,
-        "manage_sessions": frozenset({AUTHENTICATED}),
-        "manage_all_sessions": ADMIN_ROLES,
-        "list_notices": frozenset({AUTHENTICATED}),
-        "manage_notices": frozenset({AUTHENTICATED}),
-        "manage_all_notices": ADMIN_ROLES,
-        "manage_templates": ELEVATED_ROLES,
-        "share_concurrency_keys": ADMIN_ROLES | {"debug"},
-    }
-)
-"""Specification, "API Endpoint Permissions", and what came after it."""
-
-PRIORITY_ROLES: Mapping[str, int] = MappingProxyType(
-    {AUTHENTICATED: 5, "task_manager": 7, "debug": 9, "system_admin": 9, "site_admin": 9}
-)
-"""The highest priority that each role may use."""
+from ..model.roles import AUTHENTICATED, effective_roles
 
 
-def effective_roles(roles: Collection[str]) -> frozenset[str]:
-    """The roles of someone who is signed in: what they were given, and ``authenticated``."""
-    return frozenset(roles) | {AUTHENTICATED}
+class AccessPolicy:
+    """Answers from ``mode_roles``, ``endpoint_roles`` and ``priority_roles``; whose roles, the caller says.
 
+    A right is a key of ``endpoint_roles``.
+    """
 
-def require_mode(
-    roles: Collection[str],
-    mode: ExecutionMode,
-    table: Mapping[ExecutionMode, frozenset[str]] = MODE_ROLES,
-) -> None:
-    """Raise `ForbiddenError`, in the specification's words, unless `roles` may run in `mode`."""
-    needed = table[mode]
-    if _have_one(roles, needed):
-        return
-    if len(needed) == 1:
-        raise ForbiddenError(f"{mode} execution mode requires '{next(iter(needed))}' role")
-    raise ForbiddenError(f"{mode} execution mode requires elevated roles: {_one_of(needed)}")
+    def __init__(self, config: JobsConfig) -> None:
+        self._modes = config.mode_roles
+        self._rights = config.endpoint_roles
+        self._priorities = config.priority_roles
 
+    def allows(self, roles: Collection[str], right: str) -> bool:
+        """Whether `roles` have the right."""
+        return _have_one(roles, self._rights[right])
 
-def allows(
-    roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
-) -> bool:
-    """Whether `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
-    return _have_one(roles, table[endpoint])
+    def require(self, roles: Collection[str], *rights: str) -> None:
+        """Raise `ForbiddenError` unless `roles` have all of `rights`."""
+        for right in rights:
+            if not self.allows(roles, right):
+                action = right.replace("_", " ")
+                raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(self._rights[right])}")
 
+    def is_own_or(self, right: str, identity: Identity, owner: str | None) -> bool:
+        """Whether something of the user `owner`'s is the caller's own, or the caller has `right`."""
+        return owner == identity.user_id or self.allows(identity.roles, right)
 
-def highest_priority(roles: Collection[str], table: Mapping[str, int]) -> int:
-    """The highest priority (0 to 9) that `roles` may use."""
-    return max((table.get(role, 0) for role in effective_roles(roles)), default=0)
+    def require_own_or(self, right: str, identity: Identity, owner: str | None, noun: str) -> None:
+        """Raise `ForbiddenError`, in which it is called a `noun`, where `is_own_or` is false."""
+        if not self.is_own_or(right, identity, owner):
+            raise ForbiddenError(f"This {noun} is not yours.")
 
+    def require_mode(self, roles: Collection[str], mode: ExecutionMode) -> None:
+        """Raise `ForbiddenError`, in the specification's words, unless `roles` may run in `mode`."""
+        needed = self._modes[mode]
+        if _have_one(roles, needed):
+            return
+        if len(needed) == 1:
+            raise ForbiddenError(f"{mode} execution mode requires '{next(iter(needed))}' role")
+        raise ForbiddenError(f"{mode} execution mode requires elevated roles: {_one_of(needed)}")
 
-def require_priority(roles: Collection[str], priority: int, table: Mapping[str, int]) -> None:
-    """Raise `ForbiddenError` for a priority above the highest that `roles` may use."""
-    highest = highest_priority(roles, table)
-    if priority > highest:
-        raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
+    def highest_priority(self, roles: Collection[str]) -> int:
+        """The highest priority (0 to 9) that `roles` may use."""
+        return max((self._priorities.get(role, 0) for role in effective_roles(roles)), default=0)
 
+    def require_priority(self, roles: Collection[str], priority: int | None) -> None:
+        """Raise `ForbiddenError` for a priority above the highest that `roles` may use."""
+        highest = self.highest_priority(roles)
+        if priority is not None and priority > highest:
+            raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
 
-def require_concurrency_key(
-    roles: Collection[str], key: str | None, table: Mapping[str, frozenset[str]]
-) -> None:
-    """Raise `ForbiddenError` for a key that all users share, unless `roles` may use such keys."""
-    if is_shared_key(key) and not allows(roles, "share_concurrency_keys", table):
-        raise ForbiddenError(
-            f"Your roles do not allow concurrency keys that all users share. Leave out '{SHARED_KEY}' for a "
-            "key of your own."
-        )
+    def require_concurrency_key(self, roles: Collection[str], key: str | None) -> None:
+        """Raise `ForbiddenError` for a key that all users share, unless `roles` may use such keys."""
+        if is_shared_key(key) and not self.allows(roles, "share_concurrency_keys"):
+            raise ForbiddenError(
+                f"Your roles do not allow concurrency keys that all users share. Leave out '{SHARED_KEY}' "
+                "for a key of your own."
+            )
 
+    def require_run(
+        self, roles: Collection[str], mode: ExecutionMode, key: str | None, priority: int | None = None
+    ) -> None:
+        """Raise `ForbiddenError` unless `roles` may submit a command to run in `mode`, with that concurrency
+        key and that priority."""
+        self.require_mode(roles, mode)
+        self.require(roles, "submit")
+        self.require_priority(roles, priority)
+        self.require_concurrency_key(roles, key)
 
-def require_endpoint(
-    roles: Collection[str], endpoint: str, table: Mapping[str, frozenset[str]] = ENDPOINT_ROLES
-) -> None:
-    """Raise `ForbiddenError` unless `roles` may use `endpoint`, one of the keys of `ENDPOINT_ROLES`."""
-    if not allows(roles, endpoint, table):
-        action = endpoint.replace("_", " ")
-        raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(table[endpoint])}")
+    def modes(self, roles: Collection[str]) -> list[ExecutionMode]:
+        """Those in which `roles` may run."""
+        return [mode for mode, needed in self._modes.items() if _have_one(roles, needed)]
+
+    def rights(self, roles: Collection[str]) -> list[str]:
+        """All that `roles` have."""
+        return [right for right in self._rights if self.allows(roles, right)]
 
 
 def _have_one(roles: Collection[str], needed: frozenset[str]) -> bool:

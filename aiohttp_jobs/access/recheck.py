@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from ..config import JobsConfig
 from ..engine.embedded.api_keys import ApiKeys
 from ..errors import ForbiddenError
 from ..model.api_key import ended_with_user
 from ..model.identity import Proof
 from ..model.job import Submission, utc_now
 from .current_roles import CurrentRoles
-from .policy import require_concurrency_key, require_endpoint, require_mode
+from .policy import AccessPolicy
 
 
 class Submitted(Protocol):
@@ -34,16 +33,14 @@ class RightsCheck:
     no role counts that it does not have.
     """
 
-    def __init__(self, config: JobsConfig, api_keys: ApiKeys, current: CurrentRoles) -> None:
-        self._config = config
+    def __init__(self, policy: AccessPolicy, api_keys: ApiKeys, current: CurrentRoles) -> None:
+        self._policy = policy
         self._api_keys = api_keys
         self._current = current
 
     async def __call__(self, submission: Submission) -> None:
         roles = await self.roles(submission)
-        require_mode(roles, submission.execution_mode, self._config.mode_roles)
-        require_endpoint(roles, "submit", self._config.endpoint_roles)
-        require_concurrency_key(roles, submission.concurrency_key, self._config.endpoint_roles)
+        self._policy.require_run(roles, submission.execution_mode, submission.concurrency_key)
 
     async def has_user(self, user_id: str, submitted_with: str) -> bool:
         """Whether there still is the user whose job was `submitted_with` this; true without a resolver.

@@ -5,18 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from ..config import JobsConfig
 from ..engine.embedded.templates import TemplateStore
 from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Submission
+from ..model.roles import effective_roles
 from ..model.template import Template
 from ..system.secret_box import Vault
-from .policy import (
-    effective_roles,
-    require_concurrency_key,
-    require_endpoint,
-    require_mode,
-)
+from .policy import AccessPolicy
 from .recheck import RightsCheck
 
 
@@ -28,8 +23,8 @@ def may_run(template: Template, user_id: str, roles: Collection[str]) -> bool:
 class TemplateRights:
     """Raises `ForbiddenError` for a template that may not be run, and for its jobs at their pick-up."""
 
-    def __init__(self, config: JobsConfig, store: TemplateStore, rights: RightsCheck, vault: Vault) -> None:
-        self._config = config
+    def __init__(self, policy: AccessPolicy, store: TemplateStore, rights: RightsCheck, vault: Vault) -> None:
+        self._policy = policy
         self._store = store
         self._rights = rights
         self._vault = vault
@@ -40,9 +35,7 @@ class TemplateRights:
             raise ForbiddenError(template.problem)
         try:
             roles = await self._rights.roles(template)
-            require_mode(roles, template.execution_mode, self._config.mode_roles)
-            require_endpoint(roles, "submit", self._config.endpoint_roles)
-            require_concurrency_key(roles, template.concurrency_key, self._config.endpoint_roles)
+            self._policy.require_run(roles, template.execution_mode, template.concurrency_key)
         except ForbiddenError:
             raise ForbiddenError(
                 "Whoever wrote this template may no longer run such commands, so it does not run. "

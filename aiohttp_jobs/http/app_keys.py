@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.policy import AccessPolicy
 from ..config import JobsConfig
 from ..services.jobs import JobService
 from ..system.storage_state import StorageState
 
 CONFIG = web.AppKey("aiohttp_jobs.config", JobsConfig)
 STORAGE = web.AppKey("aiohttp_jobs.storage", StorageState)
+ACCESS = web.AppKey("aiohttp_jobs.access", AccessPolicy)
 SERVICE = web.AppKey("aiohttp_jobs.service", JobService)

@@ -17,14 +17,13 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ..access.limits import field_error
 from ..errors import (
-    MOST_DETAILS,
     AuthenticationError,
     InvalidFieldsError,
     MalformedJSONError,
     NotJSONError,
     TooLargeError,
+    field_error,
 )
 from .auth.streams import still_has_rights, while_rights_last
 
@@ -165,7 +164,7 @@ def _require_small_containers(data: dict[str, Any]) -> None:
         most = MOST_FIELDS if is_object else MOST_ENTRIES
         if len(value) > most:
             message = f"must have at most {most} {'fields' if is_object else 'entries'}"
-            raise InvalidFieldsError(f"{name}: {message}.", details=[field_error(name, message)])
+            raise InvalidFieldsError.of_one(name, message, ": ")
         inner = value.items() if is_object else ((name, each) for each in value)
         waiting += [(str(key)[:64], each) for key, each in inner if isinstance(each, dict | list)]
 
@@ -182,9 +181,7 @@ def invalid_fields(error: ValidationError) -> InvalidFieldsError:
         for fault in faults
         if not _follows_from(fault, faults)
     ]
-    text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in details[:MOST_DETAILS])
-    more = f"; and {len(details) - MOST_DETAILS} more" if len(details) > MOST_DETAILS else ""
-    return InvalidFieldsError(f"{text}{more}.", details=details)
+    return InvalidFieldsError.of(details, ": ")
 
 
 def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:

@@ -7,7 +7,6 @@ from typing import Literal
 
 from aiohttp import web
 
-from ..access.policy import require_mode
 from ..errors import (
     ConflictError,
     ForbiddenError,
@@ -21,7 +20,7 @@ from ..errors import (
 )
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, SubmitRequest
-from .app_keys import CONFIG, SERVICE
+from .app_keys import ACCESS, CONFIG, SERVICE
 from .auth.middleware import identity_of
 from .auth.rights import needs
 from .bodies import glance, read_model
@@ -75,7 +74,7 @@ async def _explain_mode(request: web.Request, identity: Identity) -> None:
     found = _MODE.search(await glance(request, _GLANCE_BYTES, _GLANCE_SECONDS))
     if found is not None:
         mode = ExecutionMode(found[1].decode())
-        require_mode(identity.roles, mode, request.app[CONFIG].mode_roles)
+        request.app[ACCESS].require_mode(identity.roles, mode)
 
 
 @routes.post("/api/v1/jobs/submit")

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from ..engine.embedded.index import Bucket, ResultFilter, Sort, StatsFilter, Term, parse_search
+from ..errors import InvalidFieldsError
 from ..model.job import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
 from .openapi.parameters import (
     SCOPE,
@@ -30,7 +31,6 @@ from .openapi.parameters import (
     Flag,
     Parameter,
     Value,
-    bad_value,
     require_known,
 )
 
@@ -191,9 +191,11 @@ def stats_filter(request: web.Request, caller: str) -> StatsFilter:
     bucket = _BUCKETS[_BUCKET.of(request)]
     since, until = _times(request, timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket]))
     if until <= since:
-        raise bad_value("from", "must be before to")
+        raise InvalidFieldsError.of_one("from", "must be before to")
     if (until - since) / timedelta(seconds=bucket.value) > _MOST_BUCKETS:
-        raise bad_value("from", f"must not be more than {_MOST_BUCKETS} {_BUCKET.of(request)}s before to")
+        raise InvalidFieldsError.of_one(
+            "from", f"must not be more than {_MOST_BUCKETS} {_BUCKET.of(request)}s before to"
+        )
     user_id = None if SCOPE.of(request) == "all" else caller
     return StatsFilter(user_id, since, until, bucket, _EXACT_NAME.of(request))
 

@@ -20,8 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from ..access.limits import field_error
-from ..errors import InvalidFieldsError
+from ..errors import InvalidFieldsError, field_error
 from ..worker.output.encodings import LEAST_LENGTH
 from .job import WHOLE, CommandText, InterpreterName, OneLine, Text
 from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
@@ -284,6 +283,5 @@ def check_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> R
         else:
             values.plain[name] = value
     if faults:
-        text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
-        raise InvalidFieldsError(f"{text}.", details=faults)
+        raise InvalidFieldsError.of(faults)
     return values

@@ -18,8 +18,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from ..access.limits import field_error
-from ..errors import InvalidFieldsError
+from ..errors import InvalidFieldsError, field_error
 
 MAX_LENGTH = 200
 _FORMS = {
@@ -142,8 +141,7 @@ def read_cron(line: str, timezone_name: str) -> CronTimes:
         message = "is not a known IANA time zone; write a name such as 'UTC' or 'Europe/Berlin'"
         faults.append(field_error("timezone", message))
     if zone is None or faults:
-        text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
-        raise InvalidFieldsError(f"{text}.", details=faults)
+        raise InvalidFieldsError.of(faults)
     return CronTimes(expanded, zone)
 
 
@@ -156,7 +154,7 @@ def check_cron(line: str) -> None:
     faults = (_misleading(place, field) for place, field in enumerate(fields))
     fault = next(filter(None, faults), None) or _day_that_never_comes(fields)
     if fault is not None:
-        raise InvalidFieldsError(f"cron {fault}.", details=[field_error("cron", fault)])
+        raise InvalidFieldsError.of_one("cron", fault)
 
 
 def _misleading(place: int, field: str) -> str | None:

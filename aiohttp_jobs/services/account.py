@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from ..access.current_roles import CurrentRoles
-from ..access.limits import field_error
-from ..access.policy import allows, effective_roles, highest_priority, require_endpoint
+from ..access.policy import AccessPolicy
 from ..config import JobsConfig
 from ..engine.embedded.api_keys import ApiKeys
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
@@ -29,6 +28,7 @@ from ..model.job import (
     format_utc,
     utc_now,
 )
+from ..model.roles import effective_roles
 from ..model.schema_extras import Described
 from ..system.one_by_one import one_by_one
 
@@ -76,11 +76,13 @@ class AccountService:
     def __init__(
         self,
         config: JobsConfig,
+        policy: AccessPolicy,
         api_keys: ApiKeys,
         current: CurrentRoles,
         interpreters: Collection[InterpreterName],
     ) -> None:
         self._config = config
+        self._policy = policy
         self._api_keys = api_keys
         self._current = current
         self._changing = asyncio.Lock()  # so that changes take up one thread, however long each takes
@@ -89,16 +91,15 @@ class AccountService:
     def describe(self, identity: Identity) -> dict[str, Any]:
         """Who the caller is and what they may do, in camelCase; times are in seconds, sizes in bytes."""
         config = self._config
-        roles = effective_roles(identity.roles)
         return {
             "userId": identity.user_id,
-            "roles": sorted(roles),
+            "roles": sorted(effective_roles(identity.roles)),
             "proof": identity.proof.value,
-            "modes": [mode.value for mode, needed in config.mode_roles.items() if needed & roles],
+            "modes": [mode.value for mode in self._policy.modes(identity.roles)],
             "interpreters": sorted(name.value for name in self._interpreters),
             "defaultInterpreter": config.default_interpreter.value,
-            "maxPriority": highest_priority(identity.roles, config.priority_roles),
-            "permissions": [name for name, needed in config.endpoint_roles.items() if needed & roles],
+            "maxPriority": self._policy.highest_priority(identity.roles),
+            "permissions": self._policy.rights(identity.roles),
             "limits": {
                 "maxCommandBytes": config.max_command_bytes,
                 "maxNameLength": config.max_name_length,
@@ -111,9 +112,9 @@ class AccountService:
 
     async def list_keys(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
         """The caller's keys without their secrets; with `everyone`, all there are."""
-        self._require(identity, "manage_api_keys")
+        self._policy.require(identity.roles, "manage_api_keys")
         if everyone:
-            self._require(identity, "manage_all_api_keys")
+            self._policy.require(identity.roles, "manage_all_api_keys")
         keys = await asyncio.to_thread(self._api_keys.all)
         wanted = [key for key in keys if everyone or key.user_id == identity.user_id]
         return await one_by_one(ApiKey.public, wanted)
@@ -128,10 +129,10 @@ class AccountService:
         self._require_person(identity)
         user_id = request.user_id or identity.user_id
         if user_id != identity.user_id or request.service:
-            self._require(identity, "manage_all_api_keys")
+            self._policy.require(identity.roles, "manage_all_api_keys")
         roles = await self._roles_for(identity, request, user_id)
         if request.expires_at is not None and request.expires_at <= utc_now():
-            raise _invalid("expiresAt", "must be in the future")
+            raise InvalidFieldsError.of_one("expiresAt", "must be in the future")
 
         def create() -> tuple[ApiKey, str]:
             return self._api_keys.create(
@@ -151,7 +152,7 @@ class AccountService:
         except ValidationError as error:
             field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InvalidFieldsError(f"{field}: {message}.", details=[field_error(field, message)]) from None
+            raise InvalidFieldsError.of_one(field, message, ": ") from None
         return key.public(), secret
 
     async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:
@@ -206,10 +207,14 @@ class AccountService:
         current = await self._current.of_user(user_id, ())
         if request.service:
             if current is not None:
-                raise _invalid("service", f"is for users unknown to the server, and it knows {user_id!r}")
+                raise InvalidFieldsError.of_one(
+                    "service", f"is for users unknown to the server, and it knows {user_id!r}"
+                )
             return roles
         if current is None:
-            raise _invalid("userId", f"is unknown to the server: {user_id!r}. A program needs a service key")
+            raise InvalidFieldsError.of_one(
+                "userId", f"is unknown to the server: {user_id!r}. A program needs a service key"
+            )
         if request.roles is None:
             return roles & current
         _require_roles(roles, current, f"the user {user_id!r} does")
@@ -220,15 +225,12 @@ class AccountService:
             raise _no_key(key.key_id)
 
     def _manages_all(self, identity: Identity) -> bool:
-        return allows(identity.roles, "manage_all_api_keys", self._config.endpoint_roles)
+        return self._policy.allows(identity.roles, "manage_all_api_keys")
 
     def _require_person(self, identity: Identity) -> None:
-        self._require(identity, "manage_api_keys")
+        self._policy.require(identity.roles, "manage_api_keys")
         if identity.proof is Proof.API_KEY:
             raise ForbiddenError("An API key cannot manage API keys. Sign in to do that.")
-
-    def _require(self, identity: Identity, endpoint: str) -> None:
-        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
 
 
 def _require_roles(roles: frozenset[str], held: Collection[str], whoever: str) -> None:
@@ -239,7 +241,3 @@ def _require_roles(roles: frozenset[str], held: Collection[str], whoever: str) -
 
 def _no_key(key_id: str) -> NotFoundError:
     return NotFoundError(f"There is no API key {key_id}.")
-
-
-def _invalid(field: str, message: str) -> InvalidFieldsError:
-    return InvalidFieldsError(f"{field} {message}.", details=[field_error(field, message)])

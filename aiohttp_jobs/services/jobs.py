@@ -15,14 +15,8 @@ from itertools import islice
 from typing import Any
 
 from ..access.fair_turns import FairTurns
-from ..access.limits import require_within_limits
-from ..access.policy import (
-    allows,
-    require_concurrency_key,
-    require_endpoint,
-    require_mode,
-    require_priority,
-)
+from ..access.limits import LimitPolicy
+from ..access.policy import AccessPolicy
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
 from ..engine.base import JobStore, Located, PendingJob
@@ -39,7 +33,6 @@ from ..errors import (
 from ..model.identity import Identity
 from ..model.job import (
     DEFAULT_PRIORITY,
-    InterpreterName,
     JobPhase,
     Submission,
     SubmitRequest,
@@ -88,9 +81,10 @@ class JobService:
     def __init__(
         self,
         config: JobsConfig,
+        policy: AccessPolicy,
+        limits: LimitPolicy,
         store: JobStore,
         dispatcher: Dispatcher,
-        interpreters: Collection[InterpreterName],
         feed: JobFeed,
         storage: StorageLimits,
         turns: FairTurns,
@@ -98,9 +92,10 @@ class JobService:
         notices: NoticeService,
     ) -> None:
         self._config = config
+        self._policy = policy
+        self._limits = limits
         self._store = store
         self._dispatcher = dispatcher
-        self._interpreters = interpreters
         self._feed = feed
         self._storage = storage
         self._turns = turns
@@ -125,11 +120,8 @@ class JobService:
         `LimitReachedError`, `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing
         was accepted then.
         """
-        require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
-        self._require(identity, "submit")
-        if request.priority is not None:
-            require_priority(identity.roles, request.priority, self._config.priority_roles)
-        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
+        mode, key, priority = request.execution_mode, request.concurrency_key, request.priority
+        self._policy.require_run(identity.roles, mode, key, priority)
         return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
 
     async def submit_approved(
@@ -144,17 +136,7 @@ class JobService:
     async def _accept(
         self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any
     ) -> Submission:
-        interpreter = request.interpreter or self._config.default_interpreter
-        require_within_limits(
-            self._config,
-            self._interpreters,
-            job_name=request.job_name,
-            command=request.command,
-            description=request.description,
-            interpreter=interpreter,
-            timeout_seconds=request.timeout_seconds,
-            notify=request.notify,
-        )
+        self._limits.require_within(request, request.job_name, request.notify)
         if self._dispatcher.is_closing:
             raise ShuttingDownError
         now = utc_now()
@@ -170,7 +152,7 @@ class JobService:
             command=request.command,
             description=request.description,
             execution_mode=request.execution_mode,
-            interpreter=interpreter,
+            interpreter=self._limits.interpreter_of(request),
             timeout_seconds=request.timeout_seconds,
             priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
             concurrency_key=request.concurrency_key,
@@ -234,9 +216,9 @@ class JobService:
         `id_prefix`: only those whose ids begin with it, in lower case.
         With `everyone`, all users' jobs that wait or run; `ForbiddenError` unless the caller may.
         """
-        self._require(identity, "list_jobs")
+        self._policy.require(identity.roles, "list_jobs")
         if everyone:
-            self._require(identity, "see_all_jobs")
+            self._policy.require(identity.roles, "see_all_jobs")
 
         def is_asked_for(job: PendingJob) -> bool:
             is_seen = everyone or job.user_id == identity.user_id
@@ -265,9 +247,9 @@ class JobService:
 
     def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:
         """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""
-        self._require(identity, "list_jobs")
+        self._policy.require(identity.roles, "list_jobs")
         if everyone:
-            self._require(identity, "see_all_jobs")
+            self._policy.require(identity.roles, "see_all_jobs")
         return self._feed.watch(
             lambda user_id: everyone or user_id == identity.user_id,
             self._config.heartbeat_interval,
@@ -329,7 +311,7 @@ class JobService:
 
     def require_reader(self, identity: Identity) -> None:
         """Raise `ForbiddenError` for someone who may not read results, their own included."""
-        self._require(identity, "list_results")
+        self._policy.require(identity.roles, "list_results")
 
     async def result_within(
         self, identity: Identity, submission: Submission, seconds: float
@@ -379,7 +361,7 @@ class JobService:
 
         Its state now. Raises `NotFoundError`, `ForbiddenError`, `ConflictError` when it has ended.
         """
-        self._require(identity, "cancel_jobs")
+        self._policy.require(identity.roles, "cancel_jobs")
         found = await self._find(identity, job_id, "cancel_all_jobs")
         if found.record is not None:
             raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
@@ -394,7 +376,7 @@ class JobService:
         Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
         has not ended.
         """
-        self._require(identity, "delete_results")
+        self._policy.require(identity.roles, "delete_results")
         found = await self._look_up(job_id)
         if found.owner != identity.user_id:
             raise ForbiddenError("This job is not yours. You can delete only your own results.")
@@ -403,10 +385,9 @@ class JobService:
         await self._store.delete_result(job_id)
 
     async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> _Found:
-        """The job, if it is the caller's own or the caller may use the endpoint `otherwise`."""
+        """The job, if it is the caller's own or the caller has the right `otherwise`."""
         found = await self._look_up(job_id)
-        if found.owner != identity.user_id:
-            self._require_any(identity, otherwise)
+        self._policy.require_own_or(otherwise, identity, found.owner, "job")
         return found
 
     async def _look_up(self, job_id: str) -> _Found:
@@ -428,10 +409,3 @@ class JobService:
     def _position(self, job_id: str) -> int | None:
         ordered = self._dispatcher.queue.in_order() if self._dispatcher.queue.get(job_id) else []
         return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
-
-    def _require(self, identity: Identity, endpoint: str) -> None:
-        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
-
-    def _require_any(self, identity: Identity, endpoint: str) -> None:
-        if not allows(identity.roles, endpoint, self._config.endpoint_roles):
-            raise ForbiddenError("This job is not yours.")

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from ..access.policy import allows, require_endpoint
+from ..access.policy import AccessPolicy
 from ..config import JobsConfig
 from ..engine.embedded.notices import NoticeStore
-from ..errors import ConflictError, ForbiddenError, LimitReachedError
+from ..errors import ConflictError, LimitReachedError
 from ..model.identity import Identity
 from ..model.job import utc_now
 from ..model.notice import Notice, NoticeState
@@ -23,9 +23,14 @@ class NoticeService:
     """
 
     def __init__(
-        self, config: JobsConfig, store: NoticeStore, changed: Callable[[], None] = lambda: None
+        self,
+        config: JobsConfig,
+        policy: AccessPolicy,
+        store: NoticeStore,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
+        self._policy = policy
         self._store = store
         self._changed = changed
 
@@ -57,9 +62,9 @@ class NoticeService:
         limit: int,
     ) -> list[dict[str, Any]]:
         """One's own notices, or everybody's, newest first. Raises `ForbiddenError`."""
-        self._require(identity, "list_notices")
+        self._policy.require(identity.roles, "list_notices")
         if everyone:
-            self._require(identity, "see_all_jobs")
+            self._policy.require(identity.roles, "see_all_jobs")
 
         def is_wanted(notice: Notice) -> bool:
             is_visible = everyone or notice.user_id == identity.user_id
@@ -76,7 +81,7 @@ class NoticeService:
 
         Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it has been sent.
         """
-        self._require(identity, "manage_notices")
+        self._policy.require(identity.roles, "manage_notices")
 
         def again(notice: Notice) -> Notice:
             self._require_owner(identity, notice)
@@ -93,7 +98,7 @@ class NoticeService:
 
     async def delete(self, identity: Identity, notice_id: str) -> None:
         """Forget a notice; one that waits is not sent. Raises `NotFoundError` or `ForbiddenError`."""
-        self._require(identity, "manage_notices")
+        self._policy.require(identity.roles, "manage_notices")
 
         def remove() -> None:
             self._require_owner(identity, self._store.get(notice_id))
@@ -101,11 +106,5 @@ class NoticeService:
 
         await asyncio.to_thread(remove)
 
-    def _require(self, identity: Identity, endpoint: str) -> None:
-        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
-
     def _require_owner(self, identity: Identity, notice: Notice) -> None:
-        if notice.user_id == identity.user_id:
-            return
-        if not allows(identity.roles, "manage_all_notices", self._config.endpoint_roles):
-            raise ForbiddenError("This notice is not yours.")
+        self._policy.require_own_or("manage_all_notices", identity, notice.user_id, "notice")

@@ -12,8 +12,7 @@ from typing import Any
 
 import psutil
 
-from ..access.policy import allows, require_endpoint
-from ..config import JobsConfig
+from ..access.policy import AccessPolicy
 from ..engine.embedded.dispatcher import Dispatcher
 from ..model.identity import Identity
 from ..model.job import format_utc
@@ -27,16 +26,16 @@ class QueueService:
     """Every method takes the `Identity` of whoever asks."""
 
     def __init__(
-        self, config: JobsConfig, dispatcher: Dispatcher, runspaces: Callable[[], list[WarmWorker]]
+        self, policy: AccessPolicy, dispatcher: Dispatcher, runspaces: Callable[[], list[WarmWorker]]
     ) -> None:
-        self._config = config
+        self._policy = policy
         self._dispatcher = dispatcher
         self._runspaces = runspaces
 
     def view(self, identity: Identity) -> dict[str, Any]:
         """The queue in order; of other users' jobs only what shows one's own place."""
-        self._require(identity, "see_queue")
-        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
+        self._policy.require(identity.roles, "see_queue")
+        everyone = self._policy.allows(identity.roles, "see_all_jobs")
         due, later = self._dispatcher.queue.in_order(), self._dispatcher.queue.not_due()
         mine = (
             queued_view(job, place)
@@ -59,22 +58,19 @@ class QueueService:
 
     async def set_paused(self, identity: Identity, paused: bool) -> None:
         """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
-        self._require(identity, "manage_queue")
+        self._policy.require(identity.roles, "manage_queue")
         await self._dispatcher.set_paused(paused)
 
     async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
         """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""
-        self._require(identity, "see_runspaces")
-        everyone = allows(identity.roles, "see_all_jobs", self._config.endpoint_roles)
+        self._policy.require(identity.roles, "see_runspaces")
+        everyone = self._policy.allows(identity.roles, "see_all_jobs")
         workers = self._runspaces()
         memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
         return [
             _worker_view(worker, used, known=everyone or worker.owner == identity.user_id)
             for worker, used in zip(workers, memory, strict=True)
         ]
-
-    def _require(self, identity: Identity, endpoint: str) -> None:
-        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
 
 
 def _memory(pids: list[int]) -> list[int | None]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from ..access.policy import highest_priority
-from ..config import JobsConfig
+from ..access.policy import AccessPolicy
 from ..errors import ConflictError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.job import DEFAULT_PRIORITY, Submission, SubmitRequest
@@ -23,8 +22,8 @@ _SECRETS = (
 class Reruns:
     """Submits jobs again, from wherever they are: waiting, running, ended."""
 
-    def __init__(self, config: JobsConfig, jobs: JobService, templates: TemplateService) -> None:
-        self._config = config
+    def __init__(self, policy: AccessPolicy, jobs: JobService, templates: TemplateService) -> None:
+        self._policy = policy
         self._jobs = jobs
         self._templates = templates
 
@@ -35,7 +34,7 @@ class Reruns:
         put together again.
         """
         old = await self._jobs.submission(identity, job_id)
-        highest = highest_priority(identity.roles, self._config.priority_roles)
+        highest = self._policy.highest_priority(identity.roles)
         if old.template_id is not None:
             return await self._from_template(identity, old, old.template_id, highest)
         shared = SubmitRequest.model_fields.keys() & Submission.model_fields.keys() - {"run_at"}

@@ -11,9 +11,7 @@ from functools import partial
 from typing import Any
 
 from ..access.fair_turns import FairTurns
-from ..access.limits import field_error
-from ..access.policy import allows, require_endpoint
-from ..config import JobsConfig
+from ..access.policy import AccessPolicy
 from ..engine.base import JobStore
 from ..engine.embedded.index import (
     BadCursorError,
@@ -50,16 +48,16 @@ class ResultService:
     long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
 
     def __init__(
-        self, config: JobsConfig, store: JobStore, catalogue: ResultCatalogue, turns: FairTurns
+        self, policy: AccessPolicy, store: JobStore, catalogue: ResultCatalogue, turns: FairTurns
     ) -> None:
-        self._config = config
+        self._policy = policy
         self._store = store
         self._catalogue = catalogue
         self._turns = turns
 
     async def newest(self, identity: Identity, limit: int) -> list[bytes]:
         """The caller's own results, whole, most recently completed first, each as JSON text."""
-        self._require(identity, "list_results")
+        self._policy.require(identity.roles, "list_results")
         wanted = ResultFilter(identity.user_id)
         async with self._turns.turn(identity.user_id):
             found = await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)
@@ -73,14 +71,16 @@ class ResultService:
         Raises `ForbiddenError` for others' results unless the caller may see all jobs, and
         `InvalidFieldsError` for a cursor of another list or a search that takes too long.
         """
-        self._require(identity, "list_results")
+        self._policy.require(identity.roles, "list_results")
         self._require_own(identity, wanted.user_id)
         try:
             after = None if cursor is None else read_cursor(cursor, wanted, sort)
             async with self._turns.turn(identity.user_id):
                 page = await self._catalogue.page(wanted, sort, after, limit)
         except BadCursorError:
-            raise _bad("cursor", "is not one of this list; ask for the first page again") from None
+            raise InvalidFieldsError.of_one(
+                "cursor", "is not one of this list; ask for the first page again"
+            ) from None
         except TooSlowError:
             raise _too_slow("q") from None
         following = None if page.following is None else write_cursor(page.following, wanted, sort)
@@ -88,12 +88,11 @@ class ResultService:
 
     async def get(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """A whole result, one's own or, for those who may see all jobs, anybody's."""
-        self._require(identity, "list_results")
+        self._policy.require(identity.roles, "list_results")
         record = await self._store.get_result(job_id)
         if record is None:
             raise NotFoundError(f"There is no result of a job {job_id}.")
-        if record.get("UserID") != identity.user_id:
-            self._require_any(identity)
+        self._policy.require_own_or("see_all_jobs", identity, record.get("UserID"), "job")
         return record
 
     async def delete(self, identity: Identity, job_ids: Sequence[str]) -> int:
@@ -101,7 +100,7 @@ class ResultService:
 
         Raises `ForbiddenError`, and deletes none, if one of them is somebody else's.
         """
-        self._require(identity, "delete_results")
+        self._policy.require(identity.roles, "delete_results")
         async with self._turns.turn(identity.user_id):
             owners = await self._catalogue.owners(job_ids)
             if set(owners.values()) - {identity.user_id}:
@@ -116,7 +115,7 @@ class ResultService:
 
         How many were deleted, and whether there are more.
         """
-        self._require(identity, "delete_results")
+        self._policy.require(identity.roles, "delete_results")
         own = replace(wanted, user_id=identity.user_id)
         try:
             async with self._turns.turn(identity.user_id):
@@ -126,7 +125,7 @@ class ResultService:
 
     async def statistics(self, identity: Identity, wanted: StatsFilter) -> dict[str, Any]:
         """How the caller's jobs ended, or everybody's. Raises like `page`."""
-        self._require(identity, "list_results")
+        self._policy.require(identity.roles, "list_results")
         self._require_own(identity, wanted.user_id)
         try:
             async with self._turns.turn(identity.user_id):
@@ -134,20 +133,12 @@ class ResultService:
         except TooSlowError:
             raise _too_slow("from") from None
 
-    def _require(self, identity: Identity, endpoint: str) -> None:
-        require_endpoint(identity.roles, endpoint, self._config.endpoint_roles)
-
     def _require_own(self, identity: Identity, user_id: str | None) -> None:
         if user_id != identity.user_id:
-            self._require(identity, "see_all_jobs")
-
-    def _require_any(self, identity: Identity) -> None:
-        if not allows(identity.roles, "see_all_jobs", self._config.endpoint_roles):
-            raise ForbiddenError("This job is not yours.")
+            self._policy.require(identity.roles, "see_all_jobs")
 
 
-def _bad(name: str, message: str) -> InvalidFieldsError:
-    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
-
-
-_too_slow = partial(_bad, message="asks for more than can be found in time; narrow it, for example by date")
+_too_slow = partial(
+    InvalidFieldsError.of_one,
+    message="asks for more than can be found in time; narrow it, for example by date",
+)

@@ -6,7 +6,7 @@ Firing is left to the scheduler, keeping to the store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -15,21 +15,13 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
 
-from ..access.limits import field_error, require_within_limits
-from ..access.policy import (
-    ADMIN_ROLES,
-    effective_roles,
-    require_concurrency_key,
-    require_endpoint,
-    require_mode,
-    require_priority,
-)
-from ..config import JobsConfig
+from ..access.limits import LimitPolicy
+from ..access.policy import AccessPolicy
 from ..engine.embedded.fired_moments import Claims
 from ..engine.embedded.schedules import ScheduleStore
-from ..errors import ForbiddenError, InvalidFieldsError
+from ..errors import ForbiddenError, InvalidFieldsError, field_error
 from ..model.identity import Identity
-from ..model.job import InterpreterName, SubmitRequest, utc_now
+from ..model.job import SubmitRequest, utc_now
 from ..model.schedule import Preview, Schedule, ScheduleRequest
 from ..scheduling.cron import check_cron, read_cron
 from ..scheduling.scheduler import Clock
@@ -40,6 +32,7 @@ T = TypeVar("T")
 
 DEFAULT_MAX_PER_USER = 100
 
+_EVERYBODYS = "manage_all_schedules"
 _WHEN = frozenset({"cron", "timezone", "startAt", "endAt"})
 _RUNS_NOTHING = frozenset({"name", "enabled"})
 """Fields that change neither what runs nor when; whoever changes another field makes the schedule theirs."""
@@ -55,19 +48,19 @@ class ScheduleService:
 
     def __init__(
         self,
-        config: JobsConfig,
+        policy: AccessPolicy,
+        limits: LimitPolicy,
         store: ScheduleStore,
         claims: Claims,
-        interpreters: Collection[InterpreterName],
         *,
         max_per_user: int = DEFAULT_MAX_PER_USER,
         changed: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
     ) -> None:
-        self._config = config
+        self._policy = policy
+        self._limits = limits
         self._store = store
         self._claims = claims
-        self._interpreters = interpreters
         self._max_per_user = max_per_user
         self._changed = changed
         self._clock = clock
@@ -78,7 +71,7 @@ class ScheduleService:
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
         self._require_submittable(identity, request.job)
-        self._require_name(request.name)
+        self._limits.require_name(request.name)
         now = self._clock()
         schedule = _to_schedule(
             request,
@@ -101,7 +94,7 @@ class ScheduleService:
 
     async def list_schedules(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
         """The caller's own schedules, or everybody's, oldest first. Raises `ForbiddenError`."""
-        if everyone and not _is_admin(identity):
+        if everyone and not self._policy.allows(identity.roles, _EVERYBODYS):
             raise ForbiddenError("Only administrators may list everybody's schedules.")
         now = self._clock()
         every = await asyncio.to_thread(self._store.all)
@@ -174,35 +167,12 @@ class ScheduleService:
         return schedule
 
     def _require_owner(self, identity: Identity, schedule: Schedule) -> None:
-        if schedule.user_id != identity.user_id and not _is_admin(identity):
-            raise ForbiddenError("This schedule is not yours.")
+        self._policy.require_own_or(_EVERYBODYS, identity, schedule.user_id, "schedule")
 
     def _require_submittable(self, identity: Identity, job: SubmitRequest) -> None:
         """Raise what submitting `job` now would raise."""
-        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
-        require_mode(identity.roles, job.execution_mode, self._config.mode_roles)
-        if job.priority is not None:
-            require_priority(identity.roles, job.priority, self._config.priority_roles)
-        require_concurrency_key(identity.roles, job.concurrency_key, self._config.endpoint_roles)
-        try:
-            require_within_limits(
-                self._config,
-                self._interpreters,
-                job_name=job.job_name,
-                command=job.command,
-                description=job.description,
-                interpreter=job.interpreter or self._config.default_interpreter,
-                timeout_seconds=job.timeout_seconds,
-                notify=job.notify,
-            )
-        except InvalidFieldsError as error:
-            faults = [{**fault, "field": f"job.{fault['field']}"} for fault in error.details or []]
-            raise _invalid(faults) from None
-
-    def _require_name(self, name: str) -> None:
-        if len(name) > self._config.max_name_length:
-            message = f"must have at most {self._config.max_name_length} characters"
-            raise _invalid([field_error("name", message)])
+        self._policy.require_run(identity.roles, job.execution_mode, job.concurrency_key, job.priority)
+        self._limits.require_within(job, job.job_name, job.notify, field="job.{}")
 
     def _merged(
         self, identity: Identity, current: Schedule, given: dict[str, Any], now: datetime
@@ -213,11 +183,11 @@ class ScheduleService:
         try:
             request = ScheduleRequest.model_validate(fields)
         except ValidationError as error:
-            raise _invalid(_faults(error)) from None
+            raise InvalidFieldsError.of(_faults(error)) from None
         news: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
-        news["disabled_by"] = _disabled_by(identity, current, given.get("enabled"))
+        news["disabled_by"] = self._disabled_by(identity, current, given.get("enabled"))
         if "name" in given:
-            self._require_name(request.name)
+            self._limits.require_name(request.name)
         if "job" in given or _asks_for_other_runs(current, request):
             news |= self._takeover(identity, current, request)
         is_retimed = bool(given.keys() & _WHEN) or (request.enabled and not current.enabled)
@@ -249,6 +219,23 @@ class ScheduleService:
             ) from None
         return _ownership(identity)
 
+    def _disabled_by(self, identity: Identity, current: Schedule, enabled: bool | None) -> str | None:
+        """Who has disabled the schedule once `enabled` is set (``None``: it stays as it is).
+
+        Raises `ForbiddenError` for enabling what somebody else disabled, unless the caller is an
+        administrator.
+        """
+        by, is_admin = current.disabled_by, self._policy.allows(identity.roles, _EVERYBODYS)
+        if enabled is None:
+            return by
+        if not enabled:
+            return identity.user_id if current.enabled or is_admin else by
+        if not current.enabled and by not in (None, identity.user_id) and not is_admin:
+            raise ForbiddenError(
+                f"This schedule was disabled by {by}; only they or an administrator can enable it again."
+            )
+        return None
+
 
 def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
     """Whether `request` has other jobs run than `current` does, or at other times."""
@@ -258,27 +245,10 @@ def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
     return request.job.model_dump() != current.job.model_dump()
 
 
-def _disabled_by(identity: Identity, current: Schedule, enabled: bool | None) -> str | None:
-    """Who has disabled the schedule once `enabled` is set (``None``: it stays as it is).
-
-    Raises `ForbiddenError` for enabling what somebody else disabled, unless the caller is an administrator.
-    """
-    by, is_admin = current.disabled_by, _is_admin(identity)
-    if enabled is None:
-        return by
-    if not enabled:
-        return identity.user_id if current.enabled or is_admin else by
-    if not current.enabled and by not in (None, identity.user_id) and not is_admin:
-        raise ForbiddenError(
-            f"This schedule was disabled by {by}; only they or an administrator can enable it again."
-        )
-    return None
-
-
 def _require_firing(schedule: Schedule, now: datetime) -> None:
     """Raise `InvalidFieldsError` for a bad cron line or zone, or one without a moment from now on."""
     if Timetable.of(schedule).after(now) is None:
-        raise _invalid([field_error("endAt", "leaves no moment from now on at which to fire")])
+        raise InvalidFieldsError.of_one("endAt", "leaves no moment from now on at which to fire")
 
 
 def _to_schedule(request: ScheduleRequest, **rest: Any) -> Schedule:
@@ -295,10 +265,6 @@ def _ownership(identity: Identity) -> dict[str, Any]:
     }
 
 
-def _is_admin(identity: Identity) -> bool:
-    return bool(effective_roles(identity.roles) & ADMIN_ROLES)
-
-
 def _view(schedule: Schedule, now: datetime) -> dict[str, Any]:
     try:
         return Timetable.of(schedule).view(now)
@@ -312,8 +278,3 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
         field_error(".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
-
-
-def _invalid(faults: list[dict[str, Any]]) -> InvalidFieldsError:
-    text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
-    return InvalidFieldsError(f"{text}.", details=faults)

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ..access.policy import require_endpoint
-from ..config import JobsConfig
+from ..access.policy import AccessPolicy
 from ..engine.embedded.session_registry import SessionRegistry
 from ..errors import ForbiddenError, NotFoundError
 from ..model.identity import Identity, Proof
@@ -35,8 +34,8 @@ class SessionService:
     """What callers can learn and do about sessions. Every method takes their `Identity`, and the registry
     of the host that they asked."""
 
-    def __init__(self, config: JobsConfig) -> None:
-        self._config = config
+    def __init__(self, policy: AccessPolicy) -> None:
+        self._policy = policy
 
     async def list(
         self, identity: Identity, registry: SessionRegistry, *, everyone: bool, user_id: str | None
@@ -69,11 +68,10 @@ class SessionService:
 
     def _require(self, identity: Identity, whose: str | None) -> None:
         """Raise `ForbiddenError` unless the caller may know and end sessions of that user, or of all."""
-        table = self._config.endpoint_roles
-        require_endpoint(identity.roles, "manage_sessions", table)
+        self._policy.require(identity.roles, "manage_sessions")
         if whose != identity.user_id or identity.proof is Proof.API_KEY:
             # Also of its own user: whoever finds a key would sign its owner out before they can disable it.
-            require_endpoint(identity.roles, "manage_all_sessions", table)
+            self._policy.require(identity.roles, "manage_all_sessions")
 
 
 def _is_own(identity: Identity, session_id: str) -> bool:

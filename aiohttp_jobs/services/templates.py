@@ -7,28 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import uuid4
 
-from ..access.limits import field_error, require_within_limits
-from ..access.policy import (
-    ADMIN_ROLES,
-    allows,
-    effective_roles,
-    require_concurrency_key,
-    require_endpoint,
-    require_mode,
-    require_priority,
-)
+from ..access.limits import LimitPolicy
+from ..access.policy import AccessPolicy
 from ..access.templates import TemplateRights, may_run
 from ..config import JobsConfig
 from ..engine.embedded.templates import TemplateStore
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
-from ..model.job import InterpreterName, Submission, TemplateOrigin, new_job_id, utc_now
+from ..model.job import Submission, TemplateOrigin, new_job_id, utc_now
 from ..model.parameters import (
     MAX_SECRET_LINES,
     MAX_VALUES_BYTES,
@@ -53,17 +44,19 @@ class TemplateService:
     def __init__(
         self,
         config: JobsConfig,
+        policy: AccessPolicy,
+        limits: LimitPolicy,
         store: TemplateStore,
         rights: TemplateRights,
         jobs: JobService,
-        interpreters: Collection[InterpreterName],
         vault: Vault,
     ) -> None:
         self._config = config
+        self._policy = policy
+        self._limits = limits
         self._store = store
         self._rights = rights
         self._jobs = jobs
-        self._interpreters = interpreters
         self._vault = vault
 
     async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
@@ -126,8 +119,7 @@ class TemplateService:
         `TooManyPendingError` or `ShuttingDownError`.
         """
         template = await self._runnable(identity, template_id)
-        if request.priority is not None:
-            require_priority(identity.roles, request.priority, self._config.priority_roles)
+        self._policy.require_priority(identity.roles, request.priority)
         values = await asyncio.to_thread(_checked, template, request)
         job_id = new_job_id()
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
@@ -153,9 +145,8 @@ class TemplateService:
         return may_run(template, identity.user_id, identity.roles) or self._may_edit(identity, template)
 
     def _may_edit(self, identity: Identity, template: Template) -> bool:
-        if template.user_id != identity.user_id and not effective_roles(identity.roles) & ADMIN_ROLES:
-            return False
-        return allows(identity.roles, "manage_templates", self._config.endpoint_roles)
+        is_theirs = self._policy.is_own_or("manage_all_templates", identity, template.user_id)
+        return is_theirs and self._policy.allows(identity.roles, "manage_templates")
 
     def _require_editor(self, identity: Identity, template: Template) -> None:
         if not self._may_edit(identity, template):
@@ -163,37 +154,15 @@ class TemplateService:
 
     def _require_writable(self, identity: Identity, request: TemplateRequest) -> None:
         """Raise what submitting the command now would raise: nobody saves what they may not run."""
-        require_endpoint(identity.roles, "manage_templates", self._config.endpoint_roles)
-        require_endpoint(identity.roles, "submit", self._config.endpoint_roles)
-        require_mode(identity.roles, request.execution_mode, self._config.mode_roles)
-        if request.priority is not None:
-            require_priority(identity.roles, request.priority, self._config.priority_roles)
-        require_concurrency_key(identity.roles, request.concurrency_key, self._config.endpoint_roles)
-        try:
-            require_within_limits(
-                self._config,
-                self._interpreters,
-                job_name=request.name,
-                command=request.command,
-                description=request.description,
-                interpreter=request.interpreter or self._config.default_interpreter,
-                timeout_seconds=request.timeout_seconds,
-                notify=request.notify,
-            )
-        except InvalidFieldsError as error:
-            faults = [
-                {**fault, "field": "name"} if fault["field"] == "jobName" else fault
-                for fault in error.details or []
-            ]
-            text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults)
-            raise InvalidFieldsError(f"{text}.", details=faults) from None
+        self._policy.require(identity.roles, "manage_templates")
+        mode, key, priority = request.execution_mode, request.concurrency_key, request.priority
+        self._policy.require_run(identity.roles, mode, key, priority)
+        self._limits.require_within(request, request.name, request.notify, name_field="name")
 
     async def _require_usable_parameters(self, request: TemplateRequest) -> None:
-        interpreter = request.interpreter or self._config.default_interpreter
-        faults = await asyncio.to_thread(saving_faults, request.parameters, interpreter)
-        if faults:
-            text = "; ".join(f"{fault['field']}: {fault['message']}" for fault in faults)
-            raise InvalidFieldsError(f"{text}.", details=faults)
+        interpreter = self._limits.interpreter_of(request)
+        if faults := await asyncio.to_thread(saving_faults, request.parameters, interpreter):
+            raise InvalidFieldsError.of(faults, ": ")
 
     def _written(
         self,
@@ -206,7 +175,7 @@ class TemplateService:
     ) -> Template:
         asked = {field: getattr(request, field) for field in TemplateRequest.model_fields}
         # Settled now: a command does not change its language when the server's default does.
-        asked["interpreter"] = request.interpreter or self._config.default_interpreter
+        asked["interpreter"] = self._limits.interpreter_of(request)
         return Template(
             template_id=template_id,
             user_id=identity.user_id,
@@ -242,10 +211,10 @@ def _require_few_lines(values: RunValues) -> None:
     lines = sum(len(secret.splitlines()) for secret in values.secret.values())
     if lines > MAX_SECRET_LINES:
         message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
-        raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])
+        raise InvalidFieldsError.of_one("values", message)
 
 
 def _require_size(size: int) -> None:
     if size > MAX_VALUES_BYTES:
         message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
-        raise InvalidFieldsError(f"values {message}.", details=[field_error("values", message)])
+        raise InvalidFieldsError.of_one("values", message)

@@ -13,6 +13,8 @@ from aiohttp import ClientSession, web
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.access.current_roles import CurrentRoles
+from aiohttp_jobs.access.limits import LimitPolicy
+from aiohttp_jobs.access.policy import AccessPolicy
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.fired_moments import Claims
 from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
@@ -57,10 +59,10 @@ class Site:
         app = web.Application(middlewares=[error_middleware, identify])
         app[CONFIG] = self.config
         app[SCHEDULES] = ScheduleService(
-            self.config,
+            AccessPolicy(config),
+            LimitPolicy(config, find_interpreters().keys()),
             self.store,
             claims,
-            find_interpreters().keys(),
             max_per_user=5,
             changed=self.note_change,
             clock=lambda: self.now,

@@ -8,6 +8,7 @@ import pytest
 
 from aiohttp_jobs import Identity, JobsConfig, Proof
 from aiohttp_jobs.access.current_roles import CurrentRoles
+from aiohttp_jobs.access.policy import AccessPolicy
 from aiohttp_jobs.access.recheck import RightsCheck
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import ForbiddenError
@@ -46,7 +47,7 @@ async def test_the_roles_are_those_of_the_key_while_it_is_enabled(
     keys = ApiKeys.in_data_dir(config.data_dir)
     key, _ = keys.create(name="ci", user_id="alice", roles=["task_manager"])
     schedule = make_schedule(submitted_with=f"api_key:{key.key_id}", roles=("debug",))
-    rights = RightsCheck(config, keys, CurrentRoles(config))
+    rights = RightsCheck(AccessPolicy(config), keys, CurrentRoles(config))
     assert set(await rights.roles(schedule)) == {"task_manager"}
     keys.set_enabled(key.key_id, False)
     with pytest.raises(ForbiddenError, match="API key"):
@@ -61,8 +62,8 @@ async def test_else_those_that_the_host_tells_else_those_it_was_made_with(
 
     told_config, untold_config = make_config(roles_resolver=resolve), make_config()
     keys = ApiKeys.in_data_dir(untold_config.data_dir)
-    told = RightsCheck(told_config, keys, CurrentRoles(told_config))
-    untold = RightsCheck(untold_config, keys, CurrentRoles(untold_config))
+    told = RightsCheck(AccessPolicy(told_config), keys, CurrentRoles(told_config))
+    untold = RightsCheck(AccessPolicy(untold_config), keys, CurrentRoles(untold_config))
     assert set(await told.roles(make_schedule(roles=("debug",)))) == {"site_admin"}
     assert set(await untold.roles(make_schedule(roles=("debug",)))) == {"debug"}
     with pytest.raises(ForbiddenError, match="no longer exists"):

@@ -156,7 +156,7 @@ async def test_no_route_forgets_to_say_whom_it_is_for(host: Host) -> None:
 
 async def test_a_role_that_a_host_takes_away_is_asked_for_on_every_route(start_host: StartHost) -> None:
     """Independent of what the routes say of themselves: nobody has any right, so nothing may be judged."""
-    from aiohttp_jobs.access.policy import ENDPOINT_ROLES  # noqa: PLC0415 - the table that is overridden here
+    from aiohttp_jobs.model.roles import ENDPOINT_ROLES  # noqa: PLC0415 - the table that is overridden here
 
     host = await start_host(endpoint_roles=dict.fromkeys(ENDPOINT_ROLES, frozenset({"nobody has it"})))
     _, secret = ApiKeys.in_data_dir(host.config.data_dir).create(name="t", user_id="a", roles=ELEVATED)

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ...access.current_roles import CurrentRoles
+from ...access.policy import AccessPolicy
 from ...config import JobsConfig
 from ...engine.embedded.api_keys import ApiKeys
 from ...errors import AuthenticationError, RightsUnavailableError
@@ -70,6 +71,7 @@ def identity_middleware(
         return await roles.apply_to(identity)
 
     judging = _Judging(find, config.heartbeat_interval)
+    policy = AccessPolicy(config)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -82,7 +84,7 @@ def identity_middleware(
             raise AuthenticationError
         request[_IDENTITY] = identity
         request[_JUDGING] = judging
-        await require_right(request, identity, config)
+        await require_right(request, identity, policy)
         return await handler(request)
 
     return middleware

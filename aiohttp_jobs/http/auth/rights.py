@@ -12,8 +12,7 @@ from typing import TypeVar
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ...access.policy import require_endpoint
-from ...config import JobsConfig
+from ...access.policy import AccessPolicy
 from ...errors import ForbiddenError
 from ...model.identity import Identity, Proof
 
@@ -38,7 +37,7 @@ def needs(
 ) -> Callable[[H], H]:
     """Declare that a handler is for who may use all of `endpoints`; without one, for who is signed in.
 
-    `endpoints` and `everyone` are keys of `access.ENDPOINT_ROLES`. `everyone` is needed beside them by
+    `endpoints` and `everyone` are rights of `AccessPolicy`. `everyone` is needed beside them by
     requests for what belongs to others (``scope=all``, or ``user`` with another user's id). With
     `person`, callers who are proven by an API key are refused. `explain` is awaited when one of
     `endpoints` is missing, and may raise a `ForbiddenError` that says more exactly what is; it must not
@@ -59,14 +58,13 @@ def right_of(handler: Handler) -> Right | None:
     return found
 
 
-async def require_right(request: web.Request, identity: Identity, config: JobsConfig) -> None:
+async def require_right(request: web.Request, identity: Identity, policy: AccessPolicy) -> None:
     """Raise `ForbiddenError` unless `identity` has the right that the request's handler declares."""
     right = right_of(request.match_info.handler)
     if right is None:
         return
     try:
-        for endpoint in right.endpoints:
-            require_endpoint(identity.roles, endpoint, config.endpoint_roles)
+        policy.require(identity.roles, *right.endpoints)
     except ForbiddenError:
         if right.explain is not None:
             await right.explain(request, identity)
@@ -74,7 +72,7 @@ async def require_right(request: web.Request, identity: Identity, config: JobsCo
     if right.person and identity.proof is Proof.API_KEY:
         raise ForbiddenError("An API key cannot manage API keys. Sign in to do that.")
     if right.everyone is not None and _asks_for_others(request, identity):
-        require_endpoint(identity.roles, right.everyone, config.endpoint_roles)
+        policy.require(identity.roles, right.everyone)
 
 
 def _asks_for_others(request: web.Request, identity: Identity) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from ...access.limits import field_error
 from ...errors import InvalidFieldsError
 from ..request_keys import request_key
 
@@ -55,7 +54,7 @@ class Parameter(Generic[T]):
         source = request.query if self.location == "query" else request.headers
         values = source.getall(self.name, [])
         if len(values) > 1:
-            raise bad_value(self.name, "must be given only once")
+            raise InvalidFieldsError.of_one(self.name, "must be given only once")
         return values[0] if values else None
 
 
@@ -71,7 +70,7 @@ class Count(Parameter[int]):
         if text is None:
             return self.default
         if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= self.most:
-            raise bad_value(self.name, f"must be a whole number from 1 to {self.most}")
+            raise InvalidFieldsError.of_one(self.name, f"must be a whole number from 1 to {self.most}")
         return int(text)
 
     @property
@@ -90,7 +89,9 @@ class Seconds(Parameter[int]):
         if text is None:
             return 0
         if not re.fullmatch("[0-9]{1,9}", text) or int(text) > self.most:
-            raise bad_value(self.name, f"must be a whole number of seconds from 0 to {self.most}")
+            raise InvalidFieldsError.of_one(
+                self.name, f"must be a whole number of seconds from 0 to {self.most}"
+            )
         return int(text)
 
     @property
@@ -107,7 +108,7 @@ class Offset(Parameter[int | None]):
         if text is None:
             return None
         if not re.fullmatch("[0-9]{1,15}", text):
-            raise bad_value(self.name, "must be a number of bytes, 0 or more")
+            raise InvalidFieldsError.of_one(self.name, "must be a number of bytes, 0 or more")
         return int(text)
 
     @property
@@ -127,7 +128,7 @@ class Choice(Parameter[str]):
         if text is None:
             return self.default
         if text not in self.choices:
-            raise bad_value(self.name, f"must be one of {', '.join(self.choices)}")
+            raise InvalidFieldsError.of_one(self.name, f"must be one of {', '.join(self.choices)}")
         return text
 
     @property
@@ -145,7 +146,9 @@ class Choices(Parameter[list[str]]):
     def read(self, request: web.Request) -> list[str]:
         values = [value for text in request.query.getall(self.name, []) for value in text.split(",")]
         if not set(values) <= set(self.choices):
-            raise bad_value(self.name, f"must be some of {', '.join(self.choices)}, separated by commas")
+            raise InvalidFieldsError.of_one(
+                self.name, f"must be some of {', '.join(self.choices)}, separated by commas"
+            )
         return values
 
     @property
@@ -190,7 +193,7 @@ class Flag(Parameter[bool | None]):
     def read(self, request: web.Request) -> bool | None:
         text = self.text(request)
         if text not in (None, "true", "false"):
-            raise bad_value(self.name, "must be true or false")
+            raise InvalidFieldsError.of_one(self.name, "must be true or false")
         return None if text is None else text == "true"
 
     @property
@@ -211,9 +214,7 @@ class Value(Parameter[T | None]):
         except ValidationError as error:
             message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
             message = message.removeprefix("Value error, ")
-            raise InvalidFieldsError(
-                f"{self.name}: {message}.", details=[field_error(self.name, message)]
-            ) from None
+            raise InvalidFieldsError.of_one(self.name, message, ": ") from None
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -228,7 +229,7 @@ class Needed(Value[T]):
 
     def read(self, request: web.Request) -> T | None:
         if self.name not in request.query:
-            raise bad_value(self.name, "must be given")
+            raise InvalidFieldsError.of_one(self.name, "must be given")
         return super().read(request)
 
 
@@ -246,7 +247,7 @@ class Matching(Parameter[re.Match[str] | None]):
             return None
         match = re.fullmatch(self.pattern, text)
         if match is None:
-            raise bad_value(self.name, self.message)
+            raise InvalidFieldsError.of_one(self.name, self.message)
         return match
 
     @property
@@ -288,13 +289,8 @@ SCOPE = Choice(
 def identifier(name: str, text: str, kind: str) -> str:
     """The id `text` in its canonical form. Raises `InvalidFieldsError`."""
     if not re.fullmatch(UUID_PATTERN, text):
-        raise bad_value(name, f"must be a {kind}, a UUID such as '{_EXAMPLE_ID}'")
+        raise InvalidFieldsError.of_one(name, f"must be a {kind}, a UUID such as '{_EXAMPLE_ID}'")
     return text.lower()
-
-
-def bad_value(name: str, message: str) -> InvalidFieldsError:
-    """The error that says what the parameter `name` must be."""
-    return InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
 
 
 def require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
@@ -304,5 +300,4 @@ def require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) 
     if unknown:
         known = ", ".join(sorted(parameter.name for parameter in parameters))
         message = f"is not a parameter of this list; there are {known}"
-        name = unknown[0][:64]
-        raise InvalidFieldsError(f"{name} {message}.", details=[field_error(name, message)])
+        raise InvalidFieldsError.of_one(unknown[0][:64], message)

@@ -55,7 +55,7 @@ function List({ route }) {
     ["", (one) => html`<${Enabled} schedule=${one} reload=${result.reload} />`],
   ];
   return html`<header class="view-head"><h1>Schedules</h1><div class="actions">
-      ${may(me, "see_all_jobs") && html`<label class="check"><input type="checkbox" checked=${scope === "all"}
+      ${may(me, "manage_all_schedules") && html`<label class="check"><input type="checkbox" checked=${scope === "all"}
         onChange=${() => go(link("schedules", null, { scope: scope === "all" ? "" : "all" }), { replace: true })} /> Everybody's</label>`}${add}</div></header>
     <${Loaded} result=${result} what="Loading the schedules">${({ schedules }) => (schedules.length
       ? html`<${Table} records=${schedules} id="ScheduleID" columns=${columns} />`
