@@ -162,8 +162,7 @@ async def damaged(harm: damage.Harm, scenario: Scenario) -> None:
 
 async def modelled(scenario: Scenario) -> None:
     """Whatever hypothesis thinks of."""
-    await scenario.open(with_schedules=False)
-    counts = await asyncio.to_thread(check_model, scenario.seed, examples=4, steps=20)
+    counts = await asyncio.to_thread(check_model, scenario.seed, examples=2, steps=16)
     scenario.tried += counts["tried"]
     scenario.died += counts["died"]
     scenario.accepted_elsewhere = counts["accepted"]
@@ -199,6 +198,6 @@ def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
         Group("four-hosts", partial(together, 4), 6, 0),
         Group("index-damaged", partial(damaged, damage.harm_index), 8, 0),
         Group("files-damaged", partial(damaged, damage.harm_files), 16, 1),
-        Group("model", modelled, 3, 0),
+        Group("model", modelled, 6, 0),
         Group("power-cut", power.cut, 10, 1, "disk"),
     ]

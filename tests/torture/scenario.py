@@ -50,6 +50,7 @@ class Scenario:
         self._epoch: float | None = None
         self._hosts: list[TorturedHost] = []
         self._stack = AsyncExitStack()
+        self.load: Load | None = None
 
     @property
     def base(self) -> Path:
@@ -84,11 +85,12 @@ class Scenario:
 
     async def close(self) -> None:
         """End what is left of it, whatever happened."""
-        with suppress(Exception):  # it was raised already, or something worse was
-            await self.load.stop()
-        for task in self.load.watchers.values():
-            task.cancel()
-        await asyncio.gather(*self.load.watchers.values(), return_exceptions=True)
+        if self.load is not None:
+            with suppress(Exception):  # it was raised already, or something worse was
+                await self.load.stop()
+            for task in self.load.watchers.values():
+                task.cancel()
+            await asyncio.gather(*self.load.watchers.values(), return_exceptions=True)
         for host in self._hosts:
             if host.is_alive:
                 await host.kill()
@@ -115,6 +117,8 @@ class Scenario:
 
         Sometimes another host is started after that, which has to say the same.
         """
+        if not self._hosts:
+            return  # it has judged for itself
         await self.load.stop()
         if not any(host.is_alive for host in self._hosts):
             await self.start()
