@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast torture test-lowest test-newest check bench format docs screenshots clean
+.PHONY: help demo test test-fast torture test-lowest test-newest check bench house format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -86,6 +86,9 @@ docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 
 bench: $(VENV)/.bench  ## measure it beside the machine's limit and its peers into docs/benchmarks.md; ARGS=--quick
 	$(BIN)/python -m benchmarks $(ARGS)
+
+house: $(VENV)/.test  ## count the shape of the package: rooms, floors, arrows, and one job's way through it
+	$(BIN)/python -m benchmarks.house
 
 screenshots: $(VENV)/.test  ## pictures of the page into docs/_static/screenshots; needs Chromium
 	$(BIN)/python -m tests.ui.screenshots

@@ -31,12 +31,12 @@ from .model.identity import Identity
 from .model.job import ExecutionMode, InterpreterName, OneLine
 from .model.notice_rules import EmailAddress
 from .model.roles import ENDPOINT_ROLES, MODE_ROLES, PRIORITY_ROLES
-from .notify.addresses import WebhookTargets, allowed_host
+from .model.webhook_targets import WebhookTargets, allowed_host
+from .system.app_folder import APP_FOLDER
 
 IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
 RolesResolver = Callable[[str], Awaitable[Collection[str] | None]]
 
-APP_FOLDER = Path("apps") / "WebHostTaskManagement"
 ENVIRONMENT_PREFIX = "AIOHTTP_JOBS_"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp_jobs.config import APP_FOLDER
+from aiohttp_jobs.system.app_folder import APP_FOLDER
 
 from .costly import API, MEGABYTE, PAGE, Host, Request, unknown_ids
 

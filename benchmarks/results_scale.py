@@ -34,7 +34,6 @@ from aiohttp import ClientSession, web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.config import APP_FOLDER
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files.layout import Layout, Run
 from aiohttp_jobs.engine.embedded.files.signing import Signer
@@ -43,6 +42,7 @@ from aiohttp_jobs.engine.embedded.index.database import Database
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.model.job import ExecutionMode, Submission, format_utc, new_job_id, utc_now
+from aiohttp_jobs.system.app_folder import APP_FOLDER
 
 USERS = 5
 PAGE = 50

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from ..config import APP_FOLDER
+from ..system.app_folder import APP_FOLDER
 from .finding import Finding, Status
 from .people import (
     HAS_PEOPLE,

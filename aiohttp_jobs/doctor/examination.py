@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..config import APP_FOLDER
 from ..engine.embedded.files.layout import Layout
+from ..system.app_folder import APP_FOLDER
 from .access import CHECK, access_faults
 from .contents import content_findings
 from .finding import Finding, Status, worst

@@ -1,7 +1,7 @@
 """The shapes of `notify`: who wants to be told of which outcomes. Nothing here does I/O.
 
 Imports little of the package, because submissions hold these. Which outcome fires which rule is left
-to ``notice_events``, where a webhook may go to ``addresses``.
+to ``notice_events``, where a webhook may go to ``model.webhook_targets``.
 """
 
 from __future__ import annotations

@@ -21,11 +21,12 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from ..errors import InvalidFieldsError, field_error
-from ..worker.output.encodings import LEAST_LENGTH
 from .job import WHOLE, CommandText, InterpreterName, OneLine, Text
 from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
 from .schema_extras import Described
 
+LEAST_SECRET_LENGTH = 4
+"""Characters of a secret value: a shorter one would be masked all over an output, and told by that."""
 MAX_VALUE_LENGTH = 4096
 """Characters of one string or secret."""
 MAX_SECRET_LINES = 500
@@ -201,8 +202,9 @@ class Parameter(BaseModel):
             return f"must have at most {MAX_VALUE_LENGTH} characters"
         if "\0" in value or (not is_secret and _CONTROL.search(value)):
             return "must not contain a NUL character" if is_secret else "must be one line of plain text"
-        if is_secret and len(value.strip()) < LEAST_LENGTH:
-            return f"must have at least {LEAST_LENGTH} characters, or it could not be masked in the output"
+        if is_secret and len(value.strip()) < LEAST_SECRET_LENGTH:
+            least = LEAST_SECRET_LENGTH
+            return f"must have at least {least} characters, or it could not be masked in the output"
         try:
             value.encode()
         except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Notices as signed POST requests. What addresses they may reach is left to ``addresses``."""
+"""Notices as signed POST requests. What addresses they may reach is left to ``model.webhook_targets``."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from yarl import URL
 from ..config import JobsConfig
 from ..model.job import format_utc, utc_now
 from ..model.notice import Notice
+from ..model.webhook_targets import is_plainly_private, is_public
 from ..system.key_files import text_secret
-from .addresses import is_plainly_private, is_public
 from .channel import DeliveryError
 from .email import job_link
 

@@ -18,7 +18,7 @@ else:
     # On macOS fsync leaves it to the disk when it writes.
     _FULL_SYNC = getattr(fcntl, "F_FULLFSYNC", None)
 
-from ..config import APP_FOLDER
+from .app_folder import APP_FOLDER
 from .guarded_files import read_file, set_aside
 
 _LARGEST_SECRET = 64 * 1024

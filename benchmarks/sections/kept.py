@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.config import APP_FOLDER
+from aiohttp_jobs.system.app_folder import APP_FOLDER
 
 from .. import outputs
 from ..bench import PARALLEL, Bench

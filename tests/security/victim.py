@@ -12,9 +12,9 @@ from pathlib import Path
 
 from aiohttp import ClientSession, ClientTimeout
 
-from aiohttp_jobs.config import APP_FOLDER
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.model.job import new_job_id
+from aiohttp_jobs.system.app_folder import APP_FOLDER
 
 from ..conftest import Caller
 from ..gate import until

@@ -1,6 +1,6 @@
 """API keys, made, listed, disabled and deleted in one file, which is replaced whole.
 
-A running host sees a change by the file's identity. What a key may do is left to ``model.api_key`` and
+A running host sees a change by the file's identity. What a key may do is left to ``key_ring`` and
 ``access.current_roles``.
 """
 
@@ -17,14 +17,15 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 
-from ...config import APP_FOLDER
 from ...errors import NotFoundError, RightsUnavailableError, TooManyKeptError
-from ...model.api_key import ApiKey, KeyRing, digest_of
+from ...model.api_key import ApiKey
 from ...model.job import utc_now
+from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, replace_file
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, lock_file, read_file
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
+from .key_ring import KeyRing, digest_of
 
 _KEY_BYTES = 32
 _Identity = tuple[int, int, int, int]

@@ -26,9 +26,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_pascal
 
-from ...config import APP_FOLDER
 from ...errors import NotFoundError
 from ...model.job import UtcDatetime, format_utc, utc_now
+from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, put_file, sync_folder
 from ...system.guarded_files import read_file
 from .files.folder_view import FILE_NAME, remove_leftovers

@@ -1,7 +1,7 @@
 """API keys that do not hold: counted for each address and each key that is meant, and written down.
 
-Whether a key holds is left to ``model.api_key``, which is asked first: wrong keys shut out no right one,
-though all come from the same proxy.
+Whether a key holds is left to ``engine.embedded.key_ring``, which is asked first: wrong keys shut out no
+right one, though all come from the same proxy.
 """
 
 from __future__ import annotations

@@ -13,10 +13,9 @@ import shlex
 from collections.abc import Callable, Collection, Iterator
 from urllib.parse import quote, quote_plus
 
+from ...model.parameters import LEAST_SECRET_LENGTH
 from ...system.one_by_one import pausing
 
-LEAST_LENGTH = 4
-"""Characters: anything shorter would be masked all over an output, and told by that."""
 _LEAST_WRAPPED = 12
 _BASE64_URL = bytes.maketrans(b"+/", b"-_")
 
@@ -44,7 +43,7 @@ def encoded_forms(secrets: Collection[str]) -> set[bytes]:
     forms: set[bytes] = set()
     for part in pausing(_parts(secrets)):
         texts = {text for write in _WRITERS for text in write(part)}
-        forms |= {text.encode() for text in texts if len(text) >= LEAST_LENGTH}
+        forms |= {text.encode() for text in texts if len(text) >= LEAST_SECRET_LENGTH}
         forms |= set(_base64_forms(part.encode()))
     return forms
 
@@ -58,7 +57,7 @@ def wrapped_forms(secrets: Collection[str]) -> set[bytes]:
 def _parts(secrets: Collection[str]) -> Iterator[str]:
     for secret in secrets:
         for part in {secret, secret.strip(), *secret.splitlines()}:
-            if len(part) >= LEAST_LENGTH:
+            if len(part) >= LEAST_SECRET_LENGTH:
                 yield part
 
 
@@ -134,5 +133,5 @@ def _base64_forms(secret: bytes) -> Iterator[bytes]:
         first = (before * 8 + 5) // 6
         last = (before + len(secret)) * 8 // 6
         for form in (encoded[first:last], encoded[first:last].translate(_BASE64_URL)):
-            if len(form) >= LEAST_LENGTH:
+            if len(form) >= LEAST_SECRET_LENGTH:
                 yield form

@@ -1,0 +1,101 @@
+"""The API keys of one moment: which of them a text is. Does no I/O.
+
+How they are kept, and how changes of them come to be known, is left to ``api_keys``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...model.api_key import ApiKey
+from ...model.job import utc_now
+from ...system.jsontext import loads
+from ...system.one_by_one import pausing
+
+_logger = logging.getLogger(__name__)
+
+
+def digest_of(secret: str) -> str:
+    """What is kept of a key's own text: its SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+class KeyRing:
+    """The keys of one moment, made of the `lines` in their file, each the JSON text of a record.
+
+    There may be ten thousand. So only their ids, digests and users are taken from them at first, with pauses,
+    and a record is kept as text until its key is asked for: so many objects would have the garbage collector
+    hold the interpreter while it goes through all that the host has. One that is damaged is named in the
+    log, and its key does not work; the others do. Raises ``ValueError`` for a line that is no JSON.
+    """
+
+    def __init__(self, lines: Iterable[bytes] = ()) -> None:
+        self.lines = list(lines)
+        self._index: dict[str, int] = {}
+        self._by_digest: dict[str, str] = {}
+        self._of_users: Counter[str] = Counter()
+        for index, line in enumerate(pausing(self.lines)):
+            record = loads(line)
+            if isinstance(record, dict):
+                key_id = str(record.get("KeyID"))
+                self._index[key_id] = index
+                self._by_digest[str(record.get("SHA256"))] = key_id
+                self._of_users[str(record.get("UserID"))] += 1
+        self._checked: dict[str, ApiKey | None] = {}
+
+    def count_of(self, user_id: str) -> int:
+        """How many keys the user has, with those that are damaged, disabled or expired."""
+        return self._of_users[user_id]
+
+    def index_of(self, key_id: str) -> int:
+        """Which of `lines` has the key with this id. Raises ``KeyError``."""
+        return self._index[key_id]
+
+    def all(self) -> Iterator[ApiKey]:
+        """Every key that is not damaged, oldest first. Takes some 10 microseconds for each."""
+        return (key for key_id in self._index if (key := self.get(key_id)) is not None)
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """The key with this id, if there is one."""
+        if key_id not in self._index:
+            return None
+        if key_id not in self._checked:
+            self._checked[key_id] = _key_of(key_id, loads(self.lines[self._index[key_id]]))
+        return self._checked[key_id]
+
+    def find(self, secret: str, remote: str | None) -> ApiKey | None:
+        """The key that `secret` is, if it may be used now from the address `remote`.
+
+        It is looked up by its digest: how long that takes tells at most something about digests, which
+        nobody can choose, and nothing about a key.
+        """
+        key = self._opened_by(secret)
+        return key if key is not None and key.is_valid_at(utc_now(), remote) else None
+
+    def id_meant_by(self, secret: str) -> str | None:
+        """The id of the key that `secret` is, or says that it is; ``None`` when there is no such key."""
+        key = self._opened_by(secret)
+        claimed = secret.partition(".")[0] if key is None else key.key_id
+        return claimed if claimed in self._index else None
+
+    def _opened_by(self, secret: str) -> ApiKey | None:
+        digest = digest_of(secret)
+        key_id = self._by_digest.get(digest)
+        key = None if key_id is None else self.get(key_id)
+        return key if key is not None and hmac.compare_digest(key.sha256, digest) else None
+
+
+def _key_of(key_id: str, record: dict[str, Any]) -> ApiKey | None:
+    try:
+        return ApiKey.model_validate(record)
+    except ValidationError as error:
+        fields = ", ".join(sorted({str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}))
+        _logger.error("The API key %s does not work, as its record is damaged: %s", key_id, fields)
+        return None

@@ -1,0 +1,8 @@
+"""Where the plugin keeps everything below a data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+APP_FOLDER = Path("apps") / "WebHostTaskManagement"
+"""The specification's folder, relative to the data folder."""
