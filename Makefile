@@ -34,15 +34,14 @@ demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits
 # Bytecode is kept: the tests start hundreds of Pythons, which would each compile the package anew.
 test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
 test test-fast: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
-# Not so test-lowest, test-newest and torture, which try what is written on a real disk.
-test test-fast: export TMPDIR := $(or $(TMPDIR),$(shell .ci/folder-in-memory))
 
 test: check  ## everything that must pass: check, then the tests
 	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2
-	$(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
+	@# Not so test-lowest, test-newest and torture, which try what is written on a real disk.
+	.ci/in-memory $(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
 
 test-fast: $(VENV)/.test  ## the tests for every few minutes, in less than one; ARGS=tests/…
-	$(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
 	@exec $(BIN)/python -m tests.torture $(ARGS)

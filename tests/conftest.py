@@ -36,7 +36,9 @@ SLOW = (
     "cli",
     "demo_app",
     "http/openapi/test_schemathesis.py",
+    "notify/test_crashes.py",
     "portable",
+    "scheduling/test_crashes.py",
     "security",
     "test_deployments.py",
     "test_docs.py",
@@ -48,6 +50,8 @@ SLOW = (
     "test_waiting_across_processes.py",
     "torture",
     "ui",
+    "worker/test_powershell.py",
+    "worker/test_powershell_console.py",
 )
 """What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out."""
 
