@@ -33,7 +33,7 @@ demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits
 
 # Bytecode is kept: the tests start hundreds of Pythons, which would each compile the package anew.
 test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
-test test-fast: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
+test test-fast demo bench: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
 
 test: check  ## everything that must pass: check, then the tests
 	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2

@@ -125,7 +125,9 @@ class Plugin:
             engine.awaited,
             self.notices,
         )
-        self.queue = QueueService(self.policy, self._dispatcher, self._modes.warm_workers)
+        self.queue = QueueService(
+            self.policy, self._dispatcher, self._modes.warm_workers, self._modes.restart_session
+        )
         self.results = ResultService(self.policy, engine.store, engine.store.results, self._turns)
         self._retention = Retention(config, engine.store.results, engine.storage)
         self.templates = TemplateService(

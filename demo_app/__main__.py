@@ -19,7 +19,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from aiohttp_jobs import JobsError
+from aiohttp_jobs import InterpreterName, JobsError
 
 from .api_key import FILE_NAME, curl_commands, demo_api_key
 from .application import create_app
@@ -83,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         "(default: ./demo_data; with --once: a temporary folder)",
     )
     parser.add_argument(
+        "--interpreter",
+        choices=[name.value for name in InterpreterName],
+        help="what runs a command that names no interpreter; powershell: the specification's examples run as "
+        "they are written there (default: shell)",
+    )
+    parser.add_argument(
         "--once",
         action="store_true",
         help="submit a job in each mode over HTTP, print the results, and end; "
@@ -106,7 +112,8 @@ def _prepare(options: argparse.Namespace, stack: ExitStack) -> Demo:
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aiohttp-jobs-demo-")))
     data_dir = (data_dir or Path("demo_data")).absolute()
     try:
-        return Demo(create_app(data_dir), listening, data_dir, demo_api_key(data_dir))
+        app = create_app(data_dir, interpreter=options.interpreter)
+        return Demo(app, listening, data_dir, demo_api_key(data_dir))
     except OSError as error:
         raise OSError(
             f"The data folder {data_dir} cannot be used: {error.strerror}. Choose another with --data-dir."

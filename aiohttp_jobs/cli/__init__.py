@@ -15,7 +15,7 @@ from .doctor import doctor
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
 from .proxy import accept_no_proxy
-from .queue import queue, runspaces
+from .queue import queue, restart_mainloop, runspaces
 from .results import results
 from .schedules import schedule
 from .sessions import session
@@ -31,7 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Submit, watch and manage jobs, schedules, templates and API keys.",
 )
-for command in (configure, submit, jobs, watch, output, attempts, rerun, cancel, runspaces, me, doctor):
+for command in (
+    configure,
+    submit,
+    jobs,
+    watch,
+    output,
+    attempts,
+    rerun,
+    cancel,
+    runspaces,
+    restart_mainloop,
+    me,
+    doctor,
+):
     app.command()(command)
 app.add_typer(results, name="results")
 app.add_typer(schedule, name="schedule")

@@ -58,3 +58,9 @@ def runspaces(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> 
         return
     columns = {"Worker": "Worker", "Busy": "Busy", "User": "UserID", "JobID": "JobID", "Served": "JobsServed"}
     print_table(records, columns | {"Memory": "MemoryBytes", "Since": "StartedAt"})
+
+
+def restart_mainloop(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Have the next MainLoop job in PowerShell begin a new session. For the role debug."""
+    with_client(url, api_key, JobsClient.restart_main_loop)
+    report({"restarted": True}, "The next MainLoop job in PowerShell begins a new session.", as_json=as_json)

@@ -6,7 +6,7 @@ from .connection import Connection, Record
 
 
 class QueueCalls(Connection):
-    """``/queue`` and ``/runspaces``."""
+    """``/queue``, ``/runspaces`` and ``/mainloop``."""
 
     async def queue(self) -> Record:
         """What waits, in order, and the limits."""
@@ -22,3 +22,7 @@ class QueueCalls(Connection):
     async def runspaces(self) -> list[Record]:
         """The warm workers."""
         return list((await self.call("GET", "/runspaces"))["runspaces"])
+
+    async def restart_main_loop(self) -> None:
+        """Have the next MainLoop job in PowerShell begin a new session. For the role ``debug``."""
+        await self.call("POST", "/mainloop/restart")

@@ -1,4 +1,4 @@
-"""``/api/v1/queue`` and ``/api/v1/runspaces``: what waits, pausing, and the warm workers."""
+"""``/api/v1/queue``, ``/runspaces``, ``/mainloop``: what waits, pausing, workers, PowerShell's session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from ..errors import ForbiddenError
+from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
 from .auth.middleware import identity_of
 from .auth.rights import needs
@@ -51,3 +51,15 @@ async def resume_queue(request: web.Request) -> web.Response:
 async def list_runspaces(request: web.Request) -> web.Response:
     workers = await request.app[QUEUE].runspaces(identity_of(request))
     return answer({"success": True, "count": len(workers), "runspaces": workers})
+
+
+@routes.post("/api/v1/mainloop/restart")
+@operation(
+    "Begin the MainLoop session of PowerShell anew",
+    {200: answering("MainLoopRestarted", restarted=Literal[True])},
+    errors=(ForbiddenError, ConflictError),
+)
+@needs("restart_mainloop")
+async def restart_main_loop(request: web.Request) -> web.Response:
+    await request.app[QUEUE].restart_main_loop(identity_of(request))
+    return answer({"success": True, "restarted": True})

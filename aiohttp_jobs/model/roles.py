@@ -35,6 +35,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "cancel_jobs": frozenset({AUTHENTICATED}),
         "see_queue": frozenset({AUTHENTICATED}),
         "see_runspaces": ELEVATED_ROLES,
+        "restart_mainloop": frozenset({"debug"}),
         "manage_queue": ADMIN_ROLES,
         "see_all_jobs": ADMIN_ROLES,
         "cancel_all_jobs": ADMIN_ROLES,

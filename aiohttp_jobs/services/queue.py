@@ -6,7 +6,7 @@ One job, waiting or not, is left to `JobService`; which is next, to dispatch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ import psutil
 
 from ..access.policy import AccessPolicy
 from ..engine.embedded.dispatcher import Dispatcher
+from ..errors import ConflictError
 from ..model.identity import Identity
 from ..model.job import format_utc
 from ..streams.serializers import queued_view
@@ -26,11 +27,16 @@ class QueueService:
     """Every method takes the `Identity` of whoever asks."""
 
     def __init__(
-        self, policy: AccessPolicy, dispatcher: Dispatcher, runspaces: Callable[[], list[WarmWorker]]
+        self,
+        policy: AccessPolicy,
+        dispatcher: Dispatcher,
+        runspaces: Callable[[], list[WarmWorker]],
+        restart_session: Callable[[], Awaitable[bool]],
     ) -> None:
         self._policy = policy
         self._dispatcher = dispatcher
         self._runspaces = runspaces
+        self._restart_session = restart_session
 
     def view(self, identity: Identity) -> dict[str, Any]:
         """The queue in order; of other users' jobs only what shows one's own place."""
@@ -71,6 +77,15 @@ class QueueService:
             _worker_view(worker, used, known=everyone or worker.owner == identity.user_id)
             for worker, used in zip(workers, memory, strict=True)
         ]
+
+    async def restart_main_loop(self, identity: Identity) -> None:
+        """Have the next MainLoop job in PowerShell begin a new session.
+
+        Raises `ConflictError` while a job runs in the present one.
+        """
+        self._policy.require(identity.roles, "restart_mainloop")
+        if not await self._restart_session():
+            raise ConflictError("A job runs in the MainLoop session. Cancel it, or wait until it has ended.")
 
 
 def _memory(pids: list[int]) -> list[int | None]:

@@ -65,6 +65,10 @@ class ExecutionModes:
         own = () if self._powershell is None else self._powershell.runspaces.workers
         return [*self._runspaces.workers, *own]
 
+    async def restart_session(self) -> bool:
+        """Have the next MainLoop job in PowerShell begin a new session; false while a job runs in it."""
+        return self._powershell is None or await self._powershell.session.restart()
+
     async def open(self, stack: AsyncExitStack, closing: Closing, instance_id: str) -> None:
         """Open each mode, to be closed by `stack`; jobs are told `instance_id` in their environment."""
         self.environment.update(base_environment(self._config, instance_id))

@@ -42,3 +42,10 @@ async def test_one_sees_who_one_is(host: Host) -> None:
     code, out, _ = await run("me", env=env)
     assert (code, out.splitlines()[0].split()) == (0, ["User", "alice"])
     assert json.loads((await run("me", "--json", env=env))[1])["userId"] == "alice"
+
+
+async def test_the_session_of_the_main_loop_is_begun_anew_by_who_may(host: Host) -> None:
+    code, out, _ = await run("restart-mainloop", env=access_to(host, "debug"))
+    assert (code, "begins a new session" in out) == (0, True)
+    code, _, err = await run("restart-mainloop", env=access_to(host, "task_manager"))
+    assert (code, "requires" in err) == (1, True)

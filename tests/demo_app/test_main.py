@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import signal
 import socket
 import time
@@ -163,3 +164,18 @@ def test_a_damaged_users_file_is_refused_with_one_sentence(tmp_path: Path) -> No
     done = run_demo("--port", "0", "--data-dir", str(tmp_path))
     assert done.returncode == 1
     assert re.fullmatch(r"demo_app: The users file .* is damaged\. .*\n", done.stderr)
+
+
+@pytest.mark.skipif(
+    shutil.which("pwsh") is None,
+    reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
+)
+def test_with_powershell_as_its_interpreter_it_starts(tmp_path: Path) -> None:
+    done = run_demo("--once", "--interpreter", "powershell", "--data-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_interpreter_that_is_none_is_refused(tmp_path: Path) -> None:
+    done = run_demo("--once", "--interpreter", "cobol", "--data-dir", str(tmp_path))
+    assert done.returncode == 2
+    assert "cobol" in done.stderr

@@ -140,6 +140,22 @@ async def test_the_session_of_the_main_loop_lasts(host: Host) -> None:
     assert (result["Output"].split(), result["ExitCode"]) == (["f5", "A", "-", "1", "Function"], 0)
 
 
+async def test_the_session_of_the_main_loop_is_begun_anew(host: Host, tmp_path: Path) -> None:
+    caller = host.caller("debug")
+    mark = tmp_path / "mark"
+    assert (await run(caller, "$kept = 5; $kept", "MainLoop"))["Output"] == "5\n"
+    job_id = await started(caller, f"'' > {mark}; Start-Sleep 600", "MainLoop", mark)
+    busy = await caller.request("POST", "/mainloop/restart")
+    assert (busy.status, busy.body["code"]) == (409, "conflict")
+    await caller.request("POST", f"/jobs/{job_id}/cancel")
+    await caller.result(job_id)
+    assert (await run(caller, "$kept", "MainLoop"))["Output"] == "5\n"
+    assert (await caller.request("POST", "/mainloop/restart")).status == 200
+    assert (await run(caller, '"[$kept]"', "MainLoop"))["Output"] == "[]\n"
+    other = host.caller("task_manager", user_id="bob")
+    assert (await other.request("POST", "/mainloop/restart")).status == 403
+
+
 async def test_a_job_that_ends_the_process_has_its_code_and_the_next_finds_another(host: Host) -> None:
     caller = host.caller("debug")
     for mode in MODES:

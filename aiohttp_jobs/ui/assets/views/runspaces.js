@@ -1,12 +1,13 @@
 // The warm workers of the Runspace mode: which are busy, with whose job, and what they use.
 import { html } from "../core/html.js";
-import { get } from "../core/api.js";
+import { get, post } from "../core/api.js";
 import { formatBytes } from "../core/format.js";
 import { useTitle } from "../core/hooks.js";
 import { useLiveData } from "../core/live-data.js";
 import { link } from "../core/router.js";
+import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
-import { Age, Badge, Empty, Loaded } from "../parts/parts.js";
+import { Age, Badge, Button, Empty, Loaded, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 const COLUMNS = [
@@ -19,9 +20,20 @@ const COLUMNS = [
 ];
 
 export default function Runspaces() {
+  const { me } = useSession();
   useTitle("Runspaces");
   const result = useLiveData((signal) => get("runspaces", {}, signal), [], "");
-  return html`<header class="view-head"><h1>Runspaces</h1></header>
+  const restart = async () => {
+    try {
+      await post("mainloop/restart");
+      toast("The next MainLoop job in PowerShell begins a new session.");
+    } catch (error) {
+      toast(error.message, "bad");
+    }
+  };
+  const mayRestart = may(me, "restart_mainloop") && me.interpreters.includes("powershell");
+  return html`<header class="view-head"><h1>Runspaces</h1>
+      ${mayRestart && html`<${Button} icon="again" onClick=${restart}>Restart the MainLoop session<//>`}</header>
     <p class="lead">Warm worker processes that run jobs in Runspace mode without having to start first.</p>
     <${Loaded} result=${result} what="Loading the workers">${({ runspaces }) => (runspaces.length
       ? html`<${Table} records=${runspaces} id="Worker" columns=${COLUMNS} />`
