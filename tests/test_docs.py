@@ -202,3 +202,10 @@ def test_each_promise_of_security_names_tests_that_there_are() -> None:
     assert [promise[:60] for promise in promises if not re.search(r"`tests/\S+\.py`", promise)] == []
     named = set(re.findall(r"`(tests/\S+?)`", page))
     assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "SECURITY.md"])
+def test_each_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = re.findall(r"(?<![\w/.])(?:aiohttp_jobs|benchmarks|demo_app|docs|tests)/[\w/.-]*\w", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
