@@ -62,7 +62,7 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 	if [ -z "$$python" ]; then echo "There is no newer Python here than $$($(PYTHON) --version)."; exit 0; fi; \
 	$(MAKE) --no-print-directory NEWEST="$$python" .venv-newest/.created && \
 	.venv-newest/bin/python --version && \
-	.venv-newest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_spawn.py)
+	.venv-newest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_starting.py)
 
 .venv-newest/.created: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing for $$($(NEWEST) --version) into .venv-newest …"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -53,6 +55,20 @@ def test_a_simple_command_runs_without_a_shell(on_uvloop: Run) -> None:
     async def test(host: Host) -> None:
         results = await asyncio.gather(*(host.caller("debug").run("/bin/true") for _ in range(20)))
         assert {result["Status"] for result in results} == {"Succeeded"}
+
+    on_uvloop(test)
+
+
+@pytest.mark.parametrize("command", ["ls /proc/self/fd", "ls /proc/self/fd; true"])
+def test_a_job_has_none_of_the_hosts_descriptors(on_uvloop: Run, command: str) -> None:
+    async def test(host: Host) -> None:
+        leaked = fcntl.fcntl(0, fcntl.F_DUPFD, 200)
+        os.set_inheritable(leaked, True)
+        try:
+            result = await host.caller("debug").run(command)
+        finally:
+            os.close(leaked)
+        assert str(leaked) not in result["Output"].split()
 
     on_uvloop(test)
 

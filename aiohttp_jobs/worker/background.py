@@ -8,13 +8,15 @@ import os
 from collections.abc import Mapping
 
 from ..model.job import InterpreterName
+from ..system.threads import started
 from .base import Execution, Outcome
 from .interpreters import Interpreter, interpreter_for
 from .output.capture import OutputPipe
 from .parameters import hand_over
 from .process.endings import Endings
 from .process.orphans import Orphans
-from .process.process import JOB_VARIABLE, Process
+from .process.process import JOB_VARIABLE, Process, kill_marked
+from .process.program import Program
 from .process.simple import (
     SHELL,
     SimpleCommand,
@@ -23,6 +25,7 @@ from .process.simple import (
     simple_command,
     understood_shell,
 )
+from .process.starting import Start, start_process
 from .workspace import prepare, working_folder
 
 
@@ -34,10 +37,13 @@ class BackgroundExecutor:
         interpreters: Mapping[InterpreterName, Interpreter],
         kill_grace: float,
         orphans: Orphans | None = None,
+        start: Start = start_process,
     ) -> None:
+        """`start` is how its processes are started."""
         self._interpreters = interpreters
         self._kill_grace = kill_grace
         self._endings = Endings(orphans)
+        self._start_process = start
         self._above = "", ""
         self._may_skip_shell = understood_shell()
 
@@ -50,7 +56,11 @@ class BackgroundExecutor:
     async def run(self, execution: Execution) -> Outcome:
         pipe = OutputPipe(execution.log)
         try:
-            process, simple = self._start(execution, pipe.write_end)
+            try:
+                process, simple = await self._start(execution, pipe.write_end)
+            except asyncio.CancelledError:
+                await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, execution.job_id))
+                raise
             pipe.close_write_end()
             execution.on_start(process.pid)
             try:
@@ -66,31 +76,22 @@ class BackgroundExecutor:
         execution.log.append(words.encode())
         return Outcome(code)
 
-    def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
+    async def _start(self, execution: Execution, output: int) -> tuple[Process, bool]:
         """The process that runs the command, and whether it does so without a shell."""
         interpreter = interpreter_for(execution, self._interpreters)
         simple = self._simple(execution, interpreter)
         environment = {**execution.environment, **hand_over(execution.parameters, execution.interpreter)}
         if simple is not None:
             folder = working_folder(execution)
+            variables = shell_environment(environment, self._real(folder))
+            program = Program(simple.arguments, variables, folder, output, simple.program)
             # What cannot be started is left to the shell, which says why in its own words.
             with contextlib.suppress(OSError):
-                return Process(
-                    simple.arguments,
-                    program=simple.program,
-                    environment=shell_environment(environment, self._real(folder)),
-                    folder=folder,
-                    output=output,
-                    endings=self._endings,
-                ), True
+                return await self._start_process(program, self._endings), True
         workspace = prepare(execution, interpreter)
-        return Process(
-            interpreter.arguments(workspace.command_file),
-            environment=environment,
-            folder=workspace.folder,
-            output=output,
-            endings=self._endings,
-        ), False
+        arguments = interpreter.arguments(workspace.command_file)
+        program = Program(arguments, environment, workspace.folder, output)
+        return await self._start_process(program, self._endings), False
 
     def _real(self, folder: str) -> str:
         """`folder` without links in its path; only those above the run folders can be links."""

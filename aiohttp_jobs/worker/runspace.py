@@ -26,6 +26,8 @@ from .process.control import control_pair
 from .process.endings import Endings
 from .process.orphans import Orphans
 from .process.process import INSTANCE_VARIABLE, JOB_VARIABLE, Process
+from .process.program import Program
+from .process.with_popen import PopenProcess
 from .workspace import Workspace, planned, prepare
 
 _DEATH_SECONDS = 2.0
@@ -185,8 +187,8 @@ class RunspaceExecutor:
         pipe = OutputPipe()
         try:
             with open(os.devnull, "wb") as nowhere:
-                process = Process(
-                    [
+                program = Program(
+                    arguments=[
                         *self._interpreters[InterpreterName.PYTHON].prefix,
                         "--serve",
                         str(there.fileno()),
@@ -196,9 +198,9 @@ class RunspaceExecutor:
                     environment=self._environment,
                     folder="/",
                     output=nowhere.fileno(),
-                    endings=self._endings,
                     pass_fds=[there.fileno(), pipe.write_end],
                 )
+                process = PopenProcess(program, self._endings)
         except BaseException:
             here.close()
             pipe.let_go()
@@ -243,9 +245,7 @@ class RunspaceExecutor:
         task.add_done_callback(self._retiring.discard)
 
     async def _end(self, worker: Worker) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if worker.process.is_running:
-                os.killpg(worker.process.pid, signal.SIGKILL)
+        worker.process.kill()
         await worker.process.wait()
         asyncio.get_running_loop().remove_reader(worker.control)
         worker.control.close()

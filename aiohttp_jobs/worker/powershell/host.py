@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
 from collections.abc import Iterable, Mapping
@@ -24,6 +23,8 @@ from ..interpreters import RUNNER, Interpreter
 from ..output.capture import OutputPipe
 from ..process.endings import Endings
 from ..process.process import JOB_VARIABLE, Process, kill_marked
+from ..process.program import Program
+from ..process.with_popen import PopenProcess
 from ..workspace import prepare
 from .messages import STOP, STOPPING, Session, read_answer, read_version, request
 
@@ -82,17 +83,17 @@ class PowerShellHost:
 
     def _start(self, control: socket.socket, endings: Endings) -> Process:
         lasting = ["-Lasting"] if self._is_lasting else []
-        return Process(
-            [
+        program = Program(
+            arguments=[
                 *self._interpreter.arguments(str(_SCRIPT)),
                 *("-Control", str(control.fileno()), "-Width", str(self._session.width), *lasting),
             ],
             environment={**_OWN_VARIABLES, **self._session.environment},
             folder=self._session.project_root if self._is_lasting else "/",
             output=self._pipe.write_end,
-            endings=endings,
             pass_fds=[control.fileno()],
         )
+        return PopenProcess(program, endings)
 
     @property
     def is_alive(self) -> bool:
@@ -203,9 +204,7 @@ class PowerShellHost:
         return Outcome(code, f"PowerShell {_ending(code)} before the job had finished.")
 
     async def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self.process.is_running:
-                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
         await self._ended
 
     async def end(self) -> None:

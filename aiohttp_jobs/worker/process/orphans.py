@@ -14,8 +14,11 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+
+from .program import Program
 
 _SHELL = "/bin/sh"
 _MARKING = 'ulimit -w {0} 2>/dev/null || ulimit -x {0} 2>/dev/null; exec "$@"'
@@ -33,19 +36,31 @@ class Orphans:
         self._mark = _FIRST_MARK + secrets.randbits(40)
         self._own: set[int] = set()
         self._found: list[int] = []
+        self._being_started = 0
 
     def open(self) -> None:
         """Find out whether orphans come to this process; before the first job starts."""
         self._is_needed = sys.platform == "linux" and (os.getpid() == 1 or _is_subreaper())
 
-    def marking(self, arguments: Sequence[str | Path], program: str) -> tuple[Sequence[str | Path], str]:
-        """The arguments and the program to start in place of these, for all that it starts to have the mark.
+    def marked(self, program: Program) -> Program:
+        """What to start in place of `program`, for all that it starts to have the mark.
 
         A shell gives itself the mark first. To mark a process from outside once it runs could come too late.
         """
         if not self._is_needed:
-            return arguments, program
-        return [_SHELL, "-c", _MARKING.format(self._mark), _SHELL, program, *arguments[1:]], _SHELL
+            return program
+        path = program.path or program.arguments[0]
+        marking = [_SHELL, "-c", _MARKING.format(self._mark), _SHELL, path, *program.arguments[1:]]
+        return replace(program, arguments=marking, path=_SHELL)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """While a process is being started whose number is not known yet: nobody is reaped meanwhile."""
+        self._being_started += 1
+        try:
+            yield
+        finally:
+            self._being_started -= 1
 
     def started(self, pid: int) -> None:
         """`pid` is a process that this one has just started for a job, and will reap by itself."""
@@ -71,8 +86,8 @@ class Orphans:
         return bool(self._found)
 
     def look_soon(self) -> None:
-        """Reap those that were found."""
-        for pid in self._found:
+        """Reap those that were found, or leave it to the next time while a process is being started."""
+        for pid in () if self._being_started else self._found:
             with contextlib.suppress(OSError):
                 self._reap(pid)
         self._found = []

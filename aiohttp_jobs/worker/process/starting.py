@@ -1,0 +1,44 @@
+"""Which of the two ways starts a job's process on the running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from .endings import Endings
+from .process import Process
+from .program import Program
+from .with_asyncio import AsyncioProcess
+from .with_popen import PopenProcess
+
+Start = Callable[[Program, Endings], Awaitable[Process]]
+"""One way of starting a process: the interface that `start_process` has, and each of the two below it."""
+
+
+async def start_with_asyncio(program: Program, endings: Endings) -> Process:
+    """Start it by ``asyncio.create_subprocess_exec``. Raises ``OSError`` when it cannot be started."""
+    return await AsyncioProcess.start(program, endings.orphans)
+
+
+async def start_with_popen(program: Program, endings: Endings) -> Process:
+    """Start it by ``subprocess.Popen``. Raises ``OSError`` when it cannot be started."""
+    return PopenProcess(program, endings)
+
+
+async def start_process(program: Program, endings: Endings) -> Process:
+    """Start it; `endings` tells of its end where the loop does not. Raises ``OSError`` when it cannot be.
+
+    When cancelled, what it has started by then may be left.
+    """
+    start = start_with_asyncio if _is_asyncios_own(asyncio.get_running_loop()) else start_with_popen
+    return await start(program, endings)
+
+
+def _is_asyncios_own(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether it is the loop of Python's library.
+
+    uvloop has the same function, but hands the child each descriptor of the host that may be inherited
+    (a server's listening sockets, for one), and forks the whole host where Python has ``vfork``: twice the
+    processor time for a job, as ``benchmarks/sections/processes.py`` shows.
+    """
+    return isinstance(loop, asyncio.SelectorEventLoop)
