@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from ..engine.embedded.templates import TemplateStore
+from ..engine.base import RecordStore
 from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Submission
 from ..model.roles import effective_roles
@@ -23,7 +23,9 @@ def may_run(template: Template, user_id: str, roles: Collection[str]) -> bool:
 class TemplateRights:
     """Raises `ForbiddenError` for a template that may not be run, and for its jobs at their pick-up."""
 
-    def __init__(self, policy: AccessPolicy, store: TemplateStore, rights: RightsCheck, vault: Vault) -> None:
+    def __init__(
+        self, policy: AccessPolicy, store: RecordStore[Template], rights: RightsCheck, vault: Vault
+    ) -> None:
         self._policy = policy
         self._store = store
         self._rights = rights

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..model.job import (
     DEFAULT_PRIORITY,
@@ -16,6 +16,9 @@ from ..model.job import (
     Submission,
     is_shared_key,
 )
+from ..model.notice import Notice
+from ..model.schedule import Schedule
+from ..model.template import Template
 from ..worker.output.segments import Part, Span
 
 
@@ -243,3 +246,170 @@ class JobStore(Protocol):
     async def delete_result(self, job_id: str) -> bool:
         """Delete a result and its submission; false when there is none."""
         ...
+
+
+# --- records; these calls block
+
+
+class Record(Protocol):
+    """What can be kept: an id (a UUID), whose it is, a date, and the JSON object it is stored as."""
+
+    @property
+    def record_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def created_at(self) -> datetime: ...
+    def to_record(self) -> dict[str, Any]: ...
+
+
+R = TypeVar("R", bound=Record)
+
+
+class ChangingRecords(Protocol[R]):
+    """What every kind of records can do; may be used from several threads. Every process sees each change."""
+
+    def all(self) -> list[R]:
+        """Every record, oldest first. Cheap when nothing changed."""
+        ...
+
+    def has_changed(self) -> bool:
+        """Whether `all` would find anything new."""
+        ...
+
+    def get(self, record_id: str, /) -> R:
+        """Raises `NotFoundError`."""
+        ...
+
+    def change(self, record_id: str, change: Callable[[R], R], /) -> R:
+        """Replace a record durably by what `change` makes of it; nobody else changes it meanwhile.
+
+        Raises `NotFoundError`, `BusyError`, and whatever `change` raises.
+        """
+        ...
+
+
+class RecordStore(ChangingRecords[R], Protocol):
+    """Records that users make: schedules, templates."""
+
+    def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
+        """Keep a new record durably.
+
+        Raises `TooManyKeptError` when its owner has `most_per_user` already, or all users together `most`.
+        """
+        ...
+
+    def remove(self, record_id: str) -> None:
+        """Raises `NotFoundError`."""
+        ...
+
+
+class NoticeRecords(ChangingRecords[Notice], Protocol):
+    """Notices: prepared before their job's result is kept, to be sent from their release on."""
+
+    def open(self) -> None: ...
+
+    def prepare(self, notice: Notice) -> None:
+        """Keep a notice durably that must not be sent yet. An earlier one with its id is replaced."""
+        ...
+
+    def withdraw(self, notice_ids: Collection[str]) -> None:
+        """Forget prepared notices, if there are such."""
+        ...
+
+    def prepared(self, min_age: float) -> list[Notice]:
+        """Those that have been prepared for `min_age` seconds; usually none."""
+        ...
+
+    def release(self, notice_id: str) -> None:
+        """From now on a prepared notice is to be sent. Nothing happens if somebody released it already."""
+        ...
+
+    def add(self, notice: Notice) -> None:
+        """Keep a notice durably that is to be sent, and was not prepared."""
+        ...
+
+    def remove(self, notice_ids: Collection[str]) -> None:
+        """Those that are gone already do not matter."""
+        ...
+
+    def lead(self) -> bool:
+        """Whether this process is the one that sends."""
+        ...
+
+    def step_down(self) -> None:
+        """Leave sending to another process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FiredMoment:
+    """One moment of one schedule, to be handled by the holder and nobody else.
+
+    `job_id` is the only one that may be submitted for it. ``None``: this moment is skipped, and
+    `skipped` says why.
+    """
+
+    schedule_id: str
+    moment: datetime
+    job_id: str | None
+    skipped: str | None
+
+
+M = TypeVar("M", bound=FiredMoment)
+
+
+class FiredMoments(Protocol[M]):
+    """Who fires which moment: claims that only one process gets, and that outlive the process."""
+
+    def open(self) -> None: ...
+
+    def take(
+        self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
+    ) -> M | None:
+        """Claim a moment durably; ``None`` when it is claimed already, by whomever.
+
+        What it returns must be given to `finish` or `release`.
+        """
+        ...
+
+    def take_over(self) -> list[M]:
+        """Those that nobody holds and that were not finished; each is now held by the caller."""
+        ...
+
+    def any_unfinished(self) -> bool:
+        """Whether there are any that were not finished, held by whomever."""
+        ...
+
+    def finish(self, claim: M, /) -> None:
+        """What was announced is done, or will never be."""
+        ...
+
+    def release(self, claim: M, /) -> None:
+        """Leave it to whoever finds it next."""
+        ...
+
+    def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
+        """The newest claimed moment that is not after `now`; nothing up to it needs a look.
+
+        `now` itself when all are later: then the clock was set back, and what lies before may have been
+        fired and forgotten.
+        """
+        ...
+
+    def forget(self, schedule_id: str) -> None:
+        """Forget about a schedule that was deleted."""
+        ...
+
+
+class Records(Protocol):
+    """What an engine keeps beside jobs and their results."""
+
+    @property
+    def schedules(self) -> RecordStore[Schedule]: ...
+    @property
+    def templates(self) -> RecordStore[Template]: ...
+    @property
+    def notices(self) -> NoticeRecords: ...
+    @property
+    def fired_moments(self) -> FiredMoments[Any]: ...

@@ -28,6 +28,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from .notice_rules import NotifyRules
+from .record import record_name
 from .schema_extras import Described, limited
 
 DEFAULT_PRIORITY = 5
@@ -264,10 +265,6 @@ class SubmitRequest(BaseModel):
         return self
 
 
-def _record_name(field: str) -> str:
-    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
-
-
 _CANONICAL_ID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
@@ -296,7 +293,7 @@ class TemplateOrigin:
 class _Record(BaseModel):
     """A stored record. More fields may be added by other programs and are kept."""
 
-    model_config = ConfigDict(alias_generator=_record_name, extra="allow", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=record_name, extra="allow", frozen=True, populate_by_name=True)
 
     _blank: ClassVar[dict[str, Any]]
 

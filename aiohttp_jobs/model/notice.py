@@ -6,11 +6,12 @@ import uuid
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from .job import JobResult, UtcDatetime, utc_now
 from .notice_events import Event
 from .notice_rules import EmailRule, NotifyRule, WebhookRule
+from .record import KeptRecord
 from .terminal import tail_as_seen
 
 TAIL_CHARACTERS = 2000
@@ -35,20 +36,12 @@ class NoticeState(StrEnum):
 SHOWN_STATES = (NoticeState.PENDING, NoticeState.SENT, NoticeState.FAILED)
 
 
-def _record_name(field: str) -> str:
-    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
-
-
-class Notice(BaseModel):
+class Notice(KeptRecord):
     """One notice as it lies in ``Notices/<NoticeID>.json``.
 
     ``Remaining`` are the addresses that have not got it yet. ``Job`` is what is told: fields of the
     job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it.
     """
-
-    model_config = ConfigDict(
-        alias_generator=_record_name, extra="ignore", frozen=True, populate_by_name=True
-    )
 
     notice_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
     job_id: str
@@ -67,6 +60,10 @@ class Notice(BaseModel):
     rule: Annotated[NotifyRule, Field(repr=False)]
     remaining: Annotated[tuple[str, ...], Field(repr=False)] = ()
     job: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
+
+    @property
+    def record_id(self) -> str:
+        return self.notice_id
 
     @classmethod
     def about(
@@ -95,10 +92,6 @@ class Notice(BaseModel):
             remaining=rule.to if isinstance(rule, EmailRule) else (),
             job=_told(result),
         )
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON object as it is stored."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def view(self) -> dict[str, Any]:
         """The JSON object as it is shown."""

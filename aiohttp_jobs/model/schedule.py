@@ -31,6 +31,7 @@ from pydantic_core import PydanticUndefined
 
 from .identity import Identity, Proof
 from .job import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
+from .record import KeptRecord
 from .schema_extras import Described
 
 DEFAULT_GRACE_SECONDS = 60.0
@@ -174,10 +175,6 @@ ScheduleChange = _all_optional("ScheduleChange", ScheduleRequest, job=JobChange)
 """The body of ``PATCH /schedules/{id}``: fields left out stay as they are, in ``job`` too."""
 
 
-def _record_name(field: str) -> str:
-    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
-
-
 def _stored_name(name: str) -> str:
     """``JobName`` for ``jobName``, ``TemplateID`` for ``templateId``."""
     stem = name[:-2] + "ID" if name.endswith("Id") else name
@@ -189,7 +186,7 @@ def _request_name(name: str) -> str:
     return stem[:1].lower() + stem[1:]
 
 
-class Schedule(BaseModel):
+class Schedule(KeptRecord):
     """One schedule as it lies in ``Schedules/<ScheduleID>.json``.
 
     ``ActiveSince``: moments up to then are not this schedule's (it was made, enabled or retimed then).
@@ -197,10 +194,6 @@ class Schedule(BaseModel):
     ``SessionID`` and ``Roles`` are the owner's of when the owner last set what runs or when.
     ``DisabledBy``: the user who disabled it, while it is disabled.
     """
-
-    model_config = ConfigDict(
-        alias_generator=_record_name, extra="ignore", frozen=True, populate_by_name=True
-    )
 
     schedule_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
     user_id: str
@@ -244,10 +237,6 @@ class Schedule(BaseModel):
     @property
     def record_id(self) -> str:
         return self.schedule_id
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON object as it is stored and shown."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def request(self) -> dict[str, Any]:
         """What could be sent to make it anew."""

@@ -38,6 +38,7 @@ from .job import (
 )
 from .notice_rules import NotifyRules
 from .parameters import HIDES_NOTHING, Parameter
+from .record import KeptRecord
 from .schema_extras import HOST_LIMIT
 
 MAX_PARAMETERS = 50
@@ -121,20 +122,12 @@ class RunRequest(BaseModel):
         return self
 
 
-def _record_name(field: str) -> str:
-    return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
-
-
-class Template(BaseModel):
+class Template(KeptRecord):
     """One template as it lies in ``Templates/<TemplateID>.json``.
 
     Its owner, ``UserID``, is whoever last wrote it: it runs only while they may run such commands
     themselves. ``SubmittedWith``, ``SessionID`` and ``Roles`` are the owner's of that moment.
     """
-
-    model_config = ConfigDict(
-        alias_generator=_record_name, extra="ignore", frozen=True, populate_by_name=True
-    )
 
     template_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
     user_id: str
@@ -183,10 +176,6 @@ class Template(BaseModel):
             f"This template does not run, because its parameter {hidden[0]} would hide Python's own from the "
             "command. Give the parameter another name, in the command too."
         )
-
-    def to_record(self) -> dict[str, Any]:
-        """The JSON object as it is stored."""
-        return self.model_dump(mode="json", by_alias=True)
 
     def submission(self, run: RunRequest) -> SubmitRequest:
         """The job to submit for `run`."""

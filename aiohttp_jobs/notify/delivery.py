@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ..config import JobsConfig
-from ..engine.embedded.notices import NoticeStore
+from ..engine.base import NoticeRecords
 from ..errors import NotFoundError
 from ..model.job import utc_now
 from ..model.notice import Notice, NoticeState
@@ -51,7 +51,7 @@ class Delivery:
     def __init__(
         self,
         config: JobsConfig,
-        store: NoticeStore,
+        store: NoticeRecords,
         outbox: Outbox,
         channels: Mapping[str, Channel],
         interval: float | None = None,

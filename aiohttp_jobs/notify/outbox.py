@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar, TypeVarTuple
 
-from ..engine.base import JobStore
-from ..engine.embedded.notices import NoticeStore
+from ..engine.base import JobStore, NoticeRecords
 from ..model.job import JobResult, JobStatus, Submission
 from ..model.notice import Notice, NoticeState, notice_id
 from ..model.notice_events import event_for, needs_previous
@@ -57,7 +56,7 @@ class Outbox:
 
     def __init__(
         self,
-        store: NoticeStore,
+        store: NoticeRecords,
         jobs: JobStore,
         history: History,
         released: Callable[[], None] = lambda: None,

@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from ..engine.embedded.fired_moments import Claim, Claims
-from ..engine.embedded.schedules import ScheduleStore
+from ..engine.base import FiredMoment, FiredMoments, RecordStore
 from ..errors import (
     InsufficientStorageError,
     InvalidFieldsError,
@@ -100,8 +99,8 @@ class Scheduler:
 
     def __init__(
         self,
-        store: ScheduleStore,
-        claims: Claims,
+        store: RecordStore[Schedule],
+        claims: FiredMoments[Any],
         submitter: Submitter,
         *,
         storage: StorageState,
@@ -274,7 +273,7 @@ class Scheduler:
         is_active = await self._submitter.is_active(previous)
         return f"The job before, {previous}, had not ended." if is_active else None
 
-    async def _complete(self, claim: Claim, *, is_new: bool) -> None:
+    async def _complete(self, claim: FiredMoment, *, is_new: bool) -> None:
         """Do what the claim announces; if that fails, leave it to the next look or process."""
         try:
             news = await self._carry_out(claim, is_new=is_new)
@@ -285,7 +284,7 @@ class Scheduler:
             raise
         await asyncio.to_thread(self._claims.finish, claim)
 
-    async def _carry_out(self, claim: Claim, *, is_new: bool) -> dict[str, Any]:
+    async def _carry_out(self, claim: FiredMoment, *, is_new: bool) -> dict[str, Any]:
         """Submit the job, unless it was; what is new about the schedule."""
         if claim.job_id is None:
             return {"last_skipped_at": claim.moment, "last_skip_reason": claim.skipped}

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..access.policy import AccessPolicy
 from ..config import JobsConfig
-from ..engine.embedded.notices import NoticeStore
+from ..engine.base import NoticeRecords
 from ..errors import ConflictError, LimitReachedError
 from ..model.identity import Identity
 from ..model.job import utc_now
@@ -26,7 +26,7 @@ class NoticeService:
         self,
         config: JobsConfig,
         policy: AccessPolicy,
-        store: NoticeStore,
+        store: NoticeRecords,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config

@@ -17,8 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
-from ..engine.embedded.fired_moments import Claims
-from ..engine.embedded.schedules import ScheduleStore
+from ..engine.base import FiredMoments, RecordStore
 from ..errors import ForbiddenError, InvalidFieldsError, field_error
 from ..model.identity import Identity
 from ..model.job import SubmitRequest, utc_now
@@ -50,8 +49,8 @@ class ScheduleService:
         self,
         policy: AccessPolicy,
         limits: LimitPolicy,
-        store: ScheduleStore,
-        claims: Claims,
+        store: RecordStore[Schedule],
+        claims: FiredMoments[Any],
         *,
         max_per_user: int = DEFAULT_MAX_PER_USER,
         changed: Callable[[], None] = lambda: None,

@@ -16,7 +16,7 @@ from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..access.templates import TemplateRights, may_run
 from ..config import JobsConfig
-from ..engine.embedded.templates import TemplateStore
+from ..engine.base import RecordStore
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.job import Submission, TemplateOrigin, new_job_id, utc_now
@@ -46,7 +46,7 @@ class TemplateService:
         config: JobsConfig,
         policy: AccessPolicy,
         limits: LimitPolicy,
-        store: TemplateStore,
+        store: RecordStore[Template],
         rights: TemplateRights,
         jobs: JobService,
         vault: Vault,
@@ -69,7 +69,7 @@ class TemplateService:
         now = utc_now()
         template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
         await asyncio.to_thread(
-            self._store.add, template, self._config.max_templates, self._config.max_templates_per_user
+            self._store.add, template, self._config.max_templates_per_user, self._config.max_templates
         )
         return self._view(identity, template)
 

@@ -14,6 +14,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -156,6 +157,16 @@ def lock_file(path: str | Path, seconds: float) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+@contextlib.contextmanager
+def locked(path: str | Path, seconds: float) -> Iterator[None]:
+    """Alone, among all threads and processes, while the block runs: see `lock_file`."""
+    descriptor = lock_file(path, seconds)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def lock(descriptor: int, seconds: float = 0.0, *, shared: bool = False) -> None:

@@ -16,8 +16,8 @@ from aiohttp_jobs.access.current_roles import CurrentRoles
 from aiohttp_jobs.access.limits import LimitPolicy
 from aiohttp_jobs.access.policy import AccessPolicy
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 from aiohttp_jobs.engine.embedded.session_registry import SessionRegistry
 from aiohttp_jobs.http.app_keys import CONFIG
 from aiohttp_jobs.http.auth.middleware import identity_middleware
@@ -49,7 +49,7 @@ class Site:
 
     async def start(self) -> web.AppRunner:
         self.store.open()
-        claims = Claims(self.config.base_dir)
+        claims = FiredMomentFiles(self.config.base_dir)
         claims.open()
         config = self.config
         sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
@@ -524,7 +524,7 @@ async def test_one_that_has_come_to_its_end_can_be_renamed_but_not_enabled_again
 
 async def test_deleted_is_gone_with_its_claims(site: Site, alice: Caller) -> None:
     made = await create(alice)
-    claims = Claims(site.config.base_dir)
+    claims = FiredMomentFiles(site.config.base_dir)
     claim = claims.take(made["ScheduleID"], NOW, str(uuid4()))
     assert claim is not None
     claims.finish(claim)

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 from aiohttp_jobs.model.schedule import Schedule
 from aiohttp_jobs.scheduling.scheduler import MAX_INTERVAL, Scheduler
 from aiohttp_jobs.system.storage_state import StorageState
@@ -44,7 +44,7 @@ class DyingFolder(JobFolder):
             die()
 
 
-class DyingClaims(Claims):
+class DyingClaims(FiredMomentFiles):
     """The process dies when the schedule's record has been written, and the claim was not finished."""
 
     def finish(self, claim: Any) -> None:
@@ -55,7 +55,7 @@ async def die_at(base: Path, point: str, moment: str) -> None:
     now = datetime.fromisoformat(moment)
     if point == "before_claiming":
         os.link = die  # type: ignore[assignment]
-    claims = DyingClaims(base) if point == "before_finishing" else Claims(base)
+    claims = DyingClaims(base) if point == "before_finishing" else FiredMomentFiles(base)
     store = ScheduleStore(base)
     store.open()
     scheduler = Scheduler(
@@ -77,7 +77,13 @@ async def run(base: Path, epoch: str, speed: str) -> None:
     store.open()
     jobs = JobFolder(base / "jobs")
     scheduler = Scheduler(
-        store, Claims(base), jobs, storage=StorageState(base), interval=MAX_INTERVAL, clock=clock, wait=wait
+        store,
+        FiredMomentFiles(base),
+        jobs,
+        storage=StorageState(base),
+        interval=MAX_INTERVAL,
+        clock=clock,
+        wait=wait,
     )
     await scheduler.open()
     await asyncio.sleep(60)

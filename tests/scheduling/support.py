@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 from aiohttp_jobs.model.schedule import Schedule
 from aiohttp_jobs.scheduling.scheduler import Scheduler
 from aiohttp_jobs.system.storage_state import StorageState
@@ -183,7 +183,7 @@ class Bench:
         store.open()
         scheduler = Scheduler(
             store,
-            Claims(self.base),
+            FiredMomentFiles(self.base),
             jobs or self.jobs,
             storage=StorageState(self.base),
             interval=3600.0,

@@ -1,4 +1,4 @@
-"""Claims on moments: one gets it, for good, and what a dead process left is found."""
+"""FiredMomentFiles on moments: one gets it, for good, and what a dead process left is found."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 
 from .support import START, make_schedule
 
@@ -33,17 +33,17 @@ def schedule_id(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def claims(tmp_path: Path, schedule_id: str) -> Claims:
+def claims(tmp_path: Path, schedule_id: str) -> FiredMomentFiles:
     return opened(tmp_path)
 
 
-def opened(base: Path) -> Claims:
-    claims = Claims(base)
+def opened(base: Path) -> FiredMomentFiles:
+    claims = FiredMomentFiles(base)
     claims.open()
     return claims
 
 
-def test_a_moment_is_claimed_once(claims: Claims, schedule_id: str, tmp_path: Path) -> None:
+def test_a_moment_is_claimed_once(claims: FiredMomentFiles, schedule_id: str, tmp_path: Path) -> None:
     claim = claims.take(schedule_id, START, JOB_ID)
     assert claim is not None
     assert claims.take(schedule_id, START, JOB_ID) is None
@@ -52,7 +52,7 @@ def test_a_moment_is_claimed_once(claims: Claims, schedule_id: str, tmp_path: Pa
 
 
 def test_it_lies_under_the_moment_in_utc_and_holds_the_job_id(
-    claims: Claims, schedule_id: str, tmp_path: Path
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
 ) -> None:
     claim = claims.take(schedule_id, START, JOB_ID)
     assert claim is not None
@@ -74,7 +74,9 @@ def test_of_many_that_want_it_at_once_one_gets_it(tmp_path: Path, schedule_id: s
     assert rivals[0].take_over() == []
 
 
-def test_nobody_takes_over_what_is_held_or_finished(claims: Claims, schedule_id: str, tmp_path: Path) -> None:
+def test_nobody_takes_over_what_is_held_or_finished(
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
+) -> None:
     held = claims.take(schedule_id, START, JOB_ID)
     finished = claims.take(schedule_id, START + MINUTE, JOB_ID)
     assert held is not None
@@ -85,7 +87,9 @@ def test_nobody_takes_over_what_is_held_or_finished(claims: Claims, schedule_id:
     assert opened(tmp_path).take_over() == []
 
 
-def test_what_was_released_is_taken_over_once(claims: Claims, schedule_id: str, tmp_path: Path) -> None:
+def test_what_was_released_is_taken_over_once(
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
+) -> None:
     claim = claims.take(schedule_id, START, None, "The job before had not ended.")
     assert claim is not None
     claims.release(claim)
@@ -99,7 +103,7 @@ def test_what_was_released_is_taken_over_once(claims: Claims, schedule_id: str, 
 
 
 def test_what_is_finished_at_the_very_moment_it_is_looked_at_is_not_taken_over(
-    claims: Claims, schedule_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = claims.take(schedule_id, START, JOB_ID)
     assert claim is not None
@@ -116,18 +120,18 @@ def test_what_is_finished_at_the_very_moment_it_is_looked_at_is_not_taken_over(
 
 @pytest.mark.parametrize("linked", [False, True])
 def test_what_a_killed_process_left_is_taken_over_if_it_had_the_moment(
-    claims: Claims, schedule_id: str, tmp_path: Path, linked: bool
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path, linked: bool
 ) -> None:
     script = f"""
 import os, signal, sys
 from datetime import datetime, UTC
 from pathlib import Path
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
 
 def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 
-claims = Claims(Path(sys.argv[1]))
+claims = FiredMomentFiles(Path(sys.argv[1]))
 if not {linked}:
     os.link = die
 claims.take(sys.argv[2], datetime(2026, 1, 5, 8, tzinfo=UTC), {JOB_ID!r})
@@ -147,7 +151,7 @@ die()
 
 
 def test_old_claims_are_forgotten_but_for_the_newest(
-    claims: Claims, schedule_id: str, tmp_path: Path
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
 ) -> None:
     moments = [START + number * timedelta(hours=12) for number in range(20)]
     for moment in moments:
@@ -158,7 +162,9 @@ def test_old_claims_are_forgotten_but_for_the_newest(
     assert left == [moment.strftime("%Y%m%dT%H%M%SZ") for moment in moments[-10:]]
 
 
-def test_claims_of_the_last_day_are_all_kept(claims: Claims, schedule_id: str, tmp_path: Path) -> None:
+def test_claims_of_the_last_day_are_all_kept(
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
+) -> None:
     for number in range(30):
         claim = claims.take(schedule_id, START + number * MINUTE, JOB_ID)
         assert claim is not None
@@ -166,7 +172,7 @@ def test_claims_of_the_last_day_are_all_kept(claims: Claims, schedule_id: str, t
     assert len(list((tmp_path / "Schedules" / "fired" / schedule_id).iterdir())) == 30
 
 
-def test_tells_until_when_moments_were_handled(claims: Claims, schedule_id: str) -> None:
+def test_tells_until_when_moments_were_handled(claims: FiredMomentFiles, schedule_id: str) -> None:
     assert claims.handled_until(schedule_id, START) is None
     for moment in (START, START + MINUTE):
         claim = claims.take(schedule_id, moment, JOB_ID)
@@ -178,7 +184,7 @@ def test_tells_until_when_moments_were_handled(claims: Claims, schedule_id: str)
 
 
 def test_a_deleted_schedules_claims_are_cleared_away(
-    claims: Claims, schedule_id: str, tmp_path: Path
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path
 ) -> None:
     claim = claims.take(schedule_id, START, JOB_ID)
     assert claim is not None
@@ -188,7 +194,7 @@ def test_a_deleted_schedules_claims_are_cleared_away(
     assert list((tmp_path / "Schedules" / "fired").iterdir()) == []
 
 
-def test_foreign_files_do_no_harm(claims: Claims, schedule_id: str, tmp_path: Path) -> None:
+def test_foreign_files_do_no_harm(claims: FiredMomentFiles, schedule_id: str, tmp_path: Path) -> None:
     claim = claims.take(schedule_id, START, JOB_ID)
     assert claim is not None
     claims.finish(claim)

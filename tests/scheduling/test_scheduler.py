@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from datetime import UTC, datetime, timedelta
 
-from aiohttp_jobs.engine.embedded.fired_moments import Claims
+from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
 from aiohttp_jobs.errors import ForbiddenError, ShuttingDownError
 from aiohttp_jobs.model.schedule import Schedule
 from aiohttp_jobs.scheduling.scheduler import Scheduler
@@ -419,7 +419,7 @@ async def test_sleeps_on_the_real_clock_until_the_moment(bench: Bench) -> None:
     bench.add("0 9 * * *")
     scheduler = Scheduler(
         bench.store,
-        Claims(bench.base),
+        FiredMomentFiles(bench.base),
         Noting(bench.base / "jobs"),
         storage=StorageState(bench.base),
         interval=3600.0,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 from aiohttp_jobs.errors import ConflictError, NotFoundError
 from aiohttp_jobs.model.schedule import Schedule
 

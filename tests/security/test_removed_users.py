@@ -14,7 +14,7 @@ from aiohttp import web
 
 from aiohttp_jobs import Identity
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 from aiohttp_jobs.model.schedule import Schedule
 
 from ..conftest import Caller, Host

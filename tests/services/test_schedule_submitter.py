@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.schedules import ScheduleStore
+from aiohttp_jobs.engine.embedded.records import ScheduleStore
 
 from ..conftest import Caller, Host
 from ..scheduling.support import make_schedule

@@ -22,7 +22,7 @@ from ...model.api_key import ApiKey
 from ...model.job import utc_now
 from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, replace_file
-from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, lock_file, read_file
+from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, locked, read_file
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
 from .key_ring import KeyRing, digest_of
@@ -166,15 +166,12 @@ class ApiKeys:
     def _locked(self) -> Iterator[None]:
         make_folder(self._path.parent)
         try:
-            descriptor = lock_file(self._path.with_suffix(".lock"), LOCK_SECONDS)
+            with locked(self._path.with_suffix(".lock"), LOCK_SECONDS):
+                yield
         except LockBusyError:
             raise RightsUnavailableError(
                 "API keys cannot be changed at the moment, as another program changes them. Try again."
             ) from None
-        try:
-            yield
-        finally:
-            os.close(descriptor)
 
     def _identity(self) -> _Identity | None:
         """What tells the file from the one before; ``None`` while there is none."""

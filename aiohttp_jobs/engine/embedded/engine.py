@@ -20,15 +20,14 @@ from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .dispatcher import Dispatcher
 from .finishing import Notifier
-from .fired_moments import Claims
+from .fired_moments import FiredMomentFiles
 from .lifecycle import JobRunner, Recheck
 from .notices import NoticeStore
 from .poller import SELDOM_SECONDS, Part, Rounds
-from .schedules import ScheduleStore
+from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
 from .slots import Limits
 from .store import FileSystemStore
-from .templates import TemplateStore
 
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
 _RECORD_BYTES = 128 * 1024
@@ -55,7 +54,7 @@ class EmbeddedEngine:
         self.sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
         self.notices = NoticeStore(config.base_dir)
         self.schedules = ScheduleStore(config.base_dir)
-        self.fired_moments = Claims(config.base_dir)
+        self.fired_moments = FiredMomentFiles(config.base_dir)
         self.templates = TemplateStore(config.base_dir)
         self.vault = Vault(config.base_dir)
         self.awaited = AwaitedResults(self.store, self.storage)

@@ -27,8 +27,9 @@ from ...system.guarded_files import (
     set_aside,
 )
 from ...system.removal import remove_tree
+from ..base import FiredMoment
 from .files.folder_view import LEFTOVER_SECONDS
-from .schedules import FOLDER
+from .records import ScheduleStore
 
 _KEEP = timedelta(days=1)
 _KEEP_NEWEST = 10
@@ -36,27 +37,19 @@ _LARGEST = 64 * 1024
 _FORMAT = "%Y%m%dT%H%M%SZ"
 
 
-@dataclass(slots=True)
-class Claim:
-    """One moment of one schedule, to be handled by the holder and nobody else.
+@dataclass(frozen=True, slots=True)
+class HeldMoment(FiredMoment):
+    """A moment with its file, and the descriptor that has the lock on it."""
 
-    `job_id` is the only one that may be submitted for it. ``None``: this moment is skipped, and
-    `skipped` says why.
-    """
-
-    schedule_id: str
-    moment: datetime
-    job_id: str | None
-    skipped: str | None
     path: Path
     lock: int = field(repr=False)
 
 
-class Claims:
-    """The claims below the data folder `base`."""
+class FiredMomentFiles:
+    """The `FiredMoments` below the data folder `base`."""
 
     def __init__(self, base: Path) -> None:
-        self._schedules = base / FOLDER
+        self._schedules = base / ScheduleStore.FOLDER
         self._fired = self._schedules / "fired"
         self._firing = self._schedules / "firing"
 
@@ -78,8 +71,8 @@ class Claims:
 
     def take(
         self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
-    ) -> Claim | None:
-        """Claim a moment durably; ``None`` when it is claimed already, by whomever.
+    ) -> HeldMoment | None:
+        """HeldMoment a moment durably; ``None`` when it is claimed already, by whomever.
 
         The claim must be given to `finish` or `release`.
         """
@@ -97,19 +90,19 @@ class Claims:
         except BaseException:
             os.close(held)
             raise
-        return Claim(schedule_id, moment, job_id, skipped, path, held)
+        return HeldMoment(schedule_id, moment, job_id, skipped, path, held)
 
-    def finish(self, claim: Claim) -> None:
+    def finish(self, claim: HeldMoment) -> None:
         """What the claim announces is done, or will never be."""
         claim.path.unlink(missing_ok=True)
         os.close(claim.lock)
         self._prune(claim.schedule_id, claim.moment)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: HeldMoment) -> None:
         """Leave it to whoever finds it next."""
         os.close(claim.lock)
 
-    def take_over(self) -> list[Claim]:
+    def take_over(self) -> list[HeldMoment]:
         """The claims that nobody holds and that were not finished; each is now held by the caller."""
         names = self._unfinished()
         return [claim for name in names if (claim := self._adopt(self._firing / name)) is not None]
@@ -149,7 +142,7 @@ class Claims:
             raise
         return path, held
 
-    def _adopt(self, path: Path) -> Claim | None:
+    def _adopt(self, path: Path) -> HeldMoment | None:
         try:
             held = open_regular(path, os.O_RDWR)
         except FileNotFoundError:
@@ -170,7 +163,7 @@ class Claims:
             os.close(held)
         return claim
 
-    def _read(self, path: Path, held: int) -> Claim | None:
+    def _read(self, path: Path, held: int) -> HeldMoment | None:
         """The claim in a file whose lock is held; ``None`` when it announces nothing (any more)."""
         status = os.fstat(held)
         try:
@@ -181,7 +174,7 @@ class Claims:
             return None
         if (claimed.st_dev, claimed.st_ino) != (status.st_dev, status.st_ino) or not path.exists():
             return None
-        return Claim(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, held)
+        return HeldMoment(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, held)
 
     def _moments(self, schedule_id: str) -> Iterator[datetime]:
         folder = self._fired / schedule_id

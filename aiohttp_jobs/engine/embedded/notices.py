@@ -10,42 +10,36 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
-from threading import Lock
 
 from pydantic import ValidationError
 
-from ...errors import NotFoundError
 from ...model.notice import Notice, NoticeState
 from ...system.atomic import make_folder, mend_folder, replace_file, sync_folder
 from ...system.guarded_files import (
     LARGEST_RECORD,
-    LOCK_SECONDS,
     LockBusyError,
     lock_file,
     read_file,
     set_aside,
 )
 from ...system.jsontext import indented
-from .files.folder_view import FILE_NAME, FolderView, remove_leftovers
+from .files.folder_view import FILE_NAME, remove_leftovers
+from .records import RecordFiles
 
-FOLDER = "Notices"
 _logger = logging.getLogger(__name__)
 
 
-class NoticeStore:
-    """The notices below the data folder `base`; may be used from several threads.
+class NoticeStore(RecordFiles[Notice]):
+    """The `NoticeRecords`. All are known in memory, without what they tell about their jobs."""
 
-    All are known in memory, without what they tell about their jobs.
-    """
+    FOLDER = "Notices"
+    NOUN = "notice"
 
     def __init__(self, base: Path) -> None:
-        self._folder = base / FOLDER
+        super().__init__(base)
         self._prepared = self._folder / "prepared"
-        self._guard = Lock()
-        self._view = FolderView(self._folder, self._load)
         self._lead: int | None = None
 
     def open(self) -> None:
@@ -101,40 +95,21 @@ class NoticeStore:
 
     def add(self, notice: Notice) -> None:
         """Keep a notice durably that is to be sent, and was not prepared."""
-        replace_file(self._folder / _name(notice.notice_id), indented(notice.to_record()))
-
-    def all(self) -> list[Notice]:
-        """Every notice, oldest first, without its job. Costs one ``stat`` when nothing changed."""
-        with self._guard:
-            self._view.refresh()
-            return sorted(self._view.items.values(), key=lambda each: (each.created_at, each.notice_id))
+        self._write(notice)
 
     def has_changed(self) -> bool:
         """Whether `all` would read anything, or any are prepared."""
-        return self._view.has_changed() or bool(self._prepared_names())
+        return super().has_changed() or bool(self._prepared_names())
 
     def get(self, notice_id: str) -> Notice:
         """The whole notice. Raises `NotFoundError`."""
-        notice = _read(self._folder / _name(notice_id))
-        if notice is None:
-            raise NotFoundError(f"There is no notice {notice_id}.")
-        return notice
-
-    def change(self, notice_id: str, change: Callable[[Notice], Notice]) -> Notice:
-        """Replace a notice durably by what `change` makes of it; nobody else changes it meanwhile.
-
-        Raises `NotFoundError`, and whatever `change` raises.
-        """
-        with self._changing():
-            changed = change(self.get(notice_id))
-            self.add(changed)
-            return changed
+        return self._existing(notice_id)
 
     def remove(self, notice_ids: Collection[str]) -> None:
         """Those that are gone already do not matter."""
         with self._changing():
             for notice_id in notice_ids:
-                (self._folder / _name(notice_id)).unlink(missing_ok=True)
+                (self._path(notice_id)).unlink(missing_ok=True)
             sync_folder(self._folder)
 
     # --- other processes
@@ -156,14 +131,14 @@ class NoticeStore:
             os.close(self._lead)
             self._lead = None
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Alone among all threads and processes. Raises `LockBusyError`."""
-        descriptor = lock_file(self._folder / ".lock", LOCK_SECONDS)
-        try:
-            yield
-        finally:
-            os.close(descriptor)
+    def _existing(self, record_id: str) -> Notice:
+        notice = _read(self._path(record_id))
+        if notice is None:
+            raise self._missing(record_id)
+        return notice
+
+    def _write(self, record: Notice) -> None:
+        replace_file(self._path(record.notice_id), indented(record.to_record()))
 
     def _load(self, name: str) -> Notice | None:
         notice = _read(self._folder / name)
@@ -187,5 +162,5 @@ def _read(path: Path) -> Notice | None:
         return None
     if path.name != _name(notice.notice_id):
         return None
-    is_released = notice.state is NoticeState.PREPARED and path.parent.name == FOLDER
+    is_released = notice.state is NoticeState.PREPARED and path.parent.name == NoticeStore.FOLDER
     return notice.model_copy(update={"state": NoticeState.PENDING}) if is_released else notice

@@ -1,66 +1,46 @@
-"""Signed records as files, one each, shared by every process on the data folder: schedules, templates.
+"""Records as files, one each, shared by every process on the data folder: schedules, templates.
 
-All calls block. What a record means, and who may change it, is left to those who keep it here.
+All calls block. Notices, which need no signature, are in ``notices``.
+What a record means, and who may change it, is left to those who keep it here.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Callable, Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from ...errors import NotFoundError
+from ...errors import NotFoundError, TooManyKeptError
+from ...model.schedule import Schedule
+from ...model.template import Template
 from ...system.atomic import make_folder, replace_file, sync_folder
-from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, lock_file, read_file
+from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, locked, read_file
+from ..base import Record
 from .files.folder_view import FolderView, remove_leftovers
 from .files.signing import Signer
+
+R = TypeVar("R", bound=Record)
 
 _logger = logging.getLogger(__name__)
 
 
-class Kept(Protocol):
-    """What can be kept: an id (a UUID), a date, and the JSON object it is stored as."""
-
-    @property
-    def record_id(self) -> str: ...
-    @property
-    def created_at(self) -> datetime: ...
-    def to_record(self) -> dict[str, Any]: ...
-
-
-R = TypeVar("R", bound=Kept)
-
-
-class SignedRecords(Generic[R]):
-    """The records in the folder ``FOLDER`` below the data folder `base`; may be used from several threads.
-
-    Files are signed, as submissions are: one that was written or changed by hand is left out, because
-    what it says would run with its owner's rights.
-    """
+class RecordFiles(ABC, Generic[R]):
+    """The records in the folder ``FOLDER`` below the data folder `base`; may be used from several threads."""
 
     FOLDER: ClassVar[str]
-    KEY: ClassVar[str]
     NOUN: ClassVar[str]
 
-    def __init__(self, base: Path, read: Callable[[dict[str, Any]], R]) -> None:
+    def __init__(self, base: Path) -> None:
         self._folder = base / self.FOLDER
-        self._key_file = base / "Secrets" / self.KEY
-        self._read = read
         self._guard = Lock()
         self._view = FolderView(self._folder, self._load)
-
-    def open(self) -> None:
-        make_folder(self._folder)
-        self._signer = Signer.from_file(self._key_file)
-        remove_leftovers(self._folder)
 
     def all(self) -> list[R]:
         """Every record, oldest first, as it is on disk now. Costs one ``stat`` when nothing changed."""
@@ -72,27 +52,78 @@ class SignedRecords(Generic[R]):
         """Whether `all` would read anything."""
         return self._view.has_changed()
 
+    def change(self, record_id: str, change: Callable[[R], R]) -> R:
+        """Replace a record durably by what `change` makes of it; nobody else changes it meanwhile.
+
+        Raises `NotFoundError`, `LockBusyError`, and whatever `change` raises.
+        """
+        with self._changing():
+            changed = change(self._existing(record_id))
+            self._write(changed)
+            return changed
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Alone among all threads and processes. Raises `LockBusyError`."""
+        with locked(self._folder / ".lock", LOCK_SECONDS):
+            yield
+
+    def _path(self, record_id: str) -> Path:
+        return self._folder / f"{record_id}.json"
+
+    def _missing(self, record_id: str) -> NotFoundError:
+        return NotFoundError(f"There is no {self.NOUN} {record_id}.")
+
+    @abstractmethod
+    def _existing(self, record_id: str) -> R:
+        """Raises `NotFoundError`."""
+
+    @abstractmethod
+    def _write(self, record: R) -> None: ...
+
+    @abstractmethod
+    def _load(self, name: str) -> R | None:
+        """What the file `name` holds; ``None`` when that is no record."""
+
+
+class SignedRecords(RecordFiles[R]):
+    """A `RecordStore` of signed files, written with the key ``KEY``.
+
+    Files are signed, as submissions are: one that was written or changed by hand is left out, because
+    what it says would run with its owner's rights.
+    """
+
+    KEY: ClassVar[str]
+
+    def __init__(self, base: Path, read: Callable[[dict[str, Any]], R]) -> None:
+        super().__init__(base)
+        self._key_file = base / "Secrets" / self.KEY
+        self._read = read
+
+    def open(self) -> None:
+        make_folder(self._folder)
+        self._signer = Signer.from_file(self._key_file)
+        remove_leftovers(self._folder)
+
     def get(self, record_id: str) -> R:
         """Raises `NotFoundError`."""
         with self._guard:
             self._view.refresh()
             return self._existing(record_id)
 
-    def insert(self, record: R, require_room: Callable[[Collection[R]], None]) -> None:
-        """Keep a new record durably. `require_room` sees those there are, and raises if that is enough."""
-        with self._changing():
-            require_room(self._view.items.values())
-            self._write(record)
+    def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
+        """Keep a new record durably.
 
-    def change(self, record_id: str, change: Callable[[R], R]) -> R:
-        """Replace a record durably by what `change` makes of it; nobody else changes it meanwhile.
-
-        Raises `NotFoundError`, and whatever `change` raises.
+        Raises `TooManyKeptError` when its owner has `most_per_user` already, or all users together `most`.
         """
         with self._changing():
-            changed = change(self._existing(record_id))
-            self._write(changed)
-            return changed
+            kept = self._view.items.values()
+            mine = sum(each.user_id == record.user_id for each in kept)
+            if most_per_user is not None and mine >= most_per_user:
+                raise self._too_many("_per_user", most_per_user, mine)
+            if most is not None and len(kept) >= most:
+                raise self._too_many("", most, len(kept), of_all=True)
+            self._write(record)
 
     def remove(self, record_id: str) -> None:
         """Raises `NotFoundError`."""
@@ -104,22 +135,20 @@ class SignedRecords(Generic[R]):
     def _existing(self, record_id: str) -> R:
         record = self._view.items.get(f"{record_id}.json")
         if record is None:
-            raise NotFoundError(f"There is no {self.NOUN} {record_id}.")
+            raise self._missing(record_id)
         return record
-
-    def _path(self, record_id: str) -> Path:
-        return self._folder / f"{record_id}.json"
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Alone among all threads and processes, with a fresh view of the folder. Raises `LockBusyError`."""
-        descriptor = lock_file(self._folder / ".lock", LOCK_SECONDS)
-        try:
-            with self._guard:
-                self._view.refresh(anyway=True)
-                yield
-        finally:
-            os.close(descriptor)
+        with super()._changing(), self._guard:
+            self._view.refresh(anyway=True)
+            yield
+
+    def _too_many(self, scope: str, most: int, used: int, *, of_all: bool = False) -> TooManyKeptError:
+        nouns = f"{self.NOUN}s"
+        return TooManyKeptError(
+            f"max_{nouns}{scope}", most=most, used=used, what=nouns, advice="Delete one first.", of_all=of_all
+        )
 
     def _write(self, record: R) -> None:
         text = json.dumps(self._signer.sign(record.to_record()), ensure_ascii=False, indent=2)
@@ -141,3 +170,25 @@ class SignedRecords(Generic[R]):
             _logger.error("%s file %s cannot be used: %s", noun, name, reason)
             return None
         return record if name == f"{record.record_id}.json" else None
+
+
+class ScheduleStore(SignedRecords[Schedule]):
+    """The schedules, ``Schedules/<ScheduleID>.json``. Which moments were fired is left to `fired_moments`."""
+
+    FOLDER = "Schedules"
+    KEY = "schedule.key"
+    NOUN = "schedule"
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base, Schedule.model_validate)
+
+
+class TemplateStore(SignedRecords[Template]):
+    """The templates, ``Templates/<TemplateID>.json``."""
+
+    FOLDER = "Templates"
+    KEY = "template.key"
+    NOUN = "template"
+
+    def __init__(self, base: Path) -> None:
+        super().__init__(base, Template.model_validate)

@@ -24,17 +24,13 @@ from ...model.job import (
     UtcDatetime,
 )
 from ...model.notice import Notice
+from ...model.record import record_name
 from ...model.schedule import Schedule
 from ...model.template import Template
 
 
-def _record_name(field: str) -> str:
-    name = to_pascal(field)
-    return name[:-2] + "ID" if name.endswith("Id") else name
-
-
 class _Shown(BaseModel):
-    model_config = ConfigDict(alias_generator=_record_name, extra="forbid")
+    model_config = ConfigDict(alias_generator=record_name, extra="forbid")
 
 
 def _without(name: str, model: type[BaseModel], *hidden: str, **added: Any) -> type[BaseModel]:
@@ -70,7 +66,7 @@ class JobView(BaseModel):
     One that has ended is shown as its result is, without ``Output``.
     """
 
-    model_config = ConfigDict(alias_generator=_record_name, extra="allow")
+    model_config = ConfigDict(alias_generator=record_name, extra="allow")
 
     job_id: str
     job_name: str

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.templates import TemplateStore
+from aiohttp_jobs.engine.embedded.records import TemplateStore
 from aiohttp_jobs.errors import ConflictError, NotFoundError
 from aiohttp_jobs.model.job import utc_now
 from aiohttp_jobs.model.template import Template
@@ -45,7 +45,7 @@ def opened(base: Path) -> TemplateStore:
 
 def test_a_template_is_one_private_file_that_the_next_process_reads_back_whole(tmp_path: Path) -> None:
     template = make_template(retry={"count": 2}, timeout_seconds=5.5)
-    opened(tmp_path).add(template, 10)
+    opened(tmp_path).add(template, most=10)
     path = tmp_path / "Templates" / f"{template.template_id}.json"
     record = json.loads(path.read_text())
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -59,15 +59,15 @@ def test_a_template_is_one_private_file_that_the_next_process_reads_back_whole(t
 
 def test_there_are_at_most_so_many_of_all_users_together(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    store.add(make_template(), 2)
-    store.add(make_template(user_id="bob"), 2)
+    store.add(make_template(), most=2)
+    store.add(make_template(user_id="bob"), most=2)
     with pytest.raises(ConflictError, match="no more than 2 are allowed"):
-        store.add(make_template(), 2)
+        store.add(make_template(), most=2)
 
 
 def test_a_file_changed_by_hand_is_not_used_and_a_missing_one_not_found(tmp_path: Path) -> None:
     store, template = opened(tmp_path), make_template()
-    store.add(template, 10)
+    store.add(template, most=10)
     path = tmp_path / "Templates" / f"{template.template_id}.json"
     path.write_text(path.read_text().replace("clerk", "authenticated"))
     with pytest.raises(NotFoundError, match="There is no template"):

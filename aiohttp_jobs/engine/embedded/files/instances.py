@@ -16,7 +16,15 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from ....system.atomic import mend_folder
-from ....system.guarded_files import LOCK_SECONDS, LockBusyError, is_folder, lock, lock_file, open_regular
+from ....system.guarded_files import (
+    LOCK_SECONDS,
+    LockBusyError,
+    is_folder,
+    lock,
+    lock_file,
+    locked,
+    open_regular,
+)
 from ....system.removal import Sweeper, remove_tree
 from .timestamps import is_settled
 
@@ -131,7 +139,7 @@ class Instance:
         now, changed_at = time.time_ns(), self._root.stat().st_mtime_ns
         with contextlib.ExitStack() as stack:
             try:
-                stack.callback(os.close, lock_file(self._root / ".recovery", LOCK_SECONDS))
+                stack.enter_context(locked(self._root / ".recovery", LOCK_SECONDS))
             except LockBusyError as error:
                 self._complain(f"What processes that died were running cannot be taken over: {error}")
                 yield []
