@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .text_search import TOKENIZER
 
-VERSION = 7
+VERSION = 8
 DISPLACED = "displaced"
 """The fact that says how far a row of ``search`` may be from where it belongs (`rows.wanted_row`)."""
 
@@ -47,6 +47,7 @@ CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, det
 _SETTINGS = """
 INSERT INTO search (search, rank) VALUES ('hashsize', 16777216);
 INSERT INTO search (search, rank) VALUES ('automerge', 8);
+INSERT INTO search (search, rank) VALUES ('pgsz', 1000);
 """
 SCHEMA = _TABLES + _SEARCH + _SETTINGS
 """`started` and `changed` (the file's modification time) are in microseconds and nanoseconds since 1970,
@@ -55,6 +56,7 @@ SCHEMA = _TABLES + _SEARCH + _SETTINGS
 ``search`` holds which results have a word, and neither where nor the text (`entries.words_of`), which is in
 the files: so it takes a sixth of English text. `search_row` is a result's row in it (`rows`, ``paces``), and
 ``orphans`` are the rows that it still has and ``results`` no more. Its settings have a whole transaction
-written as one part, and eight parts merged at once, so that a word is written again seldom:
+written as one part, and eight parts merged at once, so that a word is written again seldom, and pages so
+small that to look for one row in a long list is to read little:
 https://www.sqlite.org/fts5.html#configuration_options
 """

@@ -13,7 +13,7 @@ from .rows import free_row, make_room
 _CHUNK = 500
 _MOST_PARTS = 8
 _LARGEST_SHARE = 0.5
-_PAGES = 64
+_PAGES = 256
 
 
 def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
