@@ -45,6 +45,7 @@ async def test_through_the_api(host: Host, mode: str) -> None:
         assert result["Command"] == case["command"], "what is kept is what was sent"
 
 
+@pytest.mark.slow
 async def test_through_the_command_line(host: Host, tmp_path: Path) -> None:
     env = access_to(host, "debug")
 
