@@ -21,7 +21,7 @@ from pathlib import Path
 from uuid import UUID
 
 from aiohttp_jobs.engine.embedded.files.layout import Layout
-from aiohttp_jobs.engine.embedded.index import Entry, entry_of, writer
+from aiohttp_jobs.engine.embedded.index import IndexEntry, entry_of, writer
 from aiohttp_jobs.engine.embedded.index.database import Database
 from aiohttp_jobs.engine.embedded.index.ids import id_text
 from aiohttp_jobs.model.job import format_utc
@@ -73,10 +73,10 @@ def build(base: Path, count: int, kind: str = "any", *, deleted: int = 1) -> Bui
     return Built(text_bytes, at.index.stat().st_size, seconds, used)
 
 
-def _batches(count: int, kind: str) -> Iterator[tuple[list[Entry], int]]:
+def _batches(count: int, kind: str) -> Iterator[tuple[list[IndexEntry], int]]:
     """Entries and the bytes of their texts, made by another process while the last are being written."""
     with ProcessPoolExecutor(1) as maker:
-        coming: deque[Future[tuple[list[Entry], int]]] = deque()
+        coming: deque[Future[tuple[list[IndexEntry], int]]] = deque()
         for first in range(0, count, _BATCH):
             coming.append(maker.submit(_entries, range(first, min(first + _BATCH, count)), kind))
             if len(coming) > _AHEAD:
@@ -85,7 +85,7 @@ def _batches(count: int, kind: str) -> Iterator[tuple[list[Entry], int]]:
             yield coming.popleft().result()
 
 
-def _entries(numbers: range, kind: str) -> tuple[list[Entry], int]:
+def _entries(numbers: range, kind: str) -> tuple[list[IndexEntry], int]:
     entries, searched = [], 0
     for number in numbers:
         chosen = random.Random(number)

@@ -35,9 +35,9 @@ from aiohttp import ClientSession, web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
-from aiohttp_jobs.engine.embedded.files.layout import Layout, Run
+from aiohttp_jobs.engine.embedded.files.layout import Attempt, Layout
 from aiohttp_jobs.engine.embedded.files.signing import Signer
-from aiohttp_jobs.engine.embedded.index import Entry, ResultFilter, Sort, entry_of, parse_search, writer
+from aiohttp_jobs.engine.embedded.index import IndexEntry, ResultFilter, Sort, entry_of, parse_search, writer
 from aiohttp_jobs.engine.embedded.index.database import Database
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
@@ -133,10 +133,10 @@ def put_together(connection: sqlite3.Connection) -> None:
             goes_on = writer.put_together(connection, begin=False)
 
 
-def entries_of(count: int) -> Iterator[list[Entry]]:
+def entries_of(count: int) -> Iterator[list[IndexEntry]]:
     """What an index has of `count` results, made by another process while the last is being written."""
     with ProcessPoolExecutor(1) as maker:
-        coming: deque[Future[list[Entry]]] = deque()
+        coming: deque[Future[list[IndexEntry]]] = deque()
         for first in range(0, count, _BATCH):
             coming.append(maker.submit(entries, first, min(first + _BATCH, count), count))
             if len(coming) > _AHEAD:
@@ -145,7 +145,7 @@ def entries_of(count: int) -> Iterator[list[Entry]]:
             yield coming.popleft().result()
 
 
-def entries(first: int, end: int, count: int) -> list[Entry]:
+def entries(first: int, end: int, count: int) -> list[IndexEntry]:
     """Those of the numbers from `first` on, before `end`."""
     records = (record(number, count) for number in range(first, end))
     made = (entry_of(each, size=600, changed=0, search_bytes=65536) for each in records)
@@ -294,7 +294,7 @@ def add_pending(base: Path, count: int) -> None:
             roles=("debug",),
             submitted_at=utc_now(),
         )
-        target = Layout(base).submission(submission.user_id, Run.of(submission).stem)
+        target = Layout(base).submission(submission.user_id, Attempt.of(submission).stem)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(signer.sign(submission.to_record())))
 

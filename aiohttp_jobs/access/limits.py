@@ -17,7 +17,7 @@ _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enable
 _POWERSHELL = InterpreterName.POWERSHELL
 
 
-class Command(Protocol):
+class LimitedCommand(Protocol):
     """What is to run, as a submission, a schedule's job and a template say it."""
 
     @property
@@ -37,13 +37,13 @@ class LimitPolicy:
         self._config = config
         self._installed = installed
 
-    def interpreter_of(self, command: Command) -> InterpreterName:
+    def interpreter_of(self, command: LimitedCommand) -> InterpreterName:
         """The interpreter that is asked for, or else the configuration's default."""
         return command.interpreter or self._config.default_interpreter
 
     def require_within(
         self,
-        command: Command,
+        command: LimitedCommand,
         name: str,
         notify: Sequence[EmailRule | WebhookRule] = (),
         *,

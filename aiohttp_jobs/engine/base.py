@@ -19,7 +19,7 @@ from ..model.job import (
 from ..model.notice import Notice
 from ..model.schedule import Schedule
 from ..model.template import Template
-from ..worker.output.segments import Part, Span
+from ..worker.output.segments import OutputPart, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class JobStore(Protocol):
         """The submission of a job that has ended, by its stored result; ``None``: gone, or not valid."""
         ...
 
-    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
+    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> OutputPart:
         """From `offset` on, in the kept output of an ended job whose result has not all of it."""
         ...
 

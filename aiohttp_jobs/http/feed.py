@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..errors import ForbiddenError, LimitReachedError
-from ..streams.job_list import Change
+from ..streams.job_list import JobListChange
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
 from .auth.middleware import identity_of
@@ -67,7 +67,7 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _send(response: EventSourceResponse, changes: AsyncIterator[Change], user_id: str) -> None:
+async def _send(response: EventSourceResponse, changes: AsyncIterator[JobListChange], user_id: str) -> None:
     with suppress(ConnectionResetError, TimeoutError):
         async for change in changes:
             if change.name != "heartbeat":

@@ -29,7 +29,7 @@ from .openapi.parameters import (
     Choices,
     Count,
     Flag,
-    Parameter,
+    RequestParameter,
     Value,
     require_known,
 )
@@ -95,10 +95,10 @@ _USER = Value[str](
 )
 _BUCKET = Choice(name="bucket", choices=tuple(_BUCKETS), default="day", description="Of UTC.")
 
-LIST_PARAMETERS: tuple[Parameter[Any], ...] = (
+LIST_PARAMETERS: tuple[RequestParameter[Any], ...] = (
     _CURSOR, _LIMIT, _SORT, SCOPE, _USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
 )  # fmt: skip
-STATS_PARAMETERS: tuple[Parameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, SCOPE, _EXACT_NAME)
+STATS_PARAMETERS: tuple[RequestParameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, SCOPE, _EXACT_NAME)
 
 
 class ResultConditions(BaseModel):

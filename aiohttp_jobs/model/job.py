@@ -29,7 +29,7 @@ from pydantic.alias_generators import to_camel
 
 from .notice_rules import NotifyRules
 from .record import record_name
-from .schema_extras import Described, limited
+from .schema_extras import SchemaExtras, limited
 
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
@@ -115,7 +115,9 @@ SentDatetime = Annotated[AwareDatetime, BeforeValidator(_sent_as_text)]
 """In a request: text, not a number of seconds."""
 SAFE_YEARS = "(000[2-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-8][0-9]{3}|9[0-8][0-9]{2}|99[0-8][0-9]|999[0-8])"
 """A pattern: the years that no time zone leads out of the calendar."""
-StartTime = Annotated[SentDatetime, AfterValidator(_in_calendar), Described({"pattern": f"^{SAFE_YEARS}-"})]
+StartTime = Annotated[
+    SentDatetime, AfterValidator(_in_calendar), SchemaExtras({"pattern": f"^{SAFE_YEARS}-"})
+]
 
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
@@ -144,8 +146,10 @@ def _encodable(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(_encodable), StringConstraints(strict=True)]
-OneLine = Annotated[Text, AfterValidator(_no_control_characters), Described({"pattern": f"^[^{_CONTROL}]*$"})]
-CommandText = Annotated[Text, AfterValidator(_no_nul), Described({"pattern": r"^[^\x00]*$"})]
+OneLine = Annotated[
+    Text, AfterValidator(_no_control_characters), SchemaExtras({"pattern": f"^[^{_CONTROL}]*$"})
+]
+CommandText = Annotated[Text, AfterValidator(_no_nul), SchemaExtras({"pattern": r"^[^\x00]*$"})]
 
 
 DelaySeconds = Annotated[float, Field(ge=0, le=366 * 86400, allow_inf_nan=False, strict=True)]
@@ -168,14 +172,14 @@ def _not_blank(text: str) -> str:
 FilledLine = Annotated[
     OneLine,
     AfterValidator(_not_blank),
-    Described({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
+    SchemaExtras({"pattern": f"^[^{_CONTROL}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"}),
 ]
 """One line that is not blank."""
 Name = Annotated[FilledLine, limited("maxLength", "max_name_length")]
 FilledCommand = Annotated[
     CommandText,
     AfterValidator(_not_blank),
-    Described({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
+    SchemaExtras({"pattern": rf"^[^\x00]*[^{_BLANK}\x00][^\x00]*$"}),
     limited("x-maxBytes", "max_command_bytes"),
 ]
 DescriptionText = Annotated[CommandText, limited("maxLength", "max_description_length")]

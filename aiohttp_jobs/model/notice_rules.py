@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from yarl import URL
 
-from .schema_extras import HOST_VARIANTS, Described, HostLimited, limited
+from .schema_extras import HOST_VARIANTS, HostLimited, SchemaExtras, limited
 
 MOST_RULES = 10
 MOST_ADDRESSES = 20
@@ -83,13 +83,13 @@ EmailAddress = Annotated[
     str,
     _Strict,
     AfterValidator(email_address),
-    Described({"pattern": f"^{_ADDRESS}$", "maxLength": _MAX_ADDRESS_LENGTH}),
+    SchemaExtras({"pattern": f"^{_ADDRESS}$", "maxLength": _MAX_ADDRESS_LENGTH}),
 ]
 WebhookURL = Annotated[
     str,
     _Strict,
     AfterValidator(webhook_url),
-    Described({"format": "uri", "pattern": f"^{_URL}$", "maxLength": MAX_URL_LENGTH}),
+    SchemaExtras({"format": "uri", "pattern": f"^{_URL}$", "maxLength": MAX_URL_LENGTH}),
 ]
 _Some = Annotated[list[Trigger], Field(min_length=1, max_length=len(Trigger))]
 Triggers = Annotated[

@@ -23,7 +23,7 @@ from pydantic.alias_generators import to_camel
 from ..errors import InvalidFieldsError, field_error
 from .job import WHOLE, CommandText, InterpreterName, OneLine, Text
 from .patterns import MOST_PATTERNS, matches, pattern_fault, too_many
-from .schema_extras import Described
+from .schema_extras import SchemaExtras
 
 LEAST_SECRET_LENGTH = 4
 """Characters of a secret value: a shorter one would be masked all over an output, and told by that."""
@@ -92,12 +92,14 @@ Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST, strict=True), WHOLE]
 Pattern = Annotated[
     Text,
     StringConstraints(min_length=1, max_length=500),
-    Described({"format": "re2"}),
+    SchemaExtras({"format": "re2"}),
 ]
 """Whether it can be compiled is told by `saving_faults`: that takes too long for the event loop."""
 Choice = Annotated[OneLine, StringConstraints(min_length=1, max_length=500)]
 
-Choices = Annotated[tuple[Choice, ...], Field(min_length=1, max_length=200), Described({"uniqueItems": True})]
+Choices = Annotated[
+    tuple[Choice, ...], Field(min_length=1, max_length=200), SchemaExtras({"uniqueItems": True})
+]
 
 
 class Parameter(BaseModel):
@@ -111,7 +113,7 @@ class Parameter(BaseModel):
         json_schema_extra=_BY_TYPE,
     )
 
-    name: Annotated[Text, AfterValidator(_check_name), Described({"pattern": f"^(?!{_NO_NAME}){_NAME}$"})]
+    name: Annotated[Text, AfterValidator(_check_name), SchemaExtras({"pattern": f"^(?!{_NO_NAME}){_NAME}$"})]
     type: ParameterType
     description: Annotated[CommandText, StringConstraints(max_length=500)] = ""
     required: Annotated[bool, Field(strict=True)] = False

@@ -32,7 +32,7 @@ from pydantic_core import PydanticUndefined
 from .identity import Identity, Proof
 from .job import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
 from .record import KeptRecord
-from .schema_extras import Described
+from .schema_extras import SchemaExtras
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
@@ -74,7 +74,9 @@ def _in_range(moment: datetime) -> datetime:
 
 
 Moment = Annotated[
-    SentDatetime, AfterValidator(_in_range), Described({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"})
+    SentDatetime,
+    AfterValidator(_in_range),
+    SchemaExtras({"pattern": "^(19[7-9][0-9]|20[0-9]{2}|21[0-9]{2})-"}),
 ]
 
 

@@ -19,7 +19,7 @@ HOST_VARIANTS = "x-host-variants"
 
 
 @dataclass(frozen=True, eq=False)
-class Described:
+class SchemaExtras:
     """Keywords for the JSON schema of a type, that say what its validators check."""
 
     keywords: Mapping[str, Any]

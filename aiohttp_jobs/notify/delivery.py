@@ -244,9 +244,9 @@ class Delivery:
 
     def _after(self, notice: Notice, error: DeliveryError | None) -> Notice:
         attempts = notice.attempts + 1
-        news: dict[str, object] = {"attempts": attempts}
+        changes: dict[str, object] = {"attempts": attempts}
         if error is None:
-            news |= {
+            changes |= {
                 "state": NoticeState.SENT,
                 "sent_at": utc_now(),
                 "last_error": None,
@@ -254,15 +254,15 @@ class Delivery:
                 "remaining": (),
             }
         else:
-            news["last_error"] = str(error)
+            changes["last_error"] = str(error)
             if error.remaining is not None:
-                news["remaining"] = error.remaining
+                changes["remaining"] = error.remaining
             if error.is_final or attempts >= self._config.notice_max_attempts:
-                news |= {"state": NoticeState.FAILED, "next_attempt_at": None}
+                changes |= {"state": NoticeState.FAILED, "next_attempt_at": None}
             else:
                 wait = max(self._wait(attempts), min(error.retry_after or 0.0, _MAX_WAIT_SECONDS))
-                news["next_attempt_at"] = utc_now() + timedelta(seconds=wait)
-        return notice.model_copy(update=news)
+                changes["next_attempt_at"] = utc_now() + timedelta(seconds=wait)
+        return notice.model_copy(update=changes)
 
     def _wait(self, attempts: int) -> float:
         """Doubling, with jitter, so that not all come back to a server at once."""

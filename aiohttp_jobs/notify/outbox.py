@@ -80,14 +80,14 @@ class Outbox:
         notices: tuple[Notice, ...] = ()
         try:
             previous = await self._previous(submission, result)
-            told = [(rule, event_for(rule, status, previous)) for rule in submission.notify]
+            events = [(rule, event_for(rule, status, previous)) for rule in submission.notify]
             notices = tuple(
                 Notice.about(result, index, rule, event, submission.submitted_with)
-                for index, (rule, event) in enumerate(told)
+                for index, (rule, event) in enumerate(events)
                 if event is not None
             )
             # An earlier outcome of this attempt may have been prepared by a process that died.
-            ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(told))}
+            ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(events))}
             await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
         except Exception as error:
             message = "The notices of job %s cannot be prepared"

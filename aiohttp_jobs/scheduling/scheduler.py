@@ -276,9 +276,9 @@ class Scheduler:
     async def _complete(self, claim: FiredMoment, *, is_new: bool) -> None:
         """Do what the claim announces; if that fails, leave it to the next look or process."""
         try:
-            news = await self._carry_out(claim, is_new=is_new)
-            if news:
-                await asyncio.to_thread(self._note, claim.schedule_id, news)
+            changes = await self._carry_out(claim, is_new=is_new)
+            if changes:
+                await asyncio.to_thread(self._note, claim.schedule_id, changes)
         except BaseException:
             self._claims.release(claim)
             raise
@@ -312,9 +312,9 @@ class Scheduler:
         if schedule.overlap_policy is OverlapPolicy.REPLACE and previous not in (None, job_id):
             await self._submitter.cancel(previous)
 
-    def _note(self, schedule_id: str, news: dict[str, Any]) -> None:
+    def _note(self, schedule_id: str, changes: dict[str, Any]) -> None:
         with contextlib.suppress(NotFoundError):
-            self._store.change(schedule_id, lambda schedule: schedule.model_copy(update=news))
+            self._store.change(schedule_id, lambda schedule: schedule.model_copy(update=changes))
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -29,7 +29,7 @@ from ..model.job import (
     utc_now,
 )
 from ..model.roles import effective_roles
-from ..model.schema_extras import Described
+from ..model.schema_extras import SchemaExtras
 from ..system.one_by_one import one_by_one
 
 
@@ -37,7 +37,7 @@ def _camel(field: str) -> str:
     return {"allowed_ips": "allowedIPs"}.get(field, to_camel(field))
 
 
-_Network = Annotated[Text, Field(max_length=100), Described({"format": "ip-network"})]
+_Network = Annotated[Text, Field(max_length=100), SchemaExtras({"format": "ip-network"})]
 
 
 class ApiKeyRequest(BaseModel):

@@ -40,8 +40,8 @@ from ..model.job import (
     new_job_id,
     utc_now,
 )
-from ..streams.job import Event, follow_active, follow_elsewhere, follow_stored
-from ..streams.job_list import Change, JobFeed
+from ..streams.job import JobEvent, follow_active, follow_elsewhere, follow_stored
+from ..streams.job_list import JobFeed, JobListChange
 from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
 from ..streams.serializers import active_view, details, ended_view, queued_view, submission_view
 from ..worker.output.segments import existing
@@ -245,7 +245,7 @@ class JobService:
             views += [view for view in ended if str(view["JobID"]).startswith(id_prefix)]
         return views
 
-    def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[Change, None]:
+    def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[JobListChange, None]:
         """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""
         self._policy.require(identity.roles, "list_jobs")
         if everyone:
@@ -296,7 +296,9 @@ class JobService:
         located = await self._store.locate(job_id) if found.active else found.located
         return await self._store.attempts(located.submission) if located else []
 
-    async def follow(self, identity: Identity, job_id: str, start: tuple[int, int]) -> AsyncIterator[Event]:
+    async def follow(
+        self, identity: Identity, job_id: str, start: tuple[int, int]
+    ) -> AsyncIterator[JobEvent]:
         """What `follow.Event` tells of a job, from `start` (attempt, offset) on.
 
         The same right is needed as for reading its result; raises before the first event.

@@ -87,10 +87,10 @@ class NoticeService:
             self._require_owner(identity, notice)
             if notice.state is NoticeState.SENT:
                 raise ConflictError("The notice has been sent already.")
-            news = {"state": NoticeState.PENDING, "attempts": 0, "next_attempt_at": utc_now()}
+            changes = {"state": NoticeState.PENDING, "attempts": 0, "next_attempt_at": utc_now()}
             if not notice.remaining and isinstance(notice.rule, EmailRule):
-                news["remaining"] = notice.rule.to
-            return notice.model_copy(update=news)
+                changes["remaining"] = notice.rule.to
+            return notice.model_copy(update=changes)
 
         notice = await asyncio.to_thread(self._store.change, notice_id, again)
         self._changed()

@@ -1,6 +1,6 @@
 """ResultService: what a user can do with results, many at a time. Who may do what is decided here.
 
-Which results there are is left to the catalogue; one job, ended or not, to `JobService`.
+Which results there are is left to the engine; one job, ended or not, to `JobService`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..engine.embedded.index import (
     read_cursor,
     write_cursor,
 )
-from ..engine.embedded.results import ResultCatalogue
+from ..engine.embedded.results import IndexedResults
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 
@@ -48,11 +48,11 @@ class ResultService:
     long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
 
     def __init__(
-        self, policy: AccessPolicy, store: JobStore, catalogue: ResultCatalogue, turns: FairTurns
+        self, policy: AccessPolicy, store: JobStore, results: IndexedResults, turns: FairTurns
     ) -> None:
         self._policy = policy
         self._store = store
-        self._catalogue = catalogue
+        self._results = results
         self._turns = turns
 
     async def newest(self, identity: Identity, limit: int) -> list[bytes]:
@@ -60,7 +60,7 @@ class ResultService:
         self._policy.require(identity.roles, "list_results")
         wanted = ResultFilter(identity.user_id)
         async with self._turns.turn(identity.user_id):
-            found = await self._catalogue.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)
+            found = await self._results.page(wanted, Sort.COMPLETED_DOWN, None, limit, outputs=True)
         return found.records
 
     async def page(
@@ -76,7 +76,7 @@ class ResultService:
         try:
             after = None if cursor is None else read_cursor(cursor, wanted, sort)
             async with self._turns.turn(identity.user_id):
-                page = await self._catalogue.page(wanted, sort, after, limit)
+                page = await self._results.page(wanted, sort, after, limit)
         except BadCursorError:
             raise InvalidFieldsError.of_one(
                 "cursor", "is not one of this list; ask for the first page again"
@@ -102,13 +102,13 @@ class ResultService:
         """
         self._policy.require(identity.roles, "delete_results")
         async with self._turns.turn(identity.user_id):
-            owners = await self._catalogue.owners(job_ids)
+            owners = await self._results.owners(job_ids)
             if set(owners.values()) - {identity.user_id}:
                 raise ForbiddenError(
                     "Some of these jobs are not yours. You can delete only your own results; none was "
                     "deleted."
                 )
-            return await self._catalogue.delete(list(owners))
+            return await self._results.delete(list(owners))
 
     async def delete_matching(self, identity: Identity, wanted: ResultFilter) -> tuple[int, bool]:
         """Delete the caller's own results that are `wanted`, a few hundred at a time.
@@ -119,7 +119,7 @@ class ResultService:
         own = replace(wanted, user_id=identity.user_id)
         try:
             async with self._turns.turn(identity.user_id):
-                return await self._catalogue.delete_matching(own, DELETED_AT_ONCE)
+                return await self._results.delete_matching(own, DELETED_AT_ONCE)
         except TooSlowError:
             raise _too_slow("filter") from None
 
@@ -129,7 +129,7 @@ class ResultService:
         self._require_own(identity, wanted.user_id)
         try:
             async with self._turns.turn(identity.user_id):
-                return await self._catalogue.statistics(wanted)
+                return await self._results.statistics(wanted)
         except TooSlowError:
             raise _too_slow("from") from None
 

@@ -11,7 +11,7 @@ import logging
 
 from ..config import JobsConfig
 from ..engine.embedded.index import RetentionRules
-from ..engine.embedded.results import ResultCatalogue
+from ..engine.embedded.results import IndexedResults
 from ..system.storage_state import StorageState
 
 _BATCH = 200
@@ -19,10 +19,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Retention:
-    """Applies the configuration's ``retention_…`` settings to the results in `catalogue`."""
+    """Applies the configuration's ``retention_…`` settings to the results in `results`."""
 
-    def __init__(self, config: JobsConfig, catalogue: ResultCatalogue, storage: StorageState) -> None:
-        self._catalogue = catalogue
+    def __init__(self, config: JobsConfig, results: IndexedResults, storage: StorageState) -> None:
+        self._results = results
         self._storage = storage
         self._interval = config.retention_interval
         self._rules = RetentionRules(
@@ -48,9 +48,9 @@ class Retention:
     async def apply(self) -> int:
         """Delete all that is not kept now; how many results."""
         # What was deleted by hand must not count: a newer result would go in its place.
-        await self._catalogue.catch_up()
+        await self._results.catch_up()
         deleted = 0
-        while gone := await self._catalogue.delete_expired(self._rules, _BATCH):
+        while gone := await self._results.delete_expired(self._rules, _BATCH):
             deleted += gone
         return deleted
 

@@ -183,17 +183,17 @@ class ScheduleService:
             request = ScheduleRequest.model_validate(fields)
         except ValidationError as error:
             raise InvalidFieldsError.of(_faults(error)) from None
-        news: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
-        news["disabled_by"] = self._disabled_by(identity, current, given.get("enabled"))
+        changes: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
+        changes["disabled_by"] = self._disabled_by(identity, current, given.get("enabled"))
         if "name" in given:
             self._limits.require_name(request.name)
         if "job" in given or _asks_for_other_runs(current, request):
-            news |= self._takeover(identity, current, request)
+            changes |= self._takeover(identity, current, request)
         is_retimed = bool(given.keys() & _WHEN) or (request.enabled and not current.enabled)
         if is_retimed:
-            news["active_since"] = now
+            changes["active_since"] = now
         kept = {field: getattr(current, field) for field in Schedule.model_fields}
-        merged = _to_schedule(request, **{**kept, **news})
+        merged = _to_schedule(request, **{**kept, **changes})
         if merged.cron != current.cron:
             check_cron(merged.cron)
         if is_retimed:

@@ -15,7 +15,7 @@ from ..engine.base import JobStore
 from ..engine.embedded.active import ActiveJob
 from ..model.job import JobPhase
 from ..worker.output.log import OutputLog
-from ..worker.output.segments import Part
+from ..worker.output.segments import OutputPart
 from .output import FilesOutput, LiveOutput, StoredOutput
 from .serializers import active_view, ended_view, submission_view
 
@@ -24,7 +24,7 @@ _ELSEWHERE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class JobEvent:
     """One thing to tell a watcher: ``output``, ``status``, ``end``, or ``heartbeat`` (nothing new).
 
     `position` is where to go on after it, ``<attempt>-<offset>``.
@@ -41,7 +41,7 @@ CURRENT = (0, 0)
 
 async def follow_active(
     active: ActiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
-) -> AsyncIterator[Event]:
+) -> AsyncIterator[JobEvent]:
     """Everything from `start` (attempt, offset) to the job's end, or to the server's.
 
     `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
@@ -56,7 +56,7 @@ async def follow_active(
         state = _state(active)
         if state != shown and active.state is not JobPhase.ENDED:
             shown = state
-            yield Event("status", f"{attempt}-{offset}", active_view(active, None))
+            yield JobEvent("status", f"{attempt}-{offset}", active_view(active, None))
         log = active.log
         part = await _printed(active, offset)
         if part is not None:
@@ -68,14 +68,14 @@ async def follow_active(
         elif _is_moving(active, log, offset):
             await asyncio.sleep(_MOVING_SECONDS)
         elif _state(active) == shown and not await active.change(heartbeat):
-            yield Event("heartbeat", f"{attempt}-{offset}", {})
+            yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
     async for event in _end_of(active, store, (attempt, offset)):
         yield event
 
 
 async def follow_stored(
     store: JobStore, record: dict[str, Any], start: tuple[int, int]
-) -> AsyncIterator[Event]:
+) -> AsyncIterator[JobEvent]:
     """What is left of an ended job's output from `start` on, and its end."""
     attempt = int(record.get("Attempt", 1))
     if not CURRENT[0] < start[0] <= attempt:
@@ -85,12 +85,12 @@ async def follow_stored(
     async for event in _rest_of(store, [*earlier, record], start):
         position = event.position
         yield event
-    yield Event("end", position, ended_view(record))
+    yield JobEvent("end", position, ended_view(record))
 
 
 async def follow_elsewhere(
     store: JobStore, job_id: str, start: tuple[int, int], closing: Callable[[], bool]
-) -> AsyncIterator[Event]:
+) -> AsyncIterator[JobEvent]:
     """A job of another process on the same store, by looking at its files now and then."""
     (attempt, offset), shown = start, ""
     while not closing():
@@ -109,7 +109,7 @@ async def follow_elsewhere(
             state = located.state
             if state != shown:
                 shown = state
-                yield Event("status", f"{attempt}-{offset}", submission_view(located.submission, state))
+                yield JobEvent("status", f"{attempt}-{offset}", submission_view(located.submission, state))
             if located.log is not None:
                 part = await FilesOutput(located.log).read(offset)
                 if part.data:
@@ -117,10 +117,10 @@ async def follow_elsewhere(
                     offset = part.offset + len(part.data)
                     continue
         await asyncio.sleep(_ELSEWHERE_SECONDS)
-        yield Event("heartbeat", f"{attempt}-{offset}", {})
+        yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
 
 
-async def _end_of(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+async def _end_of(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[JobEvent]:
     if active.state is JobPhase.ENDED and active.record is not None:
         async for event in follow_stored(store, active.record, start):
             yield event
@@ -131,7 +131,7 @@ def _is_moving(active: ActiveJob, log: OutputLog | None, offset: int) -> bool:
     return log is not None and log is active.log and log.size > offset
 
 
-async def _printed(active: ActiveJob, offset: int) -> Part | None:
+async def _printed(active: ActiveJob, offset: int) -> OutputPart | None:
     """What the running job has printed from `offset` on, ``None`` when there is nothing."""
     if active.log is None:
         return None
@@ -139,7 +139,7 @@ async def _printed(active: ActiveJob, offset: int) -> Part | None:
     return part if part.data and active.state is JobPhase.RUNNING else None
 
 
-async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[Event]:
+async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[JobEvent]:
     """What the attempts before this one printed from `start` on."""
     if start != CURRENT and active.submission is not None:
         current = active.submission.model_copy(update={"attempt": active.job.attempt})
@@ -149,7 +149,7 @@ async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) ->
 
 async def _rest_of(
     store: JobStore, records: list[dict[str, Any]], start: tuple[int, int]
-) -> AsyncIterator[Event]:
+) -> AsyncIterator[JobEvent]:
     """The output of the attempts with these results, from `start` on."""
     for record in records:
         attempt = int(record.get("Attempt", 1))
@@ -164,8 +164,8 @@ def _state(active: ActiveJob) -> tuple[Any, ...]:
     return (active.shown_state, active.reason is not None, active.worker, active.job.attempt)
 
 
-def _output(attempt: int, asked: int, part: Part) -> Event:
+def _output(attempt: int, asked: int, part: OutputPart) -> JobEvent:
     data: dict[str, Any] = {"Offset": part.offset, "Text": part.data.decode("utf-8", "replace")}
     if part.offset > asked:
         data["LeftOut"] = part.offset - asked
-    return Event("output", f"{attempt}-{part.offset + len(part.data)}", data)
+    return JobEvent("output", f"{attempt}-{part.offset + len(part.data)}", data)

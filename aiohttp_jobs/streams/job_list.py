@@ -18,7 +18,7 @@ MOST_CHANGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class JobListChange:
     """One thing to tell: ``job``, ``removed``, ``heartbeat``, ``hello`` (from now on nothing is missed) or
     ``resync`` (something was missed: load the list anew)."""
 
@@ -33,11 +33,11 @@ class _Watcher:
 
     def __init__(self, wants: Callable[[str], bool]) -> None:
         self.wants = wants
-        self.changes: dict[str, Change] = {}
+        self.changes: dict[str, JobListChange] = {}
         self.lost = False
         self.wake = asyncio.Event()
 
-    def note(self, job_id: str, change: Change, most: int) -> None:
+    def note(self, job_id: str, change: JobListChange, most: int) -> None:
         if not self.lost:
             self.changes[job_id] = change
             if len(self.changes) > most:
@@ -45,9 +45,9 @@ class _Watcher:
                 self.lost = True
         self.wake.set()
 
-    def take(self) -> list[Change]:
+    def take(self) -> list[JobListChange]:
         self.wake.clear()
-        taken = [Change("resync")] if self.lost else []
+        taken = [JobListChange("resync")] if self.lost else []
         self.lost = False
         taken += self.changes.values()
         self.changes = {}
@@ -71,11 +71,11 @@ class JobFeed:
             return  # it went to another process, which tells of it
         watchers = self._watchers_of(active.job.user_id)
         if watchers:
-            self._tell(watchers, active.job.job_id, Change("job", self._show(active)))
+            self._tell(watchers, active.job.job_id, JobListChange("job", self._show(active)))
 
     def removed(self, user_id: str, job_id: str) -> None:
         """The result of a job of `user_id` was deleted."""
-        self._tell(self._watchers_of(user_id), job_id, Change("removed", {"JobID": job_id}))
+        self._tell(self._watchers_of(user_id), job_id, JobListChange("removed", {"JobID": job_id}))
 
     def close(self) -> None:
         """Let all watchers go; for when the server stops."""
@@ -85,7 +85,7 @@ class JobFeed:
 
     async def watch(
         self, wants: Callable[[str], bool], heartbeat: float, lifetime: float
-    ) -> AsyncGenerator[Change, None]:
+    ) -> AsyncGenerator[JobListChange, None]:
         """``hello``, then every change of jobs whose owner `wants` holds for, for `lifetime` seconds at most.
 
         `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
@@ -95,20 +95,20 @@ class JobFeed:
         clock = asyncio.get_running_loop().time
         end = clock() + lifetime
         try:
-            yield Change("hello")
+            yield JobListChange("hello")
             while not self._closed and (left := end - clock()) > 0:
                 if await _woken(watcher.wake, min(heartbeat, left)):
                     for change in watcher.take():
                         yield change
                 else:
-                    yield Change("heartbeat")
+                    yield JobListChange("heartbeat")
         finally:
             self._watchers.discard(watcher)
 
     def _watchers_of(self, user_id: str) -> list[_Watcher]:
         return [watcher for watcher in self._watchers if watcher.wants(user_id)]
 
-    def _tell(self, watchers: list[_Watcher], job_id: str, change: Change) -> None:
+    def _tell(self, watchers: list[_Watcher], job_id: str, change: JobListChange) -> None:
         for watcher in watchers:
             watcher.note(job_id, change, self._most)
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from ..engine.base import JobStore
 from ..errors import NotFoundError
 from ..worker.output.log import OutputLog
-from ..worker.output.segments import CHUNK, Part, Span, kept_spans, read_segments, whole_characters
+from ..worker.output.segments import CHUNK, OutputPart, Span, kept_spans, read_segments, whole_characters
 
 _PIECE = 256 * 1024
 
@@ -28,7 +28,7 @@ class OutputReader(Protocol):
     @property
     def complete(self) -> bool: ...
 
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         """From `offset` on, ending with a whole character (`most` is then at least 4) or exactly."""
         ...
 
@@ -46,8 +46,8 @@ class NoOutput:
     def __init__(self, attempt: int = 1) -> None:
         self.attempt = attempt
 
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
-        return Part(offset, b"")
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        return OutputPart(offset, b"")
 
     async def spans(self) -> list[Span]:
         return []
@@ -66,7 +66,7 @@ class LiveOutput:
     def size(self) -> int:
         return self._log.size
 
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         part = self._log.read(offset, most, whole=whole)
         if part is not None:
             if part.data and self._log.unwritten:
@@ -91,7 +91,7 @@ class FilesOutput:
         self._folder = folder
         self.size = size
 
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         part = await asyncio.to_thread(read_segments, self._folder, offset, most, whole=whole)
         self.size = max(self.size, part.offset + len(part.data))
         return part
@@ -112,11 +112,11 @@ class StoredOutput:
         self._text = None if record.get("OutputTruncated") else record.get("Output", "").encode()
         self.size = len(self._text) if self._text is not None else int(record.get("OutputSize", 0))
 
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         if self._text is None:
             return await self._store.read_log(self._record, offset, most, whole=whole)
         data = self._text[offset : offset + most]
-        return Part(offset, whole_characters(data, most) if whole else data)
+        return OutputPart(offset, whole_characters(data, most) if whole else data)
 
     async def spans(self) -> list[Span]:
         if self._text is None:

@@ -39,7 +39,7 @@ _MAX_SENT = 4 * 1024
 
 
 @dataclass(eq=False, slots=True)
-class Worker:
+class RunspaceWorker:
     """One warm process. `owner` is the only user it serves, ``None`` while it has served nobody."""
 
     process: Process
@@ -72,15 +72,15 @@ class RunspaceExecutor:
         self._size = size
         self._environment = environment
         self._kill_grace = kill_grace
-        self._idle: list[Worker] = []
-        self._busy: set[Worker] = set()
+        self._idle: list[RunspaceWorker] = []
+        self._busy: set[RunspaceWorker] = set()
         self._endings = Endings(orphans)
         self._free = asyncio.Semaphore(size)
         self._retiring: set[asyncio.Task[None]] = set()
         self._closing = False
 
     @property
-    def workers(self) -> list[Worker]:
+    def workers(self) -> list[RunspaceWorker]:
         """The workers of this moment, the longest running first."""
         return sorted((*self._idle, *self._busy), key=lambda worker: worker.started_at)
 
@@ -109,7 +109,7 @@ class RunspaceExecutor:
             finally:
                 worker.job_id = None
 
-    async def _run_in(self, worker: Worker, execution: Execution) -> Outcome:
+    async def _run_in(self, worker: RunspaceWorker, execution: Execution) -> Outcome:
         worker.pipe.begin(execution.log)
         answer: dict[str, Any] | None = None
         try:
@@ -124,7 +124,7 @@ class RunspaceExecutor:
         finally:
             await self._give_back(worker, reusable=bool(answer and answer["reusable"]))
 
-    def _hand_over(self, user_id: str, request: bytes) -> Worker:
+    def _hand_over(self, user_id: str, request: bytes) -> RunspaceWorker:
         """A worker that was told what to run. That those that waited have died may show only now."""
         for _ in range(self._size + 1):
             worker = self._take(user_id)
@@ -140,11 +140,11 @@ class RunspaceExecutor:
                 return worker
         raise OSError("no worker could be told what to run")
 
-    def _let_go(self, worker: Worker) -> None:
+    def _let_go(self, worker: RunspaceWorker) -> None:
         self._busy.discard(worker)
         self._retire(worker)
 
-    def _take(self, user_id: str) -> Worker:
+    def _take(self, user_id: str) -> RunspaceWorker:
         """A worker that has served only `user_id`, a fresh one, or one started in another's place."""
         worker = self._idle_for(user_id)
         if worker is None:
@@ -155,7 +155,7 @@ class RunspaceExecutor:
         self._busy.add(worker)
         return worker
 
-    def _idle_for(self, user_id: str) -> Worker | None:
+    def _idle_for(self, user_id: str) -> RunspaceWorker | None:
         """A waiting worker that has served only `user_id`, or nobody; the one that ran last of those."""
         for owner in (user_id, None):
             for worker in reversed(tuple(self._idle)):
@@ -164,7 +164,7 @@ class RunspaceExecutor:
                     return worker
         return None
 
-    async def _give_back(self, worker: Worker, *, reusable: bool) -> None:
+    async def _give_back(self, worker: RunspaceWorker, *, reusable: bool) -> None:
         is_taken_in = False
         try:
             if not reusable:
@@ -182,7 +182,7 @@ class RunspaceExecutor:
                 if not self._closing:
                     self._idle.insert(0, self._start())
 
-    def _start(self) -> Worker:
+    def _start(self) -> RunspaceWorker:
         here, there = control_pair()
         pipe = OutputPipe()
         try:
@@ -208,12 +208,12 @@ class RunspaceExecutor:
         finally:
             there.close()
         pipe.close_write_end()
-        worker = Worker(process, here, pipe)
+        worker = RunspaceWorker(process, here, pipe)
         # Once for all its jobs: to begin and end watching costs more than a short job.
         asyncio.get_running_loop().add_reader(here, self._hear, worker)
         return worker
 
-    def _hear(self, worker: Worker) -> None:
+    def _hear(self, worker: RunspaceWorker) -> None:
         """Take what a worker says; one that speaks out of turn, or has gone away, is not trusted again."""
         try:
             message = worker.control.recv(_MAX_ANSWER)
@@ -233,7 +233,7 @@ class RunspaceExecutor:
         elif worker in self._idle:
             self._retire(worker)
 
-    def _retire(self, worker: Worker) -> None:
+    def _retire(self, worker: RunspaceWorker) -> None:
         """End a worker that is done for, and everything it started."""
         if worker in self._idle:
             self._idle.remove(worker)
@@ -244,14 +244,14 @@ class RunspaceExecutor:
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
 
-    async def _end(self, worker: Worker) -> None:
+    async def _end(self, worker: RunspaceWorker) -> None:
         worker.process.kill()
         await worker.process.wait()
         asyncio.get_running_loop().remove_reader(worker.control)
         worker.control.close()
         worker.pipe.let_go()
 
-    async def _died(self, worker: Worker) -> Outcome:
+    async def _died(self, worker: RunspaceWorker) -> Outcome:
         try:
             code = await asyncio.wait_for(worker.process.wait(), _DEATH_SECONDS)
         except TimeoutError:
@@ -289,7 +289,7 @@ def _request(
     }
 
 
-async def _answer_of(worker: Worker) -> dict[str, Any] | None:
+async def _answer_of(worker: RunspaceWorker) -> dict[str, Any] | None:
     """The worker's answer, ``None`` when it has gone away or talks nonsense."""
     worker.answer = asyncio.get_running_loop().create_future()
     try:

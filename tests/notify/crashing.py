@@ -17,7 +17,7 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.notices import NoticeStore
-from aiohttp_jobs.engine.embedded.results import ResultCatalogue
+from aiohttp_jobs.engine.embedded.results import IndexedResults
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.notify.outbox import Outbox
 from aiohttp_jobs.notify.webhook import WebhookChannel
@@ -38,7 +38,7 @@ def die(*_: Any, **__: Any) -> None:
 POINTS: dict[str, tuple[type, str]] = {
     "before_preparing": (Outbox, "prepare"),
     "before_the_result": (FileSystemStore, "finish"),
-    "after_the_result": (ResultCatalogue, "note"),
+    "after_the_result": (IndexedResults, "note"),
     "before_releasing": (Outbox, "release"),
     "before_sending": (WebhookChannel, "send"),
     "after_sending": (NoticeStore, "change"),

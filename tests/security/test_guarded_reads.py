@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.dropped_files import DropFolders
+from aiohttp_jobs.engine.embedded.files.dropped_files import DroppedFiles
 from aiohttp_jobs.model.job import new_job_id
 
 from . import traps
@@ -127,7 +127,7 @@ def test_very_many_dropped_files_do_not_hold_up_those_of_others(tmp_path: Path) 
         (tmp_path / user).mkdir()
         for number in range(count):
             os.close(os.open(tmp_path / user / f"{number}.json", os.O_CREAT | os.O_WRONLY))
-    drops = DropFolders(tmp_path)
+    drops = DroppedFiles(tmp_path)
     first, there_are_more = drops.take((), 250)
     assert (len(first), there_are_more) == (250, True)
     assert sum(path.parent.name == "bob" for path in first) == 3

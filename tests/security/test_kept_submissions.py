@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.deleted_ids import SpentIds
+from aiohttp_jobs.engine.embedded.files.deleted_ids import DeletedIds
 from aiohttp_jobs.model.job import new_job_id, utc_now
 
 from ..conftest import RESULT_SECONDS, Caller, Host
@@ -217,7 +217,7 @@ def test_dropping_old_ids_loses_none_that_others_add_meanwhile(tmp_path: Path) -
         return iter(())
 
     def add() -> None:
-        spent = SpentIds(*paths)
+        spent = DeletedIds(*paths)
         for _ in range(50):
             job_id = new_job_id()
             spent.add(job_id)
@@ -231,10 +231,10 @@ def test_dropping_old_ids_loses_none_that_others_add_meanwhile(tmp_path: Path) -
             path.parent.mkdir(exist_ok=True)
             with path.open("a") as file:
                 file.write("@2020-01-01\n")
-        SpentIds(*paths).open(nobody)
+        DeletedIds(*paths).open(nobody)
     for thread in threads:
         thread.join()
-    again = SpentIds(*paths)
+    again = DeletedIds(*paths)
     again.open(nobody)
     assert len(added) == 150
     assert all(map(again.has, added))

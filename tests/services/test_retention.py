@@ -122,7 +122,7 @@ async def test_a_half_done_deletion_is_completed(
 ) -> None:
     """As a crash leaves it: the id is spent and the submission gone, the result is there."""
     ids = [results.add(minute) for minute in range(5)]
-    results.at.spent.write_text(f"{ids[0]}\n")
+    results.at.deleted_ids.write_text(f"{ids[0]}\n")
     retention = Retention(make_config(retention_count=3), results.catalogue, StorageState(results.at.base))
     assert await retention.apply() == 2
     assert await results.ids() == ids[:1:-1]

@@ -22,7 +22,7 @@ from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
 from .active import ActiveJob, StopReason
-from .finishing import Notifier, ResultKeeper, insist
+from .finishing import Notifier, ResultKeeper, retry_until_written
 from .lifecycle import JobRunner
 from .queue import JobQueue
 from .slots import Limits, Slots
@@ -276,7 +276,9 @@ class Dispatcher:
             killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(insist(job.claimed.job_id, partial(self._conclude_lost, job), self._storage))
+            self._track(
+                retry_until_written(job.claimed.job_id, partial(self._finish_lost, job), self._storage)
+            )
 
     async def _start_ready(self) -> None:
         while not (self._closing or self.paused or self._storage.holds_jobs):
@@ -392,7 +394,9 @@ class Dispatcher:
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.mode, job.user_id)
-            await insist(claimed.job_id, partial(self._conclude, claimed, result, active), self._storage)
+            await retry_until_written(
+                claimed.job_id, partial(self._finish, claimed, result, active), self._storage
+            )
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(active, None)
@@ -408,12 +412,12 @@ class Dispatcher:
                 claimed, "The server met an error of its own with this job; see its log."
             )
 
-    async def _conclude_lost(self, job: LostJob) -> None:
-        await self._conclude(job.claimed, await self._runner.lost(job), None)
+    async def _finish_lost(self, job: LostJob) -> None:
+        await self._finish(job.claimed, await self._runner.lost(job), None)
 
-    async def _conclude(self, claimed: ClaimedJob, result: JobResult, active: ActiveJob | None) -> None:
+    async def _finish(self, claimed: ClaimedJob, result: JobResult, active: ActiveJob | None) -> None:
         is_cancelled = active is not None and active.is_cancelled
-        kept = await self._keeper.conclude(claimed, result, cancelled=is_cancelled)
+        kept = await self._keeper.finish(claimed, result, cancelled=is_cancelled)
         if isinstance(kept, PendingJob):
             if active is not None:
                 self._known.discard(active.job.key)

@@ -23,7 +23,7 @@ from .finishing import Notifier
 from .fired_moments import FiredMomentFiles
 from .lifecycle import JobRunner, Recheck
 from .notices import NoticeStore
-from .poller import SELDOM_SECONDS, Part, Rounds
+from .poller import SELDOM_SECONDS, PolledPart, Poller
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
 from .slots import Limits
@@ -80,9 +80,9 @@ class EmbeddedEngine:
         self.store.on_drop = self.storage.on_end = dispatcher.look_soon
         return dispatcher
 
-    def poller(self, *parts: Part) -> Rounds:
+    def poller(self, *parts: PolledPart) -> Poller:
         """What looks at the data folder for all `parts`, and for those of the engine itself."""
-        return Rounds((*parts, self.store.results, self._modes.orphans), self._config.poll_interval)
+        return Poller((*parts, self.store.results, self._modes.orphans), self._config.poll_interval)
 
     async def open(self, stack: AsyncExitStack, closing: Closing) -> None:
         """Open the store and the records, to be closed by `stack`. Raises `OSError` and `sqlite3.Error`."""

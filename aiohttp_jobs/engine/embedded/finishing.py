@@ -32,7 +32,7 @@ class Notifier(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptResult:
     """A result as it is stored, and what its notifier has prepared."""
 
     record: dict[str, Any]
@@ -46,7 +46,9 @@ class ResultKeeper:
         self._store = store
         self._notifier = notifier
 
-    async def conclude(self, claimed: ClaimedJob, result: JobResult, *, cancelled: bool) -> Kept | PendingJob:
+    async def finish(
+        self, claimed: ClaimedJob, result: JobResult, *, cancelled: bool
+    ) -> KeptResult | PendingJob:
         """Keep the result of the last attempt; or, of one that is followed by another, accept that."""
         submission = claimed.submission
         policy = submission.retry
@@ -59,20 +61,20 @@ class ResultKeeper:
             result = result.model_copy(update={"attempts": tuple(summaries)})
         notifier = self._notifier if submission.notify else None
         notices = await notifier.prepare(submission, result) if notifier else None
-        return Kept(await self._store.finish(claimed, result), notices)
+        return KeptResult(await self._store.finish(claimed, result), notices)
 
-    async def release(self, kept: Kept) -> None:
+    async def release(self, kept: KeptResult) -> None:
         """Tell of a result, now that whoever watches the job knows of its end."""
         if self._notifier is not None and kept.notices is not None:
             await self._notifier.release(kept.notices)
 
 
-async def insist(job_id: str, conclude: Callable[[], Awaitable[T]], storage: StorageState) -> T:
-    """The answer of `conclude`, which is asked again for as long as the disk refuses (when it is full)."""
+async def retry_until_written(job_id: str, write: Callable[[], Awaitable[T]], storage: StorageState) -> T:
+    """The answer of `write`, which is asked again for as long as the disk refuses (when it is full)."""
     delay = _RETRY_SECONDS
     while True:
         try:
-            return await conclude()
+            return await write()
         except OSError as error:
             storage.report(error, _logger, "The result of job %s cannot be written", job_id)
             await storage.wait_for_end(delay)

@@ -60,10 +60,10 @@ class FiredMomentFiles:
         for folder in self._fired.iterdir():
             if not (self._schedules / f"{folder.name}.json").exists():
                 self.forget(folder.name)
-        for unborn in self._firing.glob(".*"):
+        for hidden in self._firing.glob(".*"):
             with contextlib.suppress(FileNotFoundError):
-                if time.time() - unborn.lstat().st_mtime > LEFTOVER_SECONDS and not is_folder(unborn):
-                    unborn.unlink()
+                if time.time() - hidden.lstat().st_mtime > LEFTOVER_SECONDS and not is_folder(hidden):
+                    hidden.unlink()
 
     def forget(self, schedule_id: str) -> None:
         """Forget about a schedule that was deleted."""
@@ -128,14 +128,14 @@ class FiredMomentFiles:
 
     def _announce(self, data: bytes) -> tuple[Path, int]:
         """A file in ``firing`` with `data`, and the lock on it; nobody ever sees it without its lock."""
-        unborn = self._firing / f".{secrets.token_hex(8)}"
-        held = open_regular(unborn, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        hidden = self._firing / f".{secrets.token_hex(8)}"
+        held = open_regular(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             lock(held)
             os.write(held, data)
             sync_file(held)
-            path = self._firing / unborn.name[1:]
-            unborn.rename(path)
+            path = self._firing / hidden.name[1:]
+            hidden.rename(path)
             sync_folder(self._firing)
         except BaseException:
             os.close(held)

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 SELDOM_SECONDS = 30.0
-"""How often a part that makes its rounds here need look by itself, in case that it was told nothing."""
+"""How often a part that is polled need look by itself, in case that it was told nothing."""
 
 _logger = logging.getLogger(__name__)
 
 
-class Part(Protocol):
+class PolledPart(Protocol):
     """Something that waits for what other processes do on the data folder."""
 
     def has_news(self) -> bool:
@@ -29,16 +29,16 @@ class Part(Protocol):
         ...
 
 
-class Rounds:
+class Poller:
     """Every `interval` seconds, has those of `parts` look that have something to look at."""
 
-    def __init__(self, parts: Sequence[Part], interval: float) -> None:
+    def __init__(self, parts: Sequence[PolledPart], interval: float) -> None:
         self._parts = parts
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="aiohttp-jobs-rounds")
+        self._task = asyncio.create_task(self._run(), name="aiohttp-jobs-poller")
 
     async def close(self) -> None:
         if self._task is not None:
@@ -52,11 +52,11 @@ class Rounds:
             for part in await asyncio.to_thread(self._with_news):
                 part.look_soon()
 
-    def _with_news(self) -> list[Part]:
+    def _with_news(self) -> list[PolledPart]:
         return [part for part in self._parts if _has_news(part)]
 
 
-def _has_news(part: Part) -> bool:
+def _has_news(part: PolledPart) -> bool:
     try:
         return part.has_news()
     except OSError:

@@ -23,7 +23,7 @@ from ...system.threads import DaemonThreads
 from .files.layout import Layout
 from .files.results import ResultFiles
 from .index import (
-    Entry,
+    IndexEntry,
     Key,
     Reconciler,
     ResultFilter,
@@ -65,7 +65,7 @@ class ResultPage:
     indexing: bool
 
 
-class ResultCatalogue:
+class IndexedResults:
     """The results below `at`; `search_bytes` of each output and command can be searched."""
 
     def __init__(
@@ -272,7 +272,7 @@ class ResultCatalogue:
         records = ((job_id, self._files.read(job_id)) for job_id in job_ids)
         return {job_id: str(record.get("UserID", "")) for job_id, record in records if record is not None}
 
-    def _describe(self, record: Mapping[str, Any]) -> Entry | None:
+    def _describe(self, record: Mapping[str, Any]) -> IndexEntry | None:
         try:
             stat = self._stat(id_bytes(record["JobID"]))
         except (KeyError, ValueError, AttributeError, TypeError):
@@ -288,7 +288,7 @@ class ResultCatalogue:
         name, command, output = searched_texts(record, self._search_bytes)
         return snippet(wanted.terms, (output, name, command))
 
-    def _load(self, job_id: bytes) -> Entry | None:
+    def _load(self, job_id: bytes) -> IndexEntry | None:
         record = self._files.read(id_text(job_id))
         entry = None if record is None or record.get("JobID") != id_text(job_id) else self._describe(record)
         if entry is None and self._stat(job_id) is not None:

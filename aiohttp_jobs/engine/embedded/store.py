@@ -24,19 +24,19 @@ from ...system.guarded_files import is_regular
 from ...system.jsontext import indented, loads
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
-from ...worker.output.segments import Part, Span, kept_spans, read_segments
+from ...worker.output.segments import OutputPart, Span, kept_spans, read_segments
 from ..base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .files.attempt_folders import RunFolders, owner_in
 from .files.cancel_requests import read_request, written_request
 from .files.completion import Completion
 from .files.concurrency_keys import KeyLocks
-from .files.deleted_ids import SpentIds
-from .files.dropped_files import DropFolders
-from .files.group_commit import Committer
-from .files.inotify import DropWatch
+from .files.deleted_ids import DeletedIds
+from .files.dropped_files import DroppedFiles
+from .files.group_commit import GroupCommit
+from .files.inotify import DroppedFilesWatch
 from .files.instances import Instance
 from .files.journal import LARGEST, Journal
-from .files.layout import Layout, Run
+from .files.layout import Attempt, Layout
 from .files.names import safe_component
 from .files.orphans import Recovery
 from .files.results import ResultFiles, record_run
@@ -45,7 +45,7 @@ from .files.signing import Signer
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Intake, pending_job
 from .index import ResultFilter, Sort
-from .results import ResultCatalogue
+from .results import IndexedResults
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -80,17 +80,17 @@ class FileSystemStore:
         self._allow_unsigned = allow_unsigned
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-store")
         self._key_locks = KeyLocks(self._at.keys)
-        self._spent = SpentIds(self._at.spent, self._at.spent_copy)
-        self._files = ResultFiles(self._at, self._spent)
-        self.results = ResultCatalogue(
+        self._deleted_ids = DeletedIds(self._at.deleted_ids, self._at.deleted_ids_copy)
+        self._files = ResultFiles(self._at, self._deleted_ids)
+        self.results = IndexedResults(
             self._at,
             self._files,
             search_bytes=search_output_bytes,
             interval=index_interval,
             storage=self._storage,
         )
-        self._drops = DropFolders(self._at.submissions)
-        self._watch = DropWatch(self._at.submissions, self._announce)
+        self._drops = DroppedFiles(self._at.submissions)
+        self._watch = DroppedFilesWatch(self._at.submissions, self._announce)
         self._was_paused = False
         self.on_drop: Callable[[], None] = lambda: None
         """Called when another program has put a submission there, so that a look finds it."""
@@ -112,10 +112,10 @@ class FileSystemStore:
         self._threads.shutdown()
 
     async def add(self, submission: Submission) -> PendingJob:
-        return await self._committer.run(partial(self._intake.accept, submission))
+        return await self._group_commit.run(partial(self._intake.accept, submission))
 
     async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
-        return await self._committer.run(partial(self._intake.start, submission))
+        return await self._group_commit.run(partial(self._intake.start, submission))
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -132,7 +132,7 @@ class FileSystemStore:
         )
 
     async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        return await self._committer.run(partial(self._intake.claim, pending))
+        return await self._group_commit.run(partial(self._intake.claim, pending))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
@@ -140,7 +140,7 @@ class FileSystemStore:
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
             aside = await self._run(self._completion.write_aside, record) if is_large else None
-            await self._committer.run(partial(self._completion.finish, claimed, record, aside))
+            await self._group_commit.run(partial(self._completion.finish, claimed, record, aside))
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
         return record
@@ -189,7 +189,7 @@ class FileSystemStore:
         return bool(await self.results.delete([job_id]))
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
-        return await self._run(self._files.attempts, Run.of(submission))
+        return await self._run(self._files.attempts, Attempt.of(submission))
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._run(self._files.attempts, record_run(record))
@@ -197,7 +197,7 @@ class FileSystemStore:
     async def submission_of(self, record: dict[str, Any]) -> Submission | None:
         return await self._run(self._submission_of, record)
 
-    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> Part:
+    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> OutputPart:
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
         return await self._run(read, offset, most)
 
@@ -216,7 +216,7 @@ class FileSystemStore:
             str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
         )
         self._journal = Journal(self._instance.folder, self._storage)
-        self._committer = Committer(self._journal, self._run_folders.sweep, self._storage)
+        self._group_commit = GroupCommit(self._journal, self._run_folders.sweep, self._storage)
         for folder in (self._at.submissions, self._at.output, self._at.results):
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
@@ -228,7 +228,7 @@ class FileSystemStore:
             self._signer,
             self._reader,
             self._key_locks,
-            self._spent,
+            self._deleted_ids,
             self._watch.expect,
         )
         sealed = SealedValues(self._signer, self._max_bytes, self._instance.scratch)
@@ -236,22 +236,22 @@ class FileSystemStore:
             self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again
         )
         self._recovery = Recovery(
-            self._at, self._instance, self._reader, self._add_again, self._spent, sealed
+            self._at, self._instance, self._reader, self._add_again, self._deleted_ids, sealed
         )
-        self._spent.open(self._submitted_before)
+        self._deleted_ids.open(self._submitted_before)
         self._instance.open()
         self._journal.open()
-        self._committer.open()
+        self._group_commit.open()
 
     def _close(self) -> None:
-        self._committer.close()
+        self._group_commit.close()
         self._journal.close()
         self._instance.close()
 
     # --- submissions
 
     def _add(self, submission: Submission) -> PendingJob:
-        target = self._at.submission(submission.user_id, Run.of(submission).stem)
+        target = self._at.submission(submission.user_id, Attempt.of(submission).stem)
         make_folder(target.parent)
         record = self._signer.sign(submission.to_record())
         self._watch.expect(str(target))
@@ -259,14 +259,14 @@ class FileSystemStore:
         return pending_job(str(target), ReadSubmission(submission, None))
 
     def _add_again(self, submission: Submission) -> PendingJob:
-        self._spent.keep_waiting(submission)
+        self._deleted_ids.keep_waiting(submission)
         return self._add(submission)
 
     def _submitted_before(self, moment: datetime) -> Iterator[Submission]:
         """The signed submissions of before `moment` that wait or run, in the order in which jobs move on."""
         waiting = [(path, path.parent.name) for path in self._at.submissions.glob("*/*.json")]
         running = [
-            (self._at.claimed(Run.from_name(folder.name)), None)
+            (self._at.claimed(Attempt.from_name(folder.name)), None)
             for folder in self._at.running.glob("*/jobs/*")
         ]
         for path, owner in (*waiting, *running):
@@ -336,7 +336,7 @@ class FileSystemStore:
                 return Located(self._reader.read(path, path.parent.name).submission, None)
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):
             with contextlib.suppress(FileNotFoundError):
-                claimed = self._at.claimed(Run.from_name(folder.name))
+                claimed = self._at.claimed(Attempt.from_name(folder.name))
                 owner = owner_in(folder) or self._reader.signed_owner(claimed)
                 return Located(self._reader.read(claimed, owner).submission, folder)
         return None
@@ -357,7 +357,7 @@ class FileSystemStore:
         for name in os.listdir(self._instance.jobs):
             by = read_request(self._signer, self._instance.jobs / name)
             if by is not None:
-                requests.append((Run.from_name(name).job_id, by))
+                requests.append((Attempt.from_name(name).job_id, by))
         return requests
 
     def _set_paused(self, paused: bool) -> None:

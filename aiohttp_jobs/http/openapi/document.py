@@ -37,7 +37,7 @@ from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
 from .answers import Failure
 from .operations import Content, Operation, is_unlisted, operation_of
-from .parameters import Parameter
+from .parameters import RequestParameter
 from .schemas import Key, Schemas
 
 ROOT = "/api/v1"
@@ -47,7 +47,7 @@ _JSON = "application/json"
 
 
 @dataclass(frozen=True)
-class Described:
+class DescribedRoute:
     """A route and what its handler says of itself. `path` is below `ROOT`, as OpenAPI writes it."""
 
     method: str
@@ -72,14 +72,14 @@ class Described:
                 yield answer, "serialization"
 
 
-def described_routes(app: web.Application) -> list[Described]:
+def described_routes(app: web.Application) -> list[DescribedRoute]:
     """The routes of the API. ``LookupError`` for one that says nothing of itself."""
     found = []
     for method, path, handler in _routes(app):
         operation = operation_of(handler)
         if operation is None:
             raise LookupError(f"The handler of {method} {path} needs @operation or @unlisted.")
-        found.append(Described(method, _camel_path(path), handler, operation))
+        found.append(DescribedRoute(method, _camel_path(path), handler, operation))
     return found
 
 
@@ -175,7 +175,7 @@ def _camel_path(path: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: "{" + to_camel(match[1]) + "}", path)
 
 
-def _operation(route: Described, schemas: Schemas, routes: list[Described]) -> dict[str, Any]:
+def _operation(route: DescribedRoute, schemas: Schemas, routes: list[DescribedRoute]) -> dict[str, Any]:
     operation, handler = route.operation, route.handler
     parameters = [_path_parameter(name) for name in route.path_parameters]
     parameters += [_parameter(each) for each in operation.parameters]
@@ -204,7 +204,7 @@ def _path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": _ID}
 
 
-def _parameter(parameter: Parameter[Any]) -> dict[str, Any]:
+def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": parameter.name,
         "in": parameter.location,
@@ -234,7 +234,7 @@ def _header(schema: dict[str, Any]) -> dict[str, Any]:
     return {"schema": schema}
 
 
-def _links(operation: Operation, routes: list[Described]) -> Iterator[tuple[str, Any]]:
+def _links(operation: Operation, routes: list[DescribedRoute]) -> Iterator[tuple[str, Any]]:
     """To every operation on what this one has made."""
     for parameter, pointer in operation.makes.items():
         for route in routes:
@@ -243,14 +243,14 @@ def _links(operation: Operation, routes: list[Described]) -> Iterator[tuple[str,
                 yield route.id, {"operationId": route.id, "parameters": {parameter: expression}}
 
 
-def _failures(route: Described, schemas: Schemas) -> dict[str, Any]:
+def _failures(route: DescribedRoute, schemas: Schemas) -> dict[str, Any]:
     by_status: dict[int, list[type[JobsError]]] = defaultdict(list)
     for error in dict.fromkeys([*_usual_errors(route), *route.operation.errors]):
         by_status[error.status].append(error)
     return {str(status): _failure(errors, schemas) for status, errors in sorted(by_status.items())}
 
 
-def _usual_errors(route: Described) -> Iterator[type[JobsError]]:
+def _usual_errors(route: DescribedRoute) -> Iterator[type[JobsError]]:
     operation = route.operation
     yield StorageUnavailableError
     if route.method != "GET":

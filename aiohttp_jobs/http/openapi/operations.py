@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from ...errors import JobsError
-from .parameters import VALUES, Parameter
+from .parameters import VALUES, RequestParameter
 
 _OPERATION = "_aiohttp_jobs_operation"
 _UNLISTED = "_aiohttp_jobs_unlisted"
@@ -43,7 +43,7 @@ class Operation:
     summary: str
     answers: Mapping[int, Answer]
     body: type[BaseModel] | None
-    parameters: tuple[Parameter[Any], ...]
+    parameters: tuple[RequestParameter[Any], ...]
     errors: tuple[type[JobsError], ...]
     makes: Mapping[str, str]
 
@@ -53,7 +53,7 @@ def operation(
     answers: Mapping[int, Answer],
     *,
     body: type[BaseModel] | None = None,
-    parameters: tuple[Parameter[Any], ...] = (),
+    parameters: tuple[RequestParameter[Any], ...] = (),
     errors: tuple[type[JobsError], ...] = (),
     makes: Mapping[str, str] | None = None,
 ) -> Callable[[JsonHandler[R]], JsonHandler[R]]:

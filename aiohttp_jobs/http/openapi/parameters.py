@@ -26,7 +26,7 @@ VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parameter(Generic[T]):
+class RequestParameter(Generic[T]):
     """One parameter. `of` is what a handler asks it for, once it is declared in the handler's operation."""
 
     name: str
@@ -59,7 +59,7 @@ class Parameter(Generic[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count(Parameter[int]):
+class Count(RequestParameter[int]):
     """A whole number from 1 to `most`."""
 
     default: int
@@ -79,7 +79,7 @@ class Count(Parameter[int]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seconds(Parameter[int]):
+class Seconds(RequestParameter[int]):
     """A whole number of seconds from 0, which is the default, to `most`."""
 
     most: int
@@ -100,7 +100,7 @@ class Seconds(Parameter[int]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offset(Parameter[int | None]):
+class Offset(RequestParameter[int | None]):
     """A number of bytes."""
 
     def read(self, request: web.Request) -> int | None:
@@ -117,7 +117,7 @@ class Offset(Parameter[int | None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Parameter[str]):
+class Choice(RequestParameter[str]):
     """One of `choices`."""
 
     choices: Sequence[str]
@@ -137,7 +137,7 @@ class Choice(Parameter[str]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices(Parameter[list[str]]):
+class Choices(RequestParameter[list[str]]):
     """Some of `choices`, separated by commas or given repeatedly."""
 
     choices: Sequence[str]
@@ -157,7 +157,7 @@ class Choices(Parameter[list[str]]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Identifier(Parameter[str]):
+class Identifier(RequestParameter[str]):
     """An id that must be given, in its canonical form once read. `kind` is what it is the id of."""
 
     kind: str
@@ -172,7 +172,7 @@ class Identifier(Parameter[str]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptionalIdentifier(Parameter[str | None]):
+class OptionalIdentifier(RequestParameter[str | None]):
     """The same for an id that may be left out."""
 
     kind: str
@@ -187,7 +187,7 @@ class OptionalIdentifier(Parameter[str | None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag(Parameter[bool | None]):
+class Flag(RequestParameter[bool | None]):
     """``true`` or ``false``."""
 
     def read(self, request: web.Request) -> bool | None:
@@ -202,7 +202,7 @@ class Flag(Parameter[bool | None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value(Parameter[T | None]):
+class Value(RequestParameter[T | None]):
     """What pydantic makes of a text, by a type that describes itself."""
 
     adapter: TypeAdapter[Any]
@@ -234,7 +234,7 @@ class Needed(Value[T]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matching(Parameter[re.Match[str] | None]):
+class Matching(RequestParameter[re.Match[str] | None]):
     """A text that all of `pattern` fits; `message` tells what it must be."""
 
     pattern: str
@@ -263,7 +263,7 @@ class MatchingHeader(Matching):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Header(Parameter[str | None]):
+class Header(RequestParameter[str | None]):
     """A header that HTTP says how to read: any text; one that makes no sense is no error."""
 
     example: str
@@ -293,7 +293,7 @@ def identifier(name: str, text: str, kind: str) -> str:
     return text.lower()
 
 
-def require_known(request: web.Request, parameters: tuple[Parameter[Any], ...]) -> None:
+def require_known(request: web.Request, parameters: tuple[RequestParameter[Any], ...]) -> None:
     """Raise `InvalidFieldsError` for a query that has more than these."""
     # A condition that is misspelt must not be taken for no condition.
     unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})

@@ -75,7 +75,7 @@ def flush(*streams: Any) -> None:
     _libc.fflush(None)  # what C code wrote lies in buffers of its own
 
 
-class Worker:
+class ChildWorker:
     """Serves jobs, one at a time, over the socket `control`, until the host closes it.
 
     What they print goes to the descriptor `output`.
@@ -177,7 +177,7 @@ def main(arguments: list[str]) -> int:
         control.set_inheritable(False)
         os.set_inheritable(output, False)
         unbuffer_c_stdout()
-        Worker(control, output).serve()
+        ChildWorker(control, output).serve()
         return 0
     # Taken out, so that what the job starts does not get the values.
     code = run_file(arguments[0], json.loads(os.environ.pop(_PARAMETERS, "{}")))

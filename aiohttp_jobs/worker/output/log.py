@@ -19,7 +19,7 @@ from .masking import Masker
 from .segments import (
     CHUNK,
     SEGMENT,
-    Part,
+    OutputPart,
     SegmentWriter,
     Span,
     drop_partial_start,
@@ -114,7 +114,7 @@ class OutputLog:
         gap = "" if self._last_byte in (b"", b"\n") else "\n"
         self._keep_chunk(f"{gap}[ERROR] {message}\n".encode("utf-8", "replace"))
 
-    def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part | None:
+    def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart | None:
         """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
         with self._chunks_lock:
             self._put_back()
@@ -124,11 +124,11 @@ class OutputLog:
         for chunk in chunks:
             if offset < position + len(chunk):
                 data = chunk[offset - position :]
-                return Part(offset, whole_characters(data, most) if whole else data[:most])
+                return OutputPart(offset, whole_characters(data, most) if whole else data[:most])
             position += len(chunk)
-        return Part(offset, b"")
+        return OutputPart(offset, b"")
 
-    def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+    def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         """From `offset` on, in what has been flushed. Blocks."""
         return read_segments(self._folder, offset, most, whole=whole)
 

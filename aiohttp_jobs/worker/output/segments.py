@@ -122,7 +122,7 @@ def _write_whole(path: str, segment: bytearray) -> None:
         os.close(descriptor)
 
 
-class Part(NamedTuple):
+class OutputPart(NamedTuple):
     """A piece of an output. `offset` is where it starts, past the one asked for if that is not kept."""
 
     offset: int
@@ -147,7 +147,7 @@ def segments(folder: str | Path) -> list[Path]:
     return [Path(folder, name) for name in sorted(names) if _NAME.fullmatch(name)]
 
 
-def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> Part:
+def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
     """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes.
 
     Starts, behind a gap, and ends with whole UTF-8 characters unless `whole` is false.
@@ -155,14 +155,16 @@ def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: 
     data = _contiguous(folder, offset, most)
     kept = whole_characters(data, most) if whole else data
     if kept:
-        return Part(offset, kept)
+        return OutputPart(offset, kept)
     for path in segments(folder):
         start = int(path.suffix[1:]) * SEGMENT
         if start > offset + len(data):
             behind = _contiguous(folder, start, most)
             clean = drop_partial_start(behind) if whole else behind
-            return Part(start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean)
-    return Part(offset, b"")
+            return OutputPart(
+                start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean
+            )
+    return OutputPart(offset, b"")
 
 
 class Span(NamedTuple):

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.engine.embedded.files.deleted_ids import SpentIds
+from aiohttp_jobs.engine.embedded.files.deleted_ids import DeletedIds
 from aiohttp_jobs.engine.embedded.files.layout import Layout
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
 from aiohttp_jobs.engine.embedded.index import Key, ResultFilter, Sort, parse_search
-from aiohttp_jobs.engine.embedded.results import ResultCatalogue
+from aiohttp_jobs.engine.embedded.results import IndexedResults
 from aiohttp_jobs.model.job import format_utc, new_job_id
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -47,8 +47,8 @@ class Results:
         self.at = Layout(base)
         for folder in (self.at.output, self.at.results):
             folder.mkdir(parents=True, exist_ok=True)
-        files = ResultFiles(self.at, SpentIds(self.at.spent))
-        self.catalogue = ResultCatalogue(self.at, files, search_bytes=search_bytes, interval=interval)
+        files = ResultFiles(self.at, DeletedIds(self.at.deleted_ids))
+        self.catalogue = IndexedResults(self.at, files, search_bytes=search_bytes, interval=interval)
 
     def write(self, record: dict[str, Any]) -> str:
         """The file alone, as another program leaves it; the job's id."""

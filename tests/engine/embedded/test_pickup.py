@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.dropped_files import DropFolders
-from aiohttp_jobs.engine.embedded.files.inotify import DropWatch
+from aiohttp_jobs.engine.embedded.files.dropped_files import DroppedFiles
+from aiohttp_jobs.engine.embedded.files.inotify import DroppedFilesWatch
 
 from ...conftest import Host
 from ...counting import listed_folders
@@ -76,7 +76,7 @@ async def test_own_submissions_make_nobody_look(start_host: StartHost) -> None:
 
 async def test_news_come_in_one_piece_and_own_files_are_none(tmp_path: Path) -> None:
     news: list[list[str]] = []
-    watch = DropWatch(tmp_path, lambda paths: news.append(list(paths)))
+    watch = DroppedFilesWatch(tmp_path, lambda paths: news.append(list(paths)))
     (tmp_path / "alice").mkdir()
     await watch.open()
     try:
@@ -96,7 +96,7 @@ def test_folders_are_listed_only_when_they_have_changed(tmp_path: Path) -> None:
     (tmp_path / "alice").mkdir()
     path = tmp_path / "alice" / "a.json"
     path.write_text("{}")
-    drops = DropFolders(tmp_path)
+    drops = DroppedFiles(tmp_path)
     assert drops.take((), 10) == ([path], False)
     known = {str(path)}
     with listed_folders(tmp_path) as listed:
@@ -117,7 +117,7 @@ def test_portions_are_the_oldest_first_of_one_listing(tmp_path: Path) -> None:
     paths = [tmp_path / "alice" / f"{name}.json" for name in "gfedcba"]
     for path in paths:
         path.write_text("{}")
-    drops = DropFolders(tmp_path)
+    drops = DroppedFiles(tmp_path)
     with listed_folders(tmp_path) as listed:
         portions = [drops.take((), 3) for _ in range(3)]
         assert listed == [".", "alice"]
@@ -129,7 +129,7 @@ def test_what_is_announced_is_found_without_listing(tmp_path: Path) -> None:
     (tmp_path / "alice").mkdir()
     path = tmp_path / "alice" / "a.json"
     path.write_text("{}")
-    drops = DropFolders(tmp_path)
+    drops = DroppedFiles(tmp_path)
     with listed_folders(tmp_path) as listed:
         drops.announce([str(path)])
         assert drops.take((), 10) == ([path], False)

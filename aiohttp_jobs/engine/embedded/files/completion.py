@@ -20,10 +20,10 @@ from ....system.jsontext import indented
 from ...base import ClaimedJob, PendingJob
 from .attempt_folders import RunFolders
 from .concurrency_keys import KeyLocks
-from .group_commit import Change
+from .group_commit import CommittedChange
 from .instances import Instance
-from .journal import Entry, Kind
-from .layout import Layout, Run
+from .journal import JournalEntry, Kind
+from .layout import Attempt, Layout
 from .names import safe_component
 from .sealed_values import SealedValues
 from .submission_reader import ReadSubmission
@@ -54,7 +54,7 @@ class Completion:
         target = self._at.result_file(record["JobID"])
         return write_aside(target, indented(record), self._instance.scratch, sync=True)
 
-    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> Change[None]:
+    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> CommittedChange[None]:
         """Keep the result `record`, which may lie in the file `aside` already."""
         try:
             self._keep_log(claimed, record)
@@ -64,18 +64,18 @@ class Completion:
                     os.unlink(aside)
             raise
         run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
-        entry: Entry | None = None
+        entry: JournalEntry | None = None
         unsynced: Sequence[str] = ()
         if aside is not None:
             put_in_place(aside, target)
         else:
             data = indented(record)
             put_file(target, data, self._instance.scratch)
-            entry, unsynced = Entry(Kind.ENDED, run, "", data), (target,)
+            entry, unsynced = JournalEntry(Kind.ENDED, run, "", data), (target,)
         self._free_key(claimed)
         # A folder whose job has a result is taken for what it is, should this process die before.
         let_go = partial(self._let_go, claimed)
-        return Change(None, entry, unsynced, (self._at.results,), let_go)
+        return CommittedChange(None, entry, unsynced, (self._at.results,), let_go)
 
     def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         """Keep the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
@@ -91,7 +91,7 @@ class Completion:
 
     def _accept_once(self, following: Submission) -> PendingJob:
         """Another process may have picked it up since the disk refused to make it durable."""
-        run = Run.of(following)
+        run = Attempt.of(following)
         if os.path.exists(self._at.claimed_file(run)):
             path = self._at.waiting_file(safe_component(following.user_id), run.stem)
             return pending_job(path, ReadSubmission(following, None), run)
@@ -119,5 +119,5 @@ class Completion:
             self._keys.release(claimed.lock)
 
 
-def _run_of(claimed: ClaimedJob) -> Run:
-    return Run.from_name(os.path.basename(claimed.run_dir))
+def _run_of(claimed: ClaimedJob) -> Attempt:
+    return Attempt.from_name(os.path.basename(claimed.run_dir))

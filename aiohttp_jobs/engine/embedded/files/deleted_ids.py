@@ -65,7 +65,7 @@ class _Ids:
             self.since = since
 
 
-class SpentIds:
+class DeletedIds:
     """The ids in the files `paths`, to which every process on the data folder appends.
 
     The first is the one that is looked at for news. Without `open` nothing is repaired and nothing dropped.

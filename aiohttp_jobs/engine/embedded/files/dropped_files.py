@@ -24,7 +24,7 @@ _MOST_LISTED = 10_000
 _logger = logging.getLogger(__name__)
 
 
-class DropFolders:
+class DroppedFiles:
     """The waiting files below `root`, handed out in portions: users in turn, of each the oldest first."""
 
     def __init__(self, root: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from ....system.atomic import sync_file, sync_folder
 from ....system.guarded_files import open_regular
 from ....system.storage_state import StorageState
-from .journal import LARGEST, Entry, Journal
+from .journal import LARGEST, Journal, JournalEntry
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class CommittedChange(Generic[T]):
     """What was done, not durable yet: `entry` tells the journal of it.
 
     Without the journal, `files` and then `folders` have to be synced. `value` is for who asked; `afterwards`
@@ -37,7 +37,7 @@ class Change(Generic[T]):
     """
 
     value: T
-    entry: Entry | None = None
+    entry: JournalEntry | None = None
     files: Sequence[str | Path] = ()
     folders: Sequence[str | Path] = ()
     afterwards: Callable[[], None] | None = None
@@ -46,14 +46,14 @@ class Change(Generic[T]):
 
 @dataclass(slots=True)
 class _Order:
-    work: Callable[[], Change[Any]]
+    work: Callable[[], CommittedChange[Any]]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
-    change: Change[Any] | None = None
+    change: CommittedChange[Any] | None = None
     error: BaseException | None = field(default=None)
 
 
-class Committer:
+class GroupCommit:
     """Makes changes in the order in which they are asked for, each durable when `run` returns.
 
     `tidy` is called in the same thread when nothing is asked for, and now and then if that never happens.
@@ -79,7 +79,7 @@ class Committer:
         self._orders.put(None)
         self._thread.join()
 
-    async def run(self, work: Callable[[], Change[T]]) -> T:
+    async def run(self, work: Callable[[], CommittedChange[T]]) -> T:
         """Have `work` done in the thread, and made durable.
 
         Raises what `work` raises, and ``OSError`` when its change cannot be made durable.

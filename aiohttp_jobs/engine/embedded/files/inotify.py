@@ -30,7 +30,7 @@ _MOST_OWN = 10_000
 _logger = logging.getLogger(__name__)
 
 
-class DropWatch:
+class DroppedFilesWatch:
     """Calls `on_drop` with the new files below `root`; with none, when they have to be looked for.
 
     Costs nothing while nothing happens. Files that were announced to `expect` are this process's own.

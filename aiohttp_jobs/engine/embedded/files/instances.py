@@ -55,14 +55,14 @@ class Instance:
     def open(self) -> None:
         mend_folder(self._root)
         # Locked under another name first, so that nobody ever sees it without its lock.
-        unborn = self._root / f".{self.id}"
-        unborn.mkdir(mode=0o700)
-        (unborn / "scratch").mkdir(mode=0o700)
-        (unborn / "jobs").mkdir(mode=0o700)
+        hidden = self._root / f".{self.id}"
+        hidden.mkdir(mode=0o700)
+        (hidden / "scratch").mkdir(mode=0o700)
+        (hidden / "jobs").mkdir(mode=0o700)
         # The lock too: another process that held it for a look would take this one for dead.
-        self._lock = lock_file(unborn / "lock.new", 0.0)
-        (unborn / "lock.new").rename(unborn / "lock")
-        unborn.rename(self.folder)
+        self._lock = lock_file(hidden / "lock.new", 0.0)
+        (hidden / "lock.new").rename(hidden / "lock")
+        hidden.rename(self.folder)
         mend_folder(self.work)
         self._sweeper.open()
         self.discard_orphans()

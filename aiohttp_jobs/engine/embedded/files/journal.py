@@ -44,7 +44,7 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """`run` is the name of the run, `folder` of its owner's folder; `data` is what the file holds.
 
     A ``CLAIMED`` with `data` was accepted by the same write.
@@ -97,7 +97,7 @@ class Journal:
         self._opened.clear()
         self._descriptors.clear()
 
-    def write(self, entries: Sequence[Entry]) -> bool:
+    def write(self, entries: Sequence[JournalEntry]) -> bool:
         """Make `entries` durable; false when that is not possible here. Raises ``OSError``."""
         if not self._opened.is_set():
             return False
@@ -111,7 +111,7 @@ class Journal:
         self._offset += len(data)
         return True
 
-    def _encoded(self, entries: Sequence[Entry]) -> bytes:
+    def _encoded(self, entries: Sequence[JournalEntry]) -> bytes:
         return b"".join(entry.encoded(self._generation) for entry in entries)
 
     def _switch(self) -> None:
@@ -160,7 +160,7 @@ class Journal:
         self._opened.set()
 
 
-def read_journal(folder: Path) -> Iterator[Entry]:
+def read_journal(folder: Path) -> Iterator[JournalEntry]:
     """What the journal in `folder` holds of this system's earlier lives; nothing of the present one."""
     for number in (0, 1):
         try:
@@ -176,7 +176,7 @@ def read_journal(folder: Path) -> Iterator[Entry]:
                 yield from _entries(data, generation)
 
 
-def _entries(data: bytes, generation: int) -> Iterator[Entry]:
+def _entries(data: bytes, generation: int) -> Iterator[JournalEntry]:
     position = _START
     while position + _ENTRY.size <= len(data):
         found, checksum, length, kind, run, folder = _ENTRY.unpack_from(data, position)
@@ -188,7 +188,7 @@ def _entries(data: bytes, generation: int) -> Iterator[Entry]:
         if kind not in set(Kind) or b"/" in body[: run + folder]:
             return  # none that was written here
         position += len(body)
-        yield Entry(
+        yield JournalEntry(
             Kind(kind),
             os.fsdecode(body[:run]),
             os.fsdecode(body[run : run + folder]),

@@ -14,17 +14,17 @@ from typing import Any
 
 from ....system.atomic import make_folder, replace_file, sync_folder
 from ....system.guarded_files import LARGEST_RECORD, read_file
-from .deleted_ids import SpentIds
-from .journal import Entry, Kind
-from .layout import Layout, Run
+from .deleted_ids import DeletedIds
+from .journal import JournalEntry, Kind
+from .layout import Attempt, Layout
 
 
-def replay(at: Layout, spent: SpentIds, entries: Iterable[Entry]) -> list[Entry]:
+def replay(at: Layout, deleted_ids: DeletedIds, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
     """Put back what is missing; what had been picked up, whether it has ended or not."""
-    added: dict[str, Entry] = {}
-    claimed: dict[str, Entry] = {}
+    added: dict[str, JournalEntry] = {}
+    claimed: dict[str, JournalEntry] = {}
     for entry in entries:
-        if spent.has(Run.from_name(entry.run).job_id):
+        if deleted_ids.has(Attempt.from_name(entry.run).job_id):
             continue
         if entry.kind is Kind.ADDED:
             added[entry.run] = entry
@@ -33,19 +33,19 @@ def replay(at: Layout, spent: SpentIds, entries: Iterable[Entry]) -> list[Entry]
             if entry.data:  # accepted by the same write
                 added[entry.run] = entry
         else:
-            _put_back(at.result(Run.from_name(entry.run).job_id), entry.data)
+            _put_back(at.result(Attempt.from_name(entry.run).job_id), entry.data)
     for name, entry in added.items():
-        run = Run.from_name(name)
+        run = Attempt.from_name(name)
         if name in claimed:
             _put_back(at.claimed(run), entry.data)
         elif not _moved_on(at, run):
             _put_back(at.submissions / entry.folder / f"{run.stem}.json", entry.data)
     for name, entry in claimed.items():
-        _finish_claim(at, Run.from_name(name), entry.folder)
+        _finish_claim(at, Attempt.from_name(name), entry.folder)
     return list(claimed.values())
 
 
-def _moved_on(at: Layout, run: Run) -> bool:
+def _moved_on(at: Layout, run: Attempt) -> bool:
     return at.claimed(run).exists() or at.attempt_result(run).exists() or at.result(run.job_id).exists()
 
 
@@ -67,7 +67,7 @@ def _record(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _finish_claim(at: Layout, run: Run, folder: str) -> None:
+def _finish_claim(at: Layout, run: Attempt, folder: str) -> None:
     """See that what was picked up waits no longer: it must not be picked up a second time."""
     waiting = at.submissions / folder / f"{run.stem}.json"
     record = _record(waiting)

@@ -13,7 +13,7 @@ _ATTEMPT = ".attempt"
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Attempt:
     """One attempt of a job, by which its files are named."""
 
     stem: str
@@ -38,8 +38,8 @@ class Run:
     def job_id(self) -> str:
         return self.stem.rpartition("_")[2]
 
-    def number(self, attempt: int) -> Run:
-        return Run(self.stem, attempt)
+    def number(self, attempt: int) -> Attempt:
+        return Attempt(self.stem, attempt)
 
 
 class Layout:
@@ -56,8 +56,8 @@ class Layout:
         self.signing_key = base / "Secrets" / "submission.key"
         self.index = base / "results.index.sqlite3"
         self.paused = base / "queue.paused"
-        self.spent = self.output / ".deleted"
-        self.spent_copy = base / "Secrets" / "deleted-jobs"
+        self.deleted_ids = self.output / ".deleted"
+        self.deleted_ids_copy = base / "Secrets" / "deleted-jobs"
         self._submissions = str(self.submissions)
         self._output = str(self.output)
         self._results = str(self.results)
@@ -67,7 +67,7 @@ class Layout:
     def waiting_file(self, user_folder: str, stem: str) -> str:
         return f"{self._submissions}/{user_folder}/{stem}.json"
 
-    def claimed_file(self, run: Run) -> str:
+    def claimed_file(self, run: Attempt) -> str:
         return f"{self._output}/{run.name}.json"
 
     def result_file(self, job_id: str) -> str:
@@ -78,15 +78,15 @@ class Layout:
     def submission(self, user_id: str, stem: str) -> Path:
         return Path(self.waiting_file(safe_component(user_id), stem))
 
-    def claimed(self, run: Run) -> Path:
+    def claimed(self, run: Attempt) -> Path:
         """The submission after it was picked up."""
         return Path(self.claimed_file(run))
 
-    def attempt_result(self, run: Run) -> Path:
+    def attempt_result(self, run: Attempt) -> Path:
         """The result of an attempt that was followed by another."""
         return self.output / f"{run.name}.result.json"
 
-    def log(self, run: Run) -> Path:
+    def log(self, run: Attempt) -> Path:
         """The folder with the whole output, when the result does not have all of it."""
         return self.output / f"{run.name}.log"
 

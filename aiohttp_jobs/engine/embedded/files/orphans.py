@@ -13,11 +13,11 @@ from ....system.guarded_files import is_folder, is_regular
 from ....worker.output.segments import segments
 from ...base import ClaimedJob, LostJob
 from .attempt_folders import mark_owner, owner_in
-from .deleted_ids import SpentIds
+from .deleted_ids import DeletedIds
 from .instances import Instance
 from .journal import read_journal, sync_everything
 from .journal_replay import replay
-from .layout import Layout, Run
+from .layout import Attempt, Layout
 from .sealed_values import SealedValues
 from .submission_reader import SubmissionReader
 
@@ -33,14 +33,14 @@ class Recovery:
         instance: Instance,
         reader: SubmissionReader,
         resubmit: Callable[[Submission], object],
-        spent: SpentIds,
+        deleted_ids: DeletedIds,
         sealed: SealedValues,
     ) -> None:
         self._layout = layout
         self._instance = instance
         self._reader = reader
         self._resubmit = resubmit
-        self._spent = spent
+        self._deleted_ids = deleted_ids
         self._sealed = sealed
         self._complained: set[Path] = set()
 
@@ -73,8 +73,8 @@ class Recovery:
     def _put_back(self, folders: Sequence[Path]) -> None:
         """Make good for a power cut, and see that the journals are not needed any more."""
         entries = [entry for dead in folders for entry in read_journal(dead)]
-        for entry in replay(self._layout, self._spent, entries):
-            run = Run.from_name(entry.run)
+        for entry in replay(self._layout, self._deleted_ids, entries):
+            run = Attempt.from_name(entry.run)
             folder = folders[0] / "jobs" / entry.run
             if self._layout.result(run.job_id).exists():
                 self._sealed.remove_from(self._layout.claimed(run))
@@ -88,7 +88,7 @@ class Recovery:
 
         Raises ``OSError`` when that is not possible now.
         """
-        run = Run.from_name(folder.name)
+        run = Attempt.from_name(folder.name)
         claimed_file = self._layout.claimed(run)
         if is_regular(self._layout.result(run.job_id)):
             self._sealed.remove_from(claimed_file)
@@ -115,7 +115,7 @@ class Recovery:
         claimed = ClaimedJob(run.job_id, owned, str(run_dir), problem=problem)
         yield LostJob(claimed, folder.parents[1].name, _utc(started), _utc(max([started, *times])))
 
-    def _resume_retry(self, run: Run, submission: Submission) -> None:
+    def _resume_retry(self, run: Attempt, submission: Submission) -> None:
         """The attempt had ended and another was decided on: see that it is there, once."""
         following = run.number(run.attempt + 1)
         waiting = self._layout.submission(submission.user_id, run.stem)
@@ -123,7 +123,7 @@ class Recovery:
         if not self._waits(waiting, following) and not self._layout.claimed(following).exists():
             self._resubmit(submission.model_copy(update={"attempt": following.attempt, "run_at": utc_now()}))
 
-    def _waits(self, waiting: Path, run: Run) -> bool:
+    def _waits(self, waiting: Path, run: Attempt) -> bool:
         """Whether `run` is what waits in a file, and not a copy of an attempt before it."""
         try:
             read = self._reader.read(waiting, waiting.parent.name)

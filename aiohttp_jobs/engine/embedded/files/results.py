@@ -18,8 +18,8 @@ from ....system.guarded_files import UnreadableFileError, open_folder, read_file
 from ....system.jsontext import loads
 from ....system.removal import remove_tree
 from ....system.storage_faults import FaultKind, fault_of
-from .deleted_ids import SpentIds
-from .layout import Layout, Run
+from .deleted_ids import DeletedIds
+from .layout import Attempt, Layout
 from .names import submission_stem
 
 _MOST_ATTEMPTS = 21
@@ -29,14 +29,14 @@ LARGEST_RESULT = 512 * 1024 * 1024
 
 
 class ResultFiles:
-    """The results below `at`. The ids of deleted ones are kept in `spent`.
+    """The results below `at`. The ids of deleted ones are kept in `deleted_ids`.
 
     A file with more than `most` bytes is not taken for a result.
     """
 
-    def __init__(self, at: Layout, spent: SpentIds, most: int = LARGEST_RESULT) -> None:
+    def __init__(self, at: Layout, deleted_ids: DeletedIds, most: int = LARGEST_RESULT) -> None:
         self._at = at
-        self._spent = spent
+        self._deleted_ids = deleted_ids
         self._most = most
 
     def read(self, job_id: str) -> dict[str, Any] | None:
@@ -61,7 +61,7 @@ class ResultFiles:
         record.pop("Output", None)
         return record
 
-    def attempts(self, run: Run) -> list[dict[str, Any]]:
+    def attempts(self, run: Attempt) -> list[dict[str, Any]]:
         """The results of the attempts before `run`, first to last."""
         files = (self._at.attempt_result(run.number(n)) for n in range(1, run.attempt))
         return [record for file in files if (record := read_object(file, self._most)) is not None]
@@ -91,7 +91,7 @@ class ResultFiles:
         if not found:
             return {}
         try:
-            self._spent.add(*found)
+            self._deleted_ids.add(*found)
         except OSError as error:
             fault = fault_of(error)
             if fault is None or fault.kind is not FaultKind.FULL:
@@ -99,7 +99,7 @@ class ResultFiles:
             # There has to be room for their ids: while there are results, their jobs are known to have run.
             for record in found.values():
                 self._delete_runs(record)
-            self._spent.add(*found)
+            self._deleted_ids.add(*found)
         for job_id, record in found.items():
             self._delete_runs(record)
             self._at.result(job_id).unlink(missing_ok=True)
@@ -115,14 +115,14 @@ class ResultFiles:
             remove_tree(self._at.log(run))
 
 
-def record_run(record: Mapping[str, Any]) -> Run:
+def record_run(record: Mapping[str, Any]) -> Attempt:
     """The last attempt of the job whose stored result is `record`."""
     session_id, job_name, job_id = (_text(record, name) for name in ("SessionID", "JobName", "JobID"))
     attempt = record.get("Attempt")
     # Anybody may have written it: a number out of bounds must not become a million looks at the disk.
     if not isinstance(attempt, int) or not 1 <= attempt <= _MOST_ATTEMPTS:
         attempt = 1
-    return Run(submission_stem(session_id, job_name, job_id), attempt)
+    return Attempt(submission_stem(session_id, job_name, job_id), attempt)
 
 
 def _without_output_line(data: bytes) -> bytes:

@@ -19,11 +19,11 @@ from ...base import ClaimedJob, KeyBusyError, PendingJob
 from .accepted import Accepted
 from .attempt_folders import RunFolders
 from .concurrency_keys import KeyLocks
-from .deleted_ids import SpentIds
-from .group_commit import Change
+from .deleted_ids import DeletedIds
+from .group_commit import CommittedChange
 from .instances import Instance
-from .journal import Entry, Kind
-from .layout import Layout, Run
+from .journal import JournalEntry, Kind
+from .layout import Attempt, Layout
 from .names import safe_component
 from .signing import Signer
 from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader
@@ -43,7 +43,7 @@ class Intake:
         signer: Signer,
         reader: SubmissionReader,
         keys: KeyLocks,
-        spent: SpentIds,
+        deleted_ids: DeletedIds,
         expect: Callable[[str], None] = lambda path: None,
     ) -> None:
         self._at = at
@@ -52,13 +52,13 @@ class Intake:
         self._signer = signer
         self._reader = reader
         self._keys = keys
-        self._spent = spent
+        self._deleted_ids = deleted_ids
         self._expect = expect
         self._accepted = Accepted()
 
-    def accept(self, submission: Submission) -> Change[PendingJob]:
+    def accept(self, submission: Submission) -> CommittedChange[PendingJob]:
         """Leave a submission where it waits to be picked up."""
-        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         target = self._at.waiting_file(user_folder, run.stem)
         folder = os.path.dirname(target)
         data = indented(self._signer.sign(submission.to_record()))
@@ -71,14 +71,14 @@ class Intake:
         self._accepted.add(target, data, submission)
         entry = _entry(Kind.ADDED, run, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
-        return Change(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
+        return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
 
-    def start(self, submission: Submission) -> Change[tuple[PendingJob, ClaimedJob]]:
+    def start(self, submission: Submission) -> CommittedChange[tuple[PendingJob, ClaimedJob]]:
         """Accept a submission whose id is new as one that is picked up already.
 
         It is in one place from the first moment on, and one entry in the journal tells both.
         """
-        run, user_folder = Run.of(submission), safe_component(submission.user_id)
+        run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         target = self._at.claimed_file(run)
         data = indented(self._signer.sign(submission.to_record()))
         folders = self._run_folders.begin(run.name, user_folder, signed=True)
@@ -92,7 +92,9 @@ class Intake:
         claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True)
         entry = _entry(Kind.CLAIMED, run, submission, data)
         undo = partial(self._take_back_started, run, target)
-        return Change((pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo)
+        return CommittedChange(
+            (pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo
+        )
 
     def _take_back(self, target: str) -> bool:
         """Undo `accept`, unless the job has been picked up, by another process."""
@@ -103,14 +105,14 @@ class Intake:
             return False
         return True
 
-    def _take_back_started(self, run: Run, target: str) -> bool:
+    def _take_back_started(self, run: Attempt, target: str) -> bool:
         """Undo `start`."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
         self._run_folders.remove(run.name)
         return True
 
-    def _put_back(self, pending: PendingJob, run: Run, target: str) -> bool:
+    def _put_back(self, pending: PendingJob, run: Attempt, target: str) -> bool:
         """Undo `claim`: the job goes on waiting."""
         os.rename(target, pending.key)
         self._run_folders.remove(run.name)
@@ -118,12 +120,12 @@ class Intake:
             self._keys.release(pending.lock)
         return True
 
-    def claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+    def claim(self, pending: PendingJob) -> CommittedChange[ClaimedJob | None]:
         if pending.lock is None:
             return self._claim(pending)
         if not self._keys.acquire(pending.lock):
             raise KeyBusyError
-        claimed: Change[ClaimedJob | None] = Change(None)
+        claimed: CommittedChange[ClaimedJob | None] = CommittedChange(None)
         try:
             claimed = self._claim(pending)
         finally:
@@ -131,14 +133,14 @@ class Intake:
                 self._keys.release(pending.lock)
         return claimed
 
-    def _claim(self, pending: PendingJob) -> Change[ClaimedJob | None]:
+    def _claim(self, pending: PendingJob) -> CommittedChange[ClaimedJob | None]:
         folder = os.path.dirname(pending.key)
         user_folder = os.path.basename(folder)
-        run, fault = Run(pending.stem, pending.attempt), pending.problem
+        run, fault = Attempt(pending.stem, pending.attempt), pending.problem
         if fault is None and self._was_used(run):
             if self._has_gone_on(pending, user_folder):
-                return Change(None)
-            run = Run(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
+                return CommittedChange(None)
+            run = Attempt(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
         accepted = self._accepted.take(pending.key)
         folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
@@ -148,12 +150,12 @@ class Intake:
         except OSError as error:
             self._run_folders.remove(run.name)
             if isinstance(error, FileNotFoundError):
-                return Change(None)
+                return CommittedChange(None)
             raise
         known = accepted.submission_in(target) if accepted is not None else None
         read = ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
         submission, problem = read
-        if problem is None and read.is_signed and self._spent.is_too_old(submission):
+        if problem is None and read.is_signed and self._deleted_ids.is_too_old(submission):
             problem = EXPIRED
         if problem is None and not _is_same(submission, pending):
             problem = "The submission file was exchanged for another while it waited."
@@ -161,11 +163,11 @@ class Intake:
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
         problem, lock = fault or problem, pending.lock
         claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, accepted_here=known is not None)
-        entry = Entry(Kind.CLAIMED, run.name, user_folder)
+        entry = JournalEntry(Kind.CLAIMED, run.name, user_folder)
         undo = partial(self._put_back, pending, run, target)
-        return Change(claimed, entry, (), (self._at.output, folder), undo=undo)
+        return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
 
-    def _was_used(self, run: Run) -> bool:
+    def _was_used(self, run: Attempt) -> bool:
         return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
 
     def _has_gone_on(self, pending: PendingJob, user_folder: str) -> bool:
@@ -179,22 +181,22 @@ class Intake:
 
     def has_ended(self, job_id: str) -> bool:
         """Whether a job with this id has ended, its result kept or deleted."""
-        return self._spent.has(job_id) or os.path.exists(self._at.result_file(job_id))
+        return self._deleted_ids.has(job_id) or os.path.exists(self._at.result_file(job_id))
 
 
-def _entry(kind: Kind, run: Run, submission: Submission, data: bytes) -> Entry | None:
+def _entry(kind: Kind, run: Attempt, submission: Submission, data: bytes) -> JournalEntry | None:
     """What the journal is told of a new file; nothing of secret values, which it would keep for too long."""
     if submission.sealed_values is not None:
         return None
-    return Entry(kind, run.name, safe_component(submission.user_id), data)
+    return JournalEntry(kind, run.name, safe_component(submission.user_id), data)
 
 
-def pending_job(path: str, read: ReadSubmission, run: Run | None = None) -> PendingJob:
+def pending_job(path: str, read: ReadSubmission, run: Attempt | None = None) -> PendingJob:
     """What waits in the file `path`; `run` is it if that is known already."""
     job, problem = read
     return PendingJob(
         key=path,
-        stem=(run or Run.of(job)).stem,
+        stem=(run or Attempt.of(job)).stem,
         job_id=job.job_id,
         user_id=job.user_id,
         job_name=job.job_name,

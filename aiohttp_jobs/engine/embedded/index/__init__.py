@@ -1,7 +1,7 @@
 """The results index: SQLite, derived from the result files, which remain the truth."""
 
 from .cursors import BadCursorError, read_cursor, write_cursor
-from .entries import Entry, abridged, entry_of, searched_texts
+from .entries import IndexEntry, abridged, entry_of, searched_texts
 from .expiry import RetentionRules
 from .index import ResultIndex, TooSlowError
 from .query import Key, ResultFilter, Sort
@@ -13,7 +13,7 @@ from .text_search import TextSearch
 __all__ = [
     "BadCursorError",
     "Bucket",
-    "Entry",
+    "IndexEntry",
     "Key",
     "Reconciler",
     "ResultFilter",

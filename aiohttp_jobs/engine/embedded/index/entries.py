@@ -18,7 +18,7 @@ _LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to 
 _TIE_BITS = 10
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """One result. Times are in microseconds since 1970, `changed` (of its file) in nanoseconds."""
 
     job_id: bytes
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
         return first_id(self.completed) | int.from_bytes(self.job_id[-2:], "big") % (1 << _TIE_BITS)
 
 
-def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes: int) -> Entry | None:
+def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes: int) -> IndexEntry | None:
     """The entry of a stored result; ``None`` when `record` is not one, for anybody may have written it.
 
     Of the command and of the output, `search_bytes` each can be searched: the start and the end.
@@ -56,7 +56,7 @@ def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes
         return None
     success = record.get("Success") is True
     name, command, output = searched_texts(record, search_bytes)
-    return Entry(
+    return IndexEntry(
         job_id=job_id,
         user_id=_clean(user_id),
         name=name,
@@ -82,7 +82,7 @@ def searched_texts(record: Mapping[str, Any], search_bytes: int) -> tuple[str, s
     )
 
 
-def words_of(entry: Entry, user: int) -> str:
+def words_of(entry: IndexEntry, user: int) -> str:
     """What goes into the table ``search``: whose it is (the user's key), and all that can be searched."""
     texts = (text.replace(OWNER_MARK, " ") for text in (entry.name, entry.command, entry.output))
     return "\n".join((f"{OWNER_MARK}{user}", *map(indexed, texts)))

@@ -21,7 +21,7 @@ from ....system.storage_state import StorageState
 from ....system.threads import DaemonThreads
 from . import writer
 from .database import Database
-from .entries import Entry
+from .entries import IndexEntry
 from .ids import id_bytes
 
 P = ParamSpec("P")
@@ -65,7 +65,7 @@ class ResultIndex:
     """The index in the database file `path`; `describe` makes the entry of a record, in a thread."""
 
     def __init__(
-        self, path: Path, describe: Callable[[Mapping[str, Any]], Entry | None], storage: StorageState
+        self, path: Path, describe: Callable[[Mapping[str, Any]], IndexEntry | None], storage: StorageState
     ) -> None:
         self._database = Database(path)
         self._storage = storage

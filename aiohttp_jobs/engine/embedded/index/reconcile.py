@@ -18,7 +18,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ....system.storage_state import StorageState
 from ..files.timestamps import is_settled
 from . import writer
-from .entries import Entry
+from .entries import IndexEntry
 from .index import ResultIndex
 from .scan import FolderScan
 
@@ -49,7 +49,7 @@ class Reconciler:
         self,
         index: ResultIndex,
         folder: Path,
-        load: Callable[[bytes], Entry | None],
+        load: Callable[[bytes], IndexEntry | None],
         stat: Callable[[bytes], tuple[int, int] | None],
         interval: float,
         storage: StorageState,
@@ -181,7 +181,7 @@ class Reconciler:
                 self._broken[job_id] = changed
         return len(entries)
 
-    def _load_all(self, batch: Sequence[tuple[bytes, int]]) -> list[Entry | None]:
+    def _load_all(self, batch: Sequence[tuple[bytes, int]]) -> list[IndexEntry | None]:
         return [self._load(job_id) for job_id, _ in batch]
 
     async def _drop_missing(self) -> None:

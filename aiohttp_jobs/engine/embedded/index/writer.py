@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .entries import Entry, words_of
+from .entries import IndexEntry, words_of
 from .rows import free_row, make_room
 
 _CHUNK = 500
@@ -16,7 +16,7 @@ _LARGEST_SHARE = 0.5
 _PAGES = 256
 
 
-def add(connection: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+def add(connection: sqlite3.Connection, entries: Sequence[IndexEntry]) -> None:
     """Take in results that are not known yet, or whose files have changed."""
     with _transaction(connection):
         known = _known(connection, [entry.job_id for entry in entries])
@@ -93,7 +93,7 @@ def _known(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> dict[byt
     return found
 
 
-def _insert(connection: sqlite3.Connection, entry: Entry, users: dict[str, int]) -> int:
+def _insert(connection: sqlite3.Connection, entry: IndexEntry, users: dict[str, int]) -> int:
     if entry.user_id not in users:
         users[entry.user_id] = _user_key(connection, entry.user_id)
     user, place = users[entry.user_id], _free_id(connection, entry.id)

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.group_commit import Change, Committer
-from aiohttp_jobs.engine.embedded.files.journal import LARGEST, Entry, Journal, Kind
+from aiohttp_jobs.engine.embedded.files.group_commit import CommittedChange, GroupCommit
+from aiohttp_jobs.engine.embedded.files.journal import LARGEST, Journal, JournalEntry, Kind
 from aiohttp_jobs.system.atomic import put_file
 from aiohttp_jobs.system.storage_state import StorageState
 
@@ -24,22 +24,22 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.journal = Journal(folder, StorageState(folder))
-        self.committer = Committer(self.journal, lambda: None, StorageState(folder))
+        self.committer = GroupCommit(self.journal, lambda: None, StorageState(folder))
         self.gate = threading.Event()
 
-    def write(self, name: str, data: bytes = b"x") -> Callable[[], Change[str]]:
-        def work() -> Change[str]:
+    def write(self, name: str, data: bytes = b"x") -> Callable[[], CommittedChange[str]]:
+        def work() -> CommittedChange[str]:
             target = self.folder / name
             put_file(target, data)
-            return Change(name, Entry(Kind.ENDED, name, "", data), (target,), (self.folder,))
+            return CommittedChange(name, JournalEntry(Kind.ENDED, name, "", data), (target,), (self.folder,))
 
         return work
 
-    def wait(self) -> Change[None]:
+    def wait(self) -> CommittedChange[None]:
         self.gate.wait(30)
-        return Change(None)
+        return CommittedChange(None)
 
-    async def at_once(self, *works: Callable[[], Change[Any]]) -> list[Any]:
+    async def at_once(self, *works: Callable[[], CommittedChange[Any]]) -> list[Any]:
         """Ask for all while the thread is busy, so that they are one batch."""
         held = asyncio.create_task(self.committer.run(self.wait))
         await asyncio.sleep(0.05)
@@ -144,18 +144,18 @@ async def test_after_closing_nothing_is_taken(store: Store) -> None:
 async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
     tidied: list[int] = []
     done: list[str] = []
-    committer = Committer(store.journal, lambda: tidied.append(len(done)), StorageState(store.folder))
+    committer = GroupCommit(store.journal, lambda: tidied.append(len(done)), StorageState(store.folder))
     committer.open()
 
-    def work() -> Change[None]:
+    def work() -> CommittedChange[None]:
         done.append("x")
-        return Change(None)
+        return CommittedChange(None)
 
     gate = threading.Event()
 
-    def hold() -> Change[None]:
+    def hold() -> CommittedChange[None]:
         gate.wait(30)
-        return Change(None)
+        return CommittedChange(None)
 
     held = asyncio.create_task(committer.run(hold))
     others = [asyncio.create_task(committer.run(work)) for _ in range(200)]
@@ -168,17 +168,19 @@ async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
 
 async def test_what_is_asked_for_at_the_very_end_is_finished_too(store: Store) -> None:
     rest: list[str] = []
-    committer = Committer(store.journal, lambda: rest.append("tidied"), StorageState(store.folder))
+    committer = GroupCommit(store.journal, lambda: rest.append("tidied"), StorageState(store.folder))
     committer.open()
     gate = threading.Event()
 
-    def hold() -> Change[None]:
+    def hold() -> CommittedChange[None]:
         gate.wait(30)
-        return Change(None)
+        return CommittedChange(None)
 
     held = asyncio.create_task(committer.run(hold))
     await asyncio.sleep(0.05)
-    last = asyncio.create_task(committer.run(lambda: Change(None, afterwards=lambda: rest.append("let go"))))
+    last = asyncio.create_task(
+        committer.run(lambda: CommittedChange(None, afterwards=lambda: rest.append("let go")))
+    )
     await asyncio.sleep(0)
     closing = asyncio.create_task(asyncio.to_thread(committer.close))
     await asyncio.sleep(0.1)

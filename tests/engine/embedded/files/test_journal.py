@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from aiohttp_jobs.engine.embedded.files import journal
-from aiohttp_jobs.engine.embedded.files.journal import SIZE, Entry, Journal, Kind, read_journal
+from aiohttp_jobs.engine.embedded.files.journal import SIZE, Journal, JournalEntry, Kind, read_journal
 from aiohttp_jobs.system.storage_state import StorageState
 
 ENTRIES = [
-    Entry(Kind.ADDED, "s_n_1", "al%20ice", b'{"a": "\xc3\xa4"}'),
-    Entry(Kind.CLAIMED, "s_n_1.attempt2", "alice"),
-    Entry(Kind.ENDED, "s_n_1", "", b"x" * 1000),
+    JournalEntry(Kind.ADDED, "s_n_1", "al%20ice", b'{"a": "\xc3\xa4"}'),
+    JournalEntry(Kind.CLAIMED, "s_n_1.attempt2", "alice"),
+    JournalEntry(Kind.ENDED, "s_n_1", "", b"x" * 1000),
 ]
 
 
@@ -28,7 +28,7 @@ def opened(tmp_path: Path) -> Journal:
     return made
 
 
-def after_a_restart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+def after_a_restart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[JournalEntry]:
     """What is read when the system has been started anew."""
     monkeypatch.setattr(journal, "boot_id", lambda: "another")
     return list(read_journal(folder))
@@ -62,7 +62,7 @@ def test_old_entries_give_way_once_their_files_are_safe(
     opened: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = 3 * SIZE // 100_000
-    written = [Entry(Kind.ENDED, f"s_n_{number}", "", b"x" * 100_000) for number in range(count)]
+    written = [JournalEntry(Kind.ENDED, f"s_n_{number}", "", b"x" * 100_000) for number in range(count)]
     for entry in written:
         assert opened.write([entry])
     found = after_a_restart(tmp_path, monkeypatch)
@@ -77,7 +77,7 @@ def test_a_journal_that_is_not_ready_says_so(tmp_path: Path) -> None:
 
 
 def test_what_is_too_much_for_it_is_refused(opened: Journal) -> None:
-    assert not opened.write([Entry(Kind.ENDED, "s_n_1", "", bytes(SIZE))])
+    assert not opened.write([JournalEntry(Kind.ENDED, "s_n_1", "", bytes(SIZE))])
 
 
 def test_a_folder_without_a_journal_and_a_file_that_is_none(tmp_path: Path) -> None:

@@ -12,15 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.embedded.index import Entry, writer
+from aiohttp_jobs.engine.embedded.index import IndexEntry, writer
 from aiohttp_jobs.engine.embedded.index.schema import DISPLACED, SCHEMA
 
 SECOND = 1_000_000
 
 
-def entry(completed: int) -> Entry:
+def entry(completed: int) -> IndexEntry:
     """A result that was completed `completed` microseconds after 1970."""
-    return Entry(uuid4().bytes, "alice", "", "", "", True, completed, 0, 0.0, 1, 1, "", "word")
+    return IndexEntry(uuid4().bytes, "alice", "", "", "", True, completed, 0, 0.0, 1, 1, "", "word")
 
 
 @contextmanager
