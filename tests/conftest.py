@@ -68,11 +68,19 @@ QUICK: dict[str, Any] = {
 }
 
 
+def is_slow(path: Path) -> bool:
+    """Whether `path` is or lies in one of `SLOW`."""
+    return any(path.is_relative_to(Path(__file__).parent / each) for each in SLOW)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Not even read what ``-m "not slow"`` would leave out."""
+    return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
-    slow = tuple(here / each for each in SLOW)
     for item in items:
-        if any(item.path.is_relative_to(each) for each in slow):
+        if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
 
 
