@@ -1,9 +1,10 @@
 """A store that has many results of real sizes, half of which were deleted again, and its index.
 
-The index is written by the plugin's own writer, as a host does it: a few hundred results at a time. Of the
-result files only names are there, as nothing but searches and pages reads them.
+The index is written by the plugin's own writer, as a host does it: a few hundred results at a time, and its
+parts are put together at the end. Of the result files only names are there, as nothing but searches and
+pages reads them.
 
-    python -m benchmarks.kept_results FOLDER [--count 100000] [--kind log]
+    python -m benchmarks.kept_results FOLDER [--count 100000] [--kind English]
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from aiohttp_jobs.engine.embedded.index.ids import id_text
 from aiohttp_jobs.model.job import format_utc
 
 from . import outputs
+from .results_scale import put_together
 
 SEARCH_BYTES = 64 * 1024
 _BATCH = 200
@@ -67,6 +69,9 @@ def build(base: Path, count: int, kind: str = "any", *, deleted: int = 1) -> Bui
         text_bytes += searched
         for entry in batch[:: 1 + deleted]:
             Path(at.result_file(id_text(entry.job_id))).touch()
+    begun = time.thread_time()
+    put_together(database.connection)
+    used += time.thread_time() - begun
     seconds = time.perf_counter() - started
     database.set_fact("synced_folder_time", at.results.stat().st_mtime_ns)
     database.close()
