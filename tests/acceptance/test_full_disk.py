@@ -252,6 +252,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("POST /sessions/revoke", {"keepCurrent": True}),
         ("POST /queue/pause", {}),
         ("POST /queue/resume", {}),
+        ("POST /mainloop/restart", {}),
         ("POST /results/delete", {"jobIds": [ids["job_id"]]}),
         ("DELETE /jobs/results", None),
     ]
@@ -271,7 +272,7 @@ async def test_every_route_says_that_there_is_no_room_or_does_without(
 ) -> None:
     """Or anybody who fills the disk would have made it fail."""
     host = await start_on(webhook_allowed_hosts=["127.0.0.1"], notice_max_attempts=1)
-    alice = await host.signed_in("system_admin", "task_manager")
+    alice = await host.signed_in("system_admin", "task_manager", "debug")
     ids = await one_of_each(host, alice)
     await alice.results()  # so that the index is written
     api = [route for route in walk(host) if "/api/v1/" in route.path]
