@@ -226,6 +226,12 @@ function Restore-Environment([System.Collections.IDictionary] $Variables, $Names
     foreach ($name in @($Names)) { [Environment]::SetEnvironmentVariable($name, $Variables[$name]) }
 }
 
+function Test-Running($Runspace) {
+    # Whether a job has left jobs or events in its runspace; true where that cannot be told.
+    if (@($Runspace.Events.Subscribers).Count -gt $subscribers -or $null -eq $jobRepository) { return $true }
+    @($jobRepository.GetValue($Runspace).Jobs).Count -gt 0
+}
+
 function Test-OwnTypes {
     # Whether a job brought types of its own into the process, which another job would find there.
     $count = [AppDomain]::CurrentDomain.GetAssemblies().Length
@@ -251,16 +257,17 @@ function Invoke-Request($Runspace, $Request) {
         $null = $jobs.AddCommand('Microsoft.PowerShell.Core\Remove-Job').AddParameter('Force').Invoke()
         $jobs.Dispose()
     }
-    else {
-        $Runspace.Dispose()  # with the jobs, events and modules in it
+    elseif (Test-Running $Runspace) { $Runspace.Dispose() }  # with what runs in it
+    $isReusable = "$($Lasting -or -not (Test-OwnTypes))".ToLowerInvariant()
+    Send-Message "{`"token`": `"$($Request['token'])`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
+    # The next request is read only when all this is done.
+    if (-not $Lasting) {
+        $Runspace.Dispose()
         [Environment]::CurrentDirectory = '/'
         $names = @($names; [Environment]::GetEnvironmentVariables().Keys; $before.Keys) | Select-Object -Unique
         Restore-State
     }
     Restore-Environment $before $names
-    [Console]::Out.Flush()
-    $isReusable = "$($Lasting -or -not (Test-OwnTypes))".ToLowerInvariant()
-    Send-Message "{`"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
 }
 
 $native = New-NativeMethods
@@ -285,6 +292,8 @@ foreach ($round in 1..2) {
 }
 $Lasting = $wasLasting
 $session = Open-Session
+$jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
+$subscribers = @($session.Events.Subscribers).Count
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 

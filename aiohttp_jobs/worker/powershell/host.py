@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import socket
 from collections.abc import Iterable, Mapping
@@ -63,6 +64,7 @@ class PowerShellHost:
         self.is_reusable = True
         """Whether it is fit for another job."""
         self.started_at: datetime = utc_now()
+        self._token = ""
         self._pipe = OutputPipe()
         here, there = socket.socketpair()
         try:
@@ -143,7 +145,8 @@ class PowerShellHost:
         self.is_reusable = False
         workspace = prepare(execution, self._interpreter)
         folder = None if self._is_lasting else workspace.folder
-        told = request(execution, self._session, workspace.command_file, folder, running)
+        self._token = secrets.token_hex(16)
+        told = request(execution, self._session, workspace.command_file, folder, running, self._token)
         self.job_id = execution.job_id
         self._pipe.begin(execution.log)
         execution.on_start(self.process.pid)
@@ -171,7 +174,7 @@ class PowerShellHost:
         while line == STOPPING:
             await asyncio.wrap_future(started(_end_programs, self.process.pid))
             line = await _line(reader)
-        answer = read_answer(line)
+        answer = read_answer(line, self._token)
         if answer is None:
             return await self._died()
         self.served += 1

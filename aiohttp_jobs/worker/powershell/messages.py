@@ -53,10 +53,12 @@ def request(
     command_file: str,
     folder: str | None,
     running: Iterable[Mapping[str, Any]],
+    token: str,
 ) -> bytes:
     """The message that has `execution` run, in `folder`, or where its session is.
 
-    `running` is what ``$PSWebServer.Runspaces`` shows, by their ``JobID``.
+    The answer repeats the `token`, which no code that ran before can know. `running` is what
+    ``$PSWebServer.Runspaces`` shows, by their ``JobID``.
     """
     known = session.environment
     own = {
@@ -65,6 +67,7 @@ def request(
         if known.get(name) != value and name != INSTANCE_VARIABLE
     }
     told = {
+        "token": token,
         "command_file": command_file,
         "folder": folder,
         "environment": {**own, **execution.parameters.environment()},
@@ -94,10 +97,15 @@ def read_version(line: bytes) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def read_answer(line: bytes) -> Answer | None:
-    """What a host says when a job has ended, which may be the job's code speaking, or ``None``."""
+def read_answer(line: bytes, token: str) -> Answer | None:
+    """What a host says when the job has ended whose request had this `token`.
+
+    ``None`` for all else, such as what code that an earlier job left in the process says.
+    """
     try:
         answer = loads(line)
+        if answer["token"] != token:
+            return None
         code, is_reusable, memory = answer["exit_code"], answer["reusable"], answer["memory"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from .host import HostUnavailableError, PowerShellHost
 
+_LATER_SECONDS = 0.25
+"""To start one takes a processor for half a second: a short job has ended before that begins."""
+
 
 class Spares:
     """Keeps `count` hosts waiting, made by `start`, from the first time that one is taken."""
@@ -16,6 +19,7 @@ class Spares:
         self._count = count
         self._waiting: list[PowerShellHost] = []
         self._ending: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
 
     async def take(self) -> PowerShellHost:
@@ -36,10 +40,12 @@ class Spares:
                 if host.is_alive:
                     break
                 self.end(host)
-        self._fill_up()
+        if self._timer is None and not self._is_closing:
+            self._timer = asyncio.get_running_loop().call_later(_LATER_SECONDS, self._fill_up)
         return host
 
     def _fill_up(self) -> None:
+        self._timer = None
         while len(self._waiting) < self._count and not self._is_closing:
             try:
                 self._waiting.append(self._start())
@@ -54,6 +60,8 @@ class Spares:
 
     async def close(self) -> None:
         self._is_closing = True
+        if self._timer is not None:
+            self._timer.cancel()
         for host in self._waiting:
             self.end(host)
         self._waiting.clear()

@@ -1,0 +1,61 @@
+"""A warm PowerShell process: what a user's code in it can do to the host, to others, and to the next job."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from ..conftest import Host
+
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("pwsh") is None,
+        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
+    ),
+    pytest.mark.timeout(300),
+]
+ANSWER = r"""
+$sockets = foreach ($link in [IO.DirectoryInfo]::new('/proc/self/fd').GetFiles()) {
+    if ("$($link.LinkTarget)".StartsWith('socket:')) { [int] $link.Name }
+}
+foreach ($descriptor in $sockets) {
+    $socket = [Net.Sockets.Socket]::new([Net.Sockets.SafeSocketHandle]::new([IntPtr] $descriptor, $false))
+    $text = '{"exit_code": 0, "reusable": true, "memory": 1, "token": ""}' + "`n"
+    try { $null = $socket.Send([Text.Encoding]::UTF8.GetBytes($text)) } catch { }
+}
+exit 3
+"""
+
+
+async def test_a_job_that_answers_in_its_workers_place_has_not_succeeded(host: Host) -> None:
+    caller = host.caller("debug")
+    for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+        result = await caller.run(ANSWER, mode, interpreter="powershell")
+        assert result["Success"] is False, mode
+        after = await caller.run("'next'", mode, interpreter="powershell")
+        assert (after["Output"], after["Success"]) == ("next\n", True), mode
+
+
+async def test_nobody_is_given_a_process_that_has_run_another_users_code(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
+    host = await start_host(max_parallel_runspace=1, powershell_spares=0)
+    seen = []
+    for user in ("alice", "bob", "alice", "bob"):
+        result = await host.caller("debug", user_id=user).run("$PID", "Runspace", interpreter="powershell")
+        seen.append(result["Output"])
+    assert len(set(seen)) == 4
+
+
+async def test_the_hosts_environment_is_in_no_powershell(
+    start_host: Callable[..., Awaitable[Host]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOST_PASSWORD", "hunter2-hunter2")
+    host = await start_host()
+    look = "[Environment]::GetEnvironmentVariables().Values -join ' '; sh -c 'cat /proc/$PPID/environ'; 'end'"
+    for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+        result = await host.caller("debug").run(look, mode, interpreter="powershell")
+        assert "AIOHTTP_JOBS_INSTANCE=" in result["Output"], mode
+        assert "hunter2" not in result["Output"], mode
