@@ -10,7 +10,7 @@ param(
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
 foreach ($name in 'DOTNET_GCgen0size', 'POWERSHELL_TELEMETRY_OPTOUT', 'POWERSHELL_UPDATECHECK') {
-    [Environment]::SetEnvironmentVariable($name, $null)  # meant for this process, and not for what a job starts
+    [Environment]::SetEnvironmentVariable($name, [NullString]::Value)  # meant for this process, and not for what a job starts
 }
 $OutputEncoding = [Console]::OutputEncoding = [Text.UTF8Encoding]::new($false)
 
@@ -223,7 +223,11 @@ function Restore-State {
 }
 
 function Restore-Environment([System.Collections.IDictionary] $Variables, $Names) {
-    foreach ($name in @($Names)) { [Environment]::SetEnvironmentVariable($name, $Variables[$name]) }
+    foreach ($name in @($Names)) {
+        # $null would be passed as an empty text, which is a value since .NET 9.
+        $value = if ($null -eq $Variables[$name]) { [NullString]::Value } else { $Variables[$name] }
+        [Environment]::SetEnvironmentVariable($name, $value)
+    }
 }
 
 function Test-Running($Runspace) {
