@@ -19,7 +19,7 @@ from .scenario import Scenario
 from .strace import counting, steps
 
 _REFERENCE_SECONDS = 4.0
-_SCENARIO_SECONDS = 240.0
+_SCENARIO_SECONDS = 400.0
 
 
 def parsed() -> argparse.Namespace:

@@ -18,7 +18,7 @@ from ..conftest import API
 from .strace import Injection, Tracer
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 END_SECONDS = 60.0
 
 

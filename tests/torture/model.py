@@ -20,7 +20,13 @@ from typing import Any, ClassVar, TypeVar
 from aiohttp import ClientError as TransportError
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from . import damage, strace
 from .hosts import TorturedHost
@@ -68,6 +74,12 @@ class Life(RuleBasedStateMachine):
         self.run(self.host.ended())
         self.host = None
         self.scenario.died += 1
+
+    @initialize(kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=3, max_size=8))
+    def begin(self, kinds: list[str]) -> None:
+        self.start()
+        for kind in kinds:
+            self.submit(kind, 1)
 
     @HAS_NONE
     @rule()

@@ -2,7 +2,8 @@
 
 Says ``ready`` once all is imported, so that a tracer can be attached before the first step that matters;
 then reads one JSON line with ``data``, ``port`` and ``epoch`` (see `tests.hosts.clock`), and prints ``up``
-when it answers requests. Ends on SIGTERM. What it logs goes to its standard error.
+when it answers requests. Ends on SIGTERM, and with whoever started it. What it logs goes to its standard
+error.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ async def main(data_dir: Path, port: int) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_reader(sys.stdin.fileno(), ended.set)
     print("up", flush=True)
     await ended.wait()
     await runner.cleanup()

@@ -19,7 +19,7 @@ from .journal import read_journal, sync_everything
 from .journal_replay import replay
 from .layout import Attempt, Layout
 from .sealed_values import SealedValues
-from .submission_reader import SubmissionReader
+from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked_up_before
 
 _logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Recovery:
         """
         run = Attempt.from_name(folder.name)
         claimed_file = self._layout.claimed(run)
-        if is_regular(self._layout.result(run.job_id)):
+        if is_regular(self._layout.result(run.job_id)) or self._deleted_ids.has(run.job_id):
             self._sealed.remove_from(claimed_file)
             return
         if is_folder(self._instance.jobs / folder.name):
@@ -103,8 +103,9 @@ class Recovery:
             owner = owner_in(folder) or self._reader.signed_owner(claimed_file)
         except FileNotFoundError:
             return  # it was never claimed: it is still pending
-        submission, problem = self._reader.read_claimed(claimed_file, owner)
-        if self._layout.attempt_result(run).exists():
+        read = self._reader.read_claimed(claimed_file, owner)
+        submission, problem = read.submission, read.problem or self._refusal(run, read)
+        if problem is None and self._layout.attempt_result(run).exists():
             self._resume_retry(run, submission)
             self._sealed.remove_from(claimed_file)
             return
@@ -114,6 +115,13 @@ class Recovery:
         owned = submission.model_copy(update={"job_id": run.job_id})
         claimed = ClaimedJob(run.job_id, owned, str(run_dir), problem=problem)
         yield LostJob(claimed, folder.parents[1].name, _utc(started), _utc(max([started, *times])))
+
+    def _refusal(self, run: Attempt, read: ReadSubmission) -> str | None:
+        """Why what was picked up as `run` had been refused then, or was put there by somebody since."""
+        submission = read.submission
+        if (submission.job_id, submission.attempt) != (run.job_id, run.attempt):
+            return picked_up_before(submission.job_id)
+        return EXPIRED if read.is_signed and self._deleted_ids.is_too_old(submission) else None
 
     def _resume_retry(self, run: Attempt, submission: Submission) -> None:
         """The attempt had ended and another was decided on: see that it is there, once."""

@@ -25,6 +25,11 @@ EXPIRED = (
 TAMPERED = "The submission file was changed after it was signed; it does not run."
 
 
+def picked_up_before(job_id: str) -> str:
+    """Why a file is refused that is, or goes on with, another's job."""
+    return f"The job {job_id} was picked up before; it does not run a second time."
+
+
 class ReadSubmission(NamedTuple):
     """What a file says. With a `problem`, `submission` holds only what is needed to record it."""
 

@@ -26,7 +26,7 @@ from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout
 from .names import safe_component
 from .signing import Signer
-from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader
+from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked_up_before
 
 
 class Intake:
@@ -141,7 +141,7 @@ class Intake:
             if self._has_gone_on(pending, user_folder):
                 return CommittedChange(None)
             run = Attempt(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
-            fault = f"The job {pending.job_id} was picked up before; it does not run a second time."
+            fault = picked_up_before(pending.job_id)
         accepted = self._accepted.take(pending.key)
         folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
         target = self._at.claimed_file(run)
