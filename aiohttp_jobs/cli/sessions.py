@@ -5,8 +5,9 @@ What it needs of the server is imported when it is used: every other command wou
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -18,6 +19,8 @@ from .printing import AsJSON, fail, print_json, print_table, report
 
 if TYPE_CHECKING:
     from ..engine.embedded.session_registry import SessionRegistry
+
+T = TypeVar("T")
 
 session = typer.Typer(
     no_args_is_help=True,
@@ -49,14 +52,17 @@ def list_sessions(
     api_key: Key = None,
 ) -> None:
     """Show the sessions that are open, the last to sign in first."""
-    if data_dir is not None:
-        found = [each.public() for each in _registry_in(data_dir).all(user)]
-    else:
 
-        async def ask(client: JobsClient) -> list[dict[str, Any]]:
-            return await client.sessions.list(everyone=everyone, user_id=user)
+    def on_folder(registry: SessionRegistry) -> list[dict[str, Any]]:
+        return [each.public() for each in registry.all(user)]
 
-        found = with_client(url, api_key, ask)
+    found = _ask(
+        data_dir,
+        url,
+        api_key,
+        on_folder,
+        lambda client: client.sessions.list(everyone=everyone, user_id=user),
+    )
     if as_json:
         print_json(found)
     else:
@@ -72,18 +78,14 @@ def revoke(
     api_key: Key = None,
 ) -> None:
     """Sign out one session; what it has open ends."""
-    if data_dir is not None:
-        registry = _registry_in(data_dir)
+
+    def on_folder(registry: SessionRegistry) -> None:
         try:
             registry.revoke(registry.owner_of(session_id), session_id)
         except JobsError as error:
             fail(error.message)
-    else:
 
-        async def ask(client: JobsClient) -> None:
-            await client.sessions.revoke(session_id)
-
-        with_client(url, api_key, ask)
+    _ask(data_dir, url, api_key, on_folder, lambda client: client.sessions.revoke(session_id))
     report({"sessionId": session_id}, f"Session {session_id} is signed out.", as_json=as_json)
 
 
@@ -96,17 +98,24 @@ def revoke_all(
     api_key: Key = None,
 ) -> None:
     """Sign a user out everywhere; on a folder without --user, everybody."""
-    if data_dir is not None:
-        registry = _registry_in(data_dir)
+
+    def on_folder(registry: SessionRegistry) -> int:
         users = {each.record.user_id for each in registry.all(user)}
-        count = sum(registry.revoke_all(each) for each in users)
-    else:
+        return sum(registry.revoke_all(each) for each in users)
 
-        async def ask(client: JobsClient) -> int:
-            return await client.sessions.revoke_all(user_id=user)
-
-        count = with_client(url, api_key, ask)
+    count = _ask(data_dir, url, api_key, on_folder, lambda client: client.sessions.revoke_all(user_id=user))
     report({"revoked": count}, f"{count} sessions are signed out.", as_json=as_json)
+
+
+def _ask(
+    data_dir: Path | None,
+    url: str | None,
+    api_key: str | None,
+    on_folder: Callable[[SessionRegistry], T],
+    ask: Callable[[JobsClient], Awaitable[T]],
+) -> T:
+    """What `on_folder` finds in a data folder, if one is named, and else what `ask` learns of the server."""
+    return with_client(url, api_key, ask) if data_dir is None else on_folder(_registry_in(data_dir))
 
 
 def _registry_in(data_dir: Path) -> SessionRegistry:

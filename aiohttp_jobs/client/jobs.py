@@ -2,63 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+import inspect
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ..model.job import ExecutionMode, InterpreterName, JobResult, RetryPolicy
 from .connection import Record, given, raise_for, scope
 from .download import DOWNLOAD_TIMEOUT, PIECE, Download, SavedOutput
 from .events import EventCalls
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _WAIT_SECONDS = 25
 """Less than after which proxies on the way are known to give up."""
+
+
+def _body(
+    command: str,
+    *,
+    name: str,
+    mode: ExecutionMode | str = ExecutionMode.BACKGROUND_JOB,
+    interpreter: InterpreterName | str | None = None,
+    description: str = "",
+    timeout_seconds: float | None = None,
+    priority: int | None = None,
+    concurrency_key: str | None = None,
+    run_at: str | None = None,
+    delay_seconds: float | None = None,
+    retry: RetryPolicy | None = None,
+    notify: Sequence[Mapping[str, Any]] | None = None,
+    **more: Any,
+) -> Record:
+    return given(
+        jobName=name,
+        command=command,
+        executionMode=str(mode),
+        interpreter=str(interpreter) if interpreter else None,
+        description=description or None,
+        timeoutSeconds=timeout_seconds,
+        priority=priority,
+        concurrencyKey=concurrency_key,
+        runAt=run_at,
+        delaySeconds=delay_seconds,
+        retry=retry.model_dump(mode="json", by_alias=True) if retry else None,
+        notify=[dict(notice) for notice in notify] if notify else None,
+        **more,
+    )
+
+
+def _taking(
+    make: Callable[P, Record],
+) -> Callable[
+    [Callable[[Any, Record], Coroutine[Any, Any, T]]], Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]
+]:
+    """Have a method that sends a body take what `make` makes the body of."""
+
+    def decorate(
+        send: Callable[[Any, Record], Coroutine[Any, Any, T]],
+    ) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+        @wraps(send)
+        async def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return await send(self, make(*args, **kwargs))
+
+        own = inspect.signature(send)
+        self_, *_ = own.parameters.values()
+        fields = inspect.signature(make).parameters.values()
+        method.__signature__ = own.replace(parameters=[self_, *fields])  # type: ignore[attr-defined]
+        return method
+
+    return decorate
+
+
+_with_fields = _taking(_body)
 
 
 class JobCalls(EventCalls):
     """``/jobs``."""
 
-    async def submit(
-        self,
-        command: str,
-        *,
-        name: str,
-        mode: ExecutionMode | str = ExecutionMode.BACKGROUND_JOB,
-        interpreter: InterpreterName | str | None = None,
-        description: str = "",
-        timeout_seconds: float | None = None,
-        priority: int | None = None,
-        concurrency_key: str | None = None,
-        run_at: str | None = None,
-        delay_seconds: float | None = None,
-        retry: RetryPolicy | None = None,
-        notify: Sequence[Mapping[str, Any]] | None = None,
-        **more: Any,
-    ) -> str:
+    @_with_fields
+    async def submit(self, body: Record) -> str:
         """Submit a job; its id. `notify` are notices to send, `more` further fields, in camelCase."""
-        body = _body(
-            command,
-            name=name,
-            mode=mode,
-            interpreter=interpreter,
-            description=description,
-            timeout_seconds=timeout_seconds,
-            priority=priority,
-            concurrency_key=concurrency_key,
-            run_at=run_at,
-            delay_seconds=delay_seconds,
-            retry=retry,
-            notify=notify,
-            **more,
-        )
         return str((await self.call("POST", "/jobs/submit", json=body))["jobId"])
 
-    async def run(self, command: str, *, name: str, **more: Any) -> JobResult:
+    @_with_fields
+    async def run(self, body: Record) -> JobResult:
         """Submit a job, with what `submit` takes, and wait for its end; its result.
 
         One request, for a job that takes less than half a minute.
         """
-        body, query = _body(command, name=name, **more), {"wait": str(_WAIT_SECONDS)}
+        query = {"wait": str(_WAIT_SECONDS)}
         answer = await self.call("POST", "/jobs/submit", json=body, params=query)
         if answer["result"] is None:
             return await self.wait(str(answer["jobId"]))
@@ -127,36 +162,3 @@ class JobCalls(EventCalls):
             pass
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
         return JobResult.model_validate(record)
-
-
-def _body(
-    command: str,
-    *,
-    name: str,
-    mode: ExecutionMode | str = ExecutionMode.BACKGROUND_JOB,
-    interpreter: InterpreterName | str | None = None,
-    description: str = "",
-    timeout_seconds: float | None = None,
-    priority: int | None = None,
-    concurrency_key: str | None = None,
-    run_at: str | None = None,
-    delay_seconds: float | None = None,
-    retry: RetryPolicy | None = None,
-    notify: Sequence[Mapping[str, Any]] | None = None,
-    **more: Any,
-) -> Record:
-    return given(
-        jobName=name,
-        command=command,
-        executionMode=str(mode),
-        interpreter=str(interpreter) if interpreter else None,
-        description=description or None,
-        timeoutSeconds=timeout_seconds,
-        priority=priority,
-        concurrencyKey=concurrency_key,
-        runAt=run_at,
-        delaySeconds=delay_seconds,
-        retry=retry.model_dump(mode="json", by_alias=True) if retry else None,
-        notify=[dict(notice) for notice in notify] if notify else None,
-        **more,
-    )

@@ -11,16 +11,17 @@ import logging
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from itertools import zip_longest
-from typing import Any
 
 from ..config import JobsConfig
 from ..engine.base import NoticeRecords
 from ..errors import NotFoundError
 from ..model.job import utc_now
 from ..model.notice import Notice, NoticeState
+from ..system.owned_tasks import end_tasks
+from ..system.retrying import retry_until_written
 from ..system.storage_state import StorageState
 from .channel import Channel, DeliveryError
 from .outbox import Outbox
@@ -32,8 +33,6 @@ _MAX_WAIT_SECONDS = 3600.0
 _MARGIN_SECONDS = 5.0
 _CLEAN_SECONDS = 600.0
 _CLOSE_SECONDS = 5.0
-_WRITE_SECONDS = 0.5
-_MAX_WRITE_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
 
 
@@ -100,8 +99,8 @@ class Delivery:
         """Give what is being sent 5 s to arrive."""
         self.begin_closing()
         if self._loop_task is not None:
-            await _end({self._loop_task})
-        await _end(set(self._sending.values()))
+            await end_tasks({self._loop_task}, _CLOSE_SECONDS)
+        await end_tasks(self._sending.values(), _CLOSE_SECONDS)
         await asyncio.to_thread(self._store.step_down)
         self._outbox.close()
         for channel in self._channels.values():
@@ -226,21 +225,15 @@ class Delivery:
 
     async def _note(self, notice_id: str, error: DeliveryError | None) -> None:
         """Write down how it went; while that fails (a full disk), hold on to it instead of sending again."""
-        delay = _WRITE_SECONDS
-        while True:
-            try:
+        message = "What became of notice %s cannot be written"
+
+        async def write() -> None:
+            with contextlib.suppress(NotFoundError):  # deleted meanwhile
                 await asyncio.to_thread(
                     self._store.change, notice_id, lambda notice: self._after(notice, error)
                 )
-            except NotFoundError:
-                return  # deleted meanwhile
-            except OSError as refusal:
-                message = "What became of notice %s cannot be written"
-                self._storage.report(refusal, _logger, message, notice_id)
-                await self._storage.wait_for_end(delay)
-                delay = min(2 * delay, _MAX_WRITE_SECONDS)
-            else:
-                return
+
+        await retry_until_written(write, self._storage, _logger, message, notice_id)
 
     def _after(self, notice: Notice, error: DeliveryError | None) -> Notice:
         attempts = notice.attempts + 1
@@ -291,11 +284,3 @@ class Delivery:
 
 def _due_at(notice: Notice) -> datetime:
     return notice.next_attempt_at or notice.created_at
-
-
-async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -28,6 +28,7 @@ from ..errors import (
 )
 from ..model.job import new_job_id, utc_now
 from ..model.schedule import MisfirePolicy, OverlapPolicy, Schedule
+from ..system.owned_tasks import OwnedTasks, end_tasks
 from ..system.storage_state import StorageState
 from .timetable import Timetable
 
@@ -119,7 +120,7 @@ class Scheduler:
         self._closing = False
         self._has_failed = False
         self._loop_task: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("the scheduler")
         self._busy: set[str] = set()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._plans: dict[str, _Plan] = {}
@@ -148,8 +149,8 @@ class Scheduler:
         """Fire nothing more; what is being fired is fired to the end, within 30 s."""
         self.begin_closing()
         if self._loop_task is not None:
-            await _end({self._loop_task})
-        await _end(self._tasks)
+            await end_tasks({self._loop_task}, _CLOSE_SECONDS)
+        await self._tasks.close(_CLOSE_SECONDS)
 
     @property
     def is_idle(self) -> bool:
@@ -182,9 +183,7 @@ class Scheduler:
 
     def _start(self, schedule_id: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._busy.add(schedule_id)
-        task = asyncio.create_task(self._guarded(schedule_id, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._guarded(schedule_id, work))
 
     async def _guarded(self, schedule_id: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -315,11 +314,3 @@ class Scheduler:
     def _note(self, schedule_id: str, changes: dict[str, Any]) -> None:
         with contextlib.suppress(NotFoundError):
             self._store.change(schedule_id, lambda schedule: schedule.model_copy(update=changes))
-
-
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)

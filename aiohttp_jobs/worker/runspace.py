@@ -19,6 +19,7 @@ from typing import Any
 
 from ..model.job import InterpreterName, utc_now
 from ..system.jsontext import dumps, loads
+from ..system.owned_tasks import OwnedTasks
 from .base import Execution, Outcome
 from .interpreters import Interpreter, interpreter_for
 from .output.capture import OutputPipe
@@ -76,7 +77,7 @@ class RunspaceExecutor:
         self._busy: set[RunspaceWorker] = set()
         self._endings = Endings(orphans)
         self._free = asyncio.Semaphore(size)
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring = OwnedTasks("the runspaces")
         self._closing = False
 
     @property
@@ -91,8 +92,7 @@ class RunspaceExecutor:
         self._closing = True
         for worker in self.workers:
             self._retire(worker)
-        while self._retiring:
-            await asyncio.gather(*self._retiring)
+        await self._retiring.wait()
         self._endings.close()
 
     async def run(self, execution: Execution) -> Outcome:
@@ -240,9 +240,7 @@ class RunspaceExecutor:
         if worker.is_retired:
             return
         worker.is_retired = True
-        task = asyncio.create_task(self._end(worker))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring.start(self._end(worker))
 
     async def _end(self, worker: RunspaceWorker) -> None:
         worker.process.kill()

@@ -10,19 +10,20 @@ import asyncio
 import logging
 import time
 from asyncio import FIRST_COMPLETED
-from collections.abc import Callable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from ...model.job import ExecutionMode, JobPhase, JobResult, JobStatus, Submission, utc_now
+from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
 from .active import ActiveJob, StopReason
-from .finishing import Notifier, ResultKeeper, retry_until_written
+from .finishing import Notifier, ResultKeeper
 from .lifecycle import JobRunner
 from .queue import JobQueue
 from .slots import Limits, Slots
@@ -276,9 +277,7 @@ class Dispatcher:
             killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(
-                retry_until_written(job.claimed.job_id, partial(self._finish_lost, job), self._storage)
-            )
+            self._track(self._until_written(job.claimed.job_id, partial(self._finish_lost, job)))
 
     async def _start_ready(self) -> None:
         while not (self._closing or self.paused or self._storage.holds_jobs):
@@ -394,9 +393,7 @@ class Dispatcher:
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.mode, job.user_id)
-            await retry_until_written(
-                claimed.job_id, partial(self._finish, claimed, result, active), self._storage
-            )
+            await self._until_written(claimed.job_id, partial(self._finish, claimed, result, active))
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(active, None)
@@ -411,6 +408,10 @@ class Dispatcher:
             return self._runner.rejected(
                 claimed, "The server met an error of its own with this job; see its log."
             )
+
+    async def _until_written(self, job_id: str, finish: Callable[[], Awaitable[None]]) -> None:
+        message = "The result of job %s cannot be written"
+        await retry_until_written(finish, self._storage, _logger, message, job_id)
 
     async def _finish_lost(self, job: LostJob) -> None:
         await self._finish(job.claimed, await self._runner.lost(job), None)

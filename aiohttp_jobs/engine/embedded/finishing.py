@@ -1,22 +1,13 @@
-"""After a job: its result is kept and told, or another attempt accepted. While the disk refuses, again."""
+"""After a job: its result is kept and told, or another attempt accepted."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from ...model.job import AttemptSummary, JobResult, Submission, utc_now
-from ...system.storage_state import StorageState
 from ..base import ClaimedJob, JobStore, PendingJob
-
-T = TypeVar("T")
-
-_RETRY_SECONDS = 0.5
-_MAX_RETRY_SECONDS = 30.0
-_logger = logging.getLogger(__name__)
 
 
 class Notifier(Protocol):
@@ -67,18 +58,6 @@ class ResultKeeper:
         """Tell of a result, now that whoever watches the job knows of its end."""
         if self._notifier is not None and kept.notices is not None:
             await self._notifier.release(kept.notices)
-
-
-async def retry_until_written(job_id: str, write: Callable[[], Awaitable[T]], storage: StorageState) -> T:
-    """The answer of `write`, which is asked again for as long as the disk refuses (when it is full)."""
-    delay = _RETRY_SECONDS
-    while True:
-        try:
-            return await write()
-        except OSError as error:
-            storage.report(error, _logger, "The result of job %s cannot be written", job_id)
-            await storage.wait_for_end(delay)
-            delay = min(2 * delay, _MAX_RETRY_SECONDS)
 
 
 def _summary(record: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ...model.job import JobStatus, utc_now
 from ...system.jsontext import dumps
+from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from .files.layout import Layout
@@ -85,7 +86,7 @@ class IndexedResults:
         self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval, storage)
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-results")
         self._patience = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("the results")
         self.on_deleted: Callable[[str, str], None] = lambda user_id, job_id: None
         """Told the owner and the id of each result that is deleted."""
 
@@ -97,8 +98,7 @@ class IndexedResults:
 
     async def close(self) -> None:
         await self._reconciler.close()
-        for task in list(self._tasks):
-            await task
+        await self._tasks.wait()
         await self._index.close()
         self._threads.shutdown()
 
@@ -195,9 +195,7 @@ class IndexedResults:
             await self._reconciler.wait_filled(patience)
 
     def _forget(self, job_ids: list[bytes]) -> None:
-        task = asyncio.get_running_loop().create_task(self._index.remove(job_ids))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._index.remove(job_ids))
 
     # --- below here everything runs in a thread
 

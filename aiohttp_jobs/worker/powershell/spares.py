@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ...system.owned_tasks import OwnedTasks
 from .host import HostUnavailableError, PowerShellHost
 
 _LATER_SECONDS = 0.25
@@ -18,7 +19,7 @@ class Spares:
         self._start = start
         self._count = count
         self._waiting: list[PowerShellHost] = []
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending = OwnedTasks("PowerShell's spares")
         self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
 
@@ -54,9 +55,7 @@ class Spares:
 
     def end(self, host: PowerShellHost) -> None:
         """End a host, which is waited for in `close`."""
-        task = asyncio.create_task(host.end())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._ending.start(host.end())
 
     async def close(self) -> None:
         self._is_closing = True
@@ -65,5 +64,4 @@ class Spares:
         for host in self._waiting:
             self.end(host)
         self._waiting.clear()
-        while self._ending:
-            await asyncio.gather(*self._ending)
+        await self._ending.wait()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ....system.owned_tasks import OwnedTasks
 from .submission_reader import is_visible
 
 # inotify(7)
@@ -43,7 +44,7 @@ class DroppedFilesWatch:
         self._folders: dict[int, str] = {}
         self._inotify: Any = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("the watch over dropped files")
 
     async def open(self) -> None:
         try:
@@ -60,7 +61,7 @@ class DroppedFilesWatch:
         asyncio.get_running_loop().remove_reader(self._inotify.fileno())
         if self._timer is not None:
             self._timer.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.wait()
         self._inotify.close()
         self._inotify = None
 
@@ -124,9 +125,7 @@ class DroppedFilesWatch:
         if dropped or is_lost:
             self._on_drop(dropped)
         if folders:
-            task = asyncio.get_running_loop().create_task(self._watch_also(folders))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.start(self._watch_also(folders))
 
     async def _watch_also(self, folders: Sequence[str]) -> None:
         await asyncio.to_thread(self._add, folders)

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ....system.owned_tasks import OwnedTasks
 from ....system.storage_state import StorageState
 from ....system.threads import DaemonThreads
 from . import writer
@@ -80,7 +81,7 @@ class ResultIndex:
         self._seen = 0
         self._waits_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flushes = OwnedTasks("the index of results")
         self._readers = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._write_thread = DaemonThreads(1, "aiohttp-jobs-index")
@@ -97,8 +98,7 @@ class ResultIndex:
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._flushes):
-            await task
+        await self._flushes.wait()
         await self.flush()
         self._read_threads.shutdown()
         await self._in_writer(self._close)
@@ -204,9 +204,7 @@ class ResultIndex:
             self._timer = loop.call_later(_FLUSH_SECONDS, self._on_timer)
             return
         self._timer = None
-        task = loop.create_task(self.flush())
-        self._flushes.add(task)
-        task.add_done_callback(self._flushes.discard)
+        self._flushes.start(self.flush())
 
     def _is_much(self) -> bool:
         records = self._noted.records - self._written.records

@@ -106,6 +106,19 @@ export function toast(message, kind = "") {
   document.dispatchEvent(new CustomEvent("aiohttp-jobs:toast", { detail: { message: markedPlain(message), kind } }));
 }
 
+/** What does `work`, says `words` or what went wrong, and has `reload` show what is there now. */
+export function acting(reload) {
+  return async (work, words) => {
+    try {
+      await work();
+      toast(words);
+    } catch (error) {
+      toast(error.message, "bad");
+    }
+    reload();
+  };
+}
+
 export function Toasts() {
   const [shown, setShown] = useState([]);
   useEffect(() => {

@@ -7,7 +7,7 @@ import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
 import { Input } from "../parts/job-form.js";
-import { Age, Button, Dialog, Empty, Loaded, Problem, Sure, copy, toast } from "../parts/parts.js";
+import { Age, Button, Dialog, Empty, Loaded, Problem, Sure, acting, copy } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 function Create({ onClose, onMade }) {
@@ -64,15 +64,7 @@ export default function Keys({ route }) {
   const result = useData((signal) => get("api-keys", { scope }, signal), [scope]);
   const [creating, setCreating] = useState(false);
   const [made, setMade] = useState(null);
-  const act = async (work, words) => {
-    try {
-      await work();
-      toast(words);
-    } catch (error) {
-      toast(error.message, "bad");
-    }
-    result.reload();
-  };
+  const act = acting(result.reload);
   const toggle = (key) => act(() => request("PATCH", `api-keys/${key.KeyID}`, { body: { enabled: !key.Enabled } }), key.Enabled ? "The key is disabled." : "The key is enabled.");
   const columns = [
     ["Name", (key) => html`<b><${Text}>${key.Name}<//></b>${key.Service && " (service key)"}${key.DisabledBy && html` <span title="Only they or an administrator can enable it again">(disabled by <${Text}>${key.DisabledBy}<//>)</span>`}`], ...(scope === "all" ? [["User", (key) => html`<${Text}>${key.UserID}<//>`]] : []), ["Roles", (key) => key.Roles.join(", ")],

@@ -6,7 +6,7 @@ import { useLiveData } from "../core/live-data.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
-import { Age, Badge, Button, Empty, Loaded, Sure, toast } from "../parts/parts.js";
+import { Age, Badge, Button, Empty, Loaded, Sure, acting } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 const MOST = 200;
@@ -32,15 +32,7 @@ export default function Notices({ route }) {
   const result = useLiveData((signal) => get("notices", { state, scope, limit: MOST }, signal), [state, scope], scope);
   useNextAttempt(result);
   const change = (news) => go(link("notices", null, { state, scope, ...news }), { replace: true });
-  const act = async (work, words) => {
-    try {
-      await work();
-      toast(words);
-    } catch (error) {
-      toast(error.message, "bad");
-    }
-    result.reload();
-  };
+  const act = acting(result.reload);
   const columns = [
     ["State", (one) => { const [status, words] = STATES[one.State] ?? ["", one.State]; return html`<${Badge} status=${status}>${words}<//>`; }],
     ["Job", (one) => html`<a class="job-link" href=${link("job", one.JobID)}><${Text}>${one.JobName}<//></a>`],

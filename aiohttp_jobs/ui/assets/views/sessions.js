@@ -5,7 +5,7 @@ import { useData, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
-import { Age, Button, Empty, Loaded, Sure, toast } from "../parts/parts.js";
+import { Age, Button, Empty, Loaded, Sure, acting, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 export default function Sessions({ route }) {
@@ -13,15 +13,7 @@ export default function Sessions({ route }) {
   const { scope } = route.params;
   useTitle("Sessions");
   const result = useData((signal) => get("sessions", { scope }, signal), [scope]);
-  const act = async (work, words) => {
-    try {
-      await work();
-      toast(words);
-    } catch (error) {
-      toast(error.message, "bad");
-    }
-    result.reload();
-  };
+  const act = acting(result.reload);
   const end = (session) => act(() => request("DELETE", `sessions/${session.SessionID}`), "The session was signed out.");
   const others = () => act(() => post("sessions/revoke", { keepCurrent: true }), "You are signed out everywhere else.");
   const everywhere = () => post("sessions/revoke").then(reload, (error) => toast(error.message, "bad"));
