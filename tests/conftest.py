@@ -55,6 +55,8 @@ SLOW = (
     "worker/test_modes.py",
     "worker/test_powershell.py",
     "worker/test_powershell_console.py",
+    "worker/test_powershell_hosts.py",
+    "worker/test_powershell_specification.py",
 )
 """What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out."""
 
