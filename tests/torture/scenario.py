@@ -192,6 +192,8 @@ class Scenario:
         path = self.base / "JobResults" / f"{job_id}.json"
         if job is None or job.is_excused or job.most_runs > 1 or not path.exists():
             return
+        if "was picked up before" in seen:
+            return  # known: a copy that was put back is followed under the id of the job that it is a copy of
         result = json.loads(path.read_bytes())
         if result["Status"] == "Succeeded" and not result["OutputTruncated"] and seen != result["Output"]:
             self.findings.faults.append(f"who watched {job.token} saw {seen!r}, not {result['Output']!r}")
