@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ from ..model.job import (
     is_shared_key,
 )
 from ..model.notice import Notice
+from ..model.output import OutputPart, Span
+from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ..model.schedule import Schedule
 from ..model.template import Template
-from ..worker.output.segments import OutputPart, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,58 @@ class JobStore(Protocol):
 
 
 # --- records; these calls block
+
+
+class BadCursorError(ValueError):
+    """The cursor is not one of this engine's, or for other conditions or another order."""
+
+
+class TooSlowError(Exception):
+    """A question about results that cannot be answered in a reasonable time."""
+
+
+class ResultRepository(Protocol):
+    """The results that are kept, many at a time. What one job left is the `JobStore`'s to say."""
+
+    async def page(
+        self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False
+    ) -> ResultPage:
+        """`limit` results, from where `cursor` says; with a ``Snippet`` where words are looked for.
+
+        Without `outputs` they come without theirs. Raises `BadCursorError` and `TooSlowError`.
+        """
+        ...
+
+    async def statistics(self, wanted: StatsFilter) -> dict[str, Any]:
+        """The ``stats`` of ``GET /results/stats``. Raises `TooSlowError`."""
+        ...
+
+    async def kept_bytes(self, user_id: str) -> int:
+        """How much the user's results take, with the outputs kept beside them."""
+        ...
+
+    async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Whose results those of `job_ids` are that there are."""
+        ...
+
+    async def delete(self, job_ids: Sequence[str]) -> int:
+        """Delete results with all that belongs to them; how many of them there were."""
+        ...
+
+    async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
+        """Delete `limit` of the results that are `wanted`: how many, and whether there may be more.
+
+        Raises `TooSlowError`.
+        """
+        ...
+
+    async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
+        """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Return when what other programs added and removed until now is known."""
+        ...
 
 
 class Record(Protocol):

@@ -19,9 +19,10 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from ..engine.embedded.index import Bucket, ResultFilter, Sort, StatsFilter, Term, parse_search
 from ..errors import InvalidFieldsError
 from ..model.job import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
+from ..model.results import Bucket, ResultFilter, Sort, StatsFilter
+from ..model.search import Term, parse_search
 from .openapi.parameters import (
     SCOPE,
     UUID_PATTERN,

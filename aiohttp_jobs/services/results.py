@@ -6,25 +6,16 @@ Which results there are is left to the engine; one job, ended or not, to `JobSer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..access.fair_turns import FairTurns
 from ..access.policy import AccessPolicy
-from ..engine.base import JobStore
-from ..engine.embedded.index import (
-    BadCursorError,
-    ResultFilter,
-    Sort,
-    StatsFilter,
-    TooSlowError,
-    read_cursor,
-    write_cursor,
-)
-from ..engine.embedded.results import IndexedResults
+from ..engine.base import BadCursorError, JobStore, ResultRepository, TooSlowError
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
+from ..model.results import ResultFilter, ResultPage, Sort, StatsFilter
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
@@ -34,21 +25,12 @@ SEARCHES_AT_ONCE = 3
 SEARCHES_PER_USER = 2
 
 
-@dataclass(frozen=True, slots=True)
-class ResultList:
-    """One page: `records` are JSON texts, `cursor` is what the next page is asked for with."""
-
-    records: list[bytes]
-    cursor: str | None
-    indexing: bool
-
-
 class ResultService:
     """Every method takes the `Identity` of whoever asks, and waits for its turn in `turns` where it may take
     long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
 
     def __init__(
-        self, policy: AccessPolicy, store: JobStore, results: IndexedResults, turns: FairTurns
+        self, policy: AccessPolicy, store: JobStore, results: ResultRepository, turns: FairTurns
     ) -> None:
         self._policy = policy
         self._store = store
@@ -65,7 +47,7 @@ class ResultService:
 
     async def page(
         self, identity: Identity, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int
-    ) -> ResultList:
+    ) -> ResultPage:
         """A page of results without their outputs.
 
         Raises `ForbiddenError` for others' results unless the caller may see all jobs, and
@@ -74,17 +56,14 @@ class ResultService:
         self._policy.require(identity.roles, "list_results")
         self._require_own(identity, wanted.user_id)
         try:
-            after = None if cursor is None else read_cursor(cursor, wanted, sort)
             async with self._turns.turn(identity.user_id):
-                page = await self._results.page(wanted, sort, after, limit)
+                return await self._results.page(wanted, sort, cursor, limit)
         except BadCursorError:
             raise InvalidFieldsError.of_one(
                 "cursor", "is not one of this list; ask for the first page again"
             ) from None
         except TooSlowError:
             raise _too_slow("q") from None
-        following = None if page.following is None else write_cursor(page.following, wanted, sort)
-        return ResultList(page.records, following, page.indexing)
 
     async def get(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """A whole result, one's own or, for those who may see all jobs, anybody's."""

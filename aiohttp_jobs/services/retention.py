@@ -10,8 +10,8 @@ import contextlib
 import logging
 
 from ..config import JobsConfig
-from ..engine.embedded.index import RetentionRules
-from ..engine.embedded.results import IndexedResults
+from ..engine.base import ResultRepository
+from ..model.results import RetentionRules
 from ..system.storage_state import StorageState
 
 _BATCH = 200
@@ -21,7 +21,7 @@ _logger = logging.getLogger(__name__)
 class Retention:
     """Applies the configuration's ``retention_…`` settings to the results in `results`."""
 
-    def __init__(self, config: JobsConfig, results: IndexedResults, storage: StorageState) -> None:
+    def __init__(self, config: JobsConfig, results: ResultRepository, storage: StorageState) -> None:
         self._results = results
         self._storage = storage
         self._interval = config.retention_interval

@@ -14,8 +14,8 @@ from typing import Any
 from ..engine.base import JobStore
 from ..engine.embedded.active import ActiveJob
 from ..model.job import JobPhase
+from ..model.output import OutputPart
 from ..worker.output.log import OutputLog
-from ..worker.output.segments import OutputPart
 from .output import FilesOutput, LiveOutput, StoredOutput
 from .serializers import active_view, ended_view, submission_view
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 
 from ..engine.base import JobStore
 from ..errors import NotFoundError
+from ..model.output import OutputPart, Span
 from ..worker.output.log import OutputLog
-from ..worker.output.segments import CHUNK, OutputPart, Span, kept_spans, read_segments, whole_characters
+from ..worker.output.segments import CHUNK, kept_spans, read_segments, whole_characters
 
 _PIECE = 256 * 1024
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.engine.embedded.index import RetentionRules
 from aiohttp_jobs.model.job import format_utc, utc_now
+from aiohttp_jobs.model.results import RetentionRules
 from aiohttp_jobs.services.retention import Retention
 from aiohttp_jobs.system.storage_state import StorageState
 from tests.conftest import RESULT_SECONDS

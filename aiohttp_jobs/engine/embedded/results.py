@@ -1,4 +1,4 @@
-"""ResultCatalogue: the results of a folder, listed, searched, counted and deleted, many at a time.
+"""The results of a folder, listed, searched, counted and deleted, many at a time.
 
 The files say what a result is, the index which ones there are and in which order.
 """
@@ -11,35 +11,34 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from time import monotonic
 from typing import Any
 
 from ...model.job import JobStatus, utc_now
+from ...model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
+from ...model.search import Term
 from ...system.jsontext import dumps
 from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
+from ..base import TooSlowError
 from .files.layout import Layout
 from .files.results import ResultFiles
 from .index import (
     IndexEntry,
     Key,
     Reconciler,
-    ResultFilter,
     ResultIndex,
-    RetentionRules,
-    Sort,
-    StatsFilter,
-    Term,
     TextSearch,
-    TooSlowError,
     abridged,
     entry_of,
+    is_exact,
     phrases,
+    read_cursor,
     searched_texts,
     snippet,
+    write_cursor,
 )
 from .index.expiry import expired, kept_bytes
 from .index.ids import id_bytes, id_text
@@ -51,19 +50,6 @@ _SEARCH_SECONDS = 2.0
 _MOST_CANDIDATES = 200
 _THREADS = 2
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ResultPage:
-    """`records` are JSON texts; `following` is where the next page starts, if there is one.
-
-    There may be fewer than were asked for, even none, on a page that is not the last.
-    `indexing`: the index is being filled, there may be more results than it knows.
-    """
-
-    records: list[bytes]
-    following: Key | None
-    indexing: bool
 
 
 class IndexedResults:
@@ -114,12 +100,13 @@ class IndexedResults:
         self._index.note(abridged(record, self._search_bytes))
 
     async def page(
-        self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool = False
+        self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False
     ) -> ResultPage:
-        """The `limit` results behind the place `after`; with a ``Snippet`` where words are looked for.
+        """`limit` results, from where `cursor` says; with a ``Snippet`` where words are looked for.
 
-        Raises `TooSlowError`.
+        Raises `BadCursorError` and `TooSlowError`.
         """
+        after = None if cursor is None else read_cursor(cursor, wanted, sort)
         await self._wait_a_little()
         indexing = self._reconciler.filling
         found, gone, following = await self._index.read(
@@ -127,7 +114,9 @@ class IndexedResults:
         )
         if gone:
             self._forget(gone)
-        return ResultPage(found, following, indexing)
+        return ResultPage(
+            found, None if following is None else write_cursor(following, wanted, sort), indexing
+        )
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
         """How the user's last job of that name that was completed before `before` ended."""
@@ -316,4 +305,4 @@ def _rows(
 
 def _is_exact(terms: Sequence[Term]) -> bool:
     """Whether every result that has the words of `terms` has `terms`."""
-    return all(term.is_exact for term in terms)
+    return all(map(is_exact, terms))

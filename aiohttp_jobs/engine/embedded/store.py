@@ -19,12 +19,14 @@ from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
 from ...model.job import JobResult, JobStatus, Submission
+from ...model.output import OutputPart, Span
+from ...model.results import ResultFilter, Sort
 from ...system.atomic import make_folder, mend_folder, replace_file
 from ...system.guarded_files import is_regular
 from ...system.jsontext import indented, loads
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
-from ...worker.output.segments import OutputPart, Span, kept_spans, read_segments
+from ...worker.output.segments import kept_spans, read_segments
 from ..base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
 from .files.attempt_folders import RunFolders, owner_in
 from .files.cancel_requests import read_request, written_request
@@ -44,7 +46,6 @@ from .files.sealed_values import SealedValues
 from .files.signing import Signer
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Intake, pending_job
-from .index import ResultFilter, Sort
 from .results import IndexedResults
 
 T = TypeVar("T")

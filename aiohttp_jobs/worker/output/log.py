@@ -15,13 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from ...model.output import OutputPart, Span
 from .masking import Masker
 from .segments import (
     CHUNK,
     SEGMENT,
-    OutputPart,
     SegmentWriter,
-    Span,
     drop_partial_start,
     existing,
     kept_spans,

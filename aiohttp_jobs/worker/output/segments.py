@@ -13,8 +13,8 @@ import stat
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
+from ...model.output import OutputPart, Span
 from ...system.guarded_files import (
     UnreadableFileError,
     is_folder,
@@ -122,13 +122,6 @@ def _write_whole(path: str, segment: bytearray) -> None:
         os.close(descriptor)
 
 
-class OutputPart(NamedTuple):
-    """A piece of an output. `offset` is where it starts, past the one asked for if that is not kept."""
-
-    offset: int
-    data: bytes
-
-
 def segment_path(folder: str | Path, number: int) -> str:
     return f"{folder}/output.{number:09d}"
 
@@ -165,13 +158,6 @@ def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: 
                 start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean
             )
     return OutputPart(offset, b"")
-
-
-class Span(NamedTuple):
-    """A stretch of an output that is kept without a gap: from `start` up to `stop`, in bytes."""
-
-    start: int
-    stop: int
 
 
 def kept_spans(folder: str | Path) -> list[Span]:

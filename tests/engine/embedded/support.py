@@ -12,9 +12,10 @@ from typing import Any
 from aiohttp_jobs.engine.embedded.files.deleted_ids import DeletedIds
 from aiohttp_jobs.engine.embedded.files.layout import Layout
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
-from aiohttp_jobs.engine.embedded.index import Key, ResultFilter, Sort, parse_search
 from aiohttp_jobs.engine.embedded.results import IndexedResults
 from aiohttp_jobs.model.job import format_utc, new_job_id
+from aiohttp_jobs.model.results import ResultFilter, Sort
+from aiohttp_jobs.model.search import parse_search
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -63,14 +64,14 @@ class Results:
         return str(record["JobID"])
 
     async def page(
-        self, sort: str = "-completed", after: Key | None = None, limit: int = 100, **wanted: Any
-    ) -> tuple[list[str], Key | None]:
+        self, sort: str = "-completed", after: str | None = None, limit: int = 100, **wanted: Any
+    ) -> tuple[list[str], str | None]:
         """The job ids on one page, and where the next starts."""
         if "q" in wanted:
             wanted["terms"] = parse_search(wanted.pop("q"))
         found = ResultFilter(**{"user_id": "alice", **wanted})
         page = await self.catalogue.page(found, Sort(sort), after, limit)
-        return [json.loads(text)["JobID"] for text in page.records], page.following
+        return [json.loads(text)["JobID"] for text in page.records], page.cursor
 
     async def ids(self, **wanted: Any) -> list[str]:
         return (await self.page(**wanted))[0]
@@ -84,7 +85,7 @@ class Results:
     async def all_pages(self, limit: int, **wanted: Any) -> list[str]:
         """The job ids on all pages, one after the other."""
         found: list[str] = []
-        after: Key | None = None
+        after: str | None = None
         while True:
             ids, after = await self.page(after=after, limit=limit, **wanted)
             found += ids

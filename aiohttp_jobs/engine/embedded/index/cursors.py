@@ -11,14 +11,12 @@ import json
 import math
 from typing import Any
 
-from .query import Key, ResultFilter, Sort
+from ....model.results import ResultFilter, Sort
+from ...base import BadCursorError
+from .query import Key
 
 _MOST = 2000
 _ID_LIMIT = 1 << 63
-
-
-class BadCursorError(ValueError):
-    """The cursor was not made by `write_cursor`, or for other conditions or another order."""
 
 
 def write_cursor(key: Key, wanted: ResultFilter, sort: Sort) -> str:

@@ -8,25 +8,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ....model.results import RetentionRules
 from .entries import first_id, microseconds
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionRules:
-    """How much is kept: `age` in seconds, bytes with the outputs beside the results. ``None``: all."""
-
-    age: float | None = None
-    count_per_user: int | None = None
-    count: int | None = None
-    bytes_per_user: int | None = None
-    bytes: int | None = None
-
-    @property
-    def keeps_all(self) -> bool:
-        return self == RetentionRules()
 
 
 def expired(connection: sqlite3.Connection, rules: RetentionRules, now: datetime, limit: int) -> list[bytes]:

@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ....system.owned_tasks import OwnedTasks
 from ....system.storage_state import StorageState
 from ....system.threads import DaemonThreads
+from ...base import TooSlowError
 from . import writer
 from .database import Database
 from .entries import IndexEntry
@@ -44,10 +45,6 @@ _OF_THE_FILE = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE
 """Damage where the disk itself can be written: somebody has done something to the index's files."""
 _MOST_FAILURES = 3
 _logger = logging.getLogger(__name__)
-
-
-class TooSlowError(Exception):
-    """A question that the index cannot answer in a reasonable time."""
 
 
 @dataclass(slots=True)

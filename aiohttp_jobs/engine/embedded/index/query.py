@@ -9,63 +9,17 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import NamedTuple
 
 from ....model.job import JobStatus
+from ....model.results import ResultFilter, Sort
 from .entries import first_id, microseconds
 from .rows import wanted_row
 from .schema import DISPLACED
-from .searching import Term, candidates
+from .searching import candidates
 
-_SUCCEEDED = "Succeeded"
 _TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
 Key = tuple[int | float | str, ...]
-
-
-class Sort(StrEnum):
-    """By what results are sorted; with a leading ``-``, the latest, longest or last first."""
-
-    COMPLETED_DOWN = "-completed"
-    COMPLETED = "completed"
-    STARTED_DOWN = "-started"
-    STARTED = "started"
-    RUNTIME_DOWN = "-runtime"
-    RUNTIME = "runtime"
-    NAME = "name"
-    NAME_DOWN = "-name"
-
-    @property
-    def column(self) -> str:
-        return self.value.removeprefix("-")
-
-    @property
-    def down(self) -> bool:
-        return self.value.startswith("-")
-
-
-@dataclass(frozen=True, slots=True)
-class ResultFilter:
-    """Which results are asked for: those of `user_id`, or of everybody (``None``).
-
-    `name` with `name_is_prefix` is a beginning; completed from `since` on and before `until`; the
-    digits of the job's id begin with `id_digits`.
-    """
-
-    user_id: str | None
-    statuses: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ()
-    name: str | None = None
-    name_is_prefix: bool = False
-    since: datetime | None = None
-    until: datetime | None = None
-    success: bool | None = None
-    terms: tuple[Term, ...] = ()
-    id_digits: str = ""
-
-    @property
-    def only_failures(self) -> bool:
-        return self.success is False or (bool(self.statuses) and _SUCCEEDED not in self.statuses)
 
 
 class Row(NamedTuple):

@@ -6,46 +6,15 @@ The cost grows with the number of results in the time that is asked for, the mem
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any
 
 from ....model.job import JobStatus, format_utc
+from ....model.results import StatsFilter
 from .entries import first_id, microseconds
 from .query import user_key
 
 _ID_PER_MICROSECOND = first_id(1)
 _MOST_NAMES = 10
-
-
-class Bucket(Enum):
-    """The stretches of time that are counted together, in seconds; days are those of UTC."""
-
-    HOUR = 3600
-    DAY = 86400
-
-
-@dataclass(frozen=True, slots=True)
-class StatsFilter:
-    """Completed from `since` on and before `until`; of `user_id`, or of everybody."""
-
-    user_id: str | None
-    since: datetime
-    until: datetime
-    bucket: Bucket
-    name: str | None = None
-
-    @property
-    def starts(self) -> list[datetime]:
-        """The start of each bucket."""
-        step = timedelta(seconds=self.bucket.value)
-        first = self.since.timestamp() // self.bucket.value * self.bucket.value
-        start, starts = datetime.fromtimestamp(first, UTC), []
-        while start < self.until:
-            starts.append(start)
-            start += step
-        return starts
 
 
 def statistics(connection: sqlite3.Connection, wanted: StatsFilter) -> dict[str, Any]:

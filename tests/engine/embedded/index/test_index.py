@@ -19,24 +19,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aiohttp_jobs.engine.base import BadCursorError, TooSlowError
 from aiohttp_jobs.engine.embedded import results as catalogue
-from aiohttp_jobs.engine.embedded.index import (
-    BadCursorError,
-    Bucket,
-    Key,
-    ResultFilter,
-    Sort,
-    StatsFilter,
-    TooSlowError,
-    index,
-    parse_search,
-    read_cursor,
-    write_cursor,
-    writer,
-)
+from aiohttp_jobs.engine.embedded.index import Key, index, read_cursor, write_cursor, writer
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.index.schema import SCHEMA
 from aiohttp_jobs.model.job import JobStatus, new_job_id
+from aiohttp_jobs.model.results import Bucket, ResultFilter, Sort, StatsFilter
+from aiohttp_jobs.model.search import parse_search
 
 from ....cases import cases
 from ....gate import until
