@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast torture test-lowest test-newest check bench house format docs screenshots clean
+.PHONY: help demo test test-fast torture test-lowest test-newest check check-page bench house format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -78,7 +78,19 @@ check: $(VENV)/.test  ## formatting, lint, types, the walls between the packages
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy --platform darwin
+	@$(MAKE) --no-print-directory check-page
 	@if [ -f docs/conf.py ]; then $(MAKE) --no-print-directory docs; fi
+
+# Deno's linter and TypeScript, with the settings in deno.json; a check only, nothing is built. Nothing is fetched either.
+PAGE := $(filter-out aiohttp_jobs/ui/assets/vendor/%,$(wildcard aiohttp_jobs/ui/assets/*.js aiohttp_jobs/ui/assets/*/*.js)) \
+	aiohttp_jobs/http/openapi/page/docs.js
+check-page: export DENO_NO_UPDATE_CHECK := 1
+check-page: $(VENV)/.test
+	@if [ -x $(BIN)/deno ]; then \
+		DENO_DIR=$(VENV)/.deno $(BIN)/deno lint --quiet && \
+		DENO_DIR=$(VENV)/.deno $(BIN)/deno check --quiet --no-lock --no-remote --no-npm $(PAGE) && \
+		echo "The page's JavaScript: $(words $(PAGE)) files checked."; \
+	else echo "There is no deno for this machine: the page's JavaScript is not checked." >&2; fi
 
 docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html

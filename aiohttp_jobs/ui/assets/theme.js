@@ -2,9 +2,9 @@
 (function () {
   "use strict";
   try {
-    var theme = localStorage.getItem("aiohttp-jobs:theme");
+    const theme = localStorage.getItem("aiohttp-jobs:theme");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
-  } catch (error) {
+  } catch {
     // Storage is switched off: the system's theme then.
   }
 })();

@@ -9,7 +9,9 @@ const KEY_NAME = `aiohttp-jobs:${location.pathname}:api-key`;
 export class ApiError extends Error {
   constructor(status, message, code = "", details = []) {
     super(message);
-    Object.assign(this, { status, code, details });
+    this.status = status;
+    this.code = code;
+    this.details = details;
   }
 }
 
@@ -28,6 +30,11 @@ export function apiUrl(path, query = {}) {
   return url;
 }
 
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {{query?: object, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal}} [options]
+ */
 async function send(method, path, { query, body, headers = {}, signal } = {}) {
   const all = { ...headers };
   if (method !== "GET") Object.assign(all, csrfHeaders(), { "X-Requested-With": "aiohttp-jobs" });  // which no form can send

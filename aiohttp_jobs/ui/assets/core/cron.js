@@ -54,6 +54,7 @@ function joined(words, and = "and") {
 }
 
 /** "1, 3 and 5", "1 to 4 and 9", or "0, 7, 14 … 56" where the steps are all the same. */
+/** @param {(value: number) => string} name */
 function listed(values, name = String, and = "and") {
   const step = values[1] - values[0];
   if (step > 1 && values.length > LIST_FROM && name === String && values.every((value, at) => value === values[0] + at * step)) {

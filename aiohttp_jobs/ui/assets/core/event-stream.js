@@ -7,7 +7,9 @@ const SILENCE_MS = 60000; // the server sends a comment every 15 s
 export class Refusal extends Error {
   constructor(status, { error, code, details }) {
     super(error);
-    Object.assign(this, { status, code: code ?? "", details: details ?? [] });
+    this.status = status;
+    this.code = code ?? "";
+    this.details = details ?? [];
   }
 }
 

@@ -10,9 +10,17 @@ const WORKER = new URL("../stream-worker.js", import.meta.url);
 const tell = (event) => document.dispatchEvent(new Event(`aiohttp-jobs:${event}`));
 
 class Streams {
+  followed = new Map();
+  numbers = 0;
+  userId = "";
+  resting = document.hidden;
+  timer = null;
+  port = null;
+  heard = 0;
+  answered = false;
+  ownPool = null;
+
   constructor() {
-    Object.assign(this, { followed: new Map(), numbers: 0, userId: "", resting: document.hidden, timer: null });
-    Object.assign(this, { port: null, heard: 0, answered: false, ownPool: null });
     document.addEventListener("visibilitychange", () => this.#seen());
     document.addEventListener("freeze", () => this.#rest());
     addEventListener("pagehide", () => { this.#rest(); this.#hangUp(); });

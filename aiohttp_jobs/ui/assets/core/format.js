@@ -1,5 +1,6 @@
 // Numbers and moments as people read them, in the browser's language and time zone.
 const BYTE_UNITS = ["B", "KB", "MB", "GB"];
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} */
 const STEPS = [["day", 86400], ["hour", 3600], ["minute", 60]];
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });

@@ -12,10 +12,20 @@ const DRAW_MS = 100;
 const LIVE = "running,queued,pending";
 const ORDER = { Running: 0, Queued: 1, Pending: 2 };
 class JobList {
+  jobs = new Map();
+  found = new Set();
+  removed = new Set();
+  status = "loading";
+  error = null;
+  cursor = null;
+  loadingMore = false;
+  timer = null;
+  turn = 0;
+  control = new AbortController();
+
   constructor(filters, changed) {
-    Object.assign(this, { filters, changed, jobs: new Map(), found: new Set(), removed: new Set() });
-    Object.assign(this, { status: "loading", error: null, cursor: null, loadingMore: false, timer: null, turn: 0 });
-    this.control = new AbortController();
+    this.filters = filters;
+    this.changed = changed;
     const heard = { onEvent: (...event) => this.#event(...event), onState: (state) => this.#state(state) };
     this.feed = followList(filters.scope, heard);
   }

@@ -8,9 +8,16 @@ import { OutputLines } from "./output-lines.js";
 const PAGE_BYTES = 1024 * 1024;
 
 class JobState {
+  job = null;
+  error = null;
+  status = "loading";
+  attempts = [];
+  frame = null;
+  stream = null;
+  control = new AbortController();
+
   constructor(jobId, changed) {
-    Object.assign(this, { jobId, job: null, error: null, status: "loading", attempts: [], frame: null, stream: null });
-    this.control = new AbortController();
+    this.jobId = jobId;
     this.changed = changed;
     this.lines = new OutputLines(async (offset, bytes) => (await getOutput(jobId, offset, bytes, this.control.signal)).text);
     this.start();

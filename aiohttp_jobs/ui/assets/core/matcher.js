@@ -12,8 +12,11 @@ export function matcherOf(text, isExpression) {
 }
 
 class Matcher {
+  fault = undefined;
+
   constructor(expression, isPlain) {
-    Object.assign(this, { expression, isPlain });
+    this.expression = expression;
+    this.isPlain = isPlain;
   }
 
   /** False when no line of `text` can hold it. An expression may be about the ends of lines. */

@@ -19,6 +19,8 @@ function errorState(state, line) {
 }
 
 export class OutputLines {
+  version = 0;
+
   /** `fetchText(offset, bytes)` gets text again that was dropped. */
   constructor(fetchText) {
     this.fetchText = fetchText;
@@ -26,9 +28,20 @@ export class OutputLines {
   }
 
   reset() {
-    Object.assign(this, { chunks: [], rows: 0, bytes: 0, held: 0, clock: 0, progress: null, told: false, tail: "", leftOut: 0 });
-    Object.assign(this, { terminal: new Terminal(), last: "", error: "", errorRows: [] });
-    this.version = (this.version ?? 0) + 1;
+    this.chunks = [];
+    this.rows = 0;
+    this.bytes = 0;
+    this.held = 0;
+    this.clock = 0;
+    this.progress = null;
+    this.told = false;
+    this.tail = "";
+    this.leftOut = 0;
+    this.terminal = new Terminal();
+    this.last = "";
+    this.error = "";
+    this.errorRows = [];
+    this.version += 1;
   }
 
   /** Add `text`, which starts at byte `offset` and ends before `next`. */

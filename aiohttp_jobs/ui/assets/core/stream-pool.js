@@ -15,11 +15,29 @@ const MOST_UNREAD = 64;
 
 /** One stream and who follows it. It keeps its connection, unless others wait: then it gives way and goes on later. */
 class Channel {
+  followers = new Set();
+  closed = new AbortController();
+  connection = null;
+  isLive = false;
+  wasLive = false;
+  gaveWay = false;
+  isShort = false;
+  hello = null;
+  delay = FIRST_RETRY_MS;
+  since = 0;
+  news = 0;
+  restsUntil = 0;
+  unread = 0;
+  onRead = null;
+  key = "";
+
   constructor(pool, { url, secret, userId, lastId, shared }) {
-    Object.assign(this, { pool, url, secret, userId, lastId, shared, followers: new Set(), connection: null });
-    Object.assign(this, { isLive: false, wasLive: false, gaveWay: false, hello: null, delay: FIRST_RETRY_MS });
-    Object.assign(this, { since: 0, news: 0, restsUntil: 0, unread: 0, onRead: null });
-    this.closed = new AbortController();
+    this.pool = pool;
+    this.url = url;
+    this.secret = secret;
+    this.userId = userId;
+    this.lastId = lastId;
+    this.shared = shared;
   }
 
   close() {
@@ -134,10 +152,17 @@ class Channel {
 }
 
 export class StreamPool {
+  ports = new Map();
+  channels = new Map();
+  connected = new Set();
+  waiting = [];
+  looking = null;
+  numbers = 0;
+  userId = null;
+
   /** `most` connections at once. */
   constructor(most) {
-    Object.assign(this, { most, ports: new Map(), channels: new Map(), numbers: 0, userId: null });
-    Object.assign(this, { connected: new Set(), waiting: [], looking: null });
+    this.most = most;
     setInterval(() => this.#forgetWhoIsGone(), GONE_MS / 4);
   }
 
@@ -168,7 +193,7 @@ export class StreamPool {
     return channel.run();
   }
 
-  on_close(port, tab, { id }) {
+  on_close(_port, tab, { id }) {
     const follower = tab.followers.get(id);
     if (!follower) return;
     tab.followers.delete(id);
@@ -176,7 +201,7 @@ export class StreamPool {
     if (!follower.channel.followers.size) this.end(follower.channel);
   }
 
-  on_read(port, tab, { id }) {
+  on_read(_port, tab, { id }) {
     tab.followers.get(id)?.channel.wasRead();
   }
 
@@ -186,7 +211,7 @@ export class StreamPool {
   }
 
   /** Who is signed in with the browser's cookie; tabs that show somebody else's data are told at once. */
-  on_who(port, tab, { userId }) {
+  on_who(port, _tab, { userId }) {
     const isNew = this.userId !== null && this.userId !== userId;
     this.userId = userId;
     if (isNew) for (const other of this.ports.keys()) if (other !== port) other.postMessage({ type: "who" });

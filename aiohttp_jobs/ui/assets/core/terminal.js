@@ -104,8 +104,18 @@ const BEGINNING = { ...EMPTY_ROW, unfinished: "", style: null };
 
 /** Takes text in pieces and gives back the rows that are final. Holds one row, however long the line is. */
 export class Terminal {
+  final = [];
+
   constructor(state = BEGINNING) {
-    Object.assign(this, state, { cells: state.cells.slice(), styles: state.styles.slice(), final: [] });
+    this.cells = state.cells.slice();
+    this.styles = state.styles.slice();
+    this.column = state.column;
+    this.saved = state.saved;
+    this.isDrawnOver = state.isDrawnOver;
+    this.hasTabs = state.hasTabs;
+    this.isContinued = state.isContinued;
+    this.unfinished = state.unfinished;
+    this.style = state.style;
   }
 
   /** All there is to go on from here with another `Terminal`. */

@@ -22,7 +22,7 @@ function Choices({ legend, name, options, value, set }) {
 }
 
 /** The interpreters, the default first. */
-const byDefault = ({ interpreters, defaultInterpreter }) => [...interpreters].sort((one, other) => (other === defaultInterpreter) - (one === defaultInterpreter));
+const byDefault = ({ interpreters, defaultInterpreter }) => [...interpreters].sort((one, other) => Number(other === defaultInterpreter) - Number(one === defaultInterpreter));
 
 /** Name (where it has one of its own), interpreter, command and mode. `fillName`: the name comes from the command until another is given. */
 export function JobFields({ form, set, problems, name = true, fillName = name }) {

@@ -14,7 +14,7 @@ import { Badge, Button, Loading, Problem, Sure, kindOf } from "../parts/parts.js
 
 function Facts({ job }) {
   const now = useNow(hasEnded(job) ? 3600000 : 500);
-  const running = job.Status === "Running" && job.DateStarted ? (now - new Date(job.DateStarted)) / 1000 : null;
+  const running = job.Status === "Running" && job.DateStarted ? (now - new Date(job.DateStarted).getTime()) / 1000 : null;
   const facts = [
     ["User", job.UserID], ["Mode", job.ExecutionMode], ["Interpreter", job.Interpreter],
     ["Submitted", formatNear(job.SubmittedAt)], ["Starts", hasEnded(job) || job.DateStarted ? "" : formatNear(job.RunAt)],

@@ -28,7 +28,7 @@ function useRows() {
 }
 
 function runtimeOf(job, now) {
-  if (job.Status === "Running" && job.DateStarted) return Math.max(0, (now - new Date(job.DateStarted)) / 1000);
+  if (job.Status === "Running" && job.DateStarted) return Math.max(0, (now - new Date(job.DateStarted).getTime()) / 1000);
   return hasEnded(job) ? job.Runtime : null;
 }
 
