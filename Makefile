@@ -86,6 +86,7 @@ PAGE := $(filter-out aiohttp_jobs/ui/assets/vendor/%,$(wildcard aiohttp_jobs/ui/
 	aiohttp_jobs/http/openapi/page/docs.js
 check-page: export DENO_NO_UPDATE_CHECK := 1
 check-page: $(VENV)/.test
+	@! grep -n '.\{121,\}' $(PAGE) /dev/null || { echo "Lines of the page's JavaScript have 120 characters at most." >&2; exit 1; }
 	@if [ -x $(BIN)/deno ]; then \
 		DENO_DIR=$(VENV)/.deno $(BIN)/deno lint --quiet && \
 		DENO_DIR=$(VENV)/.deno $(BIN)/deno check --quiet --no-lock --no-remote --no-npm $(PAGE) && \

@@ -22,12 +22,19 @@ function View({ route }) {
     setFailed(null);
     if (loaded[view] || !VIEWS[view]) return;
     VIEWS[view].load().then(
-      (module) => { loaded[view] = module.default; again((number) => number + 1); },
-      () => setFailed(new Error("This part of the page could not be loaded. It may have been updated: load the page again.")),
+      (module) => {
+        loaded[view] = module.default;
+        again((number) => number + 1);
+      },
+      () =>
+        setFailed(
+          new Error("This part of the page could not be loaded. It may have been updated: load the page again."),
+        ),
     );
   }, [view]);
   if (broken) {
-    return html`<${Problem} error=${new Error("The page met an error of its own.")} retry=${() => location.reload()} />`;
+    return html`<${Problem} error=${new Error("The page met an error of its own.")} retry=${() =>
+      location.reload()} />`;
   }
   if (!VIEWS[view]) {
     return html`<h1>Not here</h1><${Empty} title="There is no such view">
@@ -46,8 +53,20 @@ function App() {
   return html`<${Session.Provider} value=${value}>
     ${session.state === "loading" && html`<${Loading} />`}
     ${session.state === "out" && html`<${SignIn} />`}
-    ${session.state === "error" && html`<main class="signin"><${Problem} error=${session.error} retry=${session.reload} /></main>`}
-    ${session.state === "in" && html`<${Layout} view=${route.view}><${View} route=${route} /><//>`}
+    ${
+    session.state === "error" && html`
+      <main class="signin">
+        <${Problem} error=${session.error} retry=${session.reload} />
+      </main>
+    `
+  }
+    ${
+    session.state === "in" && html`
+      <${Layout} view=${route.view}>
+        <${View} route=${route} />
+        <//>
+    `
+  }
   <//>`;
 }
 

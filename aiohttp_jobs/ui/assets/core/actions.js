@@ -40,7 +40,9 @@ export function bodyOf(job) {
     description: job.Description, timeoutSeconds: job.TimeoutSeconds, priority: job.Priority,
     concurrencyKey: job.ConcurrencyKey, retry: job.Retry, notify: job.Notify,
   };
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null && value !== undefined && value !== ""));
+  return Object.fromEntries(
+    Object.entries(body).filter(([, value]) => value !== null && value !== undefined && value !== ""),
+  );
 }
 
 export function curlOf(body) {

@@ -37,7 +37,8 @@ export function apiUrl(path, query = {}) {
  */
 async function send(method, path, { query, body, headers = {}, signal } = {}) {
   const all = { ...headers };
-  if (method !== "GET") Object.assign(all, csrfHeaders(), { "X-Requested-With": "aiohttp-jobs" });  // which no form can send
+  // No form can send this header.
+  if (method !== "GET") Object.assign(all, csrfHeaders(), { "X-Requested-With": "aiohttp-jobs" });
   const secret = apiKey.get();
   if (secret) all.Authorization = `Bearer ${secret}`;
   if (body !== undefined) all["Content-Type"] = "application/json";

@@ -4,7 +4,21 @@ const FORMS = {
   "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@hourly": "0 * * * *",
 };
 const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const MONTHS = ["", "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS = [
+  "",
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+];
 const NTH = ["", "first", "second", "third", "fourth", "fifth"];
 const MINUTE = { first: 0, last: 59 }, HOUR = { first: 0, last: 23 }, DAY = { first: 1, last: 31 };
 const MONTH = { first: 1, last: 12, names: MONTHS }, WEEKDAY = { first: 0, last: 7, names: DAYS };
@@ -35,8 +49,12 @@ const numbers = (text, field) => sorted(text.split(",").flatMap((term) => [...te
 
 function readDays(text) {
   const terms = text.split(",");
-  return { days: sorted(terms.filter((term) => !/^LW?$/.test(term)).flatMap((term) => [...termNumbers(term, DAY)])),
-    special: [terms.includes("L") && "last day", terms.includes("LW") && "last day from Monday to Friday"].filter(Boolean) };
+  return {
+    days: sorted(terms.filter((term) => !/^LW?$/.test(term)).flatMap((term) => [...termNumbers(term, DAY)])),
+    special: [terms.includes("L") && "last day", terms.includes("LW") && "last day from Monday to Friday"].filter(
+      Boolean,
+    ),
+  };
 }
 
 function readWeekdays(text) {
@@ -46,7 +64,10 @@ function readWeekdays(text) {
     return `${nth ? NTH[nth] : "last"} ${DAYS[number(day ?? "", WEEKDAY)]}`;
   });
   // Monday first, so that a weekend is one range.
-  return { days: sorted(terms.filter(isPlain).flatMap((term) => [...termNumbers(term, WEEKDAY)]).map((day) => day || 7)), special };
+  return {
+    days: sorted(terms.filter(isPlain).flatMap((term) => [...termNumbers(term, WEEKDAY)]).map((day) => day || 7)),
+    special,
+  };
 }
 
 function joined(words, and = "and") {
@@ -57,7 +78,10 @@ function joined(words, and = "and") {
 /** @param {(value: number) => string} name */
 function listed(values, name = String, and = "and") {
   const step = values[1] - values[0];
-  if (step > 1 && values.length > LIST_FROM && name === String && values.every((value, at) => value === values[0] + at * step)) {
+  if (
+    step > 1 && values.length > LIST_FROM && name === String &&
+    values.every((value, at) => value === values[0] + at * step)
+  ) {
     return `${values.slice(0, 3).join(", ")} … ${values.at(-1)}`;
   }
   const runs = [];
@@ -65,7 +89,10 @@ function listed(values, name = String, and = "and") {
     if (value - 1 === runs.at(-1)?.at(-1)) runs.at(-1).push(value);
     else runs.push([value]);
   }
-  return joined(runs.flatMap((run) => (run.length > 2 ? [`${name(run[0])} to ${name(run.at(-1))}`] : run.map(name))), and);
+  return joined(
+    runs.flatMap((run) => (run.length > 2 ? [`${name(run[0])} to ${name(run.at(-1))}`] : run.map(name))),
+    and,
+  );
 }
 
 const clock = (hour, minute) => [hour, minute].map((part) => String(part).padStart(2, "0")).join(":");
@@ -74,7 +101,10 @@ const counted = (noun, values) => `${noun}${values.length > 1 ? "s" : ""} ${list
 function minuteWords(minutes) {
   const step = minutes.length > 1 ? minutes[1] - minutes[0] : 60;
   if (minutes.length === 60) return "Every minute";
-  if (minutes[0] === 0 && minutes.length > 1 && minutes.length * step === 60 && minutes.every((minute, at) => minute === at * step)) return `Every ${step} minutes`;
+  if (
+    minutes[0] === 0 && minutes.length > 1 && minutes.length * step === 60 &&
+    minutes.every((minute, at) => minute === at * step)
+  ) return `Every ${step} minutes`;
   return `At ${counted("minute", minutes)}`;
 }
 
@@ -92,12 +122,16 @@ const dayWords = ({ days, special }) => {
   const parts = [...(days.length ? [`${first} ${listed(days)}`] : []), ...special.map((word) => `the ${word}`)];
   return `on ${joined(parts)} of the month`;
 };
-const weekdayList = ({ days, special }, and) => joined([
-  ...(days.length ? [listed(days, (day) => DAYS[day], and)] : []), ...special.map((word) => `the ${word} of the month`)], and);
+const weekdayList = ({ days, special }, and) =>
+  joined([
+    ...(days.length ? [listed(days, (day) => DAYS[day], and)] : []),
+    ...special.map((word) => `the ${word} of the month`),
+  ], and);
 
 function dateWords(days, weekdays, isBoth) {
   const everyDay = days.days.length === 31, everyWeekday = weekdays.days.length === 7;
-  if (!isBoth) return everyDay || everyWeekday ? "every day" : `${dayWords(days)} or on ${weekdayList(weekdays, "and")}`;
+  if (!isBoth)
+    return everyDay || everyWeekday ? "every day" : `${dayWords(days)} or on ${weekdayList(weekdays, "and")}`;
   if (everyDay) return everyWeekday ? "every day" : `on ${weekdayList(weekdays, "and")}`;
   return everyWeekday ? dayWords(days) : `${dayWords(days)}, if that is ${weekdayList(weekdays, "or")}`;
 }

@@ -36,7 +36,13 @@ export function resultQuery(params) {
 export function deletionFilter(params) {
   const { state, mode, q } = params;
   const { from, to } = momentsOf(params);
-  const filter = { status: ended(state), mode: mode ? [mode] : [], q: q || undefined, from, to: to ?? new Date().toISOString() };
+  const filter = {
+    status: ended(state),
+    mode: mode ? [mode] : [],
+    q: q || undefined,
+    from,
+    to: to ?? new Date().toISOString(),
+  };
   return Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined && value.length));
 }
 

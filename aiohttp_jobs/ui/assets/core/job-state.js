@@ -19,7 +19,9 @@ class JobState {
   constructor(jobId, changed) {
     this.jobId = jobId;
     this.changed = changed;
-    this.lines = new OutputLines(async (offset, bytes) => (await getOutput(jobId, offset, bytes, this.control.signal)).text);
+    this.lines = new OutputLines(async (offset, bytes) =>
+      (await getOutput(jobId, offset, bytes, this.control.signal)).text
+    );
     this.start();
   }
 

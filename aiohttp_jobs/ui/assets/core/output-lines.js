@@ -89,7 +89,17 @@ export class OutputLines {
   }
 
   #begin(from, kind = "") {
-    const chunk = { from, to: from, text: "", kind, first: this.rows, count: 0, state: this.terminal.state(), error: this.error, used: this.clock };
+    const chunk = {
+      from,
+      to: from,
+      text: "",
+      kind,
+      first: this.rows,
+      count: 0,
+      state: this.terminal.state(),
+      error: this.error,
+      used: this.clock,
+    };
     this.chunks.push(chunk);
     return chunk;
   }
@@ -112,7 +122,9 @@ export class OutputLines {
 
   #shed() {
     if (this.held <= MOST_HELD) return;
-    const loaded = this.chunks.filter((chunk) => chunk.text !== null && !chunk.kind).sort((one, other) => one.used - other.used);
+    const loaded = this.chunks.filter((chunk) => chunk.text !== null && !chunk.kind).sort((one, other) =>
+      one.used - other.used
+    );
     for (const chunk of loaded.slice(0, -4)) {
       if (this.held <= MOST_HELD * 0.8) return;
       if (chunk === this.chunks.at(-1)) continue;
@@ -160,7 +172,9 @@ export class OutputLines {
 
   /** Have the text of the rows from `from` to `to` at hand. True when something was fetched. */
   async ensure(from, to) {
-    const missing = this.chunks.filter((chunk) => chunk.text === null && chunk.first < to && chunk.first + chunk.count > from);
+    const missing = this.chunks.filter((chunk) =>
+      chunk.text === null && chunk.first < to && chunk.first + chunk.count > from
+    );
     for (const chunk of missing) {
       const text = await this.fetchText(chunk.from, chunk.to - chunk.from);
       if (chunk.text !== null) continue;
@@ -191,7 +205,8 @@ export class OutputLines {
     for (const chunk of [...this.chunks]) {
       if (chunk.first >= to || chunk.first + chunk.count <= from) continue;
       const text = chunk.text ?? (await this.fetchText(chunk.from, chunk.to - chunk.from));
-      for (const row of rowsOf(chunk, text).slice(Math.max(0, from - chunk.first), to - chunk.first)) parts.push(textOf(row));
+      for (const row of rowsOf(chunk, text).slice(Math.max(0, from - chunk.first), to - chunk.first))
+        parts.push(textOf(row));
     }
     if (textOf(this.last) && to > this.rows) parts.push(textOf(this.last));
     return parts.join("\n");
@@ -199,7 +214,9 @@ export class OutputLines {
 
   #readProgress(text) {
     this.tail = (this.tail + text).slice(-4000);
-    for (const [, percent, message] of this.tail.matchAll(/(?:^|\n)::progress[ \t]+(\d{1,3})(?:\.\d+)?%?[ \t]*([^\r\n]*)/g)) {
+    for (
+      const [, percent, message] of this.tail.matchAll(/(?:^|\n)::progress[ \t]+(\d{1,3})(?:\.\d+)?%?[ \t]*([^\r\n]*)/g)
+    ) {
       this.progress = { percent: Math.min(100, Number(percent)), message };
       this.told = true;
     }

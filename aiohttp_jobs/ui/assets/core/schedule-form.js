@@ -4,10 +4,26 @@ import { blank, faults, faultsFrom, formOf, toRequest } from "./submission.js";
 
 export const OVERLAP = { skip: "skip this run", queue: "run it afterwards", replace: "stop the old run" };
 export const MISFIRE = { skip: "leave it out", run_once: "run once to catch up" };
-const WITHOUT = { description: "", timeoutSeconds: null, priority: null, concurrencyKey: null, retry: null, notify: [] };
+const WITHOUT = {
+  description: "",
+  timeoutSeconds: null,
+  priority: null,
+  concurrencyKey: null,
+  retry: null,
+  notify: [],
+};
 
 export const emptySchedule = (me) => ({
-  ...blank(me), name: "", cron: "0 6 * * *", timezone: timeZone, overlapPolicy: "skip", misfirePolicy: "skip", jitter: "", grace: "", startAt: "", endAt: "",
+  ...blank(me),
+  name: "",
+  cron: "0 6 * * *",
+  timezone: timeZone,
+  overlapPolicy: "skip",
+  misfirePolicy: "skip",
+  jitter: "",
+  grace: "",
+  startAt: "",
+  endAt: "",
 });
 
 /** A moment as an input of type datetime-local shows it: on the user's own clock. */
@@ -20,10 +36,18 @@ function toLocal(iso) {
 export const toMoment = (local) => (local && !Number.isNaN(Date.parse(local)) ? new Date(local).toISOString() : null);
 
 export const formOfSchedule = (schedule, me) => ({
-  ...emptySchedule(me), ...formOf(schedule.Job, me), name: schedule.Name, cron: schedule.Cron, timezone: schedule.Timezone,
-  overlapPolicy: schedule.OverlapPolicy, misfirePolicy: schedule.MisfirePolicy, startAt: toLocal(schedule.StartAt), endAt: toLocal(schedule.EndAt),
+  ...emptySchedule(me),
+  ...formOf(schedule.Job, me),
+  name: schedule.Name,
+  cron: schedule.Cron,
+  timezone: schedule.Timezone,
+  overlapPolicy: schedule.OverlapPolicy,
+  misfirePolicy: schedule.MisfirePolicy,
+  startAt: toLocal(schedule.StartAt),
+  endAt: toLocal(schedule.EndAt),
   jobName: schedule.Job.JobName === schedule.Name ? "" : schedule.Job.JobName, // else a new name would not be its jobs'
-  jitter: schedule.JitterSeconds ? String(schedule.JitterSeconds) : "", grace: schedule.MisfireGraceSeconds === 60 ? "" : String(schedule.MisfireGraceSeconds),
+  jitter: schedule.JitterSeconds ? String(schedule.JitterSeconds) : "",
+  grace: schedule.MisfireGraceSeconds === 60 ? "" : String(schedule.MisfireGraceSeconds),
 });
 
 /** The body of `POST /schedules` or, with all that was taken away said so, of `PATCH`. */
@@ -31,8 +55,16 @@ export function toSchedule(form) {
   const { name, cron, timezone, overlapPolicy, misfirePolicy } = form;
   const job = { ...WITHOUT, ...toRequest({ ...form, start: "now", jobName: form.jobName.trim() || name }) };
   return {
-    name, cron, timezone, overlapPolicy, misfirePolicy, jitterSeconds: Number(form.jitter || 0), misfireGraceSeconds: Number(form.grace || 60),
-    startAt: toMoment(form.startAt), endAt: toMoment(form.endAt), job,
+    name,
+    cron,
+    timezone,
+    overlapPolicy,
+    misfirePolicy,
+    jitterSeconds: Number(form.jitter || 0),
+    misfireGraceSeconds: Number(form.grace || 60),
+    startAt: toMoment(form.startAt),
+    endAt: toMoment(form.endAt),
+    job,
   };
 }
 
@@ -51,6 +83,9 @@ export function scheduleFaults(form, me) {
 /** The server's faults by the form's field names. */
 export function scheduleFaultsFrom(error) {
   const fields = { jitterSeconds: "jitter", misfireGraceSeconds: "grace" };
-  const details = (error?.details ?? []).map(({ field, message }) => ({ field: fields[field] ?? field.replace(/^job\./, ""), message }));
+  const details = (error?.details ?? []).map(({ field, message }) => ({
+    field: fields[field] ?? field.replace(/^job\./, ""),
+    message,
+  }));
   return faultsFrom({ details });
 }

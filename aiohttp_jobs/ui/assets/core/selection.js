@@ -6,7 +6,8 @@ import { toast } from "../parts/parts.js";
 
 const MOST_IDS = 1000;
 
-/** `{ids, has, toggle(id, range), set, clear}`; with `range`, everything since the last one too. `order` are the ids as listed. */
+/** `{ids, has, toggle(id, range), set, clear}`; with `range`, everything since the last one too.
+ * `order` are the ids as listed. */
 export function useSelection(order) {
   const [ids, setIds] = useState(() => new Set());
   const last = useRef(null);
@@ -19,7 +20,13 @@ export function useSelection(order) {
     last.current = id;
     setIds(next);
   };
-  return { ids, has: (id) => ids.has(id), toggle, set: (some) => setIds(new Set(some)), clear: () => setIds(new Set()) };
+  return {
+    ids,
+    has: (id) => ids.has(id),
+    toggle,
+    set: (some) => setIds(new Set(some)),
+    clear: () => setIds(new Set()),
+  };
 }
 
 /** Delete results by their jobs' ids. */

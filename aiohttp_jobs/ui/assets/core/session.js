@@ -4,7 +4,15 @@ import { apiKey, get } from "./api.js";
 import { signedIn } from "./follow.js";
 
 const NOBODY = {
-  userId: "", roles: [], proof: "", modes: [], interpreters: [], defaultInterpreter: "shell", maxPriority: 0, permissions: [], limits: {},
+  userId: "",
+  roles: [],
+  proof: "",
+  modes: [],
+  interpreters: [],
+  defaultInterpreter: "shell",
+  maxPriority: 0,
+  permissions: [],
+  limits: {},
 };
 
 export const Session = createContext({ state: "loading", me: NOBODY, settings: {}, reload: () => {} });
@@ -26,10 +34,13 @@ export function useLoadedSession() {
     (error) => settle({ state: error.status === 401 ? "out" : "error", me: NOBODY, error }),
   );
   // Somebody else may have signed in meanwhile, in another tab: what this one shows is not theirs.
-  const check = () => get("me").then(
-    ({ me }) => { if (shownTo && me.userId !== shownTo) location.reload(); else settle({ state: "in", me, error: null }); },
-    () => {}, // a 401 is told by an event
-  );
+  const check = () =>
+    get("me").then(
+      ({ me }) => {
+        if (shownTo && me.userId !== shownTo) location.reload(); else settle({ state: "in", me, error: null });
+      },
+      () => {}, // a 401 is told by an event
+    );
   const shownTo = session.state === "in" ? session.me.userId : null;
   useEffect(() => {
     const restored = ({ persisted }) => { if (persisted) location.reload(); };

@@ -5,7 +5,8 @@ export const TYPES = { string: "text", int: "whole number", choice: "one of", se
 const UNSET = (value) => value === undefined || value === null || value === "";
 
 /** What a run's form starts with. */
-export const initialValues = (parameters) => Object.fromEntries(parameters.map((one) => [one.name, UNSET(one.default) ? "" : String(one.default)]));
+export const initialValues = (parameters) =>
+  Object.fromEntries(parameters.map((one) => [one.name, UNSET(one.default) ? "" : String(one.default)]));
 
 /** A pattern as the server reads it: of the whole value. One that the browser cannot read is left to the server. */
 function matches(pattern, value) {
@@ -37,13 +38,20 @@ export const valueFaults = (parameters, values) => Object.fromEntries(
 /** What a run asks for besides its values: `form` is the part of a job's form that says when and how urgently. */
 export function toRun(form) {
   const { delaySeconds, runAt, priority } = toRequest(form);
-  return Object.fromEntries(Object.entries({ delaySeconds, runAt, priority, jobName: form.jobName.trim() || undefined }).filter(([, value]) => value !== undefined));
+  return Object.fromEntries(
+    Object.entries({ delaySeconds, runAt, priority, jobName: form.jobName.trim() || undefined }).filter(([, value]) =>
+      value !== undefined
+    ),
+  );
 }
 
 /** The values as the API takes them. */
-export const toValues = (parameters, values) => Object.fromEntries(
-  parameters.filter((one) => !UNSET(values[one.name])).map((one) => [one.name, one.type === "int" ? Number(values[one.name]) : values[one.name]]),
-);
+export const toValues = (parameters, values) =>
+  Object.fromEntries(
+    parameters.filter((one) => !UNSET(values[one.name])).map((
+      one,
+    ) => [one.name, one.type === "int" ? Number(values[one.name]) : values[one.name]]),
+  );
 
 export const emptyTemplate = (me) => ({ ...blank(me), parameters: [], runRoles: "" });
 
@@ -52,18 +60,35 @@ export const formOfTemplate = (template, me) => ({
   runRoles: (template.RunRoles ?? []).join(", "),
 });
 
-export const blankParameter = () => ({ name: "", type: "string", description: "", required: true, default: "", pattern: "", minimum: "", maximum: "", choices: "", allowLeadingDash: false });
+export const blankParameter = () => ({
+  name: "",
+  type: "string",
+  description: "",
+  required: true,
+  default: "",
+  pattern: "",
+  minimum: "",
+  maximum: "",
+  choices: "",
+  allowLeadingDash: false,
+});
 
 const parameterForm = (one) => ({
-  ...one, description: one.description ?? "", required: one.required !== false, default: UNSET(one.default) ? "" : String(one.default),
-  pattern: one.pattern ?? "", minimum: UNSET(one.minimum) ? "" : String(one.minimum), maximum: UNSET(one.maximum) ? "" : String(one.maximum),
+  ...one,
+  description: one.description ?? "",
+  required: one.required !== false,
+  default: UNSET(one.default) ? "" : String(one.default),
+  pattern: one.pattern ?? "",
+  minimum: UNSET(one.minimum) ? "" : String(one.minimum),
+  maximum: UNSET(one.maximum) ? "" : String(one.maximum),
   choices: (one.choices ?? []).join(", "),
 });
 
 function toParameter(form) {
   const { name, type, description, required, pattern } = form;
   const parameter = { name: name.trim(), type, description: description || undefined, required };
-  if (form.default !== "" && type !== "secret") parameter.default = type === "int" ? Number(form.default) : form.default;
+  if (form.default !== "" && type !== "secret")
+    parameter.default = type === "int" ? Number(form.default) : form.default;
   if (type === "string" && pattern) parameter.pattern = pattern;
   if (type === "int" && form.minimum !== "") parameter.minimum = Number(form.minimum);
   if (type === "int" && form.maximum !== "") parameter.maximum = Number(form.maximum);

@@ -20,8 +20,26 @@ const TOKEN = new RegExp([
 ].join("|"), "g");
 const UNFINISHED = /^\x1b(?:\[[0-?]*[ -/]*|[ -/]*)$/;
 const UNFINISHED_TEXT = /^(\x1b(?:\](?!.*\x07)|[PX^_]))[^\x1b\n]*$/;
-const DECORATIONS = { 1: "bold", 2: "dim", 3: "italic", 4: "underline", 7: "reverse", 8: "hidden", 9: "strikethrough", 53: "overline" };
-const ENDS = { 21: ["underline"], 22: ["bold", "dim"], 23: ["italic"], 24: ["underline"], 27: ["reverse"], 28: ["hidden"], 29: ["strikethrough"], 55: ["overline"] };
+const DECORATIONS = {
+  1: "bold",
+  2: "dim",
+  3: "italic",
+  4: "underline",
+  7: "reverse",
+  8: "hidden",
+  9: "strikethrough",
+  53: "overline",
+};
+const ENDS = {
+  21: ["underline"],
+  22: ["bold", "dim"],
+  23: ["italic"],
+  24: ["underline"],
+  27: ["reverse"],
+  28: ["hidden"],
+  29: ["strikethrough"],
+  55: ["overline"],
+};
 
 function withoutReturns(line) {
   let end = line.length;
@@ -99,7 +117,15 @@ function changed(before, numbers) {
   return Object.keys(style).length ? style : null;
 }
 
-const EMPTY_ROW = { cells: [], styles: [], column: 0, saved: 0, isDrawnOver: false, hasTabs: false, isContinued: false };
+const EMPTY_ROW = {
+  cells: [],
+  styles: [],
+  column: 0,
+  saved: 0,
+  isDrawnOver: false,
+  hasTabs: false,
+  isContinued: false,
+};
 const BEGINNING = { ...EMPTY_ROW, unfinished: "", style: null };
 
 /** Takes text in pieces and gives back the rows that are final. Holds one row, however long the line is. */
@@ -121,7 +147,17 @@ export class Terminal {
   /** All there is to go on from here with another `Terminal`. */
   state() {
     const { unfinished, style, column, saved, isDrawnOver, hasTabs, isContinued } = this;
-    return { unfinished, style, column, saved, isDrawnOver, hasTabs, isContinued, cells: this.cells.slice(), styles: this.styles.slice() };
+    return {
+      unfinished,
+      style,
+      column,
+      saved,
+      isDrawnOver,
+      hasTabs,
+      isContinued,
+      cells: this.cells.slice(),
+      styles: this.styles.slice(),
+    };
   }
 
   /** The rows that `text` makes final. */
@@ -169,7 +205,10 @@ export class Terminal {
   #writeLines(text) {
     const lines = (text.includes("\r\n") ? text.replaceAll("\r\n", "\n") : text).split("\n");
     lines.pop();
-    if (!this.#hasBegun && !this.style && !CONTROL.test(text.includes("\r") ? lines.join("") : text) && lines.every((line) => line.length <= ROW / TAB)) {
+    if (
+      !this.#hasBegun && !this.style && !CONTROL.test(text.includes("\r") ? lines.join("") : text) &&
+      lines.every((line) => line.length <= ROW / TAB)
+    ) {
       this.final = this.final.length ? this.final.concat(lines) : lines;
       return;
     }

@@ -40,14 +40,38 @@ function labels(splits) {
 
 function optionsOf(uPlot, times, series, width, onPoint) {
   const step = times.length > 1 ? times[1] - times[0] : 3600;
-  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
+  const axis = {
+    stroke: colour("--muted"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { stroke: colour("--line"), width: 1 },
+  };
   const bars = uPlot.paths.bars({ size: [0.75, 40] });
   return {
-    width, height: HEIGHT, legend: { show: false }, cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
+    width,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, y: false, points: { show: false } },
     hooks: { setCursor: [(plot) => onPoint(plot.cursor.idx ?? null)] },
-    scales: { x: { range: [times[0] - step / 2, times.at(-1) + step / 2] }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] } },
-    axes: [{ ...axis, values: (_, splits) => labels(splits) }, { ...axis, size: 60, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 1000000] }],
-    series: [{}, ...[...series].reverse().map((one) => ({ label: one.name, fill: colour(one.colour), stroke: colour(one.colour), width: 0, paths: bars, points: { show: false } }))],
+    scales: {
+      x: { range: [times[0] - step / 2, times.at(-1) + step / 2] },
+      y: { range: (_, __, most) => [0, Math.max(1, most * 1.1)] },
+    },
+    axes: [{ ...axis, values: (_, splits) => labels(splits) }, {
+      ...axis,
+      size: 60,
+      incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000, 1000000],
+    }],
+    series: [
+      {},
+      ...[...series].reverse().map((one) => ({
+        label: one.name,
+        fill: colour(one.colour),
+        stroke: colour(one.colour),
+        width: 0,
+        paths: bars,
+        points: { show: false },
+      })),
+    ],
   };
 }
 
@@ -65,7 +89,8 @@ function useTheme() {
   return changes;
 }
 
-/** `times` in seconds; `series` as `[{name, colour: "--good", values}]`; `label` says in words what it shows, `nameOf(moment)` what a bar is of. */
+/** `times` in seconds; `series` as `[{name, colour: "--good", values}]`; `label` says in words what it
+ * shows, `nameOf(moment)` what a bar is of. */
 export function StackedBars({ times, series, label, nameOf }) {
   const box = useRef(null);
   const [at, setAt] = useState(null);
@@ -75,13 +100,23 @@ export function StackedBars({ times, series, label, nameOf }) {
     let wanted = true;
     load().then((uPlot) => {
       if (!wanted) return;
-      plot = new uPlot(optionsOf(uPlot, times, series, box.current.clientWidth, setAt), [times, ...stacked(series)], box.current);
+      plot = new uPlot(
+        optionsOf(uPlot, times, series, box.current.clientWidth, setAt),
+        [times, ...stacked(series)],
+        box.current,
+      );
     }, () => {});
     const observer = new ResizeObserver(() => plot?.setSize({ width: box.current.clientWidth, height: HEIGHT }));
     observer.observe(box.current);
     return () => { wanted = false; observer.disconnect(); plot?.destroy(); };
   }, [times, series, theme]);
-  return html`<div class="legend">${series.map((one) => html`<span key=${one.name}><i style=${{ background: `var(${one.colour})` }}></i>${one.name}${at !== null && html` <b>${one.values[at].toLocaleString()}</b>`}</span>`)}
-      <span class="point">${at !== null && nameOf(new Date(times[at] * 1000))}</span></div>
-    <div class="chart" ref=${box} role="img" aria-label=${label}></div>`;
+  return html`
+    <div class="legend">${series.map((one) =>
+      html`<span key=${one.name}><i style=${{ background: `var(${one.colour})` }}></i>${one.name}${
+        at !== null && html` <b>${one.values[at].toLocaleString()}</b>`
+      }</span>`
+    )}
+          <span class="point">${at !== null && nameOf(new Date(times[at] * 1000))}</span></div>
+    <div class="chart" ref=${box} role="img" aria-label=${label}></div>
+  `;
 }

@@ -10,9 +10,13 @@ export function Editor({ value, onInput, interpreter, ids }) {
     behind.current.scrollLeft = area.current.scrollLeft;
   };
   useLayoutEffect(scroll, [value]);
-  return html`<div class="editor" data-invalid=${ids["aria-invalid"]}>
-    <pre ref=${behind} aria-hidden="true"><${Highlighted} text=${value} interpreter=${interpreter} plain />${"\n "}</pre>
-    <textarea ref=${area} ...${ids} value=${value} onInput=${(event) => onInput(event.target.value)} onScroll=${scroll}
-      spellcheck=${false} autocapitalize="off" autocomplete="off" rows="8"></textarea>
-  </div>`;
+  return html`
+    <div class="editor" data-invalid=${ids["aria-invalid"]}>
+      <pre ref=${behind}
+        aria-hidden="true"><${Highlighted} text=${value} interpreter=${interpreter} plain />${"\n "}</pre>
+      <textarea ref=${area} ...${ids} value=${value} onInput=${(event) =>
+        onInput(event.target.value)} onScroll=${scroll}
+        spellcheck=${false} autocapitalize="off" autocomplete="off" rows="8"></textarea>
+    </div>
+  `;
 }

@@ -22,14 +22,33 @@ export function SelectionBar({ jobs, clear, mayRun, me }) {
     }
     setBusy(false);
   };
-  const again = during(() => forEach(ended, (job) => post(`jobs/${job.JobID}/rerun`), (number) => `${count(number, "job was", "jobs were")} submitted again.`));
-  const stop = during(() => forEach(live, (job) => post(`jobs/${job.JobID}/cancel`), (number) => `Cancelling ${count(number, "job")}.`));
+  const again = during(() =>
+    forEach(
+      ended,
+      (job) => post(`jobs/${job.JobID}/rerun`),
+      (number) => `${count(number, "job was", "jobs were")} submitted again.`,
+    )
+  );
+  const stop = during(() =>
+    forEach(live, (job) => post(`jobs/${job.JobID}/cancel`), (number) => `Cancelling ${count(number, "job")}.`)
+  );
   const gone = during(() => deleteAll(mine.map((job) => job.JobID)));
   return html`<div class="selection" role="region" aria-label="Selected jobs">
     <b role="status">${count(jobs.length, "job")} selected</b>
-    ${live.length > 0 && html`<${Button} icon="stop" disabled=${busy} onClick=${stop}>Cancel ${live.length.toLocaleString()}<//>`}
-    ${mayRun && ended.length > 0 && html`<${Button} icon="again" disabled=${busy} onClick=${again}>Run ${ended.length.toLocaleString()} again<//>`}
-    ${mine.length > 0 && html`<${Sure} icon="trash" label=${`Delete ${mine.length.toLocaleString()}`} question=${`Delete ${count(mine.length, "result")}?`} onSure=${gone} />`}
+    ${
+    live.length > 0 &&
+    html`<${Button} icon="stop" disabled=${busy} onClick=${stop}>Cancel ${live.length.toLocaleString()}<//>`
+  }
+    ${
+    mayRun && ended.length > 0 &&
+    html`<${Button} icon="again" disabled=${busy} onClick=${again}>Run ${ended.length.toLocaleString()} again<//>`
+  }
+    ${
+    mine.length > 0 &&
+    html`<${Sure} icon="trash" label=${`Delete ${mine.length.toLocaleString()}`} question=${`Delete ${
+      count(mine.length, "result")
+    }?`} onSure=${gone} />`
+  }
     <${Button} kind="bare" icon="close" label="Select nothing" onClick=${clear} />
   </div>`;
 }
@@ -52,15 +71,22 @@ function Ask({ params, onClose }) {
       setDeleted(null);
     }
   };
-  return html`<${Dialog} title="Delete results" onClose=${onClose}><div class="form">
-    <p>${words ? html`All results of your own jobs that match will be deleted, also those that are not in view: <b>${words}</b>.`
-      : html`<b>All results of your own jobs</b> will be deleted, also those that are not in view: no filter is set.`}
-      ${" "}This cannot be undone. Jobs that wait or run are not touched.</p>
-    ${deleted !== null && html`<p role="status">${deleted.toLocaleString()} deleted so far…</p>`}
-    ${error && html`<${Problem} error=${error} />`}
-    <div class="form-end"><${Button} kind="danger" icon="trash" disabled=${deleted !== null} onClick=${sure}>Delete them all<//>
-      <${Button} onClick=${onClose}>${deleted === null ? "Keep them" : "Stop"}<//></div>
-  </div><//>`;
+  return html`
+    <${Dialog} title="Delete results" onClose=${onClose}>
+      <div class="form">
+        <p>${words ?
+          html`All results of your own jobs that match will be deleted,
+            also those that are not in view: <b>${words}</b>.`
+          : html`<b>All results of your own jobs</b> will be deleted, also those
+            that are not in view: no filter is set.`}
+          ${" "}This cannot be undone. Jobs that wait or run are not touched.</p>
+        ${deleted !== null && html`<p role="status">${deleted.toLocaleString()} deleted so far…</p>`}
+        ${error && html`<${Problem} error=${error} />`}
+        <div class="form-end"><${Button} kind="danger" icon="trash" disabled=${deleted !==
+          null} onClick=${sure}>Delete them all<//>
+          <${Button} onClick=${onClose}>${deleted === null ? "Keep them" : "Stop"}<//></div>
+      </div><//>
+  `;
 }
 
 /** A button for all that match, not only what is in view. Nothing where only waiting and running jobs are listed. */

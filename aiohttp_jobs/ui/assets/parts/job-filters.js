@@ -15,7 +15,8 @@ function useTyped(value, pass) {
 }
 
 function Pick({ name, label, all, options, params, change }) {
-  return html`<select aria-label=${label} value=${params[name] ?? ""} onChange=${(event) => change({ [name]: event.target.value })}>
+  return html`<select aria-label=${label} value=${params[name] ?? ""} onChange=${(event) =>
+    change({ [name]: event.target.value })}>
     <option value="">${all}</option>
     ${options.map((value) => html`<option value=${value} key=${value}>${STATUS_WORDS[value] ?? value}</option>`)}
   </select>`;
@@ -29,9 +30,12 @@ function When({ params, change }) {
     setOpen(value === "days");
     change(value === "days" ? { within: "" } : { within: value, from: "", to: "" });
   };
-  const day = (name, label) => html`<label class="day"><span>${label}</span>
-    <input type="date" value=${params[name] ?? ""} onChange=${(event) => change({ [name]: event.target.value, within: "" })} /></label>`;
-  return html`<select aria-label="Ended" value=${days ? "days" : params.within ?? ""} onChange=${(event) => pick(event.target.value)}>
+  const day = (name, label) =>
+    html`<label class="day"><span>${label}</span>
+    <input type="date" value=${params[name] ?? ""} onChange=${(event) =>
+      change({ [name]: event.target.value, within: "" })} /></label>`;
+  return html`<select aria-label="Ended" value=${days ? "days" : params.within ?? ""} onChange=${(event) =>
+    pick(event.target.value)}>
       <option value="">At any time</option>
       ${Object.entries(WITHIN).map(([hours, words]) => html`<option value=${hours} key=${hours}>${words}</option>`)}
       <option value="days">Between days…</option></select>
@@ -43,14 +47,20 @@ function Everybody({ params, change }) {
   const everyone = params.scope === "all" || Boolean(params.user);
   return html`<label class="check"><input type="checkbox" checked=${everyone}
       onChange=${(event) => change({ scope: event.target.checked ? "all" : "", user: "" })} /> Everybody's jobs</label>
-    ${everyone && html`<input aria-label="User" placeholder="of every user" class="user" value=${user} spellcheck=${false} onInput=${(event) => setUser(event.target.value)} />`}`;
+    ${
+    everyone && html`
+      <input aria-label="User" placeholder="of every user" class="user" value=${user} spellcheck=${false}
+        onInput=${(event) => setUser(event.target.value)} />
+    `
+  }`;
 }
 
 export function Filters({ params, change, mayAll, search }) {
   const [text, setText] = useTyped(params.q ?? "", (q) => change({ q }));
   const pressed = (event) => event.key === "Escape" && event.target.blur();
   return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-    <label class="search"><span class="visually-hidden">Search in names, commands and output</span><${Icon} name="search" />
+    <label class="search"><span class="visually-hidden">Search in names, commands and output</span>
+      <${Icon} name="search" />
       <input type="search" ref=${search} value=${text} placeholder="Search names, commands, output" spellcheck=${false}
         onInput=${(event) => setText(event.target.value)} onKeyDown=${pressed} />
       <kbd aria-hidden="true">/</kbd></label>

@@ -13,9 +13,18 @@ import { Button, Dialog, Toasts } from "./parts.js";
 const THEMES = ["system", "light", "dark"];
 const THEME_NAME = "aiohttp-jobs:theme";
 const KEYS = [
-  ["j / k", "next or previous job in the list"], ["Enter", "open it"], ["/", "search"], ["n", "new job"],
-  ["c", "cancel the chosen job"], ["r", "run it again"], ["x", "select it"], ["f", "follow the output"], ["w", "wrap long lines"],
-  ["Ctrl+Enter", "submit the form"], ["Esc", "leave a field, or close"], ["?", "this help"],
+  ["j / k", "next or previous job in the list"],
+  ["Enter", "open it"],
+  ["/", "search"],
+  ["n", "new job"],
+  ["c", "cancel the chosen job"],
+  ["r", "run it again"],
+  ["x", "select it"],
+  ["f", "follow the output"],
+  ["w", "wrap long lines"],
+  ["Ctrl+Enter", "submit the form"],
+  ["Esc", "leave a field, or close"],
+  ["?", "this help"],
 ];
 
 function stored() {
@@ -39,7 +48,8 @@ function ThemeSwitch() {
     }
   }, [theme]);
   const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-  return html`<${Button} icon="sun" kind="bare" label=${`Theme: ${theme}. Switch to ${next}`} onClick=${() => setTheme(next)} />`;
+  return html`<${Button} icon="sun" kind="bare" label=${`Theme: ${theme}. Switch to ${next}`} onClick=${() =>
+    setTheme(next)} />`;
 }
 
 function SignOut() {
@@ -76,27 +86,35 @@ export function Layout({ view, children }) {
   const [open, setOpen] = useState(false);
   useKeys({ "?": () => setHelp(true), n: () => go(link("new")) });
   useEffect(() => setOpen(false), [view]);
-  return html`<div class="frame">
-    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
-    <header class=${`side ${open ? "open" : ""}`}>
-      <div class="brand">
-        <a href=${link("jobs")}>${settings.logo && html`<img src=${settings.logo} alt="" width="28" height="28" />`}<span>${settings.title}</span></a>
-        <button type="button" class="button bare menu" aria-expanded=${String(open)} aria-label="Menu" onClick=${() => setOpen(!open)}>
-          <${Icon} name="menu" />
-        </button>
-      </div>
-      <div class="side-body">
-        ${may(me, "submit") && html`<a class="button primary" href=${link("new")}><${Icon} name="new" /><span>New job</span></a>`}
-        <${Navigation} view=${view} me=${me} />
-        <div class="who">
-          <p class="who-name" title=${me.roles.join(", ")}><${Text}>${me.userId}<//></p>
-          <${Button} icon="help" kind="bare" label="Keyboard" onClick=${() => setHelp(true)} />
-          <${ThemeSwitch} /><${SignOut} />
+  return html`
+    <div class="frame">
+      <a class="skip" href="#main" onClick=${(event) => {
+        event.preventDefault();
+        document.getElementById("main").focus();
+      }}>Skip to the content</a>
+      <header class=${`side ${open ? "open" : ""}`}>
+        <div class="brand">
+          <a href=${link("jobs")}>${settings.logo &&
+            html`<img src=${settings.logo} alt="" width="28" height="28" />`}<span>${settings.title}</span></a>
+          <button type="button" class="button bare menu" aria-expanded=${String(open)} aria-label="Menu" onClick=${() =>
+            setOpen(!open)}>
+            <${Icon} name="menu" />
+          </button>
         </div>
+        <div class="side-body">
+            ${may(me, "submit") &&
+              html`<a class="button primary" href=${link("new")}><${Icon} name="new" /><span>New job</span></a>`}
+            <${Navigation} view=${view} me=${me} />
+            <div class="who">
+              <p class="who-name" title=${me.roles.join(", ")}><${Text}>${me.userId}<//></p>
+              <${Button} icon="help" kind="bare" label="Keyboard" onClick=${() => setHelp(true)} />
+              <${ThemeSwitch} /><${SignOut} />
+            </div>
+          </div>
+        </header>
+        <main id="main" tabindex="-1">${children}</main>
+        <${Toasts} />
+        ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
       </div>
-    </header>
-    <main id="main" tabindex="-1">${children}</main>
-    <${Toasts} />
-    ${help && html`<${Help} onClose=${() => setHelp(false)} />`}
-  </div>`;
+  `;
 }

@@ -12,7 +12,15 @@ const ROW = 20;
 const TALLEST = 8_000_000; // pixels; browsers cut off taller elements
 const MOST_HITS = 10000;
 const MOST_COPIED = 200000;
-const WORDS = { loading: "Loading", connecting: "Connecting", live: "Live", reconnecting: "Connection lost; connecting again", reading: "Reading", ended: "Complete", error: "Not live" };
+const WORDS = {
+  loading: "Loading",
+  connecting: "Connecting",
+  live: "Live",
+  reconnecting: "Connection lost; connecting again",
+  reading: "Reading",
+  ended: "Complete",
+  error: "Not live",
+};
 
 /** Where the lines stand: `top` is the first line that can be seen, with a fraction. */
 function geometry(box, total) {
@@ -82,10 +90,12 @@ function useSearch(lines, text, isExpression) {
 /** The lines that are chosen by their numbers: `{from, to, has, choose}`, `to` not included. */
 function useChosenLines() {
   const [chosen, setChosen] = useState(null);
-  const choose = (row, further) => setChosen((old) => {
-    if (further && old) return { anchor: old.anchor, from: Math.min(old.anchor, row), to: Math.max(old.anchor, row) + 1 };
-    return old?.from === row && old.to === row + 1 ? null : { anchor: row, from: row, to: row + 1 };
-  });
+  const choose = (row, further) =>
+    setChosen((old) => {
+      if (further && old)
+        return { anchor: old.anchor, from: Math.min(old.anchor, row), to: Math.max(old.anchor, row) + 1 };
+      return old?.from === row && old.to === row + 1 ? null : { anchor: row, from: row, to: row + 1 };
+    });
   return { ...chosen, has: (row) => chosen !== null && row >= chosen.from && row < chosen.to, choose };
 }
 
@@ -93,7 +103,9 @@ function hitWords({ matcher, fault, hits, now }) {
   if (fault) return fault;
   if (!matcher) return "";
   if (hits === null) return "Searching…";
-  return hits.length ? `${now + 1} of ${hits.length.toLocaleString()}${hits.length >= MOST_HITS ? "+" : ""}` : "Not found";
+  return hits.length
+    ? `${now + 1} of ${hits.length.toLocaleString()}${hits.length >= MOST_HITS ? "+" : ""}`
+    : "Not found";
 }
 
 function Search({ search, text, setText, isExpression, setIsExpression, step, field }) {
@@ -102,40 +114,67 @@ function Search({ search, text, setText, isExpression, setIsExpression, step, fi
     if (event.key === "Enter") { event.preventDefault(); step(event.shiftKey ? -1 : 1); }
     if (event.key === "Escape") { setText(""); event.target.blur(); }
   };
-  return html`<label class="search"><span class="visually-hidden">Search in the output</span><${Icon} name="search" />
-      <input type="search" ref=${field} value=${text} placeholder="Search in the output" spellcheck=${false} onInput=${(event) => setText(event.target.value)} onKeyDown=${pressed} />
-      <kbd aria-hidden="true">/</kbd></label>
-    <${Button} kind="bare" label="Regular expression" aria-pressed=${String(isExpression)} onClick=${() => setIsExpression(!isExpression)}><span class="mono" aria-hidden="true">.*</span><//>
-    <span class="hits" role="status">${hitWords(search)}</span>
-    <${Button} icon="up" kind="bare" label="Previous match" disabled=${!hits?.length} onClick=${() => step(-1)} />
-    <${Button} icon="next" kind="bare" label="Next match" disabled=${!hits?.length} onClick=${() => step(1)} />`;
+  return html`
+    <label class="search"><span class="visually-hidden">Search in the output</span><${Icon} name="search" />
+          <input type="search" ref=${field} value=${text} placeholder="Search in the output"
+            spellcheck=${false} onInput=${(
+            event,
+          ) => setText(event.target.value)} onKeyDown=${pressed} />
+          <kbd aria-hidden="true">/</kbd></label>
+    <${Button} kind="bare" label="Regular expression" aria-pressed=${String(isExpression)}
+      onClick=${() => setIsExpression(!isExpression)}><span class="mono" aria-hidden="true">.*</span><//>
+        <span class="hits" role="status">${hitWords(search)}</span>
+        <${Button} icon="up" kind="bare" label="Previous match" disabled=${!hits?.length} onClick=${() => step(-1)} />
+        <${Button} icon="next" kind="bare" label="Next match" disabled=${!hits?.length} onClick=${() => step(1)} />
+  `;
 }
 
 function Tools({ lines, job, chosen, follow, setFollow, wrap, setWrap, status, nextError }) {
-  const save = () => download(`jobs/${job.JobID}/output`, `${job.JobID}.txt`).catch((error) => toast(error.message, "bad"));
+  const save = () =>
+    download(`jobs/${job.JobID}/output`, `${job.JobID}.txt`).catch((error) => toast(error.message, "bad"));
   const [from, to] = chosen.to ? [chosen.from, chosen.to] : [0, lines.length];
   const take = async () => {
-    if (to - from > MOST_COPIED) toast(`It is longer than ${MOST_COPIED.toLocaleString()} lines: download it instead.`, "bad");
-    else await lines.text(from, to).then((text) => copy(text, chosen.to ? `${count(to - from, "line")}:` : "Output"), (error) => toast(error.message, "bad"));
+    if (to - from > MOST_COPIED)
+      toast(`It is longer than ${MOST_COPIED.toLocaleString()} lines: download it instead.`, "bad");
+    else await lines.text(from, to).then(
+        (text) => copy(text, chosen.to ? `${count(to - from, "line")}:` : "Output"),
+        (error) => toast(error.message, "bad"),
+      );
   };
   const errors = lines.errorRows.length;
   return html`<span class="tools">
-    ${errors > 0 && html`<${Button} kind="errors" title="Go to the next error" onClick=${nextError}>${count(errors, "error")}<//>`}
-    ${status !== "ended" && html`<${Button} icon=${follow ? "pause" : "follow"} aria-pressed=${String(follow)} onClick=${() => setFollow(!follow)}>${follow ? "Following" : "Follow"}<//>`}
-    <${Button} icon="wrap" kind="bare" label="Wrap long lines" aria-pressed=${String(wrap)} onClick=${() => setWrap(!wrap)} />
-    <${Button} icon="copy" kind="bare" label=${chosen.to ? `Copy ${count(to - from, "line")}` : "Copy the output"} disabled=${!lines.length} onClick=${take} />
+    ${
+    errors > 0 &&
+    html`<${Button} kind="errors" title="Go to the next error" onClick=${nextError}>${count(errors, "error")}<//>`
+  }
+    ${
+    status !== "ended" &&
+    html`<${Button} icon=${follow ? "pause" : "follow"} aria-pressed=${String(follow)} onClick=${() =>
+      setFollow(!follow)}>${follow ? "Following" : "Follow"}<//>`
+  }
+    <${Button} icon="wrap" kind="bare" label="Wrap long lines" aria-pressed=${String(wrap)} onClick=${() =>
+    setWrap(!wrap)} />
+    <${Button} icon="copy" kind="bare" label=${
+    chosen.to ? `Copy ${count(to - from, "line")}` : "Copy the output"
+  } disabled=${!lines.length} onClick=${take} />
     <${Button} icon="down" kind="bare" label="Download the output" onClick=${save} />
   </span>`;
 }
 
 function Row({ lines, row, matcher, isHit, chosen }) {
   const line = lines.at(row);
-  if (line === null) return html`<div class="row told"><span class="number">${row + 1}</span><span class="line">…</span></div>`;
+  if (line === null)
+    return html`<div class="row told"><span class="number">${row + 1}</span><span class="line">…</span></div>`;
   const told = line.kind || (line.text.startsWith("::progress ") ? "told" : "");
-  return html`<div class=${`row ${line.isError ? "error" : ""} ${told} ${isHit ? "found" : ""} ${chosen.has(row) ? "chosen" : ""}`}>
-    <span class="number" aria-hidden="true" title="Click, then click another with Shift, to choose lines to copy" onClick=${(event) => chosen.choose(row, event.shiftKey)}>${row + 1}</span>
-    <span class="line"><${AnsiLine} text=${line.text} styles=${line.styles} matcher=${matcher} /></span>
-  </div>`;
+  return html`
+    <div class=${`row ${line.isError ? "error" : ""} ${told} ${isHit ? "found" : ""} ${
+      chosen.has(row) ? "chosen" : ""
+    }`}>
+      <span class="number" aria-hidden="true" title="Click, then click another with Shift, to choose lines to copy"
+        onClick=${(event) => chosen.choose(row, event.shiftKey)}>${row + 1}</span>
+      <span class="line"><${AnsiLine} text=${line.text} styles=${line.styles} matcher=${matcher} /></span>
+    </div>
+  `;
 }
 
 export function Output({ state }) {
@@ -155,7 +194,10 @@ export function Output({ state }) {
   const end = Math.min(total, first + Math.ceil(shape.visible) + 1);
   const atEnd = total > shape.visible && top >= shape.last - 0.5;
   useEffect(() => {
-    lines.ensure(first, end).then((fetched) => fetched && refresh(), (error) => error.name !== "AbortError" && toast(error.message, "bad"));
+    lines.ensure(first, end).then(
+      (fetched) => fetched && refresh(),
+      (error) => error.name !== "AbortError" && toast(error.message, "bad"),
+    );
   }, [first, end]);
   const step = (by) => {
     const { hits, now } = search;
@@ -172,21 +214,37 @@ export function Output({ state }) {
     lastError.current = rows.find((row) => row > lastError.current) ?? rows[0];
     show(lastError.current);
   };
-  useEffect(() => { if (search.hits?.length) { setFollow(false); place(search.hits[0] - shape.visible / 3); } }, [search.hits]);
+  useEffect(() => {
+    if (search.hits?.length) {
+      setFollow(false);
+      place(search.hits[0] - shape.visible / 3);
+    }
+  }, [search.hits]);
   useKeys({ "/": () => field.current.focus(), f: () => setFollow(!follow), w: () => setWrap(!wrap) });
   const height = wrap ? "62vh" : `min(62vh, ${Math.max(6, total + 1) * ROW}px)`;
   const rows = [];
   for (let row = first; row < end; row += 1) {
-    rows.push(html`<${Row} key=${row} lines=${lines} row=${row} matcher=${search.matcher} isHit=${search.hits?.[search.now] === row} chosen=${chosen} />`);
+    rows.push(html`
+      <${Row} key=${row} lines=${lines} row=${row} matcher=${search.matcher} isHit=${search.hits?.[search.now] === row}
+        chosen=${chosen} />
+    `);
   }
-  return html`<section class=${`output ${wrap ? "wrapped" : ""}`} aria-label="Output">
-    <div class="output-bar"><h2>Output</h2>
-      <${Search} ...${{ search, text, setText, isExpression, setIsExpression, step, field }} />
-      <${Tools} ...${{ lines, job, chosen, follow, setFollow, wrap, setWrap, status, nextError }} /></div>
-    <div class="output-scroll" ref=${box} style=${{ height }} onScroll=${scrolled}>
-      <div class=${`output-window ${atEnd ? "at-end" : ""}`} tabindex="0" role="region" aria-label="Lines of output"><div class="output-rows" style=${{ "--number": `${Math.max(3, String(total).length) + 3}ch` }}>${rows}</div></div>
-      <div style=${{ height: `${Math.max(0, shape.spacer - shape.height)}px` }}></div>
-    </div>
-    <p class="output-foot"><span role="status">${WORDS[status]}</span> · ${count(total, "line")} · ${formatBytes(lines.bytes)}${lines.leftOut ? ` · ${formatBytes(lines.leftOut)} were not kept` : ""}</p>
-  </section>`;
+  return html`
+    <section class=${`output ${wrap ? "wrapped" : ""}`} aria-label="Output">
+      <div class="output-bar">
+        <h2>Output</h2>
+        <${Search} ...${{ search, text, setText, isExpression, setIsExpression, step, field }} />
+        <${Tools} ...${{ lines, job, chosen, follow, setFollow, wrap, setWrap, status, nextError }} />
+      </div>
+      <div class="output-scroll" ref=${box} style=${{ height }} onScroll=${scrolled}>
+        <div class=${`output-window ${atEnd ? "at-end" : ""}`} tabindex="0" role="region" aria-label="Lines of output">
+          <div class="output-rows" style=${{ "--number": `${Math.max(3, String(total).length) + 3}ch` }}>${rows}</div>
+        </div>
+        <div style=${{ height: `${Math.max(0, shape.spacer - shape.height)}px` }}></div>
+      </div>
+      <p class="output-foot"><span role="status">${WORDS[status]}</span> · ${count(total, "line")} · ${formatBytes(
+        lines.bytes,
+      )}${lines.leftOut ? ` · ${formatBytes(lines.leftOut)} were not kept` : ""}</p>
+    </section>
+  `;
 }

@@ -19,23 +19,27 @@ export function SignIn() {
     apiKey.clear();
     return setProblem("This key does not hold. Check it, or ask whoever made it.");
   };
-  return html`<main class="signin" id="main">
-    <div class="panel">
-      ${settings.logo && html`<img src=${settings.logo} alt="" width="44" height="44" />`}
-      <h1>${settings.title}</h1>
-      <p>Run commands as jobs, watch them, and keep their results. You are not signed in.</p>
-      ${settings.login
-        ? html`<a class="button primary" href=${settings.login.replace("{next}", next)}>Sign in</a>`
-        : html`<p>Sign in to this application first, then load this page again.</p>`}
-      <details open=${Boolean(problem)}>
-        <summary>Use an API key instead</summary>
-        <form onSubmit=${use}>
-          <${Field} label="API key" problem=${problem} hint="Kept in this tab only, until it is closed.">
-            ${(ids) => html`<input type="password" autocomplete="off" ...${ids} value=${secret} onInput=${(event) => setSecret(event.target.value)} />`}
-          <//>
-          <button class="button">Use this key</button>
-        </form>
-      </details>
-    </div>
-  </main>`;
+  return html`
+    <main class="signin" id="main">
+      <div class="panel">
+          ${settings.logo && html`<img src=${settings.logo} alt="" width="44" height="44" />`}
+          <h1>${settings.title}</h1>
+          <p>Run commands as jobs, watch them, and keep their results. You are not signed in.</p>
+          ${settings.login
+            ? html`<a class="button primary" href=${settings.login.replace("{next}", next)}>Sign in</a>`
+            : html`<p>Sign in to this application first, then load this page again.</p>`}
+          <details open=${Boolean(problem)}>
+            <summary>Use an API key instead</summary>
+            <form onSubmit=${use}>
+              <${Field} label="API key" problem=${problem} hint="Kept in this tab only, until it is closed.">
+                ${(ids) =>
+                  html`<input type="password" autocomplete="off" ...${ids} value=${secret} onInput=${(event) =>
+                    setSecret(event.target.value)} />`}
+              <//>
+              <button class="button">Use this key</button>
+            </form>
+          </details>
+        </div>
+      </main>
+  `;
 }

@@ -14,16 +14,37 @@ import { Badge, Button, Loading, Problem, Sure, kindOf } from "../parts/parts.js
 
 function Facts({ job }) {
   const now = useNow(hasEnded(job) ? 3600000 : 500);
-  const running = job.Status === "Running" && job.DateStarted ? (now - new Date(job.DateStarted).getTime()) / 1000 : null;
+  const running = job.Status === "Running" && job.DateStarted
+    ? (now - new Date(job.DateStarted).getTime()) / 1000
+    : null;
   const facts = [
-    ["User", job.UserID], ["Mode", job.ExecutionMode], ["Interpreter", job.Interpreter],
-    ["Submitted", formatNear(job.SubmittedAt)], ["Starts", hasEnded(job) || job.DateStarted ? "" : formatNear(job.RunAt)],
-    ["Started", formatNear(job.DateStarted)], ["Completed", formatNear(job.DateCompleted)],
-    ["Runtime", formatDuration(running ?? job.Runtime)], ["Exit code", job.ExitCode], ["Place in the queue", hasEnded(job) ? null : job.Position],
-    ["Priority", job.Priority], ["Concurrency key", job.ConcurrencyKey], ["Time limit", job.TimeoutSeconds && formatDuration(job.TimeoutSeconds)],
-    ["Cancelled by", job.CancelledBy], ["Worker", job.Worker], ["Description", job.Description],
+    ["User", job.UserID],
+    ["Mode", job.ExecutionMode],
+    ["Interpreter", job.Interpreter],
+    ["Submitted", formatNear(job.SubmittedAt)],
+    ["Starts", hasEnded(job) || job.DateStarted ? "" : formatNear(job.RunAt)],
+    ["Started", formatNear(job.DateStarted)],
+    ["Completed", formatNear(job.DateCompleted)],
+    ["Runtime", formatDuration(running ?? job.Runtime)],
+    ["Exit code", job.ExitCode],
+    ["Place in the queue", hasEnded(job) ? null : job.Position],
+    ["Priority", job.Priority],
+    ["Concurrency key", job.ConcurrencyKey],
+    ["Time limit", job.TimeoutSeconds && formatDuration(job.TimeoutSeconds)],
+    ["Cancelled by", job.CancelledBy],
+    ["Worker", job.Worker],
+    ["Description", job.Description],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return html`<dl class="facts">${facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Text}>${value}<//></dd></div>`)}
+  return html`<dl class="facts">${
+    facts.map(([name, value]) =>
+      html`
+        <div key=${name}>
+          <dt>${name}</dt>
+          <dd>
+            <${Text}>${value}<//></dd></div>
+      `
+    )
+  }
     <div class="wide"><dt>Job id</dt><dd class="mono">${job.JobID}</dd></div></dl>`;
 }
 
@@ -37,28 +58,46 @@ function Attempts({ job, attempts }) {
   const endOf = (attempt) => (attempt.DateCompleted ? new Date(attempt.DateCompleted).getTime() : now);
   const span = Math.max(1, Math.max(...all.map(endOf)) - start);
   const share = (milliseconds) => `${Math.max(0, Math.min(100, (milliseconds / span) * 100))}%`;
-  return html`<section class="panel"><h2>Attempts</h2><ol class="attempts">${all.map((attempt) => {
-    const from = new Date(attempt.DateStarted).getTime();
-    return html`<li key=${attempt.Attempt}><span>Attempt ${attempt.Attempt}</span><${Badge} status=${attempt.Status} />
-      <span class=${`lane ${kindOf(attempt.Status)}`} title=${`${formatMoment(attempt.DateStarted)}, ${formatDuration((endOf(attempt) - from) / 1000)}`}>
+  return html`
+    <section class="panel">
+      <h2>Attempts</h2>
+      <ol class="attempts">${all.map((attempt) => {
+        const from = new Date(attempt.DateStarted).getTime();
+        return html`<li key=${attempt.Attempt}><span>Attempt ${attempt.Attempt}</span>
+          <${Badge} status=${attempt.Status} />
+      <span class=${`lane ${kindOf(attempt.Status)}`} title=${`${formatMoment(attempt.DateStarted)}, ${
+          formatDuration((endOf(attempt) - from) / 1000)
+        }`}>
         <i style=${{ left: share(from - start), width: share(endOf(attempt) - from) }}></i></span></li>`;
   })}</ol></section>`;
 }
 
 function Progress({ progress, job }) {
   if (!progress || hasEnded(job)) return null;
-  return html`<div class="progress"><span>${progress.percent} %${progress.message && html` · <${Text}>${progress.message}<//>`}</span>
+  return html`<div class="progress"><span>${progress.percent} %${
+    progress.message && html` · <${Text}>${progress.message}<//>`
+  }</span>
     <progress max="100" value=${progress.percent} aria-label="Progress"></progress></div>`;
 }
 
 function Actions({ job, me }) {
   const gone = async () => { if (await remove(job)) go(link("jobs")); };
   return html`<div class="actions">
-    ${!hasEnded(job) && html`<${Button} icon="stop" kind="danger" disabled=${job.Cancelling} onClick=${() => cancel(job)}>${job.Cancelling ? "Cancelling" : "Cancel"}<//>`}
-    ${may(me, "submit") && html`<${Button} icon="again" onClick=${() => runAgain(job)}>Run again<//>
-      <a class="button" href=${job.TemplateID ? link("templates", job.TemplateID, { from: job.JobID }) : link("new", null, { from: job.JobID })}><${Icon} name="edit" /><span>Edit and run</span></a>`}
+    ${
+    !hasEnded(job) && html`<${Button} icon="stop" kind="danger" disabled=${job.Cancelling} onClick=${() =>
+      cancel(job)}>${job.Cancelling ? "Cancelling" : "Cancel"}<//>`
+  }
+    ${
+    may(me, "submit") && html`<${Button} icon="again" onClick=${() => runAgain(job)}>Run again<//>
+      <a class="button" href=${
+      job.TemplateID ? link("templates", job.TemplateID, { from: job.JobID }) : link("new", null, { from: job.JobID })
+    }><${Icon} name="edit" /><span>Edit and run</span></a>`
+  }
     <${Button} icon="copy" onClick=${() => copyCurl(job)}>Copy as curl<//>
-    ${hasEnded(job) && me.userId === job.UserID && html`<${Sure} icon="trash" label="Delete" question="Delete the result?" onSure=${gone} />`}
+    ${
+    hasEnded(job) && me.userId === job.UserID &&
+    html`<${Sure} icon="trash" label="Delete" question="Delete the result?" onSure=${gone} />`
+  }
   </div>`;
 }
 
@@ -72,17 +111,31 @@ export default function Job({ route }) {
   });
   if (!job) {
     if (!state?.error) return html`<${Loading} what="Loading the job" />`;
-    return html`<p class="crumb"><a href=${link("jobs")}>Jobs</a></p><${Problem} error=${state.error} retry=${() => { state.error = null; state.start(); }} />`;
+    return html`
+      <p class="crumb"><a href=${link("jobs")}>Jobs</a></p>
+      <${Problem} error=${state.error} retry=${() => {
+        state.error = null;
+        state.start();
+      }} />
+    `;
   }
   return html`
     <p class="crumb"><a href=${link("jobs")}>Jobs</a></p>
-    <header class="view-head"><div class="title"><h1><${Text}>${job.JobName}<//></h1><${Badge} status=${job.Status}>${job.Cancelling && !hasEnded(job) ? "Cancelling" : undefined}<//></div>
+    <header class="view-head">
+      <div class="title">
+        <h1>
+          <${Text}>${job.JobName}<//></h1><${Badge} status=${job.Status}>${job.Cancelling && !hasEnded(job)
+            ? "Cancelling"
+            : undefined}<//></div>
       <${Actions} job=${job} me=${me} /></header>
     ${state.error && html`<${Problem} error=${state.error} retry=${() => location.reload()} />`}
     <div class="job-top">
       <${Progress} progress=${state.lines.progress} job=${job} />
       <section class="panel"><h2 class="visually-hidden">Details</h2><${Facts} job=${job} /></section>
-      ${job.Command && html`<pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${job.Command} interpreter=${job.Interpreter ?? "shell"} /></pre>`}
+      ${job.Command &&
+        html`<pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${job.Command} interpreter=${
+          job.Interpreter ?? "shell"
+        } /></pre>`}
       <${Attempts} job=${job} attempts=${state.attempts} />
     </div>
     <${Output} state=${state} />`;

@@ -28,44 +28,68 @@ function useRows() {
 }
 
 function runtimeOf(job, now) {
-  if (job.Status === "Running" && job.DateStarted) return Math.max(0, (now - new Date(job.DateStarted).getTime()) / 1000);
+  if (job.Status === "Running" && job.DateStarted)
+    return Math.max(0, (now - new Date(job.DateStarted).getTime()) / 1000);
   return hasEnded(job) ? job.Runtime : null;
 }
 
 function Runtime({ job, longest }) {
   const now = useNow(job.Status === "Running" ? 1000 : 3600000);
-  if (job.Status === "Pending" && job.RunAt) return html`<span class="runtime">starts <${Age} at=${job.RunAt} /></span>`;
+  if (job.Status === "Pending" && job.RunAt)
+    return html`<span class="runtime">starts <${Age} at=${job.RunAt} /></span>`;
   const seconds = runtimeOf(job, now);
   if (seconds === null || seconds === undefined) return null;
   // By the logarithm, so that seconds and hours can stand side by side.
   const share = Math.log1p(seconds * 10) / Math.log1p(Math.max(longest, seconds) * 10);
-  return html`<span class="runtime">${formatDuration(seconds)}</span>
-    <span class=${`bar ${kindOf(job.Status)}`} aria-hidden="true"><i style=${{ width: `${Math.max(2, share * 100)}%` }}></i></span>`;
+  return html`
+    <span class="runtime">${formatDuration(seconds)}</span>
+    <span class=${`bar ${kindOf(job.Status)}`} aria-hidden="true"><i style=${{
+      width: `${Math.max(2, share * 100)}%`,
+    }}></i></span>
+  `;
 }
 
 function Row({ job, longest, mayRun, selected, onSelect }) {
   const name = markedPlain(job.JobName);
-  return html`<tr data-job=${job.JobID} class=${selected ? "selected" : ""}>
-    <td class="col-select"><label><input type="checkbox" aria-label=${`Select ${name}`} checked=${selected} onClick=${(event) => onSelect(job.JobID, event.shiftKey)} /></label></td>
-    <td class="col-state"><${Badge} status=${job.Status}>${job.Cancelling && !hasEnded(job) ? "Cancelling" : undefined}<//></td>
-    <td class="col-job">
-      <a class="job-link" href=${link("job", job.JobID)}><${Text}>${job.JobName}<//></a>
-      ${job.Snippet && html`<p class="snippet"><${Text}>${job.Snippet}<//></p>`}
-    </td>
-    <td class="col-user"><${Text}>${job.UserID}<//></td>
-    <td class="col-mode">${job.ExecutionMode}${job.Attempt > 1 ? html`<span class="attempt">attempt ${job.Attempt}</span>` : ""}</td>
-    <td class="col-age"><${Age} at=${job.SubmittedAt ?? job.DateStarted} /></td>
-    <td class="col-runtime"><${Runtime} job=${job} longest=${longest} /></td>
-    <td class="col-actions">
-      ${!hasEnded(job) && html`<${Button} icon="stop" kind="bare" label=${`Cancel ${name}`} onClick=${() => cancel(job)} />`}
-      ${hasEnded(job) && mayRun && html`<${Button} icon="again" kind="bare" label=${`Run ${name} again`} onClick=${() => runAgain(job)} />`}
-      <${Button} icon="copy" kind="bare" label=${`Copy ${name} as curl`} onClick=${() => copyCurl(job)} />
-    </td>
-  </tr>`;
+  return html`
+    <tr data-job=${job.JobID} class=${selected ? "selected" : ""}>
+      <td
+        class="col-select"><label><input type="checkbox" aria-label=${`Select ${name}`} checked=${selected} onClick=${(
+          event,
+        ) => onSelect(job.JobID, event.shiftKey)} /></label></td>
+      <td class="col-state">
+        <${Badge} status=${job.Status}>${job.Cancelling && !hasEnded(job) ? "Cancelling" : undefined}<//></td>
+        <td class="col-job">
+          <a class="job-link" href=${link("job", job.JobID)}><${Text}>${job.JobName}<//></a>
+          ${job.Snippet && html`
+            <p class="snippet">
+              <${Text}>${job.Snippet}<//></p>
+          `}
+        </td>
+        <td class="col-user"><${Text}>${job.UserID}<//></td>
+        <td class="col-mode">${job.ExecutionMode}${job.Attempt > 1
+          ? html`<span class="attempt">attempt ${job.Attempt}</span>`
+          : ""}</td>
+        <td class="col-age"><${Age} at=${job.SubmittedAt ?? job.DateStarted} /></td>
+        <td class="col-runtime"><${Runtime} job=${job} longest=${longest} /></td>
+        <td class="col-actions">
+          ${!hasEnded(job) &&
+            html`<${Button} icon="stop" kind="bare" label=${`Cancel ${name}`} onClick=${() => cancel(job)} />`}
+          ${hasEnded(job) && mayRun &&
+            html`<${Button} icon="again" kind="bare" label=${`Run ${name} again`} onClick=${() => runAgain(job)} />`}
+          <${Button} icon="copy" kind="bare" label=${`Copy ${name} as curl`} onClick=${() => copyCurl(job)} />
+        </td>
+      </tr>
+  `;
 }
 
 function Live({ status }) {
-  const words = { live: "Live", loading: "Connecting", reconnecting: "Connection lost; connecting again", error: "Not live" };
+  const words = {
+    live: "Live",
+    loading: "Connecting",
+    reconnecting: "Connection lost; connecting again",
+    error: "Not live",
+  };
   return html`<span class=${`live ${status}`} role="status"><i aria-hidden="true"></i>${words[status]}</span>`;
 }
 
@@ -112,9 +136,15 @@ export function Jobs({ route }) {
   const onChosen = (allowed, act) => () => { const job = chosen(); if (job && allowed(job)) act(job); };
   const leave = () => { if (selected.length) selection.clear(); else document.activeElement?.blur(); };
   useKeys({
-    j: () => step(1), k: () => step(-1), ArrowDown: () => (chosen() ? step(1) : false), ArrowUp: () => (chosen() ? step(-1) : false),
-    "/": () => search.current.focus(), c: onChosen((job) => !hasEnded(job), cancel), r: onChosen(hasEnded, runAgain),
-    x: onChosen(() => true, (job) => selection.toggle(job.JobID)), Escape: leave,
+    j: () => step(1),
+    k: () => step(-1),
+    ArrowDown: () => (chosen() ? step(1) : false),
+    ArrowUp: () => (chosen() ? step(-1) : false),
+    "/": () => search.current.focus(),
+    c: onChosen((job) => !hasEnded(job), cancel),
+    r: onChosen(hasEnded, runAgain),
+    x: onChosen(() => true, (job) => selection.toggle(job.JobID)),
+    Escape: leave,
   });
   const more = list?.cursor || rows.length > shown;
   const showMore = () => {
@@ -130,18 +160,40 @@ export function Jobs({ route }) {
     ${list?.error && html`<${Problem} error=${list.error} retry=${() => list.load()} />`}
     ${status === "loading" && !rows.length && html`<${Loading} what="Loading the jobs" />`}
     ${status !== "loading" && !list.error && !rows.length && html`<${None} params=${params} maySubmit=${mayRun} />`}
-    ${selected.length > 0 && html`<${SelectionBar} jobs=${selected} clear=${selection.clear} mayRun=${mayRun} me=${me} />`}
-    ${rows.length > 0 && html`<table class="jobs">
-      <thead><tr><th scope="col" class="col-select"><label><input type="checkbox" aria-label="Select every job shown" checked=${every} indeterminate=${!every && selected.length > 0}
-          onClick=${() => (every ? selection.clear() : selection.set(order))} /></label></th>
-        <th scope="col">State</th><th scope="col">Job</th><th scope="col">User</th><th scope="col">Mode</th><th scope="col">Submitted</th><th scope="col">Runtime</th>
-        <th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
-      <tbody ref=${body}>${visible.map((job) => rowOf(job.JobID, [job, longest, selection.has(job.JobID)], () => html`<${Row} key=${job.JobID} job=${job} longest=${longest} mayRun=${mayRun}
-        selected=${selection.has(job.JobID)} onSelect=${(...given) => toggle.current(...given)} />`))}</tbody>
-    </table>
-    <p class="after-list">${count(visible.length, "job")} shown${more && html`
-      <${Button} onClick=${showMore} disabled=${list.loadingMore}>${list.loadingMore ? "Loading…" : "Show more"}<//>`}
-      <${DeleteMatching} params=${params} /></p>`}`;
+    ${selected.length > 0 &&
+      html`<${SelectionBar} jobs=${selected} clear=${selection.clear} mayRun=${mayRun} me=${me} />`}
+    ${rows.length > 0 && html`
+      <table class="jobs">
+        <thead>
+          <tr>
+            <th scope="col"
+              class="col-select"><label><input type="checkbox"
+                aria-label="Select every job shown" checked=${every} indeterminate=${!every &&
+                selected.length > 0}
+                onClick=${() => (every ? selection.clear() : selection.set(order))} /></label></th>
+            <th scope="col">State</th>
+            <th scope="col">Job</th>
+            <th scope="col">User</th>
+            <th scope="col">Mode</th>
+            <th scope="col">Submitted</th>
+            <th scope="col">Runtime</th>
+            <th scope="col"><span class="visually-hidden">Actions</span></th>
+          </tr>
+        </thead>
+        <tbody ref=${body}>${visible.map((job) =>
+          rowOf(job.JobID, [job, longest, selection.has(job.JobID)], () =>
+            html`
+              <${Row} key=${job.JobID} job=${job} longest=${longest} mayRun=${mayRun}
+                selected=${selection.has(job.JobID)} onSelect=${(...given) => toggle.current(...given)} />
+            `)
+        )}</tbody>
+      </table>
+      <p class="after-list">${count(visible.length, "job")} shown${more && html`
+        <${Button} onClick=${showMore} disabled=${list.loadingMore}>${list.loadingMore ? "Loading…" : "Show more"}<//>
+      `}
+            <${DeleteMatching} params=${params} /></p>
+    `}
+  `;
 }
 
 export default Jobs;

@@ -29,7 +29,10 @@ export default function NewJob({ route }) {
     setRefused((old) => Object.fromEntries(Object.entries(old).filter(([name]) => !names[name.split(".")[0]])));
   };
   const wrong = faults(form, me);
-  const problems = { ...Object.fromEntries(Object.entries(wrong).filter(([name]) => touched[name.split(".")[0]] || touched.all)), ...refused };
+  const problems = {
+    ...Object.fromEntries(Object.entries(wrong).filter(([name]) => touched[name.split(".")[0]] || touched.all)),
+    ...refused,
+  };
   const submit = async (event) => {
     event?.preventDefault();
     setTouched({ all: true });
@@ -50,20 +53,25 @@ export default function NewJob({ route }) {
   };
   const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit(event);
   if (!may(me, "submit") || !me.modes.length) {
-    return html`<h1>New job</h1><${Empty} title="You may not submit jobs">Your account has none of the roles that this needs.
-      You can see the results of your own jobs; ask an administrator for a role such as task_manager.<//>`;
+    return html`
+      <h1>New job</h1>
+      <${Empty} title="You may not submit jobs">Your account has none of the roles that this needs.
+            You can see the results of your own jobs; ask an administrator for a role such as task_manager.<//>
+    `;
   }
   return html`<header class="view-head"><h1>New job</h1></header>
     <form class="form" onSubmit=${submit} onKeyDown=${keys} novalidate>
       <${JobFields} form=${form} set=${set} problems=${problems} />
       <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${inOptions(problems)}>
-        <${JobOptions} form=${form} set=${set} problems=${problems} />
-      <//>
-      ${error && html`<${Problem} error=${error} />`}
-      <div class="form-end">
-        <button class="button primary" disabled=${busy}>${busy ? "Submitting…" : "Run"}</button>
-        <span class="hint"><kbd>Ctrl</kbd> + <kbd>Enter</kbd></span>
-        <${Button} icon="copy" kind="bare" disabled=${Object.keys(wrong).length > 0} onClick=${() => copy(curlOf(toRequest(form)), "curl command")}>Copy as curl<//>
-      </div>
-    </form>`;
+            <${JobOptions} form=${form} set=${set} problems=${problems} />
+          <//>
+          ${error && html`<${Problem} error=${error} />`}
+          <div class="form-end">
+            <button class="button primary" disabled=${busy}>${busy ? "Submitting…" : "Run"}</button>
+            <span class="hint"><kbd>Ctrl</kbd> + <kbd>Enter</kbd></span>
+            <${Button} icon="copy" kind="bare" disabled=${Object.keys(wrong).length > 0} onClick=${() =>
+              copy(curlOf(toRequest(form)), "curl command")}>Copy as curl<//>
+          </div>
+        </form>
+  `;
 }

@@ -12,8 +12,20 @@ import { Age, Button, Empty, Loaded, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 function Numbers({ queue }) {
-  const numbers = [["Running", queue.running], ["Queued", queue.queued], ["Not due yet", queue.pending], ["At once in all", queue.limits.overall ?? "no limit"]];
-  return html`<dl class="numbers">${numbers.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+  const numbers = [["Running", queue.running], ["Queued", queue.queued], ["Not due yet", queue.pending], [
+    "At once in all",
+    queue.limits.overall ?? "no limit",
+  ]];
+  return html`<dl class="numbers">${
+    numbers.map(([name, value]) =>
+      html`
+        <div key=${name}>
+          <dt>${name}</dt>
+          <dd>${value}</dd>
+        </div>
+      `
+    )
+  }</dl>`;
 }
 
 export default function Queue() {
@@ -33,15 +45,37 @@ export default function Queue() {
     ["Place", (job) => job.Position],
     ["Job", (job) => html`<a class="job-link" href=${link("job", job.JobID)}><${Text}>${job.JobName}<//></a>`],
     ["User", (job) => html`<${Text}>${job.UserID}<//>`],
-    ["Mode", (job) => job.ExecutionMode], ["Priority", (job) => job.Priority],
-    ["Waits", (job) => (job.RunAt && new Date(job.RunAt) > new Date() ? `until ${formatShort(job.RunAt)}` : html`<${Age} at=${job.SubmittedAt} />`)],
-    ["", (job) => html`<${Button} icon="stop" kind="bare" label=${`Cancel ${markedPlain(job.JobName)}`} onClick=${() => cancel(job)} />`],
+    ["Mode", (job) => job.ExecutionMode],
+    ["Priority", (job) => job.Priority],
+    [
+      "Waits",
+      (
+        job,
+      ) => (job.RunAt && new Date(job.RunAt) > new Date()
+        ? `until ${formatShort(job.RunAt)}`
+        : html`<${Age} at=${job.SubmittedAt} />`),
+    ],
+    [
+      "",
+      (job) =>
+        html`<${Button} icon="stop" kind="bare" label=${`Cancel ${markedPlain(job.JobName)}`} onClick=${() =>
+          cancel(job)} />`,
+    ],
   ];
-  return html`<${Loaded} result=${result} what="Loading the queue">${({ queue }) => html`
-    <header class="view-head"><h1>Queue</h1>
-      ${may(me, "manage_queue") && html`<${Button} icon=${queue.paused ? "play" : "pause"} kind=${queue.paused ? "primary" : ""} onClick=${() => pause(queue.paused)}>${queue.paused ? "Resume" : "Pause"}<//>`}</header>
-    ${queue.paused && html`<p class="notice" role="status">The queue is paused: no job starts. Running jobs go on, and submitting stays possible.</p>`}
-    <${Numbers} queue=${queue} />
-    ${queue.jobs.length ? html`<${Table} records=${queue.jobs} id="JobID" columns=${columns} />`
-      : html`<${Empty} title="Nothing waits">Jobs that cannot start at once are listed here, in the order in which they will run.<//>`}`}<//>`;
+  return html`<${Loaded} result=${result} what="Loading the queue">${({ queue }) =>
+    html`
+      <header class="view-head"><h1>Queue</h1>
+        ${may(me, "manage_queue") &&
+          html`<${Button} icon=${queue.paused ? "play" : "pause"} kind=${queue.paused ? "primary" : ""} onClick=${() =>
+            pause(queue.paused)}>${queue.paused ? "Resume" : "Pause"}<//>`}</header>
+      ${queue.paused && html`
+        <p class="notice"
+          role="status">The queue is paused: no job starts. Running jobs go on, and submitting stays possible.</p>
+      `}
+      <${Numbers} queue=${queue} />
+      ${queue.jobs.length ? html`<${Table} records=${queue.jobs} id="JobID" columns=${columns} />` : html`
+        <${Empty}
+          title="Nothing waits">Jobs that cannot start at once are listed here, in the order in which they will run.<//>
+      `}
+    `}<//>`;
 }

@@ -14,8 +14,12 @@ const COLUMNS = [
   ["Worker", (one) => html`<span class="mono">${one.Worker}</span>`],
   ["State", (one) => html`<${Badge} status=${one.Busy ? "Running" : ""}>${one.Busy ? "Busy" : "Idle"}<//>`],
   ["User", (one) => html`<${Text}>${one.UserID ?? ""}<//>`],
-  ["Job", (one) => (one.JobID ? html`<a class="mono" href=${link("job", one.JobID)}>${one.JobID.slice(0, 8)}</a>` : "")],
-  ["Jobs served", (one) => one.JobsServed], ["Memory", (one) => formatBytes(one.MemoryBytes)],
+  [
+    "Job",
+    (one) => (one.JobID ? html`<a class="mono" href=${link("job", one.JobID)}>${one.JobID.slice(0, 8)}</a>` : ""),
+  ],
+  ["Jobs served", (one) => one.JobsServed],
+  ["Memory", (one) => formatBytes(one.MemoryBytes)],
   ["Started", (one) => html`<${Age} at=${one.StartedAt} />`],
 ];
 

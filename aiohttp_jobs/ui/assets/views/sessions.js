@@ -19,19 +19,47 @@ export default function Sessions({ route }) {
   const everywhere = () => post("sessions/revoke").then(reload, (error) => toast(error.message, "bad"));
   const columns = [
     ...(scope === "all" ? [["User", (one) => html`<b><${Text}>${one.UserID}<//></b>`]] : []),
-    ["With", (one) => html`<${Text}>${one.UserAgent || "unknown"}<//>`], ["Address", (one) => one.Address || "unknown"],
-    ["Signed in", (one) => html`<${Age} at=${one.SignedInAt} />`], ["Last used", (one) => html`<${Age} at=${one.LastUsedAt} />`],
-    ["", (one) => (one.Current ? "this one" : html`<${Sure} icon="out" label="Sign out" question="Sign this session out?" onSure=${() => end(one)} />`)],
+    ["With", (one) => html`<${Text}>${one.UserAgent || "unknown"}<//>`],
+    ["Address", (one) => one.Address || "unknown"],
+    ["Signed in", (one) => html`<${Age} at=${one.SignedInAt} />`],
+    ["Last used", (one) => html`<${Age} at=${one.LastUsedAt} />`],
+    [
+      "",
+      (
+        one,
+      ) => (one.Current
+        ? "this one"
+        : html`<${Sure} icon="out" label="Sign out" question="Sign this session out?" onSure=${() => end(one)} />`),
+    ],
   ];
   if (me.proof === "api_key" && !may(me, "manage_all_sessions")) {
-    return html`<h1>Sessions</h1><${Empty} title="Not with a key">An API key cannot show or end sessions. Sign in to the application for that.<//>`;
+    return html`
+      <h1>Sessions</h1>
+      <${Empty} title="Not with a key">An API key cannot show or end sessions. Sign in to the application for that.<//>
+    `;
   }
-  return html`<header class="view-head"><h1>Sessions</h1><div class="actions">
-      ${may(me, "manage_all_sessions") && html`<label class="check"><input type="checkbox" checked=${scope === "all"}
-        onChange=${(event) => go(link("sessions", null, { scope: event.target.checked ? "all" : "" }), { replace: true })} /> Everybody's</label>`}
-      ${me.proof === "session" && html`<${Button} onClick=${others}>Sign out everywhere else<//><${Button} icon="out" onClick=${everywhere}>Sign out everywhere<//>`}
-    </div></header>
+  return html`
+    <header class="view-head">
+      <h1>Sessions</h1>
+      <div class="actions">
+          ${may(me, "manage_all_sessions") &&
+            html`<label class="check"><input type="checkbox" checked=${scope === "all"}
+        onChange=${(event) =>
+              go(link("sessions", null, { scope: event.target.checked ? "all" : "" }), {
+                replace: true,
+              })} /> Everybody's</label>`}
+          ${me.proof === "session" && html`
+            <${Button}
+              onClick=${others}>Sign out everywhere else<//>
+            <${Button} icon="out" onClick=${everywhere}>Sign out everywhere<//>
+          `}
+        </div>
+    </header>
     <p class="lead">Where you are signed in. What is unknown to you, sign out, and change your password.</p>
-    <${Loaded} result=${result} what="Loading the sessions">${({ sessions }) => (sessions.length
-      ? html`<${Table} records=${sessions} id="SessionID" columns=${columns} />` : html`<${Empty} title="No sessions here">The application keeps its own.<//>`)}<//>`;
+    <${Loaded} result=${result} what="Loading the sessions">${(
+      { sessions },
+    ) => (sessions.length
+      ? html`<${Table} records=${sessions} id="SessionID" columns=${columns} />` :
+      html`<${Empty} title="No sessions here">The application keeps its own.<//>`)}<//>
+  `;
 }

@@ -5,7 +5,15 @@ import { useData, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { blank, faults, faultsFrom, inOptions, sentence } from "../core/submission.js";
-import { emptyTemplate, formOfTemplate, initialValues, toRun, toTemplate, toValues, valueFaults } from "../core/templates.js";
+import {
+  emptyTemplate,
+  formOfTemplate,
+  initialValues,
+  toRun,
+  toTemplate,
+  toValues,
+  valueFaults,
+} from "../core/templates.js";
 import { Text } from "../core/text.js";
 import { Highlighted } from "../parts/highlight.js";
 import { Icon } from "../parts/icons.js";
@@ -25,11 +33,20 @@ function List() {
   const { me } = useSession();
   useTitle("Templates");
   const result = useData((signal) => get("templates", {}, signal), []);
-  return html`<header class="view-head"><h1>Templates</h1>
-      ${may(me, "manage_templates") && html`<a class="button primary" href=${link("templates", "new")}><${Icon} name="new" /><span>New template</span></a>`}</header>
-    <${Loaded} result=${result} what="Loading the templates">${({ templates }) => (templates.length
-      ? html`<${Table} records=${templates} id="TemplateID" columns=${COLUMNS} />`
-      : html`<${Empty} title="No templates yet">A template is a command with blanks. Others fill them in on a form and run it, without being able to change it.<//>`)}<//>`;
+  return html`
+    <header class="view-head"><h1>Templates</h1>
+          ${may(me, "manage_templates") &&
+            html`<a class="button primary" href=${
+              link("templates", "new")
+            }><${Icon} name="new" /><span>New template</span></a>`}</header>
+    <${Loaded} result=${result} what="Loading the templates">${(
+      { templates },
+    ) => (templates.length ? html`<${Table} records=${templates} id="TemplateID" columns=${COLUMNS} />` : html`
+      <${Empty}
+        title="No templates yet">A template is a command with blanks. Others fill them in on a form
+        and run it, without being able to change it.<//>
+    `)}<//>
+  `;
 }
 
 const RUN_OPTIONS = ["delay", "runAt", "priority", "jobName"];
@@ -44,7 +61,9 @@ function Run({ template, values: given }) {
   const [busy, setBusy] = useState(false);
   const wrong = valueFaults(parameters, values);
   const misset = faults(form, me);
-  const refused = Object.fromEntries((error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), sentence(message)]));
+  const refused = Object.fromEntries(
+    (error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), sentence(message)]),
+  );
   const submit = async (event) => {
     event.preventDefault();
     setTouched({ all: true });
@@ -55,25 +74,47 @@ function Run({ template, values: given }) {
     }
     setBusy(true);
     try {
-      const { jobId } = await post(`templates/${template.TemplateID}/run`, { values: toValues(parameters, values), ...toRun(form) });
+      const { jobId } = await post(`templates/${template.TemplateID}/run`, {
+        values: toValues(parameters, values),
+        ...toRun(form),
+      });
       go(link("job", jobId));
     } catch (failure) {
       setError(failure);
       setBusy(false);
     }
   };
-  const change = (name) => (value) => { setValues((old) => ({ ...old, [name]: value })); setTouched((old) => ({ ...old, [name]: true })); };
-  const options = { form, set: (news) => setForm((old) => ({ ...old, ...news })), problems: { ...misset, ...(error ? faultsFrom(error) : {}) } };
+  const change = (name) => (value) => {
+    setValues((old) => ({ ...old, [name]: value }));
+    setTouched((old) => ({ ...old, [name]: true }));
+  };
+  const options = {
+    form,
+    set: (news) => setForm((old) => ({ ...old, ...news })),
+    problems: { ...misset, ...(error ? faultsFrom(error) : {}) },
+  };
   return html`<form class="form panel" onSubmit=${submit} novalidate>
-    ${parameters.map((one) => html`<${ParameterInput} key=${one.name} parameter=${one} value=${values[one.name]} onInput=${change(one.name)}
-      problem=${(touched[one.name] || touched.all) ? wrong[one.name] ?? refused[one.name] : undefined} />`)}
+    ${
+    parameters.map((one) =>
+      html`
+        <${ParameterInput} key=${one.name} parameter=${one} value=${values[one.name]} onInput=${change(one.name)}
+          problem=${(touched[one.name] || touched.all) ? wrong[one.name] ?? refused[one.name] : undefined} />
+      `
+    )
+  }
     ${!parameters.length && html`<p>It has no parameters.</p>`}
-    <${Fold} summary="Options: start, priority, name" needed=${RUN_OPTIONS.some((name) => options.problems[name])}><div class="grid">
+    <${Fold} summary="Options: start, priority, name" needed=${
+    RUN_OPTIONS.some((name) => options.problems[name])
+  }><div class="grid">
       <${Start} ...${options} />
-      <${Input} name="priority" label="Priority" inputmode="numeric" placeholder=${String(template.Priority ?? 5)} hint=${`0 (last) to ${me.maxPriority} (first)`} ...${options} />
+      <${Input} name="priority" label="Priority" inputmode="numeric" placeholder=${
+    String(template.Priority ?? 5)
+  } hint=${`0 (last) to ${me.maxPriority} (first)`} ...${options} />
       <${Input} name="jobName" label="Name of the job" ...${options} /></div><//>
     ${error && html`<${Problem} error=${error} />`}
-    <div class="form-end"><button class="button primary" disabled=${busy || !template.MayRun || template.Problem}>${busy ? "Submitting…" : "Run"}</button>
+    <div class="form-end"><button class="button primary" disabled=${busy || !template.MayRun || template.Problem}>${
+    busy ? "Submitting…" : "Run"
+  }</button>
       ${!template.MayRun && html`<span class="hint">Your roles do not allow you to run it.</span>`}
       ${template.Problem && html`<span class="hint"><${Text}>${template.Problem}<//></span>`}</div>
   </form>`;
@@ -106,20 +147,31 @@ function Edit({ template }) {
     }
   };
   const given = { form, set, problems };
-  return html`<form class="form" onSubmit=${save} novalidate>
-    <p class="lead">Parameters reach the command as variables, never as part of its text: see the reference on templates.</p>
-    <${JobFields} fillName=${false} ...${given} />
-    <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} problems=${problems} />
-    <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager" hint="Separated by commas; empty: only you and administrators" ...${given} />
-    <${Fold} summary="Options: time limit, priority, retries, notices" needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
-    ${error && html`<${Problem} error=${error} />`}
-    <div class="form-end"><button class="button primary">${template ? "Save" : "Create"}</button><a class="button" href=${link("templates", template?.TemplateID)}>Back</a></div>
-  </form>`;
+  return html`
+    <form class="form" onSubmit=${save} novalidate>
+      <p
+        class="lead">Parameters reach the command as variables, never as part of its text:
+          see the reference on templates.</p>
+      <${JobFields} fillName=${false} ...${given} />
+      <${Parameters} parameters=${form.parameters} set=${(parameters) => set({ parameters })} problems=${problems} />
+      <${Input} name="runRoles" label="Roles that may run it" placeholder="operator, task_manager"
+        hint="Separated by commas; empty: only you and administrators" ...${given} />
+      <${Fold} summary="Options: time limit, priority, retries, notices"
+        needed=${inOptions(problems)}><${JobOptions} start=${false} ...${given} /><//>
+        ${error && html`<${Problem} error=${error} />`}
+        <div class="form-end"><button class="button primary">${template
+          ? "Save"
+          : "Create"}</button><a class="button" href=${link("templates", template?.TemplateID)}>Back</a></div>
+      </form>
+  `;
 }
 
 /** The template and, to run it as a job of before ran, that job's values. */
 async function load(id, from, signal) {
-  const [{ template }, job] = await Promise.all([get(`templates/${encodeURIComponent(id)}`, {}, signal), from && get(`jobs/${encodeURIComponent(from)}`, {}, signal)]);
+  const [{ template }, job] = await Promise.all([
+    get(`templates/${encodeURIComponent(id)}`, {}, signal),
+    from && get(`jobs/${encodeURIComponent(from)}`, {}, signal),
+  ]);
   const values = Object.entries(job?.job.TemplateValues ?? {}).filter(([, value]) => value !== null);
   return { template, values: Object.fromEntries(values.map(([name, value]) => [name, String(value)])) };
 }
@@ -135,23 +187,49 @@ function One({ id, editing, from }) {
       toast(error.message, "bad");
     }
   };
-  return html`<p class="crumb"><a href=${link("templates")}>Templates</a></p>
-    <${Loaded} result=${result} what="Loading the template">${({ template, values }) => html`
-      <header class="view-head"><h1><${Text}>${template.Name}<//></h1>${template.MayEdit && !editing && html`<div class="actions">
-        <a class="button" href=${link("templates", id, { edit: 1 })}><${Icon} name="edit" /><span>Edit</span></a>
-        <${Sure} icon="trash" label="Delete" question="Delete the template?" onSure=${remove} /></div>`}</header>
-      ${editing && template.MayEdit ? html`<${Edit} template=${template} />` : html`
-        ${template.Description && html`<p class="lead"><${Text}>${template.Description}<//></p>`}
-        <div class="job-top"><${Run} template=${template} values=${values} />
-        <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template.Command} interpreter=${template.Interpreter ?? "shell"} /></pre></div>`}`}<//>`;
+  return html`
+    <p class="crumb"><a href=${link("templates")}>Templates</a></p>
+    <${Loaded} result=${result} what="Loading the template">${({ template, values }) =>
+      html`
+        <header class="view-head">
+          <h1>
+            <${Text}>${template.Name}<//></h1>${template.MayEdit && !editing && html`
+              <div class="actions">
+                <a class="button" href=${link("templates", id, {
+                  edit: 1,
+                })}><${Icon} name="edit" /><span>Edit</span></a>
+                <${Sure} icon="trash" label="Delete" question="Delete the template?" onSure=${remove} />
+              </div>
+            `}</header>
+        ${editing && template.MayEdit ? html`<${Edit} template=${template} />` : html`
+          ${template.Description && html`
+            <p class="lead">
+              <${Text}>${template.Description}<//></p>
+          `}
+          <div class="job-top">
+            <${Run} template=${template} values=${values} />
+            <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template
+              .Command} interpreter=${template.Interpreter ?? "shell"} /></pre>
+          </div>
+        `}
+      `}<//>
+  `;
 }
 
 function New() {
   useTitle("New template");
-  return html`<p class="crumb"><a href=${link("templates")}>Templates</a></p><header class="view-head"><h1>New template</h1></header><${Edit} />`;
+  return html`
+    <p class="crumb"><a href=${link("templates")}>Templates</a></p>
+    <header class="view-head">
+      <h1>New template</h1>
+    </header>
+    <${Edit} />
+  `;
 }
 
 export default function Templates({ route }) {
   if (route.id === "new") return html`<${New} />`;
-  return route.id ? html`<${One} id=${route.id} editing=${Boolean(route.params.edit)} from=${route.params.from} />` : html`<${List} />`;
+  return route.id
+    ? html`<${One} id=${route.id} editing=${Boolean(route.params.edit)} from=${route.params.from} />`
+    : html`<${List} />`;
 }
