@@ -14,8 +14,9 @@ from ..tables import Kind, Table
 FLOOR = "pwsh -NoProfile -NonInteractive -File"
 TEXT, FILES = '"x"', "Get-ChildItem /usr"
 HOSTS = 2
-_PAUSE_SECONDS = 0.3
-_SPARE_SECONDS = 2.0
+_PAUSE_SECONDS = 0.4
+_IDLE_SHARE = 0.02
+_QUIET_SECONDS = 60.0
 _HOW = (
     "Milliseconds from the request until the result has come; the yardstick runs the same script by itself."
 )
@@ -53,12 +54,11 @@ async def _latency(
         more_is_better=False,
     )
     script.write_text(command)
-    pause = _PAUSE_SECONDS if mode == "Runspace" else _SPARE_SECONDS
     for _ in range(2 * bench.rounds):
         table.note(FLOOR, Kind.FLOOR, await _plain(script) * 1000)
-        await asyncio.sleep(pause)
+        await _until_quiet(host)
         table.note(name, Kind.OURS, await submit_and_wait(host.connection, _job(mode, command)) * 1000)
-        await asyncio.sleep(pause)
+        await _until_quiet(host)
     times = 1 / table.ratio(table.contender(name, Kind.OURS)).median
     table.ask(f"at least {asked} times as fast", f"{times:.1f} times", times >= asked)
     return table
@@ -82,6 +82,18 @@ async def _throughput(bench: Bench, host: HostProcess, script: Path) -> Table:
     times = table.ratio(table.contender(name, Kind.OURS)).median
     table.ask("at least 8 times as many", f"{times:.1f} times", times >= 8)
     return table
+
+
+async def _until_quiet(host: HostProcess) -> None:
+    """Until no process of the host does anything: the next runspace is open, and a spare waits."""
+    until = time.monotonic() + _QUIET_SECONDS
+    await asyncio.sleep(_PAUSE_SECONDS)  # a spare is started a little after the last one was taken
+    used = host.cpu_seconds()
+    while time.monotonic() < until:
+        await asyncio.sleep(_PAUSE_SECONDS)
+        if (now := host.cpu_seconds()) - used < _IDLE_SHARE * _PAUSE_SECONDS:
+            return
+        used = now
 
 
 async def _plain(script: Path) -> float:
