@@ -287,17 +287,22 @@ Set-ConsoleWidth $Width
 $PSStyle.OutputRendering = 'PlainText'
 $common = @(Get-State)
 $wasLasting, $Lasting = [bool] $Lasting, $false
+$peer, $stream = $stream, [IO.Stream]::Null
+$example = @'
+{"token": "", "command_file": "", "folder": "/", "environment": {"AIOHTTP_JOBS_JOB_ID": ""}, "parameters": {"a": 1, "b": ""},
+"submission": {"Roles": [""], "SubmittedAt": "2026-01-01T00:00:00Z"}, "running": [{"JobID": ""}], "project_root": "/", "is_text": false}
+'@
 foreach ($round in 1..2) {
     # Once the code of all this is compiled, the first job is as fast as later ones.
     $session = Open-Session
-    Set-Variables $session @{ running = @(); parameters = @{}; submission = [ordered]@{ SubmittedAt = '2026-01-01T00:00:00Z' } }
-    $null = Invoke-Job $session "$PSScriptRoot/warm_up.ps1" $false
-    $session.Dispose()
+    $jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
+    $subscribers = @($session.Events.Subscribers).Count
+    $request = ConvertFrom-Element ([System.Text.Json.JsonDocument]::Parse($example).RootElement)
+    $request['command_file'] = "$PSScriptRoot/warm_up.ps1"
+    Invoke-Request $session $request
 }
-$Lasting = $wasLasting
+$Lasting, $stream = $wasLasting, $peer
 $session = Open-Session
-$jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
-$subscribers = @($session.Events.Subscribers).Count
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
