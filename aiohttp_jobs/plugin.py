@@ -43,7 +43,6 @@ from .services.schedules import ScheduleService
 from .services.sessions import SessionService
 from .services.templates import TemplateService
 from .streams.job_list import JobFeed
-from .streams.serializers import feed_view
 from .system.closing import Closing
 from .system.storage_faults import fault_of
 from .worker.modes import ExecutionModes
@@ -105,29 +104,27 @@ class Plugin:
 
     def _make_jobs(self) -> None:
         config, engine = self._config, self.engine
-        self._feed = JobFeed(feed_view)
-        engine.store.results.on_deleted = self._feed.removed
         self._dispatcher = engine.dispatcher(
             PickUpCheck(self._limits, self._rights, self._template_rights),
             self._outbox,
-            self._feed.changed,
         )
+        self._job_queue = queue = engine.job_queue(self._dispatcher)
+        self._feed = JobFeed(queue)
         self._storage_limits = StorageLimits(config, engine.store.results.kept_bytes, engine.storage)
         self.jobs = JobService(
             config,
             self.policy,
             self._limits,
             engine.store,
-            self._dispatcher,
+            queue,
+            self._dispatcher.find,
             self._feed,
             self._storage_limits,
             self._turns,
             engine.awaited,
             self.notices,
         )
-        self.queue = QueueService(
-            self.policy, self._dispatcher, self._modes.warm_workers, self._modes.restart_session
-        )
+        self.queue = QueueService(self.policy, queue, self._modes.warm_workers, self._modes.restart_session)
         self.results = ResultService(self.policy, engine.store, engine.store.results, self._turns)
         self._retention = Retention(config, engine.store.results, engine.storage)
         self.templates = TemplateService(
@@ -146,7 +143,7 @@ class Plugin:
         self._scheduler = Scheduler(
             engine.schedules,
             engine.fired_moments,
-            ScheduledJobs(self.jobs, self._rights, engine.store, self._dispatcher),
+            ScheduledJobs(self.jobs, self._rights, engine.store, self._job_queue),
             interval=engine.seldom,
             storage=engine.storage,
         )
@@ -203,6 +200,7 @@ class Plugin:
         stack.push_async_callback(
             self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace
         )
+        stack.push_async_callback(closing.close, "Telling of changes", self._job_queue.close)
         await self._scheduler.open()
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
         self._poller.open()

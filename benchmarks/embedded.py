@@ -77,7 +77,7 @@ class Embedded:
     async def drain(self, request: web.Request) -> web.Response:
         """Let about `count` (1000 at most) of the waiting jobs run; the seconds that `count` of them took."""
         count = (await request.json())["count"]
-        queue = self._queue.view(_IDENTITY)
+        queue = await self._queue.view(_IDENTITY)
         ids = [job["JobID"] for job in queue["jobs"][:count]]
         started = time.perf_counter()
         await self._queue.set_paused(_IDENTITY, False)
@@ -90,7 +90,7 @@ class Embedded:
         while await self._service.list_jobs(_IDENTITY, ("running",), everyone=False, limit=1):
             await asyncio.sleep(_LOOK_SECONDS)
         seconds = time.perf_counter() - started
-        ran = queue["queued"] - self._queue.view(_IDENTITY)["queued"]
+        ran = queue["queued"] - (await self._queue.view(_IDENTITY))["queued"]
         return web.json_response({"seconds": seconds * count / ran})
 
     async def _submit(self, job: SubmitRequest) -> str:
@@ -100,7 +100,7 @@ class Embedded:
         """The moment at which all of the jobs were seen to have ended."""
         await self._ended(ids[-1])
         while True:
-            queue = self._queue.view(_IDENTITY)
+            queue = await self._queue.view(_IDENTITY)
             if not queue["queued"] and not queue["running"]:
                 ended = time.perf_counter()
                 # The clock does not count this look, unless one was still on its way.

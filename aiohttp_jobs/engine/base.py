@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from ..errors import TooManyPendingError
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
+    JobPhase,
     JobResult,
     JobStatus,
     Submission,
@@ -21,6 +24,169 @@ from ..model.output import OutputPart, Span
 from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ..model.schedule import Schedule
 from ..model.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A job that has not ended, whichever process has it.
+
+    `position` is its place in the queue, the first is 1, and ``None`` where it has none. `runtime` is in
+    seconds, `worker` a process id and `output_size` in bytes; `submission` may be ``None`` in lists.
+    """
+
+    job_id: str
+    user_id: str
+    job_name: str
+    mode: ExecutionMode | None
+    submitted_at: datetime
+    priority: int
+    run_at: datetime | None
+    concurrency_key: str | None
+    attempt: int
+    phase: JobPhase
+    position: int | None = None
+    is_cancelling: bool = False
+    started_at: datetime | None = None
+    runtime: float | None = None
+    worker: int | None = None
+    output_size: int = 0
+    submission: Submission | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to find: of `user_id`, or everyone's; `limit` of them at most; ids that begin as told."""
+
+    phases: frozenset[JobPhase]
+    limit: int
+    user_id: str | None = None
+    id_prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs one process runs at once: of each mode, of each user, in all. ``None``: no limit."""
+
+    modes: Mapping[ExecutionMode, int]
+    per_user: int | None = None
+    overall: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSummary:
+    """How many jobs wait and run in all processes; `pending` are not due yet. `limits` are this process's."""
+
+    is_paused: bool
+    queued: int
+    pending: int
+    running: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class MostWaiting:
+    """How many jobs of one user may wait, in all processes, and how many bytes their commands may have."""
+
+    jobs: int
+    size: int
+
+    def require_turn(self, waiting: int, waiting_size: int, size: int) -> None:
+        """Raise `TooManyPendingError` when no further job, of `size` bytes, may wait beside what does."""
+        if waiting >= self.jobs:
+            raise TooManyPendingError(
+                "max_pending_per_user",
+                most=self.jobs,
+                used=waiting,
+                what="jobs waiting to run",
+                advice="Try again when some have started.",
+            )
+        if waiting and waiting_size + size > self.size:
+            raise TooManyPendingError(
+                "max_pending_bytes_per_user",
+                most=self.size,
+                used=waiting_size,
+                what="bytes of commands waiting to run",
+                advice="Try again when some have started.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What may wait. `size_of` tells, in any thread, the bytes of a waiting job's command by the job's id,
+    ``None`` for one that is not known."""
+
+    most: MostWaiting
+    size_of: Callable[[str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StopReason:
+    """`status` is what the result will say, `message` the sentence added to the output."""
+
+    status: JobStatus
+    message: str
+    by: str = ""
+
+
+def cancelled_by(user_id: str) -> StopReason:
+    """The reason of a job that `user_id` cancelled."""
+    return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """A job is in another `state`, or has ended with the result `record`; neither: that was deleted."""
+
+    user_id: str
+    job_id: str
+    state: JobState | None = None
+    record: dict[str, Any] | None = None
+
+
+class JobQueue(Protocol):
+    """The jobs that have not ended, of all processes and machines that share one engine's storage.
+
+    To be asked from the event loop. Raises ``OSError`` when the storage fails.
+    """
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether this process starts nothing more."""
+        ...
+
+    async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
+        """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
+
+        Raises `TooManyPendingError` when as many of its user's jobs wait, in all processes, as may.
+        """
+        ...
+
+    async def get(self, job_id: str) -> JobState | None:
+        """A job, with its submission where that can be read; ``None`` when it has ended, or never was."""
+        ...
+
+    async def find(self, query: JobQuery) -> list[JobState]:
+        """Running jobs, then queued ones in the order in which they would start, then those not due yet."""
+        ...
+
+    async def summary(self) -> QueueSummary:
+        """How much waits and runs."""
+        ...
+
+    async def cancel(self, job_id: str, reason: StopReason) -> None:
+        """Have a job stopped, or never started, for `reason`; does nothing for one that has ended."""
+        ...
+
+    async def set_paused(self, paused: bool) -> None:
+        """Start no more jobs, or go on, durably and in every process; running ones are not touched."""
+        ...
+
+    def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:
+        """Inside the block `listener` is called for each change of a job, whichever process has it.
+
+        Of this process's jobs at once, of the others' within some seconds.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +290,42 @@ class Look:
     found: Found
 
 
+@dataclass(frozen=True, slots=True)
+class RunningElsewhere:
+    """A job that another process runs. `output_size` is how many bytes it has printed so far."""
+
+    submission: Submission
+    started_at: datetime
+    output_size: int
+    is_cancelling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OtherProcesses:
+    """What the other processes on the store do. `taken`: jobs that waited here and have been taken by them.
+
+    `has_news`: there may be waiting jobs that are not known here.
+    """
+
+    is_paused: bool
+    taken: list[PendingJob]
+    has_news: bool
+    running: list[RunningElsewhere]
+
+
+@dataclass(frozen=True, slots=True)
+class ResultNews:
+    """Another process has added the result of a job of `user_id`, or deleted it."""
+
+    user_id: str
+    job_id: str
+    is_deleted: bool
+
+
+class QueuePausedError(Exception):
+    """Another process has paused the queue."""
+
+
 class KeyBusyError(Exception):
     """Another process runs a job with this concurrency key."""
 
@@ -144,16 +346,37 @@ class JobStore(Protocol):
 
     async def close(self) -> None: ...
 
-    async def add(self, submission: Submission) -> PendingJob:
-        """Accept a job durably: once this returns, it is never lost."""
+    async def add(self, submission: Submission, allowance: Allowance | None = None) -> PendingJob:
+        """Accept a job durably: once this returns, it is never lost.
+
+        Raises `TooManyPendingError` when that is more than `allowance`, counted over all processes.
+        """
         ...
 
-    async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
-        """`add` and `claim` in one durable step, for a job whose id is new and that needs no key."""
+    async def start(
+        self, submission: Submission, allowance: Allowance | None = None
+    ) -> tuple[PendingJob, ClaimedJob]:
+        """`add` and `claim` in one durable step, for a job whose id is new and that needs no key.
+
+        Raises `QueuePausedError` while another process has paused the queue.
+        """
         ...
 
     async def look(self, known: Collection[str]) -> Look:
         """`is_paused`, `lost`, `cancel_requests` and `scan` in one."""
+        ...
+
+    async def look_at_others(
+        self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
+    ) -> OtherProcesses | None:
+        """What other processes do; ``None`` when there are none.
+
+        `waiting` tells which jobs wait here. It is called in a thread.
+        """
+        ...
+
+    async def news(self, *, is_first: bool) -> list[ResultNews]:
+        """What other processes did to results since the last call; nothing when this `is_first`."""
         ...
 
     async def scan(self, known: Collection[str]) -> Found:
@@ -164,10 +387,11 @@ class JobStore(Protocol):
         """Whether a look may find anything: a few system calls. Blocks."""
         ...
 
-    async def claim(self, pending: PendingJob) -> ClaimedJob | None:
+    async def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> ClaimedJob | None:
         """Take a job durably; ``None`` when another process has it or it is gone.
 
-        Raises `KeyBusyError` while another process runs a job with its concurrency key.
+        Raises `KeyBusyError` while another process runs a job with its concurrency key, and, `unless_paused`,
+        `QueuePausedError` while another process has paused the queue.
         """
         ...
 

@@ -26,7 +26,7 @@ routes = web.RouteTableDef()
 @operation("Show the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
 @needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
-    return answer({"success": True, "queue": request.app[QUEUE].view(identity_of(request))})
+    return answer({"success": True, "queue": await request.app[QUEUE].view(identity_of(request))})
 
 
 @routes.post("/api/v1/queue/pause")

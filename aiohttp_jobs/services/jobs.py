@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from typing import Any
 
 from ..access.fair_turns import FairTurns
@@ -19,16 +17,14 @@ from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
-from ..engine.base import JobStore, Located, PendingJob
+from ..engine.base import JobQuery, JobQueue, JobState, JobStore, MostWaiting, cancelled_by
 from ..engine.embedded.active import ActiveJob
 from ..engine.embedded.awaited_results import AwaitedResults
-from ..engine.embedded.dispatcher import Dispatcher, cancelled_by
 from ..errors import (
     ConflictError,
     ForbiddenError,
     NotFoundError,
     ShuttingDownError,
-    TooManyPendingError,
 )
 from ..model.identity import Identity
 from ..model.job import (
@@ -43,7 +39,7 @@ from ..model.job import (
 from ..streams.job import JobEvent, follow_active, follow_elsewhere, follow_stored
 from ..streams.job_list import JobFeed, JobListChange
 from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
-from ..streams.serializers import active_view, details, ended_view, queued_view, submission_view
+from ..streams.serializers import details, ended_view, job_view
 from ..worker.output.segments import existing
 from .notices import NoticeService
 
@@ -51,28 +47,27 @@ MAX_WATCH_SECONDS = 600.0
 """After that long a watcher of the list has to connect again, and its rights are looked at again."""
 
 
+_LISTED = (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A job in one of three places: `active` here, ended with its `record`, or `elsewhere`."""
+    """A job: how it stands, and `active` if this process has it; or, once it has ended, its `record`."""
 
+    state: JobState | None = None
     active: ActiveJob | None = None
     record: dict[str, Any] | None = None
-    elsewhere: Located | None = None
 
     @property
-    def located(self) -> Located:
-        """Where it is when it is neither here nor ended."""
-        if self.elsewhere is None:
-            raise LookupError("the job is here, or has ended")
-        return self.elsewhere
+    def known(self) -> JobState:
+        """How it stands when it has not ended."""
+        if self.state is None:
+            raise LookupError("the job has ended")
+        return self.state
 
     @property
     def owner(self) -> str:
-        if self.active is not None:
-            return self.active.job.user_id
-        if self.record is not None:
-            return str(self.record.get("UserID", ""))
-        return self.located.submission.user_id
+        return str(self.record.get("UserID", "")) if self.record is not None else self.known.user_id
 
 
 class JobService:
@@ -84,7 +79,8 @@ class JobService:
         policy: AccessPolicy,
         limits: LimitPolicy,
         store: JobStore,
-        dispatcher: Dispatcher,
+        queue: JobQueue,
+        find_active: Callable[[str], ActiveJob | None],
         feed: JobFeed,
         storage: StorageLimits,
         turns: FairTurns,
@@ -95,14 +91,13 @@ class JobService:
         self._policy = policy
         self._limits = limits
         self._store = store
-        self._dispatcher = dispatcher
+        self._queue = queue
+        self._find_active = find_active
         self._feed = feed
         self._storage = storage
         self._turns = turns
         self._awaited = awaited
         self._notices = notices
-        self._being_added: Counter[str] = Counter()
-        self._bytes_being_added: Counter[str] = Counter()
 
     # --- submitting
 
@@ -137,7 +132,7 @@ class JobService:
         self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any
     ) -> Submission:
         self._limits.require_within(request, request.job_name, request.notify)
-        if self._dispatcher.is_closing:
+        if self._queue.is_closing:
             raise ShuttingDownError
         now = utc_now()
         run_at = request.run_at
@@ -168,43 +163,12 @@ class JobService:
         return submission
 
     async def _add(self, submission: Submission) -> None:
-        user_id, size = submission.user_id, len(submission.command.encode())
-        await self._storage.require_room(user_id)
+        await self._storage.require_room(submission.user_id)
         if submission.notify:
-            await self._notices.require_room(user_id)
-        self._require_turn(user_id, size)
-        self._being_added[user_id] += 1
-        self._bytes_being_added[user_id] += size
-        try:
-            # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
-            await self._dispatcher.submit(submission, is_new=submission.schedule_id is None)
-        finally:
-            self._being_added[user_id] -= 1
-            self._bytes_being_added[user_id] -= size
-            if not self._being_added[user_id]:
-                del self._being_added[user_id], self._bytes_being_added[user_id]
-
-    def _require_turn(self, user_id: str, size: int) -> None:
-        """Raise `TooManyPendingError` when no further job of the user, of `size` bytes, may wait."""
-        queue, config = self._dispatcher.queue, self._config
-        waiting = queue.count(user_id) + self._being_added[user_id]
-        if waiting >= config.max_pending_per_user:
-            raise TooManyPendingError(
-                "max_pending_per_user",
-                most=config.max_pending_per_user,
-                used=waiting,
-                what="jobs waiting to run",
-                advice="Try again when some have started.",
-            )
-        bytes_waiting = queue.size(user_id) + self._bytes_being_added[user_id]
-        if waiting and bytes_waiting + size > config.max_pending_bytes_per_user:
-            raise TooManyPendingError(
-                "max_pending_bytes_per_user",
-                most=config.max_pending_bytes_per_user,
-                used=bytes_waiting,
-                what="bytes of commands waiting to run",
-                advice="Try again when some have started.",
-            )
+            await self._notices.require_room(submission.user_id)
+        most = MostWaiting(self._config.max_pending_per_user, self._config.max_pending_bytes_per_user)
+        # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
+        await self._queue.submit(submission, is_new=submission.schedule_id is None, most_waiting=most)
 
     # --- looking
 
@@ -220,29 +184,17 @@ class JobService:
         if everyone:
             self._policy.require(identity.roles, "see_all_jobs")
 
-        def is_asked_for(job: PendingJob) -> bool:
-            is_seen = everyone or job.user_id == identity.user_id
-            return is_seen and job.job_id.startswith(id_prefix)
-
-        views: list[dict[str, Any]] = []
-        if "running" in states:
-            running = (active for active in self._dispatcher.running() if is_asked_for(active.job))
-            views += [active_view(active, None) for active in islice(running, limit)]
-        if "queued" in states:
-            ordered = enumerate(self._dispatcher.queue.in_order(), 1)
-            mine = ((place, job) for place, job in ordered if is_asked_for(job))
-            shown = islice(mine, limit - len(views))
-            views += [queued_view(job, place) | {"Status": "Queued"} for place, job in shown]
-        if "pending" in states:
-            waiting = (job for job in self._dispatcher.queue.not_due() if is_asked_for(job))
-            shown_later = islice(waiting, limit - len(views))
-            views += [queued_view(job, None) | {"Status": "Pending"} for job in shown_later]
+        phases = frozenset(phase for phase in _LISTED if phase.lower() in states)
+        user_id = None if everyone else identity.user_id
+        query = JobQuery(phases, limit, user_id, id_prefix)
+        views = [job_view(state) for state in await self._queue.find(query)] if phases else []
         if "done" in states and len(views) < limit:
-            user_id = None if everyone else identity.user_id
             async with self._turns.turn(identity.user_id):
                 records = await self._store.list_results(user_id, limit - len(views), id_prefix)
-            ended = (ended_view(record) for record in records)
-            views += [view for view in ended if str(view["JobID"]).startswith(id_prefix)]
+            ended = [ended_view(record) for record in records]
+            # A job may have ended since the others were looked for.
+            done = {str(view["JobID"]): view for view in ended if str(view["JobID"]).startswith(id_prefix)}
+            views = [view for view in views if view["JobID"] not in done] + list(done.values())
         return views
 
     def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[JobListChange, None]:
@@ -259,15 +211,13 @@ class JobService:
     async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
         found = await self._find(identity, job_id)
-        if found.active is not None:
-            submission = found.active.submission
-            if submission is None and (located := await self._store.locate(job_id)) is not None:
-                submission = located.submission
-            view = active_view(found.active, self._position(job_id))
-            return view | (details(submission) if submission else {})
         if found.record is not None:
             return ended_view(found.record)
-        return submission_view(found.located.submission, found.located.state)
+        state = found.known
+        submission = state.submission
+        if submission is None and (located := await self._store.locate(job_id)) is not None:
+            submission = located.submission
+        return job_view(state) | (details(submission) if submission else {})
 
     async def submission(self, identity: Identity, job_id: str) -> Submission:
         """What was submitted, for whoever may see the job.
@@ -278,10 +228,8 @@ class JobService:
             found = await self._find(identity, job_id)
             if found.record is not None:
                 submission = await self._store.submission_of(found.record)
-            elif found.active is not None and found.active.submission is not None:
-                submission = found.active.submission
-            else:
-                located = found.elsewhere or await self._store.locate(job_id)
+            elif (submission := found.known.submission) is None:
+                located = await self._store.locate(job_id)
                 submission = located.submission if located else None
             # Of a file that is not valid the store makes up a submission, under another id.
             if submission is not None and submission.job_id == job_id:
@@ -293,7 +241,7 @@ class JobService:
         found = await self._find(identity, job_id)
         if found.record is not None:
             return [*await self._store.attempts_of(found.record), found.record]
-        located = await self._store.locate(job_id) if found.active else found.located
+        located = await self._store.locate(job_id)
         return await self._store.attempts(located.submission) if located else []
 
     async def follow(
@@ -327,11 +275,11 @@ class JobService:
         if submission.run_at is not None and submission.run_at > utc_now():
             return None
         job_id, clock = submission.job_id, asyncio.get_running_loop().time
-        end, active = clock() + seconds, self._dispatcher.find(submission.job_id)
+        end, active = clock() + seconds, self._find_active(submission.job_id)
         with self._awaited.ended(job_id) as ended:
             while (left := end - clock()) > 0 and not self._is_closing():
                 # Another process may take it, and hand it back for its next attempt.
-                active = self._dispatcher.find(job_id) or active
+                active = self._find_active(job_id) or active
                 changes = [] if active is None or active.state is JobPhase.ENDED else [active.next_change()]
                 # Of one that runs here the file is there a moment before lists have its result.
                 if ended.done() and (active is None or active.state is not JobPhase.RUNNING):
@@ -350,11 +298,11 @@ class JobService:
         if found.active is not None:
             log, attempt = found.active.log, found.active.job.attempt
             return LiveOutput(log, attempt) if log else NoOutput(attempt)
-        attempt = found.located.submission.attempt
-        if found.located.log is None:
-            return NoOutput(attempt)
-        size, _ = await asyncio.to_thread(existing, found.located.log)
-        return FilesOutput(found.located.log, size, attempt)
+        located = await self._store.locate(job_id)
+        if located is None or located.log is None:
+            return NoOutput(found.known.attempt)
+        size, _ = await asyncio.to_thread(existing, located.log)
+        return FilesOutput(located.log, size, located.submission.attempt)
 
     # --- stopping
 
@@ -367,7 +315,7 @@ class JobService:
         found = await self._find(identity, job_id, "cancel_all_jobs")
         if found.record is not None:
             raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
-        await self._dispatcher.cancel_anywhere(job_id, cancelled_by(identity.user_id))
+        await self._queue.cancel(job_id, cancelled_by(identity.user_id))
         return "Cancelling"
 
     # --- results
@@ -393,21 +341,17 @@ class JobService:
         return found
 
     async def _look_up(self, job_id: str) -> _Found:
-        """The job wherever it is: running or waiting here, ended, or in another process's hands."""
-        active = self._dispatcher.find(job_id)
-        if active is not None:
-            return _Found(active=active)
+        """The job wherever it is: running or waiting, in whichever process, or ended."""
         # Twice, because it may end in another process between the two looks.
         for _ in range(2):
-            if (record := await self._store.get_result(job_id)) is not None:
-                return _Found(record=record)
-            if (located := await self._store.locate(job_id)) is not None:
-                return _Found(elsewhere=located)
+            if self._find_active(job_id) is None:
+                record = await self._store.get_result(job_id)
+                if record is not None:
+                    return _Found(record=record)
+            state = await self._queue.get(job_id)
+            if state is not None:
+                return _Found(state, self._find_active(job_id))
         raise NotFoundError(f"There is no job {job_id}.")
 
     def _is_closing(self) -> bool:
-        return self._dispatcher.is_closing
-
-    def _position(self, job_id: str) -> int | None:
-        ordered = self._dispatcher.queue.in_order() if self._dispatcher.queue.get(job_id) else []
-        return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
+        return self._queue.is_closing

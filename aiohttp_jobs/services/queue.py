@@ -1,4 +1,4 @@
-"""QueueService: what waits and what runs on this server, for those who look after it.
+"""QueueService: what waits and what runs, whichever process has it, for those who look after it.
 
 One job, waiting or not, is left to `JobService`; which is next, to dispatch.
 """
@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import islice
 from typing import Any
 
 import psutil
 
 from ..access.policy import AccessPolicy
-from ..engine.embedded.dispatcher import Dispatcher
+from ..engine.base import JobQuery, JobQueue
 from ..errors import ConflictError
 from ..model.identity import Identity
-from ..model.job import format_utc
-from ..streams.serializers import queued_view
+from ..model.job import JobPhase, format_utc
+from ..streams.serializers import waiting_view
 from ..worker.base import WarmWorker
 
 MOST_QUEUED_SHOWN = 1000
@@ -29,43 +28,39 @@ class QueueService:
     def __init__(
         self,
         policy: AccessPolicy,
-        dispatcher: Dispatcher,
+        queue: JobQueue,
         runspaces: Callable[[], list[WarmWorker]],
         restart_session: Callable[[], Awaitable[bool]],
     ) -> None:
         self._policy = policy
-        self._dispatcher = dispatcher
+        self._queue = queue
         self._runspaces = runspaces
         self._restart_session = restart_session
 
-    def view(self, identity: Identity) -> dict[str, Any]:
+    async def view(self, identity: Identity) -> dict[str, Any]:
         """The queue in order; of other users' jobs only what shows one's own place."""
         self._policy.require(identity.roles, "see_queue")
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
-        due, later = self._dispatcher.queue.in_order(), self._dispatcher.queue.not_due()
-        mine = (
-            queued_view(job, place)
-            for place, job in enumerate(due, 1)
-            if everyone or job.user_id == identity.user_id
-        )
-        limits = self._dispatcher.limits
+        user_id = None if everyone else identity.user_id
+        query = JobQuery(frozenset({JobPhase.QUEUED}), MOST_QUEUED_SHOWN, user_id)
+        waiting, summary = await self._queue.find(query), await self._queue.summary()
         return {
-            "paused": self._dispatcher.paused,
-            "queued": len(due),
-            "pending": len(later),
-            "running": len(list(self._dispatcher.running())),
+            "paused": summary.is_paused,
+            "queued": summary.queued,
+            "pending": summary.pending,
+            "running": summary.running,
             "limits": {
-                **{mode.value: limit for mode, limit in limits.modes.items()},
-                "perUser": limits.per_user,
-                "overall": limits.overall,
+                **{mode.value: limit for mode, limit in summary.limits.modes.items()},
+                "perUser": summary.limits.per_user,
+                "overall": summary.limits.overall,
             },
-            "jobs": list(islice(mine, MOST_QUEUED_SHOWN)),
+            "jobs": [waiting_view(state) for state in waiting],
         }
 
     async def set_paused(self, identity: Identity, paused: bool) -> None:
         """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
         self._policy.require(identity.roles, "manage_queue")
-        await self._dispatcher.set_paused(paused)
+        await self._queue.set_paused(paused)
 
     async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
         """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..access.recheck import RightsCheck
-from ..engine.base import JobStore
-from ..engine.embedded.active import StopReason
-from ..engine.embedded.dispatcher import Dispatcher
+from ..engine.base import JobQueue, JobStore, StopReason
 from ..model.job import JobStatus
 from ..model.schedule import Schedule
 from .jobs import JobService
@@ -20,13 +18,11 @@ _REPLACED = StopReason(
 class ScheduledJobs:
     """The scheduler's `Submitter`."""
 
-    def __init__(
-        self, service: JobService, rights: RightsCheck, store: JobStore, dispatcher: Dispatcher
-    ) -> None:
+    def __init__(self, service: JobService, rights: RightsCheck, store: JobStore, queue: JobQueue) -> None:
         self._service = service
         self._rights = rights
         self._store = store
-        self._dispatcher = dispatcher
+        self._queue = queue
 
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
         """Raises `JobsError` when the owner may not run it any more, or limits refuse it."""
@@ -39,10 +35,8 @@ class ScheduledJobs:
 
     async def is_active(self, job_id: str) -> bool:
         """Whether it waits or runs, in any process."""
-        if self._dispatcher.find(job_id) is not None:
-            return True
-        return await self._store.get_result(job_id) is None and await self._store.locate(job_id) is not None
+        return await self._store.get_result(job_id) is None and await self._queue.get(job_id) is not None
 
     async def cancel(self, job_id: str) -> None:
         """Have it stopped; does nothing when it has ended."""
-        await self._dispatcher.cancel_anywhere(job_id, _REPLACED)
+        await self._queue.cancel(job_id, _REPLACED)

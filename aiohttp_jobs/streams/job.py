@@ -17,7 +17,7 @@ from ..model.job import JobPhase
 from ..model.output import OutputPart
 from ..worker.output.log import OutputLog
 from .output import FilesOutput, LiveOutput, StoredOutput
-from .serializers import active_view, ended_view, submission_view
+from .serializers import ended_view, job_view, submission_view
 
 _MOVING_SECONDS = 0.02
 _ELSEWHERE_SECONDS = 0.5
@@ -56,7 +56,7 @@ async def follow_active(
         state = _state(active)
         if state != shown and active.state is not JobPhase.ENDED:
             shown = state
-            yield JobEvent("status", f"{attempt}-{offset}", active_view(active, None))
+            yield JobEvent("status", f"{attempt}-{offset}", job_view(active.snapshot()))
         log = active.log
         part = await _printed(active, offset)
         if part is not None:
@@ -69,7 +69,7 @@ async def follow_active(
             await asyncio.sleep(_MOVING_SECONDS)
         elif _state(active) == shown and not await active.change(heartbeat):
             yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
-    async for event in _end_of(active, store, (attempt, offset)):
+    async for event in _rest_elsewhere(active, store, (attempt, offset), closing):
         yield event
 
 
@@ -120,9 +120,15 @@ async def follow_elsewhere(
         yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
 
 
-async def _end_of(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[JobEvent]:
+async def _rest_elsewhere(
+    active: ActiveJob, store: JobStore, start: tuple[int, int], closing: Callable[[], bool]
+) -> AsyncIterator[JobEvent]:
+    """What is left to tell of a job that has ended, or that another process has taken."""
     if active.state is JobPhase.ENDED and active.record is not None:
         async for event in follow_stored(store, active.record, start):
+            yield event
+    elif active.state is JobPhase.ENDED:
+        async for event in follow_elsewhere(store, active.job.job_id, start, closing):
             yield event
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from ..engine.embedded.active import ActiveJob
-from ..model.job import JobPhase
+from ..engine.base import JobChange
+from .serializers import ended_feed_view, job_view
 
 MOST_CHANGES = 1000
 """How many jobs' news are kept for a watcher that is behind; beyond that it has to load the list anew."""
@@ -54,28 +56,28 @@ class _Watcher:
         return taken
 
 
-class JobFeed:
-    """`show` makes what is told of a job; it is asked only when somebody watches."""
+class ChangeSource(Protocol):
+    """What the feed asks of a `JobQueue`."""
 
-    def __init__(self, show: Callable[[ActiveJob], dict[str, Any]], most: int = MOST_CHANGES) -> None:
-        self._show = show
+    def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]: ...
+
+
+class JobFeed:
+    """`queue` tells of the changes; it is listened to while somebody watches, and no longer."""
+
+    def __init__(self, queue: ChangeSource, most: int = MOST_CHANGES) -> None:
+        self._queue = queue
         self._most = most
         self._watchers: set[_Watcher] = set()
+        self._last: tuple[JobChange, JobListChange] | None = None
         self._closed = False
 
-    def changed(self, active: ActiveJob) -> None:
-        """The job is in another state than before."""
-        if not self._watchers:
-            return
-        if active.state is JobPhase.ENDED and active.record is None:
-            return  # it went to another process, which tells of it
-        watchers = self._watchers_of(active.job.user_id)
-        if watchers:
-            self._tell(watchers, active.job.job_id, JobListChange("job", self._show(active)))
-
-    def removed(self, user_id: str, job_id: str) -> None:
-        """The result of a job of `user_id` was deleted."""
-        self._tell(self._watchers_of(user_id), job_id, JobListChange("removed", {"JobID": job_id}))
+    def _note(self, watcher: _Watcher, change: JobChange) -> None:
+        if watcher.wants(change.user_id):
+            # Many who watch are told of the same change one after the other.
+            if self._last is None or self._last[0] is not change:
+                self._last = change, _shown(change)
+            watcher.note(change.job_id, self._last[1], self._most)
 
     def close(self) -> None:
         """Let all watchers go; for when the server stops."""
@@ -91,26 +93,28 @@ class JobFeed:
         `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
         """
         watcher = _Watcher(wants)
-        self._watchers.add(watcher)
-        clock = asyncio.get_running_loop().time
-        end = clock() + lifetime
-        try:
-            yield JobListChange("hello")
-            while not self._closed and (left := end - clock()) > 0:
-                if await _woken(watcher.wake, min(heartbeat, left)):
-                    for change in watcher.take():
-                        yield change
-                else:
-                    yield JobListChange("heartbeat")
-        finally:
-            self._watchers.discard(watcher)
+        async with self._queue.watch(partial(self._note, watcher)):
+            self._watchers.add(watcher)
+            clock = asyncio.get_running_loop().time
+            end = clock() + lifetime
+            try:
+                yield JobListChange("hello")
+                while not self._closed and (left := end - clock()) > 0:
+                    if await _woken(watcher.wake, min(heartbeat, left)):
+                        for change in watcher.take():
+                            yield change
+                    else:
+                        yield JobListChange("heartbeat")
+            finally:
+                self._watchers.discard(watcher)
 
-    def _watchers_of(self, user_id: str) -> list[_Watcher]:
-        return [watcher for watcher in self._watchers if watcher.wants(user_id)]
 
-    def _tell(self, watchers: list[_Watcher], job_id: str, change: JobListChange) -> None:
-        for watcher in watchers:
-            watcher.note(job_id, change, self._most)
+def _shown(change: JobChange) -> JobListChange:
+    if change.state is not None:
+        return JobListChange("job", job_view(change.state))
+    if change.record is not None:
+        return JobListChange("job", ended_feed_view(change.record))
+    return JobListChange("removed", {"JobID": change.job_id})
 
 
 async def _woken(event: asyncio.Event, timeout: float) -> bool:

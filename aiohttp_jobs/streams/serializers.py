@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.base import PendingJob
-from ..engine.embedded.active import ActiveJob
+from ..engine.base import JobState
 from ..model.job import Submission, format_utc
 
 
-def active_view(active: ActiveJob, position: int | None) -> dict[str, Any]:
-    """A job that waits or runs here. `position` is its place in the queue, the first is 1."""
-    job, log = active.job, active.log
+def job_view(state: JobState) -> dict[str, Any]:
+    """A job that waits or runs, in whichever process."""
     return {
-        **_waiting(job),
-        "Status": active.shown_state.value,
-        "Position": position,
-        "Cancelling": active.reason is not None,
-        "DateStarted": format_utc(active.started_at) if active.started_at else None,
-        "Runtime": round(active.runtime, 3) if active.runtime is not None else None,
-        "Worker": active.worker,
-        "OutputSize": log.size if log else 0,
+        **waiting_view(state),
+        "Status": state.phase.value,
+        "Cancelling": state.is_cancelling,
+        "DateStarted": format_utc(state.started_at) if state.started_at else None,
+        "Runtime": round(state.runtime, 3) if state.runtime is not None else None,
+        "Worker": state.worker,
+        "OutputSize": state.output_size,
     }
 
 
-def queued_view(job: PendingJob, position: int | None) -> dict[str, Any]:
+def waiting_view(state: JobState) -> dict[str, Any]:
     """A job in the queue, as the queue shows it."""
-    return {**_waiting(job), "Position": position}
+    return {
+        "JobID": state.job_id,
+        "JobName": state.job_name,
+        "UserID": state.user_id,
+        "ExecutionMode": state.mode.value if state.mode else None,
+        "SubmittedAt": format_utc(state.submitted_at),
+        "Priority": state.priority,
+        "RunAt": format_utc(state.run_at) if state.run_at else None,
+        "ConcurrencyKey": state.concurrency_key,
+        "Attempt": state.attempt,
+        "Position": state.position,
+    }
 
 
 def submission_view(submission: Submission, status: str) -> dict[str, Any]:
@@ -52,28 +60,12 @@ def details(submission: Submission) -> dict[str, Any]:
     }
 
 
-def feed_view(active: ActiveJob) -> dict[str, Any]:
-    """A job as the feed of the list tells of it: in any state, without what may be long."""
-    if active.record is None:
-        return active_view(active, None)
+def ended_feed_view(record: dict[str, Any]) -> dict[str, Any]:
+    """A job that has ended as the feed of the list tells of it: without what may be long."""
     long = {"Command", "Description"}
-    return {name: value for name, value in ended_view(active.record).items() if name not in long}
+    return {name: value for name, value in ended_view(record).items() if name not in long}
 
 
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:
     """A job that has ended: its result without the output, which has an address of its own."""
     return {name: value for name, value in record.items() if name != "Output"}
-
-
-def _waiting(job: PendingJob) -> dict[str, Any]:
-    return {
-        "JobID": job.job_id,
-        "JobName": job.job_name,
-        "UserID": job.user_id,
-        "ExecutionMode": job.mode.value if job.mode else None,
-        "SubmittedAt": format_utc(job.submitted_at),
-        "Priority": job.priority,
-        "RunAt": format_utc(job.run_at) if job.run_at else None,
-        "ConcurrencyKey": job.concurrency_key,
-        "Attempt": job.attempt,
-    }

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientResponse
 
-from aiohttp_jobs.engine.base import PendingJob
-from aiohttp_jobs.engine.embedded.active import ActiveJob
-from aiohttp_jobs.model.job import ExecutionMode, utc_now
+from aiohttp_jobs.engine.base import JobChange
 from aiohttp_jobs.streams.job_list import JobFeed
 from tests.conftest import Caller, Host
 from tests.gate import Gate
@@ -118,27 +116,33 @@ async def test_a_shutdown_lets_watchers_go(host: Host) -> None:
             await stopping
 
 
-def _live(job_id: str) -> ActiveJob:
-    return ActiveJob(PendingJob(job_id, job_id, job_id, "alice", "x", ExecutionMode.RUNSPACE, utc_now()))
+class _Queue:
+    """Of a queue only what the feed asks for: telling it of changes."""
+
+    tell: Callable[[JobChange], None]
+
+    @asynccontextmanager
+    async def watch(self, listener: Callable[[JobChange], None]) -> AsyncIterator[None]:
+        self.tell = listener
+        yield
 
 
 async def test_a_slow_watcher_gets_only_the_last_news_of_each_job_or_has_to_load_the_list() -> None:
-    feed = JobFeed(lambda live: {"JobID": live.job.job_id, "Told": next(told)}, most=3)
-    told = iter(range(100))
-    changes = feed.watch(lambda user_id: True, heartbeat=0.05, lifetime=60)
+    queue = _Queue()
+    changes = JobFeed(queue, most=3).watch(lambda user_id: True, heartbeat=0.05, lifetime=60)
     assert (await anext(changes)).name == "hello"
-    for _ in range(5):
-        feed.changed(_live("one"))
+    for number in range(5):
+        queue.tell(JobChange("alice", "one", record={"JobID": "one", "Told": number}))
     assert (await anext(changes)).data == {"JobID": "one", "Told": 4}
     for number in range(5):
-        feed.changed(_live(str(number)))
+        queue.tell(JobChange("alice", str(number)))
     assert (await anext(changes)).name == "resync"
     assert (await anext(changes)).name == "heartbeat"
     await changes.aclose()
 
 
 async def test_a_watcher_has_to_come_again_after_its_time() -> None:
-    feed = JobFeed(lambda live: {}, most=3)
+    feed = JobFeed(_Queue(), most=3)
     names = [change.name async for change in feed.watch(lambda user_id: True, 0.01, 0.05)]
     assert names[0] == "hello"
     assert set(names[1:]) <= {"heartbeat"}

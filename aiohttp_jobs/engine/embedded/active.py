@@ -5,22 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...worker.output.log import OutputLog
-from ..base import PendingJob
-
-
-@dataclass(frozen=True, slots=True)
-class StopReason:
-    """`status` is what the result will say, `message` the sentence added to the output."""
-
-    status: JobStatus
-    message: str
-    by: str = ""
+from ..base import JobState, PendingJob, StopReason
 
 
 class ActiveJob:
@@ -75,6 +65,29 @@ class ActiveJob:
     def runtime(self) -> float | None:
         """Seconds since it started, by a monotonic clock."""
         return time.monotonic() - self._clock if self.state is JobPhase.RUNNING else None
+
+    def snapshot(self, position: int | None = None) -> JobState:
+        """What is known of it now. `position` is its place in the queue, the first is 1."""
+        job = self.job
+        return JobState(
+            job_id=job.job_id,
+            user_id=job.user_id,
+            job_name=job.job_name,
+            mode=job.mode,
+            submitted_at=job.submitted_at,
+            priority=job.priority,
+            run_at=job.run_at,
+            concurrency_key=job.concurrency_key,
+            attempt=job.attempt,
+            phase=self.shown_state,
+            position=position,
+            is_cancelling=self.reason is not None,
+            started_at=self.started_at,
+            runtime=self.runtime,
+            worker=self.worker,
+            output_size=self.log.size if self.log else 0,
+            submission=self.submission,
+        )
 
     def set_worker(self, pid: int) -> None:
         """The process `pid` runs it."""

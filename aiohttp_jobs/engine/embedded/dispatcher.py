@@ -7,6 +7,7 @@ Which job is next is left to ``queue``, whether one more may run to ``slots``, h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from asyncio import FIRST_COMPLETED
@@ -21,12 +22,26 @@ from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
-from ..base import ClaimedJob, Found, JobStore, KeyBusyError, LostJob, PendingJob
-from .active import ActiveJob, StopReason
+from ..base import (
+    Allowance,
+    ClaimedJob,
+    Found,
+    JobStore,
+    KeyBusyError,
+    Limits,
+    LostJob,
+    MostWaiting,
+    PendingJob,
+    QueuePausedError,
+    RunningElsewhere,
+    StopReason,
+    cancelled_by,
+)
+from .active import ActiveJob
 from .finishing import Notifier, ResultKeeper
 from .lifecycle import JobRunner
-from .queue import JobQueue
-from .slots import Limits, Slots
+from .queue import WaitingJobs
+from .slots import Slots
 
 _KEY_SECONDS = 0.5
 _REFUSED_SECONDS = 2.0
@@ -62,7 +77,7 @@ class Dispatcher:
         self._storage = storage
         self._keeper = ResultKeeper(store, notifier)
         self._on_change = on_change
-        self._queue = JobQueue(starvation)
+        self._queue = WaitingJobs(starvation)
         self._active: dict[str, ActiveJob] = {}
         self._known: set[str] = set()
         self._slots = Slots(limits)
@@ -78,6 +93,7 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self.paused = False
+        self._pauses = 0
 
     def open(self) -> None:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-dispatcher")
@@ -116,7 +132,7 @@ class Dispatcher:
         return self._closing
 
     @property
-    def queue(self) -> JobQueue:
+    def queue(self) -> WaitingJobs:
         """The waiting jobs. To be read only."""
         return self._queue
 
@@ -124,32 +140,40 @@ class Dispatcher:
     def limits(self) -> Limits:
         return self._slots.limits
 
-    def running(self) -> Iterable[ActiveJob]:
-        """The jobs that run in this process, the longest running first."""
-        return [job for job in self._active.values() if job.state is JobPhase.RUNNING]
+    def active(self) -> Iterable[ActiveJob]:
+        """The jobs that wait or run in this process, in the order in which it got to know them."""
+        return self._active.values()
 
     def find(self, job_id: str) -> ActiveJob | None:
         """A job that waits or runs in this process."""
         return self._active.get(job_id)
 
-    async def submit(self, submission: Submission, *, is_new: bool) -> None:
+    async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
         """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
 
         One that would be started next anyway is picked up by the write that accepts it.
+        Raises `TooManyPendingError`.
         """
+        allowance = Allowance(most_waiting, self._queue.size_of)
         if is_new and self._may_start_now(submission):
-            accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._slots.take(submission.execution_mode, submission.user_id)
-            # In a task of its own: who submits may go away, the job has to be seen through.
-            self._track(self._start_new(submission, accepted))
-            await accepted
-            return
+            with contextlib.suppress(QueuePausedError):
+                await self._start_at_once(submission, allowance)
+                return
+            self.paused = True
         self._being_added += 1
         try:
-            job = await self._store.add(submission)
+            job = await self._store.add(submission, allowance)
         finally:
             self._being_added -= 1
         self.enqueue(job)
+
+    async def _start_at_once(self, submission: Submission, allowance: Allowance) -> None:
+        """Return when the job is accepted and picked up. Raises what `start` of the store raises."""
+        accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._slots.take(submission.execution_mode, submission.user_id)
+        # In a task of its own: who submits may go away, the job has to be seen through.
+        self._track(self._start_new(submission, allowance, accepted))
+        await accepted
 
     def enqueue(self, job: PendingJob) -> None:
         """Take notice of a job that was just added to the store."""
@@ -197,7 +221,39 @@ class Dispatcher:
         """Start no more jobs, or go on starting them; running ones are not touched."""
         await self._store.set_paused(paused)
         self.paused = paused
+        self._pauses += 1
         self._wake.set()
+
+    async def catch_up(self) -> list[RunningElsewhere]:
+        """Take notice of what other processes have left waiting, taken and paused; what they run.
+
+        Looks at the time stamp of one folder, in a thread, when there are none.
+        """
+        pauses = self._pauses
+        try:
+            seen = await self._store.look_at_others(self._queue.jobs, self._known)
+        except OSError as error:
+            self._storage.report(error, _logger, "Cannot see what other processes run")
+            return []
+        if seen is None:
+            return []
+        if pauses == self._pauses and self.paused is not seen.is_paused:
+            self.paused = seen.is_paused
+            self._wake.set()
+        for job in seen.taken:
+            self._let_go(job)
+        if seen.has_news:
+            await self._find_more()
+            self._wake.set()
+        return seen.running
+
+    def _let_go(self, job: PendingJob) -> None:
+        """Another process has taken a job that waits here, unless it was put back meanwhile."""
+        active = self._active.get(job.job_id)
+        # One that is to be cancelled is not let go before whoever runs it has been told.
+        if self._queue.get(job.job_id) is job and active is not None and active.reason is None:
+            self._queue.remove(job.job_id)
+            self._forget(active, None)
 
     async def _run(self) -> None:
         while not self._closing:
@@ -248,6 +304,7 @@ class Dispatcher:
             for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
             self._take_in(seen.found)
+            await self.catch_up()
         except Exception as error:
             self._storage.report(
                 error, _logger, "Cannot look for submissions; trying again in %g s", self._interval
@@ -336,10 +393,12 @@ class Dispatcher:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _start_new(self, submission: Submission, accepted: asyncio.Future[None]) -> None:
+    async def _start_new(
+        self, submission: Submission, allowance: Allowance, accepted: asyncio.Future[None]
+    ) -> None:
         """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
         try:
-            job, claimed = await self._store.start(submission)
+            job, claimed = await self._store.start(submission, allowance)
         except BaseException as error:
             self._free_slot(submission.execution_mode, submission.user_id)
             if not accepted.done():
@@ -360,9 +419,15 @@ class Dispatcher:
         claimed: ClaimedJob | None = None
         try:
             unwanted = self._closing and active.reason is None
-            claimed = None if unwanted else await self._store.claim(job)
+            claimed = None if unwanted else await self._store.claim(job, unless_paused=active.reason is None)
             if claimed is None:
+                if active.is_cancelled and active.reason is not None:
+                    await self._store.request_cancel(job.job_id, active.reason.by)
                 self._forget(active, None)
+        except QueuePausedError:
+            self.paused = True
+            self._known.discard(job.key)
+            self.enqueue(job)
         except KeyBusyError:
             self._enqueue_again(job, _KEY_SECONDS)
         except Exception as error:
@@ -434,8 +499,3 @@ class Dispatcher:
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]
         active.ended(record)
-
-
-def cancelled_by(user_id: str) -> StopReason:
-    """The reason of a job that `user_id` cancelled."""
-    return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)

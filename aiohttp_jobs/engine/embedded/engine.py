@@ -6,7 +6,6 @@ Who may run what is asked through the recheck that it is given; who is told of r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from ...config import JobsConfig
@@ -15,18 +14,19 @@ from ...system.closing import Closing
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from .active import ActiveJob
+from ..base import Limits
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
+from .changes import JobChanges
 from .dispatcher import Dispatcher
 from .finishing import Notifier
 from .fired_moments import FiredMomentFiles
+from .job_queue import EmbeddedJobQueue
 from .lifecycle import JobRunner, Recheck
 from .notices import NoticeStore
 from .poller import SELDOM_SECONDS, PolledPart, Poller
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
-from .slots import Limits
 from .store import FileSystemStore
 
 _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
@@ -57,12 +57,12 @@ class EmbeddedEngine:
         self.fired_moments = FiredMomentFiles(config.base_dir)
         self.templates = TemplateStore(config.base_dir)
         self.vault = Vault(config.base_dir)
+        self._changes = JobChanges()
+        self.store.results.on_deleted = self._changes.deleted
         self.awaited = AwaitedResults(self.store, self.storage)
 
-    def dispatcher(
-        self, recheck: Recheck, notifier: Notifier, on_change: Callable[[ActiveJob], None]
-    ) -> Dispatcher:
-        """What runs the jobs: each after `recheck`, telling `on_change` and, of its end, `notifier`."""
+    def dispatcher(self, recheck: Recheck, notifier: Notifier | None) -> Dispatcher:
+        """What runs the jobs: each after `recheck`, telling `notifier` of its end."""
         config = self._config
         runner = JobRunner(
             config, self._modes.executors, recheck, self._modes.environment, self.vault, self.storage
@@ -75,10 +75,14 @@ class EmbeddedEngine:
             starvation=config.starvation_seconds,
             storage=self.storage,
             notifier=notifier,
-            on_change=on_change,
+            on_change=self._changes.changed,
         )
         self.store.on_drop = self.storage.on_end = dispatcher.look_soon
         return dispatcher
+
+    def job_queue(self, dispatcher: Dispatcher) -> EmbeddedJobQueue:
+        """The jobs of all processes on the data folder, this one's being those of `dispatcher`."""
+        return EmbeddedJobQueue(self.store, dispatcher, self._changes, self.storage)
 
     def poller(self, *parts: PolledPart) -> Poller:
         """What looks at the data folder for all `parts`, and for those of the engine itself."""

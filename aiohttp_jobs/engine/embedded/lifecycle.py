@@ -30,8 +30,8 @@ from ...worker.environment import job_environment
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
-from ..base import ClaimedJob, LostJob
-from .active import ActiveJob, StopReason
+from ..base import ClaimedJob, LostJob, StopReason
+from .active import ActiveJob
 
 Recheck = Callable[[ClaimedJob], Awaitable[None]]
 """Raises `JobsError` when the job may not run now."""

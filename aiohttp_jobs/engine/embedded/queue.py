@@ -19,7 +19,7 @@ Mode = ExecutionMode | None
 Lane = OrderedDict[str, deque[PendingJob]]
 
 
-class JobQueue:
+class WaitingJobs:
     """Jobs that wait. Higher priority goes first; within one, users take turns, each first in first out.
 
     The oldest job goes before all others once it has waited `starvation` seconds. Jobs that are not
@@ -42,6 +42,15 @@ class JobQueue:
 
     def get(self, job_id: str) -> PendingJob | None:
         return self._jobs.get(job_id)
+
+    def jobs(self) -> list[PendingJob]:
+        """All that wait, in no order. May be called from any thread."""
+        return list(self._jobs.values())
+
+    def size_of(self, job_id: str) -> int | None:
+        """How many bytes the command of a waiting job has. May be called from any thread."""
+        job = self._jobs.get(job_id)
+        return None if job is None else job.size
 
     def count(self, user_id: str) -> int:
         """How many of the user's jobs wait."""

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
 from ...model.job import ExecutionMode
-from ..base import PendingJob
+from ..base import Limits, PendingJob
 
 Mode = ExecutionMode | None
 """``None``: of a submission that is not valid, and only takes a result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many jobs run at once: of each mode, of each user, in all. ``None``: no limit of its own."""
-
-    modes: Mapping[ExecutionMode, int]
-    per_user: int | None = None
-    overall: int | None = None
 
 
 class Slots:

@@ -27,7 +27,18 @@ from ...system.jsontext import indented, loads
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
-from ..base import ClaimedJob, Found, Located, Look, LostJob, PendingJob
+from ..base import (
+    Allowance,
+    ClaimedJob,
+    Found,
+    Located,
+    Look,
+    LostJob,
+    OtherProcesses,
+    PendingJob,
+    ResultNews,
+)
+from .files.accepting import Accepting
 from .files.attempt_folders import RunFolders, owner_in
 from .files.cancel_requests import read_request, written_request
 from .files.completion import Completion
@@ -40,7 +51,9 @@ from .files.instances import Instance
 from .files.journal import LARGEST, Journal
 from .files.layout import Attempt, Layout
 from .files.names import safe_component
+from .files.news import NewsReader, NewsWriter
 from .files.orphans import Recovery
+from .files.other_processes import OtherProcessesReader
 from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.signing import Signer
@@ -112,14 +125,24 @@ class FileSystemStore:
         await self._run(self._close)
         self._threads.shutdown()
 
-    async def add(self, submission: Submission) -> PendingJob:
-        return await self._group_commit.run(partial(self._intake.accept, submission))
+    async def add(self, submission: Submission, allowance: Allowance | None = None) -> PendingJob:
+        return await self._group_commit.run(partial(self._intake.accept, submission, allowance))
 
-    async def start(self, submission: Submission) -> tuple[PendingJob, ClaimedJob]:
-        return await self._group_commit.run(partial(self._intake.start, submission))
+    async def start(
+        self, submission: Submission, allowance: Allowance | None = None
+    ) -> tuple[PendingJob, ClaimedJob]:
+        return await self._group_commit.run(partial(self._intake.start, submission, allowance))
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
+
+    async def look_at_others(
+        self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
+    ) -> OtherProcesses | None:
+        return await self._run(self._others.look, waiting, known)
+
+    async def news(self, *, is_first: bool) -> list[ResultNews]:
+        return await self._run(self._news.read, is_first)
 
     async def scan(self, known: Collection[str]) -> Found:
         return await self._run(self._scan, known)
@@ -132,8 +155,8 @@ class FileSystemStore:
             or bool(os.listdir(self._instance.jobs))
         )
 
-    async def claim(self, pending: PendingJob) -> ClaimedJob | None:
-        return await self._group_commit.run(partial(self._intake.claim, pending))
+    async def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> ClaimedJob | None:
+        return await self._group_commit.run(partial(self._intake.claim, pending, unless_paused=unless_paused))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
@@ -222,6 +245,7 @@ class FileSystemStore:
             make_folder(folder)
         self._signer = Signer.from_file(self._at.signing_key)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
+        self._others = OtherProcessesReader(self._at, instance, self._reader, self._drops)
         self._intake = Intake(
             self._at,
             self._instance,
@@ -230,11 +254,15 @@ class FileSystemStore:
             self._reader,
             self._key_locks,
             self._deleted_ids,
+            Accepting(self._at, self._instance),
             self._watch.expect,
         )
         sealed = SealedValues(self._signer, self._max_bytes, self._instance.scratch)
+        self._news = NewsReader(instance)
+        told = NewsWriter(instance)
+        self._files.on_deleted = told.deleted
         self._completion = Completion(
-            self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again
+            self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again, told.ended
         )
         self._recovery = Recovery(
             self._at, self._instance, self._reader, self._add_again, self._deleted_ids, sealed

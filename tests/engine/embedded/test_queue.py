@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_jobs.engine.base import PendingJob
-from aiohttp_jobs.engine.embedded.queue import JobQueue
+from aiohttp_jobs.engine.embedded.queue import WaitingJobs
 from aiohttp_jobs.model.job import ExecutionMode, new_job_id, utc_now
 
 MODES = (ExecutionMode.BACKGROUND_JOB, ExecutionMode.RUNSPACE, None)
@@ -27,14 +27,14 @@ def job(user: str = "alice", priority: int = 5, **fields: Any) -> PendingJob:
     )
 
 
-def queue_of(*jobs: PendingJob, starvation: float = 600) -> JobQueue:
-    queue = JobQueue(starvation)
+def queue_of(*jobs: PendingJob, starvation: float = 600) -> WaitingJobs:
+    queue = WaitingJobs(starvation)
     for each in jobs:
         queue.add(each)
     return queue
 
 
-def drain(queue: JobQueue) -> list[PendingJob]:
+def drain(queue: WaitingJobs) -> list[PendingJob]:
     taken = []
     while (following := queue.take(MODES, lambda _: True)) is not None:
         taken.append(following)

@@ -31,7 +31,10 @@ from .submissions import pending_job
 
 
 class Completion:
-    """Ends the jobs of the process `instance`; `resubmit` accepts another attempt."""
+    """Ends the jobs of the process `instance`; `resubmit` accepts another attempt.
+
+    `ended` is told the owner and the id of each job that has its result.
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Completion:
         keys: KeyLocks,
         sealed: SealedValues,
         resubmit: Callable[[Submission], PendingJob],
+        ended: Callable[[str, str], None],
     ) -> None:
         self._at = at
         self._instance = instance
@@ -48,6 +52,7 @@ class Completion:
         self._keys = keys
         self._sealed = sealed
         self._resubmit = resubmit
+        self._ended = ended
 
     def write_aside(self, record: dict[str, Any]) -> str:
         """Have a result on the disk before it is one, in the file whose name is returned; from any thread."""
@@ -101,6 +106,7 @@ class Completion:
         # In this order: the folder of a dead process tells that there may be something left to remove.
         self._remove_sealed_values(claimed)
         self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
+        self._ended(claimed.submission.user_id, claimed.job_id)
 
     def _remove_sealed_values(self, claimed: ClaimedJob) -> None:
         if claimed.submission.sealed_values or claimed.problem is not None:

@@ -120,6 +120,14 @@ class Instance:
         """Whether the last look found no other process on the folder, and none has come since."""
         return self._alone is not None and self._root.stat().st_mtime_ns == self._alone
 
+    def others(self) -> list[Path]:
+        """The folders of the other processes, those that died among them."""
+        return [folder for folder in self._others({self.id}) if not folder.name.startswith(".")]
+
+    def _others(self, own: Collection[str]) -> list[Path]:
+        folders = sorted(self._root.iterdir())
+        return [folder for folder in folders if folder.name not in own and is_folder(folder)]
+
     def _complain(self, message: str) -> None:
         """Log a message, but not the same at every look."""
         if message != self._complaint:
@@ -144,11 +152,7 @@ class Instance:
                 self._complain(f"What processes that died were running cannot be taken over: {error}")
                 yield []
                 return
-            others = [
-                folder
-                for folder in sorted(self._root.iterdir())
-                if folder.name not in {self.id, f".{self.id}", ".keys"} and is_folder(folder)
-            ]
+            others = self._others({self.id, f".{self.id}", ".keys"})
             self._alone = changed_at if not others and is_settled(changed_at, now) else None
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class ResultFiles:
         self._at = at
         self._deleted_ids = deleted_ids
         self._most = most
+        self.on_deleted: Callable[[Mapping[str, str]], None] = lambda owners: None
+        """Called, in the same thread, with the ids of deleted results and their owners."""
 
     def read(self, job_id: str) -> dict[str, Any] | None:
         try:
@@ -104,7 +106,9 @@ class ResultFiles:
             self._delete_runs(record)
             self._at.result(job_id).unlink(missing_ok=True)
         sync_folder(self._at.results)
-        return {job_id: str(record.get("UserID", "")) for job_id, record in found.items()}
+        owners = {job_id: str(record.get("UserID", "")) for job_id, record in found.items()}
+        self.on_deleted(owners)
+        return owners
 
     def _delete_runs(self, record: Mapping[str, Any]) -> None:
         last = record_run(record)

@@ -15,8 +15,9 @@ from ....model.job import Submission, new_job_id
 from ....system.atomic import make_folder, put_file
 from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
-from ...base import ClaimedJob, KeyBusyError, PendingJob
+from ...base import Allowance, ClaimedJob, KeyBusyError, PendingJob
 from .accepted import Accepted
+from .accepting import Accepting
 from .attempt_folders import RunFolders
 from .concurrency_keys import KeyLocks
 from .deleted_ids import DeletedIds
@@ -44,6 +45,7 @@ class Intake:
         reader: SubmissionReader,
         keys: KeyLocks,
         deleted_ids: DeletedIds,
+        accepting: Accepting,
         expect: Callable[[str], None] = lambda path: None,
     ) -> None:
         self._at = at
@@ -53,11 +55,17 @@ class Intake:
         self._reader = reader
         self._keys = keys
         self._deleted_ids = deleted_ids
+        self._accepting = accepting
         self._expect = expect
         self._accepted = Accepted()
 
-    def accept(self, submission: Submission) -> CommittedChange[PendingJob]:
-        """Leave a submission where it waits to be picked up."""
+    def accept(
+        self, submission: Submission, allowance: Allowance | None = None
+    ) -> CommittedChange[PendingJob]:
+        """Leave a submission where it waits to be picked up.
+
+        Raises `TooManyPendingError` when that is more than `allowance`.
+        """
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         target = self._at.waiting_file(user_folder, run.stem)
         folder = os.path.dirname(target)
@@ -67,17 +75,22 @@ class Intake:
             if os.path.lexists(folder):
                 set_aside(folder, "the folder of a user's submissions belongs there")
             make_folder(Path(folder))
-        put_file(target, data, self._instance.scratch)
+        with self._accepting.turn(submission, allowance):
+            put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
         entry = _entry(Kind.ADDED, run, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
         return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
 
-    def start(self, submission: Submission) -> CommittedChange[tuple[PendingJob, ClaimedJob]]:
+    def start(
+        self, submission: Submission, allowance: Allowance | None = None
+    ) -> CommittedChange[tuple[PendingJob, ClaimedJob]]:
         """Accept a submission whose id is new as one that is picked up already.
 
         It is in one place from the first moment on, and one entry in the journal tells both.
+        Raises `QueuePausedError` and `TooManyPendingError`.
         """
+        self._accepting.require_start(submission, allowance)
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         target = self._at.claimed_file(run)
         data = indented(self._signer.sign(submission.to_record()))
@@ -120,7 +133,11 @@ class Intake:
             self._keys.release(pending.lock)
         return True
 
-    def claim(self, pending: PendingJob) -> CommittedChange[ClaimedJob | None]:
+    def claim(
+        self, pending: PendingJob, *, unless_paused: bool = False
+    ) -> CommittedChange[ClaimedJob | None]:
+        if unless_paused:
+            self._accepting.require_not_paused()
         if pending.lock is None:
             return self._claim(pending)
         if not self._keys.acquire(pending.lock):

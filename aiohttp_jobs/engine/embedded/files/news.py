@@ -1,0 +1,113 @@
+"""What each process tells the others of results: that one was added, or deleted. Read while somebody watches.
+
+``Running/<instance>/news`` has a line for each; nobody depends on it, so it is neither synced nor kept. All
+calls block, and may come from any thread. What runs and what waits is left to ``other_processes``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Lock
+
+from ....system.guarded_files import open_in_place, open_regular
+from ...base import ResultNews
+from .instances import Instance
+
+_LARGEST = 256 * 1024
+_FILE = "news"
+_BEFORE = "news.1"
+
+
+class NewsWriter:
+    """Tells the other processes what the process `instance` does; nothing while there are none."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._guard = Lock()
+
+    def ended(self, user_id: str, job_id: str) -> None:
+        """A job has its result."""
+        self._write([ResultNews(user_id, job_id, False)])
+
+    def deleted(self, owners: Mapping[str, str]) -> None:
+        """The results of these jobs, given with their owners, are gone."""
+        self._write([ResultNews(user_id, job_id, True) for job_id, user_id in owners.items()])
+
+    def _write(self, items: list[ResultNews]) -> None:
+        # Nobody is harmed who misses some: the list tells the rest.
+        with contextlib.suppress(OSError), self._guard:
+            if self._instance.is_alone():
+                return
+            path = self._instance.folder / _FILE
+            descriptor = open_in_place(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            try:
+                os.write(
+                    descriptor,
+                    "".join(
+                        json.dumps([item.user_id, item.job_id, item.is_deleted]) + "\n" for item in items
+                    ).encode(),
+                )
+                is_full = os.fstat(descriptor).st_size > _LARGEST
+            finally:
+                os.close(descriptor)
+            if is_full:
+                path.rename(self._instance.folder / _BEFORE)
+
+
+class NewsReader:
+    """Reads what processes other than `instance` tell."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._guard = Lock()
+        self._read_to: dict[str, tuple[int, int]] = {}
+
+    def read(self, is_first: bool) -> list[ResultNews]:
+        """What was told since the last call; nothing when this `is_first`."""
+        with self._guard:
+            before, now = ({} if is_first else self._read_to), dict[str, tuple[int, int]]()
+            items: list[ResultNews] = []
+            for folder in [] if self._instance.is_alone() else self._instance.others():
+                seen = before.get(folder.name, (0, 0))
+                lines, now[folder.name] = _new_lines(folder, seen)
+                if not is_first:
+                    items += _parsed(lines)
+            self._read_to = now
+            return items
+
+
+def _new_lines(folder: Path, seen: tuple[int, int]) -> tuple[bytes, tuple[int, int]]:
+    """What was added behind the place `seen` (file and offset), and the place where that ends."""
+    inode, offset = seen
+    current, data = _read(folder / _FILE, inode, offset)
+    if current == inode or not inode:
+        return data, (current, (offset if current == inode else 0) + len(data))
+    before, rest = _read(folder / _BEFORE, inode, offset)
+    return (rest if before == inode else b"") + data, (current, len(data))
+
+
+def _read(path: Path, inode: int, offset: int) -> tuple[int, bytes]:
+    """The file's number and what is in it, from `offset` on if it is the file `inode`; whole lines only."""
+    try:
+        descriptor = open_regular(path)
+    except OSError:
+        return 0, b""
+    try:
+        found = os.fstat(descriptor).st_ino
+        data = os.pread(descriptor, 2 * _LARGEST, offset if found == inode else 0)
+    finally:
+        os.close(descriptor)
+    return found, data[: data.rfind(b"\n") + 1]
+
+
+def _parsed(lines: bytes) -> Iterator[ResultNews]:
+    """Anybody may have written it: what is not an item is passed over."""
+    for line in lines.splitlines():
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            user_id, job_id, is_deleted = json.loads(line)
+            if isinstance(user_id, str) and isinstance(job_id, str):
+                yield ResultNews(user_id, job_id, bool(is_deleted))

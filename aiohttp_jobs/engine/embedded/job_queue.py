@@ -1,0 +1,164 @@
+"""JobQueue on one data folder: what this process's dispatcher knows, and what the other processes do.
+
+Reading what the others do is left to ``files.other_processes``, starting jobs to the dispatcher.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+
+from ...errors import TooManyPendingError
+from ...model.job import JobPhase, Submission, utc_now
+from ...system.storage_state import StorageState
+from ..base import (
+    JobChange,
+    JobQuery,
+    JobState,
+    JobStore,
+    MostWaiting,
+    PendingJob,
+    QueueSummary,
+    RunningElsewhere,
+    StopReason,
+)
+from .active import ActiveJob
+from .changes import JobChanges
+from .changes_elsewhere import ChangesElsewhere
+from .dispatcher import Dispatcher
+from .job_states import elsewhere as elsewhere_state
+from .job_states import located as located_state
+from .job_states import waiting_state
+
+
+class EmbeddedJobQueue:
+    """The jobs of all processes on the folder of `store`, of which `dispatcher` runs this one's."""
+
+    def __init__(
+        self, store: JobStore, dispatcher: Dispatcher, changes: JobChanges, storage: StorageState
+    ) -> None:
+        self._store = store
+        self._dispatcher = dispatcher
+        self._changes = changes
+        self._changes_elsewhere = ChangesElsewhere(store, dispatcher, changes.tell, storage)
+        self._being_added: Counter[str] = Counter()
+        self._bytes_being_added: Counter[str] = Counter()
+
+    @property
+    def is_closing(self) -> bool:
+        return self._dispatcher.is_closing
+
+    async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
+        user_id, size = submission.user_id, len(submission.command.encode())
+        try:
+            self._require_turn(user_id, size, most_waiting)
+        except TooManyPendingError:
+            await self._dispatcher.catch_up()  # another process may have taken some of them
+            self._require_turn(user_id, size, most_waiting)
+        self._being_added[user_id] += 1
+        self._bytes_being_added[user_id] += size
+        try:
+            await self._dispatcher.submit(submission, is_new=is_new, most_waiting=most_waiting)
+        finally:
+            self._being_added[user_id] -= 1
+            self._bytes_being_added[user_id] -= size
+            if not self._being_added[user_id]:
+                del self._being_added[user_id], self._bytes_being_added[user_id]
+
+    def _require_turn(self, user_id: str, size: int, most: MostWaiting) -> None:
+        waiting = self._dispatcher.queue
+        most.require_turn(
+            waiting.count(user_id) + self._being_added[user_id],
+            waiting.size(user_id) + self._bytes_being_added[user_id],
+            size,
+        )
+
+    async def get(self, job_id: str) -> JobState | None:
+        active = self._dispatcher.find(job_id)
+        if active is None or active.state is not JobPhase.RUNNING:
+            running = await self._dispatcher.catch_up()
+            active = self._dispatcher.find(job_id)
+            found = next((job for job in running if job.submission.job_id == job_id), None)
+            if active is None and found is not None:
+                return elsewhere_state(found)
+        if active is None:
+            located = await self._store.locate(job_id)
+            # Its folder is there for a moment after its result.
+            if located is None or await self._store.with_result([job_id]):
+                return None
+            return located_state(located)
+        return active.snapshot(self._position(job_id))
+
+    async def find(self, query: JobQuery) -> list[JobState]:
+        elsewhere = await self._dispatcher.catch_up()
+        return list(islice(self._matching(query, elsewhere), query.limit))
+
+    async def summary(self) -> QueueSummary:
+        elsewhere = await self._dispatcher.catch_up()
+        moved, now = _ids(elsewhere), utc_now()
+        waiting = [job for job in self._dispatcher.queue.jobs() if job.job_id not in moved]
+        pending = sum(job.run_at is not None and job.run_at > now for job in waiting)
+        return QueueSummary(
+            is_paused=self._dispatcher.paused,
+            queued=len(waiting) - pending,
+            pending=pending,
+            running=len(self._running()) + len(elsewhere),
+            limits=self._dispatcher.limits,
+        )
+
+    async def cancel(self, job_id: str, reason: StopReason) -> None:
+        await self._dispatcher.catch_up()
+        await self._dispatcher.cancel_anywhere(job_id, reason)
+
+    async def set_paused(self, paused: bool) -> None:
+        await self._dispatcher.set_paused(paused)
+
+    @asynccontextmanager
+    async def watch(self, listener: Callable[[JobChange], None]) -> AsyncIterator[None]:
+        async with self._changes_elsewhere.watched():
+            with self._changes.watch(listener):
+                yield
+
+    async def close(self) -> None:
+        """Tell of no more changes."""
+        await self._changes_elsewhere.close()
+
+    def _matching(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> Iterator[JobState]:
+        """Made one by one: of ten thousand that wait, few are asked for."""
+        if JobPhase.RUNNING in query.phases:
+            yield from self._matching_running(query, elsewhere)
+        moved = _ids(elsewhere)
+        if JobPhase.QUEUED in query.phases:
+            for place, job in enumerate(self._dispatcher.queue.in_order(), 1):
+                if _is_asked_for(query, job) and job.job_id not in moved:
+                    yield waiting_state(job, JobPhase.QUEUED, place)
+        if JobPhase.PENDING in query.phases:
+            for job in self._dispatcher.queue.not_due():
+                if _is_asked_for(query, job) and job.job_id not in moved:
+                    yield waiting_state(job, JobPhase.PENDING, None)
+
+    def _matching_running(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> Iterable[JobState]:
+        """The longest running first."""
+        states = [active.snapshot() for active in self._running() if _is_asked_for(query, active.job)]
+        others = [elsewhere_state(job) for job in elsewhere if _is_asked_for(query, job.submission)]
+        if not others:
+            return states
+        return sorted(states + others, key=lambda state: state.started_at or state.submitted_at)
+
+    def _running(self) -> list[ActiveJob]:
+        return [job for job in self._dispatcher.active() if job.state is JobPhase.RUNNING]
+
+    def _position(self, job_id: str) -> int | None:
+        waiting = self._dispatcher.queue
+        ordered = waiting.in_order() if waiting.get(job_id) else []
+        return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
+
+
+def _ids(running: Sequence[RunningElsewhere]) -> set[str]:
+    return {job.submission.job_id for job in running}
+
+
+def _is_asked_for(query: JobQuery, job: PendingJob | Submission) -> bool:
+    return query.user_id in (None, job.user_id) and job.job_id.startswith(query.id_prefix)

@@ -1,0 +1,62 @@
+"""The engines that the contract suites run over: each test is run once for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.engine.base import ClaimedJob, JobQueue
+from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
+from aiohttp_jobs.system.closing import Closing
+from aiohttp_jobs.worker.modes import ExecutionModes
+
+from ..conftest import QUICK
+
+StartQueue = Callable[[], Awaitable[JobQueue]]
+
+
+async def _allow(_job: ClaimedJob) -> None:
+    """Everybody may run everything."""
+
+
+async def embedded(folder: Path, stack: AsyncExitStack) -> JobQueue:
+    """The queue of one more process on `folder`, as far as it can tell."""
+    config = JobsConfig(data_dir=folder, **{**QUICK, "max_parallel_background": 1})
+    modes = ExecutionModes(config, lambda: None)
+    engine = EmbeddedEngine(config, modes)
+    closing = Closing()
+    await engine.open(stack, closing)
+    await modes.open(stack, closing, engine.store.instance_id)
+    dispatcher = engine.dispatcher(_allow, None)
+    dispatcher.open()
+    stack.push_async_callback(dispatcher.close, 0.0, config.kill_grace)
+    poller = engine.poller(dispatcher)
+    poller.open()
+    stack.push_async_callback(poller.close)
+    queue = engine.job_queue(dispatcher)
+    stack.push_async_callback(queue.close)
+    return queue
+
+
+ENGINES = {"embedded": embedded}
+
+
+@pytest.fixture(params=ENGINES)
+async def start_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StartQueue]:
+    """Starts queues that share one storage, each of which runs one background job at a time."""
+    async with AsyncExitStack() as stack:
+
+        async def start() -> JobQueue:
+            return await ENGINES[request.param](tmp_path / "data", stack)
+
+        yield start
+
+
+@pytest.fixture
+async def queue(start_queue: StartQueue) -> JobQueue:
+    """The only one on its storage."""
+    return await start_queue()
