@@ -12,7 +12,7 @@ DEPENDENT_TESTS := tests/http/test_contract.py tests/http/test_events.py tests/h
 	tests/http/auth/test_sessions.py tests/scheduling/test_cron.py tests/notify/test_email.py tests/notify/test_webhook.py \
 	tests/security/test_webhook_targets.py tests/worker/output/test_masking.py tests/demo_app/test_once.py
 # The tools themselves are the newest.
-TEST_TOOLS := pytest pytest-aiohttp pytest-timeout pytest-xdist aiosmtpd gunicorn hypothesis jsonschema
+TEST_TOOLS := pytest pytest-aiohttp pytest-timeout pytest-xdist aiosmtpd gunicorn hypothesis jsonschema uvloop
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input install
 
 # A PowerShell for the tests, where the machine has none of its own.
