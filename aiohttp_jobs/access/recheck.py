@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from ..engine.embedded.api_keys import ApiKeys
+from ..engine.base import ApiKeyRecords
 from ..errors import ForbiddenError
 from ..model.api_key import ended_with_user
 from ..model.identity import Proof
@@ -33,7 +33,7 @@ class RightsCheck:
     no role counts that it does not have.
     """
 
-    def __init__(self, policy: AccessPolicy, api_keys: ApiKeys, current: CurrentRoles) -> None:
+    def __init__(self, policy: AccessPolicy, api_keys: ApiKeyRecords, current: CurrentRoles) -> None:
         self._policy = policy
         self._api_keys = api_keys
         self._current = current

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from ..errors import TooManyPendingError
+from ..model.api_key import ApiKey
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
@@ -23,6 +24,7 @@ from ..model.notice import Notice
 from ..model.output import OutputPart, Span
 from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ..model.schedule import Schedule
+from ..model.session import OpenSession, SessionRecord
 from ..model.template import Template
 
 
@@ -690,3 +692,88 @@ class Records(Protocol):
     def notices(self) -> NoticeRecords: ...
     @property
     def fired_moments(self) -> FiredMoments[Any]: ...
+
+
+class SessionRecords(Protocol):
+    """The sessions that are open. All calls but `find` block."""
+
+    async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
+        """The session, if it has not ended and `secret` is its own; it counts as used then."""
+        ...
+
+    def add(self, user_id: str, *, address: str = "", user_agent: str = "") -> tuple[SessionRecord, str]:
+        """A new session and its secret, which is kept nowhere else. Raises ``OSError``."""
+        ...
+
+    def all(self, user_id: str | None = None) -> list[OpenSession]:
+        """The sessions of one user, or of all, that have not ended; the last to sign in first."""
+        ...
+
+    def owner_of(self, session_id: str) -> str:
+        """Whose session that is. Raises `NotFoundError` when it is nobody's, or has ended."""
+        ...
+
+    def revoke(self, user_id: str, session_id: str) -> bool:
+        """End a session durably, for every process; false when it had ended already."""
+        ...
+
+    def revoke_all(self, user_id: str, keep: str | None = None) -> int:
+        """End every session of a user, but `keep`; how many those were."""
+        ...
+
+
+class ApiKeyRing(Protocol):
+    """The API keys of one moment. Does no I/O."""
+
+    def get(self, key_id: str) -> ApiKey | None:
+        """The key with this id, if there is one."""
+        ...
+
+    def find(self, secret: str, remote: str | None) -> ApiKey | None:
+        """The key that `secret` is, if it may be used now from the address `remote`."""
+        ...
+
+    def id_meant_by(self, secret: str) -> str | None:
+        """The id of the key that `secret` is, or says that it is; ``None`` when there is no such key."""
+        ...
+
+
+class ApiKeyRecords(Protocol):
+    """The API keys. All calls but `now` block."""
+
+    async def now(self) -> ApiKeyRing:
+        """The keys as they are now. Raises `RightsUnavailableError` when that cannot be told."""
+        ...
+
+    def all(self) -> list[ApiKey]:
+        """Every key, oldest first."""
+        ...
+
+    def create(
+        self,
+        *,
+        name: str,
+        user_id: str,
+        roles: Collection[str],
+        allowed_ips: Collection[str] = (),
+        created_by: str = "",
+        expires_at: datetime | None = None,
+        service: bool = False,
+        most: int | None = None,
+    ) -> tuple[ApiKey, str]:
+        """A new key: its record, and the key itself, which is shown only here.
+
+        Raises pydantic's ``ValidationError`` for a bad value, `TooManyKeptError` when its user has `most`
+        keys already.
+        """
+        ...
+
+    def change(
+        self, key_id: str, make: Callable[[ApiKey], ApiKey], require: Callable[[ApiKey], None] = ...
+    ) -> ApiKey:
+        """The key as `make` returns it, which is kept. Raises `NotFoundError`, and what `require` raises."""
+        ...
+
+    def delete(self, key_id: str, require: Callable[[ApiKey], None] = ...) -> ApiKey:
+        """The key, which is no more. Raises `NotFoundError`, and what `require` raises for it."""
+        ...

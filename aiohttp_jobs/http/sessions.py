@@ -7,7 +7,7 @@ from typing import Annotated
 from aiohttp import web
 from pydantic import Field, TypeAdapter
 
-from ..engine.embedded.session_registry import SessionRegistry
+from ..engine.base import SessionRecords
 from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Text
 from ..services.sessions import SessionService, SessionsToEnd
@@ -75,5 +75,5 @@ async def revoke_session(request: web.Request) -> web.Response:
     return answer({"success": True, "message": "Session signed out successfully"})
 
 
-def _registry(request: web.Request) -> SessionRegistry:
+def _registry(request: web.Request) -> SessionRecords:
     return request.app[SESSIONS].registry(request)

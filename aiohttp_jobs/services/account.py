@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from ..access.current_roles import CurrentRoles
 from ..access.policy import AccessPolicy
 from ..config import JobsConfig
-from ..engine.embedded.api_keys import ApiKeys
+from ..engine.base import ApiKeyRecords
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.api_key import ApiKey
 from ..model.identity import Identity, Proof
@@ -77,7 +77,7 @@ class AccountService:
         self,
         config: JobsConfig,
         policy: AccessPolicy,
-        api_keys: ApiKeys,
+        api_keys: ApiKeyRecords,
         current: CurrentRoles,
         interpreters: Collection[InterpreterName],
     ) -> None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from ..access.policy import AccessPolicy
-from ..engine.embedded.session_registry import SessionRegistry
+from ..engine.base import SessionRecords
 from ..errors import ForbiddenError, NotFoundError
 from ..model.identity import Identity, Proof
 from ..model.job import CommandText
@@ -38,7 +38,7 @@ class SessionService:
         self._policy = policy
 
     async def list(
-        self, identity: Identity, registry: SessionRegistry, *, everyone: bool, user_id: str | None
+        self, identity: Identity, registry: SessionRecords, *, everyone: bool, user_id: str | None
     ) -> list[dict[str, Any]]:
         """The caller's sessions, the last to sign in first; with `everyone` all, with `user_id` that user's.
 
@@ -49,7 +49,7 @@ class SessionService:
         found = await asyncio.to_thread(registry.all, whose)
         return [each.public() | {"Current": _is_own(identity, each.record.session_id)} for each in found]
 
-    async def revoke(self, identity: Identity, registry: SessionRegistry, session_id: str) -> None:
+    async def revoke(self, identity: Identity, registry: SessionRecords, session_id: str) -> None:
         """End one session. Raises `NotFoundError`, also for one that the caller may not know of."""
         self._require(identity, identity.user_id)
         owner = await asyncio.to_thread(registry.owner_of, session_id)
@@ -59,7 +59,7 @@ class SessionService:
             raise NotFoundError(f"There is no session {session_id}.") from None
         await asyncio.to_thread(registry.revoke, owner, session_id)
 
-    async def revoke_all(self, identity: Identity, registry: SessionRegistry, request: SessionsToEnd) -> int:
+    async def revoke_all(self, identity: Identity, registry: SessionRecords, request: SessionsToEnd) -> int:
         """End all sessions of a user; how many those were. Raises `ForbiddenError`."""
         whose = request.user_id or identity.user_id
         self._require(identity, whose)

@@ -21,13 +21,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_pascal
 
 from ...errors import NotFoundError
-from ...model.job import UtcDatetime, format_utc, utc_now
+from ...model.job import utc_now
+from ...model.session import OpenSession, SessionRecord
 from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, put_file, sync_folder
 from ...system.guarded_files import read_file
@@ -43,41 +40,6 @@ _MOST_KNOWN = 10_000
 _MOST_OF_A_NAME = 200
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _logger = logging.getLogger(__name__)
-
-
-class SessionRecord(BaseModel):
-    """What is kept of a session, from sign-in on, without change. `sha256` is of the secret in its cookie."""
-
-    model_config = ConfigDict(
-        alias_generator=lambda name: {
-            "session_id": "SessionID",
-            "user_id": "UserID",
-            "sha256": "SHA256",
-        }.get(name, to_pascal(name)),
-        frozen=True,
-        populate_by_name=True,
-    )
-
-    session_id: str
-    user_id: str
-    signed_in_at: UtcDatetime
-    expires_at: UtcDatetime
-    address: str = ""
-    user_agent: str = ""
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSession:
-    """A session that has not ended, and when it was last used, to the minute."""
-
-    record: SessionRecord
-    last_used_at: datetime
-
-    def public(self) -> dict[str, Any]:
-        """The session as it may be shown: everything but the digest."""
-        shown = self.record.model_dump(mode="json", by_alias=True, exclude={"sha256"})
-        return shown | {"LastUsedAt": format_utc(self.last_used_at)}
 
 
 @dataclass(slots=True)

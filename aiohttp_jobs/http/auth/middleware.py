@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from ...access.current_roles import CurrentRoles
 from ...access.policy import AccessPolicy
 from ...config import JobsConfig
-from ...engine.embedded.api_keys import ApiKeys
+from ...engine.base import ApiKeyRecords
 from ...errors import AuthenticationError, RightsUnavailableError
 from ...model.api_key import ended_with_user
 from ...model.identity import Identity, Proof
@@ -52,7 +52,11 @@ def is_public(handler: Handler) -> bool:
 
 
 def identity_middleware(
-    config: JobsConfig, api_keys: ApiKeys, wrong_keys: WrongKeys, roles: CurrentRoles, sessions: Sessions
+    config: JobsConfig,
+    api_keys: ApiKeyRecords,
+    wrong_keys: WrongKeys,
+    roles: CurrentRoles,
+    sessions: Sessions,
 ) -> Middleware:
     """Every request that passes it has an `Identity` (see `identity_of`) with the right its route needs."""
 
@@ -123,7 +127,7 @@ def _bearer_of(request: web.Request) -> str | None:
 
 
 async def _key_identity(
-    api_keys: ApiKeys, current: CurrentRoles, secret: str, remote: str | None
+    api_keys: ApiKeyRecords, current: CurrentRoles, secret: str, remote: str | None
 ) -> Identity | None:
     key = (await api_keys.now()).find(secret, remote)
     if key is None:

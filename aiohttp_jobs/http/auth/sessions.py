@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ...config import JobsConfig
-from ...engine.embedded.session_registry import SessionRegistry
+from ...engine.base import SessionRecords
 from ...errors import ConfigurationError
 from ...model.identity import Identity, Proof
 from ...system.key_files import decoded_fernet_key, fernet_key
@@ -164,18 +164,18 @@ class Sessions:
     session that has ended is at an end for all of them.
     """
 
-    def __init__(self, registry: SessionRegistry) -> None:
+    def __init__(self, registry: SessionRecords) -> None:
         self._own = registry
-        self._shared: SessionRegistry | None = None
+        self._shared: SessionRecords | None = None
 
-    def registry(self, request: web.Request) -> SessionRegistry:
+    def registry(self, request: web.Request) -> SessionRecords:
         """Where the sessions of the host that got `request` are kept."""
         if self._shared is None:
             self._shared = _registry_in(request.match_info.apps[0]) or self._own
         return self._shared
 
     @property
-    def own(self) -> SessionRegistry:
+    def own(self) -> SessionRecords:
         """That of this plugin, whether or not another was mounted before it."""
         return self._own
 
@@ -279,7 +279,7 @@ def _answering_for_the_disk() -> Iterator[None]:
         raise kind(text=refusal.message, headers={"Retry-After": str(refusal.retry_after)}) from None
 
 
-async def _end(registry: SessionRegistry, signed_in: dict[str, Any] | None) -> None:
+async def _end(registry: SessionRecords, signed_in: dict[str, Any] | None) -> None:
     if signed_in is not None:
         await asyncio.to_thread(registry.revoke, signed_in["user_id"], signed_in["session_id"])
 
@@ -292,7 +292,7 @@ def _signed_in(session: Mapping[str, Any]) -> dict[str, Any] | None:
     return data if all(isinstance(data.get(name), str) for name in _TEXTS) else None
 
 
-def _registry_in(app: web.Application) -> SessionRegistry | None:
+def _registry_in(app: web.Application) -> SessionRecords | None:
     """That of the first plugin that is mounted in `app`, at whatever depth."""
     found = app.get(SESSIONS)
     if found is not None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel, to_pascal
 
-from ...engine.embedded.session_registry import SessionRecord
 from ...model.api_key import ApiKey
 from ...model.identity import Proof
 from ...model.job import (
@@ -26,6 +25,7 @@ from ...model.job import (
 from ...model.notice import Notice
 from ...model.record import record_name
 from ...model.schedule import Schedule
+from ...model.session import SessionRecord
 from ...model.template import Template
 
 
