@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.base import PendingJob
-from aiohttp_jobs.services import jobs as job_service
-from aiohttp_jobs.services import queue as queue_service
-from aiohttp_jobs.streams.serializers import queued_view
+from aiohttp_jobs.engine.base import JobState, PendingJob
+from aiohttp_jobs.engine.embedded import job_queue
+from aiohttp_jobs.engine.embedded.job_states import waiting_state
+from aiohttp_jobs.model.job import JobPhase
 
 from .conftest import Caller, Host
 from .counting import listed_folders
@@ -89,12 +88,11 @@ async def test_of_many_waiting_jobs_only_those_shown_are_described(
         await asyncio.gather(*(admin.submit("true") for _ in range(100)))
     described: list[str] = []
 
-    def counting(job: PendingJob, place: int | None) -> dict[str, Any]:
+    def counting(job: PendingJob, phase: JobPhase, place: int | None) -> JobState:
         described.append(job.job_id)
-        return queued_view(job, place)
+        return waiting_state(job, phase, place)
 
-    monkeypatch.setattr(job_service, "queued_view", counting)
-    monkeypatch.setattr(queue_service, "queued_view", counting)
+    monkeypatch.setattr(job_queue, "waiting_state", counting)
     answer = await admin.request("GET", path)
     jobs = answer.body.get("jobs") or answer.body["queue"]["jobs"]
     assert (len(jobs), len(described)) == (shown, shown)

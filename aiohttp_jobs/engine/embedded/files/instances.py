@@ -50,6 +50,8 @@ class Instance:
         self._sweeper = Sweeper()
         self._lock: int | None = None
         self._alone: int | None = None
+        self._listed: list[Path] = []
+        self._listed_at: int | None = None
         self._complaint = ""
 
     def open(self) -> None:
@@ -121,8 +123,13 @@ class Instance:
         return self._alone is not None and self._root.stat().st_mtime_ns == self._alone
 
     def others(self) -> list[Path]:
-        """The folders of the other processes, those that died among them."""
-        return [folder for folder in self._others({self.id}) if not folder.name.startswith(".")]
+        """The folders of the other processes, also dead ones; one ``stat`` when none has come or gone."""
+        now, changed_at = time.time_ns(), self._root.stat().st_mtime_ns
+        if self._listed_at != changed_at:
+            found = self._others({self.id})
+            self._listed = [folder for folder in found if not folder.name.startswith(".")]
+            self._listed_at = changed_at if is_settled(changed_at, now) else None
+        return self._listed
 
     def _others(self, own: Collection[str]) -> list[Path]:
         folders = sorted(self._root.iterdir())

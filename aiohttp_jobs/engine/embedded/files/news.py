@@ -40,7 +40,7 @@ class NewsWriter:
     def _write(self, items: list[ResultNews]) -> None:
         # Nobody is harmed who misses some: the list tells the rest.
         with contextlib.suppress(OSError), self._guard:
-            if self._instance.is_alone():
+            if not self._instance.others():
                 return
             path = self._instance.folder / _FILE
             descriptor = open_in_place(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -71,7 +71,7 @@ class NewsReader:
         with self._guard:
             before, now = ({} if is_first else self._read_to), dict[str, tuple[int, int]]()
             items: list[ResultNews] = []
-            for folder in [] if self._instance.is_alone() else self._instance.others():
+            for folder in self._instance.others():
                 seen = before.get(folder.name, (0, 0))
                 lines, now[folder.name] = _new_lines(folder, seen)
                 if not is_first:

@@ -57,7 +57,7 @@ class OtherProcessesReader:
         self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
     ) -> OtherProcesses | None:
         """What they do now; ``None`` when there are no others. `waiting` are the jobs that wait here."""
-        if self._instance.is_alone():
+        if not self._instance.others():
             return None
         with self._guard:
             self._listed, self._listed_before = {}, self._listed
