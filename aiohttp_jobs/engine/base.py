@@ -284,7 +284,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What others have done on the store; see the methods of `JobStore` with these names."""
+    """What others have done on the store; see the methods of `JobStore` with these names.
+
+    `cancel_requests`: which of this process's jobs others asked to cancel, by id, and who asked.
+    """
 
     is_paused: bool
     lost: list[LostJob]
@@ -365,7 +368,7 @@ class JobStore(Protocol):
         ...
 
     async def look(self, known: Collection[str]) -> Look:
-        """`is_paused`, `lost`, `cancel_requests` and `scan` in one."""
+        """What others have done, in one: the pause, `lost`, requests to cancel, and `scan`."""
         ...
 
     async def look_at_others(
@@ -436,12 +439,6 @@ class JobStore(Protocol):
     async def request_cancel(self, job_id: str, by: str) -> bool:
         """Ask whichever process runs the job to cancel it; false when none does."""
         ...
-
-    async def cancel_requests(self) -> list[tuple[str, str]]:
-        """Which of this process's jobs others asked to cancel: the job's id and who asked."""
-        ...
-
-    async def is_paused(self) -> bool: ...
 
     async def set_paused(self, paused: bool) -> None:
         """Durably, and for every process on this store."""

@@ -184,12 +184,6 @@ class FileSystemStore:
     async def request_cancel(self, job_id: str, by: str) -> bool:
         return await self._run(self._request_cancel, job_id, by)
 
-    async def cancel_requests(self) -> list[tuple[str, str]]:
-        return await self._run(self._cancel_requests)
-
-    async def is_paused(self) -> bool:
-        return await self._run(is_regular, self._at.paused)
-
     async def set_paused(self, paused: bool) -> None:
         await self._run(self._set_paused, paused)
 
