@@ -428,3 +428,17 @@ async def test_a_process_that_takes_much_memory_is_replaced(host: Host) -> None:
     caller = host.caller("debug")
     first = await run(caller, "$global:m = [byte[]]::new(600MB); [Array]::Fill($m, [byte]1); $PID")
     assert (await run(caller, "$PID"))["Output"] != first["Output"]
+
+
+async def test_those_that_were_killed_leave_nothing_in_the_temporary_folder(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    host = await start_host(environment_extra={"TMPDIR": str(temporary)})
+    caller = host.caller("debug")
+    for mode in MODES:
+        result = await run(caller, "$env:TMPDIR; kill -9 $PID", mode)
+        assert result["Output"].startswith(f"{temporary}\n[ERROR] PowerShell was ended by SIGKILL")
+    await host.stop()
+    assert list(temporary.iterdir()) == []

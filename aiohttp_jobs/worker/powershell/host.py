@@ -35,6 +35,7 @@ _SCRIPT = RUNNER / "host.ps1"
 _DEATH_SECONDS = 2.0
 _LONGEST_LINE = 1 << 16
 _OWN_VARIABLES = {
+    "DOTNET_EnableDiagnostics": "0",  # its pipes stay in the temporary folder when it is killed
     "DOTNET_GCgen0size": "0x400000",  # or its memory grows to half as much again
     "POWERSHELL_TELEMETRY_OPTOUT": "1",
     "POWERSHELL_UPDATECHECK": "Off",
@@ -80,7 +81,7 @@ class PowerShellHost:
             there.close()
         self._pipe.close_write_end()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._ended = asyncio.create_task(self.process.wait())
+        self._ended = asyncio.create_task(self._end_of_process())
         self._ready = asyncio.create_task(self._begin(here))
 
     def _start(self, control: socket.socket, endings: Endings) -> Process:
@@ -206,6 +207,12 @@ class PowerShellHost:
             return Outcome(code)
         return Outcome(code, f"PowerShell {_ending(code)} before the job had finished.")
 
+    async def _end_of_process(self) -> int:
+        code = await self.process.wait()
+        temporary = self._session.environment.get("TMPDIR", "/tmp")  # noqa: S108 - where .NET puts it
+        await asyncio.wrap_future(started(_remove_pipe, temporary, self.process.pid))
+        return code
+
     async def _kill(self) -> None:
         self.process.kill()
         await self._ended
@@ -233,6 +240,13 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
         return await reader.readline()
     except (ConnectionError, ValueError):
         return b""
+
+
+def _remove_pipe(folder: str, pid: int) -> None:
+    """Remove the socket for debuggers that a killed PowerShell leaves in `folder`."""
+    for path in Path(folder).glob(f"CoreFxPipe_PSHost.*.{pid}.*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _ending(code: int) -> str:
