@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
-from ..streams.job import CURRENT, JobEvent
+from ..streams.job import CURRENT, StreamEvent
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
 from .auth.middleware import identity_of
@@ -80,7 +80,7 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
         return await _send(request, events)
 
 
-async def _send(request: web.Request, events: AsyncIterator[JobEvent]) -> web.StreamResponse:
+async def _send(request: web.Request, events: AsyncIterator[StreamEvent]) -> web.StreamResponse:
     async with sse_response(
         request,
         headers={"X-Accel-Buffering": "no"},
@@ -93,7 +93,7 @@ async def _send(request: web.Request, events: AsyncIterator[JobEvent]) -> web.St
     return response
 
 
-async def _tell(response: EventSourceResponse, events: AsyncIterator[JobEvent], user_id: str) -> None:
+async def _tell(response: EventSourceResponse, events: AsyncIterator[StreamEvent], user_id: str) -> None:
     await response.send(json.dumps({"userId": user_id}), event="hello", retry=_RETRY_MILLISECONDS)
     async for event in events:
         if event.name != "heartbeat":
@@ -102,7 +102,7 @@ async def _tell(response: EventSourceResponse, events: AsyncIterator[JobEvent], 
             break
 
 
-async def _so_far(events: AsyncIterator[JobEvent]) -> AsyncIterator[JobEvent]:
+async def _so_far(events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
     """What there is to tell now: up to the first pause."""
     clock = asyncio.get_running_loop().time
     end = clock() + _SO_FAR_SECONDS

@@ -36,7 +36,7 @@ from ..model.job import (
     new_job_id,
     utc_now,
 )
-from ..streams.job import JobEvent, follow_active, follow_elsewhere, follow_stored
+from ..streams.job import StreamEvent, follow_active, follow_elsewhere, follow_stored
 from ..streams.job_list import JobFeed, JobListChange
 from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
 from ..streams.serializers import details, ended_view, job_view
@@ -246,7 +246,7 @@ class JobService:
 
     async def follow(
         self, identity: Identity, job_id: str, start: tuple[int, int]
-    ) -> AsyncIterator[JobEvent]:
+    ) -> AsyncIterator[StreamEvent]:
         """What `follow.Event` tells of a job, from `start` (attempt, offset) on.
 
         The same right is needed as for reading its result; raises before the first event.

@@ -24,7 +24,7 @@ _ELSEWHERE_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class JobEvent:
+class StreamEvent:
     """One thing to tell a watcher: ``output``, ``status``, ``end``, or ``heartbeat`` (nothing new).
 
     `position` is where to go on after it, ``<attempt>-<offset>``.
@@ -41,7 +41,7 @@ CURRENT = (0, 0)
 
 async def follow_active(
     active: ActiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
-) -> AsyncIterator[JobEvent]:
+) -> AsyncIterator[StreamEvent]:
     """Everything from `start` (attempt, offset) to the job's end, or to the server's.
 
     `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
@@ -56,7 +56,7 @@ async def follow_active(
         state = _state(active)
         if state != shown and active.state is not JobPhase.ENDED:
             shown = state
-            yield JobEvent("status", f"{attempt}-{offset}", job_view(active.snapshot()))
+            yield StreamEvent("status", f"{attempt}-{offset}", job_view(active.snapshot()))
         log = active.log
         part = await _printed(active, offset)
         if part is not None:
@@ -68,14 +68,14 @@ async def follow_active(
         elif _is_moving(active, log, offset):
             await asyncio.sleep(_MOVING_SECONDS)
         elif _state(active) == shown and not await active.change(heartbeat):
-            yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
+            yield StreamEvent("heartbeat", f"{attempt}-{offset}", {})
     async for event in _rest_elsewhere(active, store, (attempt, offset), closing):
         yield event
 
 
 async def follow_stored(
     store: JobStore, record: dict[str, Any], start: tuple[int, int]
-) -> AsyncIterator[JobEvent]:
+) -> AsyncIterator[StreamEvent]:
     """What is left of an ended job's output from `start` on, and its end."""
     attempt = int(record.get("Attempt", 1))
     if not CURRENT[0] < start[0] <= attempt:
@@ -85,12 +85,12 @@ async def follow_stored(
     async for event in _rest_of(store, [*earlier, record], start):
         position = event.position
         yield event
-    yield JobEvent("end", position, ended_view(record))
+    yield StreamEvent("end", position, ended_view(record))
 
 
 async def follow_elsewhere(
     store: JobStore, job_id: str, start: tuple[int, int], closing: Callable[[], bool]
-) -> AsyncIterator[JobEvent]:
+) -> AsyncIterator[StreamEvent]:
     """A job of another process on the same store, by looking at its files now and then."""
     (attempt, offset), shown = start, ""
     while not closing():
@@ -109,7 +109,7 @@ async def follow_elsewhere(
             state = located.state
             if state != shown:
                 shown = state
-                yield JobEvent("status", f"{attempt}-{offset}", submission_view(located.submission, state))
+                yield StreamEvent("status", f"{attempt}-{offset}", submission_view(located.submission, state))
             if located.log is not None:
                 part = await FilesOutput(located.log).read(offset)
                 if part.data:
@@ -117,12 +117,12 @@ async def follow_elsewhere(
                     offset = part.offset + len(part.data)
                     continue
         await asyncio.sleep(_ELSEWHERE_SECONDS)
-        yield JobEvent("heartbeat", f"{attempt}-{offset}", {})
+        yield StreamEvent("heartbeat", f"{attempt}-{offset}", {})
 
 
 async def _rest_elsewhere(
     active: ActiveJob, store: JobStore, start: tuple[int, int], closing: Callable[[], bool]
-) -> AsyncIterator[JobEvent]:
+) -> AsyncIterator[StreamEvent]:
     """What is left to tell of a job that has ended, or that another process has taken."""
     if active.state is JobPhase.ENDED and active.record is not None:
         async for event in follow_stored(store, active.record, start):
@@ -145,7 +145,7 @@ async def _printed(active: ActiveJob, offset: int) -> OutputPart | None:
     return part if part.data and active.state is JobPhase.RUNNING else None
 
 
-async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[JobEvent]:
+async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[StreamEvent]:
     """What the attempts before this one printed from `start` on."""
     if start != CURRENT and active.submission is not None:
         current = active.submission.model_copy(update={"attempt": active.job.attempt})
@@ -155,7 +155,7 @@ async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) ->
 
 async def _rest_of(
     store: JobStore, records: list[dict[str, Any]], start: tuple[int, int]
-) -> AsyncIterator[JobEvent]:
+) -> AsyncIterator[StreamEvent]:
     """The output of the attempts with these results, from `start` on."""
     for record in records:
         attempt = int(record.get("Attempt", 1))
@@ -170,8 +170,8 @@ def _state(active: ActiveJob) -> tuple[Any, ...]:
     return (active.shown_state, active.reason is not None, active.worker, active.job.attempt)
 
 
-def _output(attempt: int, asked: int, part: OutputPart) -> JobEvent:
+def _output(attempt: int, asked: int, part: OutputPart) -> StreamEvent:
     data: dict[str, Any] = {"Offset": part.offset, "Text": part.data.decode("utf-8", "replace")}
     if part.offset > asked:
         data["LeftOut"] = part.offset - asked
-    return JobEvent("output", f"{attempt}-{part.offset + len(part.data)}", data)
+    return StreamEvent("output", f"{attempt}-{part.offset + len(part.data)}", data)
