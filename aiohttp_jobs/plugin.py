@@ -124,7 +124,13 @@ class Plugin:
             engine.awaited,
             self.notices,
         )
-        self.queue = QueueService(self.policy, queue, self._modes.warm_workers, self._modes.restart_session)
+        self.queue = QueueService(
+            self.policy,
+            queue,
+            self._modes.warm_workers,
+            self._modes.restart_session,
+            self._dispatcher.look_soon,
+        )
         self.results = ResultService(self.policy, engine.store, engine.store.results, self._turns)
         self._retention = Retention(config, engine.store.results, engine.storage)
         self.templates = TemplateService(

@@ -19,6 +19,10 @@ class QueueCalls(Connection):
     async def resume(self) -> None:
         await self.call("POST", "/queue/resume")
 
+    async def pick_up(self) -> None:
+        """Have submissions in the folder picked up now, not at the next poll. For the elevated roles."""
+        await self.call("POST", "/queue/pick-up")
+
     async def runspaces(self) -> list[Record]:
         """The warm workers."""
         return list((await self.call("GET", "/runspaces"))["runspaces"])

@@ -45,6 +45,19 @@ async def resume_queue(request: web.Request) -> web.Response:
     return answer({"success": True, "paused": False})
 
 
+@routes.post("/api/v1/queue/pick-up")
+@operation(
+    "Pick up submissions now",
+    {202: answering("PickUpRequested", requested=Literal[True])},
+    errors=_FORBIDDEN,
+)
+@needs("pick_up_submissions")
+async def pick_up(request: web.Request) -> web.Response:
+    """Files that other programs put into ``JobSubmission`` are looked for at once, not at the next poll."""
+    request.app[QUEUE].pick_up(identity_of(request))
+    return answer({"success": True, "requested": True}, status=202)
+
+
 @routes.get("/api/v1/runspaces")
 @operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
 @needs("see_runspaces")

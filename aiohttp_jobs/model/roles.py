@@ -34,6 +34,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "list_jobs": frozenset({AUTHENTICATED}),
         "cancel_jobs": frozenset({AUTHENTICATED}),
         "see_queue": frozenset({AUTHENTICATED}),
+        "pick_up_submissions": ELEVATED_ROLES,
         "see_runspaces": ELEVATED_ROLES,
         "restart_mainloop": frozenset({"debug"}),
         "manage_queue": ADMIN_ROLES,

@@ -201,6 +201,7 @@ async def test_the_queue_and_the_workers(client: JobsClient) -> None:
     queue = await client.queue()
     assert (queue["paused"], [job["JobID"] for job in queue["jobs"]]) == (True, [job_id])
     await client.resume()
+    await client.pick_up()
     assert (await client.wait(job_id)).success
     assert {"Worker", "Busy", "JobsServed"} <= set((await client.runspaces())[0])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -58,6 +59,25 @@ async def test_a_bad_file_is_set_aside_without_a_further_event(start_host: Start
     (Drops(host).folder() / "new.json").write_bytes(b"no JSON")
 
     await until(lambda: list((host.base_dir / "JobResults").glob("*.json")), "the rejection")
+
+
+async def test_a_dropped_file_is_picked_up_when_somebody_asks_where_no_event_tells_of_it(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inotify_simple", None)
+    host = await start_host(poll_interval=NEVER)
+    drops, alice = Drops(host), host.caller("task_manager")
+    record = drops.signed()
+    path = drops.put(record)
+    await asyncio.sleep(0.3)
+    assert path.exists()
+
+    refused = await host.caller(user_id="bob").request("POST", "/queue/pick-up")
+    answer = await alice.request("POST", "/queue/pick-up")
+
+    assert (refused.status, refused.body["code"]) == (403, "forbidden")
+    assert (answer.status, answer.body) == (202, {"success": True, "requested": True})
+    assert (await alice.result(record["JobID"]))["Success"] is True
 
 
 async def test_own_submissions_make_nobody_look(start_host: StartHost) -> None:

@@ -170,6 +170,7 @@ async def test_what_handlers_answer_is_what_the_document_says(host: Host) -> Non
     await ask(caller, "get", "/schedules/{scheduleId}", 404)
     await ask(admin, "post", "/queue/pause", 200)
     await ask(admin, "post", "/queue/resume", 200)
+    await ask(caller, "post", "/queue/pick-up", 202)
     for who, status in ((host.stranger(), 401), (host.caller(user_id="eve"), 403)):
         await ask(who, "post", "/jobs/submit", status, json=JOB)
     await ask(caller, "post", "/jobs/submit", 422, json={})
