@@ -80,6 +80,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
 
 
+SHOWN_AT_THE_END = "shown at the end"
+"""The property of a test whose value is a line to be printed below the tests, whichever way they were run."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for report in [each for kind in ("passed", "failed") for each in terminalreporter.stats.get(kind, [])]:
+        for name, value in getattr(report, "user_properties", []):
+            if name == SHOWN_AT_THE_END:
+                terminalreporter.write_line(value)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):

@@ -14,6 +14,7 @@ from .api_keys import api_keys
 from .doctor import doctor
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
+from .powershell import powershell_module
 from .proxy import accept_no_proxy
 from .queue import queue, restart_mainloop, runspaces
 from .results import results
@@ -44,6 +45,7 @@ for command in (
     restart_mainloop,
     me,
     doctor,
+    powershell_module,
 ):
     app.command()(command)
 app.add_typer(results, name="results")

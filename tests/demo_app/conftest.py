@@ -85,6 +85,29 @@ class Demo:
         return code
 
 
+def open_demo(folder: Path, data_dir: Path, *arguments: str, **settings: str) -> Demo:
+    """A demo that listens, with `settings` in its environment; its errors go into a file in `folder`."""
+    error_file = folder / "errors"
+    with error_file.open("w") as errors:
+        process = subprocess.Popen(
+            demo_command("--port", "0", "--data-dir", str(data_dir), *arguments),
+            cwd=REPOSITORY,
+            env={**os.environ, **_SETTINGS, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    demo = Demo(process, data_dir, "", error_file)
+    assert process.stdout is not None
+    for line in process.stdout:
+        demo.printed += line
+        if line.startswith("Press Ctrl+C"):
+            return demo
+    raise AssertionError(f"The demo ended with {demo.wait()} when it started: {demo.errors}")
+
+
 StartDemo = Callable[..., Demo]
 
 
@@ -95,27 +118,8 @@ def start_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDemo]:
 
     def start(data_dir: Path | None = None) -> Demo:
         folder = tmp_path_factory.mktemp("demo")
-        data_dir = data_dir or folder / "data"
-        error_file = folder / "errors"
-        with error_file.open("w") as errors:
-            process = subprocess.Popen(
-                demo_command("--port", "0", "--data-dir", str(data_dir)),
-                cwd=REPOSITORY,
-                env={**os.environ, **_SETTINGS},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
-        demo = Demo(process, data_dir, "", error_file)
-        demos.append(demo)
-        assert process.stdout is not None
-        for line in process.stdout:
-            demo.printed += line
-            if line.startswith("Press Ctrl+C"):
-                return demo
-        raise AssertionError(f"The demo ended with {demo.wait()} when it started: {demo.errors}")
+        demos.append(open_demo(folder, data_dir or folder / "data"))
+        return demos[-1]
 
     yield start
     for demo in demos:
