@@ -8,13 +8,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientResponse, ClientSession, web
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
@@ -120,24 +120,57 @@ def start_user(tmp_path: Path) -> Iterator[StartUser]:
         demo.stop()
 
 
+Handler = Callable[[web.Request, ClientResponse], Awaitable[web.StreamResponse]]
+
+
+async def pass_on(_: web.Request, answer: ClientResponse) -> web.StreamResponse:
+    """The demo's answer as it is."""
+    return web.Response(status=answer.status, body=await answer.read(), content_type=answer.content_type)
+
+
+async def delete_nothing(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+    """That a result was deleted, whatever became of that."""
+    if request.method == "DELETE":
+        return web.json_response({"success": True, "message": "Job result deleted successfully"})
+    return await pass_on(request, answer)
+
+
+class StreamCutter:
+    """Answers as the demo does, but streams break off after the first output; `cuts` of them did."""
+
+    def __init__(self) -> None:
+        self.cuts = 0
+
+    async def __call__(self, request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+        if answer.content_type != "text/event-stream":
+            return await pass_on(request, answer)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        is_output = False
+        async for line in answer.content:
+            await response.write(line)
+            is_output = is_output or line.strip() == b"event: output"
+            if is_output and not line.strip():
+                self.cuts += 1
+                break
+        return response
+
+
 @asynccontextmanager
-async def deaf_to_deletions(demo: Demo) -> AsyncIterator[str]:
-    """The address of a proxy before the demo that says of each result that it was deleted; none is."""
+async def before(demo: Demo, handler: Handler) -> AsyncIterator[str]:
+    """The address of a proxy before the demo that answers what `handler` makes of the demo's answers.
+
+    It asks the demo for nothing that would be a deletion.
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if request.method == "DELETE":
-            return web.json_response({"success": True, "message": "Job result deleted successfully"})
-        headers = {
-            name: request.headers[name]
-            for name in ("Authorization", "Content-Type")
-            if name in request.headers
-        }
+        kept = ("Authorization", "Content-Type", "Last-Event-ID")
+        headers = {name: request.headers[name] for name in kept if name in request.headers}
+        method = "GET" if request.method == "DELETE" else request.method
         async with session.request(
-            request.method, demo.address + request.path_qs, headers=headers, data=await request.read()
+            method, demo.address + request.path_qs, headers=headers, data=await request.read()
         ) as answer:
-            return web.Response(
-                status=answer.status, body=await answer.read(), content_type=answer.content_type
-            )
+            return await handler(request, answer)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
@@ -166,6 +199,16 @@ async def test_the_specification_holds_for_a_user_of_powershell(
     assert len(run.passed) >= 48, run.printed
 
 
+async def test_output_is_whole_where_each_stream_breaks_off(start_user: StartUser) -> None:
+    user, cutter = start_user(*POWERSHELL), StreamCutter()
+
+    async with before(user.demo, cutter) as address:
+        run = await user.pester("JobSubmission.Tests.ps1", tag="Submission", address=address)
+
+    assert (run.failed, len(run.passed)) == ([], 5), run.printed
+    assert cutter.cuts >= 3
+
+
 async def test_pester_fails_where_everybody_may_run_in_the_main_loop(start_user: StartUser) -> None:
     user = start_user(*POWERSHELL, AIOHTTP_JOBS_MODE_ROLES=json.dumps({"MainLoop": ["authenticated"]}))
 
@@ -178,7 +221,7 @@ async def test_pester_fails_where_everybody_may_run_in_the_main_loop(start_user:
 async def test_pester_fails_where_results_are_not_deleted(start_user: StartUser) -> None:
     user = start_user(*POWERSHELL)
 
-    async with deaf_to_deletions(user.demo) as address:
+    async with before(user.demo, delete_nothing) as address:
         run = await user.pester("JobSubmission.Tests.ps1", tag="Deletion", address=address)
 
     assert {"deletes the result and its file", "takes results from the pipeline"} <= set(run.failed), (
