@@ -66,6 +66,7 @@ async def test_reading_lists_no_folder(start_host: StartHost, path: str) -> None
 
 async def test_running_a_job_lists_no_folder_but_its_own(start_host: StartHost) -> None:
     host = await start_host(poll_interval=NEVER)
+    await asyncio.sleep(0.3)  # a folder that has just changed is listed again
     alice = host.caller("debug")
     await alice.run("true")
     await alice.run("true", "Runspace")

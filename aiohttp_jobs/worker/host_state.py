@@ -92,6 +92,7 @@ class HostState:
 
     def put_back(self) -> None:
         """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
+        _give_back_log_locks()
         self._look()
         if not self._changed:
             return
@@ -114,6 +115,20 @@ class HostState:
         found |= _entries("os.environ", os.environ)
         found |= _entries("builtins", vars(builtins))
         return found
+
+
+def _give_back_log_locks() -> None:
+    """Release the locks of `logging` that this thread has: a job that was stopped may have kept one.
+
+    All other threads would wait for it, at the next message, for ever.
+    """
+    loggers = [logging.root, *list(logging.root.manager.loggerDict.values())]
+    handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
+    locks: list[Any] = [getattr(logging, "_lock", None), *(getattr(each, "lock", None) for each in handlers)]
+    for lock in locks:
+        with suppress(RuntimeError, AttributeError):  # it is not ours, or there is none
+            while True:
+                lock.release()
 
 
 def _is_same(one: Any, other: Any) -> bool:

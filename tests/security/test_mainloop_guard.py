@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import locale
+import logging
 import os
 import signal
 import socket
@@ -293,3 +295,20 @@ async def test_what_the_host_changes_meanwhile_is_not_undone(host: Host, tmp_pat
     finally:
         os.environ.pop("OF_THE_HOST", None)
         os.environ.pop("OF_BOTH", None)
+
+
+@pytest.mark.parametrize("lock", ["logging._lock", "logging.root.handlers[-1]"])
+async def test_a_job_that_keeps_the_locks_of_the_log_silences_nobody(host: Host, lock: str) -> None:
+    """As one does that is stopped while it logs."""
+    handler = logging.StreamHandler(io.StringIO())
+    logging.root.addHandler(handler)
+    try:
+        keeps = f"import logging\n{lock}.acquire()\nwhile True: pass"
+        assert (await python(host.caller("debug"), keeps))["Status"] == "TimedOut"
+        logger = logging.getLogger(f"never used before {lock}")
+        others = threading.Thread(target=logger.error, args=("heard",), daemon=True)
+        others.start()
+        await asyncio.to_thread(others.join, 30)
+        assert not others.is_alive()
+    finally:
+        logging.root.removeHandler(handler)

@@ -221,9 +221,9 @@ def sync_everything(folder: Path) -> None:
 
 def _write_through(descriptor: int, data: bytes, offset: int) -> None:
     if hasattr(os, "RWF_DSYNC"):
-        if os.pwritev(descriptor, [data], offset, os.RWF_DSYNC) == len(data):
-            return
-        raise OSError("the journal was written only in part")
-    if os.pwrite(descriptor, data, offset) != len(data):
-        raise OSError("the journal was written only in part")
-    sync_file(descriptor)
+        written = os.pwritev(descriptor, [data], offset, os.RWF_DSYNC)
+    else:
+        written = os.pwrite(descriptor, data, offset)
+        sync_file(descriptor)
+    if written != len(data):
+        raise OSError(errno.EIO, "the journal was written only in part")
