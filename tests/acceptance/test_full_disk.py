@@ -428,7 +428,7 @@ async def test_a_disk_that_fails_refuses_with_a_sentence_and_loses_no_verdict(tm
             assert (await alice.run("echo hello; echo again"))["Output"] == "hello\nagain\n"
             await until(lambda: "again, after" in log.read_text(), "the end of it in the log")
             host.end(signal.SIGTERM)
-    # A call that strace is in the middle of when it lets go is none that the kernel knows: no fault of a disk.
+    # A call that strace is in the middle of when it lets go is one that the kernel does not know.
     assert ("Traceback" in log.read_text()) is ("Function not implemented" in log.read_text())
     assert log.read_text().count("(Input/output error)") == log.read_text().count("again, after")
 
