@@ -27,7 +27,7 @@ def indented(data: Any) -> bytes:
 def loads(data: bytes) -> Any:
     """What JSON says; also with a byte order mark, in UTF-16, or with escapes of lone surrogates.
 
-    Raises ``ValueError``.
+    Integers of more than 64 bits become floats. Raises ``ValueError``.
     """
     try:
         return orjson.loads(data)

@@ -252,6 +252,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("POST /sessions/revoke", {"keepCurrent": True}),
         ("POST /queue/pause", {}),
         ("POST /queue/resume", {}),
+        ("POST /queue/pick-up", {}),
         ("POST /mainloop/restart", {}),
         ("POST /results/delete", {"jobIds": [ids["job_id"]]}),
         ("DELETE /jobs/results", None),

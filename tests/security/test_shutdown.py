@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -100,12 +100,17 @@ async def test_a_part_that_does_not_close_does_not_keep_the_others(caplog: pytes
     assert "Another could not be closed" in caplog.text
 
 
-async def test_a_host_that_is_stopped_leaves_no_thread_behind(host: Host) -> None:
+async def test_a_host_that_is_stopped_leaves_no_thread_behind(
+    start_host: Callable[..., Awaitable[Host]],
+) -> None:
     """They are not joined; but they end by themselves once they have nothing more to do."""
+    of_others = set(threading.enumerate())
+    host = await start_host()
     await host.caller("debug").run("true")
     await host.stop()
 
     def own() -> list[str]:
-        return [each.name for each in threading.enumerate() if each.name.startswith("aiohttp-jobs")]
+        since = set(threading.enumerate()) - of_others
+        return [each.name for each in since if each.name.startswith("aiohttp-jobs")]
 
     await until(lambda: not own(), "the plugin's threads ending")
