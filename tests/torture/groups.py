@@ -199,5 +199,5 @@ def all_groups(steps: Mapping[str, Sequence[Step]]) -> list[Group]:
         Group("index-damaged", partial(damaged, damage.harm_index), 8, 0),
         Group("files-damaged", partial(damaged, damage.harm_files), 16, 1),
         Group("model", modelled, 6, 0),
-        Group("power-cut", power.cut, 10, 0, "disk"),
+        Group("power-cut", power.cut, 10, 1, "disk"),
     ]

@@ -263,6 +263,7 @@ class FileSystemStore:
         )
         self._deleted_ids.open(self._submitted_before)
         self._instance.open()
+        self._recovery.undo_power_cut()
         self._journal.open()
         self._group_commit.open()
 

@@ -44,6 +44,12 @@ class Recovery:
         self._sealed = sealed
         self._complained: set[Path] = set()
 
+    def undo_power_cut(self) -> None:
+        """Put back what a power cut took of the files. To be called before any of them is read."""
+        with self._instance.dead() as folders:
+            if folders:
+                self._put_back(folders)
+
     def take_over(self) -> list[LostJob]:
         """The jobs of processes that died; each is in this process's care from now on.
 

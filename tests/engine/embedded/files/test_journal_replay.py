@@ -7,7 +7,9 @@ never synced are removed, emptied or moved back, as file systems do.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -26,6 +28,9 @@ from aiohttp_jobs.model.job import (
     new_job_id,
     utc_now,
 )
+from aiohttp_jobs.system.app_folder import APP_FOLDER
+
+from ....conftest import Host
 
 Damage = Callable[[Path], None]
 
@@ -263,6 +268,32 @@ async def test_a_process_that_starts_meanwhile_waits_for_it(power_cut: PowerCut)
     assert (await one.scan(())).jobs == (await other.scan(())).jobs == []
     await one.close()
     await other.close()
+
+
+async def test_no_request_meets_what_was_not_put_back_yet(
+    start_host: Callable[..., Awaitable[Host]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, done = submission(roles=["debug"]), submission()
+    base = tmp_path / "data" / APP_FOLDER
+    store = await opened(tmp_path / "before")
+    await run_once(store, done)
+    await store.add(job)
+    shutil.copytree(tmp_path / "before", base)
+    await store.close()
+    emptied("JobSubmission", "JobResults")(base)
+    for path in files(base, "JobSubmission"):
+        os.utime(path, (0, 0))  # or else it might still be being written
+    monkeypatch.setattr(journal, "boot_id", lambda: "another")
+
+    recovery = os.open(base / "Running" / ".recovery", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(recovery, fcntl.LOCK_EX)
+    asyncio.get_running_loop().call_later(0.5, os.close, recovery)
+    host = await start_host()
+    alice = host.caller("debug")
+    for path in ("/jobs", "/jobs?state=queued", f"/jobs/{job.job_id}") * 3:
+        await alice.request("GET", path)
+    assert (await alice.request("GET", f"/jobs/{done.job_id}")).body["job"]["Status"] == "Succeeded"
+    assert (await alice.result(job.job_id))["Status"] == "Succeeded"
 
 
 async def test_a_file_that_was_exchanged_after_it_was_accepted_does_not_run(tmp_path: Path) -> None:
