@@ -89,11 +89,10 @@ class JobRunner:
             return self.stopped(claimed, active.reason)
         log = self._log(claimed.run_dir, is_new=True)
         log.masker = masker
+        execution = self._execution(submission, command, parameters, claimed.job_dir, log, active)
         for attempt in count():
             started, clock = utc_now(), time.monotonic()
-            ended = await self._run_limited(
-                submission, command, parameters, claimed.job_dir, log, active, started
-            )
+            ended = await self._run_limited(execution, submission, active, started)
             if not isinstance(ended, NotStartedError) or not await self._may_start_later(
                 ended, active, attempt
             ):
@@ -138,25 +137,18 @@ class JobRunner:
         self._storage.report(error, _logger, "A job's output cannot be written; trying again")
 
     async def _run_limited(
-        self,
-        submission: Submission,
-        command: Command,
-        parameters: Parameters,
-        job_dir: str,
-        log: OutputLog,
-        active: ActiveJob,
-        started: datetime,
+        self, execution: Execution, submission: Submission, active: ActiveJob, started: datetime
     ) -> Outcome | BaseException:
         """How it ended, in this very task; only stopping the job cancels it, and only in here."""
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("jobs run in tasks")
         limit = submission.timeout_seconds or self._config.default_timeout
-        active.started(submission, task, log, started)
+        active.started(submission, task, execution.log, started)
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(submission, command, parameters, job_dir, log, active)
+            ended = await self._executors[submission.execution_mode].run(execution)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -229,7 +221,7 @@ class JobRunner:
         allowed, path = self._config.shebang_interpreters, self._environment.get("PATH", "")
         return read_command(submission.command, interpreter, allowed, path)
 
-    async def _execute(
+    def _execution(
         self,
         submission: Submission,
         command: Command,
@@ -237,21 +229,19 @@ class JobRunner:
         job_dir: str,
         log: OutputLog,
         active: ActiveJob,
-    ) -> Outcome:
-        return await self._executors[submission.execution_mode].run(
-            Execution(
-                job_id=submission.job_id,
-                user_id=submission.user_id,
-                command=command.text,
-                prefix=command.prefix,
-                interpreter=submission.interpreter or self._config.default_interpreter,
-                job_dir=job_dir,
-                environment=job_environment(self._environment, submission),
-                log=log,
-                on_start=active.set_worker,
-                parameters=parameters,
-                submission=submission,
-            )
+    ) -> Execution:
+        return Execution(
+            job_id=submission.job_id,
+            user_id=submission.user_id,
+            command=command.text,
+            prefix=command.prefix,
+            interpreter=submission.interpreter or self._config.default_interpreter,
+            job_dir=job_dir,
+            environment=job_environment(self._environment, submission),
+            log=log,
+            on_start=active.set_worker,
+            parameters=parameters,
+            submission=submission,
         )
 
 
