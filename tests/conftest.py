@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp_session
 import hypothesis
 import pytest
 from aiohttp import ClientSession, CookieJar, web
+from aiohttp_session.cookie_storage import EncryptedCookieStorage
+from cryptography.fernet import Fernet
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
@@ -282,3 +285,20 @@ async def starting_hosts(
 async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
     """One host with short times."""
     return await start_host()
+
+
+@pytest.fixture(params=["host", "plugin"])
+async def host_with_own_sessions(
+    request: pytest.FixtureRequest, make_config: Callable[..., JobsConfig]
+) -> AsyncIterator[Host]:
+    """A host whose sessions are its own, in the cookie ``HOST``; set up before the plugin, or after it."""
+    app, config = web.Application(), make_config()
+    storage = EncryptedCookieStorage(Fernet(Fernet.generate_key()), cookie_name="HOST")
+    if request.param == "host":
+        aiohttp_session.setup(app, storage)
+    aiohttp_jobs.setup(app, config)
+    if request.param == "plugin":
+        aiohttp_session.setup(app, storage)
+    host = await serve(app, config)
+    yield host
+    await host.stop()

@@ -50,26 +50,15 @@ async def test_a_cookie_stolen_before_its_owner_signed_out(host: Host) -> None:
     assert not await opens(host, cookie)
 
 
-@pytest.mark.parametrize("first", ["host", "plugin"])
 async def test_a_cookie_of_the_hosts_own_sessions_stolen_before_its_owner_signed_out(
-    make_config: Callable[..., JobsConfig], first: str
+    host_with_own_sessions: Host,
 ) -> None:
-    app, config = web.Application(), make_config()
-    storage = EncryptedCookieStorage(Fernet(Fernet.generate_key()), cookie_name="HOST")
-    if first == "host":
-        aiohttp_session.setup(app, storage)
-    aiohttp_jobs.setup(app, config)
-    if first == "plugin":
-        aiohttp_session.setup(app, storage)
-    host = await serve(app, config)
-    try:
-        alice = await host.signed_in("debug")
-        cookie = stolen(alice)
-        assert await opens(host, cookie)
-        await alice.request("POST", f"{host.address}/logout")
-        assert not await opens(host, cookie)
-    finally:
-        await host.stop()
+    host = host_with_own_sessions
+    alice = await host.signed_in("debug")
+    cookie = stolen(alice)
+    assert await opens(host, cookie)
+    await alice.request("POST", f"{host.address}/logout")
+    assert not await opens(host, cookie)
 
 
 async def test_a_cookie_signed_out_on_one_host_is_used_on_the_other(tmp_path: Path) -> None:

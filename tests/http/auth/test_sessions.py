@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-import aiohttp_session
 import pytest
 from aiohttp import web
-from aiohttp_session.cookie_storage import EncryptedCookieStorage
-from cryptography.fernet import Fernet
 
-import aiohttp_jobs
-from aiohttp_jobs import Identity, JobsConfig
+from aiohttp_jobs import Identity
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
-from ...conftest import Caller, Host, serve
+from ...conftest import Caller, Host
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
@@ -60,24 +56,10 @@ async def test_sessions_survive_a_restart(start_host: StartHost) -> None:
     assert key.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("first", ["host", "plugin"])
-async def test_a_host_with_its_own_sessions_keeps_them(
-    make_config: Callable[..., JobsConfig], first: str
-) -> None:
-    app, config = web.Application(), make_config()
-    storage = EncryptedCookieStorage(Fernet(Fernet.generate_key()), cookie_name="HOST")
-    if first == "host":
-        aiohttp_session.setup(app, storage)
-    aiohttp_jobs.setup(app, config)
-    if first == "plugin":
-        aiohttp_session.setup(app, storage)
-    host = await serve(app, config)
-    try:
-        caller = await host.signed_in("debug")
-        assert set(cookies(caller)) == {"HOST"}
-        assert (await caller.run("echo hi"))["Output"] == "hi\n"
-    finally:
-        await host.stop()
+async def test_a_host_with_its_own_sessions_keeps_them(host_with_own_sessions: Host) -> None:
+    caller = await host_with_own_sessions.signed_in("debug")
+    assert set(cookies(caller)) == {"HOST"}
+    assert (await caller.run("echo hi"))["Output"] == "hi\n"
 
 
 @pytest.mark.parametrize(
