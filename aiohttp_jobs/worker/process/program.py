@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from subprocess import DEVNULL
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +22,19 @@ class Program:
     output: int
     path: str | None = None
     pass_fds: Sequence[int] = ()
+
+    def options(self) -> dict[str, Any]:
+        """All but `arguments`, as ``subprocess.Popen`` and ``asyncio.create_subprocess_exec`` name it.
+
+        It leads a session, and so a process group, of its own.
+        """
+        return {
+            "executable": self.path,
+            "stdin": DEVNULL,
+            "stdout": self.output,
+            "stderr": self.output,
+            "cwd": self.folder,
+            "env": self.environment,
+            "start_new_session": True,
+            "pass_fds": tuple(self.pass_fds),
+        }

@@ -42,17 +42,7 @@ class AsyncioProcess(Process):
         """
         program = orphans.marked(program)
         with orphans.starting():
-            child = await asyncio.create_subprocess_exec(
-                *program.arguments,
-                executable=program.path,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=program.output,
-                stderr=program.output,
-                cwd=program.folder,
-                env=program.environment,
-                start_new_session=True,
-                pass_fds=tuple(program.pass_fds),
-            )
+            child = await asyncio.create_subprocess_exec(*program.arguments, **program.options())
             orphans.started(child.pid)
         return cls(child, orphans)
 

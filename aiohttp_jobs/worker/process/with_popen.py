@@ -22,17 +22,7 @@ class PopenProcess(Process):
     def __init__(self, program: Program, endings: Endings) -> None:
         """Start it. Raises ``OSError`` when that is not possible. Blocks until the program runs."""
         program = endings.orphans.marked(program)
-        self._child = subprocess.Popen(
-            program.arguments,
-            executable=program.path,
-            stdin=subprocess.DEVNULL,
-            stdout=program.output,
-            stderr=program.output,
-            cwd=program.folder,
-            env=program.environment,
-            start_new_session=True,
-            pass_fds=tuple(program.pass_fds),
-        )
+        self._child = subprocess.Popen(program.arguments, **program.options())
         self.pid = self._child.pid
         endings.orphans.started(self.pid)
         self._endings = endings
