@@ -229,7 +229,7 @@ class ClaimedJob:
     """A job that this process, and no other, owns until it is finished.
 
     `problem` is set when what was claimed must not run. `run_dir` is a private folder for what the host
-    keeps about the running job, `job_dir` the job's own, elsewhere, with the folder `execution.base.WORK` in
+    keeps about the running job, `job_dir` the job's own, elsewhere, with the folder ``worker.base.WORK`` in
     it (empty for a lost job, which does not run again); both go when it is finished. `lock` is the
     `PendingJob.lock` that is held for it. `accepted_here`: it is, to the byte, what this process accepted.
     """
@@ -339,7 +339,7 @@ class JobStore(Protocol):
     """Keeps submissions and results. Every method may be called from the event loop.
 
     Raises ``OSError`` when the storage fails; what was asked has then not happened, or will be
-    taken up by `recover`.
+    taken up by `lost`.
     """
 
     @property

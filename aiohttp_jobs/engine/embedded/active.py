@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...worker.output.log import OutputLog
 from ..base import JobState, PendingJob, StopReason
+from .job_states import waiting_state
 
 
 class ActiveJob:
@@ -68,19 +70,8 @@ class ActiveJob:
 
     def snapshot(self, position: int | None = None) -> JobState:
         """What is known of it now. `position` is its place in the queue, the first is 1."""
-        job = self.job
-        return JobState(
-            job_id=job.job_id,
-            user_id=job.user_id,
-            job_name=job.job_name,
-            mode=job.mode,
-            submitted_at=job.submitted_at,
-            priority=job.priority,
-            run_at=job.run_at,
-            concurrency_key=job.concurrency_key,
-            attempt=job.attempt,
-            phase=self.shown_state,
-            position=position,
+        return replace(
+            waiting_state(self.job, self.shown_state, position),
             is_cancelling=self.reason is not None,
             started_at=self.started_at,
             runtime=self.runtime,

@@ -7,10 +7,11 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ..base import JobChange, JobStore, RunningElsewhere
 from .dispatcher import Dispatcher
-from .job_states import elsewhere
+from .job_states import elsewhere_state
 
 _SECONDS = 0.5
 _logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class ChangesElsewhere:
         self._is_closed = False
         self._began: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stopped: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("the look at other processes")
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -50,7 +51,7 @@ class ChangesElsewhere:
                 return
             if self._task is None or self._began is None:
                 self._began = asyncio.get_running_loop().create_future()
-                self._task = asyncio.create_task(self._run(self._began), name="aiohttp-jobs-changes")
+                self._task = self._tasks.start(self._run(self._began))
             await asyncio.wait([self._began])
             yield
         finally:
@@ -62,13 +63,11 @@ class ChangesElsewhere:
         """Stop, whoever watches."""
         self._is_closed = True
         self._stop()
-        await asyncio.gather(*self._stopped, return_exceptions=True)
+        await self._tasks.wait()
 
     def _stop(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            self._stopped.add(task)
-            task.add_done_callback(self._stopped.discard)
             task.cancel()
 
     async def _run(self, began: asyncio.Future[None]) -> None:
@@ -91,7 +90,7 @@ class ChangesElsewhere:
                 return
             for job in now:
                 if _shown(before.get(job.submission.job_id)) != _shown(job):
-                    state = elsewhere(job)
+                    state = elsewhere_state(job)
                     self._tell(JobChange(state.user_id, state.job_id, state=state))
             added = [change.job_id for change in news if not change.is_deleted]
             for job_id in dict.fromkeys([*(before.keys() - self._running.keys()), *added]):

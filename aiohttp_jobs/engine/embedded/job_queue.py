@@ -28,9 +28,7 @@ from .active import ActiveJob
 from .changes import JobChanges
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
-from .job_states import elsewhere as elsewhere_state
-from .job_states import located as located_state
-from .job_states import waiting_state
+from .job_states import elsewhere_state, located_state, waiting_state
 
 
 class EmbeddedJobQueue:
@@ -137,7 +135,7 @@ class EmbeddedJobQueue:
         if JobPhase.PENDING in query.phases:
             for job in self._dispatcher.queue.not_due():
                 if _is_asked_for(query, job) and job.job_id not in moved:
-                    yield waiting_state(job, JobPhase.PENDING, None)
+                    yield waiting_state(job, JobPhase.PENDING)
 
     def _matching_running(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> Iterable[JobState]:
         """The longest running first."""
