@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .text_search import TOKENIZER
 
-VERSION = 8
+VERSION = 9
 DISPLACED = "displaced"
 """The fact that says how far a row of ``search`` may be from where it belongs (`rows.wanted_row`)."""
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from ....model.scripts import RANGES, is_run
 from ....model.search import Term
-from .pairs import indexed, pairs
+from .pairs import grouped_pairs, indexed, paired, pairs
 from .text_search import OWNER_MARK, tokens
 
 _MOST_CANDIDATE_WORDS = 64
@@ -21,8 +21,8 @@ _LETTER = rf"[^\W{RANGES}]"
 
 
 def words_of(term: Term) -> tuple[str, ...]:
-    """Expressions for a table of FTS5 that knows no places: each is one word, and all must be there."""
-    text = " ".join(_indexed(term))
+    """Expressions for the index, which knows no places: each is one word, and all must be there."""
+    text = " ".join(_taken_apart(term, indexed, grouped_pairs))
     words = text.split() if text.isascii() else tokens(text)
     quoted = [f'"{word}"' for word in words or [""]]
     return (*quoted[:-1], quoted[-1] + (" *" if _is_beginning(term) else ""))
@@ -30,19 +30,21 @@ def words_of(term: Term) -> tuple[str, ...]:
 
 def is_exact(term: Term) -> bool:
     """Whether every result that has the words of `term` has the term."""
-    return len(_indexed(term)) == len(words_of(term)) == 1
+    is_one_word = len(_taken_apart(term, paired, pairs)) == len(words_of(term)) == 1
+    return is_one_word and (len(term.text) == 1 or not is_run(term.text))
 
 
 def _expression(term: Term) -> str:
-    """For a table of FTS5 that knows the places of words."""
-    return f'"{" ".join(_indexed(term))}"' + (" *" if _is_beginning(term) else "")
+    """For a table of FTS5 that knows the places of words, and has texts as they are `paired`."""
+    words = " ".join(_taken_apart(term, paired, pairs))
+    return f'"{words}"' + (" *" if _is_beginning(term) else "")
 
 
-def _indexed(term: Term) -> list[str]:
-    """The words of `term` as they are in the index."""
+def _taken_apart(term: Term, whole: Callable[[str], str], open_end: Callable[[str], str]) -> list[str]:
+    """The words of `term`: its last, if that is a run, by `open_end`, and all others by `whole`."""
     *before, last = term.text.split()
     # What something follows has ended: its last character is there too, and not only pairs.
-    words = [*map(indexed, before), pairs(last) if is_run(last) and len(last) > 1 else last]
+    words = [*map(whole, before), open_end(last) if is_run(last) and len(last) > 1 else last]
     return " ".join(words).split()
 
 

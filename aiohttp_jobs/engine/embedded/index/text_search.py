@@ -8,7 +8,7 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
-from .pairs import indexed
+from .pairs import paired
 
 OWNER_MARK = "\x1f"
 """The first character of the word that says whose a result is: no text that can be searched has it."""
@@ -53,7 +53,7 @@ class TextSearch:
         try:
             self._connection.execute(
                 "INSERT INTO texts (rowid, first, second, third) VALUES (1, ?, ?, ?)",
-                tuple(map(indexed, texts)),
+                tuple(map(paired, texts)),
             )
             query = "SELECT 1 FROM texts WHERE texts MATCH ?"
             return self._connection.execute(query, (self._wanted,)).fetchone() is not None

@@ -224,6 +224,17 @@ async def test_deleting_what_has_a_phrase_deletes_nothing_else(results: Results)
     assert await results.ids() == [kept]
 
 
+async def test_two_characters_are_found_where_they_are_and_not_where_the_index_holds_them_for_alike(
+    results: Results,
+) -> None:
+    wanted = results.add(1, Output="备份数据库")
+    for minute in range(2, 300):
+        results.add(minute, Output=f"备份数据{chr(ord('库') + 16 * (minute % 40 + 1))}")
+    assert await results.ids(q="据库") == [wanted]
+    assert await results.ids(q="据库", sort="name") == [wanted]
+    assert len(await results.all_pages(q="数据", limit=50)) == 299
+
+
 async def test_a_phrase_that_takes_long_to_look_for_goes_on_with_the_next_page(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
