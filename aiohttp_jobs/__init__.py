@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .app import create_jobs_app, setup
     from .config import JobsConfig
     from .errors import ConfigurationError, JobsError
+    from .functions.context import JobContext
+    from .functions.registry import Functions
     from .http.auth.sessions import forget, remember
     from .model.identity import Identity, Proof
     from .model.job import ExecutionMode, InterpreterName, JobStatus
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ConfigurationError",
     "ExecutionMode",
+    "Functions",
     "Identity",
     "InterpreterName",
+    "JobContext",
     "JobStatus",
     "JobsConfig",
     "JobsError",
@@ -37,8 +41,10 @@ __all__ = [
 _HOMES = {
     "ConfigurationError": "errors",
     "ExecutionMode": "model.job",
+    "Functions": "functions.registry",
     "Identity": "model.identity",
     "InterpreterName": "model.job",
+    "JobContext": "functions.context",
     "JobStatus": "model.job",
     "JobsConfig": "config",
     "JobsError": "errors",

@@ -12,6 +12,7 @@ from aiohttp import web
 from .config import JobsConfig
 from .doctor.at_start import warn_of_root
 from .errors import ConfigurationError
+from .functions.registry import Functions
 from .http import (
     account,
     documentation,
@@ -54,14 +55,17 @@ _RESOURCES = (
 )
 
 
-def setup(app: web.Application, config: JobsConfig | None = None) -> web.Application:
+def setup(
+    app: web.Application, config: JobsConfig | None = None, *, functions: Functions | None = None
+) -> web.Application:
     """Mount the plugin in `app` at ``config.prefix``; the mounted sub-application.
 
     Without `config`, settings come from ``AIOHTTP_JOBS_*`` variables. Where `app` has not set up
     aiohttp-session, an encrypted session cookie is installed, for the host's own routes too. Writes no file
     and starts nothing, so that the process may still fork: both are done when the application starts.
-    Raises `ConfigurationError` when something is mounted at that prefix already, a setting cannot be
-    used, or `app` is starting or has started.
+    `functions` are those of the host's own that are jobs. Raises `ConfigurationError` when something is
+    mounted at that prefix already, a setting or a function cannot be used, or `app` is starting or has
+    started.
     """
     if app.on_startup.frozen:
         raise ConfigurationError(
@@ -73,7 +77,7 @@ def setup(app: web.Application, config: JobsConfig | None = None) -> web.Applica
     mounted = app.setdefault(_MOUNTED, set())
     if config.prefix in mounted:
         raise ConfigurationError(f"aiohttp-jobs is already mounted at {config.prefix}")
-    jobs_app = create_jobs_app(config, host=app)
+    jobs_app = create_jobs_app(config, host=app, functions=functions)
     mounted.add(config.prefix)
     app.middlewares.append(own_session_middleware(config))
     app.add_subapp(config.prefix, jobs_app)
@@ -81,17 +85,20 @@ def setup(app: web.Application, config: JobsConfig | None = None) -> web.Applica
 
 
 def create_jobs_app(
-    config: JobsConfig | None = None, *, host: web.Application | None = None
+    config: JobsConfig | None = None,
+    *,
+    host: web.Application | None = None,
+    functions: Functions | None = None,
 ) -> web.Application:
     """The sub-application, for hosts that mount it themselves with ``add_subapp``.
 
     `host` is what MainLoop Python sees as ``app``; by default the application at the root of the
-    first request.
+    first request. `functions` are those of the host's own that are jobs. Raises `ConfigurationError`.
     """
     require_supported_system()
     config = config or JobsConfig.from_environment()
     application = HostApplication(host)
-    plugin = Plugin(config, application)
+    plugin = Plugin(config, application, functions)
     own_sessions, wrong_keys = Sessions(plugin.engine.sessions), WrongKeys(config.max_wrong_keys)
     jobs_app = web.Application(
         middlewares=[

@@ -23,6 +23,7 @@ from .access.templates import TemplateRights
 from .config import JobsConfig
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
 from .engine.embedded.engine import EmbeddedEngine
+from .functions.registry import Functions
 from .http.auth.sessions import session_key
 from .notify.channel import Channel
 from .notify.delivery import Delivery
@@ -53,13 +54,17 @@ _logger = logging.getLogger(__name__)
 class Plugin:
     """All parts of one mounted plugin. Nothing is started, and no file made, before it is opened.
 
-    `application` tells what MainLoop Python sees as ``app``. Raises `ConfigurationError` for settings that
-    cannot be used here.
+    `application` tells what MainLoop Python sees as ``app``; `functions` are the host's that are jobs. Raises
+    `ConfigurationError` for settings that cannot be used here, and functions that could not run.
     """
 
-    def __init__(self, config: JobsConfig, application: Callable[[], Any]) -> None:
+    def __init__(
+        self, config: JobsConfig, application: Callable[[], Any], functions: Functions | None = None
+    ) -> None:
         self._config = config
-        self._modes = ExecutionModes(config, application)
+        self._modes = ExecutionModes(config, application, functions)
+        self._functions = self._modes.functions
+        self._functions.check()
         self.interpreters = self._modes.interpreters
         self.engine = EmbeddedEngine(config, self._modes)
         self.policy = AccessPolicy(config)

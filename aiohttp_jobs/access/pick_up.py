@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..engine.base import ClaimedJob
+from ..errors import ForbiddenError
 from .limits import LimitPolicy
 from .recheck import RightsCheck
 from .templates import TemplateRights
@@ -18,6 +19,8 @@ class PickUpCheck:
 
     async def __call__(self, claimed: ClaimedJob) -> None:
         submission = claimed.submission
+        if submission.function is not None:
+            raise ForbiddenError("This server runs no functions yet.")
         if submission.template_id is None:
             await self._rights(submission)
         else:

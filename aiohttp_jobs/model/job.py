@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -238,6 +238,23 @@ ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds"
 """In a schema: ``runAt`` or ``delaySeconds``, not both."""
 
 
+class _Startable(Protocol):
+    @property
+    def run_at(self) -> datetime | None: ...
+    @property
+    def delay_seconds(self) -> float | None: ...
+
+
+S = TypeVar("S", bound=_Startable)
+
+
+def one_start_time(request: S) -> S:
+    """A validator: the request as it is. Raises ``ValueError`` for one that has both ways to say when."""
+    if request.run_at is not None and request.delay_seconds is not None:
+        raise ValueError("give either runAt or delaySeconds, not both")
+    return request
+
+
 class SubmitRequest(BaseModel):
     """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
 
@@ -262,11 +279,7 @@ class SubmitRequest(BaseModel):
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
 
-    @model_validator(mode="after")
-    def _one_start_time(self) -> Self:
-        if self.run_at is not None and self.delay_seconds is not None:
-            raise ValueError("give either runAt or delaySeconds, not both")
-        return self
+    _one_start_time = model_validator(mode="after")(one_start_time)
 
 
 _CANONICAL_ID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -330,7 +343,8 @@ class Submission(_Record):
     ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
     template's id, the digest of what was approved, the values, and encrypted those that are secret, which
     are an empty text once the job has ended; its concurrency key is that of the template's owner,
-    ``ConcurrencyOwner``.
+    ``ConcurrencyOwner``. A job that runs one of the host's functions has its name, ``Function``, and the
+    values that it was given, the secret ones apart in the same way; ``Command`` shows the call.
     """
 
     job_id: JobID
@@ -358,6 +372,8 @@ class Submission(_Record):
     template_values: TemplateValues | None = None
     sealed_values: str | None = None
     concurrency_owner: str | None = None
+    function: str | None = None
+    function_values: dict[str, Any] | None = None
 
 
 class AttemptSummary(_Record):
@@ -404,6 +420,8 @@ class JobResult(_Record):
     template_id: str | None = None
     template_values: dict[str, Any] | None = None
     schedule_id: str | None = None
+    function: str | None = None
+    function_values: dict[str, Any] | None = None
 
 
 def new_job_id() -> str:

@@ -199,14 +199,13 @@ class Parameter(BaseModel):
         return None if is_match else f"must match {self.pattern}"
 
     def _content_fault(self, value: str) -> str | None:
-        is_secret = self.type is ParameterType.SECRET
-        if len(value) > MAX_VALUE_LENGTH:
+        if self.type is ParameterType.SECRET:
+            if (fault := secret_fault(value)) is not None:
+                return fault
+        elif len(value) > MAX_VALUE_LENGTH:
             return f"must have at most {MAX_VALUE_LENGTH} characters"
-        if "\0" in value or (not is_secret and _CONTROL.search(value)):
-            return "must not contain a NUL character" if is_secret else "must be one line of plain text"
-        if is_secret and len(value.strip()) < LEAST_SECRET_LENGTH:
-            least = LEAST_SECRET_LENGTH
-            return f"must have at least {least} characters, or it could not be masked in the output"
+        elif _CONTROL.search(value):
+            return "must be one line of plain text"
         try:
             value.encode()
         except UnicodeEncodeError:
@@ -259,6 +258,33 @@ class RunValues(NamedTuple):
 
     def to_json(self) -> bytes:
         return json.dumps({**self.plain, **self.secret}, ensure_ascii=False).encode()
+
+
+def require_size(size: int) -> None:
+    """Raise `InvalidFieldsError` for values that have `size` bytes together, as JSON, if that is too much."""
+    if size > MAX_VALUES_BYTES:
+        message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
+        raise InvalidFieldsError.of_one("values", message)
+
+
+def require_few_lines(secrets: Iterable[str]) -> None:
+    """Raise `InvalidFieldsError` for the secret values of one run if they have too many lines."""
+    lines = sum(len(secret.splitlines()) for secret in secrets)
+    if lines > MAX_SECRET_LINES:
+        message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
+        raise InvalidFieldsError.of_one("values", message)
+
+
+def secret_fault(value: str) -> str | None:
+    """Why `value` cannot be a secret, as the end of a sentence that never repeats it."""
+    if len(value) > MAX_VALUE_LENGTH:
+        return f"must have at most {MAX_VALUE_LENGTH} characters"
+    if "\0" in value:
+        return "must not contain a NUL character"
+    if len(value.strip()) < LEAST_SECRET_LENGTH:
+        least = LEAST_SECRET_LENGTH
+        return f"must have at least {least} characters, or it could not be masked in the output"
+    return None
 
 
 def check_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> RunValues:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -35,6 +35,7 @@ from .job import (
     SubmitRequest,
     TimeoutSeconds,
     UtcDatetime,
+    one_start_time,
 )
 from .notice_rules import NotifyRules
 from .parameters import HIDES_NOTHING, Parameter
@@ -115,11 +116,7 @@ class RunRequest(BaseModel):
     run_at: StartTime | None = None
     delay_seconds: DelaySeconds | None = None
 
-    @model_validator(mode="after")
-    def _one_start_time(self) -> Self:
-        if self.run_at is not None and self.delay_seconds is not None:
-            raise ValueError("give either runAt or delaySeconds, not both")
-        return self
+    _one_start_time = model_validator(mode="after")(one_start_time)
 
 
 class Template(KeptRecord):

@@ -21,10 +21,10 @@ from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.job import Submission, TemplateOrigin, new_job_id, utc_now
 from ..model.parameters import (
-    MAX_SECRET_LINES,
-    MAX_VALUES_BYTES,
     RunValues,
     check_values,
+    require_few_lines,
+    require_size,
     saving_faults,
 )
 from ..model.template import RunRequest, Template, TemplateRequest
@@ -200,21 +200,8 @@ class TemplateService:
 
 def _checked(template: Template, request: RunRequest) -> RunValues:
     """Raises `InvalidFieldsError`. What is too long is not matched, as that could take seconds."""
-    _require_size(len(json.dumps(request.values, ensure_ascii=False)))
+    require_size(len(json.dumps(request.values, ensure_ascii=False)))
     values = check_values(template.parameters, request.values)
-    _require_size(len(values.to_json()))
-    _require_few_lines(values)
+    require_size(len(values.to_json()))
+    require_few_lines(values.secret.values())
     return values
-
-
-def _require_few_lines(values: RunValues) -> None:
-    lines = sum(len(secret.splitlines()) for secret in values.secret.values())
-    if lines > MAX_SECRET_LINES:
-        message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
-        raise InvalidFieldsError.of_one("values", message)
-
-
-def _require_size(size: int) -> None:
-    if size > MAX_VALUES_BYTES:
-        message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
-        raise InvalidFieldsError.of_one("values", message)

@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from ..functions.registry import Function
 from ..model.job import InterpreterName, Submission
 from .output.log import OutputLog
 from .parameters import NO_PARAMETERS, Parameters
 from .process.process import Process
 
 WORK = "work"
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCall:
+    """One of the host's functions, to be called with `values`: JSON by name, the secret ones included.
+
+    `attempt` counts from 1; at `deadline` (aware) the job's time is over. Another process finds the function
+    by its `module` and `qualname`.
+    """
+
+    function: Function[..., Any]
+    values: Mapping[str, Any] = field(repr=False)
+    attempt: int
+    deadline: datetime
+
+    @property
+    def module(self) -> str:
+        return self.function.module
+
+    @property
+    def qualname(self) -> str:
+        return self.function.qualname
+
+    @property
+    def name(self) -> str:
+        return self.function.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +64,8 @@ class Execution:
     """The command line to put before the command's file, if it is not the interpreter's own."""
     submission: Submission | None = None
     """What was asked for, where the interpreter shows it to the command."""
+    function: FunctionCall | None = None
+    """What is called instead of a command, which then only shows the call and must never be run."""
 
 
 @dataclass(frozen=True, slots=True)

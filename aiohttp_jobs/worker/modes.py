@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
+from ..functions.registry import Functions
 from ..model.job import ExecutionMode, InterpreterName
 from ..system.closing import Closing
 from .background import BackgroundExecutor
@@ -25,12 +26,17 @@ from .runspace import RunspaceExecutor
 class ExecutionModes:
     """What runs the jobs of each mode, with the interpreters that are installed here.
 
-    `application` tells what MainLoop Python sees as ``app``. Raises `ConfigurationError` when the
-    configuration's default interpreter is not installed.
+    `application` tells what MainLoop Python sees as ``app``; `functions` are the host's that are jobs.
+    Raises `ConfigurationError` when the configuration's default interpreter is not installed.
     """
 
-    def __init__(self, config: JobsConfig, application: Callable[[], Any]) -> None:
+    def __init__(
+        self, config: JobsConfig, application: Callable[[], Any], functions: Functions | None = None
+    ) -> None:
         self._config = config
+        self.functions = Functions() if functions is None else functions
+        self.function_executors: Mapping[ExecutionMode, Executor] = {}
+        """What runs `functions`, each mode's own: a command must never be run where they are, or reverse."""
         self._interpreters = find_interpreters()
         if config.default_interpreter not in self._interpreters:
             raise ConfigurationError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..model.job import InterpreterName
 
@@ -19,12 +20,13 @@ VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The `values` by name, secret ones included, and the `secrets` among them, to be masked.
+    """The `values` by name, secret ones included, and the `secrets` among them, to be masked. A template's
+    are texts and whole numbers, a function's any JSON.
 
     A parameter without a value is ``None`` in Python and no variable for the others.
     """
 
-    values: Mapping[str, str | int | None] = field(default_factory=dict, repr=False)
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
     secrets: Collection[str] = field(default=(), repr=False)
 
     def environment(self) -> dict[str, str]:

@@ -64,9 +64,7 @@ class EmbeddedEngine:
     def dispatcher(self, recheck: Recheck, notifier: Notifier | None) -> Dispatcher:
         """What runs the jobs: each after `recheck`, telling `notifier` of its end."""
         config = self._config
-        runner = JobRunner(
-            config, self._modes.executors, recheck, self._modes.environment, self.vault, self.storage
-        )
+        runner = JobRunner(config, self._modes, recheck, self.vault, self.storage)
         dispatcher = Dispatcher(
             self.store,
             runner,

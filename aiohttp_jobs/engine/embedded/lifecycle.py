@@ -6,15 +6,15 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import count
 
 from ...config import JobsConfig
 from ...errors import JobsError, RightsUnavailableError
 from ...model.job import (
-    ExecutionMode,
     InterpreterName,
     JobResult,
     JobStatus,
@@ -24,9 +24,10 @@ from ...model.job import (
 from ...system.secret_box import Vault
 from ...system.storage_faults import HOLDING, fault_of
 from ...system.storage_state import StorageState
-from ...worker.base import Execution, Executor, NotStartedError, Outcome
+from ...worker.base import Execution, FunctionCall, NotStartedError, Outcome
 from ...worker.commands import Command, InterpreterMissingError, read_command
 from ...worker.environment import job_environment
+from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
@@ -41,30 +42,29 @@ _CHECK_PAUSE_SECONDS = 0.5
 _ROOM_SECONDS = 30.0
 _ROOM_PAUSE_SECONDS = 0.5
 _MOST_ATTEMPTS = 5
+_LONGEST_LIMIT = 10 * 366 * 86400.0
 _OUTPUT_SECONDS = 60.0
 _OUTPUT_PAUSE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
 
 
 class JobRunner:
-    """Runs claimed jobs. `recheck` is asked before each; `environment` is what all of them get.
+    """Runs claimed jobs, each in its one of `modes`. `recheck` is asked before each.
 
-    `vault` opens the secret values of templates' jobs. While `storage` refuses, jobs wait.
+    `vault` opens the secret values of templates' and functions' jobs. While `storage` refuses, jobs wait.
     """
 
     def __init__(
         self,
         config: JobsConfig,
-        executors: Mapping[ExecutionMode, Executor],
+        modes: ExecutionModes,
         recheck: Recheck,
-        environment: Mapping[str, str],
         vault: Vault,
         storage: StorageState,
     ) -> None:
         self._config = config
-        self._executors = executors
+        self._modes = modes
         self._recheck = recheck
-        self._environment = environment
         self._vault = vault
         self._storage = storage
 
@@ -143,12 +143,12 @@ class JobRunner:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("jobs run in tasks")
-        limit = submission.timeout_seconds or self._config.default_timeout
+        limit = self._limit(submission)
         active.started(submission, task, execution.log, started)
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._executors[submission.execution_mode].run(execution)
+            ended = await self._execute(execution, submission, started)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -211,14 +211,21 @@ class JobRunner:
         return submission.model_copy(update={"interpreter": self._config.default_interpreter})
 
     def _parameters(self, submission: Submission) -> Parameters:
-        if submission.template_id is None and not submission.template_values and not submission.sealed_values:
+        is_plain = submission.template_id is None and submission.function is None
+        if is_plain and not submission.template_values and not submission.sealed_values:
             return NO_PARAMETERS
         secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
-        return Parameters({**(submission.template_values or {}), **secrets}, tuple(secrets.values()))
+        plain = submission.template_values if submission.function is None else submission.function_values
+        return Parameters({**(plain or {}), **secrets}, tuple(secrets.values()))
+
+    def _limit(self, submission: Submission) -> float:
+        return submission.timeout_seconds or self._config.default_timeout
 
     def _read(self, submission: Submission) -> Command:
+        if submission.function is not None:
+            return Command(submission.command)  # which shows the call, and is not run
         interpreter = submission.interpreter or self._config.default_interpreter
-        allowed, path = self._config.shebang_interpreters, self._environment.get("PATH", "")
+        allowed, path = self._config.shebang_interpreters, self._modes.environment.get("PATH", "")
         return read_command(submission.command, interpreter, allowed, path)
 
     def _execution(
@@ -237,12 +244,25 @@ class JobRunner:
             prefix=command.prefix,
             interpreter=submission.interpreter or self._config.default_interpreter,
             job_dir=job_dir,
-            environment=job_environment(self._environment, submission),
+            environment=job_environment(self._modes.environment, submission),
             log=log,
             on_start=active.set_worker,
             parameters=parameters,
             submission=submission,
         )
+
+    async def _execute(self, execution: Execution, submission: Submission, started: datetime) -> Outcome:
+        mode = submission.execution_mode
+        if submission.function is None:
+            return await self._modes.executors[mode].run(execution)
+        function = self._modes.functions.get(submission.function)
+        if function is None:
+            return Outcome(1, f"This server has no function {submission.function}.")
+        if mode not in self._modes.function_executors:
+            return Outcome(1, f"This server runs no functions in {mode}.")
+        deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
+        call = FunctionCall(function, execution.parameters.values, submission.attempt, deadline)
+        return await self._modes.function_executors[mode].run(replace(execution, function=call))
 
 
 def _stop_late(active: ActiveJob, limit: float) -> None:
@@ -322,4 +342,6 @@ def _result(
         template_id=submission.template_id,
         template_values=dict(submission.template_values) if submission.template_values else None,
         schedule_id=submission.schedule_id,
+        function=submission.function,
+        function_values=submission.function_values,
     )

@@ -1,0 +1,288 @@
+"""Which of the host's functions are jobs, and how each runs unless a run says otherwise.
+
+Raises `ConfigurationError` for what could not run, when it is registered or when the application starts.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import ConfigurationError
+from ..model.functions import FUNCTION_NAME
+from ..model.job import ExecutionMode, Priority, RetryPolicy
+from ..model.notice_rules import NotifyRules
+from .context import JobContext
+from .signature import Checked, Signature
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+H = TypeVar("H", bound=Callable[[], Any])
+
+IN_WORKERS = frozenset({ExecutionMode.RUNSPACE, ExecutionMode.BACKGROUND_JOB})
+"""The modes in which another process has to find the function again, by its module and name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionOptions:
+    """How a function runs; the first of `modes` unless a run asks for another. `timeout` is in seconds."""
+
+    title: str
+    name: str
+    modes: tuple[ExecutionMode, ...]
+    roles: frozenset[str] = frozenset()
+    timeout: float | None = None
+    concurrency_key: str | None = None
+    priority: int | None = None
+    retry: RetryPolicy | None = None
+    notify: NotifyRules = ()
+    old_names: tuple[str, ...] = ()
+    cron: str | None = None
+    timezone: str = "UTC"
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BoundFunction(Generic[R_co]):
+    """A function, and values that it takes, as JSON: what `submit` makes a job of."""
+
+    function: Function[..., Any]
+    values: Checked = field(repr=False)
+
+
+class Function(Generic[P, R]):
+    """One of the host's functions. May still be called as what it was, its context first if it has one."""
+
+    def __init__(self, function: Callable[..., Any], options: FunctionOptions, owner: Functions) -> None:
+        self.plain = function
+        """The function itself."""
+        self.options = options
+        self.owner = owner
+        """Where it is registered, with what a worker is to call before it."""
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.plain(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<function {self.module}.{self.qualname} as job {self.name!r}>"
+
+    @property
+    def name(self) -> str:
+        return self.options.name
+
+    @property
+    def module(self) -> str:
+        return self.plain.__module__
+
+    @property
+    def qualname(self) -> str:
+        return self.plain.__qualname__
+
+    @property
+    def description(self) -> str:
+        """Its docstring."""
+        return inspect.getdoc(self.plain) or ""
+
+    @property
+    def is_coroutine(self) -> bool:
+        return inspect.iscoroutinefunction(self.plain)
+
+    @cached_property
+    def signature(self) -> Signature:
+        return Signature(self.plain)
+
+    def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundFunction[R]:
+        """The function with these values, which are checked here and now.
+
+        Raises ``TypeError`` as a call would, and `InvalidFieldsError` for a value that it does not take.
+        """
+        return BoundFunction(self, self.signature.validate(self.signature.to_json(args, kwargs)))
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` if it could not run as a job."""
+        self.signature.parameters  # noqa: B018 - read for what it raises
+        if IN_WORKERS & set(self.options.modes):
+            self._require_importable()
+
+    def _require_importable(self) -> None:
+        where = f"{self.module}.{self.qualname}"
+        if self.module == "__main__":
+            reason = "is in the program's main module, which a worker cannot import; put it into another one"
+        elif "<lambda>" in self.qualname:
+            reason = "is a lambda, which a worker cannot import; define it with a name"
+        elif "<locals>" in self.qualname:
+            reason = (
+                "is inside another function, where a worker cannot import it; define it in the module itself"
+            )
+        elif _found(self.module, self.qualname) is not self:
+            reason = (
+                "is not what a worker would find under that name; decorate it where it is defined, and do "
+                "not give the name to anything else"
+            )
+        else:
+            return
+        raise ConfigurationError(f"The function {where} {reason}, or let it run in MainLoop only.")
+
+
+def _found(module: str, qualname: str) -> object:
+    found: object = sys.modules.get(module)
+    for name in qualname.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+class _Decorator(Protocol):
+    """Makes a `Function`, whose values do not have the context that may come first."""
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], Awaitable[R]], /) -> Function[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[JobContext, P], R], /) -> Function[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Function[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Function[P, R]: ...
+
+
+class Functions:
+    """The host's functions that are jobs; given to ``aiohttp_jobs.setup``."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, Function[..., Any]] = {}
+        self._by_old_name: dict[str, Function[..., Any]] = {}
+        self._on_worker_start: list[Callable[[], Any]] = []
+
+    def __iter__(self) -> Iterator[Function[..., Any]]:
+        """In the order in which they were registered."""
+        return iter(self._functions.values())
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def get(self, name: str) -> Function[..., Any] | None:
+        """The function with this name, or that had it once."""
+        return self._functions.get(name) or self._by_old_name.get(name)
+
+    def function(
+        self,
+        *,
+        title: str | None = None,
+        name: str | None = None,
+        mode: ExecutionMode | str | Sequence[ExecutionMode | str] = ExecutionMode.RUNSPACE,
+        roles: Collection[str] = (),
+        timeout: float | None = None,
+        concurrency_key: str | None = None,
+        priority: int | None = None,
+        retry: RetryPolicy | None = None,
+        notify: NotifyRules = (),
+        old_names: Collection[str] = (),
+        cron: str | None = None,
+        timezone: str = "UTC",
+        values: dict[str, Any] | None = None,
+    ) -> _Decorator:
+        """A decorator that makes a function a job.
+
+        `mode` is where it may run, the first by default. One of `roles` is needed to run it; without any,
+        whoever may submit commands in that mode may. `timeout` is in seconds. `old_names` are those that
+        jobs and schedules of former releases may have. `cron`, in `timezone`, has it run with `values`.
+        Raises `ConfigurationError`; so does the decorator.
+        """
+
+        def register(function: Callable[..., Any]) -> Function[..., Any]:
+            own = name or function.__name__
+            options = FunctionOptions(
+                title=title or own.replace("_", " ").strip().capitalize(),
+                name=own,
+                modes=_modes(own, mode),
+                roles=_texts(own, "roles", roles),
+                timeout=timeout,
+                concurrency_key=concurrency_key,
+                priority=priority,
+                retry=retry,
+                notify=notify,
+                old_names=tuple(sorted(_texts(own, "old_names", old_names))),
+                cron=cron,
+                timezone=timezone,
+                values=values or {},
+            )
+            return self._add(Function(function, options, self))
+
+        return cast("_Decorator", register)
+
+    def on_worker_start(self, start: H) -> H:
+        """Have `start` called, without arguments, once in each worker before its first function."""
+        self._on_worker_start.append(start)
+        return start
+
+    @property
+    def worker_starts(self) -> Sequence[Callable[[], Any]]:
+        """What `on_worker_start` was given, in that order."""
+        return tuple(self._on_worker_start)
+
+    def check(self) -> None:
+        """Raise `ConfigurationError` for the first function that could not run."""
+        for function in self:
+            function.check()
+
+    def _add(self, function: Function[..., Any]) -> Function[..., Any]:
+        _require_options(function.options)
+        if ExecutionMode.MAIN_LOOP in function.options.modes and not function.is_coroutine:
+            raise ConfigurationError(
+                f"The function {function.name} may run in MainLoop and is no coroutine function, so it would "
+                "hold up the whole application: write 'async def', or let it run in other modes."
+            )
+        for each in (function.name, *function.options.old_names):
+            other = self.get(each)
+            if other is not None:
+                raise ConfigurationError(
+                    f"Two functions have the name {each}: {other.module}.{other.qualname} and "
+                    f"{function.module}.{function.qualname}. Give one of them another with name='…'."
+                )
+        self._functions[function.name] = function
+        self._by_old_name.update(dict.fromkeys(function.options.old_names, function))
+        return function
+
+
+def _modes(name: str, mode: ExecutionMode | str | Sequence[ExecutionMode | str]) -> tuple[ExecutionMode, ...]:
+    given = [mode] if isinstance(mode, str) else list(mode)
+    try:
+        modes = tuple(dict.fromkeys(ExecutionMode(each) for each in given))
+    except ValueError:
+        known = ", ".join(ExecutionMode)
+        raise ConfigurationError(
+            f"The function {name} has a mode that there is not; there are {known}."
+        ) from None
+    if not modes:
+        raise ConfigurationError(f"The function {name} needs a mode in which it may run.")
+    return modes
+
+
+def _texts(name: str, what: str, given: Collection[str]) -> frozenset[str]:
+    if isinstance(given, str) or not all(isinstance(each, str) and each for each in given):
+        raise ConfigurationError(f"The {what} of the function {name} must be a set of texts.")
+    return frozenset(given)
+
+
+def _require_options(options: FunctionOptions) -> None:
+    for each in (options.name, *options.old_names):
+        if not re.fullmatch(FUNCTION_NAME, each):
+            raise ConfigurationError(
+                f"A function cannot be called {each!r} here, but by at most 64 ASCII letters, digits and "
+                "underscores, with no digit first. Give it a name with name='…'."
+            )
+    if options.timeout is not None and not options.timeout > 0:
+        raise ConfigurationError(f"The timeout of the function {options.name} must be more than 0 seconds.")
+    try:
+        TypeAdapter(Priority | None).validate_python(options.priority)
+    except ValidationError:
+        raise ConfigurationError(f"The priority of the function {options.name} must be 0 to 9.") from None
