@@ -122,11 +122,10 @@ class Plugin:
             self._limits,
             engine.store,
             queue,
-            self._dispatcher.find,
+            engine.outputs(self._dispatcher),
             self._feed,
             self._storage_limits,
             self._turns,
-            engine.awaited,
             self.notices,
         )
         self.queue = QueueService(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..model.job import (
     is_shared_key,
 )
 from ..model.notice import Notice
-from ..model.output import OutputPart, Span
+from ..model.output import CHUNK, OutputPart, Span
 from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ..model.schedule import Schedule
 from ..model.session import OpenSession, SessionRecord
@@ -167,6 +168,13 @@ class JobQueue(Protocol):
         """A job, with its submission where that can be read; ``None`` when it has ended, or never was."""
         ...
 
+    async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
+        """The result of a job as soon as it has ended, if that is within `seconds`, in whichever process.
+
+        Waits for nothing when this process is about to close.
+        """
+        ...
+
     async def find(self, query: JobQuery) -> list[JobState]:
         """Running jobs, then queued ones in the order in which they would start, then those not due yet."""
         ...
@@ -187,6 +195,49 @@ class JobQueue(Protocol):
         """Inside the block `listener` is called for each change of a job, whichever process has it.
 
         Of this process's jobs at once, of the others' within some seconds.
+        """
+        ...
+
+
+class JobOutput(Protocol):
+    """What one attempt has printed; `size` is in bytes; `complete`: there will be no more."""
+
+    @property
+    def attempt(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        """From `offset` on, ending with a whole character (`most` is then at least 4) or exactly.
+
+        Nothing where it ends, and when it has been moved or deleted since it was asked for.
+        """
+        ...
+
+    async def spans(self) -> list[Span]:
+        """The stretches that are kept; some of what was printed last may be left out while the job runs."""
+        ...
+
+
+class OutputStore(Protocol):
+    """What jobs print, whichever process runs them, and what is kept of it afterwards."""
+
+    async def live(self, state: JobState) -> JobOutput:
+        """Of a job that has not ended. There is nothing in it until the job has started."""
+        ...
+
+    def kept(self, record: dict[str, Any]) -> JobOutput:
+        """Of an attempt that has ended, by its stored result."""
+        ...
+
+    def next_change(self, job_id: str) -> asyncio.Future[None]:
+        """Is done when a job may have printed more or be in another state; now and then for nothing.
+
+        Taken before one looks, it misses nothing. Others wait for it too: not to be cancelled.
         """
         ...
 

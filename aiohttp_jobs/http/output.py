@@ -1,6 +1,6 @@
 """Answers with a job's output: whole, a piece from an offset on, or by Range (RFC 9110), with validators.
 
-Who may read it is the service's to say; where the output lies is left to ``streams.output``.
+Who may read it is the service's to say; where the output lies is left to the engine.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from aiohttp import hdrs, web
 
+from ..engine.base import JobOutput
 from ..errors import NotFoundError, RangeError
-from ..streams.output import OutputReader, WholeOutput, left_out
+from ..streams.output import WholeOutput, left_out
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
 from .auth.middleware import identity_of
@@ -114,7 +115,7 @@ async def output_answer(request: web.Request, job_id: str) -> web.StreamResponse
     return break_off(request)
 
 
-async def _sent(request: web.Request, job_id: str, reader: OutputReader) -> web.StreamResponse:
+async def _sent(request: web.Request, job_id: str, reader: JobOutput) -> web.StreamResponse:
     offset = OFFSET.of(request)
     asked = _asked(RANGE.of(request)) if request.method == hdrs.METH_GET else None
     if asked is None and (offset is not None or BYTES.name in request.query):
@@ -152,7 +153,7 @@ async def output_digest(request: web.Request, job_id: str, length: int) -> dict[
     }
 
 
-async def _digest(reader: OutputReader, length: int) -> tuple[int, str]:
+async def _digest(reader: JobOutput, length: int) -> tuple[int, str]:
     """How long the output is, and the digest of its first `length` bytes."""
     size = reader.size
     if reader.complete:
@@ -210,7 +211,7 @@ async def _send(request: web.Request, response: web.StreamResponse, pieces: Asyn
 # --- of a job that has not ended
 
 
-async def _live(request: web.Request, job_id: str, reader: OutputReader) -> web.StreamResponse:
+async def _live(request: web.Request, job_id: str, reader: JobOutput) -> web.StreamResponse:
     """What there is so far."""
     size, attempt = reader.size, reader.attempt
     has_gap = len(await reader.spans()) > 1
@@ -227,7 +228,7 @@ async def _live(request: web.Request, job_id: str, reader: OutputReader) -> web.
 
 
 async def _write_so_far(
-    request: web.Request, response: web.StreamResponse, job_id: str, reader: OutputReader, size: int
+    request: web.Request, response: web.StreamResponse, job_id: str, reader: JobOutput, size: int
 ) -> None:
     offset, attempt = 0, reader.attempt
     while offset < size:
@@ -246,7 +247,7 @@ async def _write_so_far(
         offset = part.offset + len(part.data)
 
 
-async def _live_range(reader: OutputReader, job_id: str, asked: _Asked) -> tuple[StreamAsIs, bytes]:
+async def _live_range(reader: JobOutput, job_id: str, asked: _Asked) -> tuple[StreamAsIs, bytes]:
     start, stop = asked.within(reader.size)
     part = await reader.read(start, min(_MOST, stop - start), whole=False)
     if part.offset != start or not part.data:
@@ -257,7 +258,7 @@ async def _live_range(reader: OutputReader, job_id: str, asked: _Asked) -> tuple
     return StreamAsIs(status=206, headers=headers), part.data
 
 
-async def _may_go_on(request: web.Request, job_id: str, reader: OutputReader, asked: _Asked) -> bool:
+async def _may_go_on(request: web.Request, job_id: str, reader: JobOutput, asked: _Asked) -> bool:
     condition = IF_RANGE.of(request)
     if condition is None:
         return True
@@ -267,7 +268,7 @@ async def _may_go_on(request: web.Request, job_id: str, reader: OutputReader, as
     return version.follows(condition, asked.start, gap)
 
 
-async def _beginning(reader: OutputReader, length: int) -> AsyncIterator[bytes]:
+async def _beginning(reader: JobOutput, length: int) -> AsyncIterator[bytes]:
     offset = 0
     while offset < length:
         part = await reader.read(offset, min(_PIECE, length - offset), whole=False)
@@ -291,7 +292,7 @@ async def _taken(request: web.Request, writing: Awaitable[None]) -> None:
         raise ConnectionResetError("the reader has stalled") from None
 
 
-async def _piece(reader: OutputReader, offset: int, most: int) -> tuple[StreamAsIs, bytes]:
+async def _piece(reader: JobOutput, offset: int, most: int) -> tuple[StreamAsIs, bytes]:
     part = await reader.read(offset, max(most, _LONGEST_CHARACTER))
     following = part.offset + len(part.data)
     headers = _headers(reader.attempt)

@@ -5,10 +5,8 @@ Storing is left to the store, running to dispatch, watching to ``streams.job``, 
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from datetime import timedelta
 from typing import Any
 
@@ -17,13 +15,18 @@ from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
-from ..engine.base import JobQuery, JobQueue, JobState, JobStore, MostWaiting, cancelled_by
-from ..engine.embedded.active import ActiveJob
-from ..engine.embedded.awaited_results import AwaitedResults
+from ..engine.base import (
+    JobOutput,
+    JobQuery,
+    JobQueue,
+    JobStore,
+    MostWaiting,
+    OutputStore,
+    cancelled_by,
+)
 from ..errors import (
     ConflictError,
     ForbiddenError,
-    NotFoundError,
     ShuttingDownError,
 )
 from ..model.identity import Identity
@@ -36,11 +39,10 @@ from ..model.job import (
     new_job_id,
     utc_now,
 )
-from ..streams.job import StreamEvent, follow_active, follow_elsewhere, follow_stored
+from ..streams.job import JobStream, StreamEvent
 from ..streams.job_list import JobFeed, JobListChange
-from ..streams.output import FilesOutput, LiveOutput, NoOutput, OutputReader, StoredOutput
+from ..streams.lookup import FoundJob, JobLookup
 from ..streams.serializers import details, ended_view, job_view
-from ..worker.output.segments import existing
 from .notices import NoticeService
 
 MAX_WATCH_SECONDS = 600.0
@@ -48,26 +50,6 @@ MAX_WATCH_SECONDS = 600.0
 
 
 _LISTED = (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A job: how it stands, and `active` if this process has it; or, once it has ended, its `record`."""
-
-    state: JobState | None = None
-    active: ActiveJob | None = None
-    record: dict[str, Any] | None = None
-
-    @property
-    def known(self) -> JobState:
-        """How it stands when it has not ended."""
-        if self.state is None:
-            raise LookupError("the job has ended")
-        return self.state
-
-    @property
-    def owner(self) -> str:
-        return str(self.record.get("UserID", "")) if self.record is not None else self.known.user_id
 
 
 class JobService:
@@ -80,11 +62,10 @@ class JobService:
         limits: LimitPolicy,
         store: JobStore,
         queue: JobQueue,
-        find_active: Callable[[str], ActiveJob | None],
+        outputs: OutputStore,
         feed: JobFeed,
         storage: StorageLimits,
         turns: FairTurns,
-        awaited: AwaitedResults,
         notices: NoticeService,
     ) -> None:
         self._config = config
@@ -92,11 +73,11 @@ class JobService:
         self._limits = limits
         self._store = store
         self._queue = queue
-        self._find_active = find_active
+        self._outputs = outputs
+        self._lookup = JobLookup(queue, store)
         self._feed = feed
         self._storage = storage
         self._turns = turns
-        self._awaited = awaited
         self._notices = notices
 
     # --- submitting
@@ -213,11 +194,8 @@ class JobService:
         found = await self._find(identity, job_id)
         if found.record is not None:
             return ended_view(found.record)
-        state = found.known
-        submission = state.submission
-        if submission is None and (located := await self._store.locate(job_id)) is not None:
-            submission = located.submission
-        return job_view(state) | (details(submission) if submission else {})
+        submission = await self._lookup.submission(found)
+        return job_view(found.known) | (details(submission) if submission else {})
 
     async def submission(self, identity: Identity, job_id: str) -> Submission:
         """What was submitted, for whoever may see the job.
@@ -225,12 +203,7 @@ class JobService:
         Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it is not known any more.
         """
         for _ in range(2):  # it may be on its way from one place to another
-            found = await self._find(identity, job_id)
-            if found.record is not None:
-                submission = await self._store.submission_of(found.record)
-            elif (submission := found.known.submission) is None:
-                located = await self._store.locate(job_id)
-                submission = located.submission if located else None
+            submission = await self._lookup.submission(await self._find(identity, job_id))
             # Of a file that is not valid the store makes up a submission, under another id.
             if submission is not None and submission.job_id == job_id:
                 return submission
@@ -239,25 +212,19 @@ class JobService:
     async def attempts(self, identity: Identity, job_id: str) -> list[dict[str, Any]]:
         """The results of a job's attempts so far, first to last."""
         found = await self._find(identity, job_id)
-        if found.record is not None:
-            return [*await self._store.attempts_of(found.record), found.record]
-        located = await self._store.locate(job_id)
-        return await self._store.attempts(located.submission) if located else []
+        earlier = await self._lookup.earlier_attempts(found)
+        return earlier if found.record is None else [*earlier, found.record]
 
     async def follow(
         self, identity: Identity, job_id: str, start: tuple[int, int]
     ) -> AsyncIterator[StreamEvent]:
-        """What `follow.Event` tells of a job, from `start` (attempt, offset) on.
+        """What is to be told of a job, from `start` (attempt, offset) on.
 
         The same right is needed as for reading its result; raises before the first event.
         """
-        found = await self._find(identity, job_id)
-        if found.record is not None:
-            return follow_stored(self._store, found.record, start)
-        if found.active is not None:
-            heartbeat = self._config.heartbeat_interval
-            return follow_active(found.active, self._store, start, heartbeat, self._is_closing)
-        return follow_elsewhere(self._store, job_id, start, self._is_closing)
+        await self._find(identity, job_id)
+        stream = JobStream(self._lookup, self._outputs, job_id, start)
+        return stream.events(self._config.heartbeat_interval, lambda: self._queue.is_closing)
 
     def require_reader(self, identity: Identity) -> None:
         """Raise `ForbiddenError` for someone who may not read results, their own included."""
@@ -274,35 +241,14 @@ class JobService:
         self.require_reader(identity)
         if submission.run_at is not None and submission.run_at > utc_now():
             return None
-        job_id, clock = submission.job_id, asyncio.get_running_loop().time
-        end, active = clock() + seconds, self._find_active(submission.job_id)
-        with self._awaited.ended(job_id) as ended:
-            while (left := end - clock()) > 0 and not self._is_closing():
-                # Another process may take it, and hand it back for its next attempt.
-                active = self._find_active(job_id) or active
-                changes = [] if active is None or active.state is JobPhase.ENDED else [active.next_change()]
-                # Of one that runs here the file is there a moment before lists have its result.
-                if ended.done() and (active is None or active.state is not JobPhase.RUNNING):
-                    break
-                awaited = changes if ended.done() else [ended, *changes]
-                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if active is not None and active.record is not None:
-                    return active.record
-        return await self._store.get_result(job_id)
+        return await self._queue.end_of(submission.job_id, seconds)
 
-    async def output(self, identity: Identity, job_id: str) -> OutputReader:
+    async def output(self, identity: Identity, job_id: str) -> JobOutput:
         """The job's output, to be read from any offset."""
         found = await self._find(identity, job_id)
         if found.record is not None:
-            return StoredOutput(self._store, found.record)
-        if found.active is not None:
-            log, attempt = found.active.log, found.active.job.attempt
-            return LiveOutput(log, attempt) if log else NoOutput(attempt)
-        located = await self._store.locate(job_id)
-        if located is None or located.log is None:
-            return NoOutput(found.known.attempt)
-        size, _ = await asyncio.to_thread(existing, located.log)
-        return FilesOutput(located.log, size, located.submission.attempt)
+            return self._outputs.kept(found.record)
+        return await self._outputs.live(found.known)
 
     # --- stopping
 
@@ -327,31 +273,15 @@ class JobService:
         has not ended.
         """
         self._policy.require(identity.roles, "delete_results")
-        found = await self._look_up(job_id)
+        found = await self._lookup.find(job_id)
         if found.owner != identity.user_id:
             raise ForbiddenError("This job is not yours. You can delete only your own results.")
         if found.record is None:
             raise ConflictError("This job has not ended yet; there is no result to delete.")
         await self._store.delete_result(job_id)
 
-    async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> _Found:
+    async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> FoundJob:
         """The job, if it is the caller's own or the caller has the right `otherwise`."""
-        found = await self._look_up(job_id)
+        found = await self._lookup.find(job_id)
         self._policy.require_own_or(otherwise, identity, found.owner, "job")
         return found
-
-    async def _look_up(self, job_id: str) -> _Found:
-        """The job wherever it is: running or waiting, in whichever process, or ended."""
-        # Twice, because it may end in another process between the two looks.
-        for _ in range(2):
-            if self._find_active(job_id) is None:
-                record = await self._store.get_result(job_id)
-                if record is not None:
-                    return _Found(record=record)
-            state = await self._queue.get(job_id)
-            if state is not None:
-                return _Found(state, self._find_active(job_id))
-        raise NotFoundError(f"There is no job {job_id}.")
-
-    def _is_closing(self) -> bool:
-        return self._queue.is_closing

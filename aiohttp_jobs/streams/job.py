@@ -1,6 +1,6 @@
 """Watching one job: its output from any offset and its changes of state, while it runs and afterwards.
 
-Each watcher reads at its own pace, from memory or from the files; a slow one costs nobody anything.
+Each watcher reads at its own pace, wherever the output is kept; a slow one costs nobody anything.
 One that lags when an attempt ends is told the rest of it before the next.
 """
 
@@ -11,16 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import JobStore
-from ..engine.embedded.active import ActiveJob
+from ..engine.base import JobState, OutputStore
+from ..errors import NotFoundError
 from ..model.job import JobPhase
 from ..model.output import OutputPart
-from ..worker.output.log import OutputLog
-from .output import FilesOutput, LiveOutput, StoredOutput
-from .serializers import ended_view, job_view, submission_view
-
-_MOVING_SECONDS = 0.02
-_ELSEWHERE_SECONDS = 0.5
+from .lookup import FoundJob, JobLookup
+from .serializers import ended_view, job_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,139 +35,93 @@ CURRENT = (0, 0)
 """Where a watcher starts that has seen nothing: with the attempt of this moment."""
 
 
-async def follow_active(
-    active: ActiveJob, store: JobStore, start: tuple[int, int], heartbeat: float, closing: Callable[[], bool]
-) -> AsyncIterator[StreamEvent]:
-    """Everything from `start` (attempt, offset) to the job's end, or to the server's.
+class JobStream:
+    """One watcher's way through the job `job_id`, from `start` (attempt, offset) on."""
 
-    `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
-    """
-    attempt, offset = start
-    shown: tuple[Any, ...] | None = None
-    while not closing():
-        if active.job.attempt != attempt:
-            async for event in _missed(active, store, (attempt, offset)):
+    def __init__(self, lookup: JobLookup, outputs: OutputStore, job_id: str, start: tuple[int, int]) -> None:
+        self._lookup = lookup
+        self._outputs = outputs
+        self._job_id = job_id
+        self._attempt, self._offset = start
+        self._shown: tuple[Any, ...] | None = None
+
+    async def events(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
+        """Everything up to the job's end, the server's, or that the job is deleted.
+
+        At the latest after `heartbeat` seconds without news that is told too, so that a watcher that left is
+        noticed.
+        """
+        while not closing():
+            change = self._outputs.next_change(self._job_id)
+            try:
+                found = await self._lookup.find(self._job_id)
+            except NotFoundError:
+                return
+            async for event in self._missed(found):
                 yield event
-            attempt, offset = active.job.attempt, 0
-        state = _state(active)
-        if state != shown and active.state is not JobPhase.ENDED:
-            shown = state
-            yield StreamEvent("status", f"{attempt}-{offset}", job_view(active.snapshot()))
-        log = active.log
-        part = await _printed(active, offset)
-        if part is not None:
-            event = _output(attempt, offset, part)
-            offset = part.offset + len(part.data)
-            yield event
-        elif active.state is JobPhase.ENDED:
-            break
-        elif _is_moving(active, log, offset):
-            await asyncio.sleep(_MOVING_SECONDS)
-        elif _state(active) == shown and not await active.change(heartbeat):
-            yield StreamEvent("heartbeat", f"{attempt}-{offset}", {})
-    async for event in _rest_elsewhere(active, store, (attempt, offset), closing):
-        yield event
-
-
-async def follow_stored(
-    store: JobStore, record: dict[str, Any], start: tuple[int, int]
-) -> AsyncIterator[StreamEvent]:
-    """What is left of an ended job's output from `start` on, and its end."""
-    attempt = int(record.get("Attempt", 1))
-    if not CURRENT[0] < start[0] <= attempt:
-        start = (attempt, 0)
-    earlier = await store.attempts_of(record) if start[0] < attempt else []
-    position = f"{attempt}-{start[1] if start[0] == attempt else 0}"
-    async for event in _rest_of(store, [*earlier, record], start):
-        position = event.position
-        yield event
-    yield StreamEvent("end", position, ended_view(record))
-
-
-async def follow_elsewhere(
-    store: JobStore, job_id: str, start: tuple[int, int], closing: Callable[[], bool]
-) -> AsyncIterator[StreamEvent]:
-    """A job of another process on the same store, by looking at its files now and then."""
-    (attempt, offset), shown = start, ""
-    while not closing():
-        record = await store.get_result(job_id)
-        if record is not None:
-            async for event in follow_stored(store, record, (attempt, offset)):
-                yield event
-            return
-        located = await store.locate(job_id)
-        if located is not None:
-            if located.submission.attempt != attempt:
-                earlier = await store.attempts(located.submission) if attempt != CURRENT[0] else []
-                async for event in _rest_of(store, earlier, (attempt, offset)):
+            if found.record is not None:
+                async for event in self._rest_of(found.record):
                     yield event
-                attempt, offset = located.submission.attempt, 0
-            state = located.state
-            if state != shown:
-                shown = state
-                yield StreamEvent("status", f"{attempt}-{offset}", submission_view(located.submission, state))
-            if located.log is not None:
-                part = await FilesOutput(located.log).read(offset)
-                if part.data:
-                    yield _output(attempt, offset, part)
-                    offset = part.offset + len(part.data)
-                    continue
-        await asyncio.sleep(_ELSEWHERE_SECONDS)
-        yield StreamEvent("heartbeat", f"{attempt}-{offset}", {})
+                yield self._event("end", ended_view(found.record))
+                return
+            if self._is_news(found.known):
+                yield self._event("status", job_view(found.known))
+            part = await self._printed(found.known)
+            if part is not None:
+                yield self._output(part)
+            else:
+                await asyncio.wait([change], timeout=heartbeat)
+                yield self._event("heartbeat", {})
 
+    def _is_news(self, state: JobState) -> bool:
+        """Whether the watcher has not been told yet that the job is in this state."""
+        before, self._shown = self._shown, (state.phase, state.is_cancelling, state.worker, state.attempt)
+        return before != self._shown
 
-async def _rest_elsewhere(
-    active: ActiveJob, store: JobStore, start: tuple[int, int], closing: Callable[[], bool]
-) -> AsyncIterator[StreamEvent]:
-    """What is left to tell of a job that has ended, or that another process has taken."""
-    if active.state is JobPhase.ENDED and active.record is not None:
-        async for event in follow_stored(store, active.record, start):
-            yield event
-    elif active.state is JobPhase.ENDED:
-        async for event in follow_elsewhere(store, active.job.job_id, start, closing):
-            yield event
+    async def _missed(self, found: FoundJob) -> AsyncIterator[StreamEvent]:
+        """What is left to tell of the attempts before that of this moment, which is told from now on."""
+        if self._attempt == found.attempt:
+            return
+        if CURRENT[0] < self._attempt < found.attempt:
+            for record in await self._lookup.earlier_attempts(found):
+                if self._outputs.kept(record).attempt >= self._attempt:
+                    async for event in self._rest_of(record):
+                        yield event
+        self._attempt, self._offset = found.attempt, 0
 
+    async def _rest_of(self, record: dict[str, Any]) -> AsyncIterator[StreamEvent]:
+        """The output of the attempt with this result, from where the watcher is."""
+        output = self._outputs.kept(record)
+        if output.attempt != self._attempt:
+            self._attempt, self._offset = output.attempt, 0
+        while (part := await output.read(self._offset)).data:
+            yield self._output(part)
 
-def _is_moving(active: ActiveJob, log: OutputLog | None, offset: int) -> bool:
-    """Whether there is more in files that are on their way to where they are kept."""
-    return log is not None and log is active.log and log.size > offset
+    async def _printed(self, state: JobState) -> OutputPart | None:
+        """What the running job has printed since, ``None`` when there is nothing."""
+        if state.phase is not JobPhase.RUNNING:
+            return None
+        output = await self._outputs.live(state)
+        part = await output.read(self._offset)
+        if output.attempt != self._attempt or not part.data:
+            return None
+        # Where some is missing it may be on its way to where it is kept.
+        return part if part.offset == self._offset or await self._still_runs() else None
 
+    async def _still_runs(self) -> bool:
+        try:
+            found = await self._lookup.find(self._job_id)
+        except NotFoundError:
+            return False
+        is_running = found.state is not None and found.state.phase is JobPhase.RUNNING
+        return is_running and found.attempt == self._attempt
 
-async def _printed(active: ActiveJob, offset: int) -> OutputPart | None:
-    """What the running job has printed from `offset` on, ``None`` when there is nothing."""
-    if active.log is None:
-        return None
-    part = await LiveOutput(active.log).read(offset)
-    return part if part.data and active.state is JobPhase.RUNNING else None
+    def _output(self, part: OutputPart) -> StreamEvent:
+        data: dict[str, Any] = {"Offset": part.offset, "Text": part.data.decode("utf-8", "replace")}
+        if part.offset > self._offset:
+            data["LeftOut"] = part.offset - self._offset
+        self._offset = part.offset + len(part.data)
+        return self._event("output", data)
 
-
-async def _missed(active: ActiveJob, store: JobStore, start: tuple[int, int]) -> AsyncIterator[StreamEvent]:
-    """What the attempts before this one printed from `start` on."""
-    if start != CURRENT and active.submission is not None:
-        current = active.submission.model_copy(update={"attempt": active.job.attempt})
-        async for event in _rest_of(store, await store.attempts(current), start):
-            yield event
-
-
-async def _rest_of(
-    store: JobStore, records: list[dict[str, Any]], start: tuple[int, int]
-) -> AsyncIterator[StreamEvent]:
-    """The output of the attempts with these results, from `start` on."""
-    for record in records:
-        attempt = int(record.get("Attempt", 1))
-        offset = start[1] if attempt == start[0] else 0
-        output = StoredOutput(store, record)
-        while attempt >= start[0] and (part := await output.read(offset)).data:
-            yield _output(attempt, offset, part)
-            offset = part.offset + len(part.data)
-
-
-def _state(active: ActiveJob) -> tuple[Any, ...]:
-    return (active.shown_state, active.reason is not None, active.worker, active.job.attempt)
-
-
-def _output(attempt: int, asked: int, part: OutputPart) -> StreamEvent:
-    data: dict[str, Any] = {"Offset": part.offset, "Text": part.data.decode("utf-8", "replace")}
-    if part.offset > asked:
-        data["LeftOut"] = part.offset - asked
-    return StreamEvent("output", f"{attempt}-{part.offset + len(part.data)}", data)
+    def _event(self, name: str, data: dict[str, Any]) -> StreamEvent:
+        return StreamEvent(name, f"{self._attempt}-{self._offset}", data)

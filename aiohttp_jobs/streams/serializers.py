@@ -37,14 +37,6 @@ def waiting_view(state: JobState) -> dict[str, Any]:
     }
 
 
-def submission_view(submission: Submission, status: str) -> dict[str, Any]:
-    """A job known only by its submission: it waits, or runs in another process."""
-    record = submission.to_record()
-    hidden = {"Signature", "Roles", "SubmittedWith", "Status", "TemplateDigest", "SealedValues"}
-    hidden.add("ConcurrencyOwner")
-    return {name: value for name, value in record.items() if name not in hidden} | {"Status": status}
-
-
 def details(submission: Submission) -> dict[str, Any]:
     """What one job's own view has beside the list's."""
     return {

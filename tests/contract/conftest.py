@@ -5,26 +5,38 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.engine.base import ClaimedJob, JobQueue
+from aiohttp_jobs.engine.base import ClaimedJob, JobQueue, OutputStore
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
 from aiohttp_jobs.system.closing import Closing
 from aiohttp_jobs.worker.modes import ExecutionModes
 
 from ..conftest import QUICK
+from ..gate import Gate
 
 StartQueue = Callable[[], Awaitable[JobQueue]]
+
+
+class Engine(NamedTuple):
+    """What one process has of an engine."""
+
+    queue: JobQueue
+    outputs: OutputStore
+
+
+StartEngine = Callable[[], Awaitable[Engine]]
 
 
 async def _allow(_job: ClaimedJob) -> None:
     """Everybody may run everything."""
 
 
-async def embedded(folder: Path, stack: AsyncExitStack) -> JobQueue:
-    """The queue of one more process on `folder`, as far as it can tell."""
+async def embedded(folder: Path, stack: AsyncExitStack) -> Engine:
+    """That of one more process on `folder`, as far as it can tell."""
     config = JobsConfig(data_dir=folder, **{**QUICK, "max_parallel_background": 1})
     modes = ExecutionModes(config, lambda: None)
     engine = EmbeddedEngine(config, modes)
@@ -39,24 +51,39 @@ async def embedded(folder: Path, stack: AsyncExitStack) -> JobQueue:
     stack.push_async_callback(poller.close)
     queue = engine.job_queue(dispatcher)
     stack.push_async_callback(queue.close)
-    return queue
+    return Engine(queue, engine.outputs(dispatcher))
 
 
 ENGINES = {"embedded": embedded}
 
 
 @pytest.fixture(params=ENGINES)
-async def start_queue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StartQueue]:
-    """Starts queues that share one storage, each of which runs one background job at a time."""
+async def start_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StartEngine]:
+    """Starts engines that share one storage, each of which runs one background job at a time."""
     async with AsyncExitStack() as stack:
 
-        async def start() -> JobQueue:
+        async def start() -> Engine:
             return await ENGINES[request.param](tmp_path / "data", stack)
 
         yield start
 
 
 @pytest.fixture
+async def start_queue(start_engine: StartEngine) -> StartQueue:
+    """Starts engines of which a test needs nothing but the queue."""
+
+    async def start() -> JobQueue:
+        return (await start_engine()).queue
+
+    return start
+
+
+@pytest.fixture
 async def queue(start_queue: StartQueue) -> JobQueue:
     """The only one on its storage."""
     return await start_queue()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")

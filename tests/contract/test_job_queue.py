@@ -6,47 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiohttp_jobs.engine.base import JobChange, JobQuery, JobQueue, MostWaiting, cancelled_by
 from aiohttp_jobs.errors import TooManyPendingError
-from aiohttp_jobs.model.job import ExecutionMode, InterpreterName, JobPhase, Submission, new_job_id, utc_now
+from aiohttp_jobs.model.job import JobPhase, new_job_id, utc_now
 
 from ..gate import PATIENCE_SECONDS, Gate, until_answered
 from .conftest import StartQueue
+from .jobs import submission, submit
 
 ACTIVE = frozenset({JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING})
-MOST = MostWaiting(1000, 1_000_000)
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Gate:
-    return Gate(tmp_path / "gate")
-
-
-def submission(command: str = "true", **fields: Any) -> Submission:
-    return Submission(
-        **{
-            "job_id": new_job_id(),
-            "user_id": "alice",
-            "session_id": "s1",
-            "job_name": "test",
-            "command": command,
-            "execution_mode": ExecutionMode.BACKGROUND_JOB,
-            "interpreter": InterpreterName.SHELL,
-            "submitted_at": utc_now(),
-            **fields,
-        }
-    )
-
-
-async def submit(queue: JobQueue, command: str = "true", **fields: Any) -> str:
-    job = submission(command, **fields)
-    await queue.submit(job, is_new=True, most_waiting=MOST)
-    return job.job_id
 
 
 async def found(queue: JobQueue, *phases: JobPhase, limit: int = 100, **wanted: Any) -> list[str]:

@@ -24,6 +24,7 @@ from .fired_moments import FiredMomentFiles
 from .job_queue import EmbeddedJobQueue
 from .lifecycle import JobRunner, Recheck
 from .notices import NoticeStore
+from .outputs import EmbeddedOutputs
 from .poller import SELDOM_SECONDS, PolledPart, Poller
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
@@ -80,7 +81,11 @@ class EmbeddedEngine:
 
     def job_queue(self, dispatcher: Dispatcher) -> EmbeddedJobQueue:
         """The jobs of all processes on the data folder, this one's being those of `dispatcher`."""
-        return EmbeddedJobQueue(self.store, dispatcher, self._changes, self.storage)
+        return EmbeddedJobQueue(self.store, dispatcher, self._changes, self.awaited, self.storage)
+
+    def outputs(self, dispatcher: Dispatcher) -> EmbeddedOutputs:
+        """What the jobs of all processes print, this one's being those of `dispatcher`."""
+        return EmbeddedOutputs(self.store, dispatcher.find)
 
     def poller(self, *parts: PolledPart) -> Poller:
         """What looks at the data folder for all `parts`, and for those of the engine itself."""

@@ -5,10 +5,12 @@ Reading what the others do is left to ``files.other_processes``, starting jobs t
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
+from typing import Any
 
 from ...errors import TooManyPendingError
 from ...model.job import JobPhase, Submission, utc_now
@@ -25,6 +27,7 @@ from ..base import (
     StopReason,
 )
 from .active import ActiveJob
+from .awaited_results import AwaitedResults
 from .changes import JobChanges
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
@@ -35,11 +38,17 @@ class EmbeddedJobQueue:
     """The jobs of all processes on the folder of `store`, of which `dispatcher` runs this one's."""
 
     def __init__(
-        self, store: JobStore, dispatcher: Dispatcher, changes: JobChanges, storage: StorageState
+        self,
+        store: JobStore,
+        dispatcher: Dispatcher,
+        changes: JobChanges,
+        awaited: AwaitedResults,
+        storage: StorageState,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._changes = changes
+        self._awaited = awaited
         self._changes_elsewhere = ChangesElsewhere(store, dispatcher, changes.tell, storage)
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
@@ -75,6 +84,8 @@ class EmbeddedJobQueue:
 
     async def get(self, job_id: str) -> JobState | None:
         active = self._dispatcher.find(job_id)
+        if active is None and await self._store.with_result([job_id]):
+            return None
         if active is None or active.state is not JobPhase.RUNNING:
             running = await self._dispatcher.catch_up()
             active = self._dispatcher.find(job_id)
@@ -88,6 +99,23 @@ class EmbeddedJobQueue:
                 return None
             return located_state(located)
         return active.snapshot(self._position(job_id))
+
+    async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
+        clock = asyncio.get_running_loop().time
+        end, active = clock() + seconds, self._dispatcher.find(job_id)
+        with self._awaited.ended(job_id) as ended:
+            while (left := end - clock()) > 0 and not self.is_closing:
+                # Another process may take it, and hand it back for its next attempt.
+                active = self._dispatcher.find(job_id) or active
+                changes = [] if active is None or active.state is JobPhase.ENDED else [active.next_change()]
+                # Of one that runs here the file is there a moment before lists have its result.
+                if ended.done() and (active is None or active.state is not JobPhase.RUNNING):
+                    break
+                awaited = changes if ended.done() else [ended, *changes]
+                await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if active is not None and active.record is not None:
+                    return active.record
+        return await self._store.get_result(job_id)
 
     async def find(self, query: JobQuery) -> list[JobState]:
         elsewhere = await self._dispatcher.catch_up()

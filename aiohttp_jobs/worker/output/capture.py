@@ -7,9 +7,10 @@ import os
 import select
 import time
 
+from ...model.output import CHUNK
 from .log import OutputLog
 from .pipes import has_bytes, widen
-from .segments import CHUNK, SEGMENT
+from .segments import SEGMENT
 
 _FLUSH_BYTES = SEGMENT + CHUNK
 """More than a megabyte: what a result has room for would be written to be read again a moment later."""

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from ...model.output import OutputPart, Span
+from ...model.output import CHUNK, OutputPart, Span
 from .masking import Masker
 from .segments import (
-    CHUNK,
     SEGMENT,
     SegmentWriter,
     drop_partial_start,

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ...model.output import OutputPart, Span
+from ...model.output import CHUNK, OutputPart, Span
 from ...system.guarded_files import (
     UnreadableFileError,
     is_folder,
@@ -25,7 +25,6 @@ from ...system.guarded_files import (
 )
 
 SEGMENT = 1024 * 1024
-CHUNK = 64 * 1024
 _SPARE = "spare"
 _LONGEST_CHARACTER = 4
 _APPENDING = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.streams.output import LiveOutput
+from aiohttp_jobs.engine.embedded.outputs import LiveOutput
+from aiohttp_jobs.model.output import CHUNK
 from aiohttp_jobs.worker.output.capture import OutputPipe
 from aiohttp_jobs.worker.output.log import OutputLog
-from aiohttp_jobs.worker.output.segments import CHUNK, SEGMENT, read_segments
+from aiohttp_jobs.worker.output.segments import SEGMENT, read_segments
 
 
 def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""OutputStore on one data folder: one small class for each place where an output lies at the moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ...model.job import JobPhase
+from ...model.output import CHUNK, OutputPart, Span
+from ...worker.output.log import OutputLog
+from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
+from ..base import JobOutput, JobState, JobStore
+from .active import ActiveJob
+from .files.results import record_run
+
+_ELSEWHERE_SECONDS = 0.5
+
+
+class EmbeddedOutputs:
+    """The outputs of all processes on the folder of `store`; `find_active` knows this one's jobs."""
+
+    def __init__(self, store: JobStore, find_active: Callable[[str], ActiveJob | None]) -> None:
+        self._store = store
+        self._find_active = find_active
+
+    async def live(self, state: JobState) -> JobOutput:
+        active = self._find_active(state.job_id)
+        if active is not None:
+            attempt = active.job.attempt
+            return LiveOutput(active.log, attempt) if active.log is not None else NoOutput(attempt)
+        located = await self._store.locate(state.job_id) if state.phase is JobPhase.RUNNING else None
+        if located is None or located.log is None:
+            return NoOutput(state.attempt)
+        size, _ = await asyncio.to_thread(existing, located.log)
+        return FilesOutput(located.log, size, located.submission.attempt)
+
+    def kept(self, record: dict[str, Any]) -> JobOutput:
+        return StoredOutput(self._store, record)
+
+    def next_change(self, job_id: str) -> asyncio.Future[None]:
+        active = self._find_active(job_id)
+        if active is not None:
+            return active.next_change()
+        # Nobody tells of another process's job: it is time to look again.
+        loop = asyncio.get_running_loop()
+        change: asyncio.Future[None] = loop.create_future()
+        loop.call_later(_ELSEWHERE_SECONDS, change.set_result, None)
+        return change
+
+
+class NoOutput:
+    """Of a job that has not started."""
+
+    size = 0
+    complete = False
+
+    def __init__(self, attempt: int = 1) -> None:
+        self.attempt = attempt
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        return OutputPart(offset, b"")
+
+    async def spans(self) -> list[Span]:
+        return []
+
+
+class LiveOutput:
+    """Of a job that runs here: in memory, and in files once flushed."""
+
+    complete = False
+
+    def __init__(self, log: OutputLog, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self._log = log
+
+    @property
+    def size(self) -> int:
+        return self._log.size
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        part = self._log.read(offset, most, whole=whole)
+        if part is not None:
+            if part.data and self._log.unwritten:
+                # What somebody has seen outlives the host: who resumes after a crash goes on right there.
+                # A full disk is the log's own to report.
+                with suppress(OSError):
+                    await asyncio.to_thread(self._log.flush)
+            return part
+        return await asyncio.to_thread(self._log.read_files, offset, most, whole=whole)
+
+    async def spans(self) -> list[Span]:
+        return await asyncio.to_thread(self._log.kept_spans)
+
+
+class FilesOutput:
+    """Of a job that runs in another process: what that has flushed, `size` bytes at least."""
+
+    complete = False
+
+    def __init__(self, folder: Path, size: int = 0, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self._folder = folder
+        self.size = size
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        part = await asyncio.to_thread(read_segments, self._folder, offset, most, whole=whole)
+        self.size = max(self.size, part.offset + len(part.data))
+        return part
+
+    async def spans(self) -> list[Span]:
+        return await asyncio.to_thread(kept_spans, self._folder)
+
+
+class StoredOutput:
+    """Of a job that has ended: in its result, or in the log kept beside it."""
+
+    complete = True
+
+    def __init__(self, store: JobStore, record: dict[str, Any]) -> None:
+        self._store = store
+        self._record = record
+        self.attempt = record_run(record).attempt
+        self._text = None if record.get("OutputTruncated") else record.get("Output", "").encode()
+        self.size = len(self._text) if self._text is not None else int(record.get("OutputSize", 0))
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        if self._text is None:
+            return await self._store.read_log(self._record, offset, most, whole=whole)
+        data = self._text[offset : offset + most]
+        return OutputPart(offset, whole_characters(data, most) if whole else data)
+
+    async def spans(self) -> list[Span]:
+        if self._text is None:
+            return await self._store.log_spans(self._record)
+        return [Span(0, self.size)] if self.size else []
