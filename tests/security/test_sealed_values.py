@@ -17,6 +17,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Caller, Host
 from ..engine.embedded.drops import Drops
+from ..folders import contents_below
 from ..gate import Gate, until
 from ..hosts.process import caller_of, running
 from ..http.test_templates import create, ended, run
@@ -31,15 +32,11 @@ FERNET = b"gAAAAA"
 
 def sealed_in(base: Path) -> list[str]:
     """The files below `base` that hold something encrypted, or the secret itself."""
-    found = []
-    for path in base.rglob("*"):
-        try:
-            content = path.read_bytes() if path.is_file() else b""
-        except FileNotFoundError:
-            continue
-        if FERNET in content or SECRET.encode() in content:
-            found.append(str(path.relative_to(base)))
-    return found
+    return [
+        str(path.relative_to(base))
+        for path, content in contents_below(base).items()
+        if FERNET in content or SECRET.encode() in content
+    ]
 
 
 async def gone(base: Path) -> None:

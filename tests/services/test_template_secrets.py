@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ..conftest import Caller, Host
+from ..folders import contents_below
 from ..gate import Gate
 from ..http.test_templates import create, ended, run
 
@@ -45,12 +46,8 @@ def needles() -> list[bytes]:
 
 
 def in_files(folder: Path) -> list[str]:
-    found = []
-    for path in folder.rglob("*"):
-        if path.is_file():
-            content = path.read_bytes()
-            found += [str(path) for needle in needles() if needle in content]
-    return found
+    contents = contents_below(folder)
+    return [str(path) for path in contents for needle in needles() if needle in contents[path]]
 
 
 def in_command_lines() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from ..conftest import Host
+from ..conftest import Host, is_alive
 from ..gate import until
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -255,6 +255,8 @@ async def test_idle_workers_that_were_killed_are_all_replaced_and_none_stays_a_z
     killed = [psutil.Process(each["Worker"]) for each in await runspaces(host)]
     for process in killed:
         process.kill()
+    # A job that is handed to one that has not died yet would rightly fail with it.
+    await until(lambda: not any(is_alive(each.pid) for each in killed), "that they died")
     assert (await run_python(host, "print('next')"))["Output"] == "next\n"
     while any(process.is_running() for process in killed):  # a zombie is, until it is reaped
         await asyncio.sleep(0.02)
