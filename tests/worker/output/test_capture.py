@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import tempfile
@@ -322,15 +323,23 @@ def test_a_segment_that_is_written_over_while_it_is_read_is_gone(
     assert log.read_files(SEGMENT, 10) == (2 * SEGMENT, b"2" * 10)
 
 
-async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(tmp_path: Path) -> None:
-    log = OutputLog(tmp_path / "log", 1024, limit=64 << 20)
-    (tmp_path / "log" / "spare").mkdir(parents=True)
-    flooding = asyncio.create_task(_flood(OutputPipe(log), 100_000))
-    await asyncio.sleep(0.5)
-    (tmp_path / "log" / "spare").rmdir()
-    await asyncio.wait_for(flooding, 60)
+async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, write, refused = OutputLog(tmp_path / "log", 1024, limit=64 << 20), os.pwrite, 0
+
+    def refuse_first(descriptor: int, data: bytes, offset: int) -> int:
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", refuse_first)
+    await asyncio.wait_for(_flood(OutputPipe(log), 400_000), 60)
+    assert refused
     log.flush()
-    assert log.read_files(0, 1 << 30).data == _lines(0, 100_000)
+    assert log.read_files(0, 1 << 30).data == _lines(0, 400_000)
 
 
 @pytest.mark.parametrize(
