@@ -131,7 +131,6 @@ class Plugin:
         self.queue = QueueService(
             self.policy,
             queue,
-            self._modes.warm_workers,
             self._modes.restart_session,
             self._dispatcher.look_soon,
         )

@@ -146,6 +146,21 @@ class JobChange:
     record: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A process that is kept for Runspace jobs: whose it is, once it has served one, and the job it runs now.
+
+    `memory` is in bytes, ``None`` when it cannot be told.
+    """
+
+    pid: int
+    user_id: str | None
+    job_id: str | None
+    jobs_served: int
+    memory: int | None
+    started_at: datetime
+
+
 class JobQueue(Protocol):
     """The jobs that have not ended, of all processes and machines that share one engine's storage.
 
@@ -189,6 +204,10 @@ class JobQueue(Protocol):
 
     async def set_paused(self, paused: bool) -> None:
         """Start no more jobs, or go on, durably and in every process; running ones are not touched."""
+        ...
+
+    async def workers(self) -> list[WorkerState]:
+        """The processes that this process keeps for Runspace jobs."""
         ...
 
     def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:

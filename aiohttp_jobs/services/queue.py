@@ -5,19 +5,15 @@ One job, waiting or not, is left to `JobService`; which is next, to dispatch.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import psutil
-
 from ..access.policy import AccessPolicy
-from ..engine.base import JobQuery, JobQueue
+from ..engine.base import JobQuery, JobQueue, WorkerState
 from ..errors import ConflictError
 from ..model.identity import Identity
 from ..model.job import JobPhase, format_utc
 from ..streams.serializers import waiting_view
-from ..worker.base import WarmWorker
 
 MOST_QUEUED_SHOWN = 1000
 
@@ -29,13 +25,11 @@ class QueueService:
         self,
         policy: AccessPolicy,
         queue: JobQueue,
-        runspaces: Callable[[], list[WarmWorker]],
         restart_session: Callable[[], Awaitable[bool]],
         look_soon: Callable[[], None],
     ) -> None:
         self._policy = policy
         self._queue = queue
-        self._runspaces = runspaces
         self._restart_session = restart_session
         self._look_soon = look_soon
 
@@ -73,11 +67,9 @@ class QueueService:
         """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""
         self._policy.require(identity.roles, "see_runspaces")
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
-        workers = self._runspaces()
-        memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
         return [
-            _worker_view(worker, used, known=everyone or worker.owner == identity.user_id)
-            for worker, used in zip(workers, memory, strict=True)
+            _worker_view(worker, known=everyone or worker.user_id == identity.user_id)
+            for worker in await self._queue.workers()
         ]
 
     async def restart_main_loop(self, identity: Identity) -> None:
@@ -90,23 +82,13 @@ class QueueService:
             raise ConflictError("A job runs in the MainLoop session. Cancel it, or wait until it has ended.")
 
 
-def _memory(pids: list[int]) -> list[int | None]:
-    found: list[int | None] = []
-    for pid in pids:
-        try:
-            found.append(psutil.Process(pid).memory_info().rss)
-        except psutil.Error:
-            found.append(None)
-    return found
-
-
-def _worker_view(worker: WarmWorker, memory: int | None, *, known: bool) -> dict[str, Any]:
+def _worker_view(worker: WorkerState, *, known: bool) -> dict[str, Any]:
     return {
-        "Worker": worker.process.pid,
+        "Worker": worker.pid,
         "Busy": worker.job_id is not None,
-        "UserID": worker.owner if known else None,
+        "UserID": worker.user_id if known else None,
         "JobID": worker.job_id if known else None,
-        "JobsServed": worker.served,
-        "MemoryBytes": memory,
+        "JobsServed": worker.jobs_served,
+        "MemoryBytes": worker.memory,
         "StartedAt": format_utc(worker.started_at),
     }

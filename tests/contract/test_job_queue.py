@@ -12,7 +12,7 @@ import pytest
 
 from aiohttp_jobs.engine.base import JobChange, JobQuery, JobQueue, MostWaiting, cancelled_by
 from aiohttp_jobs.errors import TooManyPendingError
-from aiohttp_jobs.model.job import JobPhase, new_job_id, utc_now
+from aiohttp_jobs.model.job import ExecutionMode, InterpreterName, JobPhase, new_job_id, utc_now
 
 from ..gate import PATIENCE_SECONDS, Gate, until_answered
 from .conftest import StartQueue
@@ -141,6 +141,17 @@ async def test_no_more_wait_than_may(queue: JobQueue) -> None:
     await queue.submit(submission("1234"), is_new=True, most_waiting=MostWaiting(2, 8))
     await queue.submit(submission(user_id="bob"), is_new=True, most_waiting=MostWaiting(1, 100))
     assert (await queue.summary()).queued == 3
+
+
+async def test_workers_tell_whose_job_they_run(queue: JobQueue, gate: Gate) -> None:
+    fields = {"execution_mode": ExecutionMode.RUNSPACE, "interpreter": InterpreterName.PYTHON}
+    job_id = await submit(queue, gate.python, **fields)
+    await gate.reached()
+    (worker,) = [worker for worker in await queue.workers() if worker.job_id == job_id]
+    assert (worker.pid, worker.user_id, worker.memory is None) == (gate.pids[0], "alice", False)
+    gate.open()
+    assert await queue.end_of(job_id, PATIENCE_SECONDS) is not None
+    assert job_id not in [worker.job_id for worker in await queue.workers()]
 
 
 # --- several on one storage

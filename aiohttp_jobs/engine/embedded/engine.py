@@ -81,7 +81,9 @@ class EmbeddedEngine:
 
     def job_queue(self, dispatcher: Dispatcher) -> EmbeddedJobQueue:
         """The jobs of all processes on the data folder, this one's being those of `dispatcher`."""
-        return EmbeddedJobQueue(self.store, dispatcher, self._changes, self.awaited, self.storage)
+        return EmbeddedJobQueue(
+            self.store, dispatcher, self._changes, self.awaited, self._modes.warm_workers, self.storage
+        )
 
     def outputs(self, dispatcher: Dispatcher) -> EmbeddedOutputs:
         """What the jobs of all processes print, this one's being those of `dispatcher`."""

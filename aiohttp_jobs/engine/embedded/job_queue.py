@@ -15,6 +15,7 @@ from typing import Any
 from ...errors import TooManyPendingError
 from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
+from ...worker.base import WarmWorker
 from ..base import (
     JobChange,
     JobQuery,
@@ -25,6 +26,7 @@ from ..base import (
     QueueSummary,
     RunningElsewhere,
     StopReason,
+    WorkerState,
 )
 from .active import ActiveJob
 from .awaited_results import AwaitedResults
@@ -32,6 +34,7 @@ from .changes import JobChanges
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
 from .job_states import elsewhere_state, located_state, waiting_state
+from .worker_states import worker_states
 
 
 class EmbeddedJobQueue:
@@ -43,12 +46,14 @@ class EmbeddedJobQueue:
         dispatcher: Dispatcher,
         changes: JobChanges,
         awaited: AwaitedResults,
+        warm_workers: Callable[[], list[WarmWorker]],
         storage: StorageState,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
         self._changes = changes
         self._awaited = awaited
+        self._warm_workers = warm_workers
         self._changes_elsewhere = ChangesElsewhere(store, dispatcher, changes.tell, storage)
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
@@ -140,6 +145,9 @@ class EmbeddedJobQueue:
 
     async def set_paused(self, paused: bool) -> None:
         await self._dispatcher.set_paused(paused)
+
+    async def workers(self) -> list[WorkerState]:
+        return await worker_states(self._warm_workers())
 
     @asynccontextmanager
     async def watch(self, listener: Callable[[JobChange], None]) -> AsyncIterator[None]:
