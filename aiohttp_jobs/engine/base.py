@@ -23,6 +23,7 @@ from ..model.job import (
 )
 from ..model.notice import Notice
 from ..model.output import CHUNK, OutputPart, Span
+from ..model.progress import Progress
 from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ..model.schedule import Schedule
 from ..model.session import OpenSession, SessionRecord
@@ -53,6 +54,7 @@ class JobState:
     runtime: float | None = None
     worker: int | None = None
     output_size: int = 0
+    progress: Progress | None = None
     submission: Submission | None = None
 
 
@@ -373,6 +375,7 @@ class RunningElsewhere:
     started_at: datetime
     output_size: int
     is_cancelling: bool
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

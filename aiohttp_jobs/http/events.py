@@ -48,8 +48,12 @@ _EVENT = {
     "description": "One event of the stream.",
     "type": "object",
     "properties": {
-        "event": {"enum": ["hello", "output", "status", "end"]},
-        "data": {"type": "string", "description": "JSON; of `hello`, the reader's `userId`."},
+        "event": {"enum": ["hello", "output", "status", "progress", "end"]},
+        "data": {
+            "type": "string",
+            "description": "JSON; of `hello`, the reader's `userId`; of `progress`, `share` (0 to 1, null: "
+            "unknown) and `text`, or an empty object when the job shows none any more.",
+        },
         "id": {"type": "string", "pattern": f"^{_POSITION}$"},
         "retry": {"type": "integer"},
     },
@@ -67,7 +71,7 @@ routes = web.RouteTableDef()
 )
 @needs()
 async def follow_job(request: web.Request) -> web.StreamResponse:
-    """Events ``output``, ``status`` and ``end``. ``Last-Event-ID`` resumes without a gap or a repeat.
+    """Events ``output``, ``status``, ``progress``, ``end``. ``Last-Event-ID`` resumes without gap or repeat.
 
     ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it
     will be connected again and told so again.

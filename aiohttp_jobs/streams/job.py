@@ -7,7 +7,8 @@ One that lags when an attempt ends is told the rest of it before the next.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +16,16 @@ from ..engine.base import JobState, OutputStore
 from ..errors import NotFoundError
 from ..model.job import JobPhase
 from ..model.output import OutputPart
+from ..model.progress import Progress
 from .lookup import FoundJob, JobLookup
 from .serializers import ended_view, job_view
+
+_PROGRESS_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One thing to tell a watcher: ``output``, ``status``, ``end``, or ``heartbeat`` (nothing new).
+    """One thing to tell: ``output``, ``status``, ``progress``, ``end``, or ``heartbeat`` (nothing new).
 
     `position` is where to go on after it, ``<attempt>-<offset>``.
     """
@@ -44,6 +48,8 @@ class JobStream:
         self._job_id = job_id
         self._attempt, self._offset = start
         self._shown: tuple[Any, ...] | None = None
+        self._progress: Progress | None = None
+        self._progress_due = 0.0
 
     async def events(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
         """Everything up to the job's end, the server's, or that the job is deleted.
@@ -64,19 +70,30 @@ class JobStream:
                     yield event
                 yield self._event("end", ended_view(found.record))
                 return
-            if self._is_news(found.known):
-                yield self._event("status", job_view(found.known))
+            for event in self._news(found.known):
+                yield event
             part = await self._printed(found.known)
             if part is not None:
                 yield self._output(part)
             else:
-                await asyncio.wait([change], timeout=heartbeat)
+                await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
                 yield self._event("heartbeat", {})
 
-    def _is_news(self, state: JobState) -> bool:
-        """Whether the watcher has not been told yet that the job is in this state."""
+    def _news(self, state: JobState) -> Iterator[StreamEvent]:
+        """What the watcher has not been told yet of the job's state, and now and then of its progress."""
         before, self._shown = self._shown, (state.phase, state.is_cancelling, state.worker, state.attempt)
-        return before != self._shown
+        if before != self._shown:
+            yield self._event("status", job_view(state))
+        if state.progress != self._progress and time.monotonic() >= self._progress_due:
+            self._progress, self._progress_due = state.progress, time.monotonic() + _PROGRESS_SECONDS
+            shown = state.progress
+            yield self._event("progress", {} if shown is None else {"share": shown.share, "text": shown.text})
+
+    def _pause(self, state: JobState, heartbeat: float) -> float:
+        """How many seconds to wait for a change: `heartbeat`, or until the progress can be told."""
+        if state.progress == self._progress:
+            return heartbeat
+        return min(heartbeat, max(0.0, self._progress_due - time.monotonic()))
 
     async def _missed(self, found: FoundJob) -> AsyncIterator[StreamEvent]:
         """What is left to tell of the attempts before that of this moment, which is told from now on."""

@@ -10,7 +10,7 @@ from ..model.job import Submission, format_utc
 
 def job_view(state: JobState) -> dict[str, Any]:
     """A job that waits or runs, in whichever process."""
-    return {
+    view = {
         **waiting_view(state),
         "Status": state.phase.value,
         "Cancelling": state.is_cancelling,
@@ -19,6 +19,9 @@ def job_view(state: JobState) -> dict[str, Any]:
         "Worker": state.worker,
         "OutputSize": state.output_size,
     }
+    if state.progress is not None:
+        view["Progress"] = {"Share": state.progress.share, "Text": state.progress.text}
+    return view
 
 
 def waiting_view(state: JobState) -> dict[str, Any]:

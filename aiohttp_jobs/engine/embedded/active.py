@@ -10,9 +10,13 @@ from datetime import datetime
 from typing import Any
 
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
+from ...model.progress import Progress
 from ...worker.output.log import OutputLog
 from ..base import JobState, PendingJob, StopReason
 from .job_states import waiting_state
+
+_PROGRESS_SECONDS = 1.0
+"""How often those who watch the list are told of progress at most."""
 
 
 class ActiveJob:
@@ -21,6 +25,9 @@ class ActiveJob:
     __slots__ = (
         "_changed",
         "_clock",
+        "_progress_timer",
+        "_progress_told",
+        "_progress_told_at",
         "_task",
         "_was_interrupted",
         "job",
@@ -37,7 +44,7 @@ class ActiveJob:
     def __init__(self, job: PendingJob, on_change: Callable[[ActiveJob], None] = lambda job: None) -> None:
         self.job = job
         self.on_change = on_change
-        """Called after each change but additions to the output."""
+        """Called after each change but additions to the output; for progress once a second at most."""
         self.state = JobPhase.QUEUED
         self.log: OutputLog | None = None
         self.reason: StopReason | None = None
@@ -50,6 +57,9 @@ class ActiveJob:
         self._task: asyncio.Task[Any] | None = None
         self._was_interrupted = False
         self._changed: asyncio.Future[None] | None = None
+        self._progress_told: Progress | None = None
+        self._progress_told_at = 0.0
+        self._progress_timer: asyncio.TimerHandle | None = None
 
     @property
     def shown_state(self) -> JobPhase:
@@ -68,6 +78,11 @@ class ActiveJob:
         """Seconds since it started, by a monotonic clock."""
         return time.monotonic() - self._clock if self.state is JobPhase.RUNNING else None
 
+    @property
+    def progress(self) -> Progress | None:
+        """What the running job has said of how far it is."""
+        return self.log.progress if self.log is not None and self.state is JobPhase.RUNNING else None
+
     def snapshot(self, position: int | None = None) -> JobState:
         """What is known of it now. `position` is its place in the queue, the first is 1."""
         return replace(
@@ -77,6 +92,7 @@ class ActiveJob:
             runtime=self.runtime,
             worker=self.worker,
             output_size=self.log.size if self.log else 0,
+            progress=self.progress,
             submission=self.submission,
         )
 
@@ -90,7 +106,8 @@ class ActiveJob:
         self.submission = submission
         self.state, self.log, self.started_at = JobPhase.RUNNING, log, at
         self._clock, self._task = time.monotonic(), task
-        log.on_change = self.notify
+        log.on_change = self._on_output
+        self._progress_told = None
         self.announce()
 
     def left(self) -> None:
@@ -99,6 +116,9 @@ class ActiveJob:
         if task is not None and self._was_interrupted:
             task.uncancel()
         self._was_interrupted = False
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+            self._progress_timer = None
 
     def again(self) -> None:
         """The attempt has ended and another will follow."""
@@ -117,6 +137,18 @@ class ActiveJob:
             if self._task is not None:
                 self._was_interrupted = self._task.cancel()
             self.announce()
+
+    def _on_output(self) -> None:
+        self.notify()
+        if self._progress_timer is None and self.progress is not self._progress_told:
+            loop = asyncio.get_running_loop()
+            due = self._progress_told_at + _PROGRESS_SECONDS
+            self._progress_timer = loop.call_at(max(due, loop.time()), self._tell_progress)
+
+    def _tell_progress(self) -> None:
+        self._progress_timer = None
+        self._progress_told, self._progress_told_at = self.progress, asyncio.get_running_loop().time()
+        self.on_change(self)
 
     def announce(self) -> None:
         """Wake those who watch it, and tell those who watch the list."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from ...model.progress import Progress
 from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ..base import JobChange, JobStore, RunningElsewhere
@@ -14,6 +16,7 @@ from .dispatcher import Dispatcher
 from .job_states import elsewhere_state
 
 _SECONDS = 0.5
+_PROGRESS_SECONDS = 1.0
 _logger = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ class ChangesElsewhere:
         self._tell = tell
         self._storage = storage
         self._running: dict[str, RunningElsewhere] = {}
+        self._progress: dict[str, tuple[Progress | None, float]] = {}
         self._watchers = 0
         self._is_closed = False
         self._began: asyncio.Future[None] | None = None
@@ -86,10 +90,12 @@ class ChangesElsewhere:
             news = await self._store.news(is_first=is_first)
             before, now = self._running, await self._dispatcher.catch_up()
             self._running = {job.submission.job_id: job for job in now}
+            self._progress = {id_: told for id_, told in self._progress.items() if id_ in self._running}
             if is_first:
                 return
             for job in now:
-                if _shown(before.get(job.submission.job_id)) != _shown(job):
+                is_other = _shown(before.get(job.submission.job_id)) != _shown(job)
+                if self._has_progressed(job) or is_other:
                     state = elsewhere_state(job)
                     self._tell(JobChange(state.user_id, state.job_id, state=state))
             added = [change.job_id for change in news if not change.is_deleted]
@@ -100,6 +106,15 @@ class ChangesElsewhere:
                     self._tell(JobChange(change.user_id, change.job_id))
         except Exception as error:
             self._storage.report(error, _logger, "Cannot see what other processes run; trying again")
+
+    def _has_progressed(self, job: RunningElsewhere) -> bool:
+        """Whether to tell of its progress, which is done once a second at most."""
+        job_id, now = job.submission.job_id, time.monotonic()
+        told, at = self._progress.get(job_id, (None, now - _PROGRESS_SECONDS))
+        if told == job.progress or now - at < _PROGRESS_SECONDS:
+            return False
+        self._progress[job_id] = job.progress, now
+        return True
 
     async def _tell_of_end(self, job_id: str) -> None:
         if self._dispatcher.find(job_id) is None:

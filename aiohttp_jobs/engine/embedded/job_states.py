@@ -25,6 +25,7 @@ def elsewhere_state(job: RunningElsewhere) -> JobState:
         started_at=job.started_at,
         runtime=max(0.0, (utc_now() - job.started_at).total_seconds()),
         output_size=job.output_size,
+        progress=job.progress,
         is_cancelling=job.is_cancelling,
     )
 

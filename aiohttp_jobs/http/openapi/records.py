@@ -23,6 +23,7 @@ from ...model.job import (
     UtcDatetime,
 )
 from ...model.notice import Notice
+from ...model.progress import MOST_TEXT
 from ...model.record import record_name
 from ...model.schedule import Schedule
 from ...model.session import SessionRecord
@@ -60,6 +61,13 @@ class WaitingJob(_Shown):
     position: int | None
 
 
+class ProgressView(_Shown):
+    """How far a running job says it is: from 0 to 1, null when it does not know."""
+
+    share: Annotated[float, Field(ge=0, le=1)] | None
+    text: Annotated[str, Field(max_length=MOST_TEXT)]
+
+
 class JobView(BaseModel):
     """A job in any state. What it has beside the required fields depends on the state.
 
@@ -84,6 +92,7 @@ class JobView(BaseModel):
     runtime: float | None = None
     worker: int | None = None
     output_size: int = 0
+    progress: Annotated[ProgressView | None, Field(description="Absent unless the job tells it.")] = None
     command: str = ""
     description: str = ""
     interpreter: InterpreterName | str | None = None

@@ -140,10 +140,27 @@ function Reset-OutDefault($Runspace, $State) {
     $null = $items.Set([string[]]'function:global:Out-Default', [scriptblock]::Create($outDefault), $true, $true)
 }
 
+function Show-Progress($Shell) {
+    # What Write-Progress told since the last look: the last of the outermost bar, as terminals know it (OSC 9;4).
+    if (-not $Shell.Streams.Progress.Count) { return }
+    $record = $Shell.Streams.Progress.ReadAll() | Where-Object ParentActivityId -LT 0 | Select-Object -Last 1
+    if ($null -eq $record) { return }
+    $parts = $record.Activity, $record.StatusDescription, $record.CurrentOperation | Where-Object { "$_".Trim() }
+    $text = $parts -join ': '
+    $text = [Uri]::EscapeDataString($text.Substring(0, [Math]::Min($text.Length, 200)))
+    $shown = if ($record.RecordType -eq 'Completed') { '0;0' }
+    elseif ($record.PercentComplete -lt 0) { "3;0;$text" }
+    else { "1;$([Math]::Min(100, $record.PercentComplete));$text" }
+    $standard[0].Write("`e]9;4;$shown`a")
+    $standard[0].Flush()
+}
+
 function Wait-Pipeline($Shell, $Running) {
     # Until it has ended; told to stop meanwhile, it is stopped.
     while (-not $Running.IsCompleted) {
-        $null = [Threading.WaitHandle]::WaitAny(@($Running.AsyncWaitHandle, ([IAsyncResult] $script:next).AsyncWaitHandle))
+        $handles = @($Running.AsyncWaitHandle, ([IAsyncResult] $script:next).AsyncWaitHandle)
+        $null = [Threading.WaitHandle]::WaitAny($handles, 200)
+        Show-Progress $Shell
         if ($script:next.IsCompleted) {
             if ($null -eq (Read-Message)) { $null = $native::kill(0, 9) }  # nobody is there to have the answer
             $null = $Shell.BeginStop($null, $null)
@@ -188,6 +205,7 @@ function Invoke-Job($Runspace, $CommandFile, $IsText) {
         $null = $shell.AddCommand($CommandFile, $false).AddCommand('Out-Default').AddParameter('State', $state)
         $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
         Wait-Pipeline $shell $shell.BeginInvoke()
+        Show-Progress $shell
         Restore-Console
         Show-Ending $shell $state
         Get-ExitCode $Runspace $state

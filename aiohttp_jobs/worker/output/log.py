@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...model.output import CHUNK, OutputPart, Span
+from ...model.progress import Progress
 from .masking import Masker
+from .progress import ProgressScanner
 from .segments import (
     SEGMENT,
     SegmentWriter,
@@ -60,6 +62,7 @@ class OutputLog:
         self._chunks_lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._is_closed = False
+        self._scanner = ProgressScanner()
         self.on_change: Callable[[], None] | None = None
         """Called after each addition."""
         self.on_refused: Callable[[OSError], None] = lambda error: None
@@ -71,6 +74,11 @@ class OutputLog:
     def unwritten(self) -> int:
         """Bytes that are only in memory."""
         return self.size - self._chunks_start
+
+    @property
+    def progress(self) -> Progress | None:
+        """What the output said last of how far the job is: the same object until it says something else."""
+        return self._scanner.progress
 
     @property
     def most_at_once(self) -> int:
@@ -192,6 +200,7 @@ class OutputLog:
                 self._chunks_start = self._writer.written
                 self.size = self._writer.written
                 self._last_byte = bytes(segment[-1:])
+            self._scanner.feed(segment)
 
     def output(self) -> Output:
         """What a result keeps. Blocks if `output_blocks`. To be called after `end`.
@@ -245,6 +254,7 @@ class OutputLog:
         if data:
             with self._chunks_lock:
                 self._chunks.append(data)
+            self._scanner.feed(data)
             self.size += len(data)
             self._last_byte = data[-1:]
             if not quietly:

@@ -15,8 +15,9 @@ from threading import Lock
 from typing import NamedTuple
 
 from ....model.job import Submission
+from ....model.progress import LONGEST, TAIL, Progress, last_progress
 from ....system.guarded_files import LockBusyError, is_folder, is_regular, lock, open_regular
-from ....worker.output.segments import existing
+from ....worker.output.segments import existing, read_segments
 from ...base import OtherProcesses, PendingJob, RunningElsewhere
 from .attempt_folders import owner_in
 from .dropped_files import DroppedFiles
@@ -38,6 +39,8 @@ class _Known(NamedTuple):
 
     submission: Submission
     started_at: datetime
+    size: int = 0
+    progress: Progress | None = None
 
 
 class OtherProcessesReader:
@@ -88,10 +91,11 @@ class OtherProcessesReader:
                 known = self._known.get(key) or self._read(folder)
                 # The folder of a job that has ended is let go of a moment after its result is there.
                 if known is not None and not os.path.lexists(self._at.result_file(known.submission.job_id)):
-                    running[key] = known
-                    size, _ = existing(folder / "log")
+                    known = running[key] = _with_output(known, folder / "log")
                     is_cancelling = os.path.lexists(folder / "cancel")
-                    yield RunningElsewhere(known.submission, known.started_at, size, is_cancelling)
+                    yield RunningElsewhere(
+                        known.submission, known.started_at, known.size, is_cancelling, known.progress
+                    )
         self._known = running
 
     def _read(self, folder: Path) -> _Known | None:
@@ -119,6 +123,16 @@ class OtherProcessesReader:
             return frozenset()
         self._listed[folder] = listed
         return listed.names
+
+
+def _with_output(known: _Known, log: Path) -> _Known:
+    """`known` with the size of the output now, and the progress that its end tells of."""
+    size, _ = existing(log)
+    if size == known.size:
+        return known
+    tail = read_segments(log, max(known.size - LONGEST, size - TAIL, 0), TAIL, whole=False).data
+    found = last_progress(tail)
+    return known._replace(size=size, progress=known.progress if found is None else found[0])
 
 
 def _is_alive(instance: Path) -> bool:
