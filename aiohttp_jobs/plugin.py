@@ -44,6 +44,7 @@ from .services.schedules import ScheduleService
 from .services.sessions import SessionService
 from .services.templates import TemplateService
 from .streams.job_list import JobFeed
+from .streams.lookup import JobLookup
 from .system.closing import Closing
 from .system.storage_faults import fault_of
 from .worker.modes import ExecutionModes
@@ -115,6 +116,7 @@ class Plugin:
         )
         self._job_queue = queue = engine.job_queue(self._dispatcher)
         self._feed = JobFeed(queue)
+        lookup = JobLookup(queue, engine.store)
         self._storage_limits = StorageLimits(config, engine.store.results.kept_bytes, engine.storage)
         self.jobs = JobService(
             config,
@@ -122,6 +124,7 @@ class Plugin:
             self._limits,
             engine.store,
             queue,
+            lookup,
             engine.outputs(self._dispatcher),
             self._feed,
             self._storage_limits,
@@ -134,7 +137,7 @@ class Plugin:
             self._modes.restart_session,
             self._dispatcher.look_soon,
         )
-        self.results = ResultService(self.policy, engine.store, engine.store.results, self._turns)
+        self.results = ResultService(self.policy, lookup, engine.store, engine.store.results, self._turns)
         self._retention = Retention(config, engine.store.results, engine.storage)
         self.templates = TemplateService(
             config,

@@ -7,7 +7,7 @@ from aiohttp import web
 from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
 from ..model.job import JobResult
 from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
-from .app_keys import CONFIG, SERVICE
+from .app_keys import CONFIG
 from .auth.middleware import identity_of
 from .auth.rights import needs
 from .bodies import read_model
@@ -58,7 +58,7 @@ async def list_results(request: web.Request) -> web.StreamResponse:
 @needs("delete_results")
 async def delete_result(request: web.Request) -> web.Response:
     """Specification, "Delete Job Result"."""
-    await request.app[SERVICE].delete_result(identity_of(request), _JOB_ID.of(request))
+    await request.app[RESULTS].delete_one(identity_of(request), _JOB_ID.of(request))
     return answer({"success": True, "message": "Job result deleted successfully"})
 
 

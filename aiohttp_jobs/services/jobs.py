@@ -26,7 +26,6 @@ from ..engine.base import (
 )
 from ..errors import (
     ConflictError,
-    ForbiddenError,
     ShuttingDownError,
 )
 from ..model.identity import Identity
@@ -62,6 +61,7 @@ class JobService:
         limits: LimitPolicy,
         store: JobStore,
         queue: JobQueue,
+        lookup: JobLookup,
         outputs: OutputStore,
         feed: JobFeed,
         storage: StorageLimits,
@@ -74,7 +74,7 @@ class JobService:
         self._store = store
         self._queue = queue
         self._outputs = outputs
-        self._lookup = JobLookup(queue, store)
+        self._lookup = lookup
         self._feed = feed
         self._storage = storage
         self._turns = turns
@@ -263,22 +263,6 @@ class JobService:
             raise ConflictError(f"The job has ended already ({found.record.get('Status')}).")
         await self._queue.cancel(job_id, cancelled_by(identity.user_id))
         return "Cancelling"
-
-    # --- results
-
-    async def delete_result(self, identity: Identity, job_id: str) -> None:
-        """Delete one of the caller's own results, with its submission.
-
-        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
-        has not ended.
-        """
-        self._policy.require(identity.roles, "delete_results")
-        found = await self._lookup.find(job_id)
-        if found.owner != identity.user_id:
-            raise ForbiddenError("This job is not yours. You can delete only your own results.")
-        if found.record is None:
-            raise ConflictError("This job has not ended yet; there is no result to delete.")
-        await self._store.delete_result(job_id)
 
     async def _find(self, identity: Identity, job_id: str, otherwise: str = "see_all_jobs") -> FoundJob:
         """The job, if it is the caller's own or the caller has the right `otherwise`."""

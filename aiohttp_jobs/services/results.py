@@ -1,6 +1,6 @@
-"""ResultService: what a user can do with results, many at a time. Who may do what is decided here.
+"""ResultService: what a user can do with results, one or many at a time. Who may do what is decided here.
 
-Which results there are is left to the engine; one job, ended or not, to `JobService`.
+Which results there are is left to the engine; what else one job left, to `JobService`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 from ..access.fair_turns import FairTurns
 from ..access.policy import AccessPolicy
 from ..engine.base import BadCursorError, JobStore, ResultRepository, TooSlowError
-from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
+from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.results import ResultFilter, ResultPage, Sort, StatsFilter
+from ..streams.lookup import JobLookup
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000
@@ -30,9 +31,15 @@ class ResultService:
     long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
 
     def __init__(
-        self, policy: AccessPolicy, store: JobStore, results: ResultRepository, turns: FairTurns
+        self,
+        policy: AccessPolicy,
+        lookup: JobLookup,
+        store: JobStore,
+        results: ResultRepository,
+        turns: FairTurns,
     ) -> None:
         self._policy = policy
+        self._lookup = lookup
         self._store = store
         self._results = results
         self._turns = turns
@@ -73,6 +80,20 @@ class ResultService:
             raise NotFoundError(f"There is no result of a job {job_id}.")
         self._policy.require_own_or("see_all_jobs", identity, record.get("UserID"), "job")
         return record
+
+    async def delete_one(self, identity: Identity, job_id: str) -> None:
+        """Delete one of the caller's own results, with its submission.
+
+        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
+        has not ended.
+        """
+        self._policy.require(identity.roles, "delete_results")
+        found = await self._lookup.find(job_id)
+        if found.owner != identity.user_id:
+            raise ForbiddenError("This job is not yours. You can delete only your own results.")
+        if found.record is None:
+            raise ConflictError("This job has not ended yet; there is no result to delete.")
+        await self._store.delete_result(job_id)
 
     async def delete(self, identity: Identity, job_ids: Sequence[str]) -> int:
         """Delete some of the caller's own results: how many of them there were.

@@ -1,6 +1,6 @@
 """JobStore on plain files: the specification's three folders are the truth, everything else derived.
 
-How jobs come in is left to ``files.submissions``, how they go out to ``files.completion``, reading a
+How jobs come in is left to ``files.submissions``, how they go out to ``files.result_writer``, reading a
 submission to ``submission_reader``, durable writing to ``atomic``, names to ``layout``, what dead processes
 left to ``orphans``, lists of results to ``results``. Blocking calls run in this store's own threads.
 """
@@ -41,7 +41,6 @@ from ..base import (
 from .files.accepting import Accepting
 from .files.attempt_folders import RunFolders, owner_in
 from .files.cancel_requests import read_request, written_request
-from .files.completion import Completion
 from .files.concurrency_keys import KeyLocks
 from .files.deleted_ids import DeletedIds
 from .files.dropped_files import DroppedFiles
@@ -54,6 +53,7 @@ from .files.names import safe_component
 from .files.news import NewsReader, NewsWriter
 from .files.orphans import Recovery
 from .files.other_processes import OtherProcessesReader
+from .files.result_writer import ResultWriter
 from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.signing import Signer
@@ -163,14 +163,14 @@ class FileSystemStore:
         with self.results.expected(claimed.job_id):
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
-            aside = await self._run(self._completion.write_aside, record) if is_large else None
-            await self._group_commit.run(partial(self._completion.finish, claimed, record, aside))
+            aside = await self._run(self._result_writer.write_aside, record) if is_large else None
+            await self._group_commit.run(partial(self._result_writer.finish, claimed, record, aside))
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
         return record
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        return await self._run(self._completion.retry, claimed, result, run_at)
+        return await self._run(self._result_writer.retry, claimed, result, run_at)
 
     async def lost(self) -> list[LostJob]:
         return await self._run(self._recovery.take_over)
@@ -255,7 +255,7 @@ class FileSystemStore:
         self._news = NewsReader(instance)
         told = NewsWriter(instance)
         self._files.on_deleted = told.deleted
-        self._completion = Completion(
+        self._result_writer = ResultWriter(
             self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again, told.ended
         )
         self._recovery = Recovery(

@@ -1,6 +1,6 @@
 """Result files: reading them, and deleting them with all that belongs to them. All calls block.
 
-Writing a result is part of finishing a job, and left to ``completion``.
+Writing a result is part of finishing a job, and left to ``result_writer``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How jobs go out: their results kept, or the next attempt accepted, and their run folders let go of.
+"""How jobs go out: results written, or the next attempt accepted, and the run folders let go of.
 
 The counterpart of ``submissions``. What changes the store is done in the committer's thread, but for what is
 large or rare. All calls block.
@@ -30,7 +30,7 @@ from .submission_reader import ReadSubmission
 from .submissions import pending_job
 
 
-class Completion:
+class ResultWriter:
     """Ends the jobs of the process `instance`; `resubmit` accepts another attempt.
 
     `ended` is told the owner and the id of each job that has its result.
