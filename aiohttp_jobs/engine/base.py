@@ -1,4 +1,10 @@
-"""What dispatch and the service ask of a store, whichever engine keeps the jobs."""
+"""What the rooms above ask of an engine, whichever keeps the jobs. Implementing it is left to the engines.
+
+`JobQueue` has the jobs that have not ended, `ResultRepository` those that have, `OutputStore` what they
+print, `Records` what users make, `EventBus` tells of changes. What only one process may do is claimed where
+it is kept: a moment of a schedule in `FiredMoments`, sending in `NoticeRecords`. `JobStore` is the embedded
+engine's own; what is still asked of it from above is to move to the others.
+"""
 
 from __future__ import annotations
 
@@ -163,7 +169,18 @@ class WorkerState:
     started_at: datetime
 
 
-class JobQueue(Protocol):
+class EventBus(Protocol):
+    """Tells what changes, in whichever process."""
+
+    def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:
+        """Inside the block `listener` is called for each change of a job, whichever process has it.
+
+        Of this process's jobs at once, of the others' within some seconds.
+        """
+        ...
+
+
+class JobQueue(EventBus, Protocol):
     """The jobs that have not ended, of all processes and machines that share one engine's storage.
 
     To be asked from the event loop. Raises ``OSError`` when the storage fails.
@@ -210,13 +227,6 @@ class JobQueue(Protocol):
 
     async def workers(self) -> list[WorkerState]:
         """The processes that this process keeps for Runspace jobs."""
-        ...
-
-    def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:
-        """Inside the block `listener` is called for each change of a job, whichever process has it.
-
-        Of this process's jobs at once, of the others' within some seconds.
-        """
         ...
 
 
@@ -650,6 +660,18 @@ class RecordStore(ChangingRecords[R], Protocol):
 
     def remove(self, record_id: str) -> None:
         """Raises `NotFoundError`."""
+        ...
+
+
+class Follower(Protocol):
+    """A part that an engine tells of what other processes do with the records that the part reads."""
+
+    def has_news(self) -> bool:
+        """Whether a look would find anything. Blocks for a few system calls at most."""
+        ...
+
+    def look_soon(self) -> None:
+        """Look at once."""
         ...
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from ..engine.base import JobChange
+from ..engine.base import EventBus, JobChange
 from .serializers import ended_feed_view, job_view
 
 MOST_CHANGES = 1000
@@ -56,17 +55,11 @@ class _Watcher:
         return taken
 
 
-class ChangeSource(Protocol):
-    """What the feed asks of a `JobQueue`."""
-
-    def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]: ...
-
-
 class JobFeed:
-    """`queue` tells of the changes; it is listened to while somebody watches, and no longer."""
+    """`events` tells of the changes; it is listened to while somebody watches, and no longer."""
 
-    def __init__(self, queue: ChangeSource, most: int = MOST_CHANGES) -> None:
-        self._queue = queue
+    def __init__(self, events: EventBus, most: int = MOST_CHANGES) -> None:
+        self._events = events
         self._most = most
         self._watchers: set[_Watcher] = set()
         self._last: tuple[JobChange, JobListChange] | None = None
@@ -93,7 +86,7 @@ class JobFeed:
         `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
         """
         watcher = _Watcher(wants)
-        async with self._queue.watch(partial(self._note, watcher)):
+        async with self._events.watch(partial(self._note, watcher)):
             self._watchers.add(watcher)
             clock = asyncio.get_running_loop().time
             end = clock() + lifetime

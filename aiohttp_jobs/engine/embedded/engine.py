@@ -14,7 +14,7 @@ from ...system.closing import Closing
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import Limits
+from ..base import Follower, Limits
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .changes import JobChanges
@@ -25,7 +25,7 @@ from .job_queue import EmbeddedJobQueue
 from .lifecycle import JobRunner, Recheck
 from .notices import NoticeStore
 from .outputs import EmbeddedOutputs
-from .poller import SELDOM_SECONDS, PolledPart, Poller
+from .poller import SELDOM_SECONDS, Poller
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
 from .store import FileSystemStore
@@ -89,7 +89,7 @@ class EmbeddedEngine:
         """What the jobs of all processes print, this one's being those of `dispatcher`."""
         return EmbeddedOutputs(self.store, dispatcher.find)
 
-    def poller(self, *parts: PolledPart) -> Poller:
+    def poller(self, *parts: Follower) -> Poller:
         """What looks at the data folder for all `parts`, and for those of the engine itself."""
         return Poller((*parts, self.store.results, self._modes.orphans), self._config.poll_interval)
 

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+
+from ..base import Follower
 
 SELDOM_SECONDS = 30.0
 """How often a part that is polled need look by itself, in case that it was told nothing."""
@@ -17,22 +18,10 @@ SELDOM_SECONDS = 30.0
 _logger = logging.getLogger(__name__)
 
 
-class PolledPart(Protocol):
-    """Something that waits for what other processes do on the data folder."""
-
-    def has_news(self) -> bool:
-        """Whether a look would find anything. Blocks for a few system calls at most."""
-        ...
-
-    def look_soon(self) -> None:
-        """Look at once."""
-        ...
-
-
 class Poller:
     """Every `interval` seconds, has those of `parts` look that have something to look at."""
 
-    def __init__(self, parts: Sequence[PolledPart], interval: float) -> None:
+    def __init__(self, parts: Sequence[Follower], interval: float) -> None:
         self._parts = parts
         self._interval = interval
         self._task: asyncio.Task[None] | None = None
@@ -52,11 +41,11 @@ class Poller:
             for part in await asyncio.to_thread(self._with_news):
                 part.look_soon()
 
-    def _with_news(self) -> list[PolledPart]:
+    def _with_news(self) -> list[Follower]:
         return [part for part in self._parts if _has_news(part)]
 
 
-def _has_news(part: PolledPart) -> bool:
+def _has_news(part: Follower) -> bool:
     try:
         return part.has_news()
     except OSError:
