@@ -18,6 +18,7 @@ from .http import (
     documentation,
     events,
     feed,
+    functions,
     jobs,
     notices,
     queue,
@@ -51,6 +52,7 @@ _RESOURCES = (
     sessions,
     notices,
     templates,
+    functions,
     documentation,
 )
 
@@ -154,3 +156,4 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[sessions.SESSION_SERVICE] = plugin.sessions
     jobs_app[templates.TEMPLATES] = plugin.templates
     jobs_app[templates.RERUNS] = plugin.reruns
+    jobs_app[functions.FUNCTIONS] = plugin.functions

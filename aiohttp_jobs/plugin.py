@@ -14,6 +14,7 @@ from typing import Any
 
 from .access.current_roles import CurrentRoles
 from .access.fair_turns import FairTurns
+from .access.functions import FunctionRights
 from .access.limits import LimitPolicy
 from .access.pick_up import PickUpCheck
 from .access.policy import AccessPolicy
@@ -33,6 +34,7 @@ from .notify.outbox import Outbox
 from .notify.webhook import WebhookChannel
 from .scheduling.scheduler import Scheduler
 from .services.account import AccountService
+from .services.functions import FunctionService
 from .services.jobs import JobService
 from .services.notices import NoticeService
 from .services.queue import QueueService
@@ -75,6 +77,7 @@ class Plugin:
         self._template_rights = TemplateRights(
             self.policy, self.engine.templates, self._rights, self.engine.vault
         )
+        self._function_rights = FunctionRights(self.policy, self._functions, self._rights, self.engine.vault)
         self._turns = FairTurns(
             SEARCHES_AT_ONCE,
             SEARCHES_PER_USER,
@@ -111,7 +114,7 @@ class Plugin:
     def _make_jobs(self) -> None:
         config, engine = self._config, self.engine
         self._dispatcher = engine.dispatcher(
-            PickUpCheck(self._limits, self._rights, self._template_rights),
+            PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
             self._outbox,
         )
         self._job_queue = queue = engine.job_queue(self._dispatcher)
@@ -148,7 +151,10 @@ class Plugin:
             self.jobs,
             engine.vault,
         )
-        self.reruns = Reruns(self.policy, self.jobs, self.templates)
+        self.functions = FunctionService(
+            self.policy, self._limits, self._functions, self._function_rights, self.jobs, engine.vault
+        )
+        self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
     def _make_schedules(self) -> None:
         config, engine = self._config, self.engine

@@ -20,7 +20,7 @@ from aiohttp_session.cookie_storage import EncryptedCookieStorage
 from cryptography.fernet import Fernet
 
 import aiohttp_jobs
-from aiohttp_jobs import JobsConfig
+from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 API = "/apps/WebHostTaskManagement/api/v1"
@@ -266,10 +266,12 @@ async def starting_hosts(
     """What `start_host` is, for fixtures that live in another event loop."""
     hosts: list[Host] = []
 
-    async def start(app: web.Application | None = None, **settings: Any) -> Host:
+    async def start(
+        app: web.Application | None = None, functions: Functions | None = None, **settings: Any
+    ) -> Host:
         config = make_config(**settings)
         app = web.Application() if app is None else app
-        aiohttp_jobs.setup(app, config)
+        aiohttp_jobs.setup(app, config, functions=functions)
         host = await serve(app, config)
         hosts.append(host)
         return host

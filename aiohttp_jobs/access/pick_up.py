@@ -1,9 +1,11 @@
-"""The last look at a submission before its job runs: its user's rights, its template's, and the limits."""
+"""The last look at a submission before its job runs: who may run it by now, and what limits allow."""
 
 from __future__ import annotations
 
 from ..engine.base import ClaimedJob
 from ..errors import ForbiddenError
+from ..model.functions import FROM_CODE
+from .functions import FunctionRights
 from .limits import LimitPolicy
 from .recheck import RightsCheck
 from .templates import TemplateRights
@@ -12,16 +14,25 @@ from .templates import TemplateRights
 class PickUpCheck:
     """Asked with each job that was picked up; raises a `JobsError` when it may not run."""
 
-    def __init__(self, limits: LimitPolicy, rights: RightsCheck, templates: TemplateRights) -> None:
+    def __init__(
+        self,
+        limits: LimitPolicy,
+        rights: RightsCheck,
+        templates: TemplateRights,
+        functions: FunctionRights,
+    ) -> None:
         self._limits = limits
         self._rights = rights
         self._templates = templates
+        self._functions = functions
 
     async def __call__(self, claimed: ClaimedJob) -> None:
         submission = claimed.submission
         if submission.function is not None:
-            raise ForbiddenError("This server runs no functions yet.")
-        if submission.template_id is None:
+            await self._functions.recheck(claimed, submission.function)
+        elif submission.submitted_with == FROM_CODE:
+            raise ForbiddenError("The host's own code submits functions, and this is none of them.")
+        elif submission.template_id is None:
             await self._rights(submission)
         else:
             await self._templates.recheck(submission)

@@ -8,6 +8,7 @@ from typing import Protocol
 from ..engine.base import ApiKeyRecords
 from ..errors import ForbiddenError
 from ..model.api_key import ended_with_user
+from ..model.functions import FROM_CODE
 from ..model.identity import Proof
 from ..model.job import Submission, utc_now
 from .current_roles import CurrentRoles
@@ -45,8 +46,11 @@ class RightsCheck:
     async def has_user(self, user_id: str, submitted_with: str) -> bool:
         """Whether there still is the user whose job was `submitted_with` this; true without a resolver.
 
-        A service key is a user of its own. Raises `RightsUnavailableError` when that cannot be told.
+        A service key is a user of its own, and so is whoever the host's own code submits for. Raises
+        `RightsUnavailableError` when that cannot be told.
         """
+        if submitted_with == FROM_CODE:
+            return True
         _, _, key_id = submitted_with.partition(":")
         key = (await self._api_keys.now()).get(key_id) if key_id else None
         if key is not None:

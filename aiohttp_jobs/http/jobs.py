@@ -10,13 +10,9 @@ from aiohttp import web
 from ..errors import (
     ConflictError,
     ForbiddenError,
-    InsufficientStorageError,
     LimitReachedError,
     NotFoundError,
     RangeError,
-    ShuttingDownError,
-    TooManyPendingError,
-    TooMuchKeptError,
 )
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, SubmitRequest
@@ -43,7 +39,7 @@ from .output import (
     output_answer,
     output_digest,
 )
-from .submitting import SUBMITTED, WAIT, asked_wait, submitted
+from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
 STATES = ("running", "queued", "pending", "done")
@@ -83,15 +79,8 @@ async def _explain_mode(request: web.Request, identity: Identity) -> None:
     {200: SUBMITTED},
     body=SubmitRequest,
     parameters=(WAIT,),
-    errors=(
-        ForbiddenError,
-        TooManyPendingError,
-        LimitReachedError,
-        TooMuchKeptError,
-        ShuttingDownError,
-        InsufficientStorageError,
-    ),
-    makes={"jobId": "/jobId"},
+    errors=(ForbiddenError, *SUBMITTING_ERRORS),
+    makes=JOB_MADE,
 )
 @needs("submit", explain=_explain_mode)
 async def submit_job(request: web.Request) -> web.Response:

@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from aiohttp import web
 from pydantic import create_model
 
+from ..errors import (
+    InsufficientStorageError,
+    LimitReachedError,
+    ShuttingDownError,
+    TooManyPendingError,
+    TooMuchKeptError,
+)
 from ..model.job import ExecutionMode, JobResult, Submission
 from .app_keys import SERVICE
 from .auth.middleware import heartbeat_of, identity_of
@@ -18,6 +25,15 @@ from .open_streams import open_stream
 from .openapi.answers import Success
 from .openapi.parameters import Seconds
 
+SUBMITTING_ERRORS = (
+    TooManyPendingError,
+    LimitReachedError,
+    TooMuchKeptError,
+    ShuttingDownError,
+    InsufficientStorageError,
+)
+"""How a job may be refused that its submitter may run, and that is as it should be."""
+JOB_MADE = {"jobId": "/jobId"}
 MOST_SECONDS = 60
 """What may be asked for."""
 LONGEST_SECONDS = 50

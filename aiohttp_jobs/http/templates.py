@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..errors import (
-    ConflictError,
-    ForbiddenError,
-    InsufficientStorageError,
-    LimitReachedError,
-    NotFoundError,
-    ShuttingDownError,
-    TooManyKeptError,
-    TooManyPendingError,
-    TooMuchKeptError,
-)
+from ..errors import ConflictError, ForbiddenError, NotFoundError, TooManyKeptError
 from ..model.template import RunRequest, TemplateRequest
 from ..services.rerun import Reruns
 from ..services.templates import TemplateService
@@ -27,7 +17,7 @@ from .jobs import JOB
 from .openapi.answers import Done, answering, listing
 from .openapi.operations import operation
 from .openapi.records import TemplateView
-from .submitting import SUBMITTED, WAIT, asked_wait, submitted
+from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
 RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
@@ -36,15 +26,7 @@ _ALL = "/api/v1/templates"
 _ONE = "/api/v1/templates/{template_id}"
 _TEMPLATE = answering("OneTemplate", template=TemplateView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
-_SUBMITTING = (
-    *_ONE_OF_THEM,
-    TooManyPendingError,
-    LimitReachedError,
-    TooMuchKeptError,
-    ShuttingDownError,
-    InsufficientStorageError,
-)
-_JOB_MADE = {"jobId": "/jobId"}
+_SUBMITTING = (*_ONE_OF_THEM, *SUBMITTING_ERRORS)
 
 routes = web.RouteTableDef()
 
@@ -112,7 +94,7 @@ async def delete_template(request: web.Request) -> web.Response:
     body=RunRequest,
     parameters=(WAIT,),
     errors=_SUBMITTING,
-    makes=_JOB_MADE,
+    makes=JOB_MADE,
 )
 @needs()
 async def run_template(request: web.Request) -> web.Response:
@@ -134,7 +116,7 @@ async def run_template(request: web.Request) -> web.Response:
     {200: SUBMITTED},
     parameters=(WAIT,),
     errors=(*_SUBMITTING, ConflictError),
-    makes=_JOB_MADE,
+    makes=JOB_MADE,
 )
 @needs()
 async def rerun_job(request: web.Request) -> web.Response:

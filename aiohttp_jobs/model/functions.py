@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -28,6 +29,16 @@ FUNCTIONS_KEY_OWNER = "\0functions"
 """Whose the concurrency keys of functions are. No user has this id, as none may contain a NUL."""
 FROM_CODE = "code"
 """What ``SubmittedWith`` says of jobs that the host's own code has submitted. No request can claim it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionOrigin:
+    """What a submission keeps of the function that it runs: see `Submission`."""
+
+    function: str
+    function_values: dict[str, Any]
+    sealed_values: str | None = None
+    concurrency_owner: str | None = None
 
 
 class FunctionParameterType(StrEnum):

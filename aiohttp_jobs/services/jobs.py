@@ -28,6 +28,7 @@ from ..errors import (
     ConflictError,
     ShuttingDownError,
 )
+from ..model.functions import FunctionOrigin
 from ..model.identity import Identity
 from ..model.job import (
     DEFAULT_PRIORITY,
@@ -101,11 +102,15 @@ class JobService:
         return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
 
     async def submit_approved(
-        self, identity: Identity, request: SubmitRequest, origin: TemplateOrigin, job_id: str
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        origin: TemplateOrigin | FunctionOrigin,
+        job_id: str,
     ) -> Submission:
-        """The same for a job that a template allows `identity` to run, whatever else they may do.
+        """The same for a job of a template or a function that `identity` may run, whatever else they may do.
 
-        Whoever calls this has checked that, and `request` is what the template says.
+        Whoever calls this has checked that, and `request` is what the template or the function says.
         """
         return await self._accept(identity, request, job_id, **dataclasses.asdict(origin))
 

@@ -52,6 +52,8 @@ def details(submission: Submission) -> dict[str, Any]:
         "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
         "TemplateID": submission.template_id,
         "TemplateValues": submission.template_values,
+        "Function": submission.function,
+        "FunctionValues": submission.function_values,
     }
 
 

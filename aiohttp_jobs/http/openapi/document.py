@@ -32,6 +32,7 @@ from ...errors import (
     TooLargeError,
     TooManyAttemptsError,
 )
+from ...model.functions import FUNCTION_NAME
 from ...model.job import InterpreterName
 from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
@@ -43,6 +44,7 @@ from .schemas import Key, Schemas
 ROOT = "/api/v1"
 _OF_IDENTITY = (AuthenticationError, TooManyAttemptsError, RightsUnavailableError, RolesUnavailableError)
 _ID = {"type": "string", "format": "uuid"}
+_NAME = {"type": "string", "pattern": f"^{FUNCTION_NAME}$"}
 _JSON = "application/json"
 
 
@@ -201,7 +203,8 @@ def _operation(route: DescribedRoute, schemas: Schemas, routes: list[DescribedRo
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": _ID}
+    schema = _NAME if name == "name" else _ID
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:

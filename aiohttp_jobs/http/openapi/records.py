@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel, to_pascal
 
 from ...model.api_key import ApiKey
+from ...model.functions import FunctionParameter
 from ...model.identity import Proof
 from ...model.job import (
     ExecutionMode,
@@ -98,6 +99,8 @@ class JobView(BaseModel):
     interpreter: InterpreterName | str | None = None
     timeout_seconds: float | None = None
     retry: RetryPolicy | None = None
+    function: str | None = None
+    function_values: dict[str, Any] | None = None
     success: bool | None = None
     exit_code: int | None = None
 
@@ -160,6 +163,26 @@ TemplateView = _without(
     problem=(str | None, None),
 )
 """A template, what the caller may do with it, and, if it does not run, the ``Problem``."""
+
+
+class FunctionView(_Shown):
+    """One of the host's functions. The first of `Modes`, all of them the caller's to use, is the default.
+
+    `Parameters` are for forms, and `Schema` is the JSON schema of the object of all values.
+    """
+
+    name: str
+    title: str
+    description: str
+    modes: list[ExecutionMode]
+    roles: list[str]
+    timeout_seconds: float | None
+    concurrency_key: str | None
+    priority: int | None
+    old_names: list[str]
+    parameters: list[FunctionParameter]
+    json_schema: Annotated[dict[str, Any], Field(alias="Schema")]
+    schedule: dict[str, Any] | None
 
 
 class CountedBucket(_Shown):

@@ -89,6 +89,11 @@ include-operation-id = "runTemplate"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422"]
 
 [[operations]]
+include-operation-id = "runFunction"
+# And whether there is such a function, on the host.
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "422"]
+
+[[operations]]
 include-operation-id = "followJob"
 # Every stream starts with two events at once; one of a job that waits would then be read until the timeout.
 max-stream-events = 2

@@ -1,0 +1,76 @@
+"""Who may run a function of the host's: asked at each run, and again when its job is picked up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from ..engine.base import ClaimedJob
+from ..errors import ForbiddenError, InvalidFieldsError, field_error
+from ..functions.registry import Function, Functions
+from ..model.functions import FROM_CODE
+from ..model.job import ExecutionMode, Submission
+from ..model.roles import effective_roles
+from ..system.secret_box import Vault
+from .policy import AccessPolicy
+from .recheck import RightsCheck
+
+_NOT_OURS = (
+    "Only the host's own code submits jobs in its own name, and this submission file is not from there."
+)
+
+
+class FunctionRights:
+    """Tells in which modes somebody may run a function; raises `ForbiddenError` for jobs that may not run."""
+
+    def __init__(self, policy: AccessPolicy, functions: Functions, rights: RightsCheck, vault: Vault) -> None:
+        self._policy = policy
+        self._functions = functions
+        self._rights = rights
+        self._vault = vault
+
+    def modes(self, function: Function[..., Any], roles: Collection[str]) -> list[ExecutionMode]:
+        """Those in which someone with `roles` may run it, the default first; none: it is not theirs to run.
+
+        One of the function's own roles is enough for each. Without any, it takes what a command takes.
+        """
+        options = function.options
+        if options.roles:
+            return list(options.modes) if effective_roles(roles) & options.roles else []
+        allowed = self._policy.modes(roles) if self._policy.allows(roles, "submit") else []
+        return [mode for mode in options.modes if mode in allowed]
+
+    async def recheck(self, claimed: ClaimedJob, name: str) -> None:
+        """The second look at the job of the function `name`: there may be other code by now."""
+        submission = claimed.submission
+        function = self._functions.get(name)
+        if function is None:
+            raise ForbiddenError(f"This server no longer has the function {name}, which this job was to run.")
+        mode = submission.execution_mode
+        if mode not in function.options.modes:
+            raise ForbiddenError(f"The function {function.name} no longer runs in {mode}. Run it anew.")
+        if submission.submitted_with != FROM_CODE:
+            roles = await self._rights.roles(submission)
+            if mode not in self.modes(function, roles):
+                raise ForbiddenError(f"Your roles no longer allow you to run {function.name} in {mode}.")
+        elif not _is_from_here(claimed):
+            raise ForbiddenError(_NOT_OURS)
+        await asyncio.to_thread(self._require_values, function, submission)
+
+    def _require_values(self, function: Function[..., Any], submission: Submission) -> None:
+        secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
+        try:
+            checked = function.signature.validate({**(submission.function_values or {}), **secrets})
+            if changed := sorted(checked.secret.keys() ^ secrets.keys()):
+                message = "is a secret by now, or was one; run the function anew"
+                raise InvalidFieldsError.of([field_error(f"values.{name}", message) for name in changed])
+        except InvalidFieldsError as error:
+            raise ForbiddenError(
+                f"The function {function.name} does not take this job's values: {error.message}"
+            ) from None
+
+
+def _is_from_here(claimed: ClaimedJob) -> bool:
+    """Whether this installation has written the submission: what is signed was looked at when it was read."""
+    return claimed.accepted_here or "Signature" in (claimed.submission.model_extra or {})

@@ -1,0 +1,62 @@
+"""``/api/v1/functions``: listing, showing and running the host's own functions."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..errors import ForbiddenError, NotFoundError
+from ..model.functions import FunctionRunRequest
+from ..services.functions import FunctionService
+from .app_keys import CONFIG
+from .auth.middleware import identity_of
+from .auth.rights import needs
+from .bodies import read_model
+from .envelope import answer, encoded, listed
+from .openapi.answers import answering, listing
+from .openapi.operations import operation
+from .openapi.records import FunctionView
+from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
+
+FUNCTIONS = web.AppKey("aiohttp_jobs.functions", FunctionService)
+
+_ALL = "/api/v1/functions"
+_ONE = "/api/v1/functions/{name}"
+
+routes = web.RouteTableDef()
+
+
+@routes.get(_ALL)
+@operation("List functions", {200: listing("Functions", functions=FunctionView)})
+@needs()
+async def list_functions(request: web.Request) -> web.StreamResponse:
+    """Those of the host's own functions that the caller may run."""
+    functions = request.app[FUNCTIONS].list_functions(identity_of(request))
+    return await listed(request, "functions", await encoded(functions))
+
+
+@routes.get(_ONE)
+@operation("Show a function", {200: answering("OneFunction", function=FunctionView)}, errors=(NotFoundError,))
+@needs()
+async def get_function(request: web.Request) -> web.Response:
+    """By its name, or by one that it had before."""
+    function = request.app[FUNCTIONS].get(identity_of(request), request.match_info["name"])
+    return answer({"success": True, "function": function})
+
+
+@routes.post(_ONE + "/run")
+@operation(
+    "Run a function",
+    {200: SUBMITTED},
+    body=FunctionRunRequest,
+    parameters=(WAIT,),
+    errors=(ForbiddenError, NotFoundError, *SUBMITTING_ERRORS),
+    makes=JOB_MADE,
+)
+@needs()
+async def run_function(request: web.Request) -> web.Response:
+    """Answers as submitting does."""
+    service, identity, name = request.app[FUNCTIONS], identity_of(request), request.match_info["name"]
+    service.require_runner(identity, name)
+    with asked_wait(request) as wait:
+        body = await read_model(request, FunctionRunRequest, request.app[CONFIG].max_body_bytes)
+        return await submitted(request, await service.run(identity, name, body), wait)
