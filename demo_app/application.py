@@ -1,4 +1,4 @@
-"""Puts the demo host together: its pages, its users, and the plugin mounted beside them."""
+"""Puts the demo host together: its pages, its users and functions, and the plugin mounted beside them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 
-from . import login, pages
+from . import functions, login, pages
 from .keys import CONFIG, THROTTLE, USERS, VERIFICATIONS
 from .throttle import Throttle
 from .users import Users
@@ -34,5 +34,5 @@ def create_app(data_dir: Path, *, interpreter: str | None = None) -> web.Applica
     app[VERIFICATIONS] = asyncio.Semaphore(2)
     app.on_response_prepare.append(pages.add_security_headers)
     app.add_routes([*pages.routes, *login.routes])
-    aiohttp_jobs.setup(app, config)
+    aiohttp_jobs.setup(app, config, functions=functions.jobs)
     return app
