@@ -115,7 +115,7 @@ def create_jobs_app(
     )
     application.mounted = jobs_app
     jobs_app[CONFIG] = config
-    jobs_app[STORAGE] = plugin.engine.storage
+    jobs_app[STORAGE] = plugin.storage
     jobs_app[SESSIONS] = own_sessions
     jobs_app[OPEN_STREAMS] = OpenStreams(config.max_streams_per_user, config.max_streams)
     jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, sorted(plugin.interpreters)))

@@ -23,6 +23,7 @@ from .access.storage_limits import StorageLimits
 from .access.templates import TemplateRights
 from .config import JobsConfig
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
+from .engine.base import Engine
 from .engine.embedded.engine import EmbeddedEngine
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
@@ -48,8 +49,17 @@ from .services.templates import TemplateService
 from .streams.job_list import JobFeed
 from .streams.lookup import JobLookup
 from .system.closing import Closing
+from .system.secret_box import Vault
 from .system.storage_faults import fault_of
+from .system.storage_state import StorageState
 from .worker.modes import ExecutionModes
+
+MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
+"""An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
+what opens sealed values."""
+
+ENGINE: MakeEngine = EmbeddedEngine
+"""The engine that there is."""
 
 _logger = logging.getLogger(__name__)
 
@@ -69,15 +79,17 @@ class Plugin:
         self._functions = self._modes.functions
         self._functions.check()
         self.interpreters = self._modes.interpreters
-        self.engine = EmbeddedEngine(config, self._modes)
+        self.storage = StorageState(config.base_dir)
+        self._vault = Vault(config.base_dir)
+        self.engine = ENGINE(config, self._modes, self.storage, self._vault)
         self.policy = AccessPolicy(config)
         self._limits = LimitPolicy(config, self.interpreters)
         self.current_roles = CurrentRoles(config)
         self._rights = RightsCheck(self.policy, self.engine.api_keys, self.current_roles)
         self._template_rights = TemplateRights(
-            self.policy, self.engine.templates, self._rights, self.engine.vault
+            self.policy, self.engine.records.templates, self._rights, self._vault
         )
-        self._function_rights = FunctionRights(self.policy, self._functions, self._rights, self.engine.vault)
+        self._function_rights = FunctionRights(self.policy, self._functions, self._rights, self._vault)
         self._turns = FairTurns(
             SEARCHES_AT_ONCE,
             SEARCHES_PER_USER,
@@ -92,35 +104,34 @@ class Plugin:
             config, self.policy, self.engine.api_keys, self.current_roles, self.interpreters
         )
         self.sessions = SessionService(self.policy)
-        self._poller = self.engine.poller(self._dispatcher, self._scheduler, self._delivery)
 
     def _make_notices(self) -> None:
         config, engine = self._config, self.engine
         self._outbox = Outbox(
-            engine.notices, engine.store, engine.store, self._wake_delivery, storage=engine.storage
+            engine.records.notices, engine.store, engine.store, self._wake_delivery, storage=self.storage
         )
         channels: dict[str, Channel] = {
             "email": KnownUsersOnly(EmailChannel(config), self._rights.has_user),
             "webhook": KnownUsersOnly(WebhookChannel(config), self._rights.has_user),
         }
         self._delivery = Delivery(
-            config, engine.notices, self._outbox, channels, engine.seldom, storage=engine.storage
+            config, engine.records.notices, self._outbox, channels, engine.seldom, storage=self.storage
         )
-        self.notices = NoticeService(config, self.policy, engine.notices, self._delivery.wake)
+        self.notices = NoticeService(config, self.policy, engine.records.notices, self._delivery.wake)
 
     def _wake_delivery(self) -> None:
         self._delivery.wake()
 
     def _make_jobs(self) -> None:
         config, engine = self._config, self.engine
-        self._dispatcher = engine.dispatcher(
+        engine.connect(
             PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
             self._outbox,
         )
-        self._job_queue = queue = engine.job_queue(self._dispatcher)
+        queue = engine.queue
         self._feed = JobFeed(queue)
         lookup = JobLookup(queue, engine.store)
-        self._storage_limits = StorageLimits(config, engine.store.results.kept_bytes, engine.storage)
+        self._storage_limits = StorageLimits(config, engine.results.kept_bytes, self.storage)
         self.jobs = JobService(
             config,
             self.policy,
@@ -128,7 +139,7 @@ class Plugin:
             engine.store,
             queue,
             lookup,
-            engine.outputs(self._dispatcher),
+            engine.outputs,
             self._feed,
             self._storage_limits,
             self._turns,
@@ -138,38 +149,37 @@ class Plugin:
             self.policy,
             queue,
             self._modes.restart_session,
-            self._dispatcher.look_soon,
         )
-        self.results = ResultService(self.policy, lookup, engine.store, engine.store.results, self._turns)
-        self._retention = Retention(config, engine.store.results, engine.storage)
+        self.results = ResultService(self.policy, lookup, engine.store, engine.results, self._turns)
+        self._retention = Retention(config, engine.results, self.storage)
         self.templates = TemplateService(
             config,
             self.policy,
             self._limits,
-            engine.templates,
+            engine.records.templates,
             self._template_rights,
             self.jobs,
-            engine.vault,
+            self._vault,
         )
         self.functions = FunctionService(
-            self.policy, self._limits, self._functions, self._function_rights, self.jobs, engine.vault
+            self.policy, self._limits, self._functions, self._function_rights, self.jobs, self._vault
         )
         self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
     def _make_schedules(self) -> None:
         config, engine = self._config, self.engine
         self._scheduler = Scheduler(
-            engine.schedules,
-            engine.fired_moments,
-            ScheduledJobs(self.jobs, self._rights, engine.store, self._job_queue),
+            engine.records.schedules,
+            engine.records.fired_moments,
+            ScheduledJobs(self.jobs, self._rights, engine.store, engine.queue),
             interval=engine.seldom,
-            storage=engine.storage,
+            storage=self.storage,
         )
         self.schedules = ScheduleService(
             self.policy,
             self._limits,
-            engine.schedules,
-            engine.fired_moments,
+            engine.records.schedules,
+            engine.records.fired_moments,
             max_per_user=config.max_schedules_per_user,
             changed=self._scheduler.wake,
         )
@@ -177,10 +187,9 @@ class Plugin:
     def begin_shutdown(self) -> None:
         """Start nothing more, and let go whoever watches or waits."""
         self._scheduler.begin_closing()
-        self._dispatcher.begin_closing()
+        self.engine.begin_closing()
         self._delivery.begin_closing()
         self._feed.close()
-        self.engine.awaited.begin_closing()
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -207,22 +216,20 @@ class Plugin:
     async def _open(self, stack: AsyncExitStack, closing: Closing) -> None:
         """Open all parts, in the order in which they need each other, each to be closed by `stack`."""
         stack.push_async_callback(self.current_roles.close)
-        await self.engine.open(stack, closing)
+        self.storage.open()
+        stack.push_async_callback(self.storage.close)
+        await self.engine.open(stack, closing.close)
+        await asyncio.to_thread(self._vault.open)
         stack.push_async_callback(closing.close, "Counting storage", self._storage_limits.close)
         await self._delivery.open()
         stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
         self._retention.open()
         stack.push_async_callback(closing.close, "Retention", self._retention.close)
         await self._modes.open(stack, closing, self.engine.store.instance_id)
-        self._dispatcher.open()
-        stack.push_async_callback(
-            self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace
-        )
-        stack.push_async_callback(closing.close, "Telling of changes", self._job_queue.close)
+        self.engine.start(stack, closing.close)
         await self._scheduler.open()
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
-        self._poller.open()
-        stack.push_async_callback(closing.close, "Looking around", self._poller.close)
+        self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
 
     async def _look_before_starting(self) -> None:
         config = self._config

@@ -9,8 +9,8 @@ engine's own; what is still asked of it from above is to move to the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -223,6 +223,10 @@ class JobQueue(EventBus, Protocol):
 
     async def set_paused(self, paused: bool) -> None:
         """Start no more jobs, or go on, durably and in every process; running ones are not touched."""
+        ...
+
+    def look_soon(self) -> None:
+        """Have what other programs have put into the storage looked for now, not at the next look."""
         ...
 
     async def workers(self) -> list[WorkerState]:
@@ -868,4 +872,77 @@ class ApiKeyRecords(Protocol):
 
     def delete(self, key_id: str, require: Callable[[ApiKey], None] = ...) -> ApiKey:
         """The key, which is no more. Raises `NotFoundError`, and what `require` raises for it."""
+        ...
+
+
+# --- one engine
+
+
+Recheck = Callable[[ClaimedJob], Awaitable[None]]
+"""Raises `JobsError` when the job may not run now."""
+
+CloseInTime = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Awaits the closing of the part that is named, within a time. Raises nothing."""
+
+
+class Notifier(Protocol):
+    """Who is told of outcomes. Neither method raises."""
+
+    async def prepare(self, submission: Submission, result: JobResult) -> Any:
+        """Get ready durably to tell of `result`, which is about to be kept."""
+        ...
+
+    async def release(self, prepared: Any) -> None:
+        """The result is kept: tell what `prepare` returned."""
+        ...
+
+
+class Engine(Protocol):
+    """One process's share of an engine. Makes no file, and starts nothing, before it is opened.
+
+    What an engine is made of is said in ``plugin``. What it opens it has closed by the `stack` that it is
+    given, each part by `close`.
+    """
+
+    @property
+    def queue(self) -> JobQueue:
+        """Is there once the engine is connected, as `outputs` is."""
+        ...
+
+    @property
+    def outputs(self) -> OutputStore: ...
+    @property
+    def store(self) -> JobStore: ...
+    @property
+    def results(self) -> ResultRepository: ...
+    @property
+    def records(self) -> Records: ...
+    @property
+    def api_keys(self) -> ApiKeyRecords: ...
+    @property
+    def sessions(self) -> SessionRecords: ...
+
+    @property
+    def seldom(self) -> float:
+        """The seconds after which a `Follower` looks by itself, in case that it was told nothing."""
+        ...
+
+    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
+        """Have `recheck` asked before each job runs, and `notifier` told of its end. To be called once."""
+        ...
+
+    async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        """Open what is kept. Raises what the storage raises."""
+        ...
+
+    def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        """Run jobs from now on."""
+        ...
+
+    def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
+        """Tell `followers` of what other processes do from now on."""
+        ...
+
+    def begin_closing(self) -> None:
+        """Start nothing more, and let go whoever waits for a job."""
         ...

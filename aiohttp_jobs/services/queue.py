@@ -26,12 +26,10 @@ class QueueService:
         policy: AccessPolicy,
         queue: JobQueue,
         restart_session: Callable[[], Awaitable[bool]],
-        look_soon: Callable[[], None],
     ) -> None:
         self._policy = policy
         self._queue = queue
         self._restart_session = restart_session
-        self._look_soon = look_soon
 
     async def view(self, identity: Identity) -> dict[str, Any]:
         """The queue in order; of other users' jobs only what shows one's own place."""
@@ -61,7 +59,7 @@ class QueueService:
     def pick_up(self, identity: Identity) -> None:
         """Have submissions that other programs put into the folder looked for now, not at the next poll."""
         self._policy.require(identity.roles, "pick_up_submissions")
-        self._look_soon()
+        self._queue.look_soon()
 
     async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
         """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""

@@ -5,27 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.engine.base import ClaimedJob, JobQueue, OutputStore
+from aiohttp_jobs.engine.base import ClaimedJob, Engine, JobQueue
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
 from aiohttp_jobs.system.closing import Closing
+from aiohttp_jobs.system.secret_box import Vault
+from aiohttp_jobs.system.storage_state import StorageState
 from aiohttp_jobs.worker.modes import ExecutionModes
 
 from ..conftest import QUICK
 from ..gate import Gate
 
 StartQueue = Callable[[], Awaitable[JobQueue]]
-
-
-class Engine(NamedTuple):
-    """What one process has of an engine."""
-
-    queue: JobQueue
-    outputs: OutputStore
 
 
 StartEngine = Callable[[], Awaitable[Engine]]
@@ -39,19 +33,14 @@ async def embedded(folder: Path, stack: AsyncExitStack) -> Engine:
     """That of one more process on `folder`, as far as it can tell."""
     config = JobsConfig(data_dir=folder, **{**QUICK, "max_parallel_background": 1})
     modes = ExecutionModes(config, lambda: None)
-    engine = EmbeddedEngine(config, modes)
-    closing = Closing()
-    await engine.open(stack, closing)
+    storage, vault, closing = StorageState(config.base_dir), Vault(config.base_dir), Closing()
+    engine = EmbeddedEngine(config, modes, storage, vault)
+    engine.connect(_allow, None)
+    await engine.open(stack, closing.close)
     await modes.open(stack, closing, engine.store.instance_id)
-    dispatcher = engine.dispatcher(_allow, None)
-    dispatcher.open()
-    stack.push_async_callback(dispatcher.close, 0.0, config.kill_grace)
-    poller = engine.poller(dispatcher)
-    poller.open()
-    stack.push_async_callback(poller.close)
-    queue = engine.job_queue(dispatcher)
-    stack.push_async_callback(queue.close)
-    return Engine(queue, engine.outputs(dispatcher))
+    engine.start(stack, closing.close)
+    engine.follow((), stack, closing.close)
+    return engine
 
 
 ENGINES = {"embedded": embedded}

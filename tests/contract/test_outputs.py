@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aiohttp_jobs.engine.base import JobOutput, cancelled_by
+from aiohttp_jobs.engine.base import Engine, JobOutput, cancelled_by
 from aiohttp_jobs.model.job import JobPhase, RetryPolicy
 from aiohttp_jobs.model.output import Span
 
 from ..gate import PATIENCE_SECONDS, Gate
-from .conftest import Engine, StartEngine
+from .conftest import StartEngine
 from .jobs import submit
 
 

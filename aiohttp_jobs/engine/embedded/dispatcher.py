@@ -31,6 +31,7 @@ from ..base import (
     Limits,
     LostJob,
     MostWaiting,
+    Notifier,
     PendingJob,
     QueuePausedError,
     RunningElsewhere,
@@ -38,7 +39,7 @@ from ..base import (
     cancelled_by,
 )
 from .active import ActiveJob
-from .finishing import Notifier, ResultKeeper
+from .finishing import ResultKeeper
 from .lifecycle import JobRunner
 from .queue import WaitingJobs
 from .slots import Slots

@@ -6,23 +6,23 @@ Who may run what is asked through the recheck that it is given; who is told of r
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from ...config import JobsConfig
 from ...model.job import ExecutionMode
-from ...system.closing import Closing
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import Follower, Limits
+from ..base import CloseInTime, Follower, Limits, Notifier, Recheck
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .changes import JobChanges
 from .dispatcher import Dispatcher
-from .finishing import Notifier
 from .fired_moments import FiredMomentFiles
 from .job_queue import EmbeddedJobQueue
-from .lifecycle import JobRunner, Recheck
+from .lifecycle import JobRunner
 from .notices import NoticeStore
 from .outputs import EmbeddedOutputs
 from .poller import SELDOM_SECONDS, Poller
@@ -34,82 +34,103 @@ _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
 _RECORD_BYTES = 128 * 1024
 
 
-class EmbeddedEngine:
-    """One process's share of the data folder. Makes no file before it is opened."""
+@dataclass(frozen=True, slots=True)
+class EmbeddedRecords:
+    """The `Records` of one data folder."""
 
-    def __init__(self, config: JobsConfig, modes: ExecutionModes) -> None:
+    schedules: ScheduleStore
+    templates: TemplateStore
+    notices: NoticeStore
+    fired_moments: FiredMomentFiles
+
+
+class EmbeddedEngine:
+    """One process's share of the data folder. `storage` is told when the disk refuses; `vault` opens what
+    was sealed."""
+
+    queue: EmbeddedJobQueue
+    outputs: EmbeddedOutputs
+
+    def __init__(
+        self, config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault
+    ) -> None:
         self._config = config
         self._modes = modes
+        self._storage = storage
+        self._vault = vault
         # The parts are told of news, and look by themselves only in case that one was missed.
         self.seldom = max(config.poll_interval, SELDOM_SECONDS)
-        self.storage = StorageState(config.base_dir)
         self.store = FileSystemStore(
             config.base_dir,
             max_submission_bytes=_ESCAPED_SIZE * config.max_command_bytes + _RECORD_BYTES,
             allow_unsigned=config.allow_unsigned_submissions,
             search_output_bytes=config.search_output_bytes,
             index_interval=self.seldom,
-            storage=self.storage,
+            storage=storage,
+        )
+        self.results = self.store.results
+        self.records = EmbeddedRecords(
+            ScheduleStore(config.base_dir),
+            TemplateStore(config.base_dir),
+            NoticeStore(config.base_dir),
+            FiredMomentFiles(config.base_dir),
         )
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
         self.sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
-        self.notices = NoticeStore(config.base_dir)
-        self.schedules = ScheduleStore(config.base_dir)
-        self.fired_moments = FiredMomentFiles(config.base_dir)
-        self.templates = TemplateStore(config.base_dir)
-        self.vault = Vault(config.base_dir)
         self._changes = JobChanges()
-        self.store.results.on_deleted = self._changes.deleted
-        self.awaited = AwaitedResults(self.store, self.storage)
+        self.results.on_deleted = self._changes.deleted
+        self._awaited = AwaitedResults(self.store, storage)
 
-    def dispatcher(self, recheck: Recheck, notifier: Notifier | None) -> Dispatcher:
-        """What runs the jobs: each after `recheck`, telling `notifier` of its end."""
-        config = self._config
-        runner = JobRunner(config, self._modes, recheck, self.vault, self.storage)
-        dispatcher = Dispatcher(
+    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
+        config, storage = self._config, self._storage
+        self._dispatcher = dispatcher = Dispatcher(
             self.store,
-            runner,
+            JobRunner(config, self._modes, recheck, self._vault, storage),
             limits=_limits(config),
             interval=self.seldom,
             starvation=config.starvation_seconds,
-            storage=self.storage,
+            storage=storage,
             notifier=notifier,
             on_change=self._changes.changed,
         )
-        self.store.on_drop = self.storage.on_end = dispatcher.look_soon
-        return dispatcher
-
-    def job_queue(self, dispatcher: Dispatcher) -> EmbeddedJobQueue:
-        """The jobs of all processes on the data folder, this one's being those of `dispatcher`."""
-        return EmbeddedJobQueue(
-            self.store, dispatcher, self._changes, self.awaited, self._modes.warm_workers, self.storage
+        self.store.on_drop = storage.on_end = dispatcher.look_soon
+        self.outputs = EmbeddedOutputs(self.store, dispatcher.find)
+        self.queue = EmbeddedJobQueue(
+            self.store, dispatcher, self._changes, self._awaited, self._modes.warm_workers, storage
         )
 
-    def outputs(self, dispatcher: Dispatcher) -> EmbeddedOutputs:
-        """What the jobs of all processes print, this one's being those of `dispatcher`."""
-        return EmbeddedOutputs(self.store, dispatcher.find)
-
-    def poller(self, *parts: Follower) -> Poller:
-        """What looks at the data folder for all `parts`, and for those of the engine itself."""
-        return Poller((*parts, self.store.results, self._modes.orphans), self._config.poll_interval)
-
-    async def open(self, stack: AsyncExitStack, closing: Closing) -> None:
-        """Open the store and the records, to be closed by `stack`. Raises `OSError` and `sqlite3.Error`."""
-        self.storage.open()
-        stack.push_async_callback(self.storage.close)
+    async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        """Open the store and the records. Raises `OSError` and `sqlite3.Error`."""
         await self.store.open()
-        stack.push_async_callback(closing.close, "The store", self.store.close)
-        stack.push_async_callback(closing.close, "Waiting for results", self.awaited.close)
-        for records in (self.sessions, self.templates, self.vault, self.schedules):
+        stack.push_async_callback(close, "The store", self.store.close)
+        stack.push_async_callback(close, "Waiting for results", self._awaited.close)
+        for records in (self.sessions, self.records.templates, self.records.schedules):
             await asyncio.to_thread(records.open)
+
+    def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        self._dispatcher.open()
+        stack.push_async_callback(
+            self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace
+        )
+        stack.push_async_callback(close, "Telling of changes", self.queue.close)
+
+    def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
+        parts = (self._dispatcher, *followers, self.results, self._modes.orphans)
+        poller = Poller(parts, self._config.poll_interval)
+        poller.open()
+        stack.push_async_callback(close, "Looking around", poller.close)
+
+    def begin_closing(self) -> None:
+        self._dispatcher.begin_closing()
+        self._awaited.begin_closing()
 
 
 def _limits(config: JobsConfig) -> Limits:
     return Limits(
         modes={
+            **dict.fromkeys(ExecutionMode, config.max_parallel_background),
             ExecutionMode.MAIN_LOOP: 1,
             ExecutionMode.RUNSPACE: config.max_parallel_runspace,
-            ExecutionMode.BACKGROUND_JOB: config.max_parallel_background,
         },
         per_user=config.max_parallel_per_user,
         overall=config.max_parallel,

@@ -4,22 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from ...model.job import AttemptSummary, JobResult, Submission, utc_now
-from ..base import ClaimedJob, JobStore, PendingJob
-
-
-class Notifier(Protocol):
-    """Who is told of outcomes. Neither method raises."""
-
-    async def prepare(self, submission: Submission, result: JobResult) -> Any:
-        """Get ready durably to tell of `result`, which is about to be kept."""
-        ...
-
-    async def release(self, prepared: Any) -> None:
-        """The result is kept: tell what `prepare` returned."""
-        ...
+from ...model.job import AttemptSummary, JobResult, utc_now
+from ..base import ClaimedJob, JobStore, Notifier, PendingJob
 
 
 @dataclass(frozen=True, slots=True)

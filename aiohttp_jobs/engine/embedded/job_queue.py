@@ -146,6 +146,9 @@ class EmbeddedJobQueue:
     async def set_paused(self, paused: bool) -> None:
         await self._dispatcher.set_paused(paused)
 
+    def look_soon(self) -> None:
+        self._dispatcher.look_soon()
+
     async def workers(self) -> list[WorkerState]:
         return await worker_states(self._warm_workers())
 

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,11 +30,8 @@ from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
-from ..base import ClaimedJob, LostJob, StopReason
+from ..base import ClaimedJob, LostJob, Recheck, StopReason
 from .active import ActiveJob
-
-Recheck = Callable[[ClaimedJob], Awaitable[None]]
-"""Raises `JobsError` when the job may not run now."""
 
 _CHECK_SECONDS = 30.0
 _CHECK_PAUSE_SECONDS = 0.5
