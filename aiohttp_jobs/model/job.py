@@ -422,6 +422,11 @@ class JobResult(_Record):
     schedule_id: str | None = None
     function: str | None = None
     function_values: dict[str, Any] | None = None
+    return_value: Any = None
+
+
+LONG_FIELDS = ("Output", "ReturnValue")
+"""Of a result as it is stored: what lists do without."""
 
 
 def new_job_id() -> str:

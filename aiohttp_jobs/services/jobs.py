@@ -42,7 +42,7 @@ from ..model.job import (
 from ..streams.job import JobStream, StreamEvent
 from ..streams.job_list import JobFeed, JobListChange
 from ..streams.lookup import FoundJob, JobLookup
-from ..streams.serializers import details, ended_view, job_view
+from ..streams.serializers import details, ended_list_view, ended_view, job_view
 from .notices import NoticeService
 
 MAX_WATCH_SECONDS = 600.0
@@ -177,7 +177,7 @@ class JobService:
         if "done" in states and len(views) < limit:
             async with self._turns.turn(identity.user_id):
                 records = await self._store.list_results(user_id, limit - len(views), id_prefix)
-            ended = [ended_view(record) for record in records]
+            ended = [ended_list_view(record) for record in records]
             # A job may have ended since the others were looked for.
             done = {str(view["JobID"]): view for view in ended if str(view["JobID"]).startswith(id_prefix)}
             views = [view for view in views if view["JobID"] not in done] + list(done.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine.base import JobState
-from ..model.job import Submission, format_utc
+from ..model.job import LONG_FIELDS, Submission, format_utc
 
 
 def job_view(state: JobState) -> dict[str, Any]:
@@ -60,7 +60,12 @@ def details(submission: Submission) -> dict[str, Any]:
 def ended_feed_view(record: dict[str, Any]) -> dict[str, Any]:
     """A job that has ended as the feed of the list tells of it: without what may be long."""
     long = {"Command", "Description"}
-    return {name: value for name, value in ended_view(record).items() if name not in long}
+    return {name: value for name, value in ended_list_view(record).items() if name not in long}
+
+
+def ended_list_view(record: dict[str, Any]) -> dict[str, Any]:
+    """A job that has ended as a list has it."""
+    return {name: value for name, value in record.items() if name not in LONG_FIELDS}
 
 
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:

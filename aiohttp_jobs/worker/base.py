@@ -12,6 +12,7 @@ from ..model.job import InterpreterName, Submission
 from .output.log import OutputLog
 from .parameters import NO_PARAMETERS, Parameters
 from .process.process import Process
+from .return_values import NOTHING, ReturnValue
 
 WORK = "work"
 
@@ -73,12 +74,13 @@ class Outcome:
     """How it ended by itself. `exit_code` is negative when a signal ended it.
 
     `error` is a sentence for the job's owner when there is more to say than the exit code does;
-    `timed_out` tells that a limit of the mode's own ended it.
+    `timed_out` tells that a limit of the mode's own ended it. Of a function there is what it `returned`.
     """
 
     exit_code: int
     error: str | None = None
     timed_out: bool = False
+    returned: ReturnValue = NOTHING
 
 
 class NotStartedError(Exception):

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from aiohttp_jobs.model.job import format_utc
+from aiohttp_jobs.model.job import LONG_FIELDS, format_utc
 from tests.conftest import Answer, Caller, Host
 
 COMPLETED = datetime.now(UTC) - timedelta(hours=5)
@@ -74,7 +74,7 @@ async def test_a_result_is_listed_without_its_output(alice: Caller) -> None:
     assert answer.body == {
         "success": True,
         "count": 1,
-        "results": [{name: value for name, value in whole.items() if name != "Output"}],
+        "results": [{name: value for name, value in whole.items() if name not in LONG_FIELDS}],
         "nextCursor": None,
         "indexing": False,
     }

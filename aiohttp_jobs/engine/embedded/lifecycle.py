@@ -30,6 +30,7 @@ from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
+from ...worker.return_values import NOTHING, KeptValue, kept_value
 from ..base import ClaimedJob, LostJob, Recheck, StopReason
 from .active import ActiveJob
 
@@ -93,12 +94,16 @@ class JobRunner:
                 ended, active, attempt
             ):
                 break
+        kept = await _kept(ended, masker)
         log.end()
         status, exit_code = _verdict(ended, active, submission, log)
+        if kept.fault is not None:
+            log.add_line(kept.fault)
         output = await self._output_of(log) if log.output_blocks else log.output()
         log.close()
         runtime = time.monotonic() - clock
-        return _result(submission, status, output, started, runtime, exit_code, active.reason, log.size)
+        result = _result(submission, status, output, started, runtime, exit_code, active.reason, log.size)
+        return result if kept.value is None else result.model_copy(update={"return_value": kept.value})
 
     async def _may_start_later(self, refused: NotStartedError, active: ActiveJob, attempt: int) -> bool:
         """Wait until a job that the disk did not let start may be tried again; false when it may not.
@@ -259,6 +264,15 @@ class JobRunner:
         deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
         call = FunctionCall(function, execution.parameters.values, submission.attempt, deadline)
         return await self._modes.function_executors[mode].run(replace(execution, function=call))
+
+
+async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptValue:
+    """What the result has of what a function returned; of one that did not succeed nothing."""
+    if not isinstance(ended, Outcome) or ended.exit_code != 0 or ended.returned == NOTHING:
+        return KeptValue()
+    if masker is None:
+        return kept_value(ended.returned, None)
+    return await asyncio.to_thread(kept_value, ended.returned, masker)
 
 
 def _stop_late(active: ActiveJob, limit: float) -> None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
-from ...model.job import JobStatus, utc_now
+from ...model.job import LONG_FIELDS, JobStatus, utc_now
 from ...model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ...model.search import Term
 from ...system.jsontext import dumps
@@ -216,7 +216,8 @@ class IndexedResults:
                 elif wanted.user_id in (None, record.get("UserID")) and has_terms(record):
                     if wanted.terms:
                         record["Snippet"] = self._snippet(record, wanted)
-                        record.pop("Output", None)
+                        for long in LONG_FIELDS:
+                            record.pop(long, None)
                     found.append(dumps(record))
         return found, gone, None
 

@@ -144,7 +144,7 @@ class ScheduledRun(_Shown):
     fires_at: UtcDatetime
 
 
-ResultSummary = _without("ResultSummary", JobResult, "output", snippet=(str | None, None))
+ResultSummary = _without("ResultSummary", JobResult, "output", "return_value", snippet=(str | None, None))
 """A result in a list. It has a snippet where words are looked for: text around the first of them."""
 NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job", "submitted_with")
 ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")

@@ -117,8 +117,12 @@ class OutputLog:
 
     def add_error(self, message: str) -> None:
         """Add lines of the host's own, marked as the specification marks errors."""
+        self.add_line(f"[ERROR] {message}")
+
+    def add_line(self, line: str) -> None:
+        """Add a line of the host's own, after `end`."""
         gap = "" if self._last_byte in (b"", b"\n") else "\n"
-        self._keep_chunk(f"{gap}[ERROR] {message}\n".encode("utf-8", "replace"))
+        self._keep_chunk(f"{gap}{line}\n".encode("utf-8", "replace"))
 
     def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart | None:
         """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Collection
+from copy import copy
 
 from .encodings import encoded_forms, wrapped_forms
 
@@ -55,6 +56,12 @@ class Masker:
         rest = self._advance(b"", final=True)
         self._forms, self._wrapped, self._before, self._has_ended = [], [], b"", True
         return rest
+
+    def whole(self, text: bytes) -> bytes:
+        """`text`, which is not of the stream and is masked by itself. Not after the `end`."""
+        apart = copy(self)
+        apart._held, apart._before, apart._masked = b"", b"", 0
+        return apart._advance(text, final=True)
 
     def _advance(self, data: bytes, *, final: bool) -> bytes:
         text = self._held + data

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ....model.job import LONG_FIELDS
 from ....system.atomic import sync_folder
 from ....system.guarded_files import UnreadableFileError, open_folder, read_file
 from ....system.jsontext import loads
@@ -52,7 +53,7 @@ class ResultFiles:
         return [job_id for job_id in job_ids if os.path.exists(self._at.result_file(job_id))]
 
     def read_summary(self, job_id: str) -> dict[str, Any] | None:
-        """The result without its output, which is not even parsed where this package wrote the file."""
+        """The result without `LONG_FIELDS`; its output is not even parsed where this package wrote it."""
         try:
             data = read_file(self._at.result(str(UUID(job_id))), self._most)
             record = loads(_without_output_line(data))
@@ -60,7 +61,8 @@ class ResultFiles:
             return None
         if not isinstance(record, dict):
             return None
-        record.pop("Output", None)
+        for long in LONG_FIELDS:
+            record.pop(long, None)
         return record
 
     def attempts(self, run: Attempt) -> list[dict[str, Any]]:
