@@ -13,7 +13,8 @@ from ._version import __version__
 if TYPE_CHECKING:
     from .app import create_jobs_app, setup
     from .config import JobsConfig
-    from .errors import ConfigurationError, JobsError
+    from .errors import ConfigurationError, JobFailedError, JobsError
+    from .from_code import JobHandle, submit
     from .functions.context import JobContext
     from .functions.registry import Functions
     from .http.auth.sessions import forget, remember
@@ -27,6 +28,8 @@ __all__ = [
     "Identity",
     "InterpreterName",
     "JobContext",
+    "JobFailedError",
+    "JobHandle",
     "JobStatus",
     "JobsConfig",
     "JobsError",
@@ -36,6 +39,7 @@ __all__ = [
     "forget",
     "remember",
     "setup",
+    "submit",
 ]
 
 _HOMES = {
@@ -45,6 +49,8 @@ _HOMES = {
     "Identity": "model.identity",
     "InterpreterName": "model.job",
     "JobContext": "functions.context",
+    "JobFailedError": "errors",
+    "JobHandle": "from_code",
     "JobStatus": "model.job",
     "JobsConfig": "config",
     "JobsError": "errors",
@@ -53,6 +59,7 @@ _HOMES = {
     "forget": "http.auth.sessions",
     "remember": "http.auth.sessions",
     "setup": "app",
+    "submit": "from_code",
 }
 
 

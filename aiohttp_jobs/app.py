@@ -27,7 +27,7 @@ from .http import (
     sessions,
     templates,
 )
-from .http.app_keys import ACCESS, CONFIG, SERVICE, STORAGE
+from .http.app_keys import ACCESS, CONFIG, MOUNTED, SERVICE, STORAGE
 from .http.auth.cors import preflight_middleware, share_with
 from .http.auth.middleware import identity_middleware
 from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
@@ -40,7 +40,6 @@ from .plugin import Plugin
 from .system.operating_system import require_supported_system
 from .ui.routes import ui_routes
 
-_MOUNTED: web.AppKey[set[str]] = web.AppKey("aiohttp_jobs.mounted", set)
 _RESOURCES = (
     results,
     feed,
@@ -76,11 +75,11 @@ def setup(
             "cleanup_ctx or a handler."
         )
     config = config or JobsConfig.from_environment()
-    mounted = app.setdefault(_MOUNTED, set())
+    mounted = app.setdefault(MOUNTED, {})
     if config.prefix in mounted:
         raise ConfigurationError(f"aiohttp-jobs is already mounted at {config.prefix}")
     jobs_app = create_jobs_app(config, host=app, functions=functions)
-    mounted.add(config.prefix)
+    mounted[config.prefix] = jobs_app
     app.middlewares.append(own_session_middleware(config))
     app.add_subapp(config.prefix, jobs_app)
     return jobs_app
@@ -140,9 +139,10 @@ def create_jobs_app(
     return jobs_app
 
 
-def _mounted(host: web.Application | None) -> set[str]:
+def _mounted(host: web.Application | None) -> list[str]:
     """The prefixes at which plugins are mounted in `host`."""
-    return set() if host is None else host.get(_MOUNTED, set())
+    found = None if host is None else host.get(MOUNTED)
+    return list(found or ())
 
 
 def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:

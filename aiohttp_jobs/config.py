@@ -150,6 +150,8 @@ class JobsConfig(BaseModel):
     max_parallel_runspace: Count = Field(default_factory=_default_parallel)
     """Warm workers, and so Runspace jobs at once. PowerShell has as many of its own, once it is asked for."""
     max_parallel_background: Count = Field(default_factory=lambda: 4 * _default_parallel())
+    max_parallel_mainloop_functions: Count = 16
+    """The host's own functions that run in MainLoop at once. They are coroutines, so one costs little."""
     mainloop_timeout: Seconds = 2.0
     """How long MainLoop Python may block the event loop at a stretch."""
     default_timeout: Seconds = 3600.0

@@ -230,6 +230,21 @@ class BusyError(JobsError):
     retry_after = 5
 
 
+class JobFailedError(Exception):
+    """A job that was awaited has not succeeded. `result` is its whole result, and the message says why.
+
+    `job_status` is how it ended, in the specification's word.
+    """
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        self.result = result
+        self.job_id = str(result.get("JobID"))
+        self.job_status = str(result.get("Status"))
+        lines = [line for line in str(result.get("Output", "")).splitlines() if line.strip()]
+        said = f": {lines[-1].removeprefix('[ERROR] ')}" if lines else "."
+        super().__init__(f"The job {self.job_id} ended {self.job_status}{said}")
+
+
 class ShuttingDownError(JobsError):
     """The server is shutting down and takes no new jobs. Try again in a moment."""
 

@@ -162,7 +162,7 @@ class Plugin:
             self._vault,
         )
         self.functions = FunctionService(
-            self.policy, self._limits, self._functions, self._function_rights, self.jobs, self._vault
+            self.policy, self._limits, self._functions, self._function_rights, self.jobs, queue, self._vault
         )
         self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
@@ -229,6 +229,7 @@ class Plugin:
         self.engine.start(stack, closing.close)
         await self._scheduler.open()
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
+        stack.enter_context(self.functions.opened())
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
 
     async def _look_before_starting(self) -> None:

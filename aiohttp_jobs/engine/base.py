@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey
@@ -74,11 +74,24 @@ class JobQuery:
     id_prefix: str = ""
 
 
+MAIN_LOOP_FUNCTIONS: Literal["MainLoopFunctions"] = "MainLoopFunctions"
+Slot = ExecutionMode | Literal["MainLoopFunctions"] | None
+"""What jobs are counted by: their mode, but that the host's own functions in MainLoop are apart from
+commands, of which one runs there at a time. ``None``: of a submission that is not valid, and only takes a
+result."""
+
+
+def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:
+    """By what a job in `mode` is counted that runs this `function`, if any."""
+    is_apart = mode is ExecutionMode.MAIN_LOOP and function is not None
+    return MAIN_LOOP_FUNCTIONS if is_apart else mode
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs one process runs at once: of each mode, of each user, in all. ``None``: no limit."""
+    """How many jobs one process runs at once: of each kind, of each user, in all. ``None``: no limit."""
 
-    modes: Mapping[ExecutionMode, int]
+    modes: Mapping[ExecutionMode | Literal["MainLoopFunctions"], int]
     per_user: int | None = None
     overall: int | None = None
 
@@ -282,8 +295,8 @@ class PendingJob:
     """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
 
     `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
-    `size` is that of its command in bytes. `concurrency_owner` is whose the concurrency key is, if not the
-    user's own.
+    `size` is that of its command in bytes, `function` the name of the host's function that it runs.
+    `concurrency_owner` is whose the concurrency key is, if not the user's own.
     """
 
     key: str
@@ -300,6 +313,11 @@ class PendingJob:
     attempt: int = 1
     problem: str | None = None
     size: int = 0
+    function: str | None = None
+
+    @property
+    def slot(self) -> Slot:
+        return slot_of(self.mode, self.function)
 
     @property
     def lock(self) -> str | None:

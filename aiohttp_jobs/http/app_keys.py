@@ -12,4 +12,6 @@ from ..system.storage_state import StorageState
 CONFIG = web.AppKey("aiohttp_jobs.config", JobsConfig)
 STORAGE = web.AppKey("aiohttp_jobs.storage", StorageState)
 ACCESS = web.AppKey("aiohttp_jobs.access", AccessPolicy)
+MOUNTED: web.AppKey[dict[str, web.Application]] = web.AppKey("aiohttp_jobs.mounted", dict)
+"""In the host's application: what is mounted there, by its prefix."""
 SERVICE = web.AppKey("aiohttp_jobs.service", JobService)

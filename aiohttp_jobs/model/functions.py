@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from .identity import Identity
 from .job import (
     ONE_START_TIME,
     DelaySeconds,
@@ -39,6 +40,16 @@ class FunctionOrigin:
     function_values: dict[str, Any]
     sealed_values: str | None = None
     concurrency_owner: str | None = None
+
+
+class HostCode(Identity):
+    """Whoever the host's own code submits for. It needs no role, and no request has such an identity."""
+
+    __slots__ = ()
+
+    @property
+    def submitted_with(self) -> str:
+        return FROM_CODE
 
 
 class FunctionParameterType(StrEnum):

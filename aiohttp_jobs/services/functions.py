@@ -6,21 +6,33 @@ Submitting is left to `JobService`, checking values to the function's signature.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..access.functions import FunctionRights
 from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
-from ..errors import ConfigurationError, ForbiddenError, InvalidFieldsError, JobsError, NotFoundError
-from ..functions.registry import Function, Functions
+from ..engine.base import JobQueue, cancelled_by
+from ..errors import (
+    ConfigurationError,
+    ForbiddenError,
+    InvalidFieldsError,
+    JobsError,
+    NotFoundError,
+    ShuttingDownError,
+)
+from ..functions.registry import BoundFunction, Function, Functions
 from ..functions.signature import Checked
-from ..model.functions import FUNCTIONS_KEY_OWNER, FunctionOrigin, FunctionRunRequest
+from ..model.functions import FUNCTIONS_KEY_OWNER, FunctionOrigin, FunctionRunRequest, HostCode
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, InterpreterName, Submission, SubmitRequest, new_job_id
 from ..system.secret_box import Vault
 from .jobs import JobService
 
 _LONGEST_CALL = 2000
+_WAIT_SECONDS = 10.0
+"""After that long it is looked whether the job is still there, or its result was deleted."""
 
 
 class FunctionService:
@@ -36,6 +48,7 @@ class FunctionService:
         functions: Functions,
         rights: FunctionRights,
         jobs: JobService,
+        queue: JobQueue,
         vault: Vault,
     ) -> None:
         """Raises `ConfigurationError` for a function that nobody could run, as the configuration is."""
@@ -44,6 +57,8 @@ class FunctionService:
         self._functions = functions
         self._rights = rights
         self._jobs = jobs
+        self._queue = queue
+        self._is_open = False
         self._vault = vault
         for function in functions:
             self._require_within(function)
@@ -68,14 +83,64 @@ class FunctionService:
         """
         function, modes = self._runnable(identity, name)
         mode = request.execution_mode or modes[0]
-        if mode not in function.options.modes:
-            known = ", ".join(function.options.modes)
-            raise InvalidFieldsError.of_one("executionMode", f"must be one of this function's: {known}")
+        _require_mode(function, mode)
         if mode not in modes:
             raise ForbiddenError(f"Your roles do not allow you to run {function.name} in {mode}.")
         self._policy.require_priority(identity.roles, request.priority)
         checked = await asyncio.to_thread(function.signature.validate, request.values)
         return await self._submit(identity, function, checked, _request(function, checked, request, mode))
+
+    def has(self, function: Function[..., Any]) -> bool:
+        """Whether it is one of these."""
+        return self._functions.get(function.name) is function
+
+    async def submit(
+        self, code: HostCode, bound: BoundFunction[Any], request: FunctionRunRequest
+    ) -> Submission:
+        """Submit a job for the host's own code, which needs no role. `request` has no values of its own.
+
+        Raises `ConfigurationError` while the plugin is not open, and whatever `JobService.submit` raises.
+        """
+        if not self._is_open:
+            raise ConfigurationError(
+                "Jobs can be submitted once the application has started, and until it shuts down: by "
+                "handlers, for example, or in on_startup after aiohttp_jobs.setup."
+            )
+        function = bound.function
+        mode = request.execution_mode or function.options.modes[0]
+        _require_mode(function, mode)
+        return await self._submit(
+            code, function, bound.values, _request(function, bound.values, request, mode)
+        )
+
+    async def result_of(self, job_id: str) -> dict[str, Any]:
+        """The result of a job that the host's code has submitted, once it has ended.
+
+        Raises `NotFoundError` when it is deleted before, and `ShuttingDownError` when this process stops.
+        """
+        while True:
+            is_over = await self._queue.get(job_id) is None
+            record = await self._queue.end_of(job_id, 0.0 if is_over else _WAIT_SECONDS)
+            if record is not None:
+                return record
+            if self._queue.is_closing:
+                raise ShuttingDownError
+            if is_over:
+                raise NotFoundError(f"There is no job {job_id} any more.")
+
+    async def cancel(self, job_id: str, user_id: str) -> None:
+        """Have a job that the host's code has submitted for this user stopped; nothing if it has ended."""
+        if await self._queue.get(job_id) is not None:
+            await self._queue.cancel(job_id, cancelled_by(user_id))
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The host's code may submit while the block runs."""
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
 
     async def _submit(
         self, identity: Identity, function: Function[..., Any], values: Checked, request: SubmitRequest
@@ -101,6 +166,12 @@ class FunctionService:
             self._limits.require_within(request, request.job_name, request.notify, name_field="title")
         except (JobsError, ValueError) as error:
             raise ConfigurationError(f"The function {function.name} cannot run here: {error}") from None
+
+
+def _require_mode(function: Function[..., Any], mode: ExecutionMode) -> None:
+    if mode not in function.options.modes:
+        known = ", ".join(function.options.modes)
+        raise InvalidFieldsError.of_one("executionMode", f"must be one of this function's: {known}")
 
 
 def _request(

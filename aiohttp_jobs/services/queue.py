@@ -44,7 +44,7 @@ class QueueService:
             "pending": summary.pending,
             "running": summary.running,
             "limits": {
-                **{mode.value: limit for mode, limit in summary.limits.modes.items()},
+                **{str(slot): limit for slot, limit in summary.limits.modes.items()},
                 "perUser": summary.limits.per_user,
                 "overall": summary.limits.overall,
             },

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import web
 
-from aiohttp_jobs import Functions
+from aiohttp_jobs import Functions, Identity
+from aiohttp_jobs.model.functions import HostCode
 
 from ..conftest import Caller, Host
 from ..engine.embedded.drops import Drops
@@ -185,6 +187,15 @@ async def test_a_request_cannot_say_that_it_is_code(host: Host) -> None:
         assert (await clerk.request("POST", "/jobs/submit", json={**job, **more})).status == 422
         values = {"rows": [], "price": 1}
         assert (await run(clerk, "report", values, **more)).status == 422
+
+
+async def test_a_resolver_cannot_make_a_request_the_hosts_code(start_host: StartHost) -> None:
+    async def resolve(_request: web.Request) -> Identity:
+        return HostCode("alice")
+
+    host = await start_host(functions=sample.jobs, identity_resolver=resolve)
+    answer = await host.stranger().request("GET", "/functions")
+    assert (answer.status, answer.body["code"]) == (401, "not_authenticated")
 
 
 async def test_another_users_command_cannot_hold_up_a_function(host: Host) -> None:

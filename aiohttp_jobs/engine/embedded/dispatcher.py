@@ -35,8 +35,10 @@ from ..base import (
     PendingJob,
     QueuePausedError,
     RunningElsewhere,
+    Slot,
     StopReason,
     cancelled_by,
+    slot_of,
 )
 from .active import ActiveJob
 from .finishing import ResultKeeper
@@ -57,7 +59,8 @@ class Dispatcher:
     """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
     programs dropped, and at once when it is woken.
 
-    MainLoop jobs run one at a time and hold up the start of all others, as the specification has it.
+    Commands in MainLoop run one at a time and hold up the start of all others, as the specification has it.
+    The host's own functions there do not: they are coroutines, and may wait for other jobs.
     """
 
     def __init__(
@@ -171,7 +174,7 @@ class Dispatcher:
     async def _start_at_once(self, submission: Submission, allowance: Allowance) -> None:
         """Return when the job is accepted and picked up. Raises what `start` of the store raises."""
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._slots.take(submission.execution_mode, submission.user_id)
+        self._slots.take(_slot(submission), submission.user_id)
         # In a task of its own: who submits may go away, the job has to be seen through.
         self._track(self._start_new(submission, allowance, accepted))
         await accepted
@@ -339,11 +342,11 @@ class Dispatcher:
 
     async def _start_ready(self) -> None:
         while not (self._closing or self.paused or self._storage.holds_jobs):
-            job = self._queue.take(self._slots.modes_with_room(), self._slots.may_start)
+            job = self._queue.take(self._slots.with_room(), self._slots.may_start)
             if job is None:
                 return
             task = self._start(job)
-            if job.mode is ExecutionMode.MAIN_LOOP:
+            if job.slot is ExecutionMode.MAIN_LOOP:
                 await self._hold_up_for(task)
 
     async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
@@ -366,21 +369,21 @@ class Dispatcher:
             return False
         if self._storage.holds_jobs:
             return False
-        mode = submission.execution_mode
-        if mode is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
+        slot = _slot(submission)
+        if slot is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
             return False
         if not self._slots.has_room_for(submission.user_id):
             return False
         due = self._queue.next_due()
-        return mode in self._slots.modes_with_room() and (due is None or due > utc_now())
+        return slot in self._slots.with_room() and (due is None or due > utc_now())
 
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
-        self._slots.take(job.mode, job.user_id)
+        self._slots.take(job.slot, job.user_id)
         self._slots.take_lock(job.lock)
         return self._track(self._process(job))
 
-    def _free_slot(self, mode: ExecutionMode | None, user_id: str) -> None:
-        self._slots.free(mode, user_id)
+    def _free_slot(self, slot: Slot, user_id: str) -> None:
+        self._slots.free(slot, user_id)
         self._wake.set()
 
     def _free_lock(self, job: PendingJob) -> None:
@@ -401,7 +404,7 @@ class Dispatcher:
         try:
             job, claimed = await self._store.start(submission, allowance)
         except BaseException as error:
-            self._free_slot(submission.execution_mode, submission.user_id)
+            self._free_slot(_slot(submission), submission.user_id)
             if not accepted.done():
                 accepted.set_exception(error)
             if not isinstance(error, Exception):
@@ -441,7 +444,7 @@ class Dispatcher:
                 self._forget(active, None)
         finally:
             if claimed is None:
-                self._free_slot(job.mode, job.user_id)
+                self._free_slot(job.slot, job.user_id)
                 self._free_lock(job)
         if claimed is not None:
             await self._see_through(job, claimed, active)
@@ -458,7 +461,7 @@ class Dispatcher:
                 result = await self._run_claimed(claimed, active)
             finally:
                 # The command is over: another may start while the result is being written.
-                self._free_slot(job.mode, job.user_id)
+                self._free_slot(job.slot, job.user_id)
             await self._until_written(claimed.job_id, partial(self._finish, claimed, result, active))
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
@@ -500,3 +503,7 @@ class Dispatcher:
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]
         active.ended(record)
+
+
+def _slot(submission: Submission) -> Slot:
+    return slot_of(submission.execution_mode, submission.function)

@@ -15,7 +15,7 @@ from ...model.job import ExecutionMode
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import CloseInTime, Follower, Limits, Notifier, Recheck
+from ..base import MAIN_LOOP_FUNCTIONS, CloseInTime, Follower, Limits, Notifier, Recheck
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .changes import JobChanges
@@ -130,6 +130,7 @@ def _limits(config: JobsConfig) -> Limits:
         modes={
             **dict.fromkeys(ExecutionMode, config.max_parallel_background),
             ExecutionMode.MAIN_LOOP: 1,
+            MAIN_LOOP_FUNCTIONS: config.max_parallel_mainloop_functions,
             ExecutionMode.RUNSPACE: config.max_parallel_runspace,
         },
         per_user=config.max_parallel_per_user,

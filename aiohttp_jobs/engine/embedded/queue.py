@@ -9,13 +9,12 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from itertools import islice
 
-from ...model.job import ExecutionMode, utc_now
-from ..base import PendingJob
+from ...model.job import utc_now
+from ..base import PendingJob, Slot
 
 _LOOK_AHEAD = 64
 """How many of one user's jobs are looked at for one that may start."""
 
-Mode = ExecutionMode | None
 Lane = OrderedDict[str, deque[PendingJob]]
 
 
@@ -30,7 +29,7 @@ class WaitingJobs:
         self._starvation = starvation
         self._jobs: dict[str, PendingJob] = {}
         self._since: dict[str, float] = {}
-        self._lanes: dict[tuple[int, Mode], Lane] = {}
+        self._lanes: dict[tuple[int, Slot], Lane] = {}
         self._oldest: deque[PendingJob] = deque()
         self._later: list[tuple[datetime, int, PendingJob]] = []
         self._sequence = 0
@@ -89,10 +88,10 @@ class WaitingJobs:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
-    def take(self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
-        """The next job of one of `modes` among those that `may_start`; it no longer waits."""
+    def take(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        """The next job of one of `slots` among those that `may_start`; it no longer waits."""
         self._promote()
-        job = self._starving(modes, may_start) or self._best(modes, may_start)
+        job = self._starving(slots, may_start) or self._best(slots, may_start)
         if job is not None:
             self._served(job)
             self.remove(job.job_id)
@@ -122,7 +121,7 @@ class WaitingJobs:
     def _line_up(self, job: PendingJob) -> None:
         self._since[job.job_id] = time.monotonic()
         self._oldest.append(job)
-        lane = self._lanes.setdefault((job.priority, job.mode), OrderedDict())
+        lane = self._lanes.setdefault((job.priority, job.slot), OrderedDict())
         lane.setdefault(job.user_id, deque()).append(job)
 
     def _promote(self) -> None:
@@ -131,7 +130,7 @@ class WaitingJobs:
             self._line_up(heapq.heappop(self._later)[2])
 
     def _starving(
-        self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]
+        self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]
     ) -> PendingJob | None:
         self._drop_gone(self._oldest)
         limit = time.monotonic() - self._starvation
@@ -140,8 +139,8 @@ class WaitingJobs:
         # Of each user, so that nobody's jobs that wait for something else hide those of the others.
         found = [
             job
-            for (_, mode), lane in self._lanes.items()
-            if mode in modes
+            for (_, slot), lane in self._lanes.items()
+            if slot in slots
             for jobs in lane.values()
             if (job := self._first_starving(jobs, limit, may_start)) is not None
         ]
@@ -159,8 +158,8 @@ class WaitingJobs:
                     return job
         return None
 
-    def _best(self, modes: Collection[Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
-        open_lanes = [key for key in self._lanes if key[1] in modes]
+    def _best(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        open_lanes = [key for key in self._lanes if key[1] in slots]
         for priority in sorted({priority for priority, _ in open_lanes}, reverse=True):
             heads = [
                 head
@@ -171,7 +170,7 @@ class WaitingJobs:
                 return min(heads, key=lambda job: (job.submitted_at, job.job_id))
         return None
 
-    def _head(self, key: tuple[int, Mode], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+    def _head(self, key: tuple[int, Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
         """Of the first user whose turn it is and who has a job that may start, that job."""
         lane, found, empty = self._lanes[key], None, []
         for user, jobs in lane.items():
@@ -194,6 +193,6 @@ class WaitingJobs:
             jobs.popleft()
 
     def _served(self, job: PendingJob) -> None:
-        lane = self._lanes.get((job.priority, job.mode))
+        lane = self._lanes.get((job.priority, job.slot))
         if lane is not None and job.user_id in lane:
             lane.move_to_end(job.user_id)

@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from ...model.job import ExecutionMode
-from ..base import Limits, PendingJob
-
-Mode = ExecutionMode | None
-"""``None``: of a submission that is not valid, and only takes a result."""
+from ..base import Limits, PendingJob, Slot
 
 
 class Slots:
@@ -17,15 +13,15 @@ class Slots:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._modes: Counter[Mode] = Counter()
+        self._running: Counter[Slot] = Counter()
         self._users: Counter[str] = Counter()
         self._locks: set[str] = set()
 
-    def modes_with_room(self) -> Collection[Mode]:
-        modes: list[Mode] = [None]
-        if self.limits.overall is None or self._modes.total() < self.limits.overall:
-            modes += [mode for mode, limit in self.limits.modes.items() if self._modes[mode] < limit]
-        return modes
+    def with_room(self) -> Collection[Slot]:
+        found: list[Slot] = [None]
+        if self.limits.overall is None or self._running.total() < self.limits.overall:
+            found += [slot for slot, limit in self.limits.modes.items() if self._running[slot] < limit]
+        return found
 
     def may_start(self, job: PendingJob) -> bool:
         """Whether neither its user nor its key stands in the way."""
@@ -36,12 +32,12 @@ class Slots:
     def has_room_for(self, user_id: str) -> bool:
         return not self.limits.per_user or self._users[user_id] < self.limits.per_user
 
-    def take(self, mode: Mode, user_id: str) -> None:
-        self._modes[mode] += 1
+    def take(self, slot: Slot, user_id: str) -> None:
+        self._running[slot] += 1
         self._users[user_id] += 1
 
-    def free(self, mode: Mode, user_id: str) -> None:
-        self._modes[mode] -= 1
+    def free(self, slot: Slot, user_id: str) -> None:
+        self._running[slot] -= 1
         self._users[user_id] -= 1
         if not self._users[user_id]:
             del self._users[user_id]

@@ -15,6 +15,7 @@ from ...config import JobsConfig
 from ...engine.base import ApiKeyRecords
 from ...errors import AuthenticationError, RightsUnavailableError
 from ...model.api_key import ended_with_user
+from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
 from ..request_keys import request_key
 from .origin import require_no_form, require_same_origin
@@ -64,7 +65,7 @@ def identity_middleware(
         if (secret := _bearer_of(request)) is not None:
             return await _key_identity(api_keys, roles, secret, request.remote)
         if config.identity_resolver is not None:
-            identity = await config.identity_resolver(request)
+            identity = _of_request(await config.identity_resolver(request))
         else:
             identity = await sessions.identity(request, again=again)
         if identity is None:
@@ -118,6 +119,13 @@ async def identity_now(request: web.Request) -> Identity | None:
         return await request[_JUDGING].find(request, True)
     except (AuthenticationError, RightsUnavailableError):
         return None
+
+
+def _of_request(identity: Identity | None) -> Identity | None:
+    """What a host's resolver found. Raises `AuthenticationError` for what no request can have."""
+    if isinstance(identity, HostCode):
+        raise AuthenticationError("No request comes from the host's own code.")
+    return identity
 
 
 def _bearer_of(request: web.Request) -> str | None:

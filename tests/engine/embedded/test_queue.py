@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.base import PendingJob
+from aiohttp_jobs.engine.base import MAIN_LOOP_FUNCTIONS, PendingJob
 from aiohttp_jobs.engine.embedded.queue import WaitingJobs
 from aiohttp_jobs.model.job import ExecutionMode, new_job_id, utc_now
 
@@ -62,6 +62,17 @@ def test_a_mode_without_room_does_not_hold_up_another() -> None:
     other = job(priority=0)
     queue = queue_of(*full, other)
     assert queue.take([ExecutionMode.BACKGROUND_JOB], lambda _: True) == other
+
+
+def test_a_function_in_mainloop_does_not_wait_for_commands_there() -> None:
+    command = job(mode=ExecutionMode.MAIN_LOOP, priority=9)
+    function = job(mode=ExecutionMode.MAIN_LOOP, function="greet")
+    elsewhere = job(function="report")
+    queue = queue_of(command, function, elsewhere)
+    assert queue.take([MAIN_LOOP_FUNCTIONS], lambda _: True) == function
+    assert queue.take([ExecutionMode.BACKGROUND_JOB], lambda _: True) == elsewhere
+    assert queue.take([MAIN_LOOP_FUNCTIONS], lambda _: True) is None
+    assert queue.take([ExecutionMode.MAIN_LOOP], lambda _: True) == command
 
 
 def test_a_job_that_may_not_start_is_passed_over_and_keeps_its_place() -> None:

@@ -226,12 +226,10 @@ def pending_job(path: str, read: ReadSubmission, run: Attempt | None = None) -> 
         attempt=job.attempt,
         problem=problem,
         size=len(job.command.encode("utf-8", "replace")),
+        function=job.function if problem is None else None,
     )
 
 
 def _is_same(submission: Submission, pending: PendingJob) -> bool:
-    return (submission.job_id, submission.execution_mode, submission.attempt) == (
-        pending.job_id,
-        pending.mode,
-        pending.attempt,
-    )
+    found = (submission.job_id, submission.execution_mode, submission.attempt, submission.function)
+    return found == (pending.job_id, pending.mode, pending.attempt, pending.function)

@@ -1,0 +1,120 @@
+"""Jobs that the host's own code submits: `submit`, and the handle by which they are awaited or cancelled.
+
+What is submitted, and that a request cannot claim to be code, is left to ``services.functions``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
+
+from aiohttp import web
+
+from .errors import ConfigurationError, JobFailedError
+from .functions.registry import BoundFunction
+from .http.app_keys import MOUNTED
+from .http.functions import FUNCTIONS
+from .model.functions import FunctionRunRequest, HostCode
+from .model.job import ExecutionMode, JobStatus, RetryPolicy
+from .model.notice_rules import NotifyRules
+from .services.functions import FunctionService
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+HOST_USER = "host"
+"""Whose jobs those are that the host's code submits for nobody in particular."""
+
+
+class JobHandle(Generic[R_co]):
+    """A job that was submitted. Awaiting it gives what the function returned, as JSON has it.
+
+    Raises `JobFailedError` for a job that ended in any other way, and `ShuttingDownError` when this process
+    stops before. May be awaited several times, and dropped: the job goes on.
+    """
+
+    def __init__(self, service: FunctionService, job_id: str, user: str) -> None:
+        self._service = service
+        self._user = user
+        self.id = job_id
+
+    def __repr__(self) -> str:
+        return f"<job {self.id} of {self._user}>"
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        return self._value().__await__()
+
+    async def result(self) -> dict[str, Any]:
+        """The job's whole result, once it has ended in whichever way, in the specification's names.
+
+        Raises `NotFoundError` when it is deleted before, and `ShuttingDownError`.
+        """
+        return await self._service.result_of(self.id)
+
+    async def cancel(self) -> None:
+        """Have the job stopped, or never started. Does nothing when it has ended."""
+        await self._service.cancel(self.id, self._user)
+
+    async def _value(self) -> R_co:
+        record = await self.result()
+        if record["Status"] != JobStatus.SUCCEEDED:
+            raise JobFailedError(record)
+        return cast("R_co", record.get("ReturnValue"))
+
+
+async def submit(
+    app: web.Application,
+    function: BoundFunction[R],
+    *,
+    user: str = HOST_USER,
+    mode: ExecutionMode | str | None = None,
+    job_name: str | None = None,
+    description: str = "",
+    priority: int | None = None,
+    run_at: datetime | None = None,
+    delay: float | None = None,
+    timeout: float | None = None,
+    retry: RetryPolicy | None = None,
+    notify: NotifyRules | None = None,
+) -> JobHandle[R]:
+    """Submit a job of ``function.bind(…)`` to the plugin that is mounted in `app`, durably.
+
+    The host's code needs no role. The job is `user`'s, who sees it like any other of theirs, and is counted
+    by their limits. `delay` and `timeout` are in seconds, `run_at` is aware; what is left out is as the
+    function was registered. Raises `ConfigurationError` where the plugin has not been started, or was not
+    given this function, ``ValueError`` for bad arguments, and whatever else submitting may raise.
+    """
+    service = _service(app, function)
+    given = {
+        "execution_mode": mode,
+        "job_name": job_name,
+        "priority": priority,
+        "run_at": run_at,
+        "delay_seconds": None if delay is None else float(delay),
+        "timeout_seconds": None if timeout is None else float(timeout),
+        "retry": retry,
+        "notify": notify,
+    }
+    # What is not given is left out: it is then the function's to say.
+    asked = {name: value for name, value in given.items() if value is not None}
+    request = FunctionRunRequest(description=description, **asked)
+    submission = await service.submit(HostCode(user), function, request)
+    return JobHandle(service, submission.job_id, user)
+
+
+def _service(app: web.Application, function: BoundFunction[Any]) -> FunctionService:
+    plugins = [app] if FUNCTIONS in app else app.get(MOUNTED, {}).values()
+    services = [plugin[FUNCTIONS] for plugin in plugins]
+    if not services:
+        raise ConfigurationError(
+            "No plugin is mounted in this application. Give submit the one that aiohttp_jobs.setup got, or "
+            "what create_jobs_app returned."
+        )
+    for service in services:
+        if service.has(function.function):
+            return service
+    name = function.function.name
+    raise ConfigurationError(
+        f"The plugin does not know the function {name}: give its Functions to aiohttp_jobs.setup."
+    )
