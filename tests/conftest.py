@@ -47,6 +47,7 @@ SLOW = (
     "test_costs.py",
     "test_deployments.py",
     "test_docs.py",
+    "test_extending.py",
     "test_host_middlewares.py",
     "test_preload.py",
     "test_restart.py",

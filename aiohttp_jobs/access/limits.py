@@ -10,7 +10,7 @@ from yarl import URL
 from ..config import JobsConfig
 from ..errors import InvalidFieldsError, TooLargeError, field_error
 from ..model.job import InterpreterName
-from ..model.notice_rules import EmailRule, WebhookRule
+from ..model.notice_rules import CHANNELS, Rule, WebhookRule
 
 _NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
 _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
@@ -45,7 +45,7 @@ class LimitPolicy:
         self,
         command: LimitedCommand,
         name: str,
-        notify: Sequence[EmailRule | WebhookRule] = (),
+        notify: Sequence[Rule] = (),
         *,
         field: str = "{}",
         name_field: str = "jobName",
@@ -90,11 +90,11 @@ def _length_faults(field: str, text: str, most: int) -> list[dict[str, Any]]:
 
 def notice_channels(config: JobsConfig) -> list[str]:
     """By which channels jobs may ask for notices."""
-    found = {"email": config.smtp_host is not None, "webhook": config.webhook_enabled}
-    return [name for name, is_usable in found.items() if is_usable]
+    usable = {"email": config.smtp_host is not None, "webhook": config.webhook_enabled}
+    return [name for name in CHANNELS if usable.get(name, True)]
 
 
-def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule]) -> list[dict[str, Any]]:
+def _notify_faults(config: JobsConfig, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     faults = []
     channels = notice_channels(config) if rules else []
     for index, rule in enumerate(rules):
@@ -102,9 +102,8 @@ def _notify_faults(config: JobsConfig, rules: Sequence[EmailRule | WebhookRule])
             message = _NO_MAIL if rule.channel == "email" else _NO_WEBHOOKS
             faults.append(field_error(f"notify.{index}.channel", message))
             continue
-        if isinstance(rule, EmailRule):
-            continue
-        # A courtesy only: what counts is the address that is connected to.
-        if (fault := config.webhook_targets.fault(URL(rule.url))) is not None:
-            faults.append(field_error(f"notify.{index}.url", fault))
+        if isinstance(rule, WebhookRule):
+            # A courtesy only: what counts is the address that is connected to.
+            fault = config.webhook_targets.fault(URL(rule.url))
+            faults += [] if fault is None else [field_error(f"notify.{index}.url", fault)]
     return faults

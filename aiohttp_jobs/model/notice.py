@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from .job import JobResult, UtcDatetime, utc_now
 from .notice_events import Event
-from .notice_rules import EmailRule, NotifyRule, WebhookRule
+from .notice_rules import EmailRule, NotifyRule, Rule
 from .record import KeptRecord
 from .terminal import tail_as_seen
 
@@ -70,7 +70,7 @@ class Notice(KeptRecord):
         cls,
         result: JobResult,
         index: int,
-        rule: EmailRule | WebhookRule,
+        rule: Rule,
         event: Event,
         submitted_with: str = "",
     ) -> Self:

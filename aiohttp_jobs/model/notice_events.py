@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from .job import JobStatus
-from .notice_rules import EmailRule, Trigger, WebhookRule
+from .notice_rules import Rule, Trigger
 
 FAILURES = frozenset({JobStatus.FAILED, JobStatus.TIMED_OUT, JobStatus.INTERRUPTED, JobStatus.REJECTED})
 _NEED_PREVIOUS = frozenset({Trigger.FIRST_FAILURE, Trigger.RECOVERY})
@@ -22,16 +22,14 @@ class Event(StrEnum):
     CANCELLED = "cancelled"
 
 
-def needs_previous(rules: Iterable[EmailRule | WebhookRule], status: JobStatus) -> bool:
+def needs_previous(rules: Iterable[Rule], status: JobStatus) -> bool:
     """Whether the outcome before matters to any of `rules`. Nobody asks it of a cancelled job."""
     if status is JobStatus.CANCELLED:
         return False
     return any(_NEED_PREVIOUS & set(rule.on) for rule in rules)
 
 
-def event_for(
-    rule: EmailRule | WebhookRule, status: JobStatus, previous: JobStatus | None = None
-) -> Event | None:
+def event_for(rule: Rule, status: JobStatus, previous: JobStatus | None = None) -> Event | None:
     """What `rule` wants told of a job that ended with `status`; ``None`` when nothing.
 
     `previous` is how the same user's job of the same name ended before, ``None`` if there was none.

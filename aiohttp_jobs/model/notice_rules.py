@@ -10,7 +10,7 @@ import re
 from email.errors import MessageError
 from email.headerregistry import Address
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -130,8 +130,14 @@ class WebhookRule(_Rule):
         return self.url
 
 
+Rule = EmailRule | WebhookRule
+"""One of those that there are: each channel has one."""
+CHANNELS: tuple[str, ...] = tuple(
+    get_args(rule.model_fields["channel"].annotation)[0] for rule in get_args(Rule)
+)
+
 NotifyRule = Annotated[
-    EmailRule | WebhookRule,
+    Rule,
     Field(discriminator="channel"),
     HostLimited({HOST_VARIANTS: "notice_channels"}),
 ]

@@ -19,9 +19,8 @@ ADMIN_ROLES = frozenset({"system_admin", "site_admin"})
 
 MODE_ROLES: Mapping[ExecutionMode, frozenset[str]] = MappingProxyType(
     {
+        **dict.fromkeys(ExecutionMode, ELEVATED_ROLES),
         ExecutionMode.MAIN_LOOP: frozenset({"debug"}),
-        ExecutionMode.RUNSPACE: ELEVATED_ROLES,
-        ExecutionMode.BACKGROUND_JOB: ELEVATED_ROLES,
     }
 )
 """Specification, "Execution Mode Permissions": one of these roles is needed."""

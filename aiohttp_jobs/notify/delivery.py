@@ -27,8 +27,8 @@ from .channel import Channel, DeliveryError
 from .outbox import Outbox
 
 # Few to the one mail server; and one kind that does not get through holds up no other.
-_AT_ONCE = {"email": 3, "webhook": 16}
-_PER_USER = {"email": 2, "webhook": 8}
+_AT_ONCE, _PER_USER = 16, 8
+_MAILS_AT_ONCE, _MAILS_PER_USER = 3, 2
 _MAX_WAIT_SECONDS = 3600.0
 _MARGIN_SECONDS = 5.0
 _CLEAN_SECONDS = 600.0
@@ -149,7 +149,7 @@ class Delivery:
         lines: defaultdict[tuple[str, str], list[Notice]] = defaultdict(list)
         for notice in sorted(due, key=lambda each: (_due_at(each), each.notice_id)):
             line = lines[notice.user_id, notice.channel]
-            if len(line) < _PER_USER[notice.channel]:
+            if len(line) < _most_per_user(notice.channel):
                 line.append(notice)
         self._served = {user: self._served.get(user, 0) for user, _ in lines}
         order = sorted(lines, key=lambda line: self._served[line[0]])
@@ -159,9 +159,9 @@ class Delivery:
 
     def _start_if_there_is_room(self, notice: Notice) -> None:
         channel, user = notice.channel, notice.user_id
-        if self._closing or self._busy[channel] >= _AT_ONCE[channel]:
+        if self._closing or self._busy[channel] >= _most_at_once(channel):
             return
-        if self._busy_of[user, channel] >= _PER_USER[channel]:
+        if self._busy_of[user, channel] >= _most_per_user(channel):
             return
         self._started += 1
         self._served[user] = self._started
@@ -284,3 +284,11 @@ class Delivery:
 
 def _due_at(notice: Notice) -> datetime:
     return notice.next_attempt_at or notice.created_at
+
+
+def _most_at_once(channel: str) -> int:
+    return _MAILS_AT_ONCE if channel == "email" else _AT_ONCE
+
+
+def _most_per_user(channel: str) -> int:
+    return _MAILS_PER_USER if channel == "email" else _PER_USER

@@ -17,6 +17,7 @@ from ..model.job import InterpreterName
 from .base import Execution
 from .process.simple import SHELL
 
+_FOUND_OTHERWISE = frozenset({InterpreterName.PYTHON, InterpreterName.POWERSHELL, InterpreterName.SHELL})
 RUNNER = Path(__file__).with_name("child")
 
 
@@ -42,7 +43,7 @@ def _powershell(program: str) -> Interpreter:
 
 
 def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
-    """The interpreters installed on this machine."""
+    """The interpreters installed on this machine: each is the program of its name, unless said otherwise."""
     found = [
         Interpreter(
             InterpreterName.PYTHON,
@@ -58,8 +59,9 @@ def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
     elif powershell:
         shell = _powershell(powershell)
         found.append(Interpreter(InterpreterName.SHELL, shell.prefix, shell.suffix))
-    if bash := shutil.which("bash"):
-        found.append(Interpreter(InterpreterName.BASH, (bash,)))
+    for name in InterpreterName:
+        if name not in _FOUND_OTHERWISE and (program := shutil.which(name)):
+            found.append(Interpreter(name, (program,)))
     return {interpreter.name: interpreter for interpreter in found}
 
 

@@ -26,7 +26,7 @@ class Process:
 
     `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time;
     `python` is the command line of the Python that it runs with; what it writes to its standard error goes to
-    `log`, if given.
+    `log`, if given; the package and the tests are those below `root`.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class Process:
         minutes_from: float | None = None,
         python: Sequence[str] = (sys.executable,),
         log: IO[bytes] | None = None,
+        root: Path = ROOT,
     ) -> None:
         arguments = [str(data_dir), str(port)] + ([] if minutes_from is None else [str(minutes_from)])
         self._process = subprocess.Popen(
@@ -43,7 +44,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            cwd=ROOT,
+            cwd=root,
         )
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
@@ -80,8 +81,9 @@ def running(
     minutes_from: float | None = None,
     python: Sequence[str] = (sys.executable,),
     log: IO[bytes] | None = None,
+    root: Path = ROOT,
 ) -> Iterator[Process]:
-    process = Process(data_dir, port, minutes_from, python, log)
+    process = Process(data_dir, port, minutes_from, python, log, root)
     try:
         yield process
     finally:

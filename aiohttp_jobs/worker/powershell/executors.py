@@ -50,8 +50,11 @@ class PowerShell:
         }
 
     def beside(self, others: Mapping[ExecutionMode, Executor]) -> Mapping[ExecutionMode, Executor]:
-        """For each mode what runs PowerShell's jobs here and all others by `others`."""
-        return {mode: _WithPowerShell(others[mode], own) for mode, own in self._executors.items()}
+        """For each mode what runs PowerShell's jobs here, where it can, and all others by `others`."""
+        return {
+            **others,
+            **{mode: _WithPowerShell(others[mode], own) for mode, own in self._executors.items()},
+        }
 
     async def close(self) -> None:
         """End the spares, and wait for hosts that are being ended; after the modes are closed."""

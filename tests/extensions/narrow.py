@@ -1,0 +1,83 @@
+"""An engine with nothing but what `Engine` asks for, which leaves a file behind where it was opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from aiohttp_jobs.config import JobsConfig
+from aiohttp_jobs.engine.base import (
+    ApiKeyRecords,
+    CloseInTime,
+    Follower,
+    JobQueue,
+    JobStore,
+    Notifier,
+    OutputStore,
+    Recheck,
+    Records,
+    ResultRepository,
+    SessionRecords,
+)
+from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
+from aiohttp_jobs.system.secret_box import Vault
+from aiohttp_jobs.system.storage_state import StorageState
+from aiohttp_jobs.worker.modes import ExecutionModes
+
+
+class NarrowEngine:
+    """An `Engine`."""
+
+    def __init__(
+        self, config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault
+    ) -> None:
+        self._config = config
+        self._engine = EmbeddedEngine(config, modes, storage, vault)
+
+    @property
+    def queue(self) -> JobQueue:
+        return self._engine.queue
+
+    @property
+    def outputs(self) -> OutputStore:
+        return self._engine.outputs
+
+    @property
+    def store(self) -> JobStore:
+        return self._engine.store
+
+    @property
+    def results(self) -> ResultRepository:
+        return self._engine.results
+
+    @property
+    def records(self) -> Records:
+        return self._engine.records
+
+    @property
+    def api_keys(self) -> ApiKeyRecords:
+        return self._engine.api_keys
+
+    @property
+    def sessions(self) -> SessionRecords:
+        return self._engine.sessions
+
+    @property
+    def seldom(self) -> float:
+        return self._engine.seldom
+
+    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
+        self._engine.connect(recheck, notifier)
+
+    async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        await self._engine.open(stack, close)
+        (self._config.data_dir / "opened by NarrowEngine").touch()
+
+    def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        self._engine.start(stack, close)
+
+    def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
+        self._engine.follow(followers, stack, close)
+
+    def begin_closing(self) -> None:
+        self._engine.begin_closing()
