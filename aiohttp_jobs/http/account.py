@@ -12,6 +12,7 @@ from .auth.rights import needs
 from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id
+from .functions import FUNCTIONS
 from .openapi.answers import Done, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE
@@ -37,6 +38,7 @@ async def show_me(request: web.Request) -> web.Response:
     is_own = config.identity_resolver is None and has_own_cookie(request)
     cookie = {"name": config.session_cookie, "secure": config.session_secure} if is_own else None
     me = request.app[ACCOUNT].describe(identity_of(request))
+    me["functions"] = request.app[FUNCTIONS].has_any(identity_of(request))
     return answer({"success": True, "me": {**me, "connection": seen, "sessionCookie": cookie}})
 
 

@@ -68,6 +68,10 @@ class FunctionService:
         found = [(each, self._rights.modes(each, identity.roles)) for each in self._functions]
         return [_view(function, modes) for function, modes in found if modes]
 
+    def has_any(self, identity: Identity) -> bool:
+        """Whether there is one that the caller may run."""
+        return any(self._rights.modes(each, identity.roles) for each in self._functions)
+
     def get(self, identity: Identity, name: str) -> dict[str, Any]:
         """A function, by its name or an old one, as it is shown. Raises `NotFoundError`."""
         return _view(*self._runnable(identity, name))

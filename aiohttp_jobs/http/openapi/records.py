@@ -267,7 +267,8 @@ class SessionCookie(BaseModel):
 class Me(BaseModel):
     """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table.
 
-    ``sessionCookie`` is null where the host has sessions of its own.
+    ``functions``: whether there are any of the host's own that they may run. ``sessionCookie`` is null where
+    the host has sessions of its own.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -280,6 +281,7 @@ class Me(BaseModel):
     default_interpreter: InterpreterName
     max_priority: int
     permissions: list[str]
+    functions: bool
     limits: OwnLimits
     server_time: UtcDatetime
     connection: SeenConnection

@@ -33,21 +33,23 @@ export const remove = (job) => attempt(async () => {
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The body that would submit the job again. */
+/** The body that would submit the job again, to its function if it has one. */
 export function bodyOf(job) {
+  const what = job.Function
+    ? { values: job.FunctionValues }
+    : { command: job.Command, interpreter: job.Interpreter, concurrencyKey: job.ConcurrencyKey };
   const body = {
-    jobName: job.JobName, command: job.Command, executionMode: job.ExecutionMode, interpreter: job.Interpreter,
-    description: job.Description, timeoutSeconds: job.TimeoutSeconds, priority: job.Priority,
-    concurrencyKey: job.ConcurrencyKey, retry: job.Retry, notify: job.Notify,
+    jobName: job.JobName, ...what, executionMode: job.ExecutionMode, description: job.Description,
+    timeoutSeconds: job.TimeoutSeconds, priority: job.Priority, retry: job.Retry, notify: job.Notify,
   };
   return Object.fromEntries(
     Object.entries(body).filter(([, value]) => value !== null && value !== undefined && value !== ""),
   );
 }
 
-export function curlOf(body) {
+export function curlOf(body, path = "jobs/submit") {
   return [
-    `curl -X POST ${quoted(apiUrl("jobs/submit").href)} \\`,
+    `curl -X POST ${quoted(apiUrl(path).href)} \\`,
     '  -H "Authorization: Bearer $JOBS_API_KEY" \\',
     "  -H 'Content-Type: application/json' \\",
     `  -d ${quoted(JSON.stringify(body))}`,
@@ -56,5 +58,6 @@ export function curlOf(body) {
 
 export const copyCurl = (job) => attempt(async () => {
   const whole = job.Command === undefined ? (await get(`jobs/${job.JobID}`)).job : job;
-  await copy(curlOf(bodyOf(whole)), "curl command");
+  const path = whole.Function ? `functions/${whole.Function}/run` : undefined;
+  await copy(curlOf(bodyOf(whole), path), "curl command");
 });

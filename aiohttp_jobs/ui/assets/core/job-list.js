@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { hasEnded } from "./actions.js";
 import { followList } from "./follow.js";
 import { fits, resultQuery } from "./job-filters.js";
+import { withNews } from "./progress.js";
 
 const PAGE = 100;
 const MOST_LIVE = 1000;
@@ -60,8 +61,7 @@ class JobList {
   }
 
   #note(job) {
-    const known = this.jobs.get(job.JobID);
-    this.jobs.set(job.JobID, { ...known, ...job });
+    this.jobs.set(job.JobID, withNews(this.jobs.get(job.JobID), job));
     this.#draw();
   }
 

@@ -4,6 +4,7 @@ import { get, getOutput } from "./api.js";
 import { hasEnded } from "./actions.js";
 import { follow } from "./follow.js";
 import { OutputLines } from "./output-lines.js";
+import { progressOf, withNews } from "./progress.js";
 
 const PAGE_BYTES = 1024 * 1024;
 
@@ -79,8 +80,10 @@ class JobState {
       this.lines.add(data.Text, data.Offset, Number(id.split("-")[1]));
     } else if (name === "status") {
       const again = this.job.Attempt !== data.Attempt;
-      this.job = { ...this.job, ...data };
+      this.job = withNews(this.job, data);
       if (again) { this.lines.reset(); this.#readAttempts(); }
+    } else if (name === "progress") {
+      this.job = { ...this.job, Progress: progressOf(data) };
     } else if (name === "end") {
       this.job = { ...this.job, ...data };
       this.lines.end();

@@ -12,6 +12,7 @@ const NOBODY = {
   defaultInterpreter: "shell",
   maxPriority: 0,
   permissions: [],
+  functions: false,
   limits: {},
 };
 

@@ -1,39 +1,8 @@
-// Templates as forms: values of parameters checked as they are typed, and the editor's form as a request. Pure.
+// Templates as forms: what a run asks for besides its values, and the editor's form as a request. Pure.
 import { blank, formOf, toRequest } from "./submission.js";
 
 export const TYPES = { string: "text", int: "whole number", choice: "one of", secret: "secret" };
 const UNSET = (value) => value === undefined || value === null || value === "";
-
-/** What a run's form starts with. */
-export const initialValues = (parameters) =>
-  Object.fromEntries(parameters.map((one) => [one.name, UNSET(one.default) ? "" : String(one.default)]));
-
-/** A pattern as the server reads it: of the whole value. One that the browser cannot read is left to the server. */
-function matches(pattern, value) {
-  try {
-    return new RegExp(`^(?:${pattern})$`, "u").test(value);
-  } catch {
-    return true;
-  }
-}
-
-function valueFault(one, value) {
-  if (UNSET(value)) return one.required !== false && UNSET(one.default) ? "Fill this in." : "";
-  if (one.type === "int") {
-    if (!/^-?\d+$/.test(value)) return "Enter a whole number.";
-    if (!UNSET(one.minimum) && Number(value) < one.minimum) return `Enter ${one.minimum} or more.`;
-    if (!UNSET(one.maximum) && Number(value) > one.maximum) return `Enter ${one.maximum} or less.`;
-    return Number(value) < 0 && UNSET(one.minimum) && !one.allowLeadingDash ? "It must not be negative." : "";
-  }
-  if (one.type === "choice") return "";
-  if (one.pattern && !matches(one.pattern, value)) return `It must match ${one.pattern}`;
-  return value.startsWith("-") && !one.allowLeadingDash ? "It must not start with a dash." : "";
-}
-
-/** `{name: sentence}` of the values that cannot be sent. */
-export const valueFaults = (parameters, values) => Object.fromEntries(
-  parameters.map((one) => [one.name, valueFault(one, values[one.name])]).filter(([, fault]) => fault),
-);
 
 /** What a run asks for besides its values: `form` is the part of a job's form that says when and how urgently. */
 export function toRun(form) {
@@ -44,14 +13,6 @@ export function toRun(form) {
     ),
   );
 }
-
-/** The values as the API takes them. */
-export const toValues = (parameters, values) =>
-  Object.fromEntries(
-    parameters.filter((one) => !UNSET(values[one.name])).map((
-      one,
-    ) => [one.name, one.type === "int" ? Number(values[one.name]) : values[one.name]]),
-  );
 
 export const emptyTemplate = (me) => ({ ...blank(me), parameters: [], runRoles: "" });
 

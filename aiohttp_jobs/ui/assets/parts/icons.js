@@ -6,6 +6,7 @@ const PATHS = {
   new: "M12 5v14M5 12h14",
   schedules: "M12 7v5l3 2M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
   templates: "M6 3h9l4 4v14H6zM14 3v5h5M9 13h7M9 17h7",
+  functions: "M15 4h-1.5a3 3 0 0 0-3 3v10a3 3 0 0 1-3 3H6M7 11h7M15 13l5 6M20 13l-5 6",
   queue: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
   runspaces: "M4 5h16v6H4zM4 14h16v6H4zM8 8h.01M8 17h.01",
   history: "M4 20V10M10 20V4M16 20v-7M21 20H3",

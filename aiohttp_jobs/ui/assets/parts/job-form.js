@@ -24,7 +24,7 @@ export function Input({ name, label, hint, form, set, problems, wide, ...rest })
   <//>`;
 }
 
-function Choices({ legend, name, options, value, set }) {
+export function Choices({ legend, name, options, value, set }) {
   return html`
     <fieldset>
       <legend>${legend}</legend>
@@ -162,8 +162,9 @@ function Notices({ form, set, problems }) {
   }</fieldset>`;
 }
 
-/** Everything that has a good default. `start` is not for jobs whose start something else decides. */
-export function JobOptions({ form, set, problems, start = true }) {
+/** Everything that has a good default. `start` is not for jobs whose start something else decides, `ownKey` not for
+ * those whose concurrency key does. */
+export function JobOptions({ form, set, problems, start = true, ownKey = true }) {
   const { me } = useSession();
   const given = { form, set, problems };
   const seconds = me.limits.defaultTimeout ?? 3600;
@@ -175,9 +176,11 @@ export function JobOptions({ form, set, problems, start = true }) {
         )} ...${given} />
         <${Input} name="priority" label="Priority" inputmode="numeric" placeholder="5"
           hint=${`0 (last) to ${me.maxPriority} (first)`} ...${given} />
-        <${Input} name="key" label="Concurrency key" hint=${`Your jobs with the same key never run at once${
-          may(me, "share_concurrency_keys") ? "; shared:… is a key of all users" : ""
-        }`} ...${given} />
+        ${ownKey && html`
+          <${Input} name="key" label="Concurrency key" hint=${`Your jobs with the same key never run at once${
+            may(me, "share_concurrency_keys") ? "; shared:… is a key of all users" : ""
+          }`} ...${given} />
+        `}
         <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
         ${form.retries !== "" && html`
           <${Input} name="backoff" label="Wait before the next try, in seconds" inputmode="decimal" ...${given} />

@@ -73,7 +73,8 @@ export function Help({ onClose }) {
 
 function Navigation({ view, me }) {
   const current = VIEWS[view]?.under ?? view;
-  const shown = Object.entries(VIEWS).filter(([, item]) => !item.hidden && (!item.needs || may(me, item.needs)));
+  const shown = Object.entries(VIEWS).filter(([, item]) => !item.hidden && (!item.needs || may(me, item.needs)) &&
+    (!item.shown || item.shown(me)));
   return html`<nav aria-label="Views"><ul>${shown.map(([name, item]) => html`
     <li key=${name}><a href=${link(name)} aria-current=${name === current ? "page" : undefined}>
       <${Icon} name=${name} />${item.label}</a></li>`)}

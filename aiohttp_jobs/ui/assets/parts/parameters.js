@@ -1,20 +1,7 @@
-// The parameters of templates: the input that somebody fills in to run one, and the editor of what they are.
+// The editor of a template's parameters.
 import { html } from "../core/html.js";
 import { TYPES, blankParameter } from "../core/templates.js";
 import { Button, Field } from "./parts.js";
-
-export function ParameterInput({ parameter, value, onInput, problem }) {
-  const { name, type, description, choices } = parameter;
-  const input = (event) => onInput(event.target.value);
-  const make = {
-    choice: (ids) => html`<select ...${ids} value=${value} onChange=${input}><option value="">choose…</option>
-      ${(choices ?? []).map((choice) => html`<option value=${choice} key=${choice}>${choice}</option>`)}</select>`,
-    secret: (ids) => html`<input type="password" autocomplete="off" ...${ids} value=${value} onInput=${input} />`,
-    int: (ids) => html`<input inputmode="numeric" ...${ids} value=${value} onInput=${input} />`,
-  };
-  return html`<${Field} label=${name} hint=${description} problem=${problem}>
-    ${make[type] ?? ((ids) => html`<input ...${ids} value=${value} onInput=${input} spellcheck=${false} />`)}<//>`;
-}
 
 function Cell({ label, name, one, change, problem, ...rest }) {
   return html`<${Field} label=${label} problem=${problem}>${(ids) =>

@@ -4,6 +4,7 @@ export const VIEWS = {
   new: { label: "New job", load: () => import("./new.js"), hidden: true },
   job: { label: "Job", load: () => import("./job.js"), hidden: true, under: "jobs" },
   schedules: { label: "Schedules", load: () => import("./schedules.js") },
+  functions: { label: "Functions", load: () => import("./functions.js"), shown: (me) => me.functions },
   templates: { label: "Templates", load: () => import("./templates.js") },
   queue: { label: "Queue", load: () => import("./queue.js"), needs: "see_queue" },
   runspaces: { label: "Runspaces", load: () => import("./runspaces.js"), needs: "see_runspaces" },

@@ -4,6 +4,7 @@ import { cancel, copyCurl, hasEnded, remove, runAgain } from "../core/actions.js
 import { formatDuration, formatMoment, formatNear } from "../core/format.js";
 import { useKeys, useNow, useTitle } from "../core/hooks.js";
 import { useJob } from "../core/job-state.js";
+import { shownProgress } from "../core/progress.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text, markedPlain } from "../core/text.js";
@@ -11,6 +12,8 @@ import { Highlighted } from "../parts/highlight.js";
 import { Icon } from "../parts/icons.js";
 import { Output } from "../parts/output.js";
 import { Badge, Button, Loading, Problem, Sure, kindOf } from "../parts/parts.js";
+import { Progress } from "../parts/progress.js";
+import { ReturnValue } from "../parts/return-value.js";
 
 function Facts({ job }) {
   const now = useNow(hasEnded(job) ? 3600000 : 500);
@@ -19,6 +22,7 @@ function Facts({ job }) {
     : null;
   const facts = [
     ["User", job.UserID],
+    ["Function", job.Function],
     ["Mode", job.ExecutionMode],
     ["Interpreter", job.Interpreter],
     ["Submitted", formatNear(job.SubmittedAt)],
@@ -72,12 +76,10 @@ function Attempts({ job, attempts }) {
   })}</ol></section>`;
 }
 
-function Progress({ progress, job }) {
-  if (!progress || hasEnded(job)) return null;
-  return html`<div class="progress"><span>${progress.percent} %${
-    progress.message && html` · <${Text}>${progress.message}<//>`
-  }</span>
-    <progress max="100" value=${progress.percent} aria-label="Progress"></progress></div>`;
+/** The form in which the job can be changed and run again. */
+function formOf({ JobID: from, TemplateID, Function: name }) {
+  if (name) return link("functions", name, { from });
+  return TemplateID ? link("templates", TemplateID, { from }) : link("new", null, { from });
 }
 
 function Actions({ job, me }) {
@@ -88,10 +90,8 @@ function Actions({ job, me }) {
       cancel(job)}>${job.Cancelling ? "Cancelling" : "Cancel"}<//>`
   }
     ${
-    may(me, "submit") && html`<${Button} icon="again" onClick=${() => runAgain(job)}>Run again<//>
-      <a class="button" href=${
-      job.TemplateID ? link("templates", job.TemplateID, { from: job.JobID }) : link("new", null, { from: job.JobID })
-    }><${Icon} name="edit" /><span>Edit and run</span></a>`
+    (may(me, "submit") || job.Function) && html`<${Button} icon="again" onClick=${() => runAgain(job)}>Run again<//>
+      <a class="button" href=${formOf(job)}><${Icon} name="edit" /><span>Edit and run</span></a>`
   }
     <${Button} icon="copy" onClick=${() => copyCurl(job)}>Copy as curl<//>
     ${
@@ -130,12 +130,13 @@ export default function Job({ route }) {
       <${Actions} job=${job} me=${me} /></header>
     ${state.error && html`<${Problem} error=${state.error} retry=${() => location.reload()} />`}
     <div class="job-top">
-      <${Progress} progress=${state.lines.progress} job=${job} />
+      <${Progress} progress=${shownProgress(job, state.lines.progress)} />
       <section class="panel"><h2 class="visually-hidden">Details</h2><${Facts} job=${job} /></section>
       ${job.Command &&
         html`<pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${job.Command} interpreter=${
           job.Interpreter ?? "shell"
         } /></pre>`}
+      <${ReturnValue} value=${job.ReturnValue} />
       <${Attempts} job=${job} attempts=${state.attempts} />
     </div>
     <${Output} state=${state} />`;

@@ -5,6 +5,7 @@ import { count, formatDuration } from "../core/format.js";
 import { useKeys, useNow, useTitle } from "../core/hooks.js";
 import { isFiltered } from "../core/job-filters.js";
 import { useJobList } from "../core/job-list.js";
+import { progressWords, shownProgress } from "../core/progress.js";
 import { go, link } from "../core/router.js";
 import { useSelection } from "../core/selection.js";
 import { may, useSession } from "../core/session.js";
@@ -12,6 +13,7 @@ import { Text, markedPlain } from "../core/text.js";
 import { DeleteMatching, SelectionBar } from "../parts/job-bulk.js";
 import { Filters } from "../parts/job-filters.js";
 import { Age, Badge, Button, Empty, Loading, Problem, kindOf } from "../parts/parts.js";
+import { Bar } from "../parts/progress.js";
 
 const FIRST_ROWS = 100;
 
@@ -39,6 +41,12 @@ function Runtime({ job, longest }) {
     return html`<span class="runtime">starts <${Age} at=${job.RunAt} /></span>`;
   const seconds = runtimeOf(job, now);
   if (seconds === null || seconds === undefined) return null;
+  const progress = shownProgress(job);
+  if (progress) {
+    return html`<span class="runtime">${formatDuration(seconds)}</span>
+      <${Bar} progress=${progress} label=${`Progress of ${markedPlain(job.JobName)}`} />
+      <span class="told"><${Text}>${progressWords(progress)}<//></span>`;
+  }
   // By the logarithm, so that seconds and hours can stand side by side.
   const share = Math.log1p(seconds * 10) / Math.log1p(Math.max(longest, seconds) * 10);
   return html`

@@ -4,23 +4,17 @@ import { get, post, request } from "../core/api.js";
 import { useData, useTitle } from "../core/hooks.js";
 import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
-import { blank, faults, faultsFrom, inOptions, sentence } from "../core/submission.js";
-import {
-  emptyTemplate,
-  formOfTemplate,
-  initialValues,
-  toRun,
-  toTemplate,
-  toValues,
-  valueFaults,
-} from "../core/templates.js";
+import { blank, faults, faultsFrom, inOptions } from "../core/submission.js";
+import { entriesOf } from "../core/parameters.js";
+import { emptyTemplate, formOfTemplate, toRun, toTemplate } from "../core/templates.js";
 import { Text } from "../core/text.js";
 import { Highlighted } from "../parts/highlight.js";
 import { Icon } from "../parts/icons.js";
 import { Input, JobFields, JobOptions, Start } from "../parts/job-form.js";
-import { ParameterInput, Parameters } from "../parts/parameters.js";
+import { Parameters } from "../parts/parameters.js";
 import { Age, Empty, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
+import { Values, focusFault, useValues } from "../parts/values.js";
 
 const COLUMNS = [
   ["Name", (one) => html`<a class="job-link" href=${link("templates", one.TemplateID)}><${Text}>${one.Name}<//></a>`],
@@ -51,42 +45,27 @@ function List() {
 
 const RUN_OPTIONS = ["delay", "runAt", "priority", "jobName"];
 
-function Run({ template, values: given }) {
+function Run({ template, given }) {
   const { me } = useSession();
-  const parameters = template.Parameters;
-  const [values, setValues] = useState(() => ({ ...initialValues(parameters), ...given }));
   const [form, setForm] = useState(() => ({ ...blank(me), command: "x", jobName: template.Name }));
-  const [touched, setTouched] = useState({});
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
-  const wrong = valueFaults(parameters, values);
+  const values = useValues(template.Parameters, given, error);
   const misset = faults(form, me);
-  const refused = Object.fromEntries(
-    (error?.details ?? []).map(({ field, message }) => [field.replace(/^values\./, ""), sentence(message)]),
-  );
   const submit = async (event) => {
     event.preventDefault();
-    setTouched({ all: true });
     setError(null);
-    if (Object.keys({ ...wrong, ...misset }).length || busy) {
-      setTimeout(() => document.querySelector('[aria-invalid="true"]')?.focus());
-      return;
-    }
+    if (!values.check(event.currentTarget) || Object.keys(misset).length || busy) return focusFault();
     setBusy(true);
     try {
-      const { jobId } = await post(`templates/${template.TemplateID}/run`, {
-        values: toValues(parameters, values),
-        ...toRun(form),
-      });
+      const body = { values: values.toJSON(), ...toRun(form) };
+      const { jobId } = await post(`templates/${template.TemplateID}/run`, body);
       go(link("job", jobId));
     } catch (failure) {
       setError(failure);
       setBusy(false);
+      focusFault();
     }
-  };
-  const change = (name) => (value) => {
-    setValues((old) => ({ ...old, [name]: value }));
-    setTouched((old) => ({ ...old, [name]: true }));
   };
   const options = {
     form,
@@ -94,15 +73,7 @@ function Run({ template, values: given }) {
     problems: { ...misset, ...(error ? faultsFrom(error) : {}) },
   };
   return html`<form class="form panel" onSubmit=${submit} novalidate>
-    ${
-    parameters.map((one) =>
-      html`
-        <${ParameterInput} key=${one.name} parameter=${one} value=${values[one.name]} onInput=${change(one.name)}
-          problem=${(touched[one.name] || touched.all) ? wrong[one.name] ?? refused[one.name] : undefined} />
-      `
-    )
-  }
-    ${!parameters.length && html`<p>It has no parameters.</p>`}
+    <${Values} values=${values} />
     <${Fold} summary="Options: start, priority, name" needed=${
     RUN_OPTIONS.some((name) => options.problems[name])
   }><div class="grid">
@@ -134,7 +105,7 @@ function Edit({ template }) {
     setTried(true);
     setError(null);
     if (Object.keys(wrong).length) {
-      setTimeout(() => document.querySelector('[aria-invalid="true"]')?.focus());
+      focusFault();
       return;
     }
     try {
@@ -172,8 +143,7 @@ async function load(id, from, signal) {
     get(`templates/${encodeURIComponent(id)}`, {}, signal),
     from && get(`jobs/${encodeURIComponent(from)}`, {}, signal),
   ]);
-  const values = Object.entries(job?.job.TemplateValues ?? {}).filter(([, value]) => value !== null);
-  return { template, values: Object.fromEntries(values.map(([name, value]) => [name, String(value)])) };
+  return { template, given: entriesOf(template.Parameters, job?.job.TemplateValues) };
 }
 
 function One({ id, editing, from }) {
@@ -189,7 +159,7 @@ function One({ id, editing, from }) {
   };
   return html`
     <p class="crumb"><a href=${link("templates")}>Templates</a></p>
-    <${Loaded} result=${result} what="Loading the template">${({ template, values }) =>
+    <${Loaded} result=${result} what="Loading the template">${({ template, given }) =>
       html`
         <header class="view-head">
           <h1>
@@ -207,7 +177,7 @@ function One({ id, editing, from }) {
               <${Text}>${template.Description}<//></p>
           `}
           <div class="job-top">
-            <${Run} template=${template} values=${values} />
+            <${Run} template=${template} given=${given} />
             <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template
               .Command} interpreter=${template.Interpreter ?? "shell"} /></pre>
           </div>
