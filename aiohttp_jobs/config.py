@@ -87,6 +87,12 @@ class JobsConfig(BaseModel):
     allow_shared_data_dir: bool = False
     """Start although others can write to the data folder or to a folder above it, own it, or can read its
     keys. Whoever can, can run commands as anybody; without this setting the host does not start then."""
+    engine: Literal["embedded", "postgres"] = "embedded"
+    """What keeps the jobs: the data folder, or a PostgreSQL database that many machines share. The latter is
+    being built: a host with it does not start yet."""
+    dsn: Annotated[str | None, Field(repr=False, min_length=1)] = None
+    """Where the database is (``postgresql://user@host/database``), with ``engine="postgres"``. A password in
+    it belongs into the environment."""
     prefix: str = "/apps/WebHostTaskManagement"
     """Where the sub-application is mounted."""
 
@@ -347,6 +353,14 @@ class JobsConfig(BaseModel):
     def _check_timeouts(self) -> Self:
         if self.default_timeout > self.max_timeout:
             raise ValueError("default_timeout must not be longer than max_timeout")
+        return self
+
+    @model_validator(mode="after")
+    def _check_engine(self) -> Self:
+        if self.engine == "postgres" and self.dsn is None:
+            raise ValueError("dsn is needed with engine 'postgres': where the database is")
+        if self.engine != "postgres" and self.dsn is not None:
+            raise ValueError("dsn is for engine 'postgres', which has to be chosen")
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ from .config import JobsConfig
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Engine
 from .engine.embedded.engine import EmbeddedEngine
+from .errors import ConfigurationError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
 from .notify.channel import Channel
@@ -74,6 +75,11 @@ class Plugin:
     def __init__(
         self, config: JobsConfig, application: Callable[[], Any], functions: Functions | None = None
     ) -> None:
+        if config.engine != "embedded":
+            raise ConfigurationError(
+                "The engine 'postgres' keeps no jobs yet: its tables can be made (aiohttp-jobs db upgrade), "
+                "but no host starts with it. Leave the setting 'engine' out."
+            )
         self._config = config
         self._modes = ExecutionModes(config, application, functions)
         self._functions = self._modes.functions

@@ -23,6 +23,10 @@ import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
+from .postgres import bare_postgres, postgres, postgres_server
+
+__all__ = ["bare_postgres", "postgres", "postgres_server"]  # fixtures, for pytest to find
+
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 60.0
 

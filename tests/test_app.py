@@ -168,3 +168,25 @@ def test_a_session_key_that_is_none_is_refused_before_anything_starts(make_confi
     app, config = web.Application(), make_config(session_key="too short")
     with pytest.raises(ConfigurationError, match="session_key must be 32 bytes in base64url"):
         aiohttp_jobs.setup(app, config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"engine": "postgres"}, "dsn is needed with engine 'postgres'"),
+        ({"dsn": "postgresql://alice:secret@/jobs"}, "dsn is for engine 'postgres'"),
+    ],
+)
+def test_an_engine_and_its_database_go_together(
+    make_config: MakeConfig, settings: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(ValueError, match=fault) as refused:
+        make_config(**settings)
+    assert "secret" not in str(refused.value)
+
+
+def test_an_engine_that_runs_no_jobs_yet_is_refused_with_a_sentence(make_config: MakeConfig) -> None:
+    config = make_config(engine="postgres", dsn="postgresql://alice:secret@/jobs")
+    assert "secret" not in repr(config)
+    with pytest.raises(ConfigurationError, match="keeps no jobs yet"):
+        aiohttp_jobs.setup(web.Application(), config)

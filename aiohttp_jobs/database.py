@@ -1,0 +1,38 @@
+"""What ``aiohttp-jobs db`` does to a PostgreSQL database, without a host.
+
+The steps themselves are left to ``engine.postgres.migrations``, which is loaded when one is wanted: it needs
+psycopg, which only those who use that engine have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def upgrade(dsn: str) -> list[str]:
+    """Bring the tables up to date: what each step was that was taken. Raises `ConfigurationError`. Blocks."""
+    return [str(step) for step in _migrations().upgrade_schema(dsn)]
+
+
+def problem(dsn: str) -> str | None:
+    """Why this release cannot use the database, as a sentence; ``None`` when it can.
+
+    Raises `ConfigurationError` when the database cannot be asked. Blocks.
+    """
+    found: str | None = _migrations().schema_state(dsn).problem
+    return found
+
+
+def _migrations() -> ModuleType:
+    try:
+        from .engine.postgres import migrations  # noqa: PLC0415 - as said above
+    except ModuleNotFoundError as error:
+        if error.name not in {"psycopg", "psycopg_pool"}:
+            raise
+        raise ConfigurationError("PostgreSQL needs more: pip install 'aiohttp-jobs[postgres]'.") from None
+    return migrations

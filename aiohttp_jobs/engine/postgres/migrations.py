@@ -1,0 +1,149 @@
+"""The schema of the database: which steps lead to it, which of them were taken, and taking the others.
+
+The steps are the files in ``schema/``. One that has been released is never changed: what is to be otherwise
+is a step of its own. Blocks. Connecting as a host does is left to ``database``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, LiteralString
+
+import psycopg
+
+from ...errors import ConfigurationError
+
+_FILE = re.compile(r"(\d{4})_(\w+)\.sql")
+_UPGRADING = 0x61696F6A6F6273  # the bytes of "aiojobs": a lock that nothing else in the database takes
+_BEGINNING = """
+CREATE SCHEMA IF NOT EXISTS aiohttp_jobs;
+CREATE TABLE IF NOT EXISTS aiohttp_jobs.schema_steps (
+    number integer PRIMARY KEY,
+    name text NOT NULL,
+    taken_at timestamptz NOT NULL DEFAULT clock_timestamp()
+)
+"""
+_CONNECT_SECONDS = 10
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStep:
+    """One change of the schema: its number, the first is 1, what it brings, and the SQL that does it."""
+
+    number: int
+    name: str
+    sql: str
+
+    def __str__(self) -> str:
+        return f"{self.number} ({self.name.replace('_', ' ')})"
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """How far a database has come, `taken`, and how far this release goes, `newest`; 0 is an empty one."""
+
+    taken: int
+    newest: int
+
+    @property
+    def problem(self) -> str | None:
+        """Why this release cannot use the database, and what to do; ``None`` when it can."""
+        if self.taken == self.newest:
+            return None
+        if self.taken == 0:
+            return "The database has no tables of aiohttp-jobs yet. Run 'aiohttp-jobs db upgrade'."
+        if self.taken < self.newest:
+            return (
+                f"The database has schema {self.taken}, and this release needs schema {self.newest}. "
+                "Run 'aiohttp-jobs db upgrade'."
+            )
+        return (
+            f"The database has schema {self.taken}, and this release knows schema {self.newest} at most: a "
+            "newer one has upgraded it. Install that release here too."
+        )
+
+
+@cache
+def schema_steps() -> tuple[SchemaStep, ...]:
+    """All steps, in their order."""
+    found = [
+        SchemaStep(int(match[1]), match[2], entry.read_text("utf-8"))
+        for entry in files(__package__).joinpath("schema").iterdir()
+        if (match := _FILE.fullmatch(entry.name))
+    ]
+    return tuple(sorted(found, key=lambda step: step.number))
+
+
+def schema_state(dsn: str) -> SchemaState:
+    """How far the database at `dsn` has come. Raises `ConfigurationError` when that cannot be told."""
+    with _connected(dsn) as connection:
+        return state_of(connection)
+
+
+def state_of(connection: Connection) -> SchemaState:
+    """The same through a connection."""
+    newest = schema_steps()[-1].number
+    (table,) = _one(connection, "SELECT to_regclass('aiohttp_jobs.schema_steps')")
+    if table is None:
+        return SchemaState(0, newest)
+    (taken,) = _one(connection, "SELECT coalesce(max(number), 0) FROM aiohttp_jobs.schema_steps")
+    return SchemaState(taken, newest)
+
+
+def upgrade_schema(dsn: str) -> list[SchemaStep]:
+    """Take the steps that the database at `dsn` has not taken; which those were.
+
+    Each is taken wholly or not at all, and by one process, however many upgrade. Raises `ConfigurationError`
+    when the database cannot be used, or belongs to a newer release.
+    """
+    with _connected(dsn) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (_UPGRADING,))
+        connection.execute(_BEGINNING)
+        state = state_of(connection)
+        if state.taken > state.newest:
+            raise ConfigurationError(state.problem)
+        missing = [step for step in schema_steps() if step.number > state.taken]
+        for step in missing:
+            with connection.transaction():
+                connection.execute(step.sql)
+                connection.execute(
+                    "INSERT INTO aiohttp_jobs.schema_steps (number, name) VALUES (%s, %s)",
+                    (step.number, step.name),
+                )
+        return missing
+
+
+@contextmanager
+def _connected(dsn: str) -> Iterator[Connection]:
+    try:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
+            yield connection
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(_misuse(error)) from None
+    except psycopg.OperationalError as error:
+        raise ConfigurationError(f"The database cannot be used: {' '.join(str(error).split())}") from None
+
+
+def _misuse(error: psycopg.ProgrammingError) -> str:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return (
+            f"The database role may not do this ({error.diag.message_primary}). It has to own the "
+            "database, or to have the right CREATE on it; it need not be a superuser."
+        )
+    if error.sqlstate is None:  # of the connection string, which may have a password in it
+        return "The dsn is not one that PostgreSQL understands. It looks like postgresql://user@host:5432/database."
+    return f"The database refused: {error.diag.message_primary}"
+
+
+def _one(connection: Connection, query: LiteralString) -> tuple[Any, ...]:
+    row = connection.execute(query).fetchone()
+    if row is None:
+        raise AssertionError("a query of one row had none")
+    return row

