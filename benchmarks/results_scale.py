@@ -36,7 +36,6 @@ import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files.layout import Attempt, Layout
-from aiohttp_jobs.engine.embedded.files.signing import Signer
 from aiohttp_jobs.engine.embedded.index import IndexEntry, entry_of, writer
 from aiohttp_jobs.engine.embedded.index.database import Database
 from aiohttp_jobs.engine.embedded.index.query import find
@@ -45,6 +44,7 @@ from aiohttp_jobs.model.job import ExecutionMode, Submission, format_utc, new_jo
 from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search
 from aiohttp_jobs.system.app_folder import APP_FOLDER
+from aiohttp_jobs.system.signing import Signer
 
 USERS = 5
 PAGE = 50

@@ -12,8 +12,8 @@ import psutil
 import pytest
 from aiohttp import ClientSession
 
-from aiohttp_jobs.engine.embedded.files.signing import Signer
 from aiohttp_jobs.model.job import format_utc, new_job_id, utc_now
+from aiohttp_jobs.system.signing import Signer
 
 from ..conftest import Caller
 from ..gate import until

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.signing import Signer
+from aiohttp_jobs.system.signing import Signer
 
 from ..conftest import Answer, Caller, Host
 

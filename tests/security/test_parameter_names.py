@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aiohttp_jobs import InterpreterName
-from aiohttp_jobs.engine.embedded.files.signing import Signer
+from aiohttp_jobs.system.signing import Signer
 
 from ..conftest import Host
 from ..http.test_templates import create, ended, run

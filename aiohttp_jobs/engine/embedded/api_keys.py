@@ -25,7 +25,7 @@ from ...system.atomic import make_folder, replace_file
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, locked, read_file
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
-from .key_ring import KeyRing, digest_of
+from ..key_ring import KeyRing, digest_of
 
 _KEY_BYTES = 32
 _Identity = tuple[int, int, int, int]

@@ -22,9 +22,9 @@ from ...model.schedule import Schedule
 from ...model.template import Template
 from ...system.atomic import make_folder, replace_file, sync_folder
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, locked, read_file
+from ...system.signing import Signer
 from ..base import Record
 from .files.folder_view import FolderView, remove_leftovers
-from .files.signing import Signer
 
 R = TypeVar("R", bound=Record)
 

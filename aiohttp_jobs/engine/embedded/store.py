@@ -24,6 +24,7 @@ from ...model.results import ResultFilter, Sort
 from ...system.atomic import make_folder, mend_folder, replace_file
 from ...system.guarded_files import is_regular
 from ...system.jsontext import indented, loads
+from ...system.signing import Signer
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
@@ -56,7 +57,6 @@ from .files.other_processes import OtherProcessesReader
 from .files.result_writer import ResultWriter
 from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
-from .files.signing import Signer
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Intake, pending_job
 from .results import IndexedResults

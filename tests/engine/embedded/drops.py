@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aiohttp_jobs.engine.embedded.files.signing import Signer
 from aiohttp_jobs.model.job import format_utc, new_job_id, utc_now
+from aiohttp_jobs.system.signing import Signer
 
 from ...conftest import Host
 

@@ -17,7 +17,6 @@ import pytest
 
 from aiohttp_jobs.engine.base import ClaimedJob, PendingJob
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
-from aiohttp_jobs.engine.embedded.files.signing import Signer
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.model.job import (
     ExecutionMode,
@@ -28,6 +27,7 @@ from aiohttp_jobs.model.job import (
     new_job_id,
     utc_now,
 )
+from aiohttp_jobs.system.signing import Signer
 
 from ...counting import before_listing
 from ...gate import until

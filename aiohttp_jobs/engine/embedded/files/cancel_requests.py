@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from ....system.guarded_files import UnreadableFileError, read_file, set_aside
-from .signing import Signer
+from ....system.signing import Signer
 
 NAME = "cancel"
 _LARGEST = 64 * 1024

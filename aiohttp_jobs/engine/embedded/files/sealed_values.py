@@ -12,7 +12,7 @@ from pathlib import Path
 from ....system.atomic import replace_file
 from ....system.guarded_files import UnreadableFileError, read_file
 from ....system.jsontext import indented
-from .signing import Signer
+from ....system.signing import Signer
 
 _FIELD = "SealedValues"
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
 from ....system.guarded_files import UnreadableFileError, read_file
+from ....system.signing import FIELD as SIGNATURE
+from ....system.signing import Signer
 from .names import original_text, safe_component
-from .signing import FIELD as SIGNATURE
-from .signing import Signer
 
 UNSIGNED = (
     "This submission file is not signed, and unsigned files are not run here. Submit the job over "

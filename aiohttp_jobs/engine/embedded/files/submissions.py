@@ -15,6 +15,7 @@ from ....model.job import Submission, new_job_id
 from ....system.atomic import make_folder, put_file
 from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
+from ....system.signing import Signer
 from ...base import Allowance, ClaimedJob, KeyBusyError, PendingJob
 from .accepted import Accepted
 from .accepting import Accepting
@@ -26,7 +27,6 @@ from .instances import Instance
 from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout
 from .names import safe_component
-from .signing import Signer
 from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked_up_before
 
 

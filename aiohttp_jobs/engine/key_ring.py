@@ -1,6 +1,6 @@
 """The API keys of one moment: which of them a text is. Does no I/O.
 
-How they are kept, and how changes of them come to be known, is left to ``api_keys``.
+How they are kept, and how changes of them come to be known, is left to the engines.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...model.api_key import ApiKey
-from ...model.job import utc_now
-from ...system.jsontext import loads
-from ...system.one_by_one import pausing
+from ..model.api_key import ApiKey
+from ..model.job import utc_now
+from ..system.jsontext import loads
+from ..system.one_by_one import pausing
 
 _logger = logging.getLogger(__name__)
 

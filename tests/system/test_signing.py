@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.signing import Signer
+from aiohttp_jobs.system.signing import Signer
 
 RECORD: dict[str, Any] = {"JobID": "1", "Command": "echo ü", "Roles": ["task_manager"], "TimeoutSeconds": 1.5}
 

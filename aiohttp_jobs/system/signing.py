@@ -1,4 +1,4 @@
-"""Signatures of submission files, so that one edited after it was accepted does not run."""
+"""Signatures of records, so that one that was edited where it is kept does not run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from ....system.key_files import hex_key
+from .key_files import hex_key
 
 FIELD = "Signature"
 _SCHEME = "hmac-sha256:"
