@@ -42,12 +42,18 @@ class Bench:
         *,
         plugin: bool = True,
         uvloop: bool = False,
+        functions: bool = False,
         folder: Path | None = None,
         **settings: Any,
     ) -> AsyncIterator[HostProcess]:
-        """A host with the plugin (or without), on asyncio's own loop (or uvloop), during the block."""
+        """A host with the plugin (or without), on asyncio's own loop (or uvloop), during the block.
+
+        With `functions` it has those of `benchmarks.functions`.
+        """
         settings = {"max_parallel_background": PARALLEL, "max_pending_per_user": 1_000_000, **settings}
-        host = await HostProcess.start(folder or self.folder(name), plugin=plugin, uvloop=uvloop, **settings)
+        host = await HostProcess.start(
+            folder or self.folder(name), plugin=plugin, uvloop=uvloop, functions=functions, **settings
+        )
         try:
             yield host
         finally:

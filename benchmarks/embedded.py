@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 import aiohttp_jobs
-from aiohttp_jobs import JobsConfig
+from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.http.app_keys import SERVICE
@@ -28,10 +29,10 @@ _IDENTITY = Identity(USER, "bench", ROLES)
 _LOOK_SECONDS = 0.005
 
 
-def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str:
+def mount(app: web.Application, data_dir: Path, settings: dict[str, Any], functions: Functions | None) -> str:
     """Mount the plugin, and these routes below ``/bench``; an API key for it."""
-    jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings))
-    embedded = Embedded(jobs[SERVICE], jobs[RESULTS], jobs[QUEUE])
+    jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings), functions=functions)
+    embedded = Embedded(jobs[SERVICE], jobs[RESULTS], jobs[QUEUE], jobs, functions)
     for name in ("run", "one_by_one", "fill", "drain"):
         app.router.add_post(f"/bench/{name}", getattr(embedded, name))
     _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
@@ -41,27 +42,36 @@ def mount(app: web.Application, data_dir: Path, settings: dict[str, Any]) -> str
 class Embedded:
     """What the host's own code does with jobs, without HTTP."""
 
-    def __init__(self, service: JobService, results: ResultService, queue: QueueService) -> None:
+    def __init__(
+        self,
+        service: JobService,
+        results: ResultService,
+        queue: QueueService,
+        app: web.Application,
+        functions: Functions | None,
+    ) -> None:
         self._service = service
         self._results = results
         self._queue = queue
+        self._app = app
+        self._functions = functions or Functions()
 
     async def run(self, request: web.Request) -> web.Response:
         """Submit many jobs at once; the seconds from the first to the last readable result."""
         asked = await request.json()
-        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
+        submit, count = self._submitter(asked["job"]), asked["count"]
         started = time.perf_counter()
-        ids = await asyncio.gather(*(self._submit(job) for _ in range(count)))
+        ids = await asyncio.gather(*(submit() for _ in range(count)))
         seconds = await self._all_ended(ids) - started
         return web.json_response({"seconds": seconds})
 
     async def one_by_one(self, request: web.Request) -> web.Response:
         """Submit one job after the other; the seconds of each until its result is readable."""
         asked = await request.json()
-        job, seconds = SubmitRequest.model_validate(asked["job"]), []
+        submit, seconds = self._submitter(asked["job"]), []
         for _ in range(asked["count"]):
             started = time.perf_counter()
-            job_id = await self._submit(job)
+            job_id = await submit()
             await self._ended(job_id)
             seconds.append(time.perf_counter() - started)
         return web.json_response({"seconds": seconds})
@@ -69,9 +79,9 @@ class Embedded:
     async def fill(self, request: web.Request) -> web.Response:
         """Add jobs, and leave them waiting (the queue is paused)."""
         asked = await request.json()
-        job, count = SubmitRequest.model_validate(asked["job"]), asked["count"]
+        submit, count = self._submitter(asked["job"]), asked["count"]
         await self._queue.set_paused(_IDENTITY, True)
-        await asyncio.gather(*(self._submit(job) for _ in range(count)))
+        await asyncio.gather(*(submit() for _ in range(count)))
         return web.json_response({})
 
     async def drain(self, request: web.Request) -> web.Response:
@@ -93,8 +103,22 @@ class Embedded:
         ran = queue["queued"] - (await self._queue.view(_IDENTITY))["queued"]
         return web.json_response({"seconds": seconds * count / ran})
 
-    async def _submit(self, job: SubmitRequest) -> str:
-        return (await self._service.submit(_IDENTITY, job)).job_id
+    def _submitter(self, job: dict[str, Any]) -> Callable[[], Awaitable[str]]:
+        """Submits `job`, a command or ``{"function": its name}``, when it is called; the job's id."""
+        if (name := job.get("function")) is None:
+            request = SubmitRequest.model_validate(job)
+
+            async def submit() -> str:
+                return (await self._service.submit(_IDENTITY, request)).job_id
+
+            return submit
+        function = self._functions.get(name)
+        assert function is not None
+
+        async def submit_function() -> str:
+            return (await aiohttp_jobs.submit(self._app, function.bind(), user=USER)).id
+
+        return submit_function
 
     async def _all_ended(self, ids: list[str]) -> float:
         """The moment at which all of the jobs were seen to have ended."""

@@ -69,7 +69,7 @@ async def _tell_errors(request: web.Request, handler: Any) -> web.StreamResponse
         return web.json_response({"error": repr(error)}, status=500)
 
 
-async def serve(data_dir: Path, settings: dict[str, Any], *, plugin: bool) -> None:
+async def serve(data_dir: Path, settings: dict[str, Any], *, plugin: bool, functions: bool) -> None:
     """Serve until stdin ends; the port, the key and the seconds it took to be ready are printed."""
     started = time.perf_counter()
     app = web.Application(middlewares=[_tell_errors], client_max_size=1 << 26)
@@ -81,8 +81,9 @@ async def serve(data_dir: Path, settings: dict[str, Any], *, plugin: bool) -> No
     if plugin:
         # Not at the top: a host without the plugin is not to pay for it.
         from .embedded import mount  # noqa: PLC0415
+        from .functions import jobs  # noqa: PLC0415
 
-        secret = mount(app, data_dir, settings)
+        secret = mount(app, data_dir, settings, jobs if functions else None)
     runner = web.AppRunner(app, shutdown_timeout=1, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
@@ -108,4 +109,11 @@ if __name__ == "__main__":
 
         new_loop = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(serve(Path(asked["data_dir"]), asked["settings"], plugin=asked["plugin"]))
+        runner.run(
+            serve(
+                Path(asked["data_dir"]),
+                asked["settings"],
+                plugin=asked["plugin"],
+                functions=asked["functions"],
+            )
+        )

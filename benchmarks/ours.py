@@ -18,9 +18,13 @@ API = PREFIX + "/api/v1"
 SUBMITTERS = 16
 _LOOK_SECONDS = 0.005
 _READY_SECONDS = 300.0
+_PAUSE_SECONDS = 0.4
+_IDLE_SHARE = 0.02
+_QUIET_SECONDS = 60.0
 
 COMMAND = {"jobName": "bench", "command": "/bin/true", "executionMode": "BackgroundJob"}
 PYTHON = {"jobName": "bench", "command": "pass", "executionMode": "Runspace", "interpreter": "python"}
+FUNCTION, COROUTINE = {"function": "nothing"}, {"function": "nothing_on_the_loop"}
 
 
 class HostProcess:
@@ -35,9 +39,21 @@ class HostProcess:
 
     @classmethod
     async def start(
-        cls, data_dir: Path, *, plugin: bool = True, uvloop: bool = False, **settings: Any
+        cls,
+        data_dir: Path,
+        *,
+        plugin: bool = True,
+        uvloop: bool = False,
+        functions: bool = False,
+        **settings: Any,
     ) -> Self:
-        asked = {"data_dir": str(data_dir), "plugin": plugin, "uvloop": uvloop, "settings": settings}
+        asked = {
+            "data_dir": str(data_dir),
+            "plugin": plugin,
+            "uvloop": uvloop,
+            "functions": functions,
+            "settings": settings,
+        }
         data_dir.mkdir(parents=True, exist_ok=True)
         process = await AnsweringProcess.start(module("host", json.dumps(asked)), data_dir / "host.log")
         connection = await Connection.open(int(process.hello["port"]), str(process.hello["secret"]))
@@ -65,6 +81,17 @@ class HostProcess:
         """What the host's own process has used so far, without those it started."""
         return _cpu_seconds(self.process.pid)
 
+    async def quiet(self) -> None:
+        """Wait until none of its processes does anything: a spare waits, the next runspace is open."""
+        until = time.monotonic() + _QUIET_SECONDS
+        await asyncio.sleep(_PAUSE_SECONDS)  # a spare is started a little after the last one was taken
+        used = self.cpu_seconds()
+        while time.monotonic() < until:
+            await asyncio.sleep(_PAUSE_SECONDS)
+            if (now := self.cpu_seconds()) - used < _IDLE_SHARE * _PAUSE_SECONDS:
+                return
+            used = now
+
     async def connections(self, count: int) -> list[Connection]:
         return [await Connection.open(self.port, self.secret) for _ in range(count)]
 
@@ -77,7 +104,7 @@ class HostProcess:
     # --- over HTTP
 
     async def submit(self, job: dict[str, Any], connection: Connection | None = None) -> str:
-        answer = await (connection or self.connection).json("POST", API + "/jobs/submit", job)
+        answer = await (connection or self.connection).json("POST", *_request(job))
         return str(answer["jobId"])
 
     async def run_over_http(self, job: dict[str, Any], count: int) -> float:
@@ -111,6 +138,13 @@ class HostProcess:
         return time.perf_counter() - started
 
 
+def _request(job: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Where `job`, a command or ``{"function": its name}``, is submitted, and with which body."""
+    if (name := job.get("function")) is None:
+        return f"{API}/jobs/submit", job
+    return f"{API}/functions/{name}/run", {"values": {}}
+
+
 def _cpu_seconds(pid: int) -> float:
     # Not psutil's `cpu_times`, which counts in hundredths of a second.
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
@@ -120,7 +154,8 @@ def _cpu_seconds(pid: int) -> float:
 async def submit_and_wait(connection: Connection, job: dict[str, Any]) -> float:
     """Seconds from submitting a job over HTTP until its result has come."""
     started = time.perf_counter()
-    answer = await connection.json("POST", f"{API}/jobs/submit?wait=60", job)
+    path, body = _request(job)
+    answer = await connection.json("POST", f"{path}?wait=60", body)
     seconds = time.perf_counter() - started
     if not answer["result"]["Success"]:
         raise RuntimeError(f"a job did not succeed: {answer}")

@@ -16,7 +16,7 @@ from .bench import Bench
 from .tables import Table
 
 _HERE = Path(__file__).resolve().parent
-_DRAWN = ("throughput", "latency", "runspace")
+_DRAWN = ("throughput", "latency", "runspace", "functions")
 _PACKAGES = ("aiohttp", "pebble")
 
 

@@ -17,9 +17,9 @@ changes nothing here.
 
 ![aiohttp-jobs and its peers against the yardstick](_static/benchmarks.svg)
 
-Every contender does the same work: a command as a subprocess whose output is kept as a result. aiohttp-jobs
-syncs each accepted job and each result, files and folders, before it says so. What the peers promise is
-listed below, with their versions; a Redis that syncs every second may lose that second.
+Every contender does the same work: a command as a subprocess whose output is kept as a result, Python, or a
+function. aiohttp-jobs syncs each accepted job and each result, files and folders, before it says so. What the
+peers promise is listed below, with their versions; a Redis that syncs every second may lose that second.
 """
 _MARK = {Kind.FLOOR: "=", Kind.OURS: "*", Kind.PEER: " ", Kind.OTHER: "+"}
 

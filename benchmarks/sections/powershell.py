@@ -14,9 +14,6 @@ from ..tables import Kind, Table
 FLOOR = "pwsh -NoProfile -NonInteractive -File"
 TEXT, FILES = '"x"', "Get-ChildItem /usr"
 HOSTS = 2
-_PAUSE_SECONDS = 0.4
-_IDLE_SHARE = 0.02
-_QUIET_SECONDS = 60.0
 _HOW = (
     "Milliseconds from the request until the result has come; the yardstick runs the same script by itself."
 )
@@ -56,9 +53,9 @@ async def _latency(
     script.write_text(command)
     for _ in range(2 * bench.rounds):
         table.note(FLOOR, Kind.FLOOR, await _plain(script) * 1000)
-        await _until_quiet(host)
+        await host.quiet()
         table.note(name, Kind.OURS, await submit_and_wait(host.connection, _job(mode, command)) * 1000)
-        await _until_quiet(host)
+        await host.quiet()
     times = 1 / table.ratio(table.contender(name, Kind.OURS)).median
     table.ask(f"at least {asked} times as fast", f"{times:.1f} times", times >= asked)
     return table
@@ -82,18 +79,6 @@ async def _throughput(bench: Bench, host: HostProcess, script: Path) -> Table:
     times = table.ratio(table.contender(name, Kind.OURS)).median
     table.ask("at least 8 times as many", f"{times:.1f} times", times >= 8)
     return table
-
-
-async def _until_quiet(host: HostProcess) -> None:
-    """Until no process of the host does anything: the next runspace is open, and a spare waits."""
-    until = time.monotonic() + _QUIET_SECONDS
-    await asyncio.sleep(_PAUSE_SECONDS)  # a spare is started a little after the last one was taken
-    used = host.cpu_seconds()
-    while time.monotonic() < until:
-        await asyncio.sleep(_PAUSE_SECONDS)
-        if (now := host.cpu_seconds()) - used < _IDLE_SHARE * _PAUSE_SECONDS:
-            return
-        used = now
 
 
 async def _plain(script: Path) -> float:
