@@ -114,7 +114,7 @@ class Plugin:
     def _make_notices(self) -> None:
         config, engine = self._config, self.engine
         self._outbox = Outbox(
-            engine.records.notices, engine.store, engine.store, self._wake_delivery, storage=self.storage
+            engine.records.notices, engine.history, self._wake_delivery, storage=self.storage
         )
         channels: dict[str, Channel] = {
             "email": KnownUsersOnly(EmailChannel(config), self._rights.has_user),
@@ -136,13 +136,13 @@ class Plugin:
         )
         queue = engine.queue
         self._feed = JobFeed(queue)
-        lookup = JobLookup(queue, engine.store)
+        lookup = JobLookup(queue, engine.history)
         self._storage_limits = StorageLimits(config, engine.results.kept_bytes, self.storage)
         self.jobs = JobService(
             config,
             self.policy,
             self._limits,
-            engine.store,
+            engine.history,
             queue,
             lookup,
             engine.outputs,
@@ -156,7 +156,7 @@ class Plugin:
             queue,
             self._modes.restart_session,
         )
-        self.results = ResultService(self.policy, lookup, engine.store, engine.results, self._turns)
+        self.results = ResultService(self.policy, lookup, engine.history, engine.results, self._turns)
         self._retention = Retention(config, engine.results, self.storage)
         self.templates = TemplateService(
             config,
@@ -177,7 +177,7 @@ class Plugin:
         self._scheduler = Scheduler(
             engine.records.schedules,
             engine.records.fired_moments,
-            ScheduledJobs(self.jobs, self._rights, engine.store, engine.queue),
+            ScheduledJobs(self.jobs, self._rights, engine.history, engine.queue),
             interval=engine.seldom,
             storage=self.storage,
         )
@@ -231,7 +231,7 @@ class Plugin:
         stack.push_async_callback(closing.close, "Sending notices", self._delivery.close)
         self._retention.open()
         stack.push_async_callback(closing.close, "Retention", self._retention.close)
-        await self._modes.open(stack, closing, self.engine.store.instance_id)
+        await self._modes.open(stack, closing, self.engine.instance_id)
         self.engine.start(stack, closing.close)
         await self._scheduler.open()
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)

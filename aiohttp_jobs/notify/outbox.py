@@ -10,10 +10,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
-from ..engine.base import JobStore, NoticeRecords
+from ..engine.base import JobHistory, NoticeRecords
 from ..model.job import JobResult, JobStatus, Submission
 from ..model.notice import Notice, NoticeState, notice_id
 from ..model.notice_events import event_for, needs_previous
@@ -37,17 +36,6 @@ class Prepared:
     kept: bool
 
 
-class History(Protocol):
-    """How jobs ended before."""
-
-    async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
-        """How the user's last job of this name that ended before `before` ended.
-
-        Cancelled jobs are passed over: they neither failed nor succeeded.
-        """
-        ...
-
-
 class Outbox:
     """Where the dispatcher puts outcomes. Nothing that goes wrong here ever harms a job.
 
@@ -57,14 +45,12 @@ class Outbox:
     def __init__(
         self,
         store: NoticeRecords,
-        jobs: JobStore,
-        history: History,
+        history: JobHistory,
         released: Callable[[], None] = lambda: None,
         *,
         storage: StorageState,
     ) -> None:
         self._store = store
-        self._jobs = jobs
         self._history = history
         self._released = released
         self._storage = storage
@@ -137,11 +123,11 @@ class Outbox:
         """Whether the job ended as `notice` says; ``None`` while that is open, false when it did not."""
         # Twice, because it may end between the two looks.
         for _ in range(2):
-            if (result := await self._jobs.get_result(notice.job_id)) is not None:
+            if (result := await self._history.get_result(notice.job_id)) is not None:
                 return notice.fits(result)
-            if await self._jobs.was_used(notice.job_id):
+            if await self._history.was_used(notice.job_id):
                 return True  # its result was kept, and has been deleted since
-            if await self._jobs.locate(notice.job_id) is not None:
+            if await self._history.current_submission(notice.job_id) is not None:
                 return None
         return False
 

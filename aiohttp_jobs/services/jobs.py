@@ -16,10 +16,10 @@ from ..access.policy import AccessPolicy
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
 from ..engine.base import (
+    JobHistory,
     JobOutput,
     JobQuery,
     JobQueue,
-    JobStore,
     MostWaiting,
     OutputStore,
     cancelled_by,
@@ -60,7 +60,7 @@ class JobService:
         config: JobsConfig,
         policy: AccessPolicy,
         limits: LimitPolicy,
-        store: JobStore,
+        history: JobHistory,
         queue: JobQueue,
         lookup: JobLookup,
         outputs: OutputStore,
@@ -72,7 +72,7 @@ class JobService:
         self._config = config
         self._policy = policy
         self._limits = limits
-        self._store = store
+        self._history = history
         self._queue = queue
         self._outputs = outputs
         self._lookup = lookup
@@ -176,7 +176,7 @@ class JobService:
         views = [job_view(state) for state in await self._queue.find(query)] if phases else []
         if "done" in states and len(views) < limit:
             async with self._turns.turn(identity.user_id):
-                records = await self._store.list_results(user_id, limit - len(views), id_prefix)
+                records = await self._history.list_results(user_id, limit - len(views), id_prefix)
             ended = [ended_list_view(record) for record in records]
             # A job may have ended since the others were looked for.
             done = {str(view["JobID"]): view for view in ended if str(view["JobID"]).startswith(id_prefix)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..access.fair_turns import FairTurns
 from ..access.policy import AccessPolicy
-from ..engine.base import BadCursorError, JobStore, ResultRepository, TooSlowError
+from ..engine.base import BadCursorError, JobHistory, ResultRepository, TooSlowError
 from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.results import ResultFilter, ResultPage, Sort, StatsFilter
@@ -34,13 +34,13 @@ class ResultService:
         self,
         policy: AccessPolicy,
         lookup: JobLookup,
-        store: JobStore,
+        history: JobHistory,
         results: ResultRepository,
         turns: FairTurns,
     ) -> None:
         self._policy = policy
         self._lookup = lookup
-        self._store = store
+        self._history = history
         self._results = results
         self._turns = turns
 
@@ -75,7 +75,7 @@ class ResultService:
     async def get(self, identity: Identity, job_id: str) -> dict[str, Any]:
         """A whole result, one's own or, for those who may see all jobs, anybody's."""
         self._policy.require(identity.roles, "list_results")
-        record = await self._store.get_result(job_id)
+        record = await self._history.get_result(job_id)
         if record is None:
             raise NotFoundError(f"There is no result of a job {job_id}.")
         self._policy.require_own_or("see_all_jobs", identity, record.get("UserID"), "job")
@@ -93,7 +93,7 @@ class ResultService:
             raise ForbiddenError("This job is not yours. You can delete only your own results.")
         if found.record is None:
             raise ConflictError("This job has not ended yet; there is no result to delete.")
-        await self._store.delete_result(job_id)
+        await self._results.delete([job_id])
 
     async def delete(self, identity: Identity, job_ids: Sequence[str]) -> int:
         """Delete some of the caller's own results: how many of them there were.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..access.recheck import RightsCheck
-from ..engine.base import JobQueue, JobStore, StopReason
+from ..engine.base import JobHistory, JobQueue, StopReason
 from ..model.job import JobStatus
 from ..model.schedule import Schedule
 from .jobs import JobService
@@ -18,10 +18,12 @@ _REPLACED = StopReason(
 class ScheduledJobs:
     """The scheduler's `Submitter`."""
 
-    def __init__(self, service: JobService, rights: RightsCheck, store: JobStore, queue: JobQueue) -> None:
+    def __init__(
+        self, service: JobService, rights: RightsCheck, history: JobHistory, queue: JobQueue
+    ) -> None:
         self._service = service
         self._rights = rights
-        self._store = store
+        self._history = history
         self._queue = queue
 
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
@@ -31,11 +33,11 @@ class ScheduledJobs:
 
     async def is_known(self, job_id: str) -> bool:
         """Whether the job was ever accepted, even if its result has been deleted since."""
-        return await self.is_active(job_id) or await self._store.was_used(job_id)
+        return await self.is_active(job_id) or await self._history.was_used(job_id)
 
     async def is_active(self, job_id: str) -> bool:
         """Whether it waits or runs, in any process."""
-        return await self._store.get_result(job_id) is None and await self._queue.get(job_id) is not None
+        return await self._queue.get(job_id) is not None
 
     async def cancel(self, job_id: str) -> None:
         """Have it stopped; does nothing when it has ended."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import JobQueue, JobState, JobStore
+from ..engine.base import JobHistory, JobQueue, JobState
 from ..errors import NotFoundError
 from ..model.job import Submission
 
@@ -38,11 +38,11 @@ class FoundJob:
 
 
 class JobLookup:
-    """Asks `queue` for what has not ended, and `store` for what has."""
+    """Asks `queue` for what has not ended, and `history` for what has."""
 
-    def __init__(self, queue: JobQueue, store: JobStore) -> None:
+    def __init__(self, queue: JobQueue, history: JobHistory) -> None:
         self._queue = queue
-        self._store = store
+        self._history = history
 
     async def find(self, job_id: str) -> FoundJob:
         """The job with that id. Raises `NotFoundError`."""
@@ -51,7 +51,7 @@ class JobLookup:
             state = await self._queue.get(job_id)
             if state is not None:
                 return FoundJob(state)
-            record = await self._store.get_result(job_id)
+            record = await self._history.get_result(job_id)
             if record is not None:
                 return FoundJob(record=record)
         raise NotFoundError(f"There is no job {job_id}.")
@@ -59,19 +59,18 @@ class JobLookup:
     async def submission(self, found: FoundJob) -> Submission | None:
         """What was submitted, as far as it is known."""
         if found.record is not None:
-            return await self._store.submission_of(found.record)
+            return await self._history.submission_of(found.record)
         if found.known.submission is not None:
             return found.known.submission
-        located = await self._store.locate(found.known.job_id)
-        return located.submission if located else None
+        return await self._history.current_submission(found.known.job_id)
 
     async def earlier_attempts(self, found: FoundJob) -> list[dict[str, Any]]:
         """The kept results of the attempts before its last one, first to last."""
         if found.attempt == 1:
             return []
         if found.record is not None:
-            return await self._store.attempts_of(found.record)
+            return await self._history.attempts_of(found.record)
         submission = await self.submission(found)
         if submission is None:
             return []
-        return await self._store.attempts(submission.model_copy(update={"attempt": found.attempt}))
+        return await self._history.attempts(submission.model_copy(update={"attempt": found.attempt}))

@@ -37,7 +37,7 @@ async def embedded(folder: Path, stack: AsyncExitStack) -> Engine:
     engine = EmbeddedEngine(config, modes, storage, vault)
     engine.connect(_allow, None)
     await engine.open(stack, closing.close)
-    await modes.open(stack, closing, engine.store.instance_id)
+    await modes.open(stack, closing, engine.instance_id)
     engine.start(stack, closing.close)
     engine.follow((), stack, closing.close)
     return engine

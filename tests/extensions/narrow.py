@@ -11,7 +11,6 @@ from aiohttp_jobs.engine.base import (
     CloseInTime,
     Follower,
     JobQueue,
-    JobStore,
     Notifier,
     OutputStore,
     Recheck,
@@ -20,6 +19,7 @@ from aiohttp_jobs.engine.base import (
     SessionRecords,
 )
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
+from aiohttp_jobs.engine.embedded.job_store import JobHistory
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState
 from aiohttp_jobs.worker.modes import ExecutionModes
@@ -35,6 +35,10 @@ class NarrowEngine:
         self._engine = EmbeddedEngine(config, modes, storage, vault)
 
     @property
+    def instance_id(self) -> str:
+        return self._engine.instance_id
+
+    @property
     def queue(self) -> JobQueue:
         return self._engine.queue
 
@@ -43,8 +47,8 @@ class NarrowEngine:
         return self._engine.outputs
 
     @property
-    def store(self) -> JobStore:
-        return self._engine.store
+    def history(self) -> JobHistory:
+        return self._engine.history
 
     @property
     def results(self) -> ResultRepository:

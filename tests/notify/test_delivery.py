@@ -34,7 +34,7 @@ class Sender:
     def __init__(self, config: JobsConfig) -> None:
         self.jobs = FileSystemStore(config.base_dir, max_submission_bytes=1000, allow_unsigned=False)
         self.store = NoticeStore(config.base_dir)
-        outbox = Outbox(self.store, self.jobs, self.jobs, storage=StorageState(config.base_dir))
+        outbox = Outbox(self.store, self.jobs, storage=StorageState(config.base_dir))
         channels = {"email": EmailChannel(config), "webhook": WebhookChannel(config)}
         self.delivery = Delivery(config, self.store, outbox, channels, storage=StorageState(config.base_dir))
         self._is_running = False

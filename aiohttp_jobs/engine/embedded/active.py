@@ -12,8 +12,9 @@ from typing import Any
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...model.progress import Progress
 from ...worker.output.log import OutputLog
-from ..base import JobState, PendingJob, StopReason
+from ..base import JobState, StopReason
 from .job_states import waiting_state
+from .job_store import PendingJob
 
 _PROGRESS_SECONDS = 1.0
 """How often those who watch the list are told of progress at most."""

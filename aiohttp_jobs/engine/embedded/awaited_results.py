@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...system.storage_state import StorageState
-from ..base import JobStore
+from .job_store import JobStore
 
 _SECONDS = 0.1
 _SECONDS_FOR_EACH = 0.0005

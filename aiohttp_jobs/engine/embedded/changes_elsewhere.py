@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from ...model.progress import Progress
 from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
-from ..base import JobChange, JobStore, RunningElsewhere
+from ..base import JobChange
 from .dispatcher import Dispatcher
 from .job_states import elsewhere_state
+from .job_store import JobStore, RunningElsewhere
 
 _SECONDS = 0.5
 _PROGRESS_SECONDS = 1.0

@@ -22,26 +22,19 @@ from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
-from ..base import (
+from ..base import ClaimedJob, Limits, MostWaiting, Notifier, Slot, StopReason, cancelled_by, slot_of
+from .active import ActiveJob
+from .finishing import ResultKeeper
+from .job_store import (
     Allowance,
-    ClaimedJob,
     Found,
     JobStore,
     KeyBusyError,
-    Limits,
     LostJob,
-    MostWaiting,
-    Notifier,
     PendingJob,
     QueuePausedError,
     RunningElsewhere,
-    Slot,
-    StopReason,
-    cancelled_by,
-    slot_of,
 )
-from .active import ActiveJob
-from .finishing import ResultKeeper
 from .lifecycle import JobRunner
 from .queue import WaitingJobs
 from .slots import Slots

@@ -68,6 +68,7 @@ class EmbeddedEngine:
             index_interval=self.seldom,
             storage=storage,
         )
+        self.history = self.store
         self.results = self.store.results
         self.records = EmbeddedRecords(
             ScheduleStore(config.base_dir),
@@ -80,6 +81,10 @@ class EmbeddedEngine:
         self._changes = JobChanges()
         self.results.on_deleted = self._changes.deleted
         self._awaited = AwaitedResults(self.store, storage)
+
+    @property
+    def instance_id(self) -> str:
+        return self.store.instance_id
 
     def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
         config, storage = self._config, self._storage

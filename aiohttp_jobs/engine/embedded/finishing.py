@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from ...model.job import AttemptSummary, JobResult, utc_now
-from ..base import ClaimedJob, JobStore, Notifier, PendingJob
+from ..base import ClaimedJob, Notifier
+from .job_store import JobStore, PendingJob
 
 
 @dataclass(frozen=True, slots=True)

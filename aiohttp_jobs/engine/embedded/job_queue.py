@@ -16,24 +16,14 @@ from ...errors import TooManyPendingError
 from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
-from ..base import (
-    JobChange,
-    JobQuery,
-    JobState,
-    JobStore,
-    MostWaiting,
-    PendingJob,
-    QueueSummary,
-    RunningElsewhere,
-    StopReason,
-    WorkerState,
-)
+from ..base import JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
 from .active import ActiveJob
 from .awaited_results import AwaitedResults
 from .changes import JobChanges
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
 from .job_states import elsewhere_state, located_state, waiting_state
+from .job_store import JobStore, PendingJob, RunningElsewhere
 from .worker_states import worker_states
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ...model.job import ExecutionMode, JobPhase, Submission, utc_now
-from ..base import JobState, Located, PendingJob, RunningElsewhere
+from ..base import JobState
+from .job_store import Located, PendingJob, RunningElsewhere
 
 
 def waiting_state(job: PendingJob, phase: JobPhase, position: int | None = None) -> JobState:

@@ -31,8 +31,9 @@ from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
 from ...worker.return_values import NOTHING, KeptValue, kept_value
-from ..base import ClaimedJob, LostJob, Recheck, StopReason
+from ..base import ClaimedJob, Recheck, StopReason
 from .active import ActiveJob
+from .job_store import LostJob
 
 _CHECK_SECONDS = 30.0
 _CHECK_PAUSE_SECONDS = 0.5

@@ -12,9 +12,10 @@ from ...model.job import JobPhase
 from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import OutputLog
 from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
-from ..base import JobOutput, JobState, JobStore
+from ..base import JobOutput, JobState
 from .active import ActiveJob
 from .files.results import record_run
+from .job_store import JobStore
 
 _ELSEWHERE_SECONDS = 0.5
 

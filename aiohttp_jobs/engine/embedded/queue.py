@@ -10,7 +10,8 @@ from datetime import datetime
 from itertools import islice
 
 from ...model.job import utc_now
-from ..base import PendingJob, Slot
+from ..base import Slot
+from .job_store import PendingJob
 
 _LOOK_AHEAD = 64
 """How many of one user's jobs are looked at for one that may start."""

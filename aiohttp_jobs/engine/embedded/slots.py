@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from ..base import Limits, PendingJob, Slot
+from ..base import Limits, Slot
+from .job_store import PendingJob
 
 
 class Slots:

@@ -28,17 +28,7 @@ from ...system.signing import Signer
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
-from ..base import (
-    Allowance,
-    ClaimedJob,
-    Found,
-    Located,
-    Look,
-    LostJob,
-    OtherProcesses,
-    PendingJob,
-    ResultNews,
-)
+from ..base import ClaimedJob
 from .files.accepting import Accepting
 from .files.attempt_folders import RunFolders, owner_in
 from .files.cancel_requests import read_request, written_request
@@ -59,6 +49,7 @@ from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Intake, pending_job
+from .job_store import Allowance, Found, Located, Look, LostJob, OtherProcesses, PendingJob, ResultNews
 from .results import IndexedResults
 
 T = TypeVar("T")
@@ -180,6 +171,10 @@ class FileSystemStore:
 
     async def locate(self, job_id: str) -> Located | None:
         return await self._run(self._locate, job_id)
+
+    async def current_submission(self, job_id: str) -> Submission | None:
+        located = await self.locate(job_id)
+        return located.submission if located is not None else None
 
     async def request_cancel(self, job_id: str, by: str) -> bool:
         return await self._run(self._request_cancel, job_id, by)

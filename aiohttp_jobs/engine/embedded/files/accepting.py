@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ....model.job import Submission
 from ....system.atomic import make_folder
 from ....system.guarded_files import LockBusyError, is_regular, lock_file
-from ...base import Allowance, QueuePausedError
+from ..job_store import Allowance, QueuePausedError
 from .instances import Instance
 from .layout import Layout
 from .names import safe_component

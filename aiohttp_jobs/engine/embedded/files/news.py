@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from ....system.guarded_files import open_in_place, open_regular
-from ...base import ResultNews
+from ..job_store import ResultNews
 from .instances import Instance
 
 _LARGEST = 256 * 1024

@@ -11,7 +11,8 @@ from pathlib import Path
 from ....model.job import Submission, utc_now
 from ....system.guarded_files import is_folder, is_regular
 from ....worker.output.segments import segments
-from ...base import ClaimedJob, LostJob
+from ...base import ClaimedJob
+from ..job_store import LostJob
 from .attempt_folders import mark_owner, owner_in
 from .deleted_ids import DeletedIds
 from .instances import Instance

@@ -18,7 +18,7 @@ from ....model.job import Submission
 from ....model.progress import LONGEST, TAIL, Progress, last_progress
 from ....system.guarded_files import LockBusyError, is_folder, is_regular, lock, open_regular
 from ....worker.output.segments import existing, read_segments
-from ...base import OtherProcesses, PendingJob, RunningElsewhere
+from ..job_store import OtherProcesses, PendingJob, RunningElsewhere
 from .attempt_folders import owner_in
 from .dropped_files import DroppedFiles
 from .instances import Instance

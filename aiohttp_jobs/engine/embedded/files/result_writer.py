@@ -17,7 +17,8 @@ from ....model.job import JobResult, Submission
 from ....system.atomic import put_file, put_in_place, replace_file, write_aside
 from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
-from ...base import ClaimedJob, PendingJob
+from ...base import ClaimedJob
+from ..job_store import PendingJob
 from .attempt_folders import RunFolders
 from .concurrency_keys import KeyLocks
 from .group_commit import CommittedChange

@@ -16,7 +16,8 @@ from ....system.atomic import make_folder, put_file
 from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
 from ....system.signing import Signer
-from ...base import Allowance, ClaimedJob, KeyBusyError, PendingJob
+from ...base import ClaimedJob
+from ..job_store import Allowance, KeyBusyError, PendingJob
 from .accepted import Accepted
 from .accepting import Accepting
 from .attempt_folders import RunFolders

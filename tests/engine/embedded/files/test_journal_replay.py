@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.base import ClaimedJob, PendingJob
+from aiohttp_jobs.engine.base import ClaimedJob
 from aiohttp_jobs.engine.embedded.files import journal
+from aiohttp_jobs.engine.embedded.job_store import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.model.job import (
     ExecutionMode,
