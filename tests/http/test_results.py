@@ -12,6 +12,7 @@ import pytest
 
 from aiohttp_jobs.model.job import LONG_FIELDS, format_utc
 from tests.conftest import Answer, Caller, Host
+from tests.gate import until_answered
 
 COMPLETED = datetime.now(UTC) - timedelta(hours=5)
 
@@ -55,11 +56,14 @@ async def listed(caller: Caller, query: str = "") -> list[str]:
 
 async def known(caller: Caller, count: int, query: str = "") -> list[str]:
     """The list, once it has as many results."""
-    for _ in range(500):
-        ids = await listed(caller, query)
-        if len(ids) == count:
-            return ids
-    raise AssertionError(f"there are not {count} results")
+    ids: list[str] = []
+
+    async def are_listed() -> bool:
+        ids[:] = await listed(caller, query)
+        return len(ids) == count
+
+    await until_answered(are_listed, f"a list of {count} results")
+    return ids
 
 
 def faults(answer: Answer) -> list[str]:
