@@ -14,11 +14,11 @@ import tempfile
 import threading
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import grimp
@@ -40,6 +40,13 @@ _JOB_FIELDS = frozenset(
 )
 _ENOUGH_FIELDS = 4
 _WAIT_SECONDS = 60
+
+
+class Call(NamedTuple):
+    """Where a call goes; not `is_begun` for a coroutine that goes on after it has waited for something."""
+
+    module: str
+    is_begun: bool
 
 
 def main() -> None:
@@ -137,21 +144,31 @@ def way_of_one_job() -> dict[str, int]:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         calls = asyncio.run(_profiled(data_dir, _make_key(data_dir)))
-    modules = {module for thread in calls.values() for module in thread}
-    changes = sum(one != other for thread in calls.values() for one, other in pairwise(thread))
-    return {"modules that one submission enters": len(modules), "changes of module on its way": changes}
+    modules = {call.module for thread in calls.values() for call in thread}
+    begun = [[call for call in thread if call.is_begun] for thread in calls.values()]
+    return {
+        "modules that one submission enters": len(modules),
+        "changes of module on its way": _changes(calls.values()),
+        "the same without coroutines that go on after they have waited": _changes(begun),
+    }
 
 
-async def _profiled(data_dir: Path, key: str) -> Mapping[int, list[str]]:
-    """For each thread the modules of the package in the order in which they were called."""
+def _changes(threads: Iterable[list[Call]]) -> int:
+    return sum(one.module != other.module for thread in threads for one, other in pairwise(thread))
+
+
+async def _profiled(data_dir: Path, key: str) -> Mapping[int, list[Call]]:
+    """For each thread the calls into modules of the package, in their order."""
     import aiohttp_jobs  # noqa: PLC0415 - the one of the folder that was named
 
-    calls: dict[int, list[str]] = defaultdict(list)
+    calls: dict[int, list[Call]] = defaultdict(list)
+    begun: set[FrameType] = set()
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         module = str(frame.f_globals.get("__name__", ""))
         if event == "call" and module.startswith(PACKAGE):
-            calls[threading.get_ident()].append(module)
+            calls[threading.get_ident()].append(Call(module, frame not in begun))
+            begun.add(frame)
 
     app = web.Application()
     config = aiohttp_jobs.JobsConfig(data_dir=data_dir)
@@ -172,7 +189,7 @@ async def _profiled(data_dir: Path, key: str) -> Mapping[int, list[str]]:
             finally:
                 sys.setprofile(None)
                 threading.setprofile(None)
-            return {thread: list(modules) for thread, modules in calls.items()}
+            return {thread: list(each) for thread, each in calls.items()}
     finally:
         await runner.cleanup()
 

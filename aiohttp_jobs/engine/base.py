@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey
 from ..model.job import (
+    DEFAULT_PRIORITY,
     ExecutionMode,
     JobPhase,
     JobResult,
@@ -33,23 +34,29 @@ from ..model.session import OpenSession, SessionRecord
 from ..model.template import Template
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
-    """A job that has not ended, whichever process has it.
-
-    `position` is its place in the queue, the first is 1, and ``None`` where it has none. `runtime` is in
-    seconds, `worker` a process id and `output_size` in bytes; `submission` may be ``None`` in lists.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSummary:
+    """What the queue goes by: whose job it is, and when it may start. `mode` is ``None`` if it cannot run."""
 
     job_id: str
     user_id: str
     job_name: str
     mode: ExecutionMode | None
     submitted_at: datetime
-    priority: int
-    run_at: datetime | None
-    concurrency_key: str | None
-    attempt: int
+    priority: int = DEFAULT_PRIORITY
+    run_at: datetime | None = None
+    concurrency_key: str | None = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState(JobSummary):
+    """A job that has not ended, whichever process has it.
+
+    `position` is its place in the queue, the first is 1, and ``None`` where it has none. `runtime` is in
+    seconds, `worker` a process id and `output_size` in bytes; `submission` may be ``None`` in lists.
+    """
+
     phase: JobPhase
     position: int | None = None
     is_cancelling: bool = False

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...model.job import DEFAULT_PRIORITY, ExecutionMode, JobResult, Submission, is_shared_key
+from ...model.job import JobResult, Submission, is_shared_key
 from ...model.output import OutputPart, Span
 from ...model.progress import Progress
-from ..base import ClaimedJob, JobHistory, MostWaiting, Slot, slot_of
+from ..base import ClaimedJob, JobHistory, JobSummary, MostWaiting, Slot, slot_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Allowance:
     size_of: Callable[[str], int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class PendingJob:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingJob(JobSummary):
     """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
 
     `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
@@ -34,16 +34,7 @@ class PendingJob:
 
     key: str
     stem: str
-    job_id: str
-    user_id: str
-    job_name: str
-    mode: ExecutionMode | None
-    submitted_at: datetime
-    priority: int = DEFAULT_PRIORITY
-    run_at: datetime | None = None
-    concurrency_key: str | None = None
     concurrency_owner: str | None = None
-    attempt: int = 1
     problem: str | None = None
     size: int = 0
     function: str | None = None

@@ -47,12 +47,17 @@ def _without(name: str, model: type[BaseModel], *hidden: str, **added: Any) -> t
     return create_model(name, __config__=config, __doc__="", **shown, **added)
 
 
-class WaitingJob(_Shown):
-    """A job in the queue. `Position` 1 is the next; null while it is not due yet."""
-
+class _Job(BaseModel):
     job_id: str
     job_name: str
     user_id: str
+
+
+class WaitingJob(_Job):
+    """A job in the queue. `Position` 1 is the next; null while it is not due yet."""
+
+    model_config = ConfigDict(alias_generator=record_name, extra="forbid")
+
     execution_mode: ExecutionMode | None
     submitted_at: UtcDatetime
     priority: int
@@ -69,7 +74,7 @@ class ProgressView(_Shown):
     text: Annotated[str, Field(max_length=MOST_TEXT)]
 
 
-class JobView(BaseModel):
+class JobView(_Job):
     """A job in any state. What it has beside the required fields depends on the state.
 
     One that has ended is shown as its result is, without ``Output``.
@@ -77,9 +82,6 @@ class JobView(BaseModel):
 
     model_config = ConfigDict(alias_generator=record_name, extra="allow")
 
-    job_id: str
-    job_name: str
-    user_id: str
     execution_mode: ExecutionMode | str | None
     status: JobStatus | JobPhase
     submitted_at: UtcDatetime | None = None
