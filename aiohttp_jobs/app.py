@@ -27,7 +27,7 @@ from .http import (
     sessions,
     templates,
 )
-from .http.app_keys import ACCESS, CONFIG, MOUNTED, SERVICE, STORAGE
+from .http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
 from .http.auth.cors import preflight_middleware, share_with
 from .http.auth.middleware import identity_middleware
 from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
@@ -157,3 +157,4 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[templates.TEMPLATES] = plugin.templates
     jobs_app[templates.RERUNS] = plugin.reruns
     jobs_app[functions.FUNCTIONS] = plugin.functions
+    jobs_app[CODE_JOBS] = plugin.code_jobs

@@ -1,6 +1,6 @@
 """Jobs that the host's own code submits: `submit`, and the handle by which they are awaited or cancelled.
 
-What is submitted, and that a request cannot claim to be code, is left to ``services.functions``.
+What is submitted, and that a request cannot claim to be code, is left to ``services.code_jobs``.
 """
 
 from __future__ import annotations
@@ -13,18 +13,14 @@ from aiohttp import web
 
 from .errors import ConfigurationError, JobFailedError
 from .functions.registry import BoundFunction
-from .http.app_keys import MOUNTED
-from .http.functions import FUNCTIONS
-from .model.functions import FunctionRunRequest, HostCode
+from .http.app_keys import CODE_JOBS, MOUNTED
+from .model.functions import HOST_USER, FunctionRunRequest, HostCode
 from .model.job import ExecutionMode, JobStatus, RetryPolicy
 from .model.notice_rules import NotifyRules
-from .services.functions import FunctionService
+from .services.code_jobs import CodeJobs
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-HOST_USER = "host"
-"""Whose jobs those are that the host's code submits for nobody in particular."""
 
 
 class JobHandle(Generic[R_co]):
@@ -34,7 +30,7 @@ class JobHandle(Generic[R_co]):
     stops before. May be awaited several times, and dropped: the job goes on.
     """
 
-    def __init__(self, service: FunctionService, job_id: str, user: str) -> None:
+    def __init__(self, service: CodeJobs, job_id: str, user: str) -> None:
         self._service = service
         self._user = user
         self.id = job_id
@@ -103,9 +99,9 @@ async def submit(
     return JobHandle(service, submission.job_id, user)
 
 
-def _service(app: web.Application, function: BoundFunction[Any]) -> FunctionService:
-    plugins = [app] if FUNCTIONS in app else app.get(MOUNTED, {}).values()
-    services = [plugin[FUNCTIONS] for plugin in plugins]
+def _service(app: web.Application, function: BoundFunction[Any]) -> CodeJobs:
+    plugins = [app] if CODE_JOBS in app else app.get(MOUNTED, {}).values()
+    services = [plugin[CODE_JOBS] for plugin in plugins]
     if not services:
         raise ConfigurationError(
             "No plugin is mounted in this application. Give submit the one that aiohttp_jobs.setup got, or "

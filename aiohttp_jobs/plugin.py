@@ -36,6 +36,9 @@ from .notify.outbox import Outbox
 from .notify.webhook import WebhookChannel
 from .scheduling.scheduler import Scheduler
 from .services.account import AccountService
+from .services.code_jobs import CodeJobs
+from .services.code_schedules import CodeSchedules
+from .services.function_jobs import FunctionJobs
 from .services.functions import FunctionService
 from .services.jobs import JobService
 from .services.notices import NoticeService
@@ -167,9 +170,16 @@ class Plugin:
             self.jobs,
             self._vault,
         )
+        function_jobs = FunctionJobs(self._functions, self._limits, self.jobs, self._vault)
         self.functions = FunctionService(
-            self.policy, self._limits, self._functions, self._function_rights, self.jobs, queue, self._vault
+            self.policy,
+            self._functions,
+            self._function_rights,
+            function_jobs,
+            engine.records.schedules,
+            config.prefix,
         )
+        self.code_jobs = CodeJobs(self._functions, function_jobs, queue)
         self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
     def _make_schedules(self) -> None:
@@ -177,7 +187,9 @@ class Plugin:
         self._scheduler = Scheduler(
             engine.records.schedules,
             engine.records.fired_moments,
-            ScheduledJobs(self.jobs, self._rights, engine.history, engine.queue),
+            ScheduledJobs(
+                self.jobs, self.functions, self.code_jobs, self._rights, engine.history, engine.queue
+            ),
             interval=engine.seldom,
             storage=self.storage,
         )
@@ -186,8 +198,13 @@ class Plugin:
             self._limits,
             engine.records.schedules,
             engine.records.fired_moments,
+            require_function=self.functions.require_schedulable,
             max_per_user=config.max_schedules_per_user,
             changed=self._scheduler.wake,
+        )
+
+        self._code_schedules = CodeSchedules(
+            self._functions, engine.records.schedules, engine.records.fired_moments, config.prefix
         )
 
     def begin_shutdown(self) -> None:
@@ -233,9 +250,10 @@ class Plugin:
         stack.push_async_callback(closing.close, "Retention", self._retention.close)
         await self._modes.open(stack, closing, self.engine.instance_id)
         self.engine.start(stack, closing.close)
+        await asyncio.to_thread(self._code_schedules.write)
         await self._scheduler.open()
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
-        stack.enter_context(self.functions.opened())
+        stack.enter_context(self.code_jobs.opened())
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
 
     async def _look_before_starting(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigurationError
-from ..model.functions import FUNCTION_NAME
+from ..model.functions import FUNCTION_NAME, HOST_USER
 from ..model.job import ExecutionMode, Priority, RetryPolicy
 from ..model.notice_rules import NotifyRules
 from .context import JobContext
@@ -49,6 +49,7 @@ class FunctionOptions:
     cron: str | None = None
     timezone: str = "UTC"
     values: dict[str, Any] = field(default_factory=dict)
+    user: str = HOST_USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,13 +190,14 @@ class Functions:
         cron: str | None = None,
         timezone: str = "UTC",
         values: dict[str, Any] | None = None,
+        user: str = HOST_USER,
     ) -> _Decorator:
         """A decorator that makes a function a job.
 
         `mode` is where it may run, the first by default. One of `roles` is needed to run it; without any,
         whoever may submit commands in that mode may. `timeout` is in seconds. `old_names` are those that
-        jobs and schedules of former releases may have. `cron`, in `timezone`, has it run with `values`.
-        Raises `ConfigurationError`; so does the decorator.
+        jobs and schedules of former releases may have. `cron`, in `timezone`, has it run with `values`, as a
+        job of `user`'s, who need not be anybody. Raises `ConfigurationError`; so does the decorator.
         """
 
         def register(function: Callable[..., Any]) -> Function[..., Any]:
@@ -214,6 +216,7 @@ class Functions:
                 cron=cron,
                 timezone=timezone,
                 values=values or {},
+                user=user,
             )
             return self._add(Function(function, options, self))
 

@@ -30,7 +30,7 @@ routes = web.RouteTableDef()
 @needs()
 async def list_functions(request: web.Request) -> web.StreamResponse:
     """Those of the host's own functions that the caller may run."""
-    functions = request.app[FUNCTIONS].list_functions(identity_of(request))
+    functions = await request.app[FUNCTIONS].list_functions(identity_of(request))
     return await listed(request, "functions", await encoded(functions))
 
 
@@ -39,7 +39,7 @@ async def list_functions(request: web.Request) -> web.StreamResponse:
 @needs()
 async def get_function(request: web.Request) -> web.Response:
     """By its name, or by one that it had before."""
-    function = request.app[FUNCTIONS].get(identity_of(request), request.match_info["name"])
+    function = await request.app[FUNCTIONS].get(identity_of(request), request.match_info["name"])
     return answer({"success": True, "function": function})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
 from .identity import Identity
@@ -28,6 +28,8 @@ FUNCTION_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 """A pattern: what a function, or a parameter of one, may be called."""
 FUNCTIONS_KEY_OWNER = "\0functions"
 """Whose the concurrency keys of functions are. No user has this id, as none may contain a NUL."""
+HOST_USER = "host"
+"""Whose jobs those are that the host's code submits for nobody in particular."""
 FROM_CODE = "code"
 """What ``SubmittedWith`` says of jobs that the host's own code has submitted. No request can claim it."""
 
@@ -40,6 +42,7 @@ class FunctionOrigin:
     function_values: dict[str, Any]
     sealed_values: str | None = None
     concurrency_owner: str | None = None
+    schedule_id: str | None = None
 
 
 class HostCode(Identity):
@@ -50,6 +53,9 @@ class HostCode(Identity):
     @property
     def submitted_with(self) -> str:
         return FROM_CODE
+
+
+FunctionName = Annotated[str, StringConstraints(strict=True, pattern=f"^{FUNCTION_NAME}$")]
 
 
 class FunctionParameterType(StrEnum):

@@ -238,14 +238,16 @@ ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds"
 """In a schema: ``runAt`` or ``delaySeconds``, not both."""
 
 
-class _Startable(Protocol):
+class Startable(Protocol):
+    """A request that may say when its job is to start."""
+
     @property
     def run_at(self) -> datetime | None: ...
     @property
     def delay_seconds(self) -> float | None: ...
 
 
-S = TypeVar("S", bound=_Startable)
+S = TypeVar("S", bound=Startable)
 
 
 def one_start_time(request: S) -> S:

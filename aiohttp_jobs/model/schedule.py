@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
     create_model,
     field_serializer,
@@ -29,10 +30,13 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
+from .functions import FunctionName, FunctionRunRequest
 from .identity import Identity, Proof
-from .job import Name, OneLine, SentDatetime, SubmitRequest, UtcDatetime
+from .job import Name, OneLine, SentDatetime, Startable, SubmitRequest, UtcDatetime
 from .record import KeptRecord
 from .schema_extras import SchemaExtras
+
+J = TypeVar("J", bound=Startable)
 
 DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
@@ -94,23 +98,54 @@ def _without_start_time(schema: dict[str, Any]) -> None:
     schema["properties"] |= {"runAt": {"type": "null"}, "delaySeconds": {"type": "null"}}
 
 
-class ScheduledJob(SubmitRequest):
+class _Scheduled(BaseModel):
+    """What both kinds of scheduled jobs have in common."""
+
+    model_config = ConfigDict(json_schema_extra=_without_start_time)
+
+    def body(self) -> dict[str, Any]:
+        """The fields that were given, as JSON in camelCase."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _no_start_time(job: J) -> J:
+    if job.run_at is not None or job.delay_seconds is not None:
+        raise ValueError("runAt and delaySeconds are not for schedules; the cron line tells when")
+    return job
+
+
+class ScheduledJob(SubmitRequest, _Scheduled):
     """What is submitted at each moment: the body of ``POST /jobs/submit``, but for its own start time.
 
     A field added to `SubmitRequest` is a field of schedules too.
     """
 
-    model_config = ConfigDict(json_schema_extra=_without_start_time)
+    _no_start_time = model_validator(mode="after")(_no_start_time)
 
-    @model_validator(mode="after")
-    def _no_start_time(self) -> Self:
-        if self.run_at is not None or self.delay_seconds is not None:
-            raise ValueError("runAt and delaySeconds are not for schedules; the cron line tells when")
-        return self
 
-    def body(self) -> dict[str, Any]:
-        """The fields that were given, as JSON in camelCase."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+class ScheduledFunction(FunctionRunRequest, _Scheduled):
+    """The same for one of the host's functions: the body of ``POST /functions/{name}/run``, and its name.
+
+    Secret values are not for schedules, which the service sees to.
+    """
+
+    function: FunctionName
+
+    _no_start_time = model_validator(mode="after")(_no_start_time)
+
+
+def _either(value: Any, _: ValidatorFunctionWrapHandler) -> ScheduledJob | ScheduledFunction:
+    # By hand, so that faults are told of one kind, by the fields' own places.
+    if isinstance(value, ScheduledJob | ScheduledFunction):
+        return value
+    is_function = isinstance(value, dict) and "function" in value
+    kind = ScheduledFunction if is_function else ScheduledJob
+    return kind.model_validate(value, by_alias=True, by_name=False)
+
+
+ScheduledWork = ScheduledJob | ScheduledFunction
+"""What is submitted at each moment: a command, or one of the host's functions."""
+_of_one_kind = field_validator("job", mode="wrap")(_either)
 
 
 class ScheduleRequest(BaseModel):
@@ -119,7 +154,7 @@ class ScheduleRequest(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
     name: Annotated[Name, AfterValidator(_stripped)]
-    job: ScheduledJob
+    job: ScheduledWork
     cron: CronLine
     timezone: TimeZone = "UTC"
     enabled: Annotated[bool, Field(strict=True)] = True
@@ -136,6 +171,8 @@ class ScheduleRequest(BaseModel):
         Moment | None,
         Field(description="Later than startAt, and than the next moment that the cron line fits."),
     ] = None
+
+    _of_one_kind = _of_one_kind
 
     @field_validator("end_at")
     @classmethod
@@ -172,7 +209,12 @@ def _all_optional(name: str, model: type[BaseModel], **replaced: Any) -> type[Ba
     return create_model(name, __config__=model.model_config, **fields)
 
 
-JobChange = _all_optional("JobChange", ScheduledJob)
+class _AnyJob(ScheduledJob):
+    function: FunctionName
+    values: dict[str, Any]
+
+
+JobChange = _all_optional("JobChange", _AnyJob)
 ScheduleChange = _all_optional("ScheduleChange", ScheduleRequest, job=JobChange)
 """The body of ``PATCH /schedules/{id}``: fields left out stay as they are, in ``job`` too."""
 
@@ -194,7 +236,8 @@ class Schedule(KeptRecord):
     ``ActiveSince``: moments up to then are not this schedule's (it was made, enabled or retimed then).
     ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, before jitter. ``SubmittedWith``,
     ``SessionID`` and ``Roles`` are the owner's of when the owner last set what runs or when.
-    ``DisabledBy``: the user who disabled it, while it is disabled.
+    ``DisabledBy``: the user who disabled it, while it is disabled. ``FromCode``: the host's own code has made
+    it, for one of its functions, and looks after it.
     """
 
     schedule_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -203,7 +246,7 @@ class Schedule(KeptRecord):
     submitted_with: str
     roles: tuple[str, ...] = ()
     name: str
-    job: ScheduledJob
+    job: ScheduledWork
     cron: str
     timezone: str
     enabled: bool
@@ -224,6 +267,9 @@ class Schedule(KeptRecord):
     last_error: str | None = None
     last_error_at: UtcDatetime | None = None
     disabled_by: str | None = None
+    from_code: bool = False
+
+    _of_one_kind = _of_one_kind
 
     @field_validator("job", mode="before")
     @classmethod
@@ -233,7 +279,7 @@ class Schedule(KeptRecord):
         return value
 
     @field_serializer("job")
-    def _to_stored(self, job: ScheduledJob) -> dict[str, Any]:
+    def _to_stored(self, job: ScheduledJob | ScheduledFunction) -> dict[str, Any]:
         return {_stored_name(name): value for name, value in job.body().items()}
 
     @property
@@ -255,9 +301,24 @@ class Schedule(KeptRecord):
             key_id=key_id or None,
         )
 
+    @property
+    def own_key(self) -> str | None:
+        """The concurrency key of its jobs that must not overlap, and have no other."""
+        return None if self.overlap_policy is OverlapPolicy.SKIP else f"schedule:{self.schedule_id}"
+
     def submission(self) -> SubmitRequest:
-        """The job to submit. One that must not overlap the job before it shares a concurrency key with it."""
+        """The command to submit, with `own_key` if it has no key. ``TypeError`` where it is a function."""
+        if isinstance(self.job, ScheduledFunction):
+            raise TypeError("this schedule runs a function")
         fields = self.job.model_dump(exclude_unset=True)
-        if self.overlap_policy is not OverlapPolicy.SKIP and self.job.concurrency_key is None:
-            fields["concurrency_key"] = f"schedule:{self.schedule_id}"
+        if self.job.concurrency_key is None:
+            fields["concurrency_key"] = self.own_key
         return SubmitRequest.model_validate(fields)
+
+
+_CODE_SCHEDULES = uuid.UUID("5d6cf9a4-8f0b-4c2e-9b53-9a4a2f4a7c11")
+
+
+def code_schedule_id(prefix: str, function: str) -> str:
+    """The id of the schedule that the code has for a function of the plugin mounted at `prefix`."""
+    return str(uuid.uuid5(_CODE_SCHEDULES, f"{prefix} {function}"))

@@ -7,7 +7,9 @@ from datetime import datetime
 from ..access.recheck import RightsCheck
 from ..engine.base import JobHistory, JobQueue, StopReason
 from ..model.job import JobStatus
-from ..model.schedule import Schedule
+from ..model.schedule import Schedule, ScheduledFunction
+from .code_jobs import CodeJobs
+from .functions import FunctionService
 from .jobs import JobService
 
 _REPLACED = StopReason(
@@ -19,17 +21,32 @@ class ScheduledJobs:
     """The scheduler's `Submitter`."""
 
     def __init__(
-        self, service: JobService, rights: RightsCheck, history: JobHistory, queue: JobQueue
+        self,
+        service: JobService,
+        functions: FunctionService,
+        code: CodeJobs,
+        rights: RightsCheck,
+        history: JobHistory,
+        queue: JobQueue,
     ) -> None:
         self._service = service
+        self._functions = functions
+        self._code = code
         self._rights = rights
         self._history = history
         self._queue = queue
 
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
         """Raises `JobsError` when the owner may not run it any more, or limits refuse it."""
+        job = schedule.job
+        if schedule.from_code and isinstance(job, ScheduledFunction):
+            await self._code.submit_scheduled(schedule, job, job_id)
+            return
         owner = schedule.owner(await self._rights.roles(schedule))
-        await self._service.submit(owner, schedule.submission(), job_id, schedule_id=schedule.schedule_id)
+        if isinstance(job, ScheduledFunction):
+            await self._functions.run(owner, job.function, job, job_id=job_id, schedule=schedule)
+        else:
+            await self._service.submit(owner, schedule.submission(), job_id, schedule_id=schedule.schedule_id)
 
     async def is_known(self, job_id: str) -> bool:
         """Whether the job was ever accepted, even if its result has been deleted since."""

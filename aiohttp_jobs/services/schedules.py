@@ -20,8 +20,14 @@ from ..access.policy import AccessPolicy
 from ..engine.base import FiredMoments, RecordStore
 from ..errors import ForbiddenError, InvalidFieldsError, field_error
 from ..model.identity import Identity
-from ..model.job import SubmitRequest, utc_now
-from ..model.schedule import Preview, Schedule, ScheduleRequest
+from ..model.job import utc_now
+from ..model.schedule import (
+    Preview,
+    Schedule,
+    ScheduledFunction,
+    ScheduledJob,
+    ScheduleRequest,
+)
 from ..scheduling.cron import check_cron, read_cron
 from ..scheduling.scheduler import Clock
 from ..scheduling.timetable import Timetable, moments_between, shown_run
@@ -42,7 +48,7 @@ class ScheduleService:
 
     Owners see and change their own, administrators everybody's. Whoever changes what runs or when owns
     the schedule from then on: nothing runs in the name of somebody who did not ask for it. `changed` is
-    called after each change.
+    called after each change. `require_function` raises what running a function now would raise, and blocks.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class ScheduleService:
         store: RecordStore[Schedule],
         claims: FiredMoments[Any],
         *,
+        require_function: Callable[[Identity, ScheduledFunction], None],
         max_per_user: int = DEFAULT_MAX_PER_USER,
         changed: Callable[[], None] = lambda: None,
         clock: Clock = utc_now,
@@ -60,6 +67,7 @@ class ScheduleService:
         self._limits = limits
         self._store = store
         self._claims = claims
+        self._require_function = require_function
         self._max_per_user = max_per_user
         self._changed = changed
         self._clock = clock
@@ -69,7 +77,7 @@ class ScheduleService:
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
-        self._require_submittable(identity, request.job)
+        await asyncio.to_thread(self._require_submittable, identity, request.job)
         self._limits.require_name(request.name)
         now = self._clock()
         schedule = _to_schedule(
@@ -141,6 +149,10 @@ class ScheduleService:
 
         def merge(current: Schedule) -> Schedule:
             self._require_owner(identity, current)
+            if current.from_code and given.keys() - {"enabled"}:
+                raise ForbiddenError(
+                    "This schedule comes from the application's code; it can only be disabled and enabled."
+                )
             return self._merged(identity, current, given, now)
 
         return await self._do(lambda: _view(self._store.change(schedule_id, merge), now))
@@ -149,7 +161,11 @@ class ScheduleService:
         """Raises `NotFoundError` or `ForbiddenError`. Jobs that it submitted are not touched."""
 
         def remove() -> None:
-            self._mine(identity, schedule_id)
+            if self._mine(identity, schedule_id).from_code:
+                raise ForbiddenError(
+                    "This schedule comes from the application's code and would be there again at its next "
+                    "start. Disable it instead."
+                )
             self._store.remove(schedule_id)
             self._claims.forget(schedule_id)
 
@@ -168,8 +184,11 @@ class ScheduleService:
     def _require_owner(self, identity: Identity, schedule: Schedule) -> None:
         self._policy.require_own_or(_EVERYBODYS, identity, schedule.user_id, "schedule")
 
-    def _require_submittable(self, identity: Identity, job: SubmitRequest) -> None:
-        """Raise what submitting `job` now would raise."""
+    def _require_submittable(self, identity: Identity, job: ScheduledJob | ScheduledFunction) -> None:
+        """Raise what submitting `job` now would raise. Blocks."""
+        if isinstance(job, ScheduledFunction):
+            self._require_function(identity, job)
+            return
         self._policy.require_run(identity.roles, job.execution_mode, job.concurrency_key, job.priority)
         self._limits.require_within(job, job.job_name, job.notify, field="job.{}")
 
@@ -178,7 +197,7 @@ class ScheduleService:
     ) -> Schedule:
         fields = {**current.request(), **given}
         if "job" in given:
-            fields["job"] = {**current.job.body(), **given["job"]}
+            fields["job"] = _merged_job(current.job, given["job"])
         try:
             request = ScheduleRequest.model_validate(fields)
         except ValidationError as error:
@@ -242,6 +261,12 @@ def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
     if any(getattr(request, field) != getattr(current, field) for field in fields):
         return True
     return request.job.model_dump() != current.job.model_dump()
+
+
+def _merged_job(current: ScheduledJob | ScheduledFunction, given: dict[str, Any]) -> dict[str, Any]:
+    """What is given in place of a command is a function, or the reverse; of the same kind it is a change."""
+    other = "command" if isinstance(current, ScheduledFunction) else "function"
+    return given if other in given else {**current.body(), **given}
 
 
 def _require_firing(schedule: Schedule, now: datetime) -> None:

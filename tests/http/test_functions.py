@@ -250,7 +250,10 @@ async def test_it_is_not_run_again_by_who_may_not_run_it_or_with_secrets(host: H
     ("options", "why"),
     [
         ({"timeout": 1e9}, "The function greet cannot run here: timeoutSeconds must be at most 86400"),
-        ({"title": "x" * 101}, "The function greet cannot run here: title must have at most 100 characters"),
+        (
+            {"title": "x" * 101},
+            "The function greet cannot run here: title must have at most 100 characters",
+        ),
         ({"title": "a\nb"}, "The function greet cannot run here: "),
     ],
 )

@@ -63,6 +63,7 @@ class Site:
             LimitPolicy(config, find_interpreters().keys()),
             self.store,
             claims,
+            require_function=lambda identity, job: None,
             max_per_user=5,
             changed=self.note_change,
             clock=lambda: self.now,

@@ -1,0 +1,87 @@
+"""What the host's own code, which needs no role, can do with jobs: submit, await and cancel them.
+
+For ``from_code``, and for schedules that are the code's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ..engine.base import JobQueue, cancelled_by
+from ..errors import ConfigurationError, NotFoundError, ShuttingDownError
+from ..functions.registry import BoundFunction, Function, Functions
+from ..model.functions import FunctionRunRequest, HostCode
+from ..model.job import Submission
+from ..model.schedule import Schedule, ScheduledFunction
+from .function_jobs import FunctionJobs
+
+_WAIT_SECONDS = 10.0
+"""After that long it is looked whether a job is still there, or its result was deleted."""
+
+
+class CodeJobs:
+    """The door for the host's own code, to one plugin's `functions`."""
+
+    def __init__(self, functions: Functions, jobs: FunctionJobs, queue: JobQueue) -> None:
+        self._functions = functions
+        self._jobs = jobs
+        self._queue = queue
+        self._is_open = False
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The code may submit while the block runs."""
+        self._is_open = True
+        try:
+            yield
+        finally:
+            self._is_open = False
+
+    def has(self, function: Function[..., Any]) -> bool:
+        """Whether it is one of the plugin's."""
+        return self._functions.get(function.name) is function
+
+    async def submit(self, code: HostCode, bound: BoundFunction[Any], run: FunctionRunRequest) -> Submission:
+        """Submit a job for the user that `code` is. `run` has no values of its own.
+
+        Raises `ConfigurationError` while the plugin is not open, and whatever `JobService.submit` raises.
+        """
+        if not self._is_open:
+            raise ConfigurationError(
+                "Jobs can be submitted once the application has started, and until it shuts down: by "
+                "handlers, for example, or in on_startup after aiohttp_jobs.setup."
+            )
+        mode = run.execution_mode or bound.function.options.modes[0]
+        return await self._jobs.submit(code, bound.function, bound.values, run, mode)
+
+    async def submit_scheduled(self, schedule: Schedule, job: ScheduledFunction, job_id: str) -> None:
+        """Submit the `job` of a schedule of the code's. Raises `NotFoundError`, and what `submit` raises."""
+        function = self._functions.get(job.function)
+        if function is None:
+            raise NotFoundError(f"There is no function {job.function}.")
+        code, mode = HostCode(schedule.user_id), job.execution_mode or function.options.modes[0]
+        values = await asyncio.to_thread(function.signature.validate, job.values)
+        await self._jobs.submit(code, function, values, job, mode, job_id=job_id, schedule=schedule)
+
+    async def result_of(self, job_id: str) -> dict[str, Any]:
+        """The result of a job that the code has submitted, once it has ended.
+
+        Raises `NotFoundError` when it is deleted before, and `ShuttingDownError` when this process stops.
+        """
+        while True:
+            is_over = await self._queue.get(job_id) is None
+            record = await self._queue.end_of(job_id, 0.0 if is_over else _WAIT_SECONDS)
+            if record is not None:
+                return record
+            if self._queue.is_closing:
+                raise ShuttingDownError
+            if is_over:
+                raise NotFoundError(f"There is no job {job_id} any more.")
+
+    async def cancel(self, job_id: str, user_id: str) -> None:
+        """Have a job that the code has submitted for this user stopped; nothing if it has ended."""
+        if await self._queue.get(job_id) is not None:
+            await self._queue.cancel(job_id, cancelled_by(user_id))

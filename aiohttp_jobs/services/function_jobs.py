@@ -1,0 +1,117 @@
+"""Jobs of the host's functions, put together and submitted, for whoever has been found to may run them.
+
+Who may is left to ``functions`` and ``code_jobs``, accepting the job to `JobService`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ..access.limits import LimitPolicy
+from ..errors import ConfigurationError, InvalidFieldsError, JobsError
+from ..functions.registry import Function, Functions
+from ..functions.signature import Checked
+from ..model.functions import FUNCTIONS_KEY_OWNER, FunctionOrigin, FunctionRunRequest
+from ..model.identity import Identity
+from ..model.job import ExecutionMode, InterpreterName, Submission, SubmitRequest, new_job_id
+from ..model.schedule import Schedule
+from ..system.secret_box import Vault
+from .jobs import JobService
+
+_LONGEST_CALL = 2000
+
+
+class FunctionJobs:
+    """Submits jobs of `functions`: what a run does not say of itself, its function does."""
+
+    def __init__(self, functions: Functions, limits: LimitPolicy, jobs: JobService, vault: Vault) -> None:
+        """Raises `ConfigurationError` for a function that nobody could run, as the configuration is."""
+        self._limits = limits
+        self._jobs = jobs
+        self._vault = vault
+        for function in functions:
+            self._require_usable(function)
+
+    async def submit(
+        self,
+        identity: Identity,
+        function: Function[..., Any],
+        values: Checked,
+        run: FunctionRunRequest,
+        mode: ExecutionMode,
+        *,
+        job_id: str | None = None,
+        schedule: Schedule | None = None,
+    ) -> Submission:
+        """Accept a job of `function` with `values`, and not those of `run`; `schedule` is what submits it.
+
+        Raises `InvalidFieldsError` for a mode that is not the function's, and what `JobService.submit` does.
+        """
+        require_mode(function, mode)
+        job_id = job_id or new_job_id()
+        sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
+        request = _request(function, values, run, mode, None if schedule is None else schedule.own_key)
+        # Runs of one function exclude each other, whoever runs it.
+        owner = FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None
+        schedule_id = None if schedule is None else schedule.schedule_id
+        origin = FunctionOrigin(function.name, values.plain, sealed, owner, schedule_id)
+        return await self._jobs.submit_approved(identity, request, origin, job_id)
+
+    def require_within(
+        self,
+        function: Function[..., Any],
+        values: Checked,
+        run: FunctionRunRequest,
+        mode: ExecutionMode,
+        name_field: str = "jobName",
+    ) -> None:
+        """Raise what `submit` would raise for what the configuration does not take."""
+        request = _request(function, values, run, mode)
+        self._limits.require_within(request, request.job_name, request.notify, name_field=name_field)
+
+    def _require_usable(self, function: Function[..., Any]) -> None:
+        try:
+            mode = function.options.modes[0]
+            self.require_within(function, Checked({}, {}), FunctionRunRequest(), mode, "title")
+        except (JobsError, ValueError) as error:
+            raise ConfigurationError(f"The function {function.name} cannot run here: {error}") from None
+
+
+def require_mode(function: Function[..., Any], mode: ExecutionMode) -> None:
+    """Raise `InvalidFieldsError` for a mode in which `function` does not run."""
+    if mode not in function.options.modes:
+        known = ", ".join(function.options.modes)
+        raise InvalidFieldsError.of_one("executionMode", f"must be one of this function's: {known}")
+
+
+def _request(
+    function: Function[..., Any],
+    values: Checked,
+    run: FunctionRunRequest,
+    mode: ExecutionMode,
+    otherwise_key: str | None = None,
+) -> SubmitRequest:
+    options, given = function.options, run.model_fields_set
+    return SubmitRequest(
+        job_name=run.job_name or options.title,
+        command=_call(function, values),
+        execution_mode=mode,
+        description=run.description,
+        interpreter=InterpreterName.PYTHON,
+        timeout_seconds=run.timeout_seconds or options.timeout,
+        priority=options.priority if run.priority is None else run.priority,
+        concurrency_key=options.concurrency_key or otherwise_key,
+        run_at=run.run_at,
+        delay_seconds=run.delay_seconds,
+        retry=run.retry if "retry" in given else options.retry,
+        notify=run.notify if "notify" in given else options.notify,
+    )
+
+
+def _call(function: Function[..., Any], values: Checked) -> str:
+    """The call as text, for people: secret values are not in it, and it is never run."""
+    shown = {name: repr(value) for name, value in values.plain.items()} | dict.fromkeys(values.secret, "…")
+    names = [each.name for each in function.signature.parameters if each.name in shown]
+    text = f"{function.name}({', '.join(f'{name}={shown[name]}' for name in names)})"
+    return text if len(text) <= _LONGEST_CALL else f"{text[:_LONGEST_CALL]}…)"
