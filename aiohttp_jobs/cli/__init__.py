@@ -13,6 +13,7 @@ from .account import configure, me
 from .api_keys import api_keys
 from .db import db
 from .doctor import doctor
+from .functions import OPEN_ENDED, function, functions, run
 from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
 from .notices import notices
 from .powershell import powershell_module
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Submit, watch and manage jobs, schedules, templates and API keys.",
+    help="Submit, watch and manage jobs, schedules, templates, functions and API keys.",
 )
 for command in (
     configure,
@@ -42,6 +43,8 @@ for command in (
     attempts,
     rerun,
     cancel,
+    functions,
+    function,
     runspaces,
     restart_mainloop,
     me,
@@ -49,6 +52,7 @@ for command in (
     powershell_module,
 ):
     app.command()(command)
+app.command(context_settings=OPEN_ENDED)(run)
 app.add_typer(results, name="results")
 app.add_typer(schedule, name="schedule")
 app.add_typer(template, name="template")

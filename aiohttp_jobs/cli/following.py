@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Any, Self
 
 from aiohttp import ClientError as TransportError
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.status import Status
 
 from ..client import ClientError, JobsClient
@@ -22,6 +24,8 @@ from .streams import OutputError, say, write_out
 _NO_EXIT_CODE = 1
 _REFRESH_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
+_SHORT_VALUE = 500
+"""Characters of a return value that is told to people."""
 
 
 def run_job(
@@ -94,9 +98,12 @@ async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool =
             async for event in client.follow(job_id):
                 if event.name == "end":
                     ended = event.data
+                elif event.name == "progress":
+                    progress.show(event.data)
                 elif event.name == "output" and not as_json and not quiet:
                     progress.make_way()
                     output.write(event.text)
+                    progress.go_on(after=event.text)
             output.end()
         except OutputError as error:
             return await _without_output(client, job_id, error)
@@ -105,8 +112,21 @@ async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool =
     elif ended.get("Status") not in ("Succeeded", "Failed"):
         say(f"the job ended as {ended.get('Status')}")
     elif progress.is_shown:
-        say(f"{ended['Status']} after {float(ended.get('Runtime') or 0):.1f} s")
+        say(f"{ended['Status']} after {float(ended.get('Runtime') or 0):.1f} s{_returned(ended)}")
     return exit_code(ended)
+
+
+def _returned(ended: dict[str, Any]) -> str:
+    """The rest of a sentence: what the function has returned, if that is short."""
+    value = ended.get("ReturnValue")
+    if value is None:
+        return ""
+    text = json.dumps(value, ensure_ascii=True)
+    return (
+        f" and returned {text}"
+        if len(text) <= _SHORT_VALUE
+        else ", and returned more than fits here: --json has it"
+    )
 
 
 async def _without_output(client: JobsClient, job_id: str, error: OutputError) -> int:
@@ -151,14 +171,41 @@ class _Output:
             write_out(text.encode("utf-8", "replace"))
 
 
+class _Bar:
+    """A bar that says how far the job is, on a terminal."""
+
+    def __init__(self) -> None:
+        words = TextColumn("{task.description}", markup=False)
+        console = Console(stderr=True)
+        self._shown = Progress(BarColumn(), TaskProgressColumn(), words, console=console, transient=True)
+        self._task: TaskID | None = None
+
+    def draw(self, share: float | None, text: str) -> None:
+        """Without a `share` it is in motion."""
+        if self._task is not None:
+            self._shown.remove_task(self._task)
+        total = None if share is None else 100
+        self._task = self._shown.add_task(text, total=total, completed=int((share or 0.0) * 100 + 1e-6))
+        self._shown.start()
+
+    def erase(self) -> None:
+        self._shown.stop()
+
+
 class _Progress:
-    """A line on the terminal that tells what the job is doing; nothing at all where there is none."""
+    """A line on the terminal that tells what the job is doing; nothing at all where there is none.
+
+    It is the job's state until the job tells how far it is, which is a bar.
+    """
 
     def __init__(self, client: JobsClient, job_id: str) -> None:
         self._client = client
         self._job_id = job_id
         self._status: Status | None = None
         self._task: asyncio.Task[None] | None = None
+        self._bar: _Bar | None = None
+        self._told: dict[str, Any] = {}
+        self._is_margin = True
 
     @property
     def is_shown(self) -> bool:
@@ -188,7 +235,33 @@ class _Progress:
         if sys.stdout.isatty():
             self._stop()
 
+    def go_on(self, after: str) -> None:
+        """The output that came has been written; the bar is shown below whole lines only."""
+        if sys.stdout.isatty():
+            self._is_margin = after.endswith("\n")
+            self._draw()
+
+    def show(self, told: dict[str, Any]) -> None:
+        """How far the job is now, as its stream tells it."""
+        self._told = told
+        self._draw()
+
+    def _draw(self) -> None:
+        if not self.is_shown:
+            return
+        if self._told and self._is_margin:
+            self._stop_status()
+            self._bar = self._bar or _Bar()
+            self._bar.draw(self._told.get("share"), str(self._told.get("text", "")))
+        elif self._bar is not None:
+            self._bar.erase()
+
     def _stop(self) -> None:
+        self._stop_status()
+        if self._bar is not None:
+            self._bar.erase()
+
+    def _stop_status(self) -> None:
         if self._status is not None:
             self._status.stop()
             self._status = None

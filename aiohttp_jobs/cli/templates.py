@@ -35,7 +35,7 @@ from .submission import (
     command_text,
     job_body,
 )
-from .values import collect
+from .values import SecretEnv, SecretFile, Value, collect
 
 template = typer.Typer(no_args_is_help=True, help="Make, list, run and delete templates.")
 
@@ -138,17 +138,9 @@ def show(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key
 @template.command()
 def run(
     template_id: ID,
-    value: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter's value; may be repeated.")
-    ] = None,
-    secret_file: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FILE", help="Read a secret from a file ('-': stdin); may be repeated."),
-    ] = None,
-    secret_env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VARIABLE", help="Take a secret from the environment; may be repeated."),
-    ] = None,
+    value: Value = None,
+    secret_file: SecretFile = None,
+    secret_env: SecretEnv = None,
     name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
     priority: Priority = None,
     run_at: Annotated[str | None, typer.Option(help="When to start: ISO 8601 with a time zone.")] = None,

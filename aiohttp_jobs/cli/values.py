@@ -1,17 +1,34 @@
-"""The values of a template's parameters: from options, and secrets from anywhere but options."""
+"""The values of a template's or function's parameters: from options, secrets from anywhere but options."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from .printing import fail
 from .streams import read_in
+
+Value = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A parameter's value; may be repeated."),
+]
+SecretFile = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FILE", help="Read a secret from a file ('-': stdin); may be repeated."),
+]
+SecretEnv = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VARIABLE", help="Take a secret from the environment; may be repeated."),
+]
+_YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def collect(
@@ -19,14 +36,15 @@ def collect(
     values: Sequence[str],
     secret_files: Sequence[str],
     secret_variables: Sequence[str],
+    given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What to send for `parameters`; required secrets that were not given are asked for, unseen.
+    """What to send for `parameters`, `given` included; missing secrets are asked for, unseen.
 
-    Ends the command when a name is unknown, a value is no number, or a secret stands in an option,
+    Ends the command when a name is unknown, a value is not of its type, or a secret stands in an option,
     where ``ps`` would show it to everybody.
     """
-    known = {str(each["name"]): str(each["type"]) for each in parameters}
-    found: dict[str, Any] = {}
+    known = {str(each["name"]): each for each in parameters}
+    found: dict[str, Any] = dict(given or {})
     for option, text in [
         *(("--value", text) for text in values),
         *(("--secret-file", text) for text in secret_files),
@@ -34,14 +52,33 @@ def collect(
     ]:
         name, value = _pair(option, text)
         if name not in known:
-            fail(f"The template has no parameter {name!r}; it has {', '.join(known) or 'none'}.")
-        if name in found:
+            fail(f"There is no parameter {name!r}; there is {', '.join(known) or 'none'}.")
+        if name in found and known[name]["type"] != "list":
             fail(f"{name} is given twice.")
-        found[name] = _value(option, name, value, known[name])
+        add(found, known[name], _value(option, known[name], value))
     for each in parameters:
         if each["type"] == "secret" and each.get("required") and each["name"] not in found:
             found[each["name"]] = _asked_for(str(each["name"]))
     return found
+
+
+def add(found: dict[str, Any], parameter: Mapping[str, Any], value: Any) -> None:
+    """Have `found` hold the value of `parameter`; a list takes one item after the other."""
+    name = str(parameter["name"])
+    found[name] = [*found.get(name, []), value] if parameter["type"] == "list" else value
+
+
+def read_value(parameter: Mapping[str, Any], text: str) -> Any:
+    """`text` as JSON that `parameter` may take: of a list one item, of an object its JSON.
+
+    A moment without a time zone is one of the user's own. Ends the command for a text that cannot be read so.
+    """
+    kind, name = parameter["type"], str(parameter["name"])
+    if kind == "list":
+        item = {**parameter["items"], "name": name}
+        return _json(item, text) if item["type"] == "list" else read_value(item, text)
+    read = _READERS.get(kind)
+    return text if read is None else read(parameter, text)
 
 
 def _pair(option: str, text: str) -> tuple[str, str]:
@@ -51,19 +88,67 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-def _value(option: str, name: str, value: str, kind: str) -> Any:
+def _value(option: str, parameter: Mapping[str, Any], value: str) -> Any:
     if option == "--secret-file":
         return _from_file(value)
     if option == "--secret-env":
         return os.environ.get(value) or fail(f"There is no {value} in the environment.")
-    if kind == "secret":
-        fail(f"{name} is a secret, and ps shows options to everybody. Use --secret-file or --secret-env.")
-    if kind == "int":
-        try:
-            return int(value)
-        except ValueError:
-            fail(f"{name} must be a whole number, not {value!r}.")
-    return value
+    return read_value(parameter, value)
+
+
+def _secret(parameter: Mapping[str, Any], _text: str) -> NoReturn:
+    name = parameter["name"]
+    fail(f"{name} is a secret, and ps shows options to everybody. Use --secret-file or --secret-env.")
+
+
+def _whole(parameter: Mapping[str, Any], text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        fail(f"{parameter['name']} must be a whole number, not {text!r}.")
+
+
+def _number(parameter: Mapping[str, Any], text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    return value if math.isfinite(value) else fail(f"{parameter['name']} must be a number, not {text!r}.")
+
+
+def _switch(parameter: Mapping[str, Any], text: str) -> bool:
+    value = _YES_NO.get(text.lower())
+    return fail(f"{parameter['name']} must be true or false, not {text!r}.") if value is None else value
+
+
+def _choice(parameter: Mapping[str, Any], text: str) -> Any:
+    """A text that is none of the choices is left to the server, which says which there are."""
+    return {str(each): each for each in parameter.get("choices") or ()}.get(text, text)
+
+
+def _moment(_parameter: Mapping[str, Any], text: str) -> str:
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError):
+        return text
+
+
+def _json(parameter: Mapping[str, Any], text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        fail(f"{parameter['name']} must be JSON: {error}.")
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "secret": _secret,
+    "int": _whole,
+    "number": _number,
+    "bool": _switch,
+    "choice": _choice,
+    "datetime": _moment,
+    "object": _json,
+}
 
 
 def _from_file(path: str) -> str:

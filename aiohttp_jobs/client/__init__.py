@@ -9,6 +9,7 @@ from .account import ApiKeyCalls
 from .connection import ClientError, Connection, Record
 from .download import SavedHow, SavedOutput
 from .events import JobEvent
+from .functions import FunctionCalls
 from .jobs import JobCalls
 from .notices import NoticeCalls
 from .queue import QueueCalls
@@ -28,7 +29,7 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
     not closed. `proxy` is the address of an HTTP proxy to go
     through. Jobs, results and the queue are methods of its own; the rest are in
-    `schedules`, `templates`, `notices`, `api_keys` and `sessions`.
+    `schedules`, `templates`, `functions`, `notices`, `api_keys` and `sessions`.
     """
 
     @property
@@ -38,6 +39,10 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     @property
     def templates(self) -> TemplateCalls:
         return TemplateCalls(self)
+
+    @property
+    def functions(self) -> FunctionCalls:
+        return FunctionCalls(self)
 
     @property
     def notices(self) -> NoticeCalls:

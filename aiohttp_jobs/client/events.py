@@ -18,7 +18,10 @@ _SERVER_IS_AWAY = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One event of a job's stream: ``output``, ``status`` or ``end``; `position` resumes after it."""
+    """One event of a job's stream: ``output``, ``status``, ``progress`` or ``end``.
+
+    `position` resumes after it.
+    """
 
     name: str
     position: str
@@ -60,7 +63,7 @@ class EventCalls(Connection):
         ) as response:
             await raise_for(response)
             async for fields in _events(response.content.iter_any()):
-                if fields.get("event") in ("output", "status", "end"):
+                if fields.get("event") in ("output", "status", "progress", "end"):
                     yield JobEvent(fields["event"], fields.get("id", ""), json.loads(fields["data"]))
 
 

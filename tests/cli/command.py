@@ -54,7 +54,7 @@ class Terminal:
 
     async def shows(self, text: str) -> None:
         """Wait until `text` has been shown."""
-        await until(lambda: text.encode() in self._read(), f"showing {text!r}")
+        await until(lambda: text.encode() in self.read(), f"showing {text!r}")
 
     async def hides_what_is_typed(self) -> None:
         await until(lambda: not termios.tcgetattr(self._mine)[3] & termios.ECHO, "hiding what is typed")
@@ -66,7 +66,8 @@ class Terminal:
         os.close(self._mine)
         os.close(self.theirs)
 
-    def _read(self) -> bytes:
+    def read(self) -> bytes:
+        """All that has been shown so far."""
         with suppress(BlockingIOError):
             self.shown += os.read(self._mine, 65536)
         return self.shown

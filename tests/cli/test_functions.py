@@ -1,0 +1,202 @@
+"""The host's functions from the command line: their parameters are options, and secrets never stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from aiohttp_jobs.cli.function_options import option_lines, read_options
+from aiohttp_jobs.cli.values import collect
+
+from ..conftest import Host
+from ..functions import sample
+from ..gate import Gate, until
+from ..ui.functions import every_kind
+from .command import access_to, opened_terminal, run, start
+
+StartHost = Callable[..., Awaitable[Host]]
+PARAMETERS = [each.to_json() for each in every_kind.signature.parameters]
+TAKEN = {"--wait", "--no-wait", "--price"}
+NEEDED = {"text": "ab", "count": 1, "colour": "red", "rows": [1]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "values"),
+    [
+        ("--text -x --count -2 --colour red", {"text": "-x", "count": -2, "colour": "red"}),
+        ("--text=a=b --rows 1 --rows=2", {"text": "a=b", "rows": [1, 2]}),
+        ("--ratio 1e3 --really --no-maybe", {"ratio": 1000.0, "really": True, "maybe": False}),
+        ("--no-limit --size 2 --no-really", {"limit": None, "size": 2, "really": False}),
+        ("--day 2027-02-03 --hour 04:05", {"day": "2027-02-03", "hour": "04:05"}),
+        ('--span {"first":1} --words --text', {"span": {"first": 1}, "words": ["--text"]}),
+    ],
+)
+def test_a_functions_parameters_are_options(arguments: str, values: dict[str, Any]) -> None:
+    found = read_options(PARAMETERS, TAKEN, arguments.split())
+    assert found == values
+    every_kind.signature.validate({**NEEDED, **found})
+
+
+def test_a_moment_without_a_zone_is_one_of_the_users_own() -> None:
+    found = read_options(PARAMETERS, TAKEN, ["--at", "2027-02-03T04:05"])
+    assert found["at"].startswith("2027-02-03T04:05:00")
+    assert len(found["at"]) == len("2027-02-03T04:05:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--count one", "count must be a whole number, not 'one'"),
+        ("--ratio nan", "ratio must be a number, not 'nan'"),
+        ("--rows 1 --rows two", "rows must be a whole number, not 'two'"),
+        ("--span {first:1}", "span must be JSON"),
+        ("--count 1 --count 2", "count is given twice"),
+        ("--really --no-really", "really is given twice"),
+        ("--really=yes", "--really takes no value"),
+        ("--text", "--text needs a value"),
+        ("--nothing 1", "There is no option --nothing; this function has --text, "),
+        ("nothing", "There is no option nothing"),
+        ("--password geheim", "There is no option --password"),
+        ("--price 1", "There is no option --price"),
+    ],
+)
+def test_an_option_that_cannot_be_read_is_named(
+    arguments: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit):
+        read_options(PARAMETERS, TAKEN, arguments.split())
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert "geheim" not in told
+
+
+def test_what_has_no_option_is_given_by_name(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("open sesame\n")
+    found = collect(
+        PARAMETERS,
+        ["price=0.10", "rows=2", "rows=3"],
+        [f"password={tmp_path / 'pw'}"],
+        [],
+        {"text": "ab", "rows": [1]},
+    )
+    assert found == {"text": "ab", "rows": [1, 2, 3], "price": "0.10", "password": "open sesame"}
+
+
+def test_the_help_says_how_each_is_given() -> None:
+    told = "\n".join(option_lines(PARAMETERS, TAKEN))
+    for part in (
+        "--text TEXT                       With a letter in it. [matching [a-z], required]",
+        "--count INT                       [from -3, to 9, required]",
+        "--colour red|green",
+        "--rows INT                        May be repeated.",
+        "--value price=DECIMAL             [default",
+        "--really / --no-really",
+        "--limit INT / --no-limit          [default 5]",
+        "--span JSON / --no-span",
+        "--secret-file password=FILE       A secret",
+    ):
+        assert part in told
+
+
+@pytest.fixture
+async def host(start_host: StartHost) -> Host:
+    return await start_host(functions=sample.jobs)
+
+
+async def test_functions_are_listed_shown_and_explained(host: Host) -> None:
+    env = access_to(host, "librarian")
+    code, out, err = await run("functions", env=env)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["Name", "rebuild", "greet"]
+    code, out, _ = await run("function", "reindex", env=env)
+    assert code == 0
+    assert "Read all rows again" in out
+    assert "users, orders" in out
+    code, out, _ = await run("run", "rebuild", "--help", env=env)
+    assert code == 0
+    assert "Usage: aiohttp-jobs run rebuild" in out
+    assert "--index users|orders" in out
+    assert "--dry-run / --no-dry-run" in out
+    code, out, _ = await run("run", "--help", env=env)
+    assert (code, "--cancel-on-interrupt" in out) == (0, True)
+
+
+async def test_what_is_refused_is_told_in_the_servers_words(host: Host) -> None:
+    env = access_to(host, "librarian")
+    for arguments, sentence in [
+        (["login", "--user", "x"], "There is no function login"),
+        (["rebuild"], "index is required"),
+        (["rebuild", "--index", "nothing"], "index must be 'users' or 'orders'"),
+        (["rebuild", "--index", "users", "--mode", "MainLoop"], "must be one of this function's"),
+        (["--index", "users"], "name comes before its options"),
+        ([], "Say which function"),
+    ]:
+        code, out, err = await run("run", *arguments, env=env)
+        assert (code, out) == (1, "")
+        assert sentence in err
+
+
+async def test_a_function_is_submitted_and_the_job_has_its_values(host: Host, tmp_path: Path) -> None:
+    env = access_to(host, "task_manager", "librarian")
+    later = ["--delay", "3600", "--no-wait"]
+    code, out, err = await run("run", "rebuild", "--index", "users", "--dry-run", *later, env=env)
+    assert (code, err) == (0, "")
+    caller = host.caller("librarian")
+    job = (await caller.request("GET", f"/jobs/{out.strip()}")).body["job"]
+    assert job["FunctionValues"] == {"index": "users", "dry_run": True}
+    (tmp_path / "pw").write_text("open sesame\n")
+    arguments = ["run", "login", "--user", "me", "--secret-file", f"password={tmp_path / 'pw'}"]
+    code, out, err = await run(*arguments, "--job-name", "In", "--json", *later, env=env)
+    assert (code, err) == (0, "")
+    job = (await caller.request("GET", f"/jobs/{json.loads(out)['jobId']}")).body["job"]
+    assert (job["JobName"], job["FunctionValues"]) == ("In", {"user": "me"})
+
+
+async def test_a_missing_secret_is_asked_for_without_being_shown(host: Host) -> None:
+    env = access_to(host, "task_manager")
+    with opened_terminal() as terminal:
+        arguments = ["run", "login", "--user", "me", "--delay", "3600", "--no-wait"]
+        process = await start(*arguments, env=env, stdin=terminal.theirs, stderr=terminal.theirs)
+        await terminal.shows("password")
+        terminal.type("open sesame\n")
+        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert process.returncode == 0
+        assert b"sesame" not in terminal.shown
+    caller = host.caller("task_manager")
+    assert (await caller.request("GET", f"/jobs/{out.decode().strip()}")).status == 200
+
+
+async def test_a_terminal_shows_a_bar_when_the_job_tells_how_far_it_is(host: Host, gate: Gate) -> None:
+    command = rf"printf '\033]9;4;1;42;420%%20rows\a'; {gate.shell}; echo done"
+    with opened_terminal() as terminal:
+        env = access_to(host, "debug")
+        process = await start("submit", "--wait", command, env=env, stderr=terminal.theirs)
+        await terminal.shows("42%")
+        await terminal.shows("420 rows")
+        gate.open()
+        await terminal.shows("Succeeded after")
+        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        assert out == b"done\n"
+
+
+async def test_on_a_terminal_the_bar_stands_below_whole_lines_of_the_output(host: Host, gate: Gate) -> None:
+    shown = r"printf '\033]9;4;1;%s;here\a'"
+    command = (
+        f"echo first; {shown % 30}; printf 'half a '; {shown % 60}; echo line; {gate.shell}; {shown % 90}"
+    )
+    with opened_terminal() as terminal:
+        env = access_to(host, "debug")
+        process = await start(
+            "submit", "--wait", command, env=env, stdout=terminal.theirs, stderr=terminal.theirs
+        )
+        await terminal.shows("half a \x1b]9;4;1;60;here\x07line\r\n")
+        await until(lambda: b"60%" in terminal.read().rpartition(b"line\r\n")[2], "the bar below the line")
+        gate.open()
+        await terminal.shows("Succeeded after")
+        await asyncio.wait_for(process.communicate(), 30)
