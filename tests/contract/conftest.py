@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,8 @@ from aiohttp_jobs.worker.modes import ExecutionModes
 
 from ..conftest import QUICK
 from ..gate import Gate
+from . import records
+from .records import KeptRecords, StartRecords
 
 StartQueue = Callable[[], Awaitable[JobQueue]]
 
@@ -76,3 +78,30 @@ async def queue(start_queue: StartQueue) -> JobQueue:
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
     return Gate(tmp_path / "gate")
+
+
+@pytest.fixture(params=records.ENGINES)
+def kept_in(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """An engine, and where it keeps records: a data folder, or a database."""
+    name: str = request.param
+    return name, request.getfixturevalue("postgres") if name == "postgres" else str(tmp_path)
+
+
+@pytest.fixture
+def start_records(kept_in: tuple[str, str]) -> Iterator[StartRecords]:
+    """Gives what one more process would have of the records in one place, as far as it can tell."""
+    name, place = kept_in
+    with ExitStack() as stack:
+        yield lambda: records.ENGINES[name](place, stack)
+
+
+@pytest.fixture
+def kept(start_records: StartRecords) -> KeptRecords:
+    """What one process has."""
+    return start_records()
+
+
+@pytest.fixture
+def other(start_records: StartRecords, kept: KeptRecords) -> KeptRecords:
+    """What another has beside `kept`."""
+    return start_records()

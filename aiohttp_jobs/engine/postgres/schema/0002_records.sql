@@ -7,6 +7,8 @@ CREATE TABLE aiohttp_jobs.record_kinds (
     number bigint NOT NULL DEFAULT 0,
     removed_number bigint NOT NULL DEFAULT 0
 );
+INSERT INTO aiohttp_jobs.record_kinds (kind)
+VALUES ('schedule'), ('template'), ('notice'), ('prepared_notice'), ('api_key');
 
 -- `record` is json, and not jsonb, because it is signed: a number has to come back as it was written.
 CREATE TABLE aiohttp_jobs.records (
@@ -30,3 +32,12 @@ CREATE TABLE aiohttp_jobs.fired_moments (
     PRIMARY KEY (schedule_id, moment)
 );
 CREATE INDEX fired_moments_unfinished ON aiohttp_jobs.fired_moments (moment) WHERE NOT is_finished;
+
+CREATE TABLE aiohttp_jobs.sessions (
+    session_id uuid PRIMARY KEY,
+    user_id text NOT NULL,
+    ends_at timestamptz NOT NULL,
+    used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    record json NOT NULL
+);
+CREATE INDEX sessions_of_user ON aiohttp_jobs.sessions (user_id);

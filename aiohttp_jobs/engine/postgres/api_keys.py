@@ -1,0 +1,145 @@
+"""API keys in the database, signed, so that who can write there cannot make themselves one.
+
+What a key may do is left to ``engine.key_ring`` and ``access.current_roles``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...errors import BusyError, NotFoundError, RightsUnavailableError, TooManyKeptError
+from ...model.api_key import ApiKey
+from ...model.job import utc_now
+from ...system.jsontext import dumps
+from ...system.one_by_one import pausing
+from ...system.signing import Signer
+from ..key_ring import KeyRing, digest_of
+from .database import Database, DatabaseUnavailableError
+from .records import Change, RecordTable
+
+_KEY_BYTES = 32
+_logger = logging.getLogger(__name__)
+
+
+def _allow(_key: ApiKey) -> None:
+    """Whoever can write to the database with the installation's key may change every key."""
+
+
+class PostgresApiKeys:
+    """The `ApiKeyRecords`. Every method raises `RightsUnavailableError` while the database is away."""
+
+    def __init__(self, database: Database, signer: Signer) -> None:
+        self._signer = signer
+        self._table = RecordTable(database, "api_key", self._line)
+        self._guard = Lock()
+        self._ring: KeyRing | None = None
+
+    async def now(self) -> KeyRing:
+        """The keys as they are now: one statement, which finds nothing when nothing changed, in a thread."""
+        return await asyncio.to_thread(self.read)
+
+    def read(self) -> KeyRing:
+        """The keys as they are now. Blocks."""
+        with _telling_what_it_means(), self._guard:
+            if self._ring is None or self._table.has_changed():
+                lines = sorted(self._table.items())
+                self._ring = KeyRing(line for _, line in lines)
+            return self._ring
+
+    def all(self) -> list[ApiKey]:
+        return list(pausing(self.read().all()))
+
+    def create(
+        self,
+        *,
+        name: str,
+        user_id: str,
+        roles: Collection[str],
+        allowed_ips: Collection[str] = (),
+        created_by: str = "",
+        expires_at: datetime | None = None,
+        service: bool = False,
+        most: int | None = None,
+    ) -> tuple[ApiKey, str]:
+        key_id = str(uuid.uuid4())
+        secret = f"{key_id}.{secrets.token_urlsafe(_KEY_BYTES)}"
+        key = ApiKey(
+            key_id=key_id,
+            name=name,
+            user_id=user_id,
+            roles=tuple(dict.fromkeys(roles)),
+            allowed_ips=tuple(allowed_ips),
+            created_by=created_by,
+            created_at=utc_now(),
+            expires_at=expires_at,
+            service=service,
+            sha256=digest_of(secret),
+        )
+        with _telling_what_it_means(), self._table.changing() as change:
+            used, _ = change.count(user_id)
+            if most is not None and used >= most:
+                raise TooManyKeptError(
+                    "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
+                )
+            self._put(change, key)
+        return key, secret
+
+    def change(
+        self, key_id: str, make: Callable[[ApiKey], ApiKey], require: Callable[[ApiKey], None] = _allow
+    ) -> ApiKey:
+        with _telling_what_it_means(), self._table.changing() as change:
+            key = self._existing(change, key_id)
+            require(key)
+            changed = make(key)
+            self._put(change, changed)
+            return changed
+
+    def delete(self, key_id: str, require: Callable[[ApiKey], None] = _allow) -> ApiKey:
+        with _telling_what_it_means(), self._table.changing() as change:
+            key = self._existing(change, key_id)
+            require(key)
+            change.remove(key_id)
+            return key
+
+    def _put(self, change: Change, key: ApiKey) -> None:
+        change.put(key.key_id, key.user_id, self._signer.sign(key.to_record()))
+
+    def _existing(self, change: Change, key_id: str) -> ApiKey:
+        found = change.find(key_id)
+        if found is not None and self._signer.is_valid(found):
+            try:
+                return ApiKey.model_validate(found)
+            except ValidationError:
+                _logger.error("The record of API key %s is damaged", key_id)
+        raise NotFoundError(f"There is no API key with the KeyID {key_id!r}.")
+
+    def _line(self, key_id: str, record: dict[str, Any]) -> tuple[str, bytes] | None:
+        """When a key was made, and its line in the ring."""
+        if not self._signer.is_valid(record):
+            _logger.error("The API key %s was not made by a host; it does not work", key_id)
+            return None
+        return str(record.get("CreatedAt")), dumps(record)
+
+
+@contextmanager
+def _telling_what_it_means() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnavailableError:
+        raise RightsUnavailableError(
+            "API keys cannot be checked at the moment, as the server's database is away. Try again."
+        ) from None
+    except BusyError:
+        raise RightsUnavailableError(
+            "API keys cannot be changed at the moment, as another program changes them. Try again."
+        ) from None

@@ -1,0 +1,113 @@
+"""Connections to the database, for threads, and what it means when one fails.
+
+The SQL is left to those who ask. Making the tables is left to ``migrations``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from ...errors import BusyError, ConfigurationError, StorageUnavailableError
+from .migrations import Connection, state_of
+
+_SETTINGS = """
+SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, false),
+    set_config('statement_timeout', '60s', false)
+"""
+LOCK_SECONDS = 5.0
+_WAIT_SECONDS = 10.0
+_KEEP_ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+Row = tuple[Any, ...]
+Values = Sequence[Any] | Mapping[str, Any]
+
+
+class DatabaseUnavailableError(StorageUnavailableError, OSError):
+    """The server's database cannot be reached at the moment. Try again later."""
+
+    code = "storage_unavailable"
+
+
+class Database:
+    """At most `most` connections to `dsn`. Every method blocks, and may be called in any thread.
+
+    All raise `DatabaseUnavailableError` when the database cannot be reached, or was lost on the way: what was
+    asked has then been done wholly or not at all, and which of both is not known. `BusyError`: somebody else
+    has held what was to be changed for `lock_seconds`.
+    """
+
+    def __init__(self, dsn: str, *, most: int = 4, lock_seconds: float = LOCK_SECONDS) -> None:
+        def configure(connection: Connection) -> None:
+            connection.execute(_SETTINGS, (f"{1000 * lock_seconds:.0f}ms",))
+
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            dsn,
+            kwargs={
+                "autocommit": True,
+                "application_name": "aiohttp-jobs",
+                "connect_timeout": 10,
+                **_KEEP_ALIVE,
+            },
+            min_size=1,
+            max_size=most,
+            timeout=_WAIT_SECONDS,
+            configure=configure,
+            # That a server was restarted is met there, and not by a caller.
+            check=ConnectionPool.check_connection,
+            num_workers=1,
+            name="aiohttp-jobs",
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Raises `ConfigurationError` when the database cannot be used by this release."""
+        self._pool.open()
+        with self._connection() as connection:
+            problem = state_of(connection).problem
+        if problem is not None:
+            self.close()
+            raise ConfigurationError(problem)
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def rows(self, query: LiteralString, values: Values = ()) -> list[Row]:
+        """What one statement finds, or returns of what it has changed."""
+        with self._connection() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def row(self, query: LiteralString, values: Values = ()) -> Row | None:
+        """The first of them."""
+        with self._connection() as connection:
+            return connection.execute(query, values).fetchone()
+
+    def change(self, query: LiteralString, values: Values = ()) -> int:
+        """How many rows one statement has changed."""
+        with self._connection() as connection:
+            return connection.execute(query, values).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Several statements, which are done when the block ends, or not at all when it raises."""
+        with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            with self._pool.connection() as connection:
+                yield connection
+        except psycopg.errors.LockNotAvailable:
+            raise BusyError from None
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise DatabaseUnavailableError from error

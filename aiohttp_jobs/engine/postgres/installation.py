@@ -1,0 +1,88 @@
+"""What one process has of an installation on a database: its records, and the keys that all of them share.
+
+The jobs, their results and outputs are still to come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from ...errors import ConfigurationError
+from ...model.schedule import Schedule
+from ...model.template import Template
+from ...system.signing import Signer
+from .api_keys import PostgresApiKeys
+from .database import Database
+from .fired_moments import PostgresFiredMoments
+from .notices import PostgresNotices
+from .presence import STALL_SECONDS, Presence
+from .records import PostgresRecords
+from .sessions import PostgresSessions
+
+_FIRST = """
+UPDATE aiohttp_jobs.installation SET secret_fingerprint = coalesce(secret_fingerprint, %s)
+RETURNING secret_fingerprint
+"""
+
+
+class PostgresInstallation:
+    """The `Records` of the engine, with sessions and API keys. Nothing happens before it is opened.
+
+    `secret` is the same in all processes: what they sign is signed with keys that are made of it.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        secret: bytes,
+        *,
+        session_max_age: float,
+        max_sessions_per_user: int,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
+        self._secret = secret
+        self.database = Database(dsn)
+        self.presence = Presence(self.database, stall_seconds)
+        self.schedules = PostgresRecords(
+            self.database, "schedule", self._signer("schedule"), Schedule.model_validate
+        )
+        self.templates = PostgresRecords(
+            self.database, "template", self._signer("template"), Template.model_validate
+        )
+        self.notices = PostgresNotices(self.database, self.presence)
+        self.fired_moments = PostgresFiredMoments(self.database, self.presence)
+        self.api_keys = PostgresApiKeys(self.database, self._signer("api key"))
+        self.sessions = PostgresSessions(self.database, session_max_age, max_sessions_per_user)
+
+    def open(self) -> None:
+        """Raises `ConfigurationError` when this process does not belong to the installation. Blocks."""
+        self.database.open()
+        try:
+            self._require_same_secret()
+            self.presence.open()
+        except BaseException:
+            self.database.close()
+            raise
+
+    def close(self) -> None:
+        """Let the others know, and disconnect. Blocks."""
+        self.presence.close()
+        self.database.close()
+
+    def _signer(self, purpose: str) -> Signer:
+        return Signer(derived_key(self._secret, f"sign {purpose}"))
+
+    def _require_same_secret(self) -> None:
+        mine = derived_key(self._secret, "fingerprint").hex()
+        row = self.database.row(_FIRST, (mine,))
+        if row is None or not hmac.compare_digest(row[0], mine):
+            raise ConfigurationError(
+                "This database belongs to hosts and workers with another secret. Give all of them the same "
+                "one: what one of them signs, the others have to believe."
+            )
+
+
+def derived_key(secret: bytes, purpose: str) -> bytes:
+    """A key of 32 bytes for one `purpose`, which says nothing about `secret` or its other keys."""
+    return hmac.digest(secret, purpose.encode(), hashlib.sha256)

@@ -1,0 +1,110 @@
+"""Presence: that this process lives, told to all others on the database, and what it alone may do for them.
+
+A process that was not heard of for the stall time, by the database's clock, has died, whatever it says later.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+
+from .database import Database, DatabaseUnavailableError
+
+STALL_SECONDS = 30.0
+_BEATS = 6
+_TRUSTED = 0.75
+_logger = logging.getLogger(__name__)
+
+_HEARD = """
+INSERT INTO aiohttp_jobs.processes (process_id) VALUES (%s)
+ON CONFLICT (process_id) DO UPDATE SET heard_at = clock_timestamp()
+"""
+_FORGET_OLD = """
+DELETE FROM aiohttp_jobs.processes
+WHERE heard_at < clock_timestamp() - greatest(interval '1 day', %s * interval '2 s')
+"""
+_LEADER = """
+SELECT l.process_id, EXISTS (
+    SELECT FROM aiohttp_jobs.processes p
+    WHERE p.process_id = l.process_id AND p.heard_at > clock_timestamp() - %s * interval '1 s')
+FROM aiohttp_jobs.leases l WHERE l.name = %s
+"""
+_LEAD = """
+INSERT INTO aiohttp_jobs.leases AS l (name, process_id) VALUES (%(name)s, %(me)s)
+ON CONFLICT (name) DO UPDATE SET process_id = excluded.process_id
+WHERE NOT EXISTS (
+    SELECT FROM aiohttp_jobs.processes p
+    WHERE p.process_id = l.process_id AND p.heard_at > clock_timestamp() - %(stall)s * interval '1 s')
+"""
+
+
+class Presence:
+    """One process among those on `database`. Its thread says that it lives six times in the stall time.
+
+    May be used in any thread. Everything but the properties blocks.
+    """
+
+    def __init__(self, database: Database, stall_seconds: float = STALL_SECONDS) -> None:
+        self.process_id = str(uuid.uuid4())
+        self.stall_seconds = stall_seconds
+        self._database = database
+        self._heard = float("-inf")
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="aiohttp-jobs-presence", daemon=True)
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether no other process can have taken this one for dead yet."""
+        return time.monotonic() < self._heard + _TRUSTED * self.stall_seconds
+
+    def open(self) -> None:
+        self._database.change(_FORGET_OLD, (self.stall_seconds,))
+        self._be_heard()
+        self._thread.start()
+
+    def close(self) -> None:
+        """What this process alone could do is for others from now on. Does not fail."""
+        self._closing.set()
+        self._thread.join()
+        self._heard = float("-inf")
+        try:
+            self._database.change(
+                "DELETE FROM aiohttp_jobs.processes WHERE process_id = %s", (self.process_id,)
+            )
+        except DatabaseUnavailableError:
+            _logger.warning(
+                "The others find out only in %g s that this process has ended", self.stall_seconds
+            )
+
+    def lead(self, name: str) -> bool:
+        """Whether this process is the one that does what is called `name`, until it dies or steps down."""
+        if not self.is_certain:
+            return False
+        leader = self._database.row(_LEADER, (self.stall_seconds, name))
+        if leader is not None and leader[1]:
+            return str(leader[0]) == self.process_id
+        values = {"name": name, "me": self.process_id, "stall": self.stall_seconds}
+        return self._database.change(_LEAD, values) == 1
+
+    def step_down(self, name: str) -> None:
+        """Leave to another process what is called `name`."""
+        self._database.change(
+            "DELETE FROM aiohttp_jobs.leases WHERE name = %s AND process_id = %s", (name, self.process_id)
+        )
+
+    def _be_heard(self) -> None:
+        # From before it was sent on, as nobody knows when it arrived.
+        sent = time.monotonic()
+        self._database.change(_HEARD, (self.process_id,))
+        self._heard = sent
+
+    def _go_on(self) -> None:
+        while not self._closing.wait(self.stall_seconds / _BEATS):
+            try:
+                self._be_heard()
+            except DatabaseUnavailableError as error:
+                _logger.warning("Cannot tell the others that this process lives: %s", error.__cause__)
+            except Exception:
+                _logger.exception("Cannot tell the others that this process lives")
