@@ -7,7 +7,7 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
+from ..errors import ConflictError, ForbiddenError, NotFoundError, TooManyKeptError
 from ..model.schedule import (
     MOST_RUNS,
     CronLine,
@@ -50,7 +50,7 @@ routes = web.RouteTableDef()
     "Make a schedule",
     {201: _SCHEDULE},
     body=ScheduleRequest,
-    errors=(ForbiddenError, TooManyKeptError),
+    errors=(ForbiddenError, NotFoundError, TooManyKeptError),
     makes={"scheduleId": "/schedule/ScheduleID"},
 )
 @needs("submit")
@@ -116,7 +116,7 @@ async def next_runs(request: web.Request) -> web.Response:
 
 
 @routes.patch(_ONE)
-@operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=_ONE_OF_THEM)
+@operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=(*_ONE_OF_THEM, ConflictError))
 @needs()
 async def change_schedule(request: web.Request) -> web.Response:
     """Fields that are left out stay as they are, those inside ``job`` too."""

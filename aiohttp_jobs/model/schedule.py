@@ -209,7 +209,18 @@ def _all_optional(name: str, model: type[BaseModel], **replaced: Any) -> type[Ba
     return create_model(name, __config__=model.model_config, **fields)
 
 
+def _of_one_kind_schema(schema: dict[str, Any]) -> None:
+    _without_start_time(schema)
+    no_command = {"properties": {"interpreter": {"type": "null"}, "concurrencyKey": {"type": "null"}}}
+    schema["anyOf"] = [
+        {"not": {"required": ["function"]}},
+        {"not": {"required": ["command"]}, **no_command},
+    ]
+
+
 class _AnyJob(ScheduledJob):
+    model_config = ConfigDict(json_schema_extra=_of_one_kind_schema)
+
     function: FunctionName
     values: dict[str, Any]
 

@@ -90,9 +90,6 @@ class FunctionService:
             function, mode = self._require_run(identity, job.function, job)
             values = function.signature.validate(job.values)
             self._jobs.require_within(function, values, job, mode)
-        except NotFoundError:
-            message = "must be a function that there is, and that you may run"
-            raise InvalidFieldsError.of_one("job.function", message) from None
         except InvalidFieldsError as error:
             faults = error.details or ()
             raise InvalidFieldsError.of(

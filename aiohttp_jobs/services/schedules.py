@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..engine.base import FiredMoments, RecordStore
-from ..errors import ForbiddenError, InvalidFieldsError, field_error
+from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, field_error
 from ..model.identity import Identity
 from ..model.job import utc_now
 from ..model.schedule import (
@@ -39,6 +39,7 @@ DEFAULT_MAX_PER_USER = 100
 
 _EVERYBODYS = "manage_all_schedules"
 _WHEN = frozenset({"cron", "timezone", "startAt", "endAt"})
+_OF_COMMANDS = frozenset({"interpreter", "concurrencyKey"})
 _RUNS_NOTHING = frozenset({"name", "enabled"})
 """Fields that change neither what runs nor when; whoever changes another field makes the schedule theirs."""
 
@@ -75,7 +76,8 @@ class ScheduleService:
     async def create(self, identity: Identity, request: ScheduleRequest) -> dict[str, Any]:
         """A new schedule of the caller's, as it is shown.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyKeptError`, or
+        `NotFoundError` for a function.
         """
         await asyncio.to_thread(self._require_submittable, identity, request.job)
         self._limits.require_name(request.name)
@@ -141,8 +143,8 @@ class ScheduleService:
         """Change what `change`, a `ScheduleChange`, has set; the schedule as it is shown then.
 
         The caller owns it then, if it changed more than its name and whether it is enabled. Raises
-        `NotFoundError`, whatever `create` raises, and `ForbiddenError` for enabling what an administrator
-        disabled.
+        `NotFoundError`, whatever `create` raises, `ForbiddenError` for enabling what an administrator
+        disabled, and `ConflictError` for fields that this kind of job does not have.
         """
         now = self._clock()
         given = change.model_dump(exclude_unset=True, by_alias=True)
@@ -264,9 +266,24 @@ def _asks_for_other_runs(current: Schedule, request: ScheduleRequest) -> bool:
 
 
 def _merged_job(current: ScheduledJob | ScheduledFunction, given: dict[str, Any]) -> dict[str, Any]:
-    """What is given in place of a command is a function, or the reverse; of the same kind it is a change."""
-    other = "command" if isinstance(current, ScheduledFunction) else "function"
-    return given if other in given else {**current.body(), **given}
+    """What is given in place of a command is a function, or the reverse; of the same kind it is a change.
+
+    Raises `ConflictError` for what only the other kind has, where that is not meant.
+    """
+    is_function = isinstance(current, ScheduledFunction)
+    if "function" in given:
+        kept = current.body() if is_function else {}
+        changes = {
+            name: value for name, value in given.items() if value is not None or name not in _OF_COMMANDS
+        }
+        return {**kept, **changes}
+    if "command" in given and is_function:
+        return given
+    if is_function and (wrong := sorted(given.keys() & _OF_COMMANDS)):
+        raise ConflictError(f"This schedule's job is a function, which has no {wrong[0]}.")
+    if not is_function and "values" in given:
+        raise ConflictError("This schedule's job is a command, which has no values. Name the function, too.")
+    return {**current.body(), **given}
 
 
 def _require_firing(schedule: Schedule, now: datetime) -> None:

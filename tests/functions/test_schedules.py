@@ -73,7 +73,6 @@ class TestOfPeople:
         [
             ({"function": "rebuild"}, "job.values.index"),
             ({"function": "rebuild", "values": {"index": "x"}}, "job.values.index"),
-            ({"function": "nothing"}, "job.function"),
             ({"function": "greet!"}, "job.function"),
             ({"function": 5}, "job.function"),
             ({"function": "rebuild", "values": {"index": "users"}, "command": "true"}, "job.command"),
@@ -102,10 +101,11 @@ class TestOfPeople:
         host = await start_host(functions=sample.jobs)
         caller = host.caller("task_manager")
         answers = [
-            await create(caller, {"function": name, "values": {"index": "users"}})
+            (name, await create(caller, {"function": name, "values": {"index": "users"}}))
             for name in ("rebuild", "nothing")
         ]
-        assert [answer.body for answer in answers] == [answers[0].body] * 2
+        told = [(answer.status, answer.body["error"].replace(name, "it")) for name, answer in answers]
+        assert told == [(404, "There is no function it.")] * 2
 
     async def test_is_changed_by_part_and_to_a_command_and_back(self, start_host: StartHost) -> None:
         host = await start_host(functions=sample.jobs)
@@ -126,6 +126,11 @@ class TestOfPeople:
             assert answer.body["schedule"]["Job"] == job
         wrong = await caller.request("PATCH", path, json={"job": {"values": {}}})
         assert (wrong.status, wrong.body["details"][0]["field"]) == (422, "job.values.index")
+        no_key = await caller.request("PATCH", path, json={"job": {"concurrencyKey": "x"}})
+        assert (no_key.status, no_key.body["code"]) == (409, "conflict")
+        await caller.request("PATCH", path, json={"job": command})
+        no_values = await caller.request("PATCH", path, json={"job": {"values": {}}})
+        assert (no_values.status, no_values.body["code"]) == (409, "conflict")
 
     async def test_fires_with_the_roles_of_now(self, start_host: StartHost) -> None:
         roles = {"alice": frozenset({"librarian", "task_manager"})}
