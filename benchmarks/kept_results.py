@@ -22,9 +22,9 @@ from pathlib import Path
 from uuid import UUID
 
 from aiohttp_jobs.engine.embedded.files.layout import Layout
-from aiohttp_jobs.engine.embedded.index import IndexEntry, entry_of, writer
+from aiohttp_jobs.engine.embedded.index import writer
 from aiohttp_jobs.engine.embedded.index.database import Database
-from aiohttp_jobs.engine.embedded.index.ids import id_text
+from aiohttp_jobs.engine.searching import IndexEntry, entry_of, id_text
 from aiohttp_jobs.model.job import format_utc
 
 from . import outputs

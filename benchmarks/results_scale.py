@@ -36,10 +36,11 @@ import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files.layout import Attempt, Layout
-from aiohttp_jobs.engine.embedded.index import IndexEntry, entry_of, writer
+from aiohttp_jobs.engine.embedded.index import writer
 from aiohttp_jobs.engine.embedded.index.database import Database
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
+from aiohttp_jobs.engine.searching import IndexEntry, entry_of
 from aiohttp_jobs.model.job import ExecutionMode, Submission, format_utc, new_job_id, utc_now
 from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search

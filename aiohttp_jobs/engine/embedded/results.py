@@ -23,25 +23,25 @@ from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ..base import TooSlowError
-from .files.layout import Layout
-from .files.results import ResultFiles
-from .index import (
+from ..searching import (
     IndexEntry,
     Key,
-    Reconciler,
-    ResultIndex,
     TextSearch,
     abridged,
+    all_exact,
     entry_of,
-    is_exact,
+    id_bytes,
+    id_text,
     phrases,
     read_cursor,
     searched_texts,
     snippet,
     write_cursor,
 )
+from .files.layout import Layout
+from .files.results import ResultFiles
+from .index import Reconciler, ResultIndex
 from .index.expiry import expired, kept_bytes
-from .index.ids import id_bytes, id_text
 from .index.query import Row, find, previous_status
 from .index.statistics import statistics
 
@@ -236,7 +236,7 @@ class IndexedResults:
                     return found, True
                 job_id = id_text(row.job_id)
                 if (
-                    _is_exact(wanted.terms)
+                    all_exact(wanted.terms)
                     or (record := self._files.read(job_id)) is None
                     or has_terms(record)
                 ):
@@ -250,7 +250,7 @@ class IndexedResults:
     @contextmanager
     def _check(self, terms: Sequence[Term]) -> Iterator[Callable[[Mapping[str, Any]], bool]]:
         """Whether a record has `terms`, when it is known to have their words."""
-        if _is_exact(terms):
+        if all_exact(terms):
             yield lambda record: True
             return
         with TextSearch(phrases(terms)) as search:
@@ -296,14 +296,9 @@ def _rows(
     connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, likely: int
 ) -> Iterator[Row]:
     """What `find` finds behind `after`, `likely` or more at a time."""
-    at_once = likely if _is_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
+    at_once = likely if all_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
     while rows := find(connection, wanted, sort, after, at_once):
         yield from rows
         if len(rows) < at_once:
             return
         after = rows[-1].key
-
-
-def _is_exact(terms: Sequence[Term]) -> bool:
-    """Whether every result that has the words of `terms` has `terms`."""
-    return all(map(is_exact, terms))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from ....model.results import RetentionRules
-from .entries import first_id, microseconds
+from ...searching import first_id, microseconds
 
 
 def expired(connection: sqlite3.Connection, rules: RetentionRules, now: datetime, limit: int) -> list[bytes]:

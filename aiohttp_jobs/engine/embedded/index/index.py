@@ -21,10 +21,9 @@ from ....system.owned_tasks import OwnedTasks
 from ....system.storage_state import StorageState
 from ....system.threads import DaemonThreads
 from ...base import TooSlowError
+from ...searching import IndexEntry, id_bytes
 from . import writer
 from .database import Database
-from .entries import IndexEntry
-from .ids import id_bytes
 
 P = ParamSpec("P")
 T = TypeVar("T")

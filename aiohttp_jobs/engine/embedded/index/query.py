@@ -7,19 +7,19 @@ something else than completion while searching is the exception. All calls block
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from ....model.job import JobStatus
 from ....model.results import ResultFilter, Sort
-from .entries import first_id, microseconds
+from ....model.search import Term
+from ...searching import OWNER_MARK, Key, candidate_words, first_id, microseconds
 from .rows import wanted_row
 from .schema import DISPLACED
-from .searching import candidates
 
 _TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
-Key = tuple[int | float | str, ...]
 
 
 class Row(NamedTuple):
@@ -88,7 +88,7 @@ def user_key(connection: sqlite3.Connection, user_id: str) -> int | None:
 def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | None) -> str:
     """The tables to read, and by which index: SQLite's own choice would sort a million rows."""
     if wanted.terms:
-        text = candidates(wanted.terms, user)
+        text = _candidates(wanted.terms, user)
         if sort.column == "completed":
             where.add("search MATCH ?", text)
             return "search CROSS JOIN results r ON r.search_row = search.rowid"
@@ -107,6 +107,12 @@ def _source(where: _Conditions, wanted: ResultFilter, sort: Sort, user: int | No
     elif wanted.only_failures:
         index = "INDEXED BY " + ("failures" if user is None else "failures_by_user")
     return f"results r {index}"
+
+
+def _candidates(terms: Sequence[Term], user: int | None) -> str:
+    """For ``search MATCH``: what may have `terms`, of what the user with the key `user` has, if given."""
+    words = [f'"{word.text}"' + (" *" if word.is_beginning else "") for word in candidate_words(terms)]
+    return " AND ".join(words if user is None else [f'"{OWNER_MARK}{user}"', *words])
 
 
 def _restrict(where: _Conditions, wanted: ResultFilter, user: int | None) -> None:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ....system.storage_state import StorageState
+from ...searching import IndexEntry
 from ..files.timestamps import is_settled
 from . import writer
-from .entries import IndexEntry
 from .index import ResultIndex
 from .scan import FolderScan
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from .ids import id_bytes
+from ...searching import id_bytes
 
 _NAME_LENGTH = 41
 

@@ -6,7 +6,7 @@ for another's.
 
 from __future__ import annotations
 
-from .text_search import TOKENIZER
+from ...searching import TOKENIZER
 
 VERSION = 9
 DISPLACED = "displaced"
@@ -53,7 +53,7 @@ SCHEMA = _TABLES + _SEARCH + _SETTINGS
 """`started` and `changed` (the file's modification time) are in microseconds and nanoseconds since 1970,
 `size` is in bytes with the output kept beside the result.
 
-``search`` holds which results have a word, and neither where nor the text (`entries.words_of`), which is in
+``search`` holds which results have a word, and neither where nor the text (``writer``), which is in
 the files: so it takes a sixth of English text. `search_row` is a result's row in it (`rows`, ``paces``), and
 ``orphans`` are the rows that it still has and ``results`` no more. Its settings have a whole transaction
 written as one part, and eight parts merged at once, so that a word is written again seldom, and pages so

@@ -10,7 +10,7 @@ from typing import Any
 
 from ....model.job import JobStatus, format_utc
 from ....model.results import StatsFilter
-from .entries import first_id, microseconds
+from ...searching import first_id, microseconds
 from .query import user_key
 
 _ID_PER_MICROSECOND = first_id(1)

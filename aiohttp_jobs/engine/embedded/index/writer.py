@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from .entries import IndexEntry, words_of
+from ...searching import OWNER_MARK, IndexEntry, indexed_text
 from .rows import free_row, make_room
 
 _CHUNK = 500
@@ -115,7 +115,8 @@ def _insert(connection: sqlite3.Connection, entry: IndexEntry, users: dict[str, 
             entry.changed,
         ),
     )
-    connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (row, words_of(entry, user)))
+    words = f"{OWNER_MARK}{user}\n{indexed_text(entry)}"
+    connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (row, words))
     return place
 
 

@@ -19,11 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.base import BadCursorError, TooSlowError
+from aiohttp_jobs.engine.base import TooSlowError
 from aiohttp_jobs.engine.embedded import results as catalogue
-from aiohttp_jobs.engine.embedded.index import Key, index, read_cursor, write_cursor, writer
+from aiohttp_jobs.engine.embedded.index import index, writer
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.index.schema import SCHEMA
+from aiohttp_jobs.engine.searching import Key
 from aiohttp_jobs.model.job import JobStatus, new_job_id
 from aiohttp_jobs.model.results import Bucket, ResultFilter, Sort, StatsFilter
 from aiohttp_jobs.model.search import parse_search
@@ -396,26 +397,6 @@ async def test_whatever_comes_and_goes_no_result_is_shown_twice_or_left_out(
                 todo = todo[2:]
             assert len(seen) == len(set(seen))
             assert there_all_along <= set(seen)
-
-
-@pytest.mark.parametrize("text", ["", "x", "!!", "bnVsbA", "W10", "é", "A" * 5000, "WzFd", "\ud800"])
-def test_a_made_up_cursor_is_refused(text: str) -> None:
-    with pytest.raises(BadCursorError):
-        read_cursor(text, ResultFilter("alice"), Sort.NAME)
-
-
-@given(key=st.tuples(st.text(max_size=200), st.integers(-(2**63), 2**63 - 1)))
-def test_a_cursor_holds_for_its_own_list_only(key: tuple[str, int]) -> None:
-    try:
-        key[0].encode()
-    except UnicodeEncodeError:
-        return
-    wanted = ResultFilter("alice")
-    cursor = write_cursor(key, wanted, Sort.NAME)
-    assert read_cursor(cursor, wanted, Sort.NAME) == key
-    for other, sort in ((ResultFilter("bob"), Sort.NAME), (wanted, Sort.NAME_DOWN), (wanted, Sort.COMPLETED)):
-        with pytest.raises(BadCursorError):
-            read_cursor(cursor, other, sort)
 
 
 async def test_pages_stay_full_where_files_were_deleted_by_hand(results: Results) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.embedded.index import IndexEntry, writer
+from aiohttp_jobs.engine.embedded.index import writer
 from aiohttp_jobs.engine.embedded.index.schema import DISPLACED, SCHEMA
+from aiohttp_jobs.engine.searching import IndexEntry
 
 SECOND = 1_000_000
 

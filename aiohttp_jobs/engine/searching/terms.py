@@ -1,6 +1,7 @@
-"""The terms of a search (``model.search``) as expressions for FTS5, and found again for snippets. Pure.
+"""The terms of a search (``model.search``) as words that an index has to hold, and found again for snippets.
 
-It is never read as FTS5's own syntax: every word is quoted.
+No index of results knows where a word stands: what has the words of a phrase is looked at once more, by
+`phrases` for FTS5, whose own syntax is never read: every word is quoted. Pure.
 """
 
 from __future__ import annotations
@@ -9,27 +10,39 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
-from ....model.scripts import RANGES, is_run
-from ....model.search import Term
+from ...model.scripts import RANGES, is_run
+from ...model.search import Term
 from .pairs import grouped_pairs, indexed, paired, pairs
-from .text_search import OWNER_MARK, tokens
+from .text_search import tokens
 
 _MOST_CANDIDATE_WORDS = 64
 _AROUND = 80
 _LETTER = rf"[^\W{RANGES}]"
 
 
-def words_of(term: Term) -> tuple[str, ...]:
-    """Expressions for the index, which knows no places: each is one word, and all must be there."""
+class Word(NamedTuple):
+    """A word as an index of results holds it, or the beginning of one. None has an empty `text`."""
+
+    text: str
+    is_beginning: bool = False
+
+
+def words_of(term: Term) -> tuple[Word, ...]:
+    """The words that a text has to have if it has the term."""
     text = " ".join(_taken_apart(term, indexed, grouped_pairs))
-    words = text.split() if text.isascii() else tokens(text)
-    quoted = [f'"{word}"' for word in words or [""]]
-    return (*quoted[:-1], quoted[-1] + (" *" if _is_beginning(term) else ""))
+    words = (text.split() if text.isascii() else tokens(text)) or [""]
+    return (*map(Word, words[:-1]), Word(words[-1], _is_beginning(term)))
+
+
+def all_exact(terms: Sequence[Term]) -> bool:
+    """Whether every result that has the words of `terms` has the terms."""
+    return all(map(is_exact, terms))
 
 
 def is_exact(term: Term) -> bool:
-    """Whether every result that has the words of `term` has the term."""
+    """The same of one."""
     is_one_word = len(_taken_apart(term, paired, pairs)) == len(words_of(term)) == 1
     return is_one_word and (len(term.text) == 1 or not is_run(term.text))
 
@@ -53,13 +66,9 @@ def _is_beginning(term: Term) -> bool:
     return term.prefix or (is_run(last) and len(last) == 1)
 
 
-def candidates(terms: Sequence[Term], owner: int | None) -> str:
-    """For ``search MATCH``: the words of `terms`, in what belongs to the user with the key `owner` if given.
-
-    All results that have the terms have these, and some others where a term is not exact.
-    """
-    words = list(dict.fromkeys(word for term in terms for word in words_of(term)))[:_MOST_CANDIDATE_WORDS]
-    return " AND ".join(words if owner is None else [f'"{OWNER_MARK}{owner}"', *words])
+def candidate_words(terms: Sequence[Term]) -> list[Word]:
+    """All results that have the terms have these, and some others where a term is not exact."""
+    return list(dict.fromkeys(word for term in terms for word in words_of(term)))[:_MOST_CANDIDATE_WORDS]
 
 
 def phrases(terms: Sequence[Term]) -> str:

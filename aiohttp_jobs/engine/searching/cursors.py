@@ -11,12 +11,14 @@ import json
 import math
 from typing import Any
 
-from ....model.results import ResultFilter, Sort
-from ...base import BadCursorError
-from .query import Key
+from ...model.results import ResultFilter, Sort
+from ..base import BadCursorError
 
 _MOST = 2000
 _ID_LIMIT = 1 << 63
+
+Key = tuple[int | float | str, ...]
+"""A place in an order: the value that results are sorted by, unless that is completion, and the id."""
 
 
 def write_cursor(key: Key, wanted: ResultFilter, sort: Sort) -> str:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.index.ids import id_bytes, id_text
+from aiohttp_jobs.engine.searching import id_bytes, id_text
 
 
 def test_they_are_those_of_the_standard_library() -> None:

@@ -1,4 +1,4 @@
-"""Job ids as the index keeps them: as sixteen bytes. Pure, and much used, which ``uuid`` is too slow for."""
+"""Job ids as indexes keep them: as sixteen bytes. Pure, and much used, which ``uuid`` is too slow for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the index keeps of one result, taken from its record. Pure."""
+"""What can be asked of one result, taken from its record. Pure. Where it is kept is left to the engines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ....model.terminal import as_seen
+from ...model.terminal import as_seen
 from .ids import id_bytes
 from .pairs import indexed
 from .text_search import OWNER_MARK
@@ -19,7 +19,7 @@ _TIE_BITS = 10
 
 
 class IndexEntry(NamedTuple):
-    """One result. Times are in microseconds since 1970, `changed` (of its file) in nanoseconds."""
+    """One result. Times are in microseconds since 1970, `changed` (of its file, if any) in nanoseconds."""
 
     job_id: bytes
     user_id: str
@@ -41,7 +41,9 @@ class IndexEntry(NamedTuple):
         return first_id(self.completed) | int.from_bytes(self.job_id[-2:], "big") % (1 << _TIE_BITS)
 
 
-def entry_of(record: Mapping[str, Any], *, size: int, changed: int, search_bytes: int) -> IndexEntry | None:
+def entry_of(
+    record: Mapping[str, Any], *, size: int, search_bytes: int, changed: int = 0
+) -> IndexEntry | None:
     """The entry of a stored result; ``None`` when `record` is not one, for anybody may have written it.
 
     Of the command and of the output, `search_bytes` each can be searched: the start and the end.
@@ -82,10 +84,10 @@ def searched_texts(record: Mapping[str, Any], search_bytes: int) -> tuple[str, s
     )
 
 
-def words_of(entry: IndexEntry, user: int) -> str:
-    """What goes into the table ``search``: whose it is (the user's key), and all that can be searched."""
+def indexed_text(entry: IndexEntry) -> str:
+    """All of it that can be searched, to be taken apart into the words that an index holds."""
     texts = (text.replace(OWNER_MARK, " ") for text in (entry.name, entry.command, entry.output))
-    return "\n".join((f"{OWNER_MARK}{user}", *map(indexed, texts)))
+    return "\n".join(map(indexed, texts))
 
 
 def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
@@ -129,7 +131,7 @@ def searched_part(text: str, most: int) -> str:
 
 
 def _clean(value: Any) -> str:
-    """Text that SQLite takes: without lone surrogates."""
+    """Text that databases take: without lone surrogates."""
     if not isinstance(value, str):
         return ""
     return value if value.isascii() else value.encode("utf-8", "replace").decode()

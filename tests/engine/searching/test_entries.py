@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.embedded.index import abridged, entry_of
+from aiohttp_jobs.engine.searching import abridged, entry_of
 
-from ..support import result
+from ..embedded.support import result
 
 
 @given(st.text(max_size=100), st.text(max_size=100), st.integers(0, 40))

@@ -11,7 +11,7 @@ from typing import Self
 from .pairs import paired
 
 OWNER_MARK = "\x1f"
-"""The first character of the word that says whose a result is: no text that can be searched has it."""
+"""The first character of a word that says whose a result is: no text that can be searched has it."""
 TOKENIZER = (
     "tokenize = \"unicode61 remove_diacritics 2 categories 'L* N* M*' tokenchars '_" + OWNER_MARK + "'\""
 )

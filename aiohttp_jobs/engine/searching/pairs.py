@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 
-from ....model.scripts import RUN
+from ...model.scripts import RUN
 
 _SIGNS = re.compile("[\ue000-\uf8ff\U0001f300-\U0001faff\U000f0000-\U0010fffd]")
 """Pictures and signs of fonts: FTS5 takes those it does not know, such as newer ones, for parts of words."""
@@ -23,7 +23,7 @@ def paired(text: str) -> str:
 
 
 def indexed(text: str) -> str:
-    """`text` as it goes into the index of results: as `paired`, but with `grouped_pairs`."""
+    """`text` as it goes into an index of results: as `paired`, but with `grouped_pairs`."""
     return _apart(text, grouped_pairs)
 
 

@@ -1,0 +1,38 @@
+"""What every engine's search for results has in common: words, cursors, snippets. It knows no engine."""
+
+from .cursors import Key, read_cursor, write_cursor
+from .entries import (
+    IndexEntry,
+    abridged,
+    entry_of,
+    first_id,
+    indexed_text,
+    microseconds,
+    searched_texts,
+)
+from .ids import id_bytes, id_text
+from .terms import Word, all_exact, candidate_words, phrases, snippet
+from .text_search import OWNER_MARK, TOKENIZER, TextSearch
+
+__all__ = [
+    "OWNER_MARK",
+    "TOKENIZER",
+    "IndexEntry",
+    "Key",
+    "TextSearch",
+    "Word",
+    "abridged",
+    "all_exact",
+    "candidate_words",
+    "entry_of",
+    "first_id",
+    "id_bytes",
+    "id_text",
+    "indexed_text",
+    "microseconds",
+    "phrases",
+    "read_cursor",
+    "searched_texts",
+    "snippet",
+    "write_cursor",
+]
