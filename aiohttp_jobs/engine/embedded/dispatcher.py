@@ -23,7 +23,8 @@ from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import ClaimedJob, Limits, MostWaiting, Notifier, Slot, StopReason, cancelled_by, slot_of
-from .active import ActiveJob
+from ..running.active import ActiveJob
+from ..running.lifecycle import JobRunner
 from .finishing import ResultKeeper
 from .job_store import (
     Allowance,
@@ -35,7 +36,6 @@ from .job_store import (
     QueuePausedError,
     RunningElsewhere,
 )
-from .lifecycle import JobRunner
 from .queue import WaitingJobs
 from .slots import Slots
 
@@ -66,7 +66,7 @@ class Dispatcher:
         starvation: float,
         storage: StorageState,
         notifier: Notifier | None = None,
-        on_change: Callable[[ActiveJob], None] = lambda job: None,
+        on_change: Callable[[ActiveJob[PendingJob]], None] = lambda job: None,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -75,7 +75,7 @@ class Dispatcher:
         self._keeper = ResultKeeper(store, notifier)
         self._on_change = on_change
         self._queue = WaitingJobs(starvation)
-        self._active: dict[str, ActiveJob] = {}
+        self._active: dict[str, ActiveJob[PendingJob]] = {}
         self._known: set[str] = set()
         self._slots = Slots(limits)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,11 +137,11 @@ class Dispatcher:
     def limits(self) -> Limits:
         return self._slots.limits
 
-    def active(self) -> Iterable[ActiveJob]:
+    def active(self) -> Iterable[ActiveJob[PendingJob]]:
         """The jobs that wait or run in this process, in the order in which it got to know them."""
         return self._active.values()
 
-    def find(self, job_id: str) -> ActiveJob | None:
+    def find(self, job_id: str) -> ActiveJob[PendingJob] | None:
         """A job that waits or runs in this process."""
         return self._active.get(job_id)
 
@@ -447,7 +447,7 @@ class Dispatcher:
         self._known.discard(job.key)
         self.enqueue(replace(job, run_at=utc_now() + timedelta(seconds=seconds)))
 
-    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, active: ActiveJob) -> None:
+    async def _see_through(self, job: PendingJob, claimed: ClaimedJob, active: ActiveJob[PendingJob]) -> None:
         """Run what was picked up, and have its result kept."""
         try:
             try:
@@ -462,7 +462,7 @@ class Dispatcher:
         finally:
             self._free_lock(job)
 
-    async def _run_claimed(self, claimed: ClaimedJob, active: ActiveJob) -> JobResult:
+    async def _run_claimed(self, claimed: ClaimedJob, active: ActiveJob[PendingJob]) -> JobResult:
         try:
             return await self._runner.run(claimed, active)
         except Exception:
@@ -476,9 +476,13 @@ class Dispatcher:
         await retry_until_written(finish, self._storage, _logger, message, job_id)
 
     async def _finish_lost(self, job: LostJob) -> None:
-        await self._finish(job.claimed, await self._runner.lost(job), None)
+        await self._finish(
+            job.claimed, await self._runner.lost(job.claimed, job.started_at, job.last_seen), None
+        )
 
-    async def _finish(self, claimed: ClaimedJob, result: JobResult, active: ActiveJob | None) -> None:
+    async def _finish(
+        self, claimed: ClaimedJob, result: JobResult, active: ActiveJob[PendingJob] | None
+    ) -> None:
         is_cancelled = active is not None and active.is_cancelled
         kept = await self._keeper.finish(claimed, result, cancelled=is_cancelled)
         if isinstance(kept, PendingJob):
@@ -491,7 +495,7 @@ class Dispatcher:
             self._forget(active, kept.record)
         await self._keeper.release(kept)
 
-    def _forget(self, active: ActiveJob, record: dict[str, Any] | None) -> None:
+    def _forget(self, active: ActiveJob[PendingJob], record: dict[str, Any] | None) -> None:
         self._known.discard(active.job.key)
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]

@@ -16,13 +16,13 @@ from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
 from ..base import MAIN_LOOP_FUNCTIONS, CloseInTime, Follower, Limits, Notifier, Recheck
+from ..running.changes import JobChanges
+from ..running.lifecycle import JobRunner
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
-from .changes import JobChanges
 from .dispatcher import Dispatcher
 from .fired_moments import FiredMomentFiles
 from .job_queue import EmbeddedJobQueue
-from .lifecycle import JobRunner
 from .notices import NoticeStore
 from .outputs import EmbeddedOutputs
 from .poller import SELDOM_SECONDS, Poller

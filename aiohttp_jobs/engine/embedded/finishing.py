@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ...model.job import AttemptSummary, JobResult, utc_now
+from ...model.job import JobResult, utc_now
 from ..base import ClaimedJob, Notifier
+from ..running.attempts import with_attempts
 from .job_store import JobStore, PendingJob
 
 
@@ -37,8 +38,7 @@ class ResultKeeper:
             return await self._store.retry(claimed, result, run_at)
         if submission.attempt > 1:
             earlier = await self._store.attempts(submission)
-            summaries = [*map(AttemptSummary.model_validate, map(_summary, earlier)), _own_summary(result)]
-            result = result.model_copy(update={"attempts": tuple(summaries)})
+            result = with_attempts(result, earlier)
         notifier = self._notifier if submission.notify else None
         notices = await notifier.prepare(submission, result) if notifier else None
         return KeptResult(await self._store.finish(claimed, result), notices)
@@ -47,12 +47,3 @@ class ResultKeeper:
         """Tell of a result, now that whoever watches the job knows of its end."""
         if self._notifier is not None and kept.notices is not None:
             await self._notifier.release(kept.notices)
-
-
-def _summary(record: dict[str, Any]) -> dict[str, Any]:
-    names = ("Attempt", "DateStarted", "DateCompleted", "Runtime", "Status", "ExitCode")
-    return {name: record.get(name) for name in names}
-
-
-def _own_summary(result: JobResult) -> AttemptSummary:
-    return AttemptSummary.model_validate(_summary(result.to_record()))

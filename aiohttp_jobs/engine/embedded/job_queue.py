@@ -17,14 +17,15 @@ from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
 from ..base import JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
-from .active import ActiveJob
+from ..running.active import ActiveJob
+from ..running.changes import JobChanges
+from ..running.job_states import waiting_state
+from ..running.worker_states import worker_states
 from .awaited_results import AwaitedResults
-from .changes import JobChanges
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
-from .job_states import elsewhere_state, located_state, waiting_state
+from .job_states import elsewhere_state, located_state
 from .job_store import JobStore, PendingJob, RunningElsewhere
-from .worker_states import worker_states
 
 
 class EmbeddedJobQueue:
@@ -174,7 +175,7 @@ class EmbeddedJobQueue:
             return states
         return sorted(states + others, key=lambda state: state.started_at or state.submitted_at)
 
-    def _running(self) -> list[ActiveJob]:
+    def _running(self) -> list[ActiveJob[PendingJob]]:
         return [job for job in self._dispatcher.active() if job.state is JobPhase.RUNNING]
 
     def _position(self, job_id: str) -> int | None:

@@ -1,22 +1,13 @@
-"""JobState made of what is known of jobs that wait here, and of what is found of other processes. Pure."""
+"""JobState made of what is found of other processes. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ...model.job import ExecutionMode, JobPhase, Submission, utc_now
+from ...model.job import JobPhase, utc_now
 from ..base import JobState
-from .job_store import Located, PendingJob, RunningElsewhere
-
-
-def waiting_state(job: PendingJob, phase: JobPhase, position: int | None = None) -> JobState:
-    """A job that waits here, at `position` in the queue."""
-    return replace(_state(job, job.mode, phase), position=position)
-
-
-def submitted_state(submission: Submission, phase: JobPhase) -> JobState:
-    """A job of which there is nothing but its submission."""
-    return replace(_state(submission, submission.execution_mode, phase), submission=submission)
+from ..running.job_states import submitted_state
+from .job_store import Located, RunningElsewhere
 
 
 def elsewhere_state(job: RunningElsewhere) -> JobState:
@@ -38,18 +29,3 @@ def located_state(located: Located) -> JobState:
         return submitted_state(submission, JobPhase.RUNNING)
     is_later = submission.run_at is not None and submission.run_at > utc_now()
     return submitted_state(submission, JobPhase.PENDING if is_later else JobPhase.QUEUED)
-
-
-def _state(job: PendingJob | Submission, mode: ExecutionMode | None, phase: JobPhase) -> JobState:
-    return JobState(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        job_name=job.job_name,
-        mode=mode,
-        submitted_at=job.submitted_at,
-        priority=job.priority,
-        run_at=job.run_at,
-        concurrency_key=job.concurrency_key,
-        attempt=job.attempt,
-        phase=phase,
-    )

@@ -13,7 +13,7 @@ from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import OutputLog
 from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
 from ..base import JobOutput, JobState
-from .active import ActiveJob
+from ..running.active import ActiveJob
 from .files.results import record_run
 from .job_store import JobStore
 
@@ -23,7 +23,7 @@ _ELSEWHERE_SECONDS = 0.5
 class EmbeddedOutputs:
     """The outputs of all processes on the folder of `store`; `find_active` knows this one's jobs."""
 
-    def __init__(self, store: JobStore, find_active: Callable[[str], ActiveJob | None]) -> None:
+    def __init__(self, store: JobStore, find_active: Callable[[str], ActiveJob[Any] | None]) -> None:
         self._store = store
         self._find_active = find_active
 

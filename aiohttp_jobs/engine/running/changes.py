@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from ...model.job import JobPhase
 from ..base import JobChange
@@ -30,7 +31,7 @@ class JobChanges:
         finally:
             self._listeners.remove(listener)
 
-    def changed(self, active: ActiveJob) -> None:
+    def changed(self, active: ActiveJob[Any]) -> None:
         """A job of this process is in another state than before."""
         if not self._listeners:
             return

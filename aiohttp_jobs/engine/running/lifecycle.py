@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
+from typing import Any
 
 from ...config import JobsConfig
 from ...errors import JobsError, RightsUnavailableError
@@ -33,7 +34,6 @@ from ...worker.parameters import NO_PARAMETERS, Parameters
 from ...worker.return_values import NOTHING, KeptValue, kept_value
 from ..base import ClaimedJob, Recheck, StopReason
 from .active import ActiveJob
-from .job_store import LostJob
 
 _CHECK_SECONDS = 30.0
 _CHECK_PAUSE_SECONDS = 0.5
@@ -66,7 +66,7 @@ class JobRunner:
         self._vault = vault
         self._storage = storage
 
-    async def run(self, claimed: ClaimedJob, active: ActiveJob) -> JobResult:
+    async def run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
         if active.reason is not None:
             return self.stopped(claimed, active.reason)
@@ -106,7 +106,7 @@ class JobRunner:
         result = _result(submission, status, output, started, runtime, exit_code, active.reason, log.size)
         return result if kept.value is None else result.model_copy(update={"return_value": kept.value})
 
-    async def _may_start_later(self, refused: NotStartedError, active: ActiveJob, attempt: int) -> bool:
+    async def _may_start_later(self, refused: NotStartedError, active: ActiveJob[Any], attempt: int) -> bool:
         """Wait until a job that the disk did not let start may be tried again; false when it may not.
 
         For room it waits as long as it takes, or until it is stopped; for a disk that fails, some seconds.
@@ -139,7 +139,7 @@ class JobRunner:
         self._storage.report(error, _logger, "A job's output cannot be written; trying again")
 
     async def _run_limited(
-        self, execution: Execution, submission: Submission, active: ActiveJob, started: datetime
+        self, execution: Execution, submission: Submission, active: ActiveJob[Any], started: datetime
     ) -> Outcome | BaseException:
         """How it ended, in this very task; only stopping the job cancels it, and only in here."""
         task = asyncio.current_task()
@@ -169,18 +169,19 @@ class JobRunner:
         output = Output(f"[ERROR] {problem}\n", False)
         return _result(claimed.submission, JobStatus.REJECTED, output, utc_now(), 0.0, None)
 
-    async def lost(self, lost: LostJob) -> JobResult:
-        """The result of a job whose host died: what it printed until then, and that it was cut off."""
-        if lost.claimed.problem is not None:
-            return self.rejected(lost.claimed, lost.claimed.problem)
-        log = await asyncio.to_thread(self._log, lost.claimed.run_dir)
+    async def lost(self, claimed: ClaimedJob, started_at: datetime, last_seen: datetime) -> JobResult:
+        """The result of a job whose host died: what it printed until then, and that it was cut off.
+
+        `last_seen` is when the host gave its last sign of life.
+        """
+        if claimed.problem is not None:
+            return self.rejected(claimed, claimed.problem)
+        log = await asyncio.to_thread(self._log, claimed.run_dir)
         log.add_error("The server stopped while the job was running. It was not started again.")
         output = await asyncio.to_thread(log.output)
-        runtime = (lost.last_seen - lost.started_at).total_seconds()
-        submission = self._with_interpreter(lost.claimed.submission)
-        return _result(
-            submission, JobStatus.INTERRUPTED, output, lost.started_at, runtime, None, None, log.size
-        )
+        runtime = (last_seen - started_at).total_seconds()
+        submission = self._with_interpreter(claimed.submission)
+        return _result(submission, JobStatus.INTERRUPTED, output, started_at, runtime, None, None, log.size)
 
     def _log(self, run_dir: str, *, is_new: bool = False) -> OutputLog:
         keep, limit = self._config.max_output_bytes, self._config.max_log_bytes
@@ -188,7 +189,7 @@ class JobRunner:
         log.on_refused = self._refused
         return log
 
-    async def _refusal(self, claimed: ClaimedJob, active: ActiveJob) -> str | None:
+    async def _refusal(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> str | None:
         """Why the job may not run; what cannot be told at once is asked again for half a minute."""
         until = time.monotonic() + _CHECK_SECONDS
         while True:
@@ -237,7 +238,7 @@ class JobRunner:
         parameters: Parameters,
         job_dir: str,
         log: OutputLog,
-        active: ActiveJob,
+        active: ActiveJob[Any],
     ) -> Execution:
         return Execution(
             job_id=submission.job_id,
@@ -276,13 +277,13 @@ async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptVa
     return await asyncio.to_thread(kept_value, ended.returned, masker)
 
 
-def _stop_late(active: ActiveJob, limit: float) -> None:
+def _stop_late(active: ActiveJob[Any], limit: float) -> None:
     message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
     active.stop(StopReason(JobStatus.TIMED_OUT, message))
 
 
 def _verdict(
-    ended: Outcome | BaseException, active: ActiveJob, submission: Submission, log: OutputLog
+    ended: Outcome | BaseException, active: ActiveJob[Any], submission: Submission, log: OutputLog
 ) -> tuple[JobStatus, int | None]:
     """How the job ended; says in its output what the output alone would not show."""
     if isinstance(ended, asyncio.CancelledError):

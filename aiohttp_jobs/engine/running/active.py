@@ -7,21 +7,25 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...model.progress import Progress
 from ...worker.output.log import OutputLog
-from ..base import JobState, StopReason
+from ..base import JobState, JobSummary, StopReason
 from .job_states import waiting_state
-from .job_store import PendingJob
+
+J = TypeVar("J", bound=JobSummary)
 
 _PROGRESS_SECONDS = 1.0
 """How often those who watch the list are told of progress at most."""
 
 
-class ActiveJob:
-    """Can be watched by many and stopped at any moment; the first reason to stop counts."""
+class ActiveJob(Generic[J]):
+    """Can be watched by many and stopped at any moment; the first reason to stop counts.
+
+    `job` is what its engine goes by while it waits.
+    """
 
     __slots__ = (
         "_changed",
@@ -42,7 +46,7 @@ class ActiveJob:
         "worker",
     )
 
-    def __init__(self, job: PendingJob, on_change: Callable[[ActiveJob], None] = lambda job: None) -> None:
+    def __init__(self, job: J, on_change: Callable[[ActiveJob[J]], None] = lambda job: None) -> None:
         self.job = job
         self.on_change = on_change
         """Called after each change but additions to the output; for progress once a second at most."""

@@ -1,0 +1,33 @@
+"""JobState made of what is known of a job that has not ended. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...model.job import ExecutionMode, JobPhase, Submission
+from ..base import JobState, JobSummary
+
+
+def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None) -> JobState:
+    """A job that waits, at `position` in the queue."""
+    return replace(_state(job, job.mode, phase), position=position)
+
+
+def submitted_state(submission: Submission, phase: JobPhase) -> JobState:
+    """A job of which there is nothing but its submission."""
+    return replace(_state(submission, submission.execution_mode, phase), submission=submission)
+
+
+def _state(job: JobSummary | Submission, mode: ExecutionMode | None, phase: JobPhase) -> JobState:
+    return JobState(
+        job_id=job.job_id,
+        user_id=job.user_id,
+        job_name=job.job_name,
+        mode=mode,
+        submitted_at=job.submitted_at,
+        priority=job.priority,
+        run_at=job.run_at,
+        concurrency_key=job.concurrency_key,
+        attempt=job.attempt,
+        phase=phase,
+    )
