@@ -27,7 +27,6 @@ from .submission import (
     ConcurrencyKey,
     Description,
     Interpreter,
-    Mode,
     NotifyEmail,
     NotifyOn,
     NotifyWebhook,
@@ -39,6 +38,7 @@ from .submission import (
     notices,
     retry_policy,
 )
+from .values import Value, collect
 
 schedule = typer.Typer(no_args_is_help=True, help="Make, list, change and delete schedules.")
 
@@ -60,6 +60,10 @@ def create(
     name: Annotated[str, typer.Option(help="What to call it, and its jobs.")],
     command: Command = None,
     file: CommandFile = None,
+    function: Annotated[
+        str | None, typer.Option(help="One of the host's functions, in place of a command.")
+    ] = None,
+    value: Value = None,
     timezone: Timezone = None,
     disabled: Annotated[bool, typer.Option("--disabled", help="Do not start yet.")] = False,
     overlap: Overlap = None,
@@ -68,7 +72,10 @@ def create(
     jitter: Jitter = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
-    mode: Mode = ExecutionMode.BACKGROUND_JOB,
+    mode: Annotated[
+        ExecutionMode | None,
+        typer.Option(help="Where it runs; BackgroundJob if not given, a function as it does by itself."),
+    ] = None,
     interpreter: Interpreter = None,
     description: Description = "",
     timeout: Timeout = None,
@@ -83,9 +90,16 @@ def create(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Have a command run by the clock."""
-    job = job_body(
-        command=command_text(command, file),
+    """Have a command, or one of the host's functions, run by the clock."""
+    if function is None:
+        if value:
+            fail("--value is for a function's parameters: give --function too.")
+        mode, what = mode or ExecutionMode.BACKGROUND_JOB, {"command": command_text(command, file)}
+    elif command is not None or file is not None or interpreter or concurrency_key:
+        fail("A function has no command, interpreter or concurrency key but its own.")
+    else:
+        what = {"function": function}
+    job = what | job_body(
         mode=mode,
         name=name,
         interpreter=interpreter,
@@ -98,10 +112,11 @@ def create(
     )
 
     async def work(client: JobsClient) -> Record:
+        values = await _values(client, function, value or []) if function else {}
         return await client.schedules.create(
             name,
             cron,
-            job,
+            job | values,
             timezone=timezone,
             enabled=False if disabled else None,
             overlap_policy=overlap,
@@ -259,6 +274,12 @@ def delete(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
 
     record = with_client(url, api_key, work)
     report({"scheduleId": record["ScheduleID"]}, f"{record['Name']} is deleted.", as_json=as_json)
+
+
+async def _values(client: JobsClient, function: str, given: list[str]) -> dict[str, Any]:
+    """The values for a schedule's job; no secrets, which schedules do not keep."""
+    parameters = (await client.functions.get(function))["Parameters"]
+    return {"values": collect(parameters, given, (), (), asks=False)}
 
 
 def _next(record: Record) -> str:

@@ -93,8 +93,8 @@ def notices(emails: Sequence[str] | None, webhooks: Sequence[str] | None, on: st
 
 def job_body(
     *,
-    command: str,
-    mode: ExecutionMode,
+    command: str | None = None,
+    mode: ExecutionMode | None = None,
     name: str | None = None,
     interpreter: InterpreterName | None = None,
     description: str = "",
@@ -108,7 +108,7 @@ def job_body(
     fields = {
         "jobName": name,
         "command": command,
-        "executionMode": mode.value,
+        "executionMode": mode.value if mode else None,
         "interpreter": interpreter.value if interpreter else None,
         "description": description or None,
         "timeoutSeconds": timeout,

@@ -37,8 +37,10 @@ def collect(
     secret_files: Sequence[str],
     secret_variables: Sequence[str],
     given: Mapping[str, Any] | None = None,
+    *,
+    asks: bool = True,
 ) -> dict[str, Any]:
-    """What to send for `parameters`, `given` included; missing secrets are asked for, unseen.
+    """What to send for `parameters`, `given` included; missing secrets are asked for, unseen, if it `asks`.
 
     Ends the command when a name is unknown, a value is not of its type, or a secret stands in an option,
     where ``ps`` would show it to everybody.
@@ -57,7 +59,7 @@ def collect(
             fail(f"{name} is given twice.")
         add(found, known[name], _value(option, known[name], value))
     for each in parameters:
-        if each["type"] == "secret" and each.get("required") and each["name"] not in found:
+        if asks and each["type"] == "secret" and each.get("required") and each["name"] not in found:
             found[each["name"]] = _asked_for(str(each["name"]))
     return found
 

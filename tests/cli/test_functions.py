@@ -200,3 +200,31 @@ async def test_on_a_terminal_the_bar_stands_below_whole_lines_of_the_output(host
         gate.open()
         await terminal.shows("Succeeded after")
         await asyncio.wait_for(process.communicate(), 30)
+
+
+async def test_a_function_is_scheduled_with_its_values(host: Host) -> None:
+    env = access_to(host, "task_manager", "librarian")
+    create = ["schedule", "create", "--cron", "0 3 * * *", "--name", "Nightly"]
+    code, out, err = await run(
+        *create,
+        "--function",
+        "rebuild",
+        "--value",
+        "index=users",
+        "--value",
+        "dry_run=yes",
+        "--json",
+        env=env,
+    )
+    assert (code, err) == (0, "")
+    values = {"index": "users", "dry_run": True}
+    assert json.loads(out)["Job"] == {"Function": "rebuild", "Values": values, "JobName": "Nightly"}
+    for arguments, sentence in [
+        (["--function", "rebuild", "--value", "index=nothing"], "must be 'users' or 'orders'"),
+        (["--function", "login", "--value", "password=geheim"], "is a secret"),
+        (["--function", "login", "--value", "user=me"], "is required"),
+        (["--function", "rebuild", "--interpreter", "bash"], "A function has no command, interpreter"),
+        (["--value", "index=users", "true"], "give --function too"),
+    ]:
+        code, _, err = await run(*create, *arguments, env=env)
+        assert (code, sentence in err, "geheim" in err) == (1, True, False), err

@@ -47,6 +47,19 @@ def every_kind(
     return {"text": text, "count": count}
 
 
+@jobs.function(
+    title="Tidy up",
+    mode="BackgroundJob",
+    roles={"task_manager"},
+    cron="0 3 * * *",
+    timezone="Europe/Berlin",
+    values={"shelf": 3},
+    user="alice",
+)
+def tidy_up(shelf: int) -> None:
+    """By the clock, as the code says."""
+
+
 @jobs.function(title="Wait for a file", mode="BackgroundJob", roles={"task_manager"})
 def wait_for(job: JobContext, path: str) -> list[dict[str, int]]:
     """Half of it is done until somebody writes the file."""

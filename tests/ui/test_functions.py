@@ -215,6 +215,85 @@ async def test_the_forms_keep_nobody_out(host: Host, visit: Visit, look: str) ->
         assert width <= await page.evaluate("innerWidth"), view
 
 
+async def test_a_function_is_scheduled_with_its_values_and_changed(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open("#/functions/every_kind")
+    await page.get_by_label("text", exact=True).fill("nightly")
+    await page.get_by_label("count").fill("1")
+    await page.get_by_label("colour").select_option("red")
+    await page.get_by_label("rows 1", exact=True).fill("4")
+    await page.get_by_role("button", name="Schedule").click()
+    await expect(page.get_by_label("text", exact=True)).to_have_value("nightly")
+    await expect(page.get_by_label("password")).to_have_count(0)
+    await expect(page.get_by_label("Name").first).to_have_value("Every kind")
+    await page.get_by_label("Name").first.fill("Every night")
+    await page.get_by_label("span").fill('{"first": "one"}')
+    await page.get_by_text("Options: time limit").click()
+    await page.get_by_label("Priority").fill("3")
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.locator(".fault")).to_contain_text(re.compile("first: .*integer"))
+    await page.get_by_label("span").fill('{"first": 1}')
+    await page.get_by_role("button", name="Create").click()
+    await expect(page.get_by_role("heading", name="Next five runs")).to_be_visible()
+    caller = host.caller("task_manager")
+
+    async def scheduled() -> dict[str, Any]:
+        every = (await caller.request("GET", "/schedules")).body["schedules"]
+        (job,) = [each["Job"] for each in every if each["Name"] == "Every night"]
+        found: dict[str, Any] = job
+        return found
+
+    values = {"text": "nightly", "count": 1, "colour": "red", "rows": [4], "span": {"first": 1}}
+    assert await scheduled() == {"Function": "every_kind", "Values": values, "Priority": 3}
+    await page.get_by_label("really").check()
+    await page.get_by_label("span").fill("")
+    await page.get_by_label("Runspace").check()
+    await page.get_by_text("Options: time limit").click()
+    await page.get_by_label("Priority").fill("")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Saved.")).to_be_visible()
+    changed = await scheduled()
+    assert changed["Values"] == {"text": "nightly", "count": 1, "colour": "red", "rows": [4], "really": True}
+    assert (changed["ExecutionMode"], changed.get("Priority")) == ("Runspace", None)
+
+
+async def test_a_schedule_in_the_code_is_told_as_such_and_only_paused(host: Host, visit: Visit) -> None:
+    visitor = await visit(host, "task_manager")
+    page = await visitor.open("#/schedules")
+    row = page.get_by_role("row", name=re.compile("Tidy up"))
+    await expect(row).to_contain_text("from the code")
+    await row.get_by_role("link", name="Tidy up").click()
+    await expect(page.get_by_role("heading", name="From the code")).to_be_visible()
+    await expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    await expect(page.get_by_label("Values")).to_contain_text('"shelf": 3')
+    assert await visitor.accessibility_faults() == []
+    await page.get_by_role("switch").click()
+    await expect(page.get_by_role("switch")).not_to_be_checked()
+    await page.get_by_role("link", name="Tidy up").click()
+    await expect(page.get_by_text("At 03:00, every day, Europe/Berlin (paused)")).to_be_visible()
+
+
+async def test_a_schedule_of_a_function_that_one_may_not_run_is_kept_as_it_is(
+    host: Host, visit: Visit
+) -> None:
+    body = {"name": "Hers", "cron": "0 3 * * *", "job": {"function": "wait_for", "values": {"path": "/x"}}}
+    made = await host.caller("task_manager").request("POST", "/schedules", json=body)
+    page = await (await visit(host, "system_admin", user_id="root")).open(
+        f"#/schedules/{made.body['schedule']['ScheduleID']}"
+    )
+    await expect(page.get_by_text("which is gone or not yours to run")).to_be_visible()
+    await page.get_by_label("Name").first.fill("Still hers")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_role("heading", name="Still hers")).to_be_visible()
+    (kept,) = [
+        each
+        for each in (await host.caller("task_manager").request("GET", "/schedules")).body["schedules"]
+        if each["Name"] == "Still hers"
+    ]
+    assert kept["UserID"] == "alice"
+    assert kept["Job"] == {"Function": "wait_for", "Values": {"path": "/x"}}
+
+
 async def test_the_progress_of_a_job_is_a_bar_in_the_list_and_with_the_job(
     host: Host, visit: Visit, tmp_path: Path
 ) -> None:

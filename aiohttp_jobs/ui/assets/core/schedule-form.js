@@ -35,9 +35,10 @@ function toLocal(iso) {
 
 export const toMoment = (local) => (local && !Number.isNaN(Date.parse(local)) ? new Date(local).toISOString() : null);
 
-export const formOfSchedule = (schedule, me) => ({
+/** `ofJob` is the part of the form that says what is run, and how. */
+export const formOfSchedule = (schedule, me, ofJob = formOf(schedule.Job, me)) => ({
   ...emptySchedule(me),
-  ...formOf(schedule.Job, me),
+  ...ofJob,
   name: schedule.Name,
   cron: schedule.Cron,
   timezone: schedule.Timezone,
@@ -45,15 +46,22 @@ export const formOfSchedule = (schedule, me) => ({
   misfirePolicy: schedule.MisfirePolicy,
   startAt: toLocal(schedule.StartAt),
   endAt: toLocal(schedule.EndAt),
-  jobName: schedule.Job.JobName === schedule.Name ? "" : schedule.Job.JobName, // else a new name would not be its jobs'
+  jobName: ofJob.jobName === schedule.Name ? "" : ofJob.jobName, // else a new name would not be its jobs'
   jitter: schedule.JitterSeconds ? String(schedule.JitterSeconds) : "",
   grace: schedule.MisfireGraceSeconds === 60 ? "" : String(schedule.MisfireGraceSeconds),
 });
 
-/** The body of `POST /schedules` or, with all that was taken away said so, of `PATCH`. */
-export function toSchedule(form) {
+const commandOf = (form) => ({
+  ...WITHOUT, ...toRequest({ ...form, start: "now", jobName: form.jobName.trim() || form.name }),
+});
+
+/**
+ * The body of `POST /schedules` or, with all that was taken away said so, of `PATCH`. Without a job it stays.
+ * @param {any} form
+ * @param {object | null} [job]
+ */
+export function toSchedule(form, job = commandOf(form)) {
   const { name, cron, timezone, overlapPolicy, misfirePolicy } = form;
-  const job = { ...WITHOUT, ...toRequest({ ...form, start: "now", jobName: form.jobName.trim() || name }) };
   return {
     name,
     cron,
@@ -64,7 +72,7 @@ export function toSchedule(form) {
     misfireGraceSeconds: Number(form.grace || 60),
     startAt: toMoment(form.startAt),
     endAt: toMoment(form.endAt),
-    job,
+    ...(job && { job }),
   };
 }
 

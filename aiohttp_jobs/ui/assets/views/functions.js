@@ -3,12 +3,13 @@
 import { html, useState } from "../core/html.js";
 import { get, post } from "../core/api.js";
 import { curlOf } from "../core/actions.js";
+import { sentence as cronWords } from "../core/cron.js";
 import { formatDuration } from "../core/format.js";
 import { optionsOf, parametersOf, toRun } from "../core/functions.js";
 import { useData, useTitle } from "../core/hooks.js";
 import { entriesOf } from "../core/parameters.js";
 import { go, link } from "../core/router.js";
-import { useSession } from "../core/session.js";
+import { may, useSession } from "../core/session.js";
 import { MODES, faults, faultsFrom, inOptions } from "../core/submission.js";
 import { Text } from "../core/text.js";
 import { Choices, Input, JobOptions } from "../parts/job-form.js";
@@ -39,6 +40,9 @@ function List() {
   `;
 }
 
+const scheduleWords = ({ Cron, Timezone, Enabled }) =>
+  `${cronWords(Cron) || Cron}, ${Timezone}${Enabled ? "" : " (paused)"}`;
+
 function Facts({ one }) {
   const facts = [
     ["Name", one.Name],
@@ -46,6 +50,7 @@ function Facts({ one }) {
     ["Roles", one.Roles.join(", ")],
     ["Time limit", one.TimeoutSeconds && formatDuration(one.TimeoutSeconds)],
     ["Runs with it", one.ConcurrencyKey && `never at once (${one.ConcurrencyKey})`],
+    ["Schedule in the code", one.Schedule && scheduleWords(one.Schedule)],
   ].filter(([, value]) => value);
   return html`<section class="panel"><h2 class="visually-hidden">Details</h2><dl class="facts">${
     facts.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd><${Text}>${value}<//></dd></div>`)
@@ -58,6 +63,7 @@ function Run({ one, job }) {
   const [form, setForm] = useState(() => optionsOf(one, me, job));
   const [error, setError] = useState(null);
   const [busy, setBusy] = useState(false);
+  const secrets = parameters.filter((parameter) => parameter.type === "secret");
   const values = useValues(parameters, entriesOf(parameters, job?.FunctionValues), error);
   const misset = faults(form, me);
   /** @type {Record<string, string>} */
@@ -83,9 +89,14 @@ function Run({ one, job }) {
       focusFault();
     }
   };
+  const maySchedule = may(me, "submit") && !secrets.some((each) => each.required);
   const keys = (event) =>
     event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.currentTarget.requestSubmit();
-  const isSecret = parameters.some((parameter) => parameter.type === "secret");
+  const schedule = (event) => {
+    if (!checked(event.currentTarget.form)) return;
+    const plain = Object.entries(values.toJSON()).filter(([name]) => !secrets.some((each) => each.name === name));
+    go(link("schedules", "new", { function: one.Name, values: JSON.stringify(Object.fromEntries(plain)) }));
+  };
   return html`<form class="form panel" onSubmit=${submit} onKeyDown=${keys} novalidate>
     <${Values} values=${values} />
     <${Fold} summary="Options: start, time limit, priority, retries, notices" needed=${
@@ -102,8 +113,9 @@ function Run({ one, job }) {
     ${error && html`<${Problem} error=${error} />`}
     <div class="form-end"><button class="button primary" disabled=${busy}>${busy ? "Submitting…" : "Run"}</button>
       <span class="hint"><kbd>Ctrl</kbd> + <kbd>Enter</kbd></span>
+      ${maySchedule && html`<${Button} icon="schedules" onClick=${schedule}>Schedule<//>`}
       ${
-    !isSecret && html`<${Button} icon="copy" kind="bare" onClick=${(event) =>
+    !secrets.length && html`<${Button} icon="copy" kind="bare" onClick=${(event) =>
       checked(event.currentTarget.form) && copy(curlOf(body(), `functions/${one.Name}/run`), "curl command")}>
       Copy as curl<//>`
   }</div>
