@@ -69,6 +69,33 @@ class JobState(JobSummary):
 
 
 @dataclass(frozen=True, slots=True)
+class FoundJob:
+    """A job: how it stands or, once it has ended, its `record`."""
+
+    state: JobState | None = None
+    record: dict[str, Any] | None = None
+
+    @property
+    def known(self) -> JobState:
+        """How it stands when it has not ended."""
+        if self.state is None:
+            raise LookupError("the job has ended")
+        return self.state
+
+    @property
+    def owner(self) -> str:
+        return str(self.record.get("UserID", "")) if self.record is not None else self.known.user_id
+
+    @property
+    def attempt(self) -> int:
+        """The last attempt, or the one of this moment."""
+        if self.record is None:
+            return self.known.attempt
+        attempt = self.record.get("Attempt")  # in a file that anybody may have written
+        return attempt if isinstance(attempt, int) else 1
+
+
+@dataclass(frozen=True, slots=True)
 class JobQuery:
     """Which jobs to find: of `user_id`, or everyone's; `limit` of them at most; ids that begin as told."""
 
@@ -208,6 +235,10 @@ class JobQueue(EventBus, Protocol):
 
     async def get(self, job_id: str) -> JobState | None:
         """A job, with its submission where that can be read; ``None`` when it has ended, or never was."""
+        ...
+
+    async def look_up(self, job_id: str) -> FoundJob | None:
+        """A job however it stands, its result included where it has ended; ``None`` when there is none."""
         ...
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:

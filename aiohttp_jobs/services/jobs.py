@@ -16,6 +16,7 @@ from ..access.policy import AccessPolicy
 from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
 from ..engine.base import (
+    FoundJob,
     JobHistory,
     JobOutput,
     JobQuery,
@@ -41,7 +42,7 @@ from ..model.job import (
 )
 from ..streams.job import JobStream, StreamEvent
 from ..streams.job_list import JobFeed, JobListChange
-from ..streams.lookup import FoundJob, JobLookup
+from ..streams.lookup import JobLookup
 from ..streams.serializers import details, ended_list_view, ended_view, job_view
 from .notices import NoticeService
 

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import JobState, OutputStore
+from ..engine.base import FoundJob, JobState, OutputStore
 from ..errors import NotFoundError
 from ..model.job import JobPhase
 from ..model.output import OutputPart
 from ..model.progress import Progress
-from .lookup import FoundJob, JobLookup
+from .lookup import JobLookup
 from .serializers import ended_view, job_view
 
 _PROGRESS_SECONDS = 0.1
@@ -72,9 +72,10 @@ class JobStream:
                 return
             for event in self._news(found.known):
                 yield event
-            part = await self._printed(found.known)
-            if part is not None:
+            while (part := await self._printed(found.known)) is not None:
                 yield self._output(part)
+                if change.done():
+                    break
             else:
                 await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
                 yield self._event("heartbeat", {})

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import JobHistory, JobQueue, JobState
+from ..engine.base import FoundJob, JobHistory, JobQueue
 from ..errors import NotFoundError
 from ..model.job import Submission
 
 
-@dataclass(frozen=True, slots=True)
-class FoundJob:
-    """A job: how it stands or, once it has ended, its `record`."""
-
-    state: JobState | None = None
-    record: dict[str, Any] | None = None
-
-    @property
-    def known(self) -> JobState:
-        """How it stands when it has not ended."""
-        if self.state is None:
-            raise LookupError("the job has ended")
-        return self.state
-
-    @property
-    def owner(self) -> str:
-        return str(self.record.get("UserID", "")) if self.record is not None else self.known.user_id
-
-    @property
-    def attempt(self) -> int:
-        """The last attempt, or the one of this moment."""
-        if self.record is None:
-            return self.known.attempt
-        attempt = self.record.get("Attempt")  # in a file that anybody may have written
-        return attempt if isinstance(attempt, int) else 1
-
-
 class JobLookup:
-    """Asks `queue` for what has not ended, and `history` for what has."""
+    """Asks `queue` for jobs, and `history` for what else they have left."""
 
     def __init__(self, queue: JobQueue, history: JobHistory) -> None:
         self._queue = queue
@@ -46,15 +18,10 @@ class JobLookup:
 
     async def find(self, job_id: str) -> FoundJob:
         """The job with that id. Raises `NotFoundError`."""
-        # Twice, because it may end in another process between the two looks.
-        for _ in range(2):
-            state = await self._queue.get(job_id)
-            if state is not None:
-                return FoundJob(state)
-            record = await self._history.get_result(job_id)
-            if record is not None:
-                return FoundJob(record=record)
-        raise NotFoundError(f"There is no job {job_id}.")
+        found = await self._queue.look_up(job_id)
+        if found is None:
+            raise NotFoundError(f"There is no job {job_id}.")
+        return found
 
     async def submission(self, found: FoundJob) -> Submission | None:
         """What was submitted, as far as it is known."""

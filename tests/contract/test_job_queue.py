@@ -80,6 +80,24 @@ async def test_a_job_is_known_from_its_acceptance_to_its_end(queue: JobQueue, ga
         assert await found(queue) == []
 
 
+async def test_a_job_is_looked_up_however_it_stands(queue: JobQueue, gate: Gate) -> None:
+    assert await queue.look_up(new_job_id()) is None
+    job_id = await submit(queue, gate.shell)
+    await gate.reached()
+    found = await queue.look_up(job_id)
+    assert found is not None
+    assert (found.known.phase, found.record, found.owner) == (JobPhase.RUNNING, None, "alice")
+    gate.open()
+    record = await queue.end_of(job_id, PATIENCE_SECONDS)
+
+    async def has_ended() -> bool:
+        found = await queue.look_up(job_id)
+        assert found is not None
+        return found.state is None and found.record == record and found.owner == "alice"
+
+    await until_answered(has_ended, "a look-up that finds the result")
+
+
 async def test_a_job_that_never_was_is_not_found_and_cancelling_it_does_nothing(queue: JobQueue) -> None:
     assert await queue.get(new_job_id()) is None
     await queue.cancel(new_job_id(), cancelled_by("alice"))

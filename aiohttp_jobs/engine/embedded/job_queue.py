@@ -16,7 +16,7 @@ from ...errors import TooManyPendingError
 from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
-from ..base import JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
+from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
 from ..running.active import ActiveJob
 from ..running.changes import JobChanges
 from ..running.job_states import waiting_state
@@ -80,8 +80,6 @@ class EmbeddedJobQueue:
 
     async def get(self, job_id: str) -> JobState | None:
         active = self._dispatcher.find(job_id)
-        if active is None and await self._store.with_result([job_id]):
-            return None
         if active is None or active.state is not JobPhase.RUNNING:
             running = await self._dispatcher.catch_up()
             active = self._dispatcher.find(job_id)
@@ -95,6 +93,18 @@ class EmbeddedJobQueue:
                 return None
             return located_state(located)
         return active.snapshot(self._position(job_id))
+
+    async def look_up(self, job_id: str) -> FoundJob | None:
+        # Twice, because it may end in another process between the two looks.
+        for _ in range(2):
+            if self._dispatcher.find(job_id) is None:
+                record = await self._store.get_result(job_id)
+                if record is not None:
+                    return FoundJob(record=record)
+            state = await self.get(job_id)
+            if state is not None:
+                return FoundJob(state)
+        return None
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
         clock = asyncio.get_running_loop().time

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ...model.job import JobPhase, utc_now
 from ..base import JobState
 from ..running.job_states import submitted_state
@@ -12,8 +10,9 @@ from .job_store import Located, RunningElsewhere
 
 def elsewhere_state(job: RunningElsewhere) -> JobState:
     """A job that another process runs."""
-    return replace(
-        submitted_state(job.submission, JobPhase.RUNNING),
+    return submitted_state(
+        job.submission,
+        JobPhase.RUNNING,
         started_at=job.started_at,
         runtime=max(0.0, (utc_now() - job.started_at).total_seconds()),
         output_size=job.output_size,

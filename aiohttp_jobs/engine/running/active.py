@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -90,8 +89,10 @@ class ActiveJob(Generic[J]):
 
     def snapshot(self, position: int | None = None) -> JobState:
         """What is known of it now. `position` is its place in the queue, the first is 1."""
-        return replace(
-            waiting_state(self.job, self.shown_state, position),
+        return waiting_state(
+            self.job,
+            self.shown_state,
+            position,
             is_cancelling=self.reason is not None,
             started_at=self.started_at,
             runtime=self.runtime,

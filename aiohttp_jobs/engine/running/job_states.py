@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 from ...model.job import ExecutionMode, JobPhase, Submission
 from ..base import JobState, JobSummary
 
 
-def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None) -> JobState:
-    """A job that waits, at `position` in the queue."""
-    return replace(_state(job, job.mode, phase), position=position)
+def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None, **known: Any) -> JobState:
+    """A job that waits, at `position` in the queue, and what else is `known` of it."""
+    return _state(job, job.mode, phase, position=position, **known)
 
 
-def submitted_state(submission: Submission, phase: JobPhase) -> JobState:
-    """A job of which there is nothing but its submission."""
-    return replace(_state(submission, submission.execution_mode, phase), submission=submission)
+def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
+    """A job of which there is nothing but its submission, and what is `known`."""
+    return _state(submission, submission.execution_mode, phase, submission=submission, **known)
 
 
-def _state(job: JobSummary | Submission, mode: ExecutionMode | None, phase: JobPhase) -> JobState:
+def _state(
+    job: JobSummary | Submission, mode: ExecutionMode | None, phase: JobPhase, **known: Any
+) -> JobState:
     return JobState(
         job_id=job.job_id,
         user_id=job.user_id,
@@ -30,4 +32,5 @@ def _state(job: JobSummary | Submission, mode: ExecutionMode | None, phase: JobP
         concurrency_key=job.concurrency_key,
         attempt=job.attempt,
         phase=phase,
+        **known,
     )
