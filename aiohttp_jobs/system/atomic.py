@@ -57,7 +57,8 @@ def make_folder(folder: Path) -> None:
     if os.path.isdir(folder):
         return
     make_folder(folder.parent)
-    if os.path.lexists(folder):
+    # Once more: another thread or process may have made it since.
+    if os.path.lexists(folder) and not os.path.isdir(folder):
         if APP_FOLDER.name not in folder.parent.parts:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
         set_aside(folder, "a folder belongs there")

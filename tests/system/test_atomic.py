@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, get_ident
 
 import pytest
 
+from aiohttp_jobs.system.app_folder import APP_FOLDER
 from aiohttp_jobs.system.atomic import create_secret, make_folder, replace_file
 
 
@@ -59,3 +62,18 @@ def test_processes_that_start_at_once_share_one_secret(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     assert len({process.communicate()[0] for process in started}) == 1
+
+
+def test_a_folder_that_many_make_at_once_is_left_where_it_is(tmp_path: Path) -> None:
+    parent, together = tmp_path / APP_FOLDER / "JobSubmission", Barrier(8)
+    parent.mkdir(parents=True)
+
+    def make(name: str) -> None:
+        together.wait(60)
+        make_folder(parent / name)
+        (parent / name / str(get_ident())).touch()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(200):
+            list(threads.map(make, [str(number)] * 8))
+    assert sorted(int(folder.name) for folder in parent.iterdir()) == list(range(200))
