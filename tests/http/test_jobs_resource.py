@@ -257,3 +257,29 @@ async def test_a_cancelled_job_does_not_wait_for_its_concurrency_key(host: Host)
     assert (await job(caller, after))["Status"] == "Queued"
     assert await cancel(caller, holder) == 202
     assert (await caller.result(after))["Status"] == "Succeeded"
+
+
+async def test_a_job_is_listed_while_it_is_picked_up(start_host: Callable[..., Awaitable[Host]]) -> None:
+    asked, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def resolve(user_id: str) -> set[str]:
+        if user_id == "bob":
+            asked.set()
+            await may_go_on.wait()
+        return {"debug", "site_admin"}
+
+    host = await start_host(roles_resolver=resolve, roles_cache_seconds=0, roles_timeout=60)
+    may_go_on.set()
+    bob = host.caller("debug", user_id="bob")
+    root = host.caller("site_admin", user_id="root")
+    await root.request("POST", "/queue/pause")
+    job_id = await bob.submit("true")
+    may_go_on.clear()
+    asked.clear()
+    await root.request("POST", "/queue/resume")
+    await asyncio.wait_for(asked.wait(), 30)
+    for path in ("/jobs?scope=all", "/jobs?scope=all&state=queued"):
+        [listed] = (await root.request("GET", path)).body["jobs"]
+        assert (listed["JobID"], listed["Status"]) == (job_id, "Queued")
+    may_go_on.set()
+    assert (await bob.result(job_id))["Success"] is True

@@ -169,6 +169,7 @@ class EmbeddedJobQueue:
             yield from self._matching_running(query, elsewhere)
         moved = _ids(elsewhere)
         if JobPhase.QUEUED in query.phases:
+            yield from self._matching_picked_up(query)
             for place, job in enumerate(self._dispatcher.queue.in_order(), 1):
                 if _is_asked_for(query, job) and job.job_id not in moved:
                     yield waiting_state(job, JobPhase.QUEUED, place)
@@ -184,6 +185,14 @@ class EmbeddedJobQueue:
         if not others:
             return states
         return sorted(states + others, key=lambda state: state.started_at or state.submitted_at)
+
+    def _matching_picked_up(self, query: JobQuery) -> Iterator[JobState]:
+        """Those whose turn it is, and that do not run yet."""
+        waiting = self._dispatcher.queue
+        for active in self._dispatcher.active():
+            is_picked_up = active.state is JobPhase.QUEUED and waiting.get(active.job.job_id) is None
+            if is_picked_up and _is_asked_for(query, active.job):
+                yield active.snapshot()
 
     def _running(self) -> list[ActiveJob[PendingJob]]:
         return [job for job in self._dispatcher.active() if job.state is JobPhase.RUNNING]
