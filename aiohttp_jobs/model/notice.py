@@ -23,6 +23,9 @@ _TOLD = (
     "OutputSize", "ScheduleID", "TemplateID",
 )  # fmt: skip
 
+_TOLD_OF_A_FUNCTION = ("Command", "Function", "FunctionValues", "ReturnValue")
+"""Secrets are in none of them. A command that somebody wrote is not told, as it may have some."""
+
 
 class NoticeState(StrEnum):
     """Where a notice stands. One that is `PREPARED` waits for its job's result to be kept."""
@@ -40,7 +43,8 @@ class Notice(KeptRecord):
     """One notice as it lies in ``Notices/<NoticeID>.json``.
 
     ``Remaining`` are the addresses that have not got it yet. ``Job`` is what is told: fields of the
-    job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it.
+    job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it; of a
+    function also the call, and what it returned.
     """
 
     notice_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -112,8 +116,9 @@ def notice_id(job_id: str, attempt: int, index: int) -> str:
 
 
 def _told(result: JobResult) -> dict[str, Any]:
-    record = result.model_copy(update={"output": "", "command": ""}).to_record()
+    record = result.model_copy(update={"output": ""}).to_record()
+    names = _TOLD if result.function is None else (*_TOLD, *_TOLD_OF_A_FUNCTION)
     return {
-        **{name: record[name] for name in _TOLD if name in record},
+        **{name: record[name] for name in names if name in record},
         "OutputTail": tail_as_seen(result.output, TAIL_CHARACTERS),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import ssl
 from datetime import timedelta
@@ -26,6 +27,8 @@ from .channel import DeliveryError, one_line
 NOT_SET_UP = "No mail server is set up here; an administrator can do that with smtp_host and smtp_from."
 _QUIT_SECONDS = 2.0
 _MAX_SUBJECT = 200
+_MAX_VALUE = 1000
+"""Characters of a call, or of what it returned."""
 _WORDS = {
     "Succeeded": "succeeded",
     "Failed": "failed",
@@ -135,6 +138,9 @@ def _text(config: JobsConfig, notice: Notice) -> str:
         f"Exit code: {'none' if job.get('ExitCode') is None else job['ExitCode']}",
         f"Job ID:    {notice.job_id}",
     ]
+    if job.get("Function"):
+        lines.insert(1, f"Function:  {one_line(job['Command'])[:_MAX_VALUE]}")
+        lines += _returned(job)
     if job.get("CancelledBy"):
         lines.append(f"Cancelled by: {one_line(job['CancelledBy'])}")
     link = job_link(config, notice.job_id)
@@ -142,6 +148,13 @@ def _text(config: JobsConfig, notice: Notice) -> str:
     tail = _UNPRINTABLE.sub("", as_seen(str(job.get("OutputTail", ""))))
     lines += ["", "The end of its output:", "", tail.rstrip() or "(nothing)", ""]
     return "\n".join(lines)
+
+
+def _returned(job: dict[str, Any]) -> list[str]:
+    if job.get("ReturnValue") is None:
+        return []
+    text = json.dumps(job["ReturnValue"])  # ASCII, on one line
+    return [f"Returned:  {text if len(text) <= _MAX_VALUE else 'more than fits here'}"]
 
 
 _EXPLAINED = {

@@ -89,6 +89,24 @@ Describe 'Completion' -Tag 'Completion' {
     }
 }
 
+Describe 'Waiting' -Tag 'Waiting' {
+    It 'shows how far the job says it is' {
+        $shell = [PowerShell]::Create()
+        [void] $shell.AddScript({
+            param($module, $url, $key)
+            Import-Module $module -DisableNameChecking
+            [void] (Connect-PSWebHost $url $key)
+            $command = "printf '\033]9;4;1;42;420%%20rows\a'; sleep 2"
+            Submit-PSWebHostJob Bar $command -Interpreter shell -Wait
+        }).AddArgument($env:JOBS_TEST_MODULE).AddArgument($env:JOBS_TEST_URL).AddArgument($env:JOBS_TEST_OPERATOR_KEY)
+        [void] $shell.Invoke()
+        $told = @($shell.Streams.Progress | Where-Object Activity -like 'Job *')
+        $told[0].PercentComplete, $told[0].StatusDescription | Should -Be 42, '420 rows'
+        "$($told[-1].RecordType)" | Should -Be 'Completed'
+        $shell.Dispose()
+    }
+}
+
 Describe 'Windows PowerShell 5.1' -Tag 'Syntax' {
     It 'can read the module, as far as its syntax and characters go' {
         $text | Should -Not -Match '[^\x00-\x7f]'  # without a mark at its start 5.1 takes a file for Latin 1

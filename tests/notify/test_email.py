@@ -56,6 +56,24 @@ async def test_a_message_says_what_happened(mail: MailServer, make_config: Make)
 
 
 @pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"rows": 3, "note": "é\x1b"}, 'Returned:  {"rows": 3, "note": "\\u00e9\\u001b"}'),
+        (["x" * 2000], "Returned:  more than fits here"),
+        (None, "Job ID:    11111111-1111-4111-8111-111111111111\n\n"),
+    ],
+)
+async def test_a_message_says_what_a_function_was_called_with_and_has_returned(
+    mail: MailServer, make_config: Make, value: Any, told: str
+) -> None:
+    fields = {"function": "rebuild", "command": "rebuild(index='users', password=…)", "return_value": value}
+    await send(make_config(**mail.settings()), make_notice(email("ops@example.org"), **fields))
+    text = mail.messages[0].get_content().replace("\r\n", "\n")
+    assert "Function:  rebuild(index='users', password=…)\n" in text
+    assert told in text
+
+
+@pytest.mark.parametrize(
     ("status", "event", "subject"),
     [
         (JobStatus.SUCCEEDED, Event.SUCCESS, "Backup succeeded"),

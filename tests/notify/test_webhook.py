@@ -70,6 +70,18 @@ async def test_a_webhook_tells_of_the_job(receiver: Receiver, make_config: Make)
     assert b"hunter2" not in request.body
 
 
+async def test_a_webhook_tells_what_a_function_was_called_with_and_has_returned(
+    receiver: Receiver, make_config: Make
+) -> None:
+    call = {"function": "rebuild", "function_values": {"index": "users"}, "return_value": {"rows": 3}}
+    notice = make_notice(webhook(receiver.url), command="rebuild(index='users', password=…)", **call)
+    await send(make_config(**INTO_PRIVATE), notice)
+    job = json.loads(receiver.requests[0].body)["job"]
+    assert job["Command"] == "rebuild(index='users', password=…)"
+    assert (job["Function"], job["FunctionValues"]) == ("rebuild", {"index": "users"})
+    assert job["ReturnValue"] == {"rows": 3}
+
+
 async def test_a_webhook_tells_the_last_lines_as_a_terminal_shows_them(
     receiver: Receiver, make_config: Make
 ) -> None:

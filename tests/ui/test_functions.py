@@ -319,3 +319,24 @@ async def test_the_progress_of_a_job_is_a_bar_in_the_list_and_with_the_job(
     second.open()
     await expect(page.locator(".title .badge")).to_have_text("Succeeded")
     await expect(page.get_by_role("progressbar")).to_have_count(0)
+
+
+async def test_a_value_is_a_table_where_it_is_one(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open()
+    script = "async ([folder, values]) => { const {tableOf} = await import(`${folder}/value-table.js`);"
+    values: list[tuple[Any, Any]] = [
+        ({"rows": 3, "note": None}, {"columns": ["Name", "Value"], "rows": [["rows", 3], ["note", None]]}),
+        (
+            [{"a": 1, "b": "x"}, {"b": [2], "constructor": 3}],
+            {"columns": ["a", "b", "constructor"], "rows": [[1, "x", None], [None, [2], 3]]},
+        ),
+        *(
+            (value, None)
+            for value in (None, 3, "text", [], {}, [1], [{}, {}], [{"a": 1}, 2], {"a": {"b": 1}})
+        ),
+        ([{str(number): number for number in range(31)}], None),
+    ]
+    found = await page.evaluate(
+        script + " return values.map(tableOf); }", [await core(page), [value for value, _ in values]]
+    )
+    assert found == [table for _, table in values]

@@ -268,7 +268,7 @@ function Read-JobEvent([hashtable] $To, [string] $JobID, [string] $Position) {
                 $name, $value = $line.Split(':', 2)
                 $fields[$name] = "$value" -replace '^ ', ''
             } elseif ($fields.Count) {
-                if ($fields['event'] -in 'output', 'status', 'end') {
+                if ($fields['event'] -in 'output', 'status', 'progress', 'end') {
                     $data = ConvertFrom-ApiJson $fields['data']
                     [pscustomobject]@{ Name = $fields['event']; Position = $fields['id']; Data = $data }
                 }
@@ -283,7 +283,7 @@ function Read-JobEvent([hashtable] $To, [string] $JobID, [string] $Position) {
 
 function Watch-Job([hashtable] $To, [string] $JobID) {
     # The job's output, line by line as it comes, then its last event. Connects again when the stream breaks off.
-    $state = @{ Position = ''; Rest = ''; End = $null; Failures = 0 }
+    $state = @{ Position = ''; Rest = ''; End = $null; Failures = 0; IsShown = $false }
     while (-not $state.End) {
         try {
             Read-JobEvent $To $JobID $state.Position | ForEach-Object {
@@ -291,6 +291,7 @@ function Watch-Job([hashtable] $To, [string] $JobID) {
                 if ($_.Position) { $state.Position = $_.Position }
                 if ($_.Name -eq 'end') { $state.End = $_.Data }
                 if ($_.Name -eq 'status') { Write-Verbose "Job ${JobID}: $($_.Data.Status)" }
+                if ($_.Name -eq 'progress') { Show-JobProgress $state $JobID $_.Data }
                 if ($_.Name -eq 'output') { Split-Output $state $_.Data.Text }
             }
         } catch {
@@ -308,9 +309,23 @@ function Watch-Job([hashtable] $To, [string] $JobID) {
             Start-Sleep -Seconds $script:ReconnectSeconds
         }
     }
+    Show-JobProgress $state $JobID $null
     if ($state.Rest) { Format-OutputLine $state.Rest }
     $state.End.PSObject.TypeNames.Insert(0, 'PSWebHost.JobEnd')
     $state.End
+}
+
+function Show-JobProgress([hashtable] $State, [string] $JobID, [object] $Told) {
+    # How far the job says it is, as PowerShell shows such things; nothing any more for what has no share.
+    $activity = "Job $JobID"
+    if (-not $Told -or -not $Told.PSObject.Properties['share']) {
+        if ($State.IsShown) { Write-Progress -Activity $activity -Completed }
+        return
+    }
+    $State.IsShown = $true
+    $percent = if ($null -eq $Told.share) { -1 } else { [int] [Math]::Floor($Told.share * 100) }
+    $status = if ($Told.text) { $Told.text } else { 'Running' }
+    Write-Progress -Activity $activity -Status $status -PercentComplete $percent
 }
 
 function Split-Output([hashtable] $State, [string] $Text) {
@@ -489,8 +504,8 @@ function Get-PSWebHostJobResults {
 
     .DESCRIPTION
     Each result is an object with the fields of the specification: JobID, JobName, Command, ExecutionMode, DateStarted
-    and DateCompleted (dates, in your own time), Runtime (seconds), Output, Success and more. A table shows some of
-    them; Format-List * all.
+    and DateCompleted (dates, in your own time), Runtime (seconds), Output, Success and more, of one of the host's
+    functions Function, FunctionValues and ReturnValue. A table shows some of them; Format-List * all.
 
     .PARAMETER UserID
     Accepted as in the specification. The server answers with the results of the key's user; a warning says so when

@@ -38,9 +38,12 @@ function Entry({ one, value, onInput, ids }) {
   return html`<input ...${ids} ...${KINDS[one.type]} value=${value} onInput=${input} spellcheck=${false} />`;
 }
 
+const CHOSEN = ["bool", "choice", "list"]; // whose entries show by themselves that they may stay as they are
+
 function hintOf(one) {
+  const isOptional = one.required === false && (one.default ?? "") === "" && !CHOSEN.includes(one.type);
   const zone = (one.items ?? one).type === "datetime" ? `In your time zone, ${timeZone}.` : "";
-  return [one.description, zone].filter(Boolean).join(" ");
+  return [one.description, zone, isOptional && "May be left empty."].filter(Boolean).join(" ");
 }
 
 function Tick({ one, value, onInput, problem }) {
