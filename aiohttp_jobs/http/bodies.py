@@ -18,14 +18,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import (
-    AuthenticationError,
     InvalidFieldsError,
     MalformedJSONError,
     NotJSONError,
+    RightsUnavailableError,
     TooLargeError,
     field_error,
 )
-from .auth.streams import still_has_rights, while_rights_last
+from .auth.streams import require_rights_still, while_rights_last
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -120,8 +120,10 @@ async def _receive_body(request: web.Request, max_bytes: int, too_large: TooLarg
         except _UNREADABLE:
             raise MalformedJSONError("The request body could not be read as it was encoded.") from None
     # Whoever sends a body slowly may have been signed out before its end.
-    if rights.has_ended or (clock() > end and not await still_has_rights(request)):
-        raise AuthenticationError
+    if rights.has_ended or clock() > end:
+        await require_rights_still(request)
+    if rights.has_ended:  # as it seemed when that could not be found out
+        raise RightsUnavailableError
     return bytes(body)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -364,6 +365,28 @@ async def test_a_user_whom_the_table_is_slow_about_holds_up_no_other(start_host:
     assert not waiting.done()
     held.set()
     assert (await waiting).status == 200
+
+
+async def test_a_slow_body_is_not_taken_for_a_strangers_while_the_user_table_is_away(
+    start_host: StartHost,
+) -> None:
+    """On a busy machine any body is slow, and the table: who sent it is to try again, not to sign in."""
+    directory = Directory(alice={"task_manager"})
+    host = await start(start_host, directory)
+    alice = await host.signed_in()
+    body = json.dumps({"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}).encode()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield body[:20]
+        await asyncio.sleep(1.5)  # longer than a body may take that is not judged again
+        directory.fault = ConnectionError("no such host")
+        yield body[20:]
+
+    headers = {"Content-Type": "application/json"}
+    answer = await alice.request("POST", "/jobs/submit", data=slowly(), headers=headers)
+    assert (answer.status, answer.body["code"]) == (503, "roles_unavailable")
+    directory.fault = None
+    assert (await alice.request("GET", "/jobs")).body["jobs"] == []
 
 
 async def test_a_job_is_lost_when_the_user_table_is_away_as_its_turn_comes(

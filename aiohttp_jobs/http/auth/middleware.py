@@ -116,7 +116,7 @@ async def identity_now(request: web.Request) -> Identity | None:
     ``None`` also when that cannot be found out at the moment.
     """
     try:
-        return await request[_JUDGING].find(request, True)
+        return await identity_again(request)
     except (AuthenticationError, RightsUnavailableError):
         return None
 
@@ -126,6 +126,11 @@ def _of_request(identity: Identity | None) -> Identity | None:
     if isinstance(identity, HostCode):
         raise AuthenticationError("No request comes from the host's own code.")
     return identity
+
+
+async def identity_again(request: web.Request) -> Identity | None:
+    """The same, but raises `AuthenticationError` and `RightsUnavailableError` as the first judgement does."""
+    return await request[_JUDGING].find(request, True)
 
 
 def _bearer_of(request: web.Request) -> str | None:

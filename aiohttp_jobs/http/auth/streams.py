@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from .middleware import heartbeat_of, identity_now, identity_of, is_identified
+from ...errors import AuthenticationError, RightsUnavailableError
+from .middleware import heartbeat_of, identity_again, identity_now, identity_of, is_identified
 
 LARGE_BYTES = 64 * 1024
 """An answer up to this size is on its way at once, however slowly it is read."""
@@ -66,6 +67,20 @@ async def still_has_rights(request: web.Request) -> bool:
             "Who sent %s %s cannot be found out any more: %r", request.method, request.path, error
         )
         return False
+
+
+async def require_rights_still(request: web.Request) -> None:
+    """Raise `AuthenticationError` unless the request proves the same identity and roles as when it came.
+
+    Raises `RightsUnavailableError` when that cannot be found out, as while the host's table of users is away.
+    """
+    try:
+        async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
+            is_same = await identity_again(request) == identity_of(request)
+    except TimeoutError:
+        raise RightsUnavailableError from None
+    if not is_same:
+        raise AuthenticationError
 
 
 class RevocableResponse(web.Response):
