@@ -14,7 +14,6 @@ from ..model.notice_rules import CHANNELS, Rule, WebhookRule
 
 _NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
 _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
-_POWERSHELL = InterpreterName.POWERSHELL
 
 
 class LimitedCommand(Protocol):
@@ -69,9 +68,7 @@ class LimitPolicy:
         interpreter = self.interpreter_of(command)
         if interpreter not in self._installed:
             names = ", ".join(sorted(self._installed))
-            sought = " (there is no pwsh on the PATH of the host)" if interpreter is _POWERSHELL else ""
-            message = f"{interpreter} is not installed on this server{sought}; installed are: {names}"
-            faults.append(field_error("interpreter", message))
+            faults.append(field_error("interpreter", f"{interpreter.absence}; installed are: {names}"))
         faults += _notify_faults(config, notify)
         if faults:
             raise InvalidFieldsError.of(

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import ConfigurationError
 from ..model.job import InterpreterName
 from ..system.operating_system import require_supported_system
-from ..worker.interpreters import find_interpreters
+from ..worker.interpreters import OLDEST_POWERSHELL, find_interpreters
 from .finding import Finding, Status
 
 _NEEDED_FILES = 1024
@@ -52,20 +52,34 @@ def _interpreters() -> Iterator[Finding]:
         check = f"interpreter_{name.value}"
         interpreter = found.get(name)
         if interpreter is None:
-            yield Finding(check, Status.OK, f"{name.value} is not installed; jobs cannot ask for it.")
-            continue
-        version, fault = "", None
-        if name is InterpreterName.PYTHON:
-            version = platform.python_version()
+            sought = " (there is no pwsh on the PATH)" if name is InterpreterName.POWERSHELL else ""
+            yield Finding(check, Status.OK, f"{name.value} is not installed{sought}; jobs cannot ask for it.")
         elif name is InterpreterName.POWERSHELL:
-            version, fault = _asked(interpreter.prefix[0])
-        if fault is None:
+            yield _powershell(check, interpreter.prefix[0])
+        else:
+            version = platform.python_version() if name is InterpreterName.PYTHON else ""
             yield Finding(
                 check, Status.OK, f"{name.value} is {interpreter.prefix[0]} {version}".strip() + "."
             )
-        else:
-            advice = "Install it anew, or take it from the PATH."
-            yield Finding(check, Status.PROBLEM, f"{interpreter.prefix[0]} does not work: {fault}.", advice)
+
+
+def _powershell(check: str, program: str) -> Finding:
+    version, fault = _asked(program)
+    numbers = tuple(_numbers(version))
+    if fault is None and not numbers:
+        fault = "it does not tell its version"
+    if fault is not None:
+        advice = "Install it anew, or take it from the PATH."
+        return Finding(check, Status.PROBLEM, f"{program} does not work: {fault}.", advice)
+    if numbers < OLDEST_POWERSHELL:
+        oldest = ".".join(map(str, OLDEST_POWERSHELL))
+        return Finding(
+            check,
+            Status.PROBLEM,
+            f"{program} is PowerShell {version}, which is too old: jobs in it fail.",
+            f"Install PowerShell {oldest} or newer, or take it from the PATH.",
+        )
+    return Finding(check, Status.OK, f"powershell is {program} {version}.")
 
 
 def _asked(program: str) -> tuple[str, str | None]:

@@ -51,6 +51,12 @@ class InterpreterName(StrEnum):
     PYTHON = "python"
     POWERSHELL = "powershell"
 
+    @property
+    def absence(self) -> str:
+        """That a server has not got it, and how it was looked for; a sentence without its end."""
+        sought = " (there is no pwsh on the PATH of the host)" if self is InterpreterName.POWERSHELL else ""
+        return f"{self} is not installed on this server{sought}"
+
 
 class JobStatus(StrEnum):
     """How a job ended. Only ``Succeeded`` goes with ``Success: true``."""

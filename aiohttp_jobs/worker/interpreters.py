@@ -19,6 +19,7 @@ from .process.simple import SHELL
 
 _FOUND_OTHERWISE = frozenset({InterpreterName.PYTHON, InterpreterName.POWERSHELL, InterpreterName.SHELL})
 RUNNER = Path(__file__).with_name("child")
+OLDEST_POWERSHELL = (7, 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,7 @@ class ExecutionModes:
         """What runs `functions`, each mode's own: a command must never be run where they are, or reverse."""
         self._interpreters = find_interpreters()
         if config.default_interpreter not in self._interpreters:
-            raise ConfigurationError(
-                f"The default interpreter, {config.default_interpreter}, is not installed."
-            )
+            raise ConfigurationError(f"default_interpreter: {config.default_interpreter.absence}.")
         # Filled when this opens: the instance id belongs to one process, and the host may fork until then.
         self.environment: dict[str, str] = {}
         self.orphans = Orphans()

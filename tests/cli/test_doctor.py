@@ -290,3 +290,29 @@ async def test_the_cookies_that_the_host_sets_are_looked_at() -> None:
     finally:
         await runner.cleanup()
     assert found["cookies"]["message"] == "The cookie HOST that the host sets has no HttpOnly, SameSite."
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "sentence"),
+    [
+        ("echo PowerShell 7.1.4", "problem", "is PowerShell 7.1.4, which is too old: jobs in it fail."),
+        ("echo PowerShell 7.2.0", "ok", "7.2.0."),
+        ("exit 3", "problem", "does not work: "),
+        ("echo hello", "problem", "does not work: it does not tell its version."),
+        (None, "ok", "powershell is not installed (there is no pwsh on the PATH); jobs cannot ask for it."),
+    ],
+)
+async def test_a_powershell_that_jobs_cannot_run_in_is_a_problem(
+    tmp_path: Path, script: str | None, status: str, sentence: str
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if script is not None:
+        (folder / "pwsh").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "pwsh").chmod(0o755)
+    _, found = await examined(PATH=f"{folder}:/usr/bin:/bin")
+    (finding,) = found["interpreter_powershell"]
+    assert (finding["status"], sentence in finding["message"]) == (status, True), finding
+    if status == "problem":
+        assert str(folder / "pwsh") in finding["message"]
+        assert "take it from the PATH" in finding["advice"]

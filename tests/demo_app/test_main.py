@@ -175,6 +175,18 @@ def test_with_powershell_as_its_interpreter_it_starts(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_without_powershell_that_interpreter_is_refused_with_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    done = run_demo("--once", "--interpreter", "powershell", "--data-dir", str(tmp_path))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "demo_app: default_interpreter: powershell is not installed on this server "
+        "(there is no pwsh on the PATH of the host).\n",
+    )
+
+
 def test_an_interpreter_that_is_none_is_refused(tmp_path: Path) -> None:
     done = run_demo("--once", "--interpreter", "cobol", "--data-dir", str(tmp_path))
     assert done.returncode == 2

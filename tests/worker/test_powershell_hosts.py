@@ -337,6 +337,44 @@ async def test_a_pwsh_that_does_not_work_fails_the_job_with_a_sentence(
         assert (await caller.run("echo b", mode))["Output"] == "b\n"
 
 
+async def test_a_pwsh_that_is_too_old_fails_the_job_with_its_version(
+    start_host: StartHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = shutil.which("pwsh")
+    # A newer one that takes itself for old: our script must not get to what old ones do not have.
+    pretending = f"""script=$4; shift 4
+exec {real} -NoProfile -NonInteractive -Command "\\$PSVersionTable['PSVersion'] = [semver] '7.1.4'; & '$script' $*" """
+    monkeypatch.setenv("PATH", fake_pwsh(tmp_path / "bin", pretending))
+    host = await start_host()
+    caller = host.caller("debug")
+    for mode in MODES:
+        result = await run(caller, "'a'", mode)
+        program = tmp_path / "bin" / "pwsh"
+        sentence = f"[ERROR] PowerShell 7.1 ({program}) is too old: jobs need 7.2 or newer.\n"
+        assert (result["Output"], result["Success"]) == (sentence, False), mode
+        assert (await caller.run("echo b", mode))["Output"] == "b\n"
+
+
+async def test_a_job_that_waited_while_pwsh_was_removed_is_rejected_with_a_sentence(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await start_host()
+    caller = host.caller("debug", "system_admin")
+    assert (await caller.request("POST", "/queue/pause")).status == 200
+    ids = [await caller.submit("'a'", mode, interpreter="powershell") for mode in MODES]
+    await host.stop()
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    caller = (await start_host()).caller("debug", "system_admin")
+    await caller.request("POST", "/queue/resume")
+    for job_id in ids:
+        result = await caller.result(job_id)
+        assert result["Status"] == "Rejected"
+        assert result["Output"].startswith(
+            "[ERROR] interpreter powershell is not installed on this server (there is no pwsh on the PATH of the "
+            "host);"
+        )
+
+
 async def test_without_a_pwsh_the_submission_is_refused(
     start_host: StartHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

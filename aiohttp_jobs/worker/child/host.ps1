@@ -18,13 +18,21 @@ function New-NativeMethods {
     # What .NET has no public call for, without the compiler that Add-Type would load.
     $module = [Reflection.Emit.AssemblyBuilder]::DefineDynamicAssembly('AiohttpJobs', 'Run').DefineDynamicModule('Native')
     $type = $module.DefineType('Native', 'Public')
-    foreach ($call in ('ioctl', ([int], [UIntPtr])), ('kill', ([int], [int]))) {
+    foreach ($call in ('ioctl', ([int], [UIntPtr])), ('kill', ([int], [int])), ('write', ([int], [byte[]], [UIntPtr]))) {
         $name, $types = $call
         $method = $type.DefinePInvokeMethod(
             $name, 'libc', 'Public, Static, PinvokeImpl', 'Standard', [int], [type[]]$types, 'Winapi', 'Ansi')
         $method.SetImplementationFlags('PreserveSig')
     }
     $type.CreateType()
+}
+
+$native = New-NativeMethods
+if ($PSVersionTable.PSVersion -lt '7.2') {
+    # What follows does not work there, a socket of .NET's neither.
+    $text = [Text.Encoding]::ASCII.GetBytes("{`"version`": `"$($PSVersionTable.PSVersion)`"}`n")
+    $null = $native::write($Control, $text, [UIntPtr]::new([uint32] $text.Length))
+    exit 1
 }
 
 function Set-ConsoleWidth([int] $Columns) {
@@ -292,7 +300,6 @@ function Invoke-Request($Runspace, $Request) {
     Restore-Environment $before $names
 }
 
-$native = New-NativeMethods
 $closeOnExec = if ($IsMacOS) { 0x20006601 } else { 0x5451 }
 $null = $native::ioctl($Control, [UIntPtr]::new($closeOnExec))
 $socket = [Net.Sockets.Socket]::new([Net.Sockets.SafeSocketHandle]::new([IntPtr] $Control, $true))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import signal
 import socket
@@ -20,7 +21,7 @@ import psutil
 from ...model.job import utc_now
 from ...system.threads import started
 from ..base import Execution, Outcome
-from ..interpreters import RUNNER, Interpreter
+from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
 from ..output.capture import OutputPipe
 from ..process.endings import Endings
 from ..process.process import JOB_VARIABLE, Process, kill_marked
@@ -30,7 +31,6 @@ from ..workspace import prepare
 from .messages import STOP, STOPPING, Session, read_answer, read_version, request
 
 START_SECONDS = 60.0
-OLDEST = (7, 2)
 _SCRIPT = RUNNER / "host.ps1"
 _DEATH_SECONDS = 2.0
 _LONGEST_LINE = 1 << 16
@@ -122,7 +122,7 @@ class PowerShellHost:
             control.close()
             raise
         version = read_version(line)
-        if version is not None and version >= OLDEST:
+        if version is not None and version >= OLDEST_POWERSHELL:
             return
         await self.end()
         if version is None:
@@ -130,9 +130,9 @@ class PowerShellHost:
                 f"PowerShell ({self._program}) {_ending(self._ended.result())} before it was ready to run "
                 "the job."
             )
+        oldest = ".".join(map(str, OLDEST_POWERSHELL))
         raise HostUnavailableError(
-            f"PowerShell {version[0]}.{version[1]} ({self._program}) is too old: jobs need "
-            f"{OLDEST[0]}.{OLDEST[1]} or newer."
+            f"PowerShell {version[0]}.{version[1]} ({self._program}) is too old: jobs need {oldest} or newer."
         )
 
     async def run(
@@ -267,12 +267,23 @@ def _end_programs(pid: int) -> None:
 
 def has_children(pid: int) -> bool:
     """Whether the process `pid` has children; as far as Linux tells."""
+    # Asked after each job, of some twenty threads: by bare calls.
+    tasks = f"/proc/{pid}/task"
     try:
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        threads = os.listdir(tasks)
     except OSError:
         return False
-    for thread in threads:
-        with contextlib.suppress(OSError):  # one that has ended meanwhile
-            if (thread / "children").read_bytes():
-                return True
-    return False
+    return any(_has_thread_children(f"{tasks}/{thread}/children") for thread in threads)
+
+
+def _has_thread_children(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # a thread that has ended meanwhile
+        return False
+    try:
+        return bool(os.read(descriptor, 1))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
