@@ -89,13 +89,24 @@ $describe = {
 
 $initial = [initialsessionstate]::CreateDefault2()
 $initial.Commands.Add([System.Management.Automation.Runspaces.SessionStateFunctionEntry]::new('Out-Default', $outDefault))
-$initial.ImportPSModule([string[]]('Microsoft.PowerShell.Utility', 'Microsoft.PowerShell.Management'))
+# What most scripts use is there at once. To import the two modules would take more than all the rest of opening.
+$common = 'Microsoft.PowerShell.Utility', 'Microsoft.PowerShell.Management'
+foreach ($entry in [initialsessionstate]::CreateDefault().Commands) {
+    if ($entry.PSSnapIn.Name -in $common -and $entry.CommandType -eq 'Cmdlet') { $initial.Commands.Add($entry) }
+}
 
 function Open-Session {
     $runspace = [runspacefactory]::CreateRunspace($Host, $initial)
     $runspace.ThreadOptions = 'ReuseThread'
     $runspace.Open()
     $runspace
+}
+
+function Initialize-Session($Runspace) {
+    # Has PowerShell compile, for this runspace, what it shows files with: a first table of them takes 10 ms without.
+    $shell = [powershell]::Create($Runspace).AddCommand('Get-ChildItem').AddParameter('LiteralPath', $PSScriptRoot)
+    $null = $shell.AddCommand('Out-String').Invoke()
+    $shell.Dispose()
 }
 
 function ConvertFrom-Element([System.Text.Json.JsonElement] $Element) {
@@ -118,26 +129,60 @@ function ConvertFrom-Element([System.Text.Json.JsonElement] $Element) {
     $table
 }
 
+$idleMilliseconds = 10  # Without another job for so long there is time for what makes the next one faster.
+$jsonOptions = [System.Text.Json.JsonSerializerOptions]::new()
+
+function ConvertFrom-Request([string] $Line) {
+    # Rows of texts, which .NET reads in a hundredth of the time that PowerShell takes for objects.
+    $rows = [System.Text.Json.JsonSerializer]::Deserialize($Line, [string[][]], $jsonOptions)
+    @{
+        Token = $rows[0][0]; CommandFile = $rows[0][1]; Folder = $rows[0][2]; ProjectRoot = $rows[0][3]
+        IsText = $rows[0][4] -ceq 'text'; Environment = $rows[1]; Submission = $rows[2]; Roles = $rows[3]
+        Parameters = $rows[4]; Running = $rows[5]
+    }
+}
+
 function Send-Message([string] $Text) {
     $bytes = [Text.Encoding]::UTF8.GetBytes($Text + "`n")
     $stream.Write($bytes, 0, $bytes.Length)
 }
 
-function Set-Variables($Runspace, $Request) {
+function Set-Variables($Runspace, [hashtable] $Request) {
     $variables = $Runspace.SessionStateProxy
-    $submission = $Request['submission']
-    if ($submission) {
-        $submission = [pscustomobject] $submission
-        $submission.SubmittedAt = [datetime]::Parse($submission.SubmittedAt, [cultureinfo]::InvariantCulture, 'RoundtripKind')
+    $submission = $null
+    if ($Request.Submission) {
+        $id, $user, $session, $name, $command, $description, $mode, $submitted = $Request.Submission
+        $submission = [pscustomobject] [ordered]@{
+            JobID = $id; UserID = $user; SessionID = $session; JobName = $name; Command = $command
+            Description = $description; ExecutionMode = $mode; Roles = [object[]] $Request.Roles
+            SubmittedAt = [datetime]::Parse($submitted, $invariant, $roundTrip)
+        }
     }
     $running = [hashtable]::Synchronized(@{})
-    foreach ($job in $Request['running']) { $running[$job['JobID']] = [hashtable]::Synchronized($job) }
-    $server = @{ Project_Root = @{ Path = $Request['project_root'] }; Runspaces = $running }
+    for ($at = 0; $at -lt $Request.Running.Length; $at += 4) {
+        $id, $user, $name, $started = $Request.Running[$at .. ($at + 3)]
+        $running[$id] = [hashtable]::Synchronized(@{ JobID = $id; UserID = $user; JobName = $name; StartedAt = $started })
+    }
+    $server = @{ Project_Root = @{ Path = $Request.ProjectRoot }; Runspaces = $running }
+    $parameters = @{}
+    if ($Request.Parameters) {
+        $parameters = [hashtable] (ConvertFrom-Element ([System.Text.Json.JsonDocument]::Parse($Request.Parameters[0]).RootElement))
+    }
     $variables.SetVariable('JobSubmission', $submission)
     $variables.SetVariable('PSWebServer', [hashtable]::Synchronized($server))
-    $variables.SetVariable('Parameters', [hashtable] $Request['parameters'])
-    if ($Request['folder']) { $null = $variables.Path.SetLocation([WildcardPattern]::Escape($Request['folder'])) }
+    $variables.SetVariable('Parameters', $parameters)
+    if ($Request.Folder) { Set-Folder $variables $Request.Folder }
 }
+
+function Set-Folder($Variables, [string] $Folder) {
+    # What Set-Location does in the end. To have PowerShell find the folder first takes longer than a short job.
+    [Environment]::CurrentDirectory = $Folder
+    $Variables.Drive.Current.CurrentLocation = $Folder.Substring(1)  # below its root, /
+    $Variables.SetVariable('PWD', $Variables.get_Path().CurrentLocation)
+}
+
+# Properties whose names PowerShell's own types have too (Path, Count, Error, Progress) are asked for by their methods:
+# each new runspace has PowerShell forget where such a property is, and it takes a millisecond to find out again.
 
 function Reset-OutDefault($Runspace, $State) {
     # In a session that lasts, the job before may have made one of its own.
@@ -150,8 +195,9 @@ function Reset-OutDefault($Runspace, $State) {
 
 function Show-Progress($Shell) {
     # What Write-Progress told since the last look: the last of the outermost bar, as terminals know it (OSC 9;4).
-    if (-not $Shell.Streams.Progress.Count) { return }
-    $record = $Shell.Streams.Progress.ReadAll() | Where-Object ParentActivityId -LT 0 | Select-Object -Last 1
+    $told = $Shell.Streams.get_Progress()
+    if (-not $told.get_Count()) { return }
+    $record = $told.ReadAll() | Where-Object ParentActivityId -LT 0 | Select-Object -Last 1
     if ($null -eq $record) { return }
     $parts = $record.Activity, $record.StatusDescription, $record.CurrentOperation | Where-Object { "$_".Trim() }
     $text = $parts -join ': '
@@ -193,12 +239,10 @@ function Get-ExitCode($Runspace, $State) {
 
 function Show-Ending($Shell, $State) {
     $reason = $Shell.InvocationStateInfo.Reason
-    $records = @(
-        if ($reason -is [System.Management.Automation.PipelineStoppedException]) { $State['HasFailed'] = $true }
-        elseif ($reason -is [System.Management.Automation.IContainsErrorRecord]) { $reason.ErrorRecord }
-        elseif ($reason) { [System.Management.Automation.ErrorRecord]::new($reason, 'Ended', 'NotSpecified', $null) }
-        else { $Shell.Streams.Error }
-    )
+    if ($null -eq $reason) { $records = $Shell.Streams.get_Error().ReadAll() }
+    elseif ($reason -is [System.Management.Automation.PipelineStoppedException]) { $State['HasFailed'] = $true; return }
+    elseif ($reason -is [System.Management.Automation.IContainsErrorRecord]) { $records = $reason.ErrorRecord }
+    else { $records = [System.Management.Automation.ErrorRecord]::new($reason, 'Ended', 'NotSpecified', $null) }
     foreach ($record in $records) { [Console]::Out.WriteLine((& $describe $State 'EXCEPTION' $record)) }
 }
 
@@ -242,17 +286,20 @@ function Restore-Console {
 }
 
 function Restore-State {
-    foreach ($item in $common) {
+    foreach ($item in $shared) {
         $property, $part, $value = $item
         if (-not [object]::Equals($property.GetValue($part), $value)) { $property.SetValue($part, $value) }
     }
 }
 
 function Restore-Environment([System.Collections.IDictionary] $Variables, $Names) {
-    foreach ($name in @($Names)) {
+    # $Names, or all there are.
+    if ($null -eq $Names) { $Names = @($Variables.Keys) + [Environment]::GetEnvironmentVariables().Keys }
+    foreach ($name in $Names) {
+        $value = $Variables[$name]
         # $null would be passed as an empty text, which is a value since .NET 9.
-        $value = if ($null -eq $Variables[$name]) { [NullString]::Value } else { $Variables[$name] }
-        [Environment]::SetEnvironmentVariable($name, $value)
+        if ($null -eq $value) { [Environment]::SetEnvironmentVariable($name, [NullString]::Value) }
+        elseif ([Environment]::GetEnvironmentVariable($name) -cne $value) { [Environment]::SetEnvironmentVariable($name, $value) }
     }
 }
 
@@ -273,14 +320,17 @@ function Test-OwnTypes {
     $false
 }
 
-function Invoke-Request($Runspace, $Request) {
+function Invoke-Request($Runspace, [hashtable] $Request) {
     # Runs a job and answers. The environment is that of the process, and so of what the job starts.
     $before = [Environment]::GetEnvironmentVariables()
-    foreach ($name in $Request['environment'].Keys) { [Environment]::SetEnvironmentVariable($name, $Request['environment'][$name]) }
-    $names = @($Request['environment'].Keys)
-    if ($Request['folder']) { [Environment]::CurrentDirectory = $Request['folder'] }
+    $names = @(
+        for ($at = 0; $at -lt $Request.Environment.Length; $at += 2) {
+            [Environment]::SetEnvironmentVariable($Request.Environment[$at], $Request.Environment[$at + 1])
+            $Request.Environment[$at]
+        }
+    )
     Set-Variables $Runspace $Request
-    $code = Invoke-Job $Runspace $Request['command_file'] $Request['is_text']
+    $code = Invoke-Job $Runspace $Request.CommandFile $Request.IsText
     if ($Lasting) {
         foreach ($name in 'JobSubmission', 'Parameters') { $Runspace.SessionStateProxy.PSVariable.Remove($name) }
         $jobs = [powershell]::Create($Runspace).AddCommand('Microsoft.PowerShell.Core\Get-Job')
@@ -288,13 +338,13 @@ function Invoke-Request($Runspace, $Request) {
         $jobs.Dispose()
     }
     elseif (Test-Running $Runspace) { $Runspace.Dispose() }  # with what runs in it
-    $isReusable = "$($Lasting -or -not (Test-OwnTypes))".ToLowerInvariant()
-    Send-Message "{`"token`": `"$($Request['token'])`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
+    $isReusable = if ($Lasting -or -not (Test-OwnTypes)) { 'true' } else { 'false' }
+    Send-Message "{`"token`": `"$($Request.Token)`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
     # The next request is read only when all this is done.
     if (-not $Lasting) {
         $Runspace.Dispose()
         [Environment]::CurrentDirectory = '/'
-        $names = @($names; [Environment]::GetEnvironmentVariables().Keys; $before.Keys) | Select-Object -Unique
+        $names = $null
         Restore-State
     }
     Restore-Environment $before $names
@@ -310,29 +360,31 @@ $script:next = $reader.ReadLineAsync()
 
 Set-ConsoleWidth $Width
 $PSStyle.OutputRendering = 'PlainText'
-$common = @(Get-State)
+$shared = @(Get-State)
 $wasLasting, $Lasting = [bool] $Lasting, $false
 $peer, $stream = $stream, [IO.Stream]::Null
-$example = @'
-{"token": "", "command_file": "", "folder": "/", "environment": {"AIOHTTP_JOBS_JOB_ID": ""}, "parameters": {"a": 1, "b": ""},
-"submission": {"Roles": [""], "SubmittedAt": "2026-01-01T00:00:00Z"}, "running": [{"JobID": ""}], "project_root": "/", "is_text": false}
-'@
+$invariant, $roundTrip = [cultureinfo]::InvariantCulture, [System.Globalization.DateTimeStyles]::RoundtripKind
+$example = ConvertTo-Json -Compress @(
+    @('', "$PSScriptRoot/warm_up.ps1", '/', '/', ''), @('AIOHTTP_JOBS_JOB_ID', ''), @('', '', '', '', '', '', '', '2026-01-01T00:00:00Z'),
+    @(, ''), @(, '{"a": 1, "b": ""}'), @('', '', '', '')
+)
 foreach ($round in 1..2) {
     # Once the code of all this is compiled, the first job is as fast as later ones.
     $session = Open-Session
     $jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
     $subscribers = @($session.Events.Subscribers).Count
-    $request = ConvertFrom-Element ([System.Text.Json.JsonDocument]::Parse($example).RootElement)
-    $request['command_file'] = "$PSScriptRoot/warm_up.ps1"
-    Invoke-Request $session $request
+    Invoke-Request $session (ConvertFrom-Request $example)
 }
 $Lasting, $stream = $wasLasting, $peer
 $session = Open-Session
+Initialize-Session $session
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
 while ($null -ne ($line = Read-Message)) {
-    Invoke-Request $session (ConvertFrom-Element ([System.Text.Json.JsonDocument]::Parse($line).RootElement))
+    Invoke-Request $session (ConvertFrom-Request $line)
     $line = $null
-    if (-not $Lasting) { $session = Open-Session }
+    if ($Lasting) { continue }
+    $session = Open-Session
+    if (-not $script:next.Wait($idleMilliseconds)) { Initialize-Session $session }
 }

@@ -1,4 +1,8 @@
-"""What a PowerShell host is told, and what it answers: JSON lines, the other end of ``runner/host.ps1``."""
+"""What a PowerShell host is told, and what it answers: JSON lines, the other end of ``child/host.ps1``.
+
+A request is rows of texts, which PowerShell's side reads at once; values of a template, which have types, are
+JSON within.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,16 @@ STOP = b'{"stop":true}\n'
 STOPPING = b'{"stopping": true}\n'
 """The pipeline is being stopped, and waits for something: a program, or its own ``finally``."""
 _FIELDS = (
-    "JobID", "UserID", "SessionID", "JobName", "Command", "Description", "ExecutionMode", "Roles",
+    "JobID",
+    "UserID",
+    "SessionID",
+    "JobName",
+    "Command",
+    "Description",
+    "ExecutionMode",
     "SubmittedAt",
-)  # fmt: skip
+)
+_RUNNING_FIELDS = ("JobID", "UserID", "JobName", "StartedAt")
 _EXIT_CODES = range(256)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -66,26 +77,27 @@ def request(
         for name, value in execution.environment.items()
         if known.get(name) != value and name != INSTANCE_VARIABLE
     }
-    told = {
-        "token": token,
-        "command_file": command_file,
-        "folder": folder,
-        "environment": {**own, **execution.parameters.environment()},
-        "parameters": dict(execution.parameters.values),
-        "submission": _submission(execution.submission),
-        "running": [dict(job) for job in running],
-        "project_root": session.project_root,
-        "is_text": session.is_text,
-    }
-    return dumps(told) + b"\n"
+    environment = {**own, **execution.parameters.environment()}
+    values = dict(execution.parameters.values)
+    submission = _submission(execution.submission)
+    return (
+        dumps(
+            [
+                [token, command_file, folder, session.project_root, "text" if session.is_text else ""],
+                [part for pair in environment.items() for part in pair],
+                [submission[name] for name in _FIELDS] if submission else [],
+                submission.get("Roles", []),
+                [dumps(values).decode()] if values else [],
+                [job.get(name) for job in running for name in _RUNNING_FIELDS],
+            ]
+        )
+        + b"\n"
+    )
 
 
-def _submission(submission: Submission | None) -> dict[str, Any] | None:
-    """``$JobSubmission``, with the specification's names."""
-    if submission is None:
-        return None
-    record = submission.model_dump(mode="json", by_alias=True)
-    return {name: record[name] for name in _FIELDS}
+def _submission(submission: Submission | None) -> dict[str, Any]:
+    """The record that ``$JobSubmission`` is made of, with the specification's names."""
+    return {} if submission is None else submission.model_dump(mode="json", by_alias=True)
 
 
 def read_version(line: bytes) -> tuple[int, int] | None:
