@@ -64,6 +64,8 @@ SLOW = (
     "worker/test_powershell.py",
     "worker/test_powershell_console.py",
     "worker/test_powershell_hosts.py",
+    "worker/test_powershell_input.py",
+    "worker/test_powershell_retirement.py",
     "worker/test_powershell_specification.py",
 )
 """What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out."""

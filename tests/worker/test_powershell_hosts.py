@@ -253,15 +253,6 @@ async def test_what_does_not_stop_is_killed_with_all_its_children(
     assert (await run(caller, "'next'", mode))["Output"] == "next\n"
 
 
-async def test_an_endless_loop_ends_at_its_time_limit(host: Host) -> None:
-    caller = host.caller("debug")
-    for mode in MODES:
-        await run(caller, "'warm'", mode)
-        result = await run(caller, "'a'; while ($true) {}", mode, timeoutSeconds=20)
-        assert (result["Status"], result["Output"].splitlines()[0]) == ("TimedOut", "a"), mode
-        assert (await run(caller, "'next'", mode))["Output"] == "next\n", mode
-
-
 async def test_jobs_that_a_job_starts_end_with_it(host: Host, tmp_path: Path) -> None:
     caller = host.caller("debug")
     for mode in MODES:
@@ -434,32 +425,6 @@ async def test_a_profile_is_never_loaded(start_host: StartHost, tmp_path: Path) 
     for mode in MODES:
         result = await run(host.caller("debug"), '"[$fromProfile]"', mode)
         assert result["Output"] == "[]\n", mode
-
-
-async def test_much_output_long_lines_and_bytes_that_are_no_text(host: Host) -> None:
-    caller = host.caller("debug")
-    for mode in MODES:
-        long = await run(caller, "'x' * 10MB; 'end'", mode)
-        assert long["OutputSize"] == 10 * 1024 * 1024 + 5, mode
-        assert long["Output"].endswith("x\nend\n")
-        much = await run(
-            caller, "$l = 'y' * 1MB; foreach ($i in 1..100) { [Console]::Out.WriteLine($l) }; 'end'", mode
-        )
-        assert much["OutputSize"] == 100 * (1024 * 1024 + 1) + 4, mode
-        bytes_ = await run(caller, "sh -c 'printf \"\\377\\000\\001a\"'; 'end'", mode)
-        assert bytes_["Output"] == "�\x00\x01aend\n", mode
-
-
-async def test_memory_that_runs_out_ends_a_job_and_not_the_next(start_host: StartHost) -> None:
-    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x10000000"})
-    caller = host.caller("debug")
-    for mode in MODES:
-        command = (
-            "$l = [Collections.Generic.List[byte[]]]::new(); while ($true) { $l.Add([byte[]]::new(10MB)) }"
-        )
-        result = await run(caller, command, mode, timeoutSeconds=60)
-        assert result["Success"] is False, mode
-        assert (await run(caller, "'next'", mode))["Output"] == "next\n", mode
 
 
 async def test_a_process_that_takes_much_memory_is_replaced(host: Host) -> None:
