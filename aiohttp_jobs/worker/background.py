@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
 
 from ..model.job import InterpreterName
 from ..system.threads import started
@@ -27,6 +29,8 @@ from .process.simple import (
 )
 from .process.starting import Start, start_process
 from .workspace import prepare, working_folder
+
+T = TypeVar("T")
 
 
 class BackgroundExecutor:
@@ -54,22 +58,8 @@ class BackgroundExecutor:
         self._endings.close()
 
     async def run(self, execution: Execution) -> Outcome:
-        pipe = OutputPipe(execution.log)
-        try:
-            try:
-                process, simple = await self._start(execution, pipe.write_end)
-            except asyncio.CancelledError:
-                await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, execution.job_id))
-                raise
-            pipe.close_write_end()
-            execution.on_start(process.pid)
-            try:
-                code = await process.wait()
-            except asyncio.CancelledError:
-                await process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
-                raise
-        finally:
-            await pipe.close()
+        start = partial(self._start, execution)
+        code, simple = await run_process(execution, start, self._kill_grace)
         if not simple:
             return Outcome(code)
         code, words = shell_exit(code)
@@ -104,3 +94,29 @@ class BackgroundExecutor:
         if not self._may_skip_shell or interpreter.prefix != (SHELL,) or "PWD" in execution.environment:
             return None
         return simple_command(execution.command, execution.environment.get("PATH", ""))
+
+
+async def run_process(
+    execution: Execution, start: Callable[[int], Awaitable[tuple[Process, T]]], kill_grace: float
+) -> tuple[int, T]:
+    """The exit code of what `start` has started, and what else that told; its output is in the log by then.
+
+    `start` is given the descriptor for the output. When cancelled, the process is ended first, with all that
+    it has started.
+    """
+    pipe = OutputPipe(execution.log)
+    try:
+        try:
+            process, told = await start(pipe.write_end)
+        except asyncio.CancelledError:
+            await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, execution.job_id))
+            raise
+        pipe.close_write_end()
+        execution.on_start(process.pid)
+        try:
+            return await process.wait(), told
+        except asyncio.CancelledError:
+            await process.stop(kill_grace, (JOB_VARIABLE, execution.job_id))
+            raise
+    finally:
+        await pipe.close()

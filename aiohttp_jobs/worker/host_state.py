@@ -92,7 +92,7 @@ class HostState:
 
     def put_back(self) -> None:
         """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
-        _give_back_log_locks()
+        give_back_log_locks()
         self._look()
         if not self._changed:
             return
@@ -117,7 +117,7 @@ class HostState:
         return found
 
 
-def _give_back_log_locks() -> None:
+def give_back_log_locks() -> None:
     """Release the locks of `logging` that this thread has: a job that was stopped may have kept one.
 
     All other threads would wait for it, at the next message, for ever.

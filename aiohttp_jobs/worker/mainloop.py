@@ -6,24 +6,20 @@ Shells run as a process of their own; that they hold up the job loop is dispatch
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import os
-import sys
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager, suppress
 from functools import partial
-from typing import Any, TextIO
+from typing import Any
 
 from ..model.job import InterpreterName
 from .base import Execution, Executor, Outcome
+from .captured_streams import captured_streams
 from .child import pycode
 from .host_state import HostState
-from .output.log import OutputLog
 from .watchdog import BlockedTooLongError, Watchdog, cut_own_frames
 
-_UNWRITTEN_BYTES = 1 << 20
 _CANCEL_ATTEMPTS = 3
 _logger = logging.getLogger(__name__)
 
@@ -51,19 +47,9 @@ class MainLoopExecutor:
             return await self._processes.run(execution)
         execution.on_start(os.getpid())
         abandoned = asyncio.Event()
-        task = asyncio.create_task(self._run_python(execution, abandoned))
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            for attempt in range(_CANCEL_ATTEMPTS):
-                if not task.done():
-                    if attempt == _CANCEL_ATTEMPTS - 1:
-                        abandoned.set()
-                    task.cancel()
-                    await asyncio.wait([task], timeout=self._limit + 0.5)
-            if not task.done():
-                _logger.error("Job %s refuses to be cancelled and goes on", execution.job_id)
-            raise
+        return await run_on_loop(
+            self._run_python(execution, abandoned), abandoned, execution.job_id, self._limit + 0.5
+        )
 
     async def _run_python(self, execution: Execution, abandoned: asyncio.Event) -> Outcome:
         filename = f"{pycode.FILENAME[:-1]} {execution.job_id}>"
@@ -71,7 +57,7 @@ class MainLoopExecutor:
         state = HostState(asyncio.get_running_loop())
         pycode.remember_source(execution.command, filename)
         try:
-            with _captured_streams(execution.log), watchdog.running():
+            with captured_streams(execution.log), watchdog.running():
                 try:
                     return await self._outcome(execution, filename, watchdog, state, abandoned)
                 finally:
@@ -90,15 +76,14 @@ class MainLoopExecutor:
         namespace = pycode.new_namespace(**{**execution.parameters.values, "app": self._host()})
         try:
             codes = watchdog.guard(lambda: pycode.compile_job(execution.command, filename))
-            await _Watched(pycode.run_codes(codes, namespace), watchdog, state, abandoned)
+            await Watched(pycode.run_codes(codes, namespace), watchdog, state.watching, abandoned)
         except asyncio.CancelledError:
             raise
         except SystemExit as end:
             return Outcome(pycode.exit_code(end))
         except BlockedTooLongError as error:
-            message = f"The job blocked the event loop for more than {self._limit:g} s and was stopped."
             cut_own_frames(error)
-            execution.log.append(pycode.describe(error, message).encode("utf-8", "replace"))
+            execution.log.append(pycode.describe(error, blocked(self._limit)).encode("utf-8", "replace"))
             return Outcome(1, timed_out=True)
         except BaseException as error:
             execution.log.append(pycode.describe(error).encode("utf-8", "replace"))
@@ -106,28 +91,65 @@ class MainLoopExecutor:
         return Outcome(0)
 
 
-class _Watched:
-    """Awaits a coroutine with every one of its steps under the watchdog, and what it changes in `state`.
+def blocked(limit: float) -> str:
+    """What is said of a job that held up the event loop for more than `limit` seconds."""
+    return f"The job blocked the event loop for more than {limit:g} s and was stopped."
+
+
+async def run_on_loop(
+    work: Coroutine[Any, Any, Outcome],
+    abandoned: asyncio.Event,
+    job_id: str,
+    patience: float,
+    before_cancel: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Do `work`, which runs a job, in a task of its own.
+
+    When cancelled, it is given `patience` seconds for each of several attempts; in the last one it is
+    `abandoned`, see `Watched`.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        before_cancel()
+        for attempt in range(_CANCEL_ATTEMPTS):
+            if not task.done():
+                if attempt == _CANCEL_ATTEMPTS - 1:
+                    abandoned.set()
+                task.cancel()
+                await asyncio.wait([task], timeout=patience)
+        if not task.done():
+            _logger.error("Job %s refuses to be cancelled and goes on", job_id)
+        raise
+
+
+class Watched:
+    """Awaits a coroutine with every one of its steps under the watchdog, each inside `watching`.
 
     Once it is `abandoned`, the next exception that is passed on to it ends it, whatever it does about that.
     """
 
     def __init__(
-        self, coroutine: Any, watchdog: Watchdog, state: HostState, abandoned: asyncio.Event
+        self,
+        coroutine: Any,
+        watchdog: Watchdog,
+        watching: Callable[[], AbstractContextManager[None]],
+        abandoned: asyncio.Event,
     ) -> None:
         self._coroutine = coroutine
         self._watchdog = watchdog
-        self._state = state
+        self._watching = watching
         self._abandoned = abandoned
 
-    def __await__(self) -> Generator[Any, Any, None]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         step = partial(self._coroutine.send, None)
         while True:
             try:
-                with self._state.watching():
+                with self._watching():
                     waited_for = self._watchdog.guard(step)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
             try:
                 value = yield waited_for
             except BaseException as error:  # passed on to the job
@@ -140,66 +162,5 @@ class _Watched:
 
     def _end(self) -> None:
         # RuntimeError: it goes on waiting for something, in spite of being closed. Nobody will wake it.
-        with suppress(Exception, BlockedTooLongError), self._state.watching():
+        with suppress(Exception, BlockedTooLongError), self._watching():
             self._watchdog.guard(self._coroutine.close)
-
-
-class _Sink:
-    """Where a job's prints go; nowhere of its own any more once the job has ended."""
-
-    def __init__(self, log: OutputLog) -> None:
-        self.log: OutputLog | None = log
-
-
-_sink: ContextVar[_Sink | None] = ContextVar("aiohttp_jobs_sink", default=None)
-
-
-class _JobAwareStream(io.TextIOBase):
-    """Stands in for ``sys.stdout`` or ``sys.stderr``: a job's text goes to its log, the host's on."""
-
-    def __init__(self, host_stream: TextIO) -> None:
-        self.host_stream = host_stream
-        self.users = 0
-
-    def write(self, text: str) -> int:
-        sink = _sink.get()
-        if sink is None or sink.log is None:
-            return self.host_stream.write(text)
-        sink.log.append(text.encode("utf-8", "replace"))
-        if sink.log.unwritten > _UNWRITTEN_BYTES:
-            sink.log.flush()  # the job blocks the loop by its own choice; memory stays bounded
-        return len(text)
-
-    def flush(self) -> None:
-        self.host_stream.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.host_stream, name)
-
-
-@contextmanager
-def _captured_streams(log: OutputLog) -> Iterator[None]:
-    """Send what this task, and those it starts, print to `log`, until the end of the block."""
-    sink = _Sink(log)
-    token = _sink.set(sink)
-    streams = {name: _join(name) for name in ("stdout", "stderr")}
-    try:
-        yield
-    finally:
-        sink.log = None
-        _sink.reset(token)
-        for name, stream in streams.items():
-            stream.users -= 1
-            if not stream.users and getattr(sys, name) is stream:
-                setattr(sys, name, stream.host_stream)
-
-
-def _join(name: str) -> _JobAwareStream:
-    current = getattr(sys, name)
-    stream = current if isinstance(current, _JobAwareStream) else _JobAwareStream(current)
-    stream.users += 1
-    setattr(sys, name, stream)
-    return stream

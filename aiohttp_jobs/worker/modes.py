@@ -15,6 +15,9 @@ from ..system.closing import Closing
 from .background import BackgroundExecutor
 from .base import Executor, WarmWorker
 from .environment import base_environment
+from .functions.background import FunctionBackground
+from .functions.mainloop import FunctionMainLoop
+from .functions.runspace import FunctionRunspaces
 from .interpreters import Interpreter, find_interpreters
 from .mainloop import MainLoopExecutor
 from .powershell.executors import PowerShell
@@ -35,8 +38,6 @@ class ExecutionModes:
     ) -> None:
         self._config = config
         self.functions = Functions() if functions is None else functions
-        self.function_executors: Mapping[ExecutionMode, Executor] = {}
-        """What runs `functions`, each mode's own: a command must never be run where they are, or reverse."""
         self._interpreters = find_interpreters()
         if config.default_interpreter not in self._interpreters:
             raise ConfigurationError(f"default_interpreter: {config.default_interpreter.absence}.")
@@ -58,6 +59,21 @@ class ExecutionModes:
             ExecutionMode.BACKGROUND_JOB: background,
         }
         self.executors = executors if self._powershell is None else self._powershell.beside(executors)
+        self._function_runspaces = FunctionRunspaces(
+            self.functions,
+            self.environment,
+            size=config.max_parallel_runspace,
+            kill_grace=config.kill_grace,
+            orphans=self.orphans,
+        )
+        self.function_executors: Mapping[ExecutionMode, Executor] = {
+            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout),
+            ExecutionMode.RUNSPACE: self._function_runspaces,
+            ExecutionMode.BACKGROUND_JOB: FunctionBackground(
+                self.environment, kill_grace=config.kill_grace, orphans=self.orphans
+            ),
+        }
+        """What runs `functions`, each mode's own: a command must never be run where they are, or reverse."""
 
     @property
     def interpreters(self) -> list[InterpreterName]:
@@ -67,7 +83,7 @@ class ExecutionModes:
     def warm_workers(self) -> list[WarmWorker]:
         """The processes that serve Runspace jobs at the moment."""
         own = () if self._powershell is None else self._powershell.runspaces.workers
-        return [*self._runspaces.workers, *own]
+        return [*self._runspaces.workers, *self._function_runspaces.workers, *own]
 
     async def restart_session(self) -> bool:
         """Have the next MainLoop job in PowerShell begin a new session; false while a job runs in it."""
@@ -79,7 +95,7 @@ class ExecutionModes:
         self.orphans.open()
         if self._powershell is not None:
             stack.push_async_callback(closing.close, "PowerShell", self._powershell.close)
-        for executor in self.executors.values():
+        for executor in (*self.executors.values(), *self.function_executors.values()):
             await executor.open()
             stack.push_async_callback(closing.close, "An execution mode", executor.close)
 

@@ -242,3 +242,5 @@ def _processor_timer(handler: Callable[[int, FrameType | None], None]) -> Iterat
 
 
 _HANDLERS = (Watchdog._on_signal.__code__, Watchdog._let_watchdog_in.__code__)
+CALLING = (_without_hooks.__code__,)
+"""The code that makes the guarded call: what is behind it in a trace is the call's."""

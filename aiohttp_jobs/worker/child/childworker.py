@@ -1,0 +1,160 @@
+"""A process that serves one job after the other, told by its host over a socket.
+
+What a job is, is left to whoever makes the `ChildWorker`. Imports nothing but the standard library: most of
+these processes hold nothing of the package.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+_PR_SET_PDEATHSIG = 1
+_IONBF = 2
+MAX_REQUEST = 1 << 20
+_END = ord("\n")
+_LOOK_SECONDS = 0.5
+_JSON = {False: b"false", True: b"true"}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Ending(NamedTuple):
+    """How a job ended. `members` are more of the answer's JSON, each with a comma before it.
+
+    Unless the process `stays`, this was its last job.
+    """
+
+    exit_code: int
+    members: bytes = b""
+    stays: bool = True
+
+
+def receive(control: socket.socket, buffer: memoryview) -> int:
+    """The size of the next message, which is put into `buffer`; 0 when there will be none."""
+    size = 0
+    while more := control.recv_into(buffer[size:]):
+        size += more
+        if buffer[size - 1] == _END:
+            return size
+    return 0
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process when its host dies: by the kernel (Linux), or by a thread that looks."""
+    if hasattr(_libc, "prctl"):
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_end_without, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _end_without(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def unbuffer_c_stdout() -> None:
+    """C code's stdout would hold back what it prints until the worker ends."""
+    for name in ("stdout", "__stdoutp"):  # the second one is macOS's name
+        with suppress(ValueError):
+            _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, name), None, _IONBF, 0)
+            return
+
+
+def flush(*streams: Any) -> None:
+    for stream in streams:
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    _libc.fflush(None)  # what C code wrote lies in buffers of its own
+
+
+class ChildWorker:
+    """Serves jobs, one at a time, over the socket `control`, until the host closes it.
+
+    `run` runs a job as it was requested. What the jobs print goes to the descriptor `output`.
+    """
+
+    def __init__(self, control: socket.socket, output: int, run: Callable[[dict[str, Any]], Ending]) -> None:
+        self._control = control
+        self._output = output
+        self._run = run
+        self._pipe = os.fstat(output).st_ino
+        self._streams = (sys.stdout, sys.stderr)
+        self._variables = (os.environ, os.environb)
+        self._environment = dict(os.environb)
+        self._folder = os.getcwd()
+        self._modules_path = list(sys.path)
+        self._threads = threading.active_count()
+        self._connect()
+
+    def serve(self) -> None:
+        # To allocate a megabyte for each job would cost more than a short one does.
+        buffer = bytearray(MAX_REQUEST)
+        while size := receive(self._control, memoryview(buffer)):
+            request = json.loads(buffer[:size])
+            buffer[:size] = bytes(size)  # it may have held secret values
+            (code, members, stays), is_clean = self._serve_one(request)
+            is_reusable = _JSON[stays and is_clean]
+            self._control.send(b'{"exit_code": %d, "reusable": %s%s}\n' % (code, is_reusable, members))
+            if not stays:
+                return
+
+    def _serve_one(self, request: dict[str, Any]) -> tuple[Ending, bool]:
+        """How one job ended, and whether it has left this process fit for another."""
+        for name, value in request["environment"].items():
+            os.environ[name] = value
+        os.chdir(request["folder"])
+        try:
+            ending = self._run(request)
+        finally:
+            is_clean = self._clean_up()
+            request.clear()
+        return ending, is_clean
+
+    def _clean_up(self) -> bool:
+        """Put back what a job may have changed; whether this process is fit for another one."""
+        flush(sys.stdout, sys.stderr, *self._streams)
+        sys.stdout, sys.stderr = self._streams
+        self._put_environment_back()
+        sys.path[:] = self._modules_path
+        os.chdir(self._folder)
+        return threading.active_count() <= self._threads and self._connect() and not _has_children()
+
+    def _put_environment_back(self) -> None:
+        os.environ, os.environb = self._variables
+        now = os.environb
+        for name in [name for name in now if name not in self._environment]:
+            del now[name]
+        for name, value in self._environment.items():
+            if now.get(name) == value:
+                os.putenv(name, value)  # C code, and programs that are started, may see another one
+            else:
+                now[name] = value
+
+    def _connect(self) -> bool:
+        """Have both streams print to the pipe, whatever a job put there; false when it is gone."""
+        with suppress(OSError):
+            if os.fstat(self._output).st_ino == self._pipe:
+                os.dup2(self._output, 1)
+                os.dup2(self._output, 2)
+                return True
+        return False
+
+
+def _has_children() -> bool:
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+        return True
+    return False

@@ -1,0 +1,76 @@
+"""What a function tells while it runs: its progress, some times a second, and what it logs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ...model.progress import Progress, progress_sequence
+
+LOG_NAME = "aiohttp_jobs.job"
+LOG_FORMAT = logging.Formatter("[%(levelname)s] %(message)s")
+_SECONDS = 0.1
+
+
+class Timer(Protocol):
+    """Something that will be done in a moment, unless it is cancelled."""
+
+    def cancel(self) -> None: ...
+
+
+class ProgressTeller:
+    """Prints a job's progress by `write`, at most ten times a second, and the last one always.
+
+    `later` has something done after so many seconds, on whatever thread. May be told by any thread.
+    """
+
+    def __init__(
+        self, write: Callable[[str], None], later: Callable[[float, Callable[[], None]], Timer]
+    ) -> None:
+        self._write = write
+        self._later = later
+        self._lock = threading.Lock()
+        self._waiting: Progress | None = None
+        self._next = 0.0
+        self._timer: Timer | None = None
+        self._has_ended = False
+
+    def report(self, share: float | None, text: str) -> None:
+        """Tell it now, or in a moment."""
+        with self._lock:
+            self._waiting = Progress(None if share is None else float(share), str(text))
+            wait = self._next - time.monotonic()
+            if wait <= 0:
+                self._tell()
+            elif self._timer is None and not self._has_ended:
+                self._timer = self._later(wait, self._tell_late)
+
+    def end(self) -> None:
+        """Tell what waits, and nothing more."""
+        with self._lock:
+            self._has_ended = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._tell()
+
+    def _tell_late(self) -> None:
+        with self._lock:
+            self._tell()
+
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self._timer = None
+        if waiting is not None:
+            self._next = time.monotonic() + _SECONDS
+            self._write(progress_sequence(waiting))
+
+
+def job_log() -> logging.Logger:
+    """What a function's ``job.log`` is: from INFO on, whatever the host's own logging leaves out."""
+    log = logging.getLogger(LOG_NAME)
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
+    return log
