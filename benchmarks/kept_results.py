@@ -23,7 +23,7 @@ from uuid import UUID
 
 from aiohttp_jobs.engine.embedded.files.layout import Layout
 from aiohttp_jobs.engine.embedded.index import writer
-from aiohttp_jobs.engine.embedded.index.database import Database
+from aiohttp_jobs.engine.embedded.index.database import IndexDatabase
 from aiohttp_jobs.engine.searching import IndexEntry, entry_of, id_text
 from aiohttp_jobs.model.job import format_utc
 
@@ -57,7 +57,7 @@ def build(base: Path, count: int, kind: str = "any", *, deleted: int = 1) -> Bui
     at = Layout(base)
     for folder in (at.output, at.results):
         folder.mkdir(parents=True)
-    database = Database(at.index)
+    database = IndexDatabase(at.index)
     database.open()
     text_bytes, started, used = 0, time.perf_counter(), 0.0
     for batch, searched in _batches(count * (1 + deleted), kind):

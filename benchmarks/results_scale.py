@@ -37,7 +37,7 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files.layout import Attempt, Layout
 from aiohttp_jobs.engine.embedded.index import writer
-from aiohttp_jobs.engine.embedded.index.database import Database
+from aiohttp_jobs.engine.embedded.index.database import IndexDatabase
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.engine.searching import IndexEntry, entry_of
@@ -93,7 +93,7 @@ def build(base: Path, count: int) -> float:
     started = time.perf_counter()
     for folder in ("JobSubmission", "JobOutput", "JobResults"):
         (base / folder).mkdir(parents=True, exist_ok=True)
-    database = Database(base / "results.index.sqlite3")
+    database = IndexDatabase(base / "results.index.sqlite3")
     database.open()
     connection = database.connection
     # So much at once is written in a third of the time this way; what is written is the same.

@@ -1,6 +1,6 @@
 """The index's database file: opened, made anew when it is damaged or of another version. All calls block.
 
-Only one thread, the index's own, may use `Database`; others read over connections of their own.
+Only one thread, the index's own, may use `IndexDatabase`; others read over connections of their own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CACHE_KIB = 8192
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
-class Database:
+class IndexDatabase:
     """The index in the file `path`, or in memory where the disk does not take it.
 
     `generation` changes with every database that takes another's place.

@@ -23,7 +23,7 @@ from ....system.threads import DaemonThreads
 from ...base import TooSlowError
 from ...searching import IndexEntry, id_bytes
 from . import writer
-from .database import Database
+from .database import IndexDatabase
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class ResultIndex:
     def __init__(
         self, path: Path, describe: Callable[[Mapping[str, Any]], IndexEntry | None], storage: StorageState
     ) -> None:
-        self._database = Database(path)
+        self._database = IndexDatabase(path)
         self._storage = storage
         self._made_anew = float("-inf")
         self._failures = 0
