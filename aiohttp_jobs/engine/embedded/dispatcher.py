@@ -294,9 +294,11 @@ class Dispatcher:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
         self._asked.clear()
         self._next_look = time.monotonic() + self._interval
+        pauses = self._pauses
         try:
             seen = await self._store.look(self._known)
-            self.paused = seen.is_paused
+            if pauses == self._pauses:
+                self.paused = seen.is_paused
             await self._record_lost(seen.lost)
             for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))

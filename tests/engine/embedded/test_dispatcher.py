@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from aiohttp_jobs.engine.embedded.job_store import Look
+from aiohttp_jobs.engine.embedded.store import FileSystemStore
 
 from ...conftest import Host
 from ...gate import Gate, until
@@ -54,6 +57,30 @@ async def test_a_file_of_another_program_is_found_at_the_next_look(start_host: S
     drops.put(record)
 
     assert (await host.caller().result(record["JobID"]))["Success"] is True
+
+
+async def test_a_pause_is_not_undone_by_a_look_that_began_before(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await start_host(poll_interval=NEVER)
+    admin, look = host.caller("system_admin"), FileSystemStore.look
+    has_looked, goes_on = asyncio.Semaphore(0), asyncio.Semaphore(0)
+
+    async def look_and_wait(store: FileSystemStore, known: Collection[str]) -> Look:
+        seen = await look(store, known)
+        has_looked.release()
+        await goes_on.acquire()
+        return seen
+
+    monkeypatch.setattr(FileSystemStore, "look", look_and_wait)
+    await admin.request("POST", "/queue/pick-up")
+    await asyncio.wait_for(has_looked.acquire(), 60)
+    assert (await admin.request("POST", "/queue/pause")).status == 200
+    await admin.request("POST", "/queue/pick-up")
+    goes_on.release()
+    await asyncio.wait_for(has_looked.acquire(), 60)  # the next look: what the one before saw is known now
+    assert (await admin.request("GET", "/queue")).body["queue"]["paused"] is True
+    goes_on.release()
 
 
 # --- order and limits
