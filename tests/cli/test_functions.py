@@ -18,6 +18,7 @@ from ..conftest import Host
 from ..functions import sample
 from ..gate import Gate, until
 from ..ui.functions import every_kind
+from ..ui.functions import jobs as page_functions
 from .command import access_to, opened_terminal, run, start
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -228,3 +229,25 @@ async def test_a_function_is_scheduled_with_its_values(host: Host) -> None:
     ]:
         code, _, err = await run(*create, *arguments, env=env)
         assert (code, sentence in err, "geheim" in err) == (1, True, False), err
+
+
+async def test_a_function_is_run_shown_and_exits_as_the_job_does(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    env = access_to(await start_host(functions=page_functions), "task_manager")
+    (tmp_path / "gate").touch()
+    path = str(tmp_path / "gate")
+    assert await run("run", "wait_for", "--path", path, env=env) == (0, "there it is\n", "")
+    code, out, err = await run("run", "wait_for", "--path", path, "--json", env=env)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["ReturnValue"] == [
+        {"row": 1, "name": "<b>one</b>"},
+        {"row": 2, "name": None, "more": [1, 2]},
+    ]
+    code, out, _ = await run("run", "fail", "--why", "the shelf is empty", env=env)
+    assert code == 1
+    assert "RuntimeError: the shelf is empty" in out
+    with opened_terminal() as terminal:
+        process = await start("run", "wait_for", "--path", path, env=env, stderr=terminal.theirs)
+        await terminal.shows('s and returned [{"row": 1, ')
+        await asyncio.wait_for(process.communicate(), 30)

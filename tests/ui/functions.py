@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+import os
+import time
+from datetime import date, datetime
+from datetime import time as time_of_day
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -32,7 +35,7 @@ def every_kind(
     size: Literal[1, 2] = 1,
     day: date | None = None,
     at: datetime | None = None,
-    hour: time | None = None,
+    hour: time_of_day | None = None,
     who: UUID | None = None,
     words: list[str] | None = None,
     span: Span | None = None,
@@ -61,9 +64,15 @@ def tidy_up(shelf: int) -> None:
 
 
 @jobs.function(title="Wait for a file", mode="BackgroundJob", roles={"task_manager"})
-def wait_for(job: JobContext, path: str) -> list[dict[str, int]]:
-    """Half of it is done until somebody writes the file."""
+def wait_for(job: JobContext, path: str) -> list[dict[str, Any]]:
+    """Half of it is done until there is the file."""
     job.progress(0.5, "half of it")
-    with open(path) as gate:  # a pipe
-        gate.read()
-    return [{"row": 1, "count": 2}, {"row": 2, "count": 3}]
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    print("there it is")
+    return [{"row": 1, "name": "<b>one</b>"}, {"row": 2, "name": None, "more": [1, 2]}]
+
+
+@jobs.function(title="Fail", mode="BackgroundJob", roles={"task_manager"})
+def fail(why: str) -> None:
+    raise RuntimeError(why)

@@ -340,3 +340,38 @@ async def test_a_value_is_a_table_where_it_is_one(host: Host, visit: Visit) -> N
         script + " return values.map(tableOf); }", [await core(page), [value for value, _ in values]]
     )
     assert found == [table for _, table in values]
+
+
+async def test_a_function_is_watched_and_what_it_returns_is_a_table(
+    host: Host, visit: Visit, tmp_path: Path
+) -> None:
+    visitor = await visit(host, "task_manager")
+    page = await visitor.open("#/functions/wait_for")
+    await page.get_by_label("path").fill(str(tmp_path / "gate"))
+    await page.get_by_role("button", name="Run", exact=True).click()
+    await expect(page.locator(".progress")).to_have_text("50 % · half of it")
+    await expect(page.get_by_label("Command")).to_contain_text(f"wait_for(path='{tmp_path}/gate')")
+    (tmp_path / "gate").touch()
+    await expect(page.locator(".title .badge")).to_have_text("Succeeded")
+    await expect(page.locator(".line", has_text="there it is")).to_be_visible()
+    table = page.get_by_role("region", name="Return value").get_by_role("table")
+    await expect(table.get_by_role("columnheader")).to_have_text(["row", "name", "more"])
+    await expect(table.get_by_role("row").nth(1)).to_have_text(re.compile(r"1\s*<b>one</b>"))
+    await expect(table.get_by_role("row").nth(2)).to_have_text(re.compile(r"2\s*\[1,2\]"))
+    assert await visitor.accessibility_faults() == []
+    await page.reload()
+    await expect(table).to_be_visible()
+    await page.get_by_role("button", name="Run again").click()
+    await expect(page.locator(".title .badge")).to_have_text("Succeeded")
+    await expect(table).to_be_visible()
+
+
+async def test_a_function_that_fails_shows_why(host: Host, visit: Visit) -> None:
+    page = await (await visit(host, "task_manager")).open("#/functions/fail")
+    await page.get_by_label("why").fill("the shelf is empty")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(".title .badge")).to_have_text("Failed")
+    await expect(
+        page.locator(".row.error", has_text="[ERROR] RuntimeError: the shelf is empty")
+    ).to_be_visible()
+    await expect(page.get_by_role("region", name="Return value")).to_have_count(0)
