@@ -423,7 +423,10 @@ class ResultRepository(Protocol):
         ...
 
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
-        """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many."""
+        """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many.
+
+        Or more where that costs no more, such as all of a month. Nothing is left to delete when it was none.
+        """
         ...
 
     async def catch_up(self) -> None:

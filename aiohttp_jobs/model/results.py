@@ -50,6 +50,12 @@ class ResultFilter:
     terms: tuple[Term, ...] = ()
     id_digits: str = ""
 
+    @classmethod
+    def telling(cls, user_id: str, name: str, before: datetime) -> ResultFilter:
+        """How the user's jobs of that name ended which were completed before `before`, and not cancelled."""
+        statuses = (status.value for status in JobStatus if status is not JobStatus.CANCELLED)
+        return cls(user_id, statuses=tuple(statuses), name=name, until=before)
+
     @property
     def only_failures(self) -> bool:
         return self.success is False or (bool(self.statuses) and JobStatus.SUCCEEDED not in self.statuses)

@@ -18,8 +18,9 @@ from aiohttp_jobs.worker.modes import ExecutionModes
 
 from ..conftest import QUICK
 from ..gate import Gate
-from . import records
+from . import records, results
 from .records import KeptRecords, StartRecords
+from .results import KeptResults, OpenResults
 
 StartQueue = Callable[[], Awaitable[JobQueue]]
 
@@ -82,7 +83,7 @@ def gate(tmp_path: Path) -> Gate:
 
 @pytest.fixture(params=records.ENGINES)
 def kept_in(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
-    """An engine, and where it keeps records: a data folder, or a database."""
+    """An engine, and where it keeps records and results: a data folder, or a database."""
     name: str = request.param
     return name, request.getfixturevalue("postgres") if name == "postgres" else str(tmp_path)
 
@@ -105,3 +106,21 @@ def kept(start_records: StartRecords) -> KeptRecords:
 def other(start_records: StartRecords, kept: KeptRecords) -> KeptRecords:
     """What another has beside `kept`."""
     return start_records()
+
+
+@pytest.fixture
+async def open_results(kept_in: tuple[str, str]) -> AsyncIterator[OpenResults]:
+    """Gives what one more process would have of the results in one place, as far as it can tell."""
+    name, place = kept_in
+    async with AsyncExitStack() as stack:
+
+        async def open_results(search_bytes: int = 1000) -> KeptResults:
+            return await stack.enter_async_context(results.ENGINES[name](place, search_bytes))
+
+        yield open_results
+
+
+@pytest.fixture(name="results")
+async def _results(open_results: OpenResults) -> KeptResults:
+    """What the only process has."""
+    return await open_results()

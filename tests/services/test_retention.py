@@ -26,19 +26,10 @@ async def results(tmp_path: Path) -> AsyncIterator[Results]:
         yield results
 
 
-async def apply(results: Results, limit: int = 3, **rules: Any) -> int:
-    """Delete in batches of `limit` until all is gone that `rules` do not keep; how many."""
-    deleted = 0
-    while gone := await results.catalogue.delete_expired(RetentionRules(**rules), limit):
-        assert gone <= limit
-        deleted += gone
-    return deleted
-
-
 async def test_by_default_all_is_kept(results: Results) -> None:
     results.add(-(10**7))
     assert RetentionRules().keeps_all
-    assert await apply(results) == 0
+    assert await results.expire() == 0
 
 
 async def test_what_is_too_old_goes(results: Results) -> None:
@@ -47,31 +38,9 @@ async def test_what_is_too_old_goes(results: Results) -> None:
         results.add(DateCompleted=format_utc(now - timedelta(hours=hours)))
         for hours in (9, 8, 7, 6, 5, 2, 1, 0)
     ]
-    assert await apply(results, age=3 * 3600) == 5
+    assert await results.expire(age=3 * 3600) == 5
     assert await results.ids() == ids[:4:-1]
     assert not results.at.result(ids[0]).exists()
-
-
-async def test_the_newest_of_each_user_are_kept(results: Results) -> None:
-    mine = [results.add(minute) for minute in range(10)]
-    theirs = [results.add(minute, UserID="bob") for minute in range(3)]
-    assert await apply(results, count_per_user=4) == 6
-    assert await results.ids() == mine[:5:-1]
-    assert await results.ids(user_id="bob") == theirs[::-1]
-
-
-async def test_the_newest_of_all_are_kept(results: Results) -> None:
-    ids = [results.add(minute, UserID="ab"[minute % 2]) for minute in range(10)]
-    assert await apply(results, count=4) == 6
-    assert await results.ids(user_id=None) == ids[:5:-1]
-
-
-async def test_as_many_as_it_takes_to_fit_go(results: Results) -> None:
-    ids = [results.add(minute, Output="x" * 1000) for minute in range(10)]
-    size = results.at.result(ids[0]).stat().st_size
-    assert await apply(results, bytes=size * 6 + 10) == 4
-    assert await apply(results, bytes_per_user=size * 4) == 2
-    assert await results.ids() == ids[:5:-1]
 
 
 async def test_outputs_kept_beside_results_count(results: Results) -> None:
@@ -81,28 +50,9 @@ async def test_outputs_kept_beside_results_count(results: Results) -> None:
     log.mkdir()
     (log / "output.000000000").write_bytes(b"x" * 100_000)
     second = results.add(2)
-    assert await apply(results, bytes=50_000) == 1
+    assert await results.expire(bytes=50_000) == 1
     assert await results.ids() == [second]
     assert not log.exists()
-
-
-async def test_one_rule_does_not_delete_what_another_has_made_room_for(results: Results) -> None:
-    old = [results.add(minute, UserID="bob") for minute in range(5)]
-    new = [results.add(minute + 10) for minute in range(10)]
-    assert await apply(results, limit=100, count_per_user=5, count=10) == 5
-    assert await results.ids(user_id="bob") == old[::-1]
-    assert await results.ids() == new[:4:-1]
-
-
-async def test_two_processes_never_delete_twice_as_many(tmp_path: Path) -> None:
-    async with opened(tmp_path) as one, opened(tmp_path) as other:
-        ids = [one.add(minute) for minute in range(30)]
-        await one.ids()
-        rules = RetentionRules(count=10)
-        for _ in range(10):
-            await one.catalogue.delete_expired(rules, 3)
-            await other.catalogue.delete_expired(rules, 3)
-        assert await one.ids() == ids[:19:-1]
 
 
 async def test_what_was_deleted_by_hand_does_not_count(

@@ -20,8 +20,8 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, fals
     set_config('statement_timeout', '60s', false)
 """
 LOCK_SECONDS = 5.0
-_WAIT_SECONDS = 10.0
-_KEEP_ALIVE = {
+WAIT_SECONDS = 10.0
+KEEP_ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -56,11 +56,11 @@ class Database:
                 "autocommit": True,
                 "application_name": "aiohttp-jobs",
                 "connect_timeout": 10,
-                **_KEEP_ALIVE,
+                **KEEP_ALIVE,
             },
             min_size=1,
             max_size=most,
-            timeout=_WAIT_SECONDS,
+            timeout=WAIT_SECONDS,
             configure=configure,
             # That a server was restarted is met there, and not by a caller.
             check=ConnectionPool.check_connection,

@@ -12,7 +12,7 @@ from .entries import (
 )
 from .ids import id_bytes, id_text
 from .terms import Word, all_exact, candidate_words, phrases, snippet
-from .text_search import OWNER_MARK, TOKENIZER, TextSearch
+from .text_search import OWNER_MARK, TOKENIZER, TextSearch, distinct_words
 
 __all__ = [
     "OWNER_MARK",
@@ -24,6 +24,7 @@ __all__ = [
     "abridged",
     "all_exact",
     "candidate_words",
+    "distinct_words",
     "entry_of",
     "first_id",
     "id_bytes",

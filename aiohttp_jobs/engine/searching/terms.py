@@ -30,9 +30,9 @@ class Word(NamedTuple):
 
 
 def words_of(term: Term) -> tuple[Word, ...]:
-    """The words that a text has to have if it has the term."""
+    """The words that a text has to have if it has the term, as FTS5 sees them."""
     text = " ".join(_taken_apart(term, indexed, grouped_pairs))
-    words = (text.split() if text.isascii() else tokens(text)) or [""]
+    words = (text.lower().split() if text.isascii() else tokens(text)) or [""]
     return (*map(Word, words[:-1]), Word(words[-1], _is_beginning(term)))
 
 

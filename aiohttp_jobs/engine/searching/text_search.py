@@ -28,6 +28,18 @@ def tokens(text: str) -> list[str]:
     return [term for (term,) in found if term]
 
 
+def distinct_words(text: str) -> list[str]:
+    """The words of `text` as FTS5 sees them, each once."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute(
+            "CREATE VIRTUAL TABLE texts USING fts5"
+            f" (text, content = '', columnsize = 0, detail = none, {TOKENIZER})"
+        )
+        connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab (texts, row)")
+        connection.execute("INSERT INTO texts (rowid, text) VALUES (1, ?)", (text,))
+        return [term for (term,) in connection.execute("SELECT term FROM words") if term]
+
+
 class TextSearch:
     """Looks for the FTS5 expression `wanted` in texts, one at a time. For one thread; blocks."""
 

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from ....model.job import JobStatus
 from ....model.results import ResultFilter, Sort
 from ....model.search import Term
 from ...searching import OWNER_MARK, Key, candidate_words, first_id, microseconds
 from .rows import wanted_row
 from .schema import DISPLACED
-
-_TELLING = tuple(status.value for status in JobStatus if status is not JobStatus.CANCELLED)
 
 
 class Row(NamedTuple):
@@ -72,8 +69,7 @@ def find(
 
 def previous_status(connection: sqlite3.Connection, user_id: str, name: str, before: datetime) -> str | None:
     """How the user's last job of that name that was completed before `before` ended, if not by cancelling."""
-    wanted = ResultFilter(user_id, statuses=_TELLING, name=name, until=before)
-    found = find(connection, wanted, Sort.COMPLETED_DOWN, None, 1)
+    found = find(connection, ResultFilter.telling(user_id, name, before), Sort.COMPLETED_DOWN, None, 1)
     if not found:
         return None
     status = connection.execute("SELECT status FROM results WHERE job_id = ?", (found[0].job_id,))

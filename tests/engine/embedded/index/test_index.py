@@ -6,12 +6,10 @@ import asyncio
 import json
 import os
 import random
-import re
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import closing
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.base import TooSlowError
-from aiohttp_jobs.engine.embedded import results as catalogue
 from aiohttp_jobs.engine.embedded.index import index, writer
 from aiohttp_jobs.engine.embedded.index.query import find
 from aiohttp_jobs.engine.embedded.index.schema import SCHEMA
 from aiohttp_jobs.engine.searching import Key
-from aiohttp_jobs.model.job import JobStatus, new_job_id
-from aiohttp_jobs.model.results import Bucket, ResultFilter, Sort, StatsFilter
+from aiohttp_jobs.model.job import new_job_id
+from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search
 
 from ....cases import cases
@@ -42,227 +38,7 @@ async def results(tmp_path: Path) -> AsyncIterator[Results]:
         yield results
 
 
-# --- order
-
-
-async def test_a_result_is_listed_as_soon_as_it_was_noted(results: Results) -> None:
-    for minute in range(5):
-        job_id = results.add(minute)
-        assert (await results.ids())[0] == job_id
-
-
-async def test_the_order_is_that_of_completion_whatever_that_of_recording(results: Results) -> None:
-    late, early, middle = results.add(9), results.add(1), results.add(5)
-    assert await results.ids() == [late, middle, early]
-    assert await results.ids(sort="completed") == [early, middle, late]
-    assert await results.ids(q="test") == [late, middle, early]
-
-
-async def test_results_of_one_moment_are_all_there(results: Results) -> None:
-    added = {results.add(0) for _ in range(3000)}
-    assert set(await results.all_pages(limit=700)) == added
-
-
-@pytest.mark.parametrize(
-    ("field", "values"),
-    [
-        ("JobName", ["a", "b", "b", "c"]),
-        ("Runtime", [0.5, 1.0, 1.0, 20.0]),
-        ("DateStarted", [f"2026-02-0{day}T00:00:00Z" for day in (1, 2, 2, 3)]),
-    ],
-)
-async def test_sorting_both_ways(results: Results, field: str, values: list[Any]) -> None:
-    ids = [results.add(9 - n, **{field: value}) for n, value in enumerate(values)]
-    sort = {"JobName": "name", "Runtime": "runtime", "DateStarted": "started"}[field]
-    upwards = [ids[0], ids[2], ids[1], ids[3]]
-    assert await results.ids(sort=sort) == upwards
-    assert await results.ids(sort=f"-{sort}") == upwards[::-1]
-    assert await results.ids(sort=sort, user_id=None) == upwards
-    assert await results.all_pages(limit=1, sort=f"-{sort}") == upwards[::-1]
-
-
-# --- filters
-
-
-async def test_filters_apply_together(results: Results) -> None:
-    good = results.add(1, JobName="nightly-a")
-    bad = results.add(2, JobName="nightly-b", Success=False, Status="Failed", ExecutionMode="Runspace")
-    late = results.add(3, JobName="other", Success=False, Status="TimedOut")
-    theirs = results.add(4, UserID="bob", JobName="nightly-a")
-    assert await results.ids() == [late, bad, good]
-    assert await results.ids(user_id=None) == [theirs, late, bad, good]
-    assert await results.ids(user_id="nobody") == []
-    assert await results.ids(statuses=("Failed", "Succeeded")) == [bad, good]
-    assert await results.ids(statuses=("TimedOut",), user_id=None) == [late]
-    assert await results.ids(modes=("Runspace",)) == [bad]
-    assert await results.ids(name="nightly-a") == [good]
-    assert await results.ids(name="nightly", name_is_prefix=True) == [bad, good]
-    assert await results.ids(name="nightly", name_is_prefix=True, success=False) == [bad]
-    assert await results.ids(success=False, user_id=None) == [late, bad]
-    assert await results.ids(success=True) == [good]
-    assert await results.ids(success=True, statuses=("Failed",)) == []
-    since, until = NOW + timedelta(minutes=2), NOW + timedelta(minutes=3)
-    assert await results.ids(since=since, until=until) == [bad]
-    assert await results.ids(since=since, q="nightly") == [bad]
-
-
-@pytest.mark.parametrize("sort", list(Sort))
-async def test_every_order_goes_with_every_filter(results: Results, sort: str) -> None:
-    kept = [results.add(n, JobName="n", Success=False, Status="Failed", Output="word") for n in range(5)]
-    results.add(9)
-    wanted: dict[str, Any] = {
-        "statuses": ("Failed",),
-        "modes": ("BackgroundJob",),
-        "since": NOW,
-        "until": NOW + timedelta(hours=1),
-        "success": False,
-    }
-    for user_id in ("alice", None):
-        for name in ({}, {"name": "n"}, {"name": "n", "name_is_prefix": True}):
-            for q in ({}, {"q": "word"}):
-                found = await results.all_pages(limit=2, sort=sort, user_id=user_id, **wanted, **name, **q)
-                assert sorted(found) == sorted(kept), (user_id, name, q)
-
-
 # --- search
-
-
-async def test_every_word_must_be_there_in_name_command_or_output(results: Results) -> None:
-    first = results.add(1, JobName="Backup", Command="pg_dump shop", Output="12 tables, 3 errors\n")
-    second = results.add(2, JobName="Report", Command="make report", Output="No errors. Café closed.")
-    assert await results.ids(q="errors") == [second, first]
-    assert await results.ids(q="ERRORS tables") == [first]
-    assert await results.ids(q="pg_dump") == [first]
-    assert await results.ids(q="dump") == []
-    assert await results.ids(q="backup 12") == [first]
-    assert await results.ids(q="cafe") == [second]
-    assert await results.ids(q='"no errors"') == [second]
-    assert await results.ids(q='"errors no"') == []
-    assert await results.ids(q="repo*") == [second]
-    assert await results.ids(q="alice") == []
-    assert await results.ids(q="errors", user_id="bob") == []
-    assert await results.ids(q="u1") == []
-
-
-@pytest.mark.parametrize("case", SEARCHED, ids=lambda case: case["from"])
-async def test_output_is_found_and_quoted_as_a_terminal_shows_it(
-    results: Results, case: dict[str, Any]
-) -> None:
-    results.add(1, Output="something else\n")
-    job_id = results.add(2, Output=f"before\n{case['prints']}after\n")
-    for text in case["search_finds"]:
-        assert await results.ids(q=text) == [job_id], text
-        (snippet,) = await results.snippets(q=text)
-        assert snippet == f"before {' '.join(case['lines'])} after"
-
-
-@pytest.mark.parametrize(
-    ("output", "found", "not_found"),
-    [
-        ("数据库备份失败了", ["数据库", "备份失败了", "了", "数", "备份*"], ["据数", "备库", '"备份 失败"']),
-        ("备份 失败 exit", ['"备份 失败"', '"份 失败 exit"', "失败exit"], ['"备份 exit"', '"失 exit"']),
-        ("错误code库", ["错误code", "code库", '"误 code 库"', "code", "cod*"], ["误库", "ode"]),
-        ("데이터베이스를 백업", ["이터베", '"를 백업"', '"스를 백"', "백"], ["데스", '"스 백업"']),
-        ("カタカナとひらがな々", ["カナと", "がな々", "カ"], ["か", "カと"]),
-        ("การสำรองข้อมูล", ["สำรอง", "ข้อ", "ข้อมูล"], ["ขอ", "มูลข้อ"]),
-        ("हिन्दी में", ["हिन्दी", '"हिन्दी में"', "हिन्*"], ["न्दी"]),
-        ("Café Größe", ["cafe", "café", "CAFÉ", "größe", "grö*"], ["afé", "röße"]),
-        ("𠀀𠀁𠀂", ["𠀀𠀁", "𠀁𠀂", "𠀂"], ["𠀀𠀂"]),
-    ],
-)  # fmt: skip
-async def test_scripts_without_blanks_are_found_by_any_part(
-    results: Results, output: str, found: list[str], not_found: list[str]
-) -> None:
-    job_id = results.add(1, JobName="a", Command="b", Output=f"before {output} after")
-    for text in found:
-        assert await results.ids(q=text) == [job_id], text
-        assert await results.snippets(q=text) == [f"before {output} after"], text
-    for text in not_found:
-        assert await results.ids(q=text) == [], text
-    by_name = results.add(2, JobName=output)
-    assert (await results.ids(q=found[0]))[0] == by_name
-
-
-@settings(max_examples=50, deadline=None)
-@given(text=st.text("数据库备가나ขท้ ab.", min_size=1), start=st.integers(0, 30), size=st.integers(1, 8))
-async def test_any_part_of_a_run_is_found_and_nothing_else(text: str, start: int, size: int) -> None:
-    part = re.sub("[^数据库备가나ขท้]", "", text[start : start + size]) or "数备"
-    with tempfile.TemporaryDirectory() as folder:
-        async with opened(Path(folder), interval=60) as results:
-            job_id = results.add(1, JobName="", Command="", Output=text)
-            assert await results.ids(q=part) == ([job_id] if part in text else [])
-
-
-async def test_a_bar_of_many_updates_hides_nothing_from_searches(tmp_path: Path) -> None:
-    bar = "".join(f"\r{number} of 2000 {'#' * 40}" for number in range(2000))
-    async with opened(tmp_path, search_bytes=4000) as results:
-        job_id = results.add(1, Output=f"begun\n{bar}\nended\n")
-        assert await results.ids(q="begun") == await results.ids(q="ended") == [job_id]
-        assert await results.ids(q='"1500 of"') == []
-        assert await results.snippets(q="1999") == [
-            f"begun 76 of 2000 {'#' * 40} 1999 of 2000 {'#' * 40} ended"
-        ]
-
-
-async def test_a_phrase_is_found_where_it_is_and_not_where_its_words_are(results: Results) -> None:
-    wanted = results.add(1, Output="disk full: no space left on device")
-    for minute in range(2, 300):
-        results.add(minute, JobName="space", Command="left", Output="left no space, the full disk")
-    assert await results.ids(q='"no space left"', limit=1) == [wanted]
-    assert await results.ids(q='"no space left"', sort="name") == [wanted]
-    assert await results.ids(q='"space left"') == [wanted]
-    assert len(await results.all_pages(q="left space", limit=50)) == 299
-    assert len(await results.all_pages(q='"no space"', limit=50)) == 299
-
-
-async def test_deleting_what_has_a_phrase_deletes_nothing_else(results: Results) -> None:
-    wanted = results.add(1, Output="数据库: no space left")
-    kept = results.add(2, Output="left no space, 据库 数据")
-    for phrase in ('"space left"', "数据库"):
-        found = ResultFilter("alice", terms=parse_search(phrase))
-        assert await results.catalogue.delete_matching(found, 10) == ((1, False) if wanted else (0, False))
-        wanted = ""
-    assert await results.ids() == [kept]
-
-
-async def test_two_characters_are_found_where_they_are_and_not_where_the_index_holds_them_for_alike(
-    results: Results,
-) -> None:
-    wanted = results.add(1, Output="备份数据库")
-    for minute in range(2, 300):
-        results.add(minute, Output=f"备份数据{chr(ord('库') + 16 * (minute % 40 + 1))}")
-    assert await results.ids(q="据库") == [wanted]
-    assert await results.ids(q="据库", sort="name") == [wanted]
-    assert len(await results.all_pages(q="数据", limit=50)) == 299
-
-
-async def test_a_phrase_that_takes_long_to_look_for_goes_on_with_the_next_page(
-    results: Results, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(catalogue, "_SEARCH_SECONDS", 0)
-    wanted = results.add(0, Output="one two")
-    for minute in range(1, 10):
-        results.add(minute, Output="two one")
-    assert await results.page(q='"one two"', limit=5) != ([wanted], None)
-    assert await results.all_pages(q='"one two"', limit=5) == [wanted]
-    with pytest.raises(TooSlowError):
-        await results.catalogue.delete_matching(ResultFilter("alice", terms=parse_search('"two two"')), 5)
-
-
-async def test_a_search_within_a_time_is_exact_for_results_of_one_moment(results: Results) -> None:
-    ids = {results.add(1) for _ in range(300)}
-    until = NOW + timedelta(minutes=1, milliseconds=1)
-    assert set(await results.all_pages(q="test", limit=70, since=NOW, until=until)) == ids
-    assert await results.ids(q="test", since=until) == []
-    assert await results.ids(q="test", until=NOW + timedelta(minutes=1)) == []
-
-
-@pytest.mark.parametrize("glyph", ["\ue0a0", "\x1f", "\u2028", "🔒", "🧪", "🫡"])
-async def test_no_sign_hides_the_word_beside_it(results: Results, glyph: str) -> None:
-    job_id = results.add(1, JobName=f"{glyph}main", Command=f"{glyph}1 {glyph}2", Output=f"{glyph}branch ")
-    for text in ("main", "branch", f"{glyph}branch"):
-        assert await results.ids(q=text) == [job_id], text
-    assert await results.ids(q=f"{glyph}7") == []
 
 
 async def test_the_index_is_less_than_half_of_the_text_however_often_it_is_written(
@@ -277,15 +53,6 @@ async def test_the_index_is_less_than_half_of_the_text_however_often_it_is_writt
         await unwatched.ids()
     size = sum(path.stat().st_size for path in unwatched.at.base.glob("results.index.sqlite3"))
     assert 0 < size < text / 2
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["a AND b", "NOT", "name:x", 'a"b', "NEAR(a b)", "{x}", "a^b", "-x", "'; DROP TABLE results", "abc*def*"],
-)
-async def test_what_users_type_is_never_syntax(results: Results, text: str) -> None:
-    job_id = results.add(1, Output=f"before {text} after")
-    assert await results.ids(q=text) == [job_id]
 
 
 @pytest.mark.parametrize(
@@ -335,12 +102,6 @@ def test_no_page_is_found_by_sorting(user_id: str | None, sort: Sort) -> None:
             plan = " | ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
             assert "TEMP B-TREE" not in plan
             assert "SCAN" not in plan or "SCAN search" in plan, (query, plan)
-
-
-async def test_of_a_long_output_the_start_and_the_end_can_be_searched(results: Results) -> None:
-    job_id = results.add(1, Output="first " + "x " * 5000 + "middle " + "y " * 5000 + "last")
-    assert await results.ids(q="first last") == [job_id]
-    assert await results.ids(q="middle") == []
 
 
 # --- pages
@@ -710,42 +471,3 @@ async def test_only_the_output_is_left_out_however_the_file_is_written(
 
 
 # --- what others ask
-
-
-async def test_how_the_last_job_of_a_name_ended(results: Results) -> None:
-    results.add(1, JobName="n", Status="Failed", Success=False)
-    results.add(2, JobName="n")
-    results.add(3, JobName="m", Status="TimedOut", Success=False)
-    ask = results.catalogue.previous_status
-    assert await ask("alice", "n", NOW + timedelta(minutes=9)) is JobStatus.SUCCEEDED
-    assert await ask("alice", "n", NOW + timedelta(minutes=2)) is JobStatus.FAILED
-    assert await ask("alice", "n", NOW + timedelta(minutes=1)) is None
-    assert await ask("bob", "n", NOW + timedelta(minutes=9)) is None
-
-
-async def test_statistics_count_by_outcome_and_time(results: Results) -> None:
-    for minute in range(100):
-        failed = minute % 10 == 0
-        results.add(
-            minute,
-            Runtime=minute + 1.0,
-            JobName="odd" if minute % 2 else "even",
-            Status="Failed" if failed else "Succeeded",
-            Success=not failed,
-        )
-    wanted = StatsFilter("alice", NOW, NOW + timedelta(hours=2), Bucket.HOUR)
-    stats = await results.catalogue.statistics(wanted)
-    assert [bucket["Start"] for bucket in stats["buckets"]] == [
-        "2026-03-01T12:00:00.000000Z",
-        "2026-03-01T13:00:00.000000Z",
-    ]
-    assert [(bucket["Succeeded"], bucket["Failed"]) for bucket in stats["buckets"]] == [(54, 6), (36, 4)]
-    assert stats["runtime"] == {"Count": 100, "P50": 50.0, "P90": 90.0, "P99": 99.0, "Max": 100.0}
-    assert stats["names"] == [
-        {"JobName": "even", "Count": 50, "Failed": 10, "P50": 49.0},
-        {"JobName": "odd", "Count": 50, "Failed": 0, "P50": 50.0},
-    ]
-    nobody = await results.catalogue.statistics(
-        StatsFilter("bob", NOW, NOW + timedelta(hours=1), Bucket.HOUR)
-    )
-    assert nobody["runtime"] == {"Count": 0, "P50": None, "P90": None, "P99": None, "Max": None}

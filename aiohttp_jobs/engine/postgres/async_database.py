@@ -1,0 +1,106 @@
+"""Connections to the database for the event loop, whose questions end within a time.
+
+The SQL is left to those who ask. `Database` is the same for threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from ...errors import BusyError
+from ..base import TooSlowError
+from .database import KEEP_ALIVE, WAIT_SECONDS, DatabaseUnavailableError, Row, Values
+
+AsyncConnection = psycopg.AsyncConnection[Row]
+
+# Every question has an index to go by, and what a table without statistics seems to cost is a guess.
+_SETTINGS = """
+SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', false),
+    set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),
+    set_config('jit', 'off', false)
+"""
+
+
+class AsyncDatabase:
+    """At most `most` connections to `dsn`; a statement takes `seconds` at most.
+
+    Errors are those of `Database`; `TooSlowError`: a statement took too long, and was not done.
+    """
+
+    def __init__(self, dsn: str, *, most: int = 4, seconds: float = 10.0) -> None:
+        async def configure(connection: AsyncConnection) -> None:
+            await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
+
+        self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
+            dsn,
+            kwargs={
+                "autocommit": True,
+                "application_name": "aiohttp-jobs",
+                "connect_timeout": 10,
+                # A plan that is to be right for all values reads all months for one.
+                "prepare_threshold": None,
+                **KEEP_ALIVE,
+            },
+            min_size=1,
+            max_size=most,
+            timeout=WAIT_SECONDS,
+            configure=configure,
+            check=AsyncConnectionPool.check_connection,
+            num_workers=1,
+            name="aiohttp-jobs-results",
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Does not wait for the first connection: what asks first does."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    async def rows(self, query: LiteralString, values: Values = ()) -> list[Row]:
+        """What one statement finds, or returns of what it has changed."""
+        async with self.connection() as connection:
+            return await (await connection.execute(query, values)).fetchall()
+
+    async def row(self, query: LiteralString, values: Values = ()) -> Row | None:
+        """The first of them."""
+        async with self.connection() as connection:
+            return await (await connection.execute(query, values)).fetchone()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Several statements, which are done when the block ends, or not at all when it raises."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """One connection, for statements that are each done by themselves."""
+        with _explaining():
+            async with self._pool.connection() as connection:
+                yield connection
+
+
+@contextmanager
+def _explaining() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable:
+        raise BusyError from None
+    except psycopg.errors.QueryCanceled:
+        raise TooSlowError from None
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        raise DatabaseUnavailableError from error
+
+
+def one(row: Row | None) -> Any:
+    """The only value of the only row of a query that always has one."""
+    if row is None:
+        raise AssertionError("a query of one row had none")
+    return row[0]

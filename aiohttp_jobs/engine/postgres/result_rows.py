@@ -1,0 +1,144 @@
+"""A result as a row of the table ``results``: made of its record, and put into the database.
+
+Finding rows is left to ``results_search``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from ...model.job import LONG_FIELDS
+from ...system.jsontext import dumps
+from ..searching import OWNER_MARK, IndexEntry, distinct_words, entry_of, id_bytes, indexed_text
+from .async_database import AsyncConnection
+from .months import ids_of, month_of
+
+_MOST_BYTES_OF_WORD = 1500
+_MOST_BYTES_OF_WORDS = 900_000
+"""PostgreSQL's own bounds are 2,046 bytes and one mebibyte, with all words of a result taken together."""
+
+_INSERT = """
+WITH kept AS (
+    INSERT INTO aiohttp_jobs.results
+    VALUES (%(id)s, %(job_id)s, %(user_id)s, %(name)s, %(status)s, %(mode)s, %(success)s, %(started)s,
+        %(runtime)s, %(size)s, %(record)s::json, %(long_fields)s::json, %(earlier_attempts)s::json,
+        %(submission)s::json, array_to_tsvector(%(words)s::text[]))
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), ended AS (
+    INSERT INTO aiohttp_jobs.ended_jobs SELECT %(job_id)s, id FROM kept
+), counted AS (
+    INSERT INTO aiohttp_jobs.kept_amounts SELECT %(user_id)s, %(month)s, 1, %(size)s FROM kept
+)
+SELECT id FROM kept
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """What is kept of one job that has ended; the values of `_INSERT`, but for the id."""
+
+    wanted_id: int
+    values: Mapping[str, Any]
+
+    @property
+    def month(self) -> int:
+        """The number of the month whose partition it belongs to."""
+        return month_of(self.wanted_id)
+
+
+def row_of(
+    record: Mapping[str, Any],
+    *,
+    search_bytes: int,
+    beside: int = 0,
+    earlier_attempts: Sequence[Mapping[str, Any]] = (),
+    submission: Mapping[str, Any] | None = None,
+) -> ResultRow:
+    """The row of a result as it is stored. Costs time for its words: not for the event loop.
+
+    `beside` are the bytes of its output that are kept elsewhere; `earlier_attempts` the results of the
+    attempts before. Raises ``ValueError`` when `record` is no result.
+    """
+    texts = {
+        "record": dumps({name: value for name, value in record.items() if name not in LONG_FIELDS}).decode(),
+        "long_fields": dumps({name: record[name] for name in LONG_FIELDS if name in record}).decode(),
+        "earlier_attempts": dumps(list(earlier_attempts)).decode() if earlier_attempts else None,
+        "submission": None if submission is None else dumps(submission).decode(),
+    }
+    size = beside + sum(len(text.encode()) for text in texts.values() if text is not None)
+    entry = entry_of(record, size=size, search_bytes=search_bytes)
+    if entry is None:
+        raise ValueError("that is no result")
+    return ResultRow(entry.id, texts | _facts(entry) | {"words": list(_words(entry))})
+
+
+async def insert(connection: AsyncConnection, row: ResultRow) -> None:
+    """Put a row into the table, whose month has to be there.
+
+    Raises psycopg's ``UniqueViolation`` when its job has ended already.
+    """
+    first, end = ids_of(row.month)
+    result_id, spread = row.wanted_id, 1
+    while True:
+        values = {**row.values, "id": result_id, "month": first}
+        if await (await connection.execute(_INSERT, values)).fetchone() is not None:
+            return
+        # Ever further away, so that any number of results with one and the same date find room.
+        spread *= 2
+        result_id = min(max(row.wanted_id + random.randint(-spread, spread), first), end - 1)  # noqa: S311
+
+
+def storable(text: str) -> str:
+    """`text` as the database takes it: without lone surrogates, and without the character of no meaning."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def word_in_index(text: str) -> str:
+    """A word as it is in the table: the beginning of a very long one."""
+    data = text.encode()
+    return text if len(data) <= _MOST_BYTES_OF_WORD else data[:_MOST_BYTES_OF_WORD].decode("utf-8", "ignore")
+
+
+def owner_word(user_id: str) -> str:
+    """The word that says whose a result is."""
+    return word_in_index(f"{OWNER_MARK}{storable(user_id)}")
+
+
+def job_uuids(job_ids: Sequence[str]) -> list[UUID]:
+    """Job ids as the database has them, without what is none."""
+    found: list[UUID] = []
+    for job_id in job_ids:
+        with contextlib.suppress(ValueError):
+            found.append(UUID(bytes=id_bytes(job_id)))
+    return found
+
+
+def _facts(entry: IndexEntry) -> dict[str, Any]:
+    return {
+        "job_id": UUID(bytes=entry.job_id),
+        "user_id": storable(entry.user_id),
+        "name": storable(entry.name),
+        "status": storable(entry.status),
+        "mode": storable(entry.mode),
+        "success": entry.success,
+        "started": entry.started,
+        "runtime": entry.runtime,
+        "size": entry.size,
+    }
+
+
+def _words(entry: IndexEntry) -> Iterator[str]:
+    yield owner_word(entry.user_id)
+    left = _MOST_BYTES_OF_WORDS
+    for word in distinct_words(indexed_text(entry)):
+        kept = word_in_index(word)
+        left -= len(kept.encode())
+        if left < 0:
+            return
+        yield kept

@@ -1,0 +1,248 @@
+"""The results in the database: kept, listed, searched, counted and deleted, many at a time.
+
+Finding them is left to ``results_search``, what is too much to ``expiry``, their partitions to ``months``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+from typing import Any, TypeVar
+
+import psycopg
+
+from ...errors import BusyError
+from ...model.job import utc_now
+from ...model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
+from ...system.jsontext import dumps, loads
+from ...system.owned_tasks import OwnedTasks
+from ...system.threads import DaemonThreads
+from ..base import TooSlowError
+from ..searching import (
+    Key,
+    TextSearch,
+    all_exact,
+    first_id,
+    microseconds,
+    phrases,
+    read_cursor,
+    searched_texts,
+    snippet,
+    write_cursor,
+)
+from . import statistics
+from .async_database import AsyncDatabase, one
+from .database import DatabaseUnavailableError
+from .expiry import delete_by_ids, delete_expired, put_amounts_together
+from .months import Months
+from .result_rows import ResultRow, insert, job_uuids, row_of, storable
+from .results_search import ResultSearch, Row
+
+_SEARCH_SECONDS = 2.0
+_MOST_CANDIDATES = 200
+_THREADS = 2
+_UPKEEP_SECONDS = 60.0
+T = TypeVar("T")
+_logger = logging.getLogger(__name__)
+
+_OWNERS = """
+SELECT r.id, r.job_id, r.user_id FROM aiohttp_jobs.ended_jobs e
+JOIN aiohttp_jobs.results r ON r.id = e.result_id AND r.job_id = e.job_id WHERE e.job_id = ANY(%s)
+"""
+_KEPT = "SELECT coalesce(sum(size), 0)::bigint FROM aiohttp_jobs.kept_amounts WHERE user_id = %s"
+
+
+class PostgresResults:
+    """A `ResultRepository`; `search_bytes` of each output and command can be searched."""
+
+    def __init__(self, database: AsyncDatabase, *, search_bytes: int) -> None:
+        self._database = database
+        self._search_bytes = search_bytes
+        self._months = Months(database)
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-results")
+        self._tasks = OwnedTasks("the results")
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self._months.make_ahead(utc_now())
+        self._upkeep = self._tasks.start(self._keep_up())
+
+    async def close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        await self._tasks.wait()
+        self._threads.shutdown()
+
+    async def keep(self, record: Mapping[str, Any], **beside: Any) -> None:
+        """Keep the result of a job that has ended, durably, with what `row_of` takes `beside` it.
+
+        Raises ``ValueError`` when `record` is no result, psycopg's ``UniqueViolation`` when its job has a
+        result already, or had one.
+        """
+        make = partial(row_of, record, search_bytes=self._search_bytes, **beside)
+        row: ResultRow = await self._in_thread(make)
+        for is_again in (False, True):
+            await self._months.make(row.month)
+            try:
+                async with self._database.transaction() as connection:
+                    await insert(connection, row)
+                return
+            except psycopg.errors.CheckViolation:
+                # Its month was dropped a moment ago by another process.
+                if is_again:
+                    raise
+                self._months.forget()
+
+    async def page(
+        self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False
+    ) -> ResultPage:
+        """`limit` results, from where `cursor` says; with a ``Snippet`` where words are looked for.
+
+        Raises `BadCursorError` and `TooSlowError`.
+        """
+        after = None if cursor is None else read_cursor(cursor, wanted, sort)
+        found, following = await self._collect(wanted, sort, after, limit, outputs=outputs)
+        return ResultPage(
+            found, None if following is None else write_cursor(following, wanted, sort), indexing=False
+        )
+
+    async def statistics(self, wanted: StatsFilter) -> dict[str, Any]:
+        """The ``stats`` of ``GET /results/stats``. Raises `TooSlowError`."""
+        async with self._database.transaction() as connection:
+            return await statistics.statistics(connection, wanted)
+
+    async def kept_bytes(self, user_id: str) -> int:
+        """How much the user's results take, with the outputs kept beside them."""
+        return int(one(await self._database.row(_KEPT, (storable(user_id),))))
+
+    async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
+        """Whose results those of `job_ids` are that there are."""
+        found = await self._database.rows(_OWNERS, (job_uuids(job_ids),))
+        return {str(job_id): user_id for _, job_id, user_id in found}
+
+    async def delete(self, job_ids: Sequence[str]) -> int:
+        """Delete results with all that belongs to them; how many of them there were."""
+        found = await self._database.rows(_OWNERS, (job_uuids(job_ids),))
+        return await self._delete([row[0] for row in found])
+
+    async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
+        """Delete `limit` of the results that are `wanted`: how many, and whether there may be more.
+
+        Raises `TooSlowError`.
+        """
+        if wanted.user_id is None:
+            raise ValueError("results are deleted for one user")
+        ids, more = await self._matching(wanted, limit)
+        return await self._delete(ids), more
+
+    async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
+        """Delete `limit` results that `rules` no longer keep, the oldest first, or whole months; how many."""
+        if rules.age is not None:
+            oldest = first_id(microseconds(utc_now() - timedelta(seconds=rules.age)))
+            if dropped := await self._months.drop_before(oldest):
+                return dropped
+        async with self._database.transaction() as connection:
+            return await delete_expired(connection, rules, utc_now(), limit)
+
+    async def catch_up(self) -> None:
+        """Return at once: what others add and remove is known as soon as it is done."""
+
+    async def _delete(self, ids: Sequence[int]) -> int:
+        async with self._database.connection() as connection:
+            return await delete_by_ids(connection, ids) if ids else 0
+
+    async def _collect(
+        self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool
+    ) -> tuple[list[bytes], Key | None]:
+        """Results, and where the next page starts."""
+        found: list[bytes] = []
+        search = ResultSearch(self._database, wanted, sort, long=outputs or bool(wanted.terms))
+        end = monotonic() + _SEARCH_SECONDS
+        last: Key | None = None
+        async for batch in search.batches(after, _at_once(wanted, limit + 1)):
+            for row, text in zip(batch.rows, await self._texts(batch.rows, wanted), strict=True):
+                if len(found) == limit:
+                    return found, last
+                last = row.key
+                if text is not None:
+                    found.append(text)
+            last = batch.reached or last
+            if last is not None and monotonic() > end:
+                return found, last
+        return found, None
+
+    async def _matching(self, wanted: ResultFilter, limit: int) -> tuple[list[int], bool]:
+        """The ids of the first `limit` results that are `wanted`, and whether there may be more."""
+        found: list[int] = []
+        is_exact = all_exact(wanted.terms)
+        search = ResultSearch(self._database, wanted, Sort.COMPLETED, long=not is_exact)
+        end = monotonic() + _SEARCH_SECONDS
+        async for batch in search.batches(None, _at_once(wanted, limit + 1)):
+            texts = None if is_exact else await self._texts(batch.rows, wanted)
+            for number, row in enumerate(batch.rows):
+                if len(found) == limit:
+                    return found, True
+                if texts is None or texts[number] is not None:
+                    found.append(int(row.key[-1]))
+            if monotonic() > end:
+                if not found:
+                    raise TooSlowError
+                return found, True
+        return found, False
+
+    async def _texts(self, rows: Sequence[Row], wanted: ResultFilter) -> list[bytes | None]:
+        """What is told of each result; ``None`` where it does not have what is looked for."""
+        if not wanted.terms:
+            return [_joined(row.record, row.long_fields.encode()) for row in rows]
+        return await self._in_thread(self._searched, rows, wanted) if rows else []
+
+    async def _in_thread(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args))
+
+    def _searched(self, rows: Sequence[Row], wanted: ResultFilter) -> list[bytes | None]:
+        """With what is quoted of them. In a thread."""
+        found: list[bytes | None] = []
+        with _check(wanted) as has_terms:
+            for row in rows:
+                name, command, output = texts = searched_texts(
+                    {**loads(row.record.encode()), **loads(row.long_fields.encode())}, self._search_bytes
+                )
+                quoted = {"Snippet": snippet(wanted.terms, (output, name, command))}
+                found.append(_joined(row.record, dumps(quoted)) if has_terms(texts) else None)
+        return found
+
+    async def _keep_up(self) -> None:
+        """Make months ahead, and have what counts results stay short."""
+        while True:
+            await asyncio.sleep(_UPKEEP_SECONDS)
+            try:
+                await self._months.make_ahead(utc_now())
+                async with self._database.transaction() as connection:
+                    await put_amounts_together(connection)
+            except (DatabaseUnavailableError, BusyError, TooSlowError) as error:
+                _logger.warning("The results cannot be looked after now; trying again in a minute: %s", error)
+
+
+@contextmanager
+def _check(wanted: ResultFilter) -> Iterator[Callable[[Sequence[str]], bool]]:
+    """Whether texts have the terms that are wanted, when they are known to have their words."""
+    if all_exact(wanted.terms):
+        yield lambda _: True
+        return
+    with TextSearch(phrases(wanted.terms)) as search:
+        yield search.finds
+
+
+def _at_once(wanted: ResultFilter, likely: int) -> int:
+    return likely if all_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
+
+
+def _joined(record: str, more: bytes) -> bytes:
+    """One JSON object of two, of which the first has something in it."""
+    text = record.encode()
+    return text if more == b"{}" else text[:-1] + b"," + more[1:]

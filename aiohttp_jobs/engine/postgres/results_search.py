@@ -1,0 +1,276 @@
+"""Finding results: what is asked for, as statements that each walk one index, from where the last page ended.
+
+In the order of completion they go by stretches of time, each eight times as long as the last: mostly there is
+enough in the newest, which lies in one month or two. Whether what has the words of a phrase has the phrase is
+left to who asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from ...model.job import utc_now
+from ...model.results import ResultFilter, Sort
+from ...model.search import Term
+from ..searching import Key, candidate_words, first_id, microseconds
+from .async_database import AsyncDatabase
+from .result_rows import owner_word, storable, word_in_index
+
+_LAST_ID = (1 << 63) - 1
+_DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
+_PAGE_SPAN, _SEARCH_SPAN, _LONGEST_SPAN = 45 * _DAY, _DAY, 3000 * _DAY
+_GROWTH = 8
+_NEAR = 200
+_FEW_DIGITS = 2
+"""What has so few digits of a job's id in common is met by walking sooner than it could be sorted."""
+
+
+class Row(NamedTuple):
+    """A result found: its place in the order, its fields as JSON, and the long ones if they are asked for."""
+
+    key: Key
+    record: str
+    long_fields: str
+
+
+class Batch(NamedTuple):
+    """Results that follow each other, and the place up to which there are no others."""
+
+    rows: list[Row]
+    reached: Key | None
+
+
+class Stretch(NamedTuple):
+    """The ids from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    @property
+    def is_empty(self) -> bool:
+        return self.low > self.high
+
+
+_Find = Callable[[Stretch, Key | None, int], Awaitable[list[Row]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A part of a WHERE clause, and the values for its placeholders."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+
+class ResultSearch:
+    """Results that are `wanted`, in the order `sort`; with their long fields where `long`."""
+
+    def __init__(self, database: AsyncDatabase, wanted: ResultFilter, sort: Sort, *, long: bool) -> None:
+        self._database = database
+        self._wanted = wanted
+        self._down = sort.down
+        column = sort.column
+        self._key = ("id",) if column == "completed" else (column, "id")
+        self._order = ", ".join(f"r.{name} {'DESC' if self._down else 'ASC'}" for name in self._key)
+        self._long = "r.long_fields::text" if long else "'{}'"
+
+    async def batches(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
+        """What is behind the place `after`, `at_once` results or fewer at a time.
+
+        A term that is not exact may be missing where its words are there. Raises `TooSlowError`.
+        """
+        if self._wanted.terms:
+            found = self._by_words(after, at_once)
+        elif len(self._key) == 1:
+            found = self._along(self._page, self._all(after), _PAGE_SPAN, at_once)
+        else:
+            found = self._within(self._page, self._all(None), after, at_once)
+        async for batch in found:
+            yield batch
+
+    async def _by_words(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
+        words = _query(self._wanted.terms, self._wanted.user_id)
+        if words is None:
+            return
+
+        async def hits(stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
+            return await self._hits(words, stretch, after, at_once)
+
+        if len(self._key) > 1:
+            async for batch in self._within(hits, self._all(None), after, at_once):
+                yield batch
+            return
+        keys, reached = await self._near(words, self._all(after))
+        while len(keys) > at_once:
+            yield Batch(await self._rows(keys[:at_once]), keys[at_once - 1])
+            keys = keys[at_once:]
+        yield Batch(await self._rows(keys), reached)
+        if reached is not None:
+            async for batch in self._along(hits, self._all(reached), _SEARCH_SPAN, at_once):
+                yield batch
+
+    async def _along(self, find: _Find, whole: Stretch, span: int, at_once: int) -> AsyncIterator[Batch]:
+        """What `find` finds in `whole`, stretch by stretch, the first of them `span` long."""
+        for stretch in self._stretches(whole, span):
+            async for batch in self._within(find, stretch, None, at_once):
+                yield batch
+
+    async def _within(
+        self, find: _Find, stretch: Stretch, after: Key | None, at_once: int
+    ) -> AsyncIterator[Batch]:
+        """What `find` finds in one stretch, behind `after`."""
+        while True:
+            rows = await find(stretch, after, at_once)
+            after = rows[-1].key if rows else after
+            if len(rows) < at_once:
+                yield Batch(rows, after if len(self._key) > 1 else (self._end(stretch),))
+                return
+            yield Batch(rows, after)
+            if len(self._key) == 1 and after is not None:
+                stretch, after = self._behind(stretch, after), None
+
+    # --- statements
+
+    async def _page(self, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
+        """By the index of the order."""
+        where, values = _joined([*self._filters(), *self._limits(stretch), *self._behind_key(after)])
+        query = (
+            f"SELECT {self._columns('r.')}, r.record::text, {self._long} "  # noqa: S608
+            f"FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._order} LIMIT %s"
+        )
+        found = await self._database.rows(query, [*values, at_once])
+        return [Row(row[:-2], *row[-2:]) for row in found]
+
+    async def _near(self, words: str, whole: Stretch) -> tuple[list[Key], Key | None]:
+        """What has the words among the first results of `whole`, and the last of these unless they are all.
+
+        Of common words it is enough, and the index of words would list every result of a month for them.
+        """
+        where, values = _joined([*self._filters(), *self._limits(whole)])
+        query = (
+            "SELECT r.id, r.words @@ %s::tsquery FROM ("  # noqa: S608
+            f"SELECT r.id, r.words FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._order} LIMIT %s"
+            f") r ORDER BY {self._order}"
+        )
+        found = await self._database.rows(query, [words, *values, _NEAR])
+        keys: list[Key] = [(result_id,) for result_id, has_words in found if has_words]
+        return keys, (found[-1][0],) if len(found) == _NEAR else None
+
+    async def _hits(self, words: str, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
+        """By the index of words alone: all that have them, which are few, are sorted."""
+        where, values = _joined([*self._filters(), *self._behind_key(after)])
+        columns = "id, job_id, user_id, name, status, mode, success, started, runtime"
+        query = (
+            f"WITH r AS MATERIALIZED (SELECT {columns} FROM aiohttp_jobs.results "  # noqa: S608
+            "WHERE words @@ %s::tsquery AND id BETWEEN %s AND %s) "
+            f"SELECT {self._columns('r.')} FROM r WHERE {where} ORDER BY {self._order} LIMIT %s"
+        )
+        return await self._rows(await self._database.rows(query, [words, *stretch, *values, at_once]))
+
+    async def _rows(self, keys: Sequence[Key]) -> list[Row]:
+        """The results at these places, without those that are gone meanwhile."""
+        if not keys:
+            return []
+        query = f"SELECT r.id, r.record::text, {self._long} FROM aiohttp_jobs.results r WHERE r.id = ANY(%s)"  # noqa: S608
+        found = {row[0]: row[1:] for row in await self._database.rows(query, [[key[-1] for key in keys]])}
+        return [Row(key, *found[key[-1]]) for key in keys if key[-1] in found]
+
+    # --- their parts
+
+    def _columns(self, prefix: str) -> str:
+        return ", ".join(prefix + name for name in self._key)
+
+    def _filters(self) -> Iterator[_Condition]:
+        wanted = self._wanted
+        if wanted.user_id is not None:
+            yield _Condition("r.user_id = %s", (storable(wanted.user_id),))
+        for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
+            if values:
+                yield _Condition(f"r.{column} = ANY(%s)", (list(map(storable, values)),))
+        if wanted.only_failures:
+            yield _Condition("NOT r.success")
+        if wanted.success:
+            yield _Condition("r.success")
+        if wanted.name is not None:
+            name = storable(wanted.name)
+            if wanted.name_is_prefix:
+                yield _Condition("r.name >= %s AND r.name < %s", (name, name + "\U0010ffff"))
+            else:
+                yield _Condition("r.name = %s", (name,))
+        if wanted.id_digits:
+            yield from _job_ids(wanted.id_digits[:32])
+
+    def _limits(self, stretch: Stretch) -> Iterator[_Condition]:
+        yield _Condition("r.id BETWEEN %s AND %s", tuple(stretch))
+
+    def _behind_key(self, after: Key | None) -> Iterator[_Condition]:
+        if after is not None:
+            values = (storable(value) if isinstance(value, str) else value for value in after)
+            marks = ", ".join("%s" for _ in after)
+            yield _Condition(f"({self._columns('r.')}) {'<' if self._down else '>'} ({marks})", tuple(values))
+
+    # --- stretches
+
+    def _all(self, after: Key | None) -> Stretch:
+        """All that was completed in the time that is wanted and, if that is the order, behind `after`."""
+        since, until = self._wanted.since, self._wanted.until
+        low = 0 if since is None else first_id(microseconds(since))
+        high = _LAST_ID if until is None else first_id(microseconds(until)) - 1
+        return self._behind(Stretch(low, high), after)
+
+    def _behind(self, stretch: Stretch, after: Key | None) -> Stretch:
+        if after is None:
+            return stretch
+        place = int(after[-1])
+        if self._down:
+            return Stretch(stretch.low, min(stretch.high, place - 1))
+        return Stretch(max(stretch.low, place + 1), stretch.high)
+
+    def _end(self, stretch: Stretch) -> int:
+        return stretch.low if self._down else stretch.high
+
+    def _stretches(self, whole: Stretch, span: int) -> Iterator[Stretch]:
+        left = whole
+        edge = min(left.high, first_id(microseconds(utc_now()))) if self._down else left.low
+        while not left.is_empty:
+            # Nobody knows where the first results are: these are all months, from the first on.
+            is_last = span > _LONGEST_SPAN or (not self._down and left.low == 0)
+            if is_last:
+                yield left
+                return
+            end = max(left.low, edge - span) if self._down else min(left.high, edge + span)
+            stretch = Stretch(end, left.high) if self._down else Stretch(left.low, end)
+            if not stretch.is_empty:
+                yield stretch
+            left, edge, span = self._behind(left, (end,)), end, span * _GROWTH
+
+
+def _query(terms: Sequence[Term], user_id: str | None) -> str | None:
+    """The ``tsquery`` of all words of `terms`, in what is the user's; ``None`` when nothing can have them."""
+    words = candidate_words(terms)
+    if not all(word.text for word in words):
+        return None
+    quoted = [_quoted(word_in_index(word.text)) + (":*" if word.is_beginning else "") for word in words]
+    return " & ".join(quoted if user_id is None else [_quoted(owner_word(user_id)), *quoted])
+
+
+def _quoted(word: str) -> str:
+    return "'" + storable(word).replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _job_ids(digits: str) -> Iterator[_Condition]:
+    first, last = (UUID(digits.ljust(32, digit)) for digit in "0f")
+    if len(digits) > _FEW_DIGITS:
+        of_jobs = "SELECT result_id FROM aiohttp_jobs.ended_jobs WHERE job_id BETWEEN %s AND %s"
+        yield _Condition(f"r.id = ANY(ARRAY({of_jobs}))", (first, last))
+    yield _Condition("r.job_id BETWEEN %s AND %s", (first, last))
+
+
+def _joined(conditions: Sequence[_Condition]) -> tuple[str, list[Any]]:
+    """A WHERE clause and its values."""
+    text = " AND ".join(condition.text for condition in conditions) or "true"
+    return text, [value for condition in conditions for value in condition.values]
