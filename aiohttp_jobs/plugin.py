@@ -179,7 +179,7 @@ class Plugin:
             engine.records.schedules,
             config.prefix,
         )
-        self.code_jobs = CodeJobs(self._functions, function_jobs, queue)
+        self.code_jobs = CodeJobs(self._functions, function_jobs, queue, engine.history, engine.results)
         self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
     def _make_schedules(self) -> None:

@@ -10,23 +10,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ..engine.base import JobQueue, cancelled_by
+from ..engine.base import JobHistory, JobQuery, JobQueue, ResultRepository, cancelled_by
 from ..errors import ConfigurationError, NotFoundError, ShuttingDownError
 from ..functions.registry import BoundFunction, Function, Functions
 from ..model.functions import FunctionRunRequest, HostCode
-from ..model.job import Submission
+from ..model.job import JobPhase, Submission
 from ..model.schedule import Schedule, ScheduledFunction
 from .function_jobs import FunctionJobs
 
 _WAIT_SECONDS = 10.0
 """After that long it is looked whether a job is still there, or its result was deleted."""
+_LOOK_SECONDS = 1.0
 
 
 class CodeJobs:
     """The door for the host's own code, to one plugin's `functions`."""
 
-    def __init__(self, functions: Functions, jobs: FunctionJobs, queue: JobQueue) -> None:
+    def __init__(
+        self,
+        functions: Functions,
+        jobs: FunctionJobs,
+        queue: JobQueue,
+        history: JobHistory,
+        results: ResultRepository,
+    ) -> None:
         self._functions = functions
+        self._history = history
+        self._results = results
         self._jobs = jobs
         self._queue = queue
         self._is_open = False
@@ -80,6 +90,19 @@ class CodeJobs:
                 raise ShuttingDownError
             if is_over:
                 raise NotFoundError(f"There is no job {job_id} any more.")
+
+    async def ended(self, most: int = 1000) -> list[dict[str, Any]]:
+        """The results of the last `most` jobs, whoever submitted them, once none is queued or runs any more.
+
+        For tests. What is not due yet is not waited for.
+        """
+        query = JobQuery(frozenset({JobPhase.QUEUED, JobPhase.RUNNING}), limit=1)
+        while found := await self._queue.find(query):
+            await self._queue.end_of(found[0].job_id, _LOOK_SECONDS)
+        await self._results.catch_up()
+        listed = await self._history.list_results(None, most)
+        results = [await self._history.get_result(str(each["JobID"])) for each in reversed(listed)]
+        return [result for result in results if result is not None]
 
     async def cancel(self, job_id: str, user_id: str) -> None:
         """Have a job that the code has submitted for this user stopped; nothing if it has ended."""
