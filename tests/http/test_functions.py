@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from aiohttp_jobs import ConfigurationError, Functions
 
@@ -268,4 +268,23 @@ async def test_the_document_describes_them(host: Host) -> None:
     document = (await host.caller().request("GET", "/openapi.json")).body
     [name] = document["paths"]["/functions/{name}"]["get"]["parameters"]
     assert name["schema"]["pattern"] == "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
-    assert json.dumps(document["components"]["schemas"]["FunctionView"])
+    shown = (await host.caller("librarian", "debug").request("GET", "/functions")).body
+    described = {**document, "$ref": "#/components/schemas/Functions"}
+    assert shown["count"] == 4
+    assert [error.message for error in Draft202012Validator(described).iter_errors(shown)] == []
+    wrong = {**shown, "functions": [{**shown["functions"][0], "Name": 5, "More": 1}]}
+    assert len(list(Draft202012Validator(described).iter_errors(wrong))) == 2
+
+
+async def test_its_json_schema_takes_what_it_takes(host: Host) -> None:
+    caller = host.caller("librarian", "debug")
+    for name, good, bad in (
+        ("rebuild", {"index": "users", "since": None, "dry_run": True}, {"index": "users", "dry_run": 1}),
+        ("report", {"rows": [1], "price": "1.10", "pages": {"first": 1}}, {"rows": [-1], "price": 1}),
+        ("login", {"user": "ann", "password": "correct horse"}, {"user": "ann", "what": 1}),
+    ):
+        schema = (await caller.request("GET", f"/functions/{name}")).body["function"]["Schema"]
+        Draft202012Validator.check_schema(schema)
+        for values, status in ((good, 200), (bad, 422)):
+            assert Draft202012Validator(schema).is_valid(values) is (status == 200)
+            assert (await run(caller, name, values, **LATER)).status == status
