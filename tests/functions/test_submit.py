@@ -16,7 +16,7 @@ from aiohttp_jobs import ConfigurationError, ExecutionMode, Functions, JobFailed
 from aiohttp_jobs.errors import InvalidFieldsError, NotFoundError, ShuttingDownError, TooManyPendingError
 
 from ..conftest import Host
-from . import sample
+from . import chained, sample
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -62,6 +62,22 @@ async def test_it_is_cancelled_by_its_handle(host: Host) -> None:
     assert (caught.value.job_id, caught.value.job_status) == (handle.id, "Cancelled")
     assert (await handle.result())["Status"] == caught.value.result["Status"] == "Cancelled"
     await handle.cancel()
+
+
+async def test_awaiting_it_gives_what_the_function_returned(host: Host) -> None:
+    handle = await aiohttp_jobs.submit(host.app, sample.rebuild.bind("users", dry_run=True))
+    assert await handle == {"rows": 0}
+    assert await handle == {"rows": 0}
+    assert (await handle.result())["ReturnValue"] == {"rows": 0}
+
+
+async def test_a_function_may_wait_for_others(start_host: StartHost) -> None:
+    host = await start_host(functions=chained.jobs)
+    bound = chained.add_up.bind([1, 2, 3, 4])
+    async with asyncio.timeout(60):
+        assert await (await aiohttp_jobs.submit(host.app, bound, user="alice")) == 20
+    results = await host.caller().results()
+    assert sorted(each["Function"] for each in results) == ["add_up"] * 7 + ["double"] * 4
 
 
 async def test_a_job_whose_result_is_deleted_is_awaited_no_longer(host: Host) -> None:

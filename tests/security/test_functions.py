@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from aiohttp_jobs.model.functions import HostCode
 from ..conftest import Caller, Host
 from ..engine.embedded.drops import Drops
 from ..functions import sample
-from ..gate import until_answered
+from ..gate import until, until_answered
 from ..http.test_functions import accepted, run
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -88,6 +89,19 @@ async def test_secrets_are_in_no_view_no_file_and_no_log(
     assert not [content for content in kept if SECRET.encode() in content]
     assert SECRET not in caplog.text
     assert waiting["Command"] == "login(user='ann', password=…)"
+
+
+@pytest.mark.parametrize("mode", ["MainLoop", "BackgroundJob"])
+async def test_secrets_are_masked_in_the_output_and_gone_with_the_job(host: Host, mode: str) -> None:
+    caller = host.caller("debug")
+    values = {"user": f"ann {SECRET}", "password": SECRET}
+    answer = await run(caller, "login", values, executionMode=mode)
+    result = await caller.result(answer.body["jobId"])
+    assert (result["Status"], result["ReturnValue"]) == ("Succeeded", len(SECRET))
+    assert SECRET not in result["Output"]
+    assert result["Output"].startswith("ann ")
+    [kept] = (host.base_dir / "JobOutput").glob("*.json")
+    await until(lambda: json.loads(kept.read_text())["SealedValues"] == "", "that nothing holds the secret")
 
 
 async def test_a_refused_value_is_not_repeated_if_it_is_secret(host: Host) -> None:
