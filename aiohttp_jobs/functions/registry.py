@@ -201,6 +201,7 @@ class Functions:
         """
 
         def register(function: Callable[..., Any]) -> Function[..., Any]:
+            _require_function(function)
             own = name or function.__name__
             options = FunctionOptions(
                 title=title or own.replace("_", " ").strip().capitalize(),
@@ -254,6 +255,18 @@ class Functions:
         self._functions[function.name] = function
         self._by_old_name.update(dict.fromkeys(function.options.old_names, function))
         return function
+
+
+def _require_function(function: Callable[..., Any]) -> None:
+    if isinstance(function, type) or not hasattr(function, "__qualname__"):
+        raise ConfigurationError(
+            f"{function!r} is no function. Write one that calls it, and make that a job."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise ConfigurationError(
+            f"The function {function.__qualname__} yields, so nothing of it would run when it is called as a "
+            "job. Let it return what is to be kept."
+        )
 
 
 def _modes(name: str, mode: ExecutionMode | str | Sequence[ExecutionMode | str]) -> tuple[ExecutionMode, ...]:

@@ -228,7 +228,7 @@ class Signature:
             written = SimpleNamespace(__annotations__={"it": parameter.annotation})
             try:
                 found[parameter.name] = get_type_hints(
-                    written, getattr(self._function, "__globals__", {}), include_extras=True
+                    written, getattr(inspect.unwrap(self._function), "__globals__", {}), include_extras=True
                 )["it"]
             except Exception as error:
                 raise self._fault(parameter.name, f"has an annotation that cannot be read: {error}") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -74,6 +75,28 @@ def test_a_plain_function_in_mainloop_is_refused_where_it_is_registered() -> Non
 def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], why: str) -> None:
     with pytest.raises(ConfigurationError, match=why):
         Functions().function(**options)(sample.add)
+
+
+def _yields() -> Iterator[int]:
+    yield 1
+
+
+async def _yields_too() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (partial(sample.add, 1), "is no function"),
+        (Functions, "is no function"),
+        (_yields, "_yields yields, so nothing of it would run"),
+        (_yields_too, "_yields_too yields, so nothing of it would run"),
+    ],
+)
+def test_what_is_no_function_is_refused(function: Callable[..., Any], why: str) -> None:
+    with pytest.raises(ConfigurationError, match=why):
+        Functions().function()(function)
 
 
 @pytest.mark.parametrize("second", [{"name": "add"}, {"name": "plus"}, {"name": "x", "old_names": ["add"]}])

@@ -348,6 +348,22 @@ def test_parameters_may_have_any_name() -> None:
     assert signature.call_arguments(signature.validate(values).all) == ([], values)
 
 
+def of_level(level: Level) -> None: ...
+
+
+def test_a_function_that_is_wrapped_has_its_own_annotations() -> None:
+    """Which are texts, and mean what they mean in its own module."""
+    elsewhere: dict[str, Any] = {}
+    exec(
+        "import functools\n"
+        "def logged(function):\n"
+        "    return functools.wraps(function)(lambda *args, **kwargs: function(*args, **kwargs))",
+        elsewhere,
+    )
+    [level] = Signature(elsewhere["logged"](of_level)).parameters
+    assert level.choices == (1, 2)
+
+
 def by_position(first: int, second: int = 2, third: int = 3, /, *, fourth: int) -> None: ...
 
 
