@@ -45,7 +45,7 @@ Greet = Callable[[bool], bytes]
 """Makes what a worker is told first; told whether one before it has failed to become ready."""
 
 
-class Answer(NamedTuple):
+class WorkerAnswer(NamedTuple):
     """What a worker says when a job has ended, and whether it is fit for another."""
 
     exit_code: int
@@ -168,7 +168,7 @@ class WorkerPool:
 
     async def _run_in(self, worker: PoolWorker, execution: Execution) -> Outcome:
         worker.pipe.begin(execution.log)
-        answer: Answer | None = None
+        answer: WorkerAnswer | None = None
         try:
             answer = await _answer_of(worker)
             if answer is not None:
@@ -433,7 +433,7 @@ class WorkerPool:
         )
 
 
-async def _answer_of(worker: PoolWorker) -> Answer | None:
+async def _answer_of(worker: PoolWorker) -> WorkerAnswer | None:
     """The worker's answer, ``None`` when it has gone away or talks nonsense."""
     worker.answer = asyncio.get_running_loop().create_future()
     try:
@@ -442,7 +442,7 @@ async def _answer_of(worker: PoolWorker) -> Answer | None:
         worker.answer = None
 
 
-def read_answer(message: bytes) -> Answer | None:
+def read_answer(message: bytes) -> WorkerAnswer | None:
     """What a worker has said, which may be the job's code speaking, or ``None``."""
     told, separator, value = message.partition(_VALUE)
     try:
@@ -454,7 +454,7 @@ def read_answer(message: bytes) -> Answer | None:
         return None
     json = value.removesuffix(b"}\n") if separator else None
     returned = NOTHING if json is None and fault is None else ReturnValue(json, fault)
-    return Answer(int(code), is_reusable is True, returned)
+    return WorkerAnswer(int(code), is_reusable is True, returned)
 
 
 def _goes_on(control: socket.socket, message: bytes) -> bool:

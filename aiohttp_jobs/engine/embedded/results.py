@@ -42,7 +42,7 @@ from .files.layout import Layout
 from .files.results import ResultFiles
 from .index import Reconciler, ResultIndex
 from .index.expiry import expired, kept_bytes
-from .index.query import Row, find, previous_status
+from .index.query import IndexRow, find, previous_status
 from .index.statistics import statistics
 
 _FIRST_SECONDS = 1.0
@@ -294,7 +294,7 @@ class IndexedResults:
 
 def _rows(
     connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, likely: int
-) -> Iterator[Row]:
+) -> Iterator[IndexRow]:
     """What `find` finds behind `after`, `likely` or more at a time."""
     at_once = likely if all_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
     while rows := find(connection, wanted, sort, after, at_once):

@@ -63,7 +63,7 @@ def run_only(process: FunctionProcess, request: dict[str, Any], control: socket.
     return ending.exit_code
 
 
-class Cancelled:
+class CancelFlag:
     """As ``threading.Event``, but safe to be set by a signal's handler in a thread that waits for it."""
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class FunctionProcess:
     def __init__(self, output: int) -> None:
         self._output = output
         self._pid = os.getpid()
-        self._cancelled = Cancelled()
+        self._cancelled = CancelFlag()
         self._is_running = False
         self._runner: asyncio.Runner | None = None
         self._task: asyncio.Task[Any] | None = None

@@ -19,7 +19,7 @@ from .rows import wanted_row
 from .schema import DISPLACED
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """A result found. `key` is its place in the order that was asked for."""
 
     key: Key
@@ -44,7 +44,7 @@ class _Conditions:
 
 def find(
     connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int
-) -> list[Row]:
+) -> list[IndexRow]:
     """The first `limit` results behind the place `after`, or from the start.
 
     Where `wanted.terms` are not all exact, these are results that have their words, perhaps not side by side.
@@ -64,7 +64,7 @@ def find(
     else:
         key = f"r.{sort.column}, r.id"
     query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
-    return [Row(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
+    return [IndexRow(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
 
 
 def previous_status(connection: sqlite3.Connection, user_id: str, name: str, before: datetime) -> str | None:
