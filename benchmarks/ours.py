@@ -72,6 +72,9 @@ class HostProcess:
         children = psutil.Process(self.process.pid).children(recursive=True)
         return sum(int(child.memory_full_info().uss) for child in children)
 
+    def children_count(self) -> int:
+        return len(psutil.Process(self.process.pid).children())
+
     def cpu_seconds(self) -> float:
         """What the host and all its children have used so far."""
         children = psutil.Process(self.process.pid).children(recursive=True)

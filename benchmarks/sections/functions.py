@@ -8,7 +8,7 @@ import time
 
 from ..bench import PARALLEL, Bench, rate
 from ..floors import Pool
-from ..ours import COROUTINE, FUNCTION, PYTHON, submit_and_wait
+from ..ours import COROUTINE, FUNCTION, PYTHON, HostProcess, submit_and_wait
 from ..tables import Kind, Table
 
 POOL, OURS = "pebble's pool, nothing kept", "aiohttp-jobs"
@@ -16,6 +16,7 @@ OVER_HTTP, ON_THE_LOOP = "aiohttp-jobs, submitted over HTTP", "aiohttp-jobs, a c
 ON_UVLOOP = "aiohttp-jobs, in a host on uvloop"
 ALONE, FIRST = "a Python that imports it, calls it and ends", "the first call, the host being just up"
 READY, COMMAND = "the first call, once a worker waits", "the first `pass` in Runspace, the host being just up"
+_NEXT_WORKER_SECONDS = 1.2
 _CALL = "from benchmarks.functions import nothing; nothing()"
 
 
@@ -44,9 +45,7 @@ async def _throughput(bench: Bench) -> Table:
                 "functions-uvloop", functions=True, uvloop=True, max_parallel_runspace=PARALLEL
             ) as on_uvloop,
         ):
-            for each in (host, on_uvloop):
-                await each.embedded("run", job=FUNCTION, count=PARALLEL * 2)
-                await each.embedded("run", job=COROUTINE, count=1)
+            await asyncio.gather(*(_warm(each, count) for each in (host, on_uvloop)))
             for _ in range(bench.rounds):
                 table.note(POOL, Kind.FLOOR, count / await asyncio.to_thread(pool.run, count))
                 table.note(OURS, Kind.OURS, count / await host.embedded("run", job=FUNCTION, count=count))
@@ -60,6 +59,18 @@ async def _throughput(bench: Bench) -> Table:
         await asyncio.to_thread(pool.close)
     table.ask_ahead_of_each_peer(OURS)
     return table
+
+
+async def _warm(host: HostProcess, count: int) -> None:
+    """Until it has as many workers as such a run asks for: it starts one after the other."""
+    await host.embedded("run", job=COROUTINE, count=1)
+    for _ in range(PARALLEL):
+        before = host.children_count()
+        await host.embedded("run", job=FUNCTION, count=count // 4)
+        await asyncio.sleep(_NEXT_WORKER_SECONDS)
+        await host.quiet()
+        if host.children_count() == before:
+            return
 
 
 async def _first(bench: Bench) -> Table:
