@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="submit a job in each mode over HTTP, print the results, and end; "
+        help="submit a job in each mode over HTTP, run a function, print the results, and end; "
         "the exit code is not 0 if anything went wrong",
     )
     return parser

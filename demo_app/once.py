@@ -1,17 +1,21 @@
 """``--once``: the main job from end to end, over HTTP, against the server that was just started.
 
-Every mode and interpreter with the API key, one job with a session cookie, results, one deletion.
+Every mode and interpreter with the API key, one job with a session cookie, results, one deletion, and one of
+the host's own functions with its progress and what it returns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientSession, ClientTimeout, CookieJar
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -66,6 +70,8 @@ TRIALS = (
     Trial(ExecutionMode.RUNSPACE, InterpreterName.SHELL, "date -u", _COOKIE),
 )
 
+_FUNCTION, _VALUES = "sales_report", {"region": "north", "months": 4}
+
 
 async def run_once(address: str, api: str, secret: str) -> int:
     """Run the trials against the server at `address`; the exit code: 0 when all went well."""
@@ -76,6 +82,7 @@ async def run_once(address: str, api: str, secret: str) -> int:
         async with _caller({"Authorization": f"Bearer {secret}"}) as by_key, _caller({}) as by_cookie:
             await _sign_in(by_cookie, address)
             await _run_trials(console, {_KEY: by_key, _COOKIE: by_cookie}, api)
+            await _run_function(console, by_key, api)
     except (WentWrongError, OSError, TimeoutError) as error:
         console.print(Text(f"Went wrong: {error}", style="bold red"))
         return 1
@@ -107,6 +114,35 @@ async def _run_trials(console: Console, callers: dict[str, ClientSession], api: 
     deleted = next(iter(ids))
     message = await _delete(callers[_KEY], api, deleted)
     console.print(Text(f"DELETE /jobs/results?jobId={deleted} ({ids[deleted].name}): {message}."))
+
+
+async def _run_function(console: Console, caller: ClientSession, api: str) -> None:
+    what = f"Running {_FUNCTION}"
+    url = f"{api}/functions/{_FUNCTION}/run"
+    answer = await _call(caller, "POST", url, what, json={"values": _VALUES})
+    with Progress(console=console) as bar:
+        task = bar.add_task(_FUNCTION, total=1.0)
+        async for progress in _progress(caller, f"{api}/jobs/{answer['jobId']}/events"):
+            bar.update(task, completed=progress["share"], description=f"{_FUNCTION}: {progress['text']}")
+        bar.update(task, completed=1.0, description=_FUNCTION)
+    result = (await _call(caller, "GET", f"{api}/results/{answer['jobId']}", what))["result"]
+    if not result["Success"]:
+        raise WentWrongError(f"{what} failed: {result['Output']}")
+    console.print(Text(f"{result['Command']} returned"), _returned(result))
+
+
+async def _progress(caller: ClientSession, url: str) -> AsyncIterator[dict[str, Any]]:
+    """How far the job was each time that its stream told, until the job has ended."""
+    async with caller.get(url) as stream:
+        name = ""
+        async for line in stream.content:
+            field, _, value = line.decode().strip().partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data" and name == "progress" and (progress := json.loads(value)):
+                yield progress
+            elif field == "data" and name == "end":
+                return
 
 
 def _is_good(result: dict[str, Any]) -> bool:
@@ -174,6 +210,17 @@ def _table(rows: list[tuple[Trial, dict[str, Any]]]) -> Table:
             ),
             Text(_shortened(result["Output"])),
         )
+    return table
+
+
+def _returned(result: dict[str, Any]) -> Table:
+    """What the function returned, which is a list of rows."""
+    rows: list[dict[str, Any]] = result["ReturnValue"]
+    table = Table()
+    for name in rows[0]:
+        table.add_column(Text(name), justify="right")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
     return table
 
 

@@ -23,7 +23,7 @@ def _errors(done: subprocess.CompletedProcess[str]) -> str:
     return errors
 
 
-def test_it_runs_a_job_in_each_mode_and_interpreter_and_ends_well(tmp_path: Path) -> None:
+def test_it_runs_a_job_in_each_mode_and_interpreter_and_a_function_and_ends_well(tmp_path: Path) -> None:
     done = run_demo("--once", "--data-dir", str(tmp_path))
     assert (done.returncode, _errors(done)) == (0, "")
     for word in ("MainLoop", "Runspace", "BackgroundJob"):
@@ -33,9 +33,12 @@ def test_it_runs_a_job_in_each_mode_and_interpreter_and_ends_well(tmp_path: Path
     assert done.stdout.count("Succeeded") == 7
     assert "Linux" in done.stdout or os.uname().sysname in done.stdout
     assert "Job result deleted successfully" in done.stdout
+    assert re.search(r"sales_report ━+ +100%", done.stdout)
+    assert "sales_report(region='north', months=4) returned" in done.stdout
+    assert re.search(r"│ +month │ sold │ revenue │", done.stdout.replace("┃", "│"))
     assert done.stdout.endswith("All went well.\n")
     results = list((tmp_path / "apps/WebHostTaskManagement/JobResults").glob("*.json"))
-    assert len(results) == 6
+    assert len(results) == 7
 
 
 def test_it_leaves_no_process_and_no_folder_behind(tmp_path: Path) -> None:
