@@ -70,10 +70,30 @@ def snippets() -> dict[str, str]:
     return found
 
 
+def modules(page: str) -> dict[str, str]:
+    """The files that `page` has the reader write and its other snippets import: their code by name."""
+    text = (ROOT / page).read_text()
+    code = "\n".join(blocks(page, "python"))
+    written = re.findall(r"`(\w+)\.py`[^`]*\n\n```python\n(.*?)```", text, re.DOTALL)
+    imported = set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE))
+    return {name: body for name, body in written if name in imported}
+
+
+def written(folder: Path) -> list[str]:
+    """Write all `modules` to `folder`; their names, of which none may stand for two."""
+    found = [(name, code) for page in PAGES for name, code in modules(page).items()]
+    for name, code in found:
+        (folder / f"{name}.py").write_text(code)
+    names = [name for name, _ in found]
+    assert len(names) == len(set(names))
+    return names
+
+
 def test_every_snippet_and_example_is_typed_as_a_hosts_own_code(tmp_path: Path) -> None:
     """By mypy in a project of its own, which knows nothing of our settings, nor of pydantic's plugin."""
     for name, code in snippets().items():
         (tmp_path / f"{name}.py").write_text(code)
+    assert written(tmp_path)
     for example in (ROOT / "docs/how-to/examples").glob("*.py"):
         shutil.copy(example, tmp_path / example.name.replace(".conf", "_conf"))
     strict = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "."]
@@ -88,6 +108,9 @@ def test_every_snippet_and_example_is_typed_as_a_hosts_own_code(tmp_path: Path) 
 def test_every_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As far as it goes without a server: what is behind ``__main__``, or awaited, is run by other tests."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in written(tmp_path):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setenv("MAIL_PASSWORD", "secret")
     started: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", lambda app, **_: started.append(app))
@@ -98,8 +121,9 @@ def test_every_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_readmes_ten_lines_make_a_host(tmp_path: Path) -> None:
-    (code,) = blocks("README.md", "python")
+    *_, code = blocks("README.md", "python")
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    assert "tasks" in written(tmp_path)
     script = re.sub(r"web\.run_app\(.*\)", "print('mounted', len(app._subapps))", code)
     ended = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
