@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -25,6 +25,9 @@ _END = ord("\n")
 _LOOK_SECONDS = 0.5
 _JSON = {False: b"false", True: b"true"}
 _libc = ctypes.CDLL(None, use_errno=True)
+_environ: ctypes.c_void_p | None = None
+with suppress(ValueError):  # macOS has another way
+    _environ = ctypes.c_void_p.in_dll(_libc, "environ")
 
 
 class Ending(NamedTuple):
@@ -79,6 +82,43 @@ def flush(*streams: Any) -> None:
     _libc.fflush(None)  # what C code wrote lies in buffers of its own
 
 
+class Variables:
+    """The environment of this process, to be put back after each job."""
+
+    def __init__(self) -> None:
+        self._views = (os.environ, os.environb)
+        self._values = dict(os.environb)
+        self._places = self._where()
+
+    def put_back(self, own: Collection[str]) -> None:
+        """`own` are the names of those that were set for the job."""
+        os.environ, os.environb = self._views
+        for name in own:
+            if os.fsencode(name) not in self._values:
+                os.environ.pop(name, None)
+        # To compare each value takes as long as all the rest of a short job.
+        if self._places is None or self._where() != self._places:
+            self._put_each_back()
+            self._places = self._where()
+
+    def _put_each_back(self) -> None:
+        now = os.environb
+        for name in [name for name in now if name not in self._values]:
+            del now[name]
+        for name, value in self._values.items():
+            if now.get(name) == value:
+                os.putenv(name, value)  # C code, and programs that are started, may see another one
+            else:
+                now[name] = value
+
+    def _where(self) -> tuple[int, bytes] | None:
+        """Where the C library keeps each: elsewhere, once it is set anew. ``None`` if it does not tell."""
+        if _environ is None or not _environ.value:
+            return None
+        size = ctypes.sizeof(ctypes.c_void_p) * (len(self._values) + 1)
+        return _environ.value, ctypes.string_at(_environ.value, size)
+
+
 class ChildWorker:
     """Serves jobs, one at a time, over the socket `control`, until the host closes it.
 
@@ -91,8 +131,7 @@ class ChildWorker:
         self._run = run
         self._pipe = os.fstat(output).st_ino
         self._streams = (sys.stdout, sys.stderr)
-        self._variables = (os.environ, os.environb)
-        self._environment = dict(os.environb)
+        self._variables = Variables()
         self._folder = os.getcwd()
         self._modules_path = list(sys.path)
         self._threads = threading.active_count()
@@ -118,29 +157,18 @@ class ChildWorker:
         try:
             ending = self._run(request)
         finally:
-            is_clean = self._clean_up()
+            is_clean = self._clean_up(request["environment"])
             request.clear()
         return ending, is_clean
 
-    def _clean_up(self) -> bool:
+    def _clean_up(self, variables: Collection[str]) -> bool:
         """Put back what a job may have changed; whether this process is fit for another one."""
         flush(sys.stdout, sys.stderr, *self._streams)
         sys.stdout, sys.stderr = self._streams
-        self._put_environment_back()
+        self._variables.put_back(variables)
         sys.path[:] = self._modules_path
         os.chdir(self._folder)
         return threading.active_count() <= self._threads and self._connect() and not _has_children()
-
-    def _put_environment_back(self) -> None:
-        os.environ, os.environb = self._variables
-        now = os.environb
-        for name in [name for name in now if name not in self._environment]:
-            del now[name]
-        for name, value in self._environment.items():
-            if now.get(name) == value:
-                os.putenv(name, value)  # C code, and programs that are started, may see another one
-            else:
-                now[name] = value
 
     def _connect(self) -> bool:
         """Have both streams print to the pipe, whatever a job put there; false when it is gone."""
