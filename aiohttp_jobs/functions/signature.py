@@ -488,7 +488,7 @@ def _what_is_wrong(fault: ErrorDetails, secrets: set[str]) -> str:
             return "is required"
         case "extra_forbidden":
             return "is not a field here; check its spelling"
-        case kind if fault["loc"][0] in secrets and not kind.startswith("string_"):
+        case kind if secrets.intersection(map(str, fault["loc"][:1])) and not kind.startswith("string_"):
             return "is not a value that the function takes"
         case "uuid_type":
             return "must be a UUID, as text"

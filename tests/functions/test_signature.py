@@ -367,6 +367,13 @@ def test_a_function_that_is_wrapped_has_its_own_annotations() -> None:
 def by_position(first: int, second: int = 2, third: int = 3, /, *, fourth: int) -> None: ...
 
 
+def test_what_no_json_can_say_is_refused_at_the_call_too() -> None:
+    """A worker is handed values that somebody else has checked; it does not fall over others."""
+    for values in ({"value": "\ud800"}, {"\ud800": 1}):
+        with pytest.raises(InvalidFieldsError):
+            of(str).call_arguments(values)
+
+
 def test_what_is_passed_by_position() -> None:
     signature = Signature(by_position)
     assert signature.call_arguments({"first": 1, "second": 5, "fourth": 4}) == ([1, 5], {"fourth": 4})

@@ -9,7 +9,11 @@ from typing import Any, ClassVar
 import pytest
 from aiohttp import web
 
-from aiohttp_jobs import Functions, Identity
+from aiohttp_jobs import Functions, Identity, JobsConfig
+from aiohttp_jobs.access.current_roles import CurrentRoles
+from aiohttp_jobs.access.policy import AccessPolicy
+from aiohttp_jobs.access.recheck import RightsCheck
+from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.model.functions import HostCode
 
 from ..conftest import Caller, Host
@@ -210,6 +214,22 @@ async def test_a_resolver_cannot_make_a_request_the_hosts_code(start_host: Start
     host = await start_host(functions=sample.jobs, identity_resolver=resolve)
     answer = await host.stranger().request("GET", "/functions")
     assert (answer.status, answer.body["code"]) == (401, "not_authenticated")
+
+
+async def test_whoever_the_hosts_code_submits_for_needs_be_nobody_to_be_told_of_the_end(
+    make_config: Callable[..., JobsConfig],
+) -> None:
+    """But only where the code did: of a user who is gone nobody is told anything."""
+
+    async def resolve(_user_id: str) -> None:
+        return None
+
+    config = make_config(roles_resolver=resolve)
+    keys = ApiKeys.in_data_dir(config.data_dir)
+    rights = RightsCheck(AccessPolicy(config), keys, CurrentRoles(config))
+    assert await rights.has_user("nightly", "code") is True
+    for proof in ("session", "api_key:code", "resolver", "code:code", "Code"):
+        assert await rights.has_user("nightly", proof) is False
 
 
 async def test_another_users_command_cannot_hold_up_a_function(host: Host) -> None:
