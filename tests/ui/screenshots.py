@@ -13,6 +13,7 @@ from playwright.async_api import BrowserContext, Page, async_playwright
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
+from demo_app import functions
 from tests.conftest import QUICK, Host, serve
 
 from .conftest import ARGUMENTS, CHROMIUM
@@ -29,7 +30,7 @@ for table in orders customers invoices payments; do
   sleep 0.1
   printf '\033[32mok\033[0m\n'
 done
-echo "::progress 80 compressing"
+printf '\033]9;4;1;80;compressing\a'
 """
 JOBS: list[dict[str, Any]] = [
     {"jobName": "Nightly backup", "command": f"#!/bin/sh{_COLOURS}sleep 600"},
@@ -88,7 +89,7 @@ async def main() -> int:
             "ui_logout_url": "/logout",
         }
         config = JobsConfig(**settings, ui_login_url="/login")
-        aiohttp_jobs.setup(app, config)
+        aiohttp_jobs.setup(app, config, functions=functions.jobs)
         host = await serve(app, config)
         try:
             await _photograph(host)
@@ -127,6 +128,8 @@ async def _fill(context: BrowserContext, host: Host) -> None:
     for job in ENDED:
         await post("jobs/submit", {"executionMode": "BackgroundJob", **job})
     await asyncio.sleep(4)
+    await post("functions/sales_report/run", {"values": {"region": "north"}})
+    await post("functions/tidy_archive/run", {"values": {"dry_run": True}, "executionMode": "MainLoop"})
     for job in JOBS:
         await post("jobs/submit", {"executionMode": "BackgroundJob", **job})
     for schedule in SCHEDULES:
@@ -147,7 +150,9 @@ async def _views(page: Page, context: BrowserContext, host: Host, look: str) -> 
         "failed-job": f"#/job/{jobs['Import prices']}", "retried-job": f"#/job/{jobs['Sync mirrors']}",
         "schedules": "#/schedules", "schedule": f"#/schedules/{schedule}", "templates": "#/templates",
         "queue": "#/queue", "runspaces": "#/runspaces", "history": "#/history", "notices": "#/notices",
-        "api-keys": "#/keys", "new-schedule": "#/schedules/new", "selected-jobs": "#/jobs",
+        "functions": "#/functions", "function": "#/functions/sales_report",
+        "function-job": f"#/job/{jobs['Sales report']}", "api-keys": "#/keys",
+        "new-schedule": "#/schedules/new", "selected-jobs": "#/jobs",
     }  # fmt: skip
     answer = await context.request.get(f"{host.api}/templates")
     if answer.ok and (templates := (await answer.json())["templates"]):
