@@ -132,6 +132,21 @@ def test_the_readmes_ten_lines_make_a_host(tmp_path: Path) -> None:
     assert "mounted 1" in ended.stdout
 
 
+def test_the_tests_of_the_how_to_pass(tmp_path: Path) -> None:
+    page = "docs/how-to/testing-functions.md"
+    (tmp_path / "billing_jobs.py").write_text(modules(page)["billing_jobs"])
+    (plugins,) = re.findall(r"`(pytest_plugins = .*?)`", (ROOT / page).read_text())
+    (tmp_path / "conftest.py").write_text(plugins)
+    (code,) = (block for block in blocks(page, "python") if "async def test_" in block)
+    (tmp_path / "test_billing.py").write_text(code)
+    how = ("-q", "-p", "no:cacheprovider", "--asyncio-mode=auto")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *how], cwd=tmp_path, capture_output=True, text=True, timeout=110,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert (ran.returncode, "2 passed" in ran.stdout) == (0, True), ran.stdout
+
+
 async def test_a_file_signed_as_the_how_to_says_runs(host: Host) -> None:
     (code,) = (block for block in blocks("docs/how-to/index.md", "python") if "def sign" in block)
     scope: dict[str, Any] = {}
