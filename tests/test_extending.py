@@ -39,7 +39,11 @@ MODE = Addition(
     (
         Entry("model/job.py", '    MAIN_LOOP = "MainLoop"', '    DRY_RUN = "DryRun"\n'),
         Entry("worker/modes.py", "from .environment", "from .dry_run import DryRun\n"),
-        Entry("worker/modes.py", "ExecutionMode.BACKGROUND_JOB: ", "ExecutionMode.DRY_RUN: DryRun(), "),
+        Entry(
+            "worker/modes.py",
+            "ExecutionMode.BACKGROUND_JOB: background,",
+            "ExecutionMode.DRY_RUN: DryRun(), ",
+        ),
     ),
 )
 INTERPRETER = Entry("model/job.py", '    BASH = "bash"', '    SHOUT = "shout"\n')
