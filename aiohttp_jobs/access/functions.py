@@ -54,7 +54,7 @@ class FunctionRights:
             roles = await self._rights.roles(submission)
             if mode not in self.modes(function, roles):
                 raise ForbiddenError(f"Your roles no longer allow you to run {function.name} in {mode}.")
-        elif not _is_from_here(claimed):
+        elif not claimed.is_signed:
             raise ForbiddenError(_NOT_OURS)
         if not claimed.accepted_here:  # those were checked when they were accepted, by the same code
             await asyncio.to_thread(self._require_values, function, submission)
@@ -70,8 +70,3 @@ class FunctionRights:
             raise ForbiddenError(
                 f"The function {function.name} does not take this job's values: {error.message}"
             ) from None
-
-
-def _is_from_here(claimed: ClaimedJob) -> bool:
-    """Whether this installation has written the submission: what is signed was looked at when it was read."""
-    return claimed.accepted_here or "Signature" in (claimed.submission.model_extra or {})

@@ -324,6 +324,7 @@ class ClaimedJob:
     keeps about the running job, `job_dir` the job's own, elsewhere, with the folder ``worker.base.WORK`` in
     it (empty for a lost job, which does not run again); both go when it is finished. `lock` is the
     `PendingJob.lock` that is held for it. `accepted_here`: it is, to the byte, what this process accepted.
+    `is_signed`: at least this installation has accepted it, and nobody has changed it since.
     """
 
     job_id: str
@@ -333,6 +334,7 @@ class ClaimedJob:
     problem: str | None = None
     lock: str | None = None
     accepted_here: bool = False
+    is_signed: bool = False
 
 
 class JobHistory(Protocol):

@@ -14,9 +14,10 @@ from aiohttp import web
 import aiohttp_jobs
 from aiohttp_jobs import ConfigurationError, ExecutionMode, Functions, JobFailedError, JobsConfig
 from aiohttp_jobs.errors import InvalidFieldsError, NotFoundError, ShuttingDownError, TooManyPendingError
+from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import Host
-from . import chained, sample
+from . import chained, sample, troublesome
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -78,6 +79,25 @@ async def test_a_function_may_wait_for_others(start_host: StartHost) -> None:
         assert await (await aiohttp_jobs.submit(host.app, bound, user="alice")) == 20
     results = await host.caller().results()
     assert sorted(each["Function"] for each in results) == ["add_up"] * 7 + ["double"] * 4
+
+
+async def test_what_waits_through_a_restart_is_still_the_codes(start_host: StartHost) -> None:
+    host = await start_host(functions=sample.jobs)
+    await host.caller("site_admin", user_id="root").request("POST", "/queue/pause")
+    handle = await aiohttp_jobs.submit(host.app, sample.rebuild.bind("users"), user="nightly")
+    await host.stop()
+    host = await start_host(functions=sample.jobs)
+    await host.caller("site_admin", user_id="root").request("POST", "/queue/resume")
+    assert (await host.caller(user_id="nightly").result(handle.id))["ReturnValue"] == {"rows": 3}
+
+
+async def test_so_is_what_is_tried_again(start_host: StartHost) -> None:
+    host = await start_host(functions=troublesome.jobs)
+    retry = RetryPolicy(count=1, backoff_seconds=0.0)
+    handle = await aiohttp_jobs.submit(host.app, troublesome.fail.bind("no"), retry=retry)
+    with pytest.raises(JobFailedError, match="ended Failed: ValueError: no") as caught:
+        await handle
+    assert caught.value.result["Attempt"] == 2
 
 
 async def test_a_job_whose_result_is_deleted_is_awaited_no_longer(host: Host) -> None:

@@ -103,7 +103,7 @@ class Intake:
             raise
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
-        claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True)
+        claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True, is_signed=True)
         entry = _entry(Kind.CLAIMED, run, submission, data)
         undo = partial(self._take_back_started, run, target)
         return CommittedChange(
@@ -179,8 +179,9 @@ class Intake:
             problem = "The submission file was exchanged for another while it waited."
         if (submission.job_id, submission.user_id) != (run.job_id, pending.user_id):
             submission = submission.model_copy(update={"job_id": run.job_id, "user_id": pending.user_id})
-        problem, lock = fault or problem, pending.lock
-        claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, accepted_here=known is not None)
+        problem, lock, is_ours = fault or problem, pending.lock, known is not None
+        is_signed = is_ours or read.is_signed
+        claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, is_ours, is_signed)
         entry = JournalEntry(Kind.CLAIMED, run.name, user_folder)
         undo = partial(self._put_back, pending, run, target)
         return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
