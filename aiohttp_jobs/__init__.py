@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from .functions.registry import Functions
     from .http.auth.sessions import forget, remember
     from .model.identity import Identity, Proof
-    from .model.job import ExecutionMode, InterpreterName, JobStatus
+    from .model.job import ExecutionMode, InterpreterName, JobStatus, RetryPolicy
+    from .model.notice_rules import EmailRule, Trigger, WebhookRule
 
 __all__ = [
     "ConfigurationError",
+    "EmailRule",
     "ExecutionMode",
     "Functions",
     "Identity",
@@ -34,6 +36,9 @@ __all__ = [
     "JobsConfig",
     "JobsError",
     "Proof",
+    "RetryPolicy",
+    "Trigger",
+    "WebhookRule",
     "__version__",
     "create_jobs_app",
     "forget",
@@ -44,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "ConfigurationError": "errors",
+    "EmailRule": "model.notice_rules",
     "ExecutionMode": "model.job",
     "Functions": "functions.registry",
     "Identity": "model.identity",
@@ -55,6 +61,9 @@ _HOMES = {
     "JobsConfig": "config",
     "JobsError": "errors",
     "Proof": "model.identity",
+    "RetryPolicy": "model.job",
+    "Trigger": "model.notice_rules",
+    "WebhookRule": "model.notice_rules",
     "create_jobs_app": "app",
     "forget": "http.auth.sessions",
     "remember": "http.auth.sessions",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from aiohttp_jobs import ConfigurationError, Functions
+from aiohttp_jobs import ConfigurationError, EmailRule, Functions, RetryPolicy, Trigger, WebhookRule
 
 from ..conftest import Answer, Caller, Host
 from ..functions import sample
@@ -261,6 +261,30 @@ async def test_it_is_told_at_the_start(start_host: StartHost, options: dict[str,
     jobs = Functions()
     jobs.function(mode="MainLoop", **options)(sample.greet.plain)
     with pytest.raises(ConfigurationError, match=why):
+        await start_host(functions=jobs)
+
+
+async def test_how_a_function_is_tried_again_and_told_of_is_its_own_unless_a_run_says_so(
+    start_host: StartHost,
+) -> None:
+    jobs = Functions()
+    retry = RetryPolicy(count=3, backoff_seconds=1.0)
+    notify = (WebhookRule(channel="webhook", url="https://example.org/hook", on=(Trigger.FAILURE,)),)
+    jobs.function(mode="MainLoop", roles={"authenticated"}, retry=retry, notify=notify, priority=7)(
+        sample.greet.plain
+    )
+    caller = (await start_host(functions=jobs)).caller()
+    own = await accepted(caller, "greet", {"name": "ann"})
+    assert (own["Retry"]["count"], own["Notify"][0]["url"], own["Priority"]) == (3, notify[0].url, 7)
+    other = await accepted(caller, "greet", {"name": "ann"}, retry=None, notify=[], priority=2)
+    assert (other["Retry"], other["Notify"], other["Priority"]) == (None, [], 2)
+
+
+async def test_a_notice_that_cannot_be_sent_from_here_is_told_at_the_start(start_host: StartHost) -> None:
+    jobs = Functions()
+    rule = EmailRule(channel="email", to=("ops@example.org",))
+    jobs.function(mode="MainLoop", notify=(rule,))(sample.greet.plain)
+    with pytest.raises(ConfigurationError, match=r"greet cannot run here: .*no mail server is set up"):
         await start_host(functions=jobs)
 
 
