@@ -18,7 +18,7 @@ from rich.status import Status
 from ..client import ClientError, JobsClient
 from ..model.terminal import Terminal
 from .connection import INTERRUPTED, with_client
-from .printing import print_json, report
+from .printing import harmless, print_json, report
 from .streams import OutputError, say, write_out
 
 _NO_EXIT_CODE = 1
@@ -252,7 +252,7 @@ class _Progress:
         if self._told and self._is_margin:
             self._stop_status()
             self._bar = self._bar or _Bar()
-            self._bar.draw(self._told.get("share"), str(self._told.get("text", "")))
+            self._bar.draw(self._told.get("share"), harmless(str(self._told.get("text", ""))))
         elif self._bar is not None:
             self._bar.erase()
 

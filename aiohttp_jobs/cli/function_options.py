@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .printing import fail
+from .printing import fail, harmless
 from .values import add, read_value
 
 Parameter = Mapping[str, Any]
@@ -107,7 +107,7 @@ def _kind(parameter: Parameter) -> str:
 
 
 def _meaning(parameter: Parameter) -> str:
-    parts = [str(parameter.get("description") or "")]
+    parts = [" ".join(harmless(str(parameter.get("description") or "")).split())]
     if parameter["type"] == "list":
         parts.append("May be repeated.")
     if parameter["type"] == "secret":

@@ -12,7 +12,7 @@ from .connection import Key, Url, with_client
 from .following import run_job
 from .function_options import option_lines, read_options
 from .jobs import CancelOnInterrupt
-from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text
+from .printing import AsJSON, fail, harmless, print_fields, print_json, print_table, print_text
 from .submission import (
     Backoff,
     Description,
@@ -138,7 +138,9 @@ def _own_options(context: typer.Context) -> frozenset[str]:
 def _help(record: Record, taken: frozenset[str]) -> None:
     print_text(f"Usage: aiohttp-jobs run {record['Name']} [OPTIONS]")
     if record["Description"]:
-        print_text("\n" + "\n".join(f"  {line}".rstrip() for line in record["Description"].splitlines()))
+        print_text(
+            "\n" + "\n".join(f"  {line}".rstrip() for line in harmless(record["Description"]).splitlines())
+        )
     if record["Parameters"]:
         print_text("\nOptions of this function:")
         print_text("\n".join(option_lines(record["Parameters"], taken)))

@@ -120,11 +120,11 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return _harmless(", ".join(value))
-    return _harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        return harmless(", ".join(value))
+    return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Without what a terminal would obey: what others named their jobs is only to be read."""
     return "".join(
         each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text

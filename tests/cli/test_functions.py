@@ -105,6 +105,11 @@ def test_the_help_says_how_each_is_given() -> None:
         assert part in told
 
 
+def test_the_help_has_nothing_that_a_terminal_would_obey() -> None:
+    (line,) = option_lines([{"name": "a", "type": "string", "description": "one\n\x1b[31mtwo"}], ())
+    assert line.split() == ["--a", "TEXT", "one", "\ufffd[31mtwo"]
+
+
 @pytest.fixture
 async def host(start_host: StartHost) -> Host:
     return await start_host(functions=sample.jobs)
