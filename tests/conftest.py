@@ -243,7 +243,7 @@ def is_alive(pid: int) -> bool:
     """Whether there is such a process that has not ended; one that is not reaped yet has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
         return False
 
 

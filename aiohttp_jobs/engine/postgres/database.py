@@ -5,14 +5,17 @@ The SQL is left to those who ask. Making the tables is left to ``migrations``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString
+from functools import partial
+from typing import Any, LiteralString, ParamSpec, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ...errors import BusyError, ConfigurationError, StorageUnavailableError
+from ...system.threads import DaemonThreads
 from .migrations import Connection, state_of
 
 _SETTINGS = """
@@ -20,7 +23,7 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, fals
     set_config('statement_timeout', '60s', false)
 """
 LOCK_SECONDS = 5.0
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 5.0
 KEEP_ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -28,6 +31,8 @@ KEEP_ALIVE = {
     "tcp_user_timeout": 25_000,
 }
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Row = tuple[Any, ...]
 Values = Sequence[Any] | Mapping[str, Any]
 
@@ -36,6 +41,14 @@ class DatabaseUnavailableError(StorageUnavailableError, OSError):
     """The server's database cannot be reached at the moment. Try again later."""
 
     code = "storage_unavailable"
+    may_be_done = True
+    """Whether what was asked may have been done all the same."""
+
+
+class DatabaseAwayError(DatabaseUnavailableError):
+    """The server's database cannot be reached at the moment. Try again later."""
+
+    may_be_done = False
 
 
 class Database:
@@ -50,6 +63,7 @@ class Database:
         def configure(connection: Connection) -> None:
             connection.execute(_SETTINGS, (f"{1000 * lock_seconds:.0f}ms",))
 
+        self._threads = DaemonThreads(2 * most, "aiohttp-jobs-database")
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             kwargs={
@@ -80,6 +94,15 @@ class Database:
 
     def close(self) -> None:
         self._pool.close()
+        self._threads.shutdown()
+
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function`, which asks this database, returns; it is called in a thread of the database's own.
+
+        While the database is away these all wait for it; what else this process does in threads goes on.
+        """
+        call = partial(function, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     def rows(self, query: LiteralString, values: Values = ()) -> list[Row]:
         """What one statement finds, or returns of what it has changed."""
@@ -109,5 +132,7 @@ class Database:
                 yield connection
         except psycopg.errors.LockNotAvailable:
             raise BusyError from None
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        except PoolTimeout as error:
+            raise DatabaseAwayError from error
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             raise DatabaseUnavailableError from error

@@ -43,16 +43,18 @@ class PostgresInstallation:
     ) -> None:
         self._secret = secret
         self.database = Database(dsn)
-        self.presence = Presence(self.database, stall_seconds)
+        # However much else is asked, the sign of life has a connection.
+        self._heartbeats = Database(dsn, most=1)
+        self.presence = Presence(self._heartbeats, stall_seconds)
         self.schedules = PostgresRecords(
-            self.database, "schedule", self._signer("schedule"), Schedule.model_validate
+            self.database, "schedule", self.signer("schedule"), Schedule.model_validate
         )
         self.templates = PostgresRecords(
-            self.database, "template", self._signer("template"), Template.model_validate
+            self.database, "template", self.signer("template"), Template.model_validate
         )
         self.notices = PostgresNotices(self.database, self.presence)
         self.fired_moments = PostgresFiredMoments(self.database, self.presence)
-        self.api_keys = PostgresApiKeys(self.database, self._signer("api key"))
+        self.api_keys = PostgresApiKeys(self.database, self.signer("api key"))
         self.sessions = PostgresSessions(self.database, session_max_age, max_sessions_per_user)
 
     def open(self) -> None:
@@ -60,17 +62,21 @@ class PostgresInstallation:
         self.database.open()
         try:
             self._require_same_secret()
+            self._heartbeats.open()
             self.presence.open()
         except BaseException:
+            self._heartbeats.close()
             self.database.close()
             raise
 
     def close(self) -> None:
         """Let the others know, and disconnect. Blocks."""
         self.presence.close()
+        self._heartbeats.close()
         self.database.close()
 
-    def _signer(self, purpose: str) -> Signer:
+    def signer(self, purpose: str) -> Signer:
+        """What signs, and checks, for one purpose."""
         return Signer(derived_key(self._secret, f"sign {purpose}"))
 
     def _require_same_secret(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -36,7 +36,7 @@ from ..searching import (
     write_cursor,
 )
 from . import statistics
-from .async_database import AsyncDatabase, one
+from .async_database import AsyncConnection, AsyncDatabase, one
 from .database import DatabaseUnavailableError
 from .expiry import delete_by_ids, delete_expired, put_amounts_together
 from .months import Months
@@ -48,6 +48,7 @@ _MOST_CANDIDATES = 200
 _THREADS = 2
 _UPKEEP_SECONDS = 60.0
 T = TypeVar("T")
+First = Callable[[AsyncConnection], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 _OWNERS = """
@@ -78,8 +79,10 @@ class PostgresResults:
         await self._tasks.wait()
         self._threads.shutdown()
 
-    async def keep(self, record: Mapping[str, Any], **beside: Any) -> None:
+    async def keep(self, record: Mapping[str, Any], *, first: First | None = None, **beside: Any) -> None:
         """Keep the result of a job that has ended, durably, with what `row_of` takes `beside` it.
+
+        `first` is awaited in the same transaction: when it raises, nothing is kept.
 
         Raises ``ValueError`` when `record` is no result, psycopg's ``UniqueViolation`` when its job has a
         result already, or had one.
@@ -90,6 +93,8 @@ class PostgresResults:
             await self._months.make(row.month)
             try:
                 async with self._database.transaction() as connection:
+                    if first is not None:
+                        await first(connection)
                     await insert(connection, row)
                 return
             except psycopg.errors.CheckViolation:

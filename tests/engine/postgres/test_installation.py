@@ -138,10 +138,14 @@ def test_a_process_that_is_not_heard_of_leads_no_longer(
     assert kept.notices.lead()
     assert not other.notices.lead()
 
-    def go_away(*_: Any) -> int:
-        raise StorageUnavailableError
+    change = Database.change
 
-    monkeypatch.setattr(kept.database, "change", go_away)
+    def go_away(database: Database, *asked: Any) -> int:
+        if kept.presence.process_id in str(asked):
+            raise StorageUnavailableError
+        return change(database, *asked)
+
+    monkeypatch.setattr(Database, "change", go_away)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not other.notices.lead():
         assert time.monotonic() < deadline

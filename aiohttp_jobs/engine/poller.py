@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from ..base import Follower
+from .base import Follower
 
 SELDOM_SECONDS = 30.0
 """How often a part that is polled need look by itself, in case that it was told nothing."""

@@ -1,0 +1,380 @@
+"""Runs jobs of the database in this process: claims as many as have room, and gives each its verdict.
+
+Which job is next is left to the database, how one is run to ``running.lifecycle``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ...system.owned_tasks import OwnedTasks
+from ...system.retrying import retry_until_written
+from ...system.storage_state import StorageState
+from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
+from ..base import ClaimedJob, JobSummary, Limits, Notifier, StopReason, cancelled_by, slot_of
+from ..running.active import ActiveJob
+from ..running.attempts import with_attempts
+from ..running.lifecycle import JobRunner
+from .database import DatabaseUnavailableError
+from .jobs import Claim, GivenUpError, JobTable, LostClaim
+from .output_chunks import OutputChunks, OutputCopy
+from .presence import Presence
+from .run_folders import RunFolders, RunningFolders
+from .verdicts import Verdicts
+
+_LOOK_SECONDS = 5.0
+_WATCH_SECONDS = 0.5
+_CLOSE_SECONDS = 5.0
+_SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
+_CUT_OFF = StopReason(
+    JobStatus.INTERRUPTED,
+    "The job was stopped because its server could not reach the database, and others could start it.",
+)
+_GIVEN_UP = "Job %s was given up by this process, which was not heard of; what it did since then is not kept"
+_logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class PostgresDispatcher:
+    """Runs jobs within `limits`; its process is `presence`.
+
+    MainLoop commands run one at a time and hold up the start of all others in this process, as the
+    specification has it.
+    """
+
+    def __init__(
+        self,
+        table: JobTable,
+        runner: JobRunner,
+        verdicts: Verdicts,
+        chunks: OutputChunks,
+        presence: Presence,
+        folders: RunningFolders,
+        *,
+        limits: Limits,
+        starvation: float,
+        storage: StorageState,
+        notifier: Notifier | None = None,
+        on_change: Callable[[ActiveJob[JobSummary]], None] = lambda job: None,
+    ) -> None:
+        self._table = table
+        self._runner = runner
+        self._verdicts = verdicts
+        self._chunks = chunks
+        self._presence = presence
+        self._folders = folders
+        self.limits = limits
+        self._starvation = starvation
+        self._storage = storage
+        self._notifier = notifier
+        self._on_change = on_change
+        self._active: dict[str, ActiveJob[JobSummary]] = {}
+        self._used: Counter[str] = Counter()
+        self._jobs = OwnedTasks("running jobs")
+        self._wake = asyncio.Event()
+        self._closing = False
+        self._loops: list[asyncio.Task[None]] = []
+
+    def open(self) -> None:
+        loops = {
+            "claiming": self._claim_jobs,
+            "presence": self._watch_presence,
+            "others": self._watch_others,
+        }
+        self._loops = [asyncio.create_task(run(), name=f"aiohttp-jobs-{name}") for name, run in loops.items()]
+
+    def begin_closing(self) -> None:
+        """Start nothing more from now on, and let those who watch go."""
+        self._closing = True
+        self._wake.set()
+        for job in self._active.values():
+            job.notify()
+
+    async def close(self, grace: float, kill_grace: float) -> None:
+        """Start nothing more, give running jobs `grace` seconds, then stop and record them."""
+        self.begin_closing()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._jobs.wait()
+        for job in list(self._active.values()):
+            job.stop(_SHUT_DOWN)
+        await self._jobs.close(kill_grace + _CLOSE_SECONDS)
+        for loop in self._loops:
+            loop.cancel()
+        if self._loops:
+            await asyncio.wait(self._loops, timeout=_CLOSE_SECONDS)
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def wake(self) -> None:
+        """Claim at once: there may be something to start."""
+        self._wake.set()
+
+    def find(self, job_id: str) -> ActiveJob[JobSummary] | None:
+        """A job that runs in this process."""
+        return self._active.get(job_id)
+
+    def active(self) -> Iterable[ActiveJob[JobSummary]]:
+        return self._active.values()
+
+    # --- cancelling
+
+    async def cancel(self, job_id: str, reason: StopReason) -> None:
+        """Stop a job, or have whoever runs it do so; one that waits is ended here."""
+        active = self._active.get(job_id)
+        if active is not None:
+            active.stop(reason)
+            return
+        claim = await self._table.in_thread(self._table.claim_to_cancel, job_id, reason)
+        if claim is not None:
+            self._begin(claim, reason)
+            return
+        await self._table.in_thread(self._table.ask_to_cancel, job_id, reason)
+
+    async def stop_cancelled(self) -> None:
+        """Stop those of this process's jobs that others asked to cancel. Raises ``OSError``."""
+        for job_id, by in await self._table.in_thread(self._table.to_cancel):
+            active = self._active.get(job_id)
+            if active is not None:
+                active.stop(cancelled_by(by))
+
+    def stop_if_cut_off(self) -> None:
+        """Stop the jobs of this process when others may take it for dead, and could start them again."""
+        if not self._presence.is_certain:
+            for active in list(self._active.values()):
+                active.stop(_CUT_OFF)
+
+    # --- claiming
+
+    async def _claim_jobs(self) -> None:
+        lost_answer: uuid.UUID | None = None
+        while not self._closing:
+            self._wake.clear()
+            pause = _LOOK_SECONDS
+            try:
+                if lost_answer is not None:
+                    self._begin_all(await self._table.in_thread(self._table.claimed_before, lost_answer))
+                    lost_answer = None
+                if self._may_claim() and (free := self._free_places()):
+                    lost_answer = uuid.uuid4()
+                    claims = await self._table.in_thread(
+                        self._table.claim, free, self.limits, self._starvation, lost_answer
+                    )
+                    lost_answer = None
+                    self._begin_all(claims)
+                    due = await self._table.in_thread(self._table.next_due)
+                    pause = _LOOK_SECONDS if due is None else max(0.0, min(due, _LOOK_SECONDS))
+            except Exception as error:
+                self._storage.report(error, _logger, "Cannot look for jobs; trying again")
+                pause = 1.0
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    def _may_claim(self) -> bool:
+        # What could not be held until its verdict is not begun.
+        holds_up = self._used[ExecutionMode.MAIN_LOOP]
+        return self._presence.is_certain and not self._storage.holds_jobs and not holds_up
+
+    def _free_places(self) -> dict[str, int]:
+        places = {str(slot): most - self._used[str(slot)] for slot, most in self.limits.modes.items()}
+        return {slot: left for slot, left in places.items() if left > 0}
+
+    def _begin_all(self, claims: Iterable[Claim]) -> None:
+        for claim in claims:
+            if claim.job_id not in self._active:
+                self._begin(claim, None)
+
+    def _begin(self, claim: Claim, reason: StopReason | None) -> None:
+        """See a claimed job through, in a task of its own. With a `reason` it is only ended."""
+        submission = claim.submission
+        if submission is None:
+            _logger.error("Job %s in the database cannot be read; it is ended without a result", claim.job_id)
+            self._jobs.start(self._end_unreadable(claim))
+            return
+        active = ActiveJob(_summary(submission), self._on_change)
+        if reason is not None:
+            active.stop(reason)
+        elif self._closing:
+            active.stop(_SHUT_DOWN)
+        self._active[claim.job_id] = active
+        active.announce()
+        slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))
+        if slot is not None:
+            self._used[slot] += 1
+        self._jobs.start(self._see_through(claim, submission, active, slot))
+
+    async def _end_unreadable(self, claim: Claim) -> None:
+        """There is no result to keep, as nobody knows whose it would be."""
+        await self._table.in_thread(self._table.end_unreadable, claim)
+
+    async def _see_through(
+        self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], slot: str | None
+    ) -> None:
+        folders: RunFolders | None = None
+        copy = OutputCopy(self._chunks, claim, submission.attempt)
+        try:
+            try:
+                folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
+                async with copy.kept_up(active):
+                    result = await self._run(claim, submission, active, folders)
+            finally:
+                # The command is over: another may start while the result is being written.
+                if slot is not None:
+                    self._used[slot] -= 1
+                    self._wake.set()
+            rest = partial(copy.finish, folders.run_dir, is_needed=result.output_truncated)
+            await self._until_written(claim, rest)
+            await self._finish(claim, submission, result, active)
+        except GivenUpError:
+            # By another process, or by this one's own verdict, whose answer was lost.
+            _logger.warning(_GIVEN_UP, claim.job_id)
+            self._forget(active, None)
+        except Exception:
+            _logger.exception("The result of job %s could not be kept", claim.job_id)
+            self._forget(active, None)
+        finally:
+            if folders is not None:
+                await asyncio.to_thread(self._folders.remove, folders)
+
+    async def _run(
+        self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], folders: RunFolders
+    ) -> JobResult:
+        claimed = ClaimedJob(
+            claim.job_id,
+            submission,
+            run_dir=folders.run_dir,
+            job_dir=folders.job_dir,
+            problem=claim.problem,
+            lock=claim.lock,
+        )
+        try:
+            return await self._runner.run(claimed, active)
+        except Exception:
+            _logger.exception("Job %s failed inside the server", claim.job_id)
+            return self._runner.rejected(
+                claimed, "The server met an error of its own with this job; see its log."
+            )
+
+    # --- ending
+
+    async def _finish(
+        self,
+        claim: Claim,
+        submission: Submission,
+        result: JobResult,
+        active: ActiveJob[JobSummary] | None,
+    ) -> None:
+        """Keep the result of the last attempt; or, of one that is followed by another, accept that."""
+        policy = submission.retry
+        is_cancelled = active is not None and active.is_cancelled
+        if policy and not is_cancelled and policy.covers(result.status, submission.attempt):
+            run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
+            following = submission.model_copy(update={"attempt": submission.attempt + 1, "run_at": run_at})
+            await self._until_written(claim, self._asking(self._table.again, claim, result, following))
+            if active is not None:
+                self._active.pop(claim.job_id, None)
+                active.again()
+            self._wake.set()
+            return
+        earlier: list[dict[str, Any]] = []
+        if submission.attempt > 1:
+            earlier = await self._until_written(claim, self._asking(self._table.attempts, claim.job_id))
+            result = with_attempts(result, earlier)
+        notifier = self._notifier if submission.notify else None
+        notices = await notifier.prepare(submission, result) if notifier else None
+        give = partial(self._verdicts.give, claim, result, earlier)
+        record = await self._until_written(claim, give)
+        if active is not None:
+            self._forget(active, record)
+        if notifier is not None:
+            await notifier.release(notices)
+
+    async def _until_written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
+        message = "The result of job %s cannot be written"
+        return await retry_until_written(write, self._storage, _logger, message, claim.job_id)
+
+    def _asking(self, ask: Callable[..., T], *args: Any) -> Callable[[], Awaitable[T]]:
+        """What asks the database, each time that it is called."""
+        return lambda: self._table.in_thread(ask, *args)
+
+    def _forget(self, active: ActiveJob[JobSummary], record: dict[str, Any] | None) -> None:
+        if self._active.get(active.job.job_id) is active:
+            del self._active[active.job.job_id]
+        active.ended(record)
+
+    # --- watching over this process's jobs, and those of processes that died
+
+    async def _watch_presence(self) -> None:
+        """Look again and again whether jobs are to be stopped. Asks nobody, and so is never late."""
+        while True:
+            await asyncio.sleep(min(_WATCH_SECONDS, self._presence.stall_seconds / 20))
+            self.stop_if_cut_off()
+
+    async def _watch_others(self) -> None:
+        """Stop what others asked to cancel, and end the jobs of processes that died."""
+        while True:
+            await asyncio.sleep(min(self._presence.stall_seconds / 6, _LOOK_SECONDS))
+            try:
+                await self.stop_cancelled()
+                if not self._closing and self._presence.is_certain:
+                    await self._take_lost()
+            except DatabaseUnavailableError as error:
+                self._storage.report(error, _logger, "Cannot look for the jobs of processes that died")
+            except Exception:
+                _logger.exception("Cannot look for the jobs of processes that died")
+
+    async def _take_lost(self) -> None:
+        lost = await self._table.in_thread(self._table.take_lost)
+        for process_id in {each.process_id for each in lost}:
+            # What it has left running, if that was on this machine.
+            killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, process_id)
+            _logger.warning("A process died; %d processes of its jobs were ended here", killed)
+        for each in lost:
+            self._jobs.start(self._end_lost(each))
+
+    async def _end_lost(self, lost: LostClaim) -> None:
+        claim, submission = lost.claim, lost.claim.submission
+        if submission is None:
+            await self._end_unreadable(claim)
+            return
+        _logger.warning("Job %s was lost, as its process died; it is recorded so", claim.job_id)
+        folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
+        try:
+            await self._table.in_thread(
+                self._chunks.write_out, claim.job_id, submission.attempt, f"{folders.run_dir}/log"
+            )
+            claimed = ClaimedJob(claim.job_id, submission, run_dir=folders.run_dir, problem=claim.problem)
+            result = await self._runner.lost(claimed, lost.started_at, lost.noticed_at)
+            await self._finish(claim, submission, result, None)
+        except GivenUpError:
+            _logger.warning(_GIVEN_UP, claim.job_id)
+        finally:
+            await asyncio.to_thread(self._folders.remove, folders)
+
+
+def _summary(submission: Submission) -> JobSummary:
+    return JobSummary(
+        job_id=submission.job_id,
+        user_id=submission.user_id,
+        job_name=submission.job_name,
+        mode=submission.execution_mode,
+        submitted_at=submission.submitted_at,
+        priority=submission.priority,
+        run_at=submission.run_at,
+        concurrency_key=submission.concurrency_key,
+        attempt=submission.attempt,
+    )

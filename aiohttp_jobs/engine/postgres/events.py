@@ -1,0 +1,80 @@
+"""What processes tell each other through the database: that there is work, a change, a request to cancel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+
+import psycopg
+
+from .jobs import CHANNEL
+
+_LOOK_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
+
+Hear = Callable[[str, str], None]
+"""Is called in the event loop with what happened, as in `CHANNEL`, and the id of a job, if any."""
+
+
+class Ear:
+    """Listens in a thread of its own, with a connection of its own, to what processes other than `me` say.
+
+    After a gap, in which something may have been missed, `hear` is called with ``gap``.
+    """
+
+    def __init__(self, dsn: str, me: str, hear: Hear) -> None:
+        self._dsn = dsn
+        self._me = me
+        self._hear = hear
+        self._closing = threading.Event()
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="aiohttp-jobs-events", daemon=True)
+
+    async def open(self) -> None:
+        """Return when nothing that is said from now on is missed, or some seconds later."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+        await asyncio.to_thread(self._listening.wait, _LONGEST_PAUSE_SECONDS)
+
+    async def close(self) -> None:
+        self._closing.set()
+        await asyncio.to_thread(self._thread.join)
+
+    def _listen(self) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._closing.is_set():
+            try:
+                with psycopg.connect(
+                    self._dsn, autocommit=True, connect_timeout=10, application_name="aiohttp-jobs events"
+                ) as connection:
+                    connection.execute("LISTEN aiohttp_jobs")
+                    if self._listening.is_set():
+                        self._tell("gap", "")
+                    self._listening.set()
+                    pause = _FIRST_PAUSE_SECONDS
+                    self._follow(connection)
+            except psycopg.Error as error:
+                if not self._closing.is_set():
+                    _logger.warning("What other processes say cannot be heard at the moment: %s", error)
+                self._closing.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _follow(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        while not self._closing.is_set():
+            for said in connection.notifies(timeout=_LOOK_SECONDS):
+                sender, _, news = said.payload.partition(" ")
+                if said.channel == CHANNEL and sender != self._me:
+                    what, _, job_id = news.partition(" ")
+                    self._tell(what, job_id)
+                if self._closing.is_set():
+                    return
+
+    def _tell(self, what: str, job_id: str) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._hear, what, job_id)
+        except RuntimeError:  # the loop is closed: nobody is there to hear
+            self._closing.set()

@@ -1,0 +1,190 @@
+"""JobQueue on a database: rows say what waits and runs; what changes is heard of from those who change it.
+
+Running jobs is left to ``dispatcher``, the rows to ``jobs``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ...model.job import ExecutionMode, JobPhase, Submission
+from ...system.owned_tasks import OwnedTasks
+from ...system.storage_state import StorageState
+from ...worker.base import WarmWorker
+from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
+from ..running.changes import JobChanges
+from ..running.worker_states import worker_states
+from .database import DatabaseUnavailableError
+from .dispatcher import PostgresDispatcher
+from .jobs import JobTable
+
+_AGAIN_SECONDS = 1.0
+_SUBMIT_TRIES = 3
+_logger = logging.getLogger(__name__)
+
+GetResult = Callable[[str], Awaitable[dict[str, Any] | None]]
+
+
+class PostgresJobQueue:
+    """The jobs of all processes on the database, of which `dispatcher` runs this one's."""
+
+    def __init__(
+        self,
+        table: JobTable,
+        dispatcher: PostgresDispatcher,
+        changes: JobChanges,
+        get_result: GetResult,
+        warm_workers: Callable[[], list[WarmWorker]],
+        storage: StorageState,
+    ) -> None:
+        self._table = table
+        self._dispatcher = dispatcher
+        self._changes = changes
+        self._get_result = get_result
+        self._warm_workers = warm_workers
+        self._storage = storage
+        self._awaited: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._tasks = OwnedTasks("telling of changes")
+        self._watchers = 0
+
+    @property
+    def is_closing(self) -> bool:
+        return self._dispatcher.is_closing
+
+    async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
+        only_here = submission.execution_mode is ExecutionMode.MAIN_LOOP
+        for left in reversed(range(_SUBMIT_TRIES)):
+            try:
+                await self._table.in_thread(self._table.submit, submission, most_waiting, only_here=only_here)
+                break
+            except DatabaseUnavailableError as error:
+                # It may have been accepted, without the answer: the same again tells, and changes nothing.
+                if not left or not error.may_be_done:
+                    raise
+        self._dispatcher.wake()
+        if self._watchers and self._dispatcher.find(submission.job_id) is None:
+            self._tasks.start(self._tell_of(submission.job_id))
+
+    async def get(self, job_id: str) -> JobState | None:
+        state = await self._table.in_thread(self._table.get, job_id)
+        return None if state is None else self._as_here(state)
+
+    async def look_up(self, job_id: str) -> FoundJob | None:
+        state = await self.get(job_id)
+        if state is not None:
+            return FoundJob(state)
+        # A job's row and its result are never there both, nor neither.
+        record = await self._get_result(job_id)
+        return None if record is None else FoundJob(record=record)
+
+    async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
+        clock = asyncio.get_running_loop().time
+        end = clock() + seconds
+        while (left := end - clock()) > 0 and not self.is_closing:
+            change = self.next_change(job_id)
+            record = await self._get_result(job_id)
+            if record is not None:
+                return record
+            await asyncio.wait([change], timeout=min(left, _AGAIN_SECONDS))
+        return await self._get_result(job_id)
+
+    async def find(self, query: JobQuery) -> list[JobState]:
+        found = await self._table.in_thread(self._table.find, query)
+        return [self._as_here(state) for state in found]
+
+    async def summary(self) -> QueueSummary:
+        is_paused, queued, pending, running = await self._table.in_thread(self._table.summary)
+        return QueueSummary(is_paused, queued, pending, running, self._dispatcher.limits)
+
+    async def cancel(self, job_id: str, reason: StopReason) -> None:
+        await self._dispatcher.cancel(job_id, reason)
+
+    async def set_paused(self, paused: bool) -> None:
+        await self._table.in_thread(self._table.set_paused, paused)
+        self._dispatcher.wake()
+
+    def look_soon(self) -> None:
+        self._dispatcher.wake()
+
+    async def workers(self) -> list[WorkerState]:
+        return await worker_states(self._warm_workers())
+
+    @asynccontextmanager
+    async def watch(self, listener: Callable[[JobChange], None]) -> AsyncIterator[None]:
+        self._watchers += 1
+        try:
+            with self._changes.watch(listener):
+                yield
+        finally:
+            self._watchers -= 1
+
+    def next_change(self, job_id: str) -> asyncio.Future[None]:
+        """Is done when a job may be in another state, and after a second at the latest."""
+        active = self._dispatcher.find(job_id)
+        if active is not None:
+            return active.next_change()
+        loop = asyncio.get_running_loop()
+        change: asyncio.Future[None] = loop.create_future()
+        self._awaited[job_id].add(change)
+        change.add_done_callback(lambda done: self._no_longer_awaited(job_id, done))
+        loop.call_later(_AGAIN_SECONDS, _set, change)
+        return change
+
+    def hear(self, what: str, job_id: str) -> None:
+        """Another process said that something happened. To be called in the event loop."""
+        if what not in {"cancel", "output"}:
+            self._dispatcher.wake()
+        if what in {"cancel", "gap"} and (what == "gap" or self._dispatcher.find(job_id)):
+            self._tasks.start(self._stop_cancelled())
+        for change in list(self._awaited.get(job_id, ())):
+            _set(change)
+        if what == "job" and self._watchers and self._dispatcher.find(job_id) is None:
+            self._tasks.start(self._tell_of(job_id))
+
+    async def close(self) -> None:
+        """Tell of no more changes."""
+        await self._tasks.close(1.0)
+
+    def let_go(self) -> None:
+        """Whoever waits for a job waits no longer."""
+        for changes in list(self._awaited.values()):
+            for change in list(changes):
+                _set(change)
+
+    async def _stop_cancelled(self) -> None:
+        with contextlib.suppress(DatabaseUnavailableError):  # the next look finds it
+            await self._dispatcher.stop_cancelled()
+
+    async def _tell_of(self, job_id: str) -> None:
+        """Tell those who watch how a job is that another process has changed."""
+        try:
+            state = await self.get(job_id)
+            record = None if state is not None else await self._get_result(job_id)
+        except OSError as error:
+            self._storage.report(error, _logger, "Cannot tell how a job has changed")
+            return
+        if state is not None:
+            self._changes.tell(JobChange(state.user_id, job_id, state=state))
+        elif record is not None:
+            self._changes.tell(JobChange(record["UserID"], job_id, record=record))
+
+    def _as_here(self, state: JobState) -> JobState:
+        """Of what runs here more is known than is noted in the database."""
+        active = self._dispatcher.find(state.job_id)
+        return state if active is None or active.state is not JobPhase.RUNNING else active.snapshot()
+
+    def _no_longer_awaited(self, job_id: str, change: asyncio.Future[None]) -> None:
+        self._awaited[job_id].discard(change)
+        if not self._awaited[job_id]:
+            del self._awaited[job_id]
+
+
+def _set(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)

@@ -1,0 +1,409 @@
+"""The jobs that have not ended, as rows: accepted, claimed, ended. All calls block.
+
+Running them is left to ``dispatcher``, and what is told of them to ``job_queue``.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from ...model.job import JobPhase, JobResult, Submission, is_shared_key
+from ...model.progress import Progress
+from ...system.signing import Signer
+from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
+from ..running.job_states import submitted_state
+from .database import Database
+from .migrations import Connection
+from .records import is_id
+
+CHANNEL = "aiohttp_jobs"
+"""Where processes say what happens: who does, then ``work``, or ``job``, ``cancel``, ``output`` and an id."""
+
+_SUBMIT = """
+SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_1(
+    %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(host)s,
+    %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s) AS s
+"""
+_CLAIM = """
+SELECT c.job_id, c.fence, c.submission, c.lock_name, pg_notify(%(channel)s, %(me)s || ' job ' || c.job_id)
+FROM aiohttp_jobs.claim_1(
+    %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(per_user)s, %(overall)s, %(starvation)s, %(stall)s) AS c
+"""
+# What a claim has got whose answer was lost.
+_CLAIMED = """
+SELECT job_id, fence, submission, lock_name FROM aiohttp_jobs.jobs WHERE process_id = %s AND claim_id = %s
+"""
+_NEXT_DUE = """
+SELECT extract(epoch FROM min(run_at) - clock_timestamp()) FROM aiohttp_jobs.jobs WHERE state = 'pending'
+"""
+# The job is nobody's else's to run then, and needs no key for not running.
+_CLAIM_TO_CANCEL = """
+UPDATE aiohttp_jobs.jobs
+SET state = 'running', process_id = %(me)s, fence = fence + 1, lock_name = NULL,
+    started_at = clock_timestamp(), cancelled_by = %(by)s, cancel_message = %(message)s
+WHERE job_id = %(job_id)s AND state <> 'running'
+RETURNING job_id, fence, submission, lock_name
+"""
+_ASK_TO_CANCEL = """
+UPDATE aiohttp_jobs.jobs SET cancelled_by = %(by)s, cancel_message = %(message)s
+WHERE job_id = %(job_id)s AND state = 'running' AND cancel_message IS NULL
+RETURNING pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
+"""
+_TO_CANCEL = """
+SELECT job_id, cancelled_by FROM aiohttp_jobs.jobs
+WHERE state = 'running' AND process_id = %s AND cancel_message IS NOT NULL
+"""
+_TAKE_LOST = """
+UPDATE aiohttp_jobs.jobs AS j SET process_id = %(me)s, claim_id = NULL, fence = fence + 1
+FROM (
+    SELECT job_id, process_id FROM aiohttp_jobs.jobs
+    WHERE state = 'running' AND process_id <> %(me)s AND NOT aiohttp_jobs.is_alive_1(process_id, %(stall)s)
+    FOR UPDATE SKIP LOCKED LIMIT 100
+) AS lost WHERE j.job_id = lost.job_id
+RETURNING j.job_id, j.fence, j.submission, j.lock_name, j.started_at, clock_timestamp(), lost.process_id
+"""
+IS_MINE = "job_id = %(job_id)s AND fence = %(fence)s AND process_id = %(me)s AND state = 'running'"
+END = "DELETE FROM aiohttp_jobs.jobs WHERE " + IS_MINE  # noqa: S608 - of constants
+"""Ends a job, unless it is this process's no longer; the values are those of `JobTable.mine`."""
+_AGAIN = (
+    """
+UPDATE aiohttp_jobs.jobs SET state = 'pending', attempt = %(attempt)s, run_at = %(run_at)s, queued_at = NULL,
+    submission = %(record)s::json, process_id = NULL, claim_id = NULL, started_at = NULL, pid = NULL,
+    output_size = 0, progress = NULL
+WHERE """
+    + IS_MINE
+)
+_NOTE = (
+    """
+UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s, progress = %(progress)s::json
+WHERE """
+    + IS_MINE
+)
+_COLUMNS = """
+SELECT job_id, state, run_at > clock_timestamp(), started_at,
+    extract(epoch FROM clock_timestamp() - started_at), pid, output_size, progress,
+    cancel_message IS NOT NULL, submission
+"""
+_IN_QUEUE = """
+    SELECT j.*, row_number() OVER (ORDER BY j.priority DESC, j.round, j.turn, j.place) AS position
+    FROM (
+        SELECT q.*, coalesce(t.turn, 0) AS turn,
+            row_number() OVER (PARTITION BY q.priority, q.user_id ORDER BY q.place) AS round
+        FROM aiohttp_jobs.jobs q
+        LEFT JOIN aiohttp_jobs.user_turns t ON t.priority = q.priority AND t.user_id = q.user_id
+        WHERE q.state = 'queued' OR (q.state = 'pending' AND q.run_at <= clock_timestamp())
+    ) AS j
+"""
+_FIND = {
+    JobPhase.RUNNING: _COLUMNS
+    + """, NULL::bigint FROM aiohttp_jobs.jobs j
+    WHERE state = 'running' AND (%(user)s::text IS NULL OR user_id = %(user)s)
+    AND j.job_id::text LIKE %(prefix)s ORDER BY started_at LIMIT %(limit)s""",
+    JobPhase.QUEUED: _COLUMNS
+    + ", position FROM ("
+    + _IN_QUEUE
+    + """) AS j WHERE (%(user)s::text IS NULL OR user_id = %(user)s) AND j.job_id::text LIKE %(prefix)s
+    ORDER BY position LIMIT %(limit)s""",
+    JobPhase.PENDING: _COLUMNS
+    + """, NULL::bigint FROM aiohttp_jobs.jobs j
+    WHERE state = 'pending' AND run_at > clock_timestamp() AND (%(user)s::text IS NULL OR user_id = %(user)s)
+    AND j.job_id::text LIKE %(prefix)s ORDER BY run_at, place LIMIT %(limit)s""",
+}
+_GET = _COLUMNS + ", NULL::bigint FROM aiohttp_jobs.jobs WHERE job_id = %s"
+_POSITION = "SELECT position FROM (" + _IN_QUEUE + ") AS j WHERE job_id = %s"  # noqa: S608 - as well
+_SUMMARY = """
+SELECT (SELECT is_paused FROM aiohttp_jobs.installation),
+    count(*) FILTER (WHERE state = 'queued' OR (state = 'pending' AND run_at <= clock_timestamp())),
+    count(*) FILTER (WHERE state = 'pending' AND run_at > clock_timestamp()),
+    count(*) FILTER (WHERE state = 'running')
+FROM aiohttp_jobs.jobs
+"""
+
+
+class GivenUpError(Exception):
+    """The job is this process's no longer: it has ended, or another process has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that this process has. Whatever is written of it is refused once its `fence` is not the job's."""
+
+    job_id: str
+    fence: int
+    submission: Submission | None
+    lock: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LostClaim:
+    """A job whose process died, and that this one has now, to end it. Both times are the database's."""
+
+    claim: Claim
+    process_id: str
+    started_at: datetime
+    noticed_at: datetime
+
+
+class JobTable:
+    """The rows of one process, `me`, among those of all. Submissions are signed by `signer`."""
+
+    def __init__(self, database: Database, me: str, signer: Signer, stall_seconds: float) -> None:
+        self._database = database
+        self._me = me
+        self._signer = signer
+        self._stall = stall_seconds
+        self.in_thread = database.in_thread
+
+    # --- accepting
+
+    def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
+        """Accept a job, once: the same again changes nothing. Raises `TooManyPendingError`."""
+        size = len(submission.command.encode())
+        values = {
+            **self._columns(submission),
+            "size": size,
+            "host": self._me if only_here else None,
+            "most_jobs": most.jobs,
+            "most_bytes": most.size,
+            "channel": CHANNEL,
+            "news": f"{self._me} job {submission.job_id}",
+        }
+        is_accepted, waiting, waiting_bytes, _ = self._database.rows(_SUBMIT, values)[0]
+        if not is_accepted:
+            most.require_turn(waiting, waiting_bytes, size)
+
+    def current_submission(self, job_id: str) -> Submission | None:
+        """That of a job that has not ended."""
+        query = "SELECT submission FROM aiohttp_jobs.jobs WHERE job_id = %s"
+        row = self._database.row(query, (job_id,)) if is_id(job_id) else None
+        return None if row is None else self.believed(row[0])
+
+    def believed(self, record: Any) -> Submission | None:
+        """What a stored submission says; ``None`` when it was not written by a host."""
+        is_ours = isinstance(record, dict) and self._signer.is_valid(record)
+        return _read(record) if is_ours else None
+
+    def signed(self, submission: Submission) -> dict[str, Any]:
+        """A submission as it is stored."""
+        return self._signer.sign(submission.to_record())
+
+    def _columns(self, submission: Submission) -> dict[str, Any]:
+        slot = slot_of(submission.execution_mode, submission.function)
+        return {
+            "job_id": submission.job_id,
+            "user_id": submission.user_id,
+            "job_name": submission.job_name,
+            "slot": str(slot),
+            "priority": submission.priority,
+            "run_at": submission.run_at,
+            "lock": _lock_of(submission),
+            "attempt": submission.attempt,
+            "record": json.dumps(self.signed(submission), ensure_ascii=False),
+        }
+
+    # --- claiming
+
+    def claim(
+        self, free: Mapping[str, int], limits: Limits, starvation: float, claim_id: uuid.UUID
+    ) -> list[Claim]:
+        """The next jobs, as many as `free` has places for; they are this process's now.
+
+        To be asked again with the same `claim_id` when the answer was lost: what was claimed then comes too.
+        """
+        values = {
+            "me": self._me,
+            "claim": claim_id,
+            "free": json.dumps(free),
+            "per_user": limits.per_user,
+            "overall": limits.overall,
+            "starvation": starvation,
+            "stall": self._stall,
+            "channel": CHANNEL,
+        }
+        return [self._claimed(*row[:4]) for row in self._database.rows(_CLAIM, values)]
+
+    def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
+        """What a claim got whose answer was lost."""
+        return [self._claimed(*row) for row in self._database.rows(_CLAIMED, (self._me, claim_id))]
+
+    def next_due(self) -> float | None:
+        """In how many seconds the next job is due that is not due yet."""
+        row = self._database.row(_NEXT_DUE)
+        return None if row is None or row[0] is None else float(row[0])
+
+    def claim_to_cancel(self, job_id: str, reason: StopReason) -> Claim | None:
+        """Take a job that waits, in order to end it; ``None`` when it does not wait."""
+        row = (
+            self._database.row(_CLAIM_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else None
+        )
+        return None if row is None else self._claimed(*row)
+
+    def ask_to_cancel(self, job_id: str, reason: StopReason) -> None:
+        """Have the process that runs a job stop it. Does nothing for one that does not run."""
+        if is_id(job_id):
+            self._database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason))
+
+    def to_cancel(self) -> list[tuple[str, str]]:
+        """Which of this process's jobs somebody wants stopped, and who."""
+        return [(str(job_id), by or "") for job_id, by in self._database.rows(_TO_CANCEL, (self._me,))]
+
+    def take_lost(self) -> list[LostClaim]:
+        """Take the jobs of processes that died, in order to end them."""
+        rows = self._database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
+        return [
+            LostClaim(self._claimed(*row[:4]), str(row[6]), row[4].astimezone(UTC), row[5].astimezone(UTC))
+            for row in rows
+        ]
+
+    def _cancelling(self, job_id: str, reason: StopReason) -> dict[str, Any]:
+        return {
+            "me": self._me,
+            "job_id": job_id,
+            "by": reason.by,
+            "message": reason.message,
+            "channel": CHANNEL,
+        }
+
+    def _claimed(self, job_id: Any, fence: int, record: Any, lock: str | None) -> Claim:
+        if not isinstance(record, dict) or not self._signer.is_valid(record):
+            # What it says is not believed; whose it is, who may see the result, is.
+            problem = (
+                "This job was changed in the server's database after it was accepted, so it was not run."
+            )
+            return Claim(str(job_id), fence, _read(record), lock, problem)
+        submission = _read(record)
+        if submission is None or submission.job_id != str(job_id):
+            return Claim(
+                str(job_id), fence, submission, lock, "This job is not one that this server can read."
+            )
+        return Claim(str(job_id), fence, submission, lock)
+
+    # --- while it runs, and at its end
+
+    def note(self, claim: Claim, pid: int | None, size: int, progress: Progress | None) -> bool:
+        """Let the others see how a running job is; false when it is this process's no longer."""
+        told = None if progress is None else json.dumps(asdict(progress))
+        values = {**self.mine(claim), "pid": pid, "size": size, "progress": told}
+        return self._database.change(_NOTE, values) == 1
+
+    def end_unreadable(self, claim: Claim) -> None:
+        """End a job of which nobody can tell whose it was. There is no result, and its id is used."""
+        with self._database.transaction() as connection:
+            if connection.execute(END, self.mine(claim)).rowcount:
+                connection.execute(
+                    "INSERT INTO aiohttp_jobs.ended_jobs (job_id, result_id) VALUES (%s, 0)", (claim.job_id,)
+                )
+
+    def again(self, claim: Claim, result: JobResult, following: Submission) -> None:
+        """Keep the result of an attempt, and accept the next one. Asked again, it does nothing.
+
+        Raises `GivenUpError`.
+        """
+        values = {**self.mine(claim), **self._columns(following)}
+        with self._database.transaction() as connection:
+            if not connection.execute(_AGAIN, values).rowcount:
+                query = "SELECT FROM aiohttp_jobs.attempts WHERE job_id = %s AND attempt = %s"
+                if connection.execute(query, (claim.job_id, result.attempt)).fetchone() is not None:
+                    return
+                raise GivenUpError(claim.job_id)
+            connection.execute(
+                "INSERT INTO aiohttp_jobs.attempts (job_id, attempt, record) VALUES (%s, %s, %s::json)",
+                (claim.job_id, result.attempt, json.dumps(result.to_record(), ensure_ascii=False)),
+            )
+            notify(connection, f"{self._me} job {claim.job_id}")
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        """The results of the attempts of a job that were followed by another, first to last."""
+        query = "SELECT record FROM aiohttp_jobs.attempts WHERE job_id = %s ORDER BY attempt"
+        return [record for (record,) in self._database.rows(query, (job_id,))] if is_id(job_id) else []
+
+    def news(self, what: str, job_id: str) -> tuple[str, str]:
+        """Channel and text by which the others are told that a job has changed."""
+        return CHANNEL, f"{self._me} {what} {job_id}"
+
+    def mine(self, claim: Claim) -> dict[str, Any]:
+        """The values of `END`."""
+        return {"job_id": claim.job_id, "fence": claim.fence, "me": self._me}
+
+    # --- looking
+
+    def get(self, job_id: str) -> JobState | None:
+        """A job that has not ended."""
+        row = self._database.row(_GET, (job_id,)) if is_id(job_id) else None
+        state = None if row is None else _state(row)
+        if state is None or state.phase is not JobPhase.QUEUED:
+            return state
+        place = self._database.row(_POSITION, (job_id,))
+        return state if place is None else replace(state, position=place[0])
+
+    def find(self, query: JobQuery) -> list[JobState]:
+        """Running jobs, then queued ones in their order, then those not due yet."""
+        found: list[JobState] = []
+        prefix = "".join(letter for letter in query.id_prefix if letter not in "%_\\") + "%"
+        for phase, statement in _FIND.items():
+            left = query.limit - len(found)
+            if phase in query.phases and left > 0:
+                values = {"user": query.user_id, "prefix": prefix, "limit": left}
+                found += filter(None, map(_state, self._database.rows(statement, values)))
+        return found
+
+    def summary(self) -> tuple[bool, int, int, int]:
+        """Whether it is paused; how many are queued, pending and running."""
+        is_paused, queued, pending, running = self._database.rows(_SUMMARY)[0]
+        return is_paused, queued, pending, running
+
+    def set_paused(self, paused: bool) -> None:
+        """Durably, for all processes."""
+        with self._database.transaction() as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(7305, 1)")  # after claims that are being made
+            connection.execute("UPDATE aiohttp_jobs.installation SET is_paused = %s", (paused,))
+            notify(connection, f"{self._me} work")
+
+
+def notify(connection: Connection, news: str) -> None:
+    """Say `news` on `CHANNEL` when the transaction of `connection` is done."""
+    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, news))
+
+
+def _lock_of(submission: Submission) -> str | None:
+    """What no two running jobs may have in common: the concurrency key, and whose key it is."""
+    key = submission.concurrency_key
+    if key is None:
+        return None
+    owner = "" if is_shared_key(key) else submission.concurrency_owner or submission.user_id
+    return f"{owner}\n{key}"
+
+
+def _read(record: Any) -> Submission | None:
+    try:
+        return Submission.model_validate(record)
+    except ValidationError:
+        return None
+
+
+def _state(row: Sequence[Any]) -> JobState | None:
+    (job_id, state, is_later, started, runtime, pid, size, progress, is_cancelling, record, position) = row
+    submission = _read(record)
+    if submission is None or submission.job_id != str(job_id):
+        return None
+    running = state == "running"
+    phase = JobPhase.RUNNING if running else JobPhase.PENDING if is_later else JobPhase.QUEUED
+    made = submitted_state(submission, phase)
+    return replace(
+        made,
+        position=position,
+        is_cancelling=is_cancelling,
+        started_at=started.astimezone(UTC) if running and started else None,
+        runtime=float(runtime) if running and runtime is not None else None,
+        worker=pid,
+        output_size=size,
+        progress=None if progress is None else Progress(**progress),
+    )

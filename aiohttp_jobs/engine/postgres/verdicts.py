@@ -1,0 +1,40 @@
+"""The one verdict of a job: its end and its result in one transaction, fenced by who has the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...model.job import JobResult
+from .async_database import AsyncConnection
+from .jobs import END, Claim, GivenUpError, JobTable
+from .results import PostgresResults
+
+
+class Verdicts:
+    """Gives the verdicts of the jobs that the process of `table` has."""
+
+    def __init__(self, table: JobTable, results: PostgresResults) -> None:
+        self._table = table
+        self._results = results
+
+    async def give(
+        self, claim: Claim, result: JobResult, earlier: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """End a job durably; its result as it is stored. `earlier` are the results of the attempts before.
+
+        Raises `GivenUpError` when the job is this process's no longer, or has ended: by this very verdict,
+        perhaps, whose answer was lost.
+        """
+        record = result.to_record()
+        submission = None if claim.submission is None else self._table.signed(claim.submission)
+
+        async def end(connection: AsyncConnection) -> None:
+            ended = await connection.execute(END, self._table.mine(claim))
+            if not ended.rowcount:
+                raise GivenUpError(claim.job_id)
+            await connection.execute("DELETE FROM aiohttp_jobs.attempts WHERE job_id = %s", (claim.job_id,))
+            await connection.execute("SELECT pg_notify(%s, %s)", self._table.news("job", claim.job_id))
+
+        await self._results.keep(record, first=end, earlier_attempts=earlier, submission=submission)
+        return record

@@ -1,0 +1,21 @@
+"""How many jobs one process runs at once, by its configuration."""
+
+from __future__ import annotations
+
+from ...config import JobsConfig
+from ...model.job import ExecutionMode
+from ..base import MAIN_LOOP_FUNCTIONS, Limits
+
+
+def limits_of(config: JobsConfig) -> Limits:
+    """One command at a time in MainLoop; of every other kind as many as is configured."""
+    return Limits(
+        modes={
+            **dict.fromkeys(ExecutionMode, config.max_parallel_background),
+            ExecutionMode.MAIN_LOOP: 1,
+            MAIN_LOOP_FUNCTIONS: config.max_parallel_mainloop_functions,
+            ExecutionMode.RUNSPACE: config.max_parallel_runspace,
+        },
+        per_user=config.max_parallel_per_user,
+        overall=config.max_parallel,
+    )

@@ -1,0 +1,226 @@
+"""Hosts that die, stop, come back and lose their database: each job has one verdict, and nothing runs on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aiohttp_jobs.engine.base import JobQueue
+from aiohttp_jobs.model.job import JobPhase, RetryPolicy
+
+from ...conftest import is_alive
+from ...contract.jobs import submit
+from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
+from ...postgres import PostgresServer
+from .host import started
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+if TYPE_CHECKING:
+    from aiohttp_jobs.engine.postgres.engine import PostgresEngine
+
+STALL = 2.0
+Start = Callable[..., Awaitable["PostgresEngine"]]
+
+
+@asynccontextmanager
+async def other_host(
+    dsn: str, folder: Path, stall: float = STALL
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A host in a process of its own, which runs jobs."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.engine.postgres.host", dsn, str(folder), str(stall),
+        stdin=-1, stdout=-1,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS) == b"ready\n"
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def start(postgres: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts hosts in this process."""
+    async with AsyncExitStack() as stack:
+
+        async def start(stall: float = STALL, **settings: Any) -> PostgresEngine:
+            return await started(postgres, tmp_path / "here", stall, stack, **settings)
+
+        yield start
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+async def running_there(queue: JobQueue, gate: Gate, **fields: Any) -> tuple[str, int]:
+    """A job that runs in another process, as this one runs none: its id, and the pid of its command."""
+    job_id = await submit(queue, f"echo begun; {gate.shell}", **fields)
+    await gate.reached()
+    return job_id, gate.pids[0]
+
+
+async def result_of(queue: JobQueue, job_id: str) -> dict[str, Any]:
+    record = await queue.end_of(job_id, PATIENCE_SECONDS)
+    assert record is not None
+    return record
+
+
+async def gone(pid: int) -> None:
+    await until(lambda: not is_alive(pid), "the end of the command")
+
+
+@pytest.fixture
+async def idle(start: Start) -> PostgresEngine:
+    """A host that has no place for background jobs, so that others run them."""
+    return await start(places=None)
+
+
+async def test_a_job_of_a_host_that_was_killed_is_interrupted_with_what_it_had_printed(
+    idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with other_host(postgres, tmp_path / "there") as host:
+        job_id, pid = await running_there(idle.queue, gate)
+
+        async def is_copied() -> bool:
+            state = await idle.queue.get(job_id)
+            return state is not None and state.output_size > 0
+
+        await until_answered(is_copied, "a copy of the output")
+        host.kill()
+        record = await result_of(idle.queue, job_id)
+    assert (record["Status"], record["Success"]) == ("Interrupted", False)
+    assert record["Output"].startswith("begun\n[ERROR] The server stopped while the job was running.")
+    await gone(pid)
+    assert len(gate.pids) == 1
+
+
+async def test_one_that_asked_for_it_is_tried_again_elsewhere(
+    start: Start, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    idle = await start(places=None)
+    again = RetryPolicy(count=1, backoff_seconds=0, on=("Interrupted",))  # type: ignore[arg-type]
+    async with other_host(postgres, tmp_path / "there") as host:
+        job_id, pid = await running_there(idle.queue, gate, retry=again)
+        host.kill()
+        await host.wait()
+        await start()
+        await gate.reached(2)
+        gate.open()
+        record = await result_of(idle.queue, job_id)
+    assert (record["Status"], record["Attempt"]) == ("Succeeded", 2)
+    assert [attempt["Status"] for attempt in record["Attempts"]] == ["Interrupted", "Succeeded"]
+    assert [each["Status"] for each in await idle.history.attempts_of(record)] == ["Interrupted"]
+    await gone(pid)
+
+
+async def test_a_host_that_was_stopped_and_comes_back_changes_no_verdict_and_runs_nothing_on(
+    idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with other_host(postgres, tmp_path / "there") as host:
+        job_id, pid = await running_there(idle.queue, gate)
+        host.send_signal(signal.SIGSTOP)
+        record = await result_of(idle.queue, job_id)
+        assert record["Status"] == "Interrupted"
+        await gone(pid)
+        host.send_signal(signal.SIGCONT)
+        gate.open()
+        # It is whole again, and runs what comes next.
+        following = await submit(idle.queue, "echo next")
+        assert (await result_of(idle.queue, following))["Output"] == "next\n"
+        assert await idle.history.get_result(job_id) == record
+    assert len(gate.pids) == 1
+
+
+async def test_a_host_that_ends_normally_interrupts_its_jobs_at_once(
+    idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    async with other_host(postgres, tmp_path / "there", 3600.0) as host:
+        job_id, pid = await running_there(idle.queue, gate)
+        assert host.stdin is not None
+        host.stdin.close()
+        record = await result_of(idle.queue, job_id)
+        assert record["Status"] == "Interrupted"
+        assert "because the server shut down" in record["Output"]
+        assert not is_alive(pid)
+        assert await asyncio.wait_for(host.wait(), PATIENCE_SECONDS) == 0
+
+
+async def test_jobs_go_on_while_the_database_restarts_and_their_verdicts_are_kept_after_it(
+    postgres_server: PostgresServer, tmp_path: Path, gate: Gate
+) -> None:
+    server = postgres_server.another()
+    try:
+        dsn = server.dsn(server.create_upgraded())
+        async with AsyncExitStack() as stack:
+            engine = await started(dsn, tmp_path / "here", 30.0, stack)
+            job_id = await submit(engine.queue, f"{gate.shell}; echo done")
+            await gate.reached()
+            await asyncio.to_thread(server.stop)
+            gate.open()
+            pid = gate.pids[0]
+            await gone(pid)
+            with pytest.raises(OSError, match="database cannot be reached"):
+                await engine.history.was_used(job_id)
+            await asyncio.to_thread(server.start)
+            record = await result_of(engine.queue, job_id)
+            assert (record["Status"], record["Output"]) == ("Succeeded", "done\n")
+            following = await submit(engine.queue, "echo next")
+            assert (await result_of(engine.queue, following))["Output"] == "next\n"
+    finally:
+        server.close()
+
+
+async def test_a_host_that_cannot_reach_its_database_ends_its_jobs_before_others_may_start_them(
+    postgres_server: PostgresServer, tmp_path: Path, gate: Gate
+) -> None:
+    server = postgres_server.another()
+    try:
+        dsn = server.dsn(server.create_upgraded())
+        async with AsyncExitStack() as stack:
+            engine = await started(dsn, tmp_path / "here", 4.0, stack)
+            job_id = await submit(engine.queue, gate.shell)
+            await gate.reached()
+            clock = asyncio.get_running_loop().time
+            stopped = clock()
+            await asyncio.to_thread(server.stop)
+            await gone(gate.pids[0])
+            assert clock() < stopped + 4.0
+            await asyncio.to_thread(server.start)
+            record = await result_of(engine.queue, job_id)
+            assert record["Status"] == "Interrupted"
+            assert "could not reach the database" in record["Output"]
+    finally:
+        server.close()
+
+
+async def test_a_cancellation_reaches_another_host_at_once(
+    idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    from aiohttp_jobs.engine.base import cancelled_by  # noqa: PLC0415
+
+    # So long a stall time that nothing but the notification can be what reaches it.
+    async with other_host(postgres, tmp_path / "there", 3600.0):
+        job_id, pid = await running_there(idle.queue, gate)
+        state = await idle.queue.get(job_id)
+        assert state is not None
+        assert state.phase is JobPhase.RUNNING
+        await idle.queue.cancel(job_id, cancelled_by("bob"))
+        record = await result_of(idle.queue, job_id)
+    assert (record["Status"], record["CancelledBy"]) == ("Cancelled", "bob")
+    assert not is_alive(pid)
+    assert os.getpid() != pid

