@@ -18,7 +18,7 @@ from .base import Execution, Executor, Outcome
 from .captured_streams import captured_streams
 from .child import pycode
 from .host_state import HostState
-from .watchdog import BlockedTooLongError, Watchdog, cut_own_frames
+from .watchdog import BlockedTooLongError, Watchdog, WatchdogSignals, cut_own_frames
 
 _CANCEL_ATTEMPTS = 3
 _logger = logging.getLogger(__name__)
@@ -31,8 +31,11 @@ class MainLoopExecutor:
     may block the loop at a stretch.
     """
 
-    def __init__(self, processes: Executor, host: Callable[[], Any], limit: float) -> None:
+    def __init__(
+        self, processes: Executor, host: Callable[[], Any], limit: float, signals: WatchdogSignals
+    ) -> None:
         self._processes = processes
+        self._signals = signals
         self._host = host
         self._limit = limit
 
@@ -53,7 +56,7 @@ class MainLoopExecutor:
 
     async def _run_python(self, execution: Execution, abandoned: asyncio.Event) -> Outcome:
         filename = f"{pycode.FILENAME[:-1]} {execution.job_id}>"
-        watchdog = Watchdog(self._limit, f"Job {execution.job_id}")
+        watchdog = Watchdog(self._limit, f"Job {execution.job_id}", self._signals)
         state = HostState(asyncio.get_running_loop())
         pycode.remember_source(execution.command, filename)
         try:

@@ -24,6 +24,7 @@ from .powershell.executors import PowerShell
 from .powershell.messages import Session
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
+from .watchdog import WatchdogSignals
 
 
 class ExecutionModes:
@@ -53,8 +54,11 @@ class ExecutionModes:
         )
         background = BackgroundExecutor(self._interpreters, config.kill_grace, self.orphans)
         self._powershell = self._make_powershell(self._interpreters.get(InterpreterName.POWERSHELL))
+        signals = WatchdogSignals()
         executors: Mapping[ExecutionMode, Executor] = {
-            ExecutionMode.MAIN_LOOP: MainLoopExecutor(background, application, config.mainloop_timeout),
+            ExecutionMode.MAIN_LOOP: MainLoopExecutor(
+                background, application, config.mainloop_timeout, signals
+            ),
             ExecutionMode.RUNSPACE: self._runspaces,
             ExecutionMode.BACKGROUND_JOB: background,
         }
@@ -67,7 +71,7 @@ class ExecutionModes:
             orphans=self.orphans,
         )
         self.function_executors: Mapping[ExecutionMode, Executor] = {
-            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout),
+            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout, signals),
             ExecutionMode.RUNSPACE: self._function_runspaces,
             ExecutionMode.BACKGROUND_JOB: FunctionBackground(
                 self.environment, kill_grace=config.kill_grace, orphans=self.orphans

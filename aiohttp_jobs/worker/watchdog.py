@@ -34,6 +34,63 @@ class BlockedTooLongError(BaseException):
     """Raised inside the code that blocks. Not an ``Exception``, so that ``except Exception`` lets it by."""
 
 
+class WatchdogSignals:
+    """The two signals that watchdogs use, theirs for as long as any of them runs; several may at once.
+
+    SIGURG, which does nothing by default, ends a waiting system call. SIGVTALRM comes after each so many
+    seconds of the processor's time. Neither is touched where the host uses it itself, or off the main thread.
+    """
+
+    def __init__(self) -> None:
+        self._users: list[Watchdog] = []
+        self._before: dict[int, Any] = {}
+
+    @contextmanager
+    def lent_to(self, watchdog: Watchdog) -> Iterator[None]:
+        """Inside the block `watchdog` is told of both."""
+        if not self._users:
+            self._take()
+        self._users.append(watchdog)
+        try:
+            yield
+        finally:
+            self._users.remove(watchdog)
+            if not self._users:
+                self._give_back()
+
+    def _take(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        handlers = {"SIGURG": self._on_interrupt, "SIGVTALRM": self._on_timer}
+        for name, handler in handlers.items():
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN):
+                self._before[number] = signal.signal(number, handler)
+        if signal.SIGVTALRM in self._before:
+            signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+
+    def _give_back(self) -> None:
+        if signal.SIGVTALRM in self._before:
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def _on_interrupt(self, _number: int, frame: FrameType | None) -> None:
+        for watchdog in tuple(self._users):
+            watchdog.insist(frame)
+
+    def _on_timer(self, _number: int, _frame: FrameType | None) -> None:
+        """Now and then: a long switch interval would keep a watchdog's own thread waiting."""
+        try:
+            for watchdog in tuple(self._users):
+                watchdog.be_let_in()
+        finally:
+            # Only now: with an interval, the next one could come before this one has ended. And not when
+            # everything is being put back: SIGVTALRM without a handler ends the process.
+            if self._users:
+                signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+
+
 class Watchdog:
     """Bounds each call made through `guard` to `limit` seconds. Use it on one thread only.
 
@@ -41,7 +98,9 @@ class Watchdog:
     be given back. Instead each thread first writes what it does and then reads what the other one does.
     """
 
-    def __init__(self, limit: float, name: str) -> None:
+    def __init__(self, limit: float, name: str, signals: WatchdogSignals | None = None) -> None:
+        """`signals` are shared by all watchdogs that may run at once on the thread."""
+        self._signals = WatchdogSignals() if signals is None else signals
         self._limit = limit
         self._name = name
         self._thread_id = threading.get_ident()
@@ -57,7 +116,7 @@ class Watchdog:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        with _interruptible_calls(self._on_signal), _processor_timer(self._let_watchdog_in):
+        with self._signals.lent_to(self):
             self._thread.start()
             try:
                 yield
@@ -120,18 +179,12 @@ class Watchdog:
                 attempts += 1
                 self._wait(_AGAIN_SECONDS)
 
-    def _let_watchdog_in(self, _number: int, _frame: FrameType | None) -> None:
-        """In the guarded thread, now and then: a long switch interval would keep the other one waiting."""
+    def be_let_in(self) -> None:
+        """In the guarded thread: let the watchdog's own have its turn, if its time has come."""
         deadline = self._deadline
-        try:
-            if deadline is not None and time.monotonic() > deadline + _AGAIN_SECONDS:
-                sys.setswitchinterval(self._switch_interval)
-                time.sleep(0.001)
-        finally:
-            # Only now: with an interval, the next one could come before this one has ended. And not when
-            # everything is being put back: SIGVTALRM without a handler ends the process.
-            if not self._ended:
-                signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
+        if deadline is not None and time.monotonic() > deadline + _AGAIN_SECONDS:
+            sys.setswitchinterval(self._switch_interval)
+            time.sleep(0.001)
 
     def _warn(self) -> None:
         """In a thread of its own: the guarded one may hold the log's lock, and may have lost it for ever.
@@ -158,8 +211,8 @@ class Watchdog:
         self._interrupting = False
         return is_meant
 
-    def _on_signal(self, _number: int, frame: FrameType | None) -> None:
-        """Running at all is what lets the exception that was set come through, and ends a system call.
+    def insist(self, frame: FrameType | None) -> None:
+        """That a signal's handler runs is what lets the exception that was set come through, and ends a call.
 
         For code that has caught a few, see that another one follows each line and each call that it makes.
         """
@@ -211,36 +264,14 @@ def _set_exception(thread_id: int) -> None:
     )
 
 
-@contextmanager
-def _interruptible_calls(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Give SIGURG, which does nothing by default, a `handler`, so that it ends a waiting system call."""
-    usable = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGURG")
-    if not usable or signal.getsignal(signal.SIGURG) not in (signal.SIG_DFL, signal.SIG_IGN):
-        yield
-        return
-    before = signal.signal(signal.SIGURG, handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGURG, before)
-
-
-@contextmanager
-def _processor_timer(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Have `handler` called in the main thread after each so many seconds of the processor's time."""
-    usable = threading.current_thread() is threading.main_thread() and hasattr(signal, "setitimer")
-    if not usable or signal.getsignal(signal.SIGVTALRM) not in (signal.SIG_DFL, signal.SIG_IGN):
-        yield
-        return
-    before = signal.signal(signal.SIGVTALRM, handler)
-    signal.setitimer(signal.ITIMER_VIRTUAL, _TIMER_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
-
-
-_HANDLERS = (Watchdog._on_signal.__code__, Watchdog._let_watchdog_in.__code__)
+_HANDLERS = tuple(
+    each.__code__
+    for each in (
+        WatchdogSignals._on_interrupt,
+        WatchdogSignals._on_timer,
+        Watchdog.insist,
+        Watchdog.be_let_in,
+    )
+)
 CALLING = (_without_hooks.__code__,)
 """The code that makes the guarded call: what is behind it in a trace is the call's."""

@@ -150,6 +150,14 @@ async def block(seconds: float) -> None:
     time.sleep(seconds)  # noqa: ASYNC251 - that is what is tried
 
 
+@jobs.function(mode=WITH_LOOP)
+async def block_later(started: str, opened: str) -> None:
+    Path(started).touch()
+    while not os.path.exists(opened):
+        await asyncio.sleep(0.02)
+    time.sleep(30)  # noqa: ASYNC251 - that is what is tried
+
+
 @jobs.function(mode=EVERYWHERE)
 def die(how: str) -> None:
     print("dying", flush=True)
@@ -211,8 +219,10 @@ async def surroundings() -> dict[str, Any]:
 @jobs.function(mode=WITH_LOOP)
 async def flood(lines: int) -> int:
     text = "x" * 99
-    for _ in range(lines):
+    for number in range(lines):
         print(text)
+        if number % 100 == 0:
+            await asyncio.sleep(0)  # or it would hold up the loop
     return lines
 
 

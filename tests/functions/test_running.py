@@ -241,6 +241,21 @@ async def test_one_that_blocks_the_loop_is_stopped_in_the_words_for_commands(ali
     assert await alice.value("has_app", "MainLoop") == "Application"
 
 
+async def test_and_so_is_one_when_another_that_ran_before_it_has_ended(
+    alice: FunctionCaller, tmp_path: Path
+) -> None:
+    marks = [tmp_path / name for name in ("first", "second", "open")]
+    first = await alice.submit("wait_async", "MainLoop", started=str(marks[0]))
+    await started(marks[0])
+    second = await alice.submit("block_later", "MainLoop", started=str(marks[1]), opened=str(marks[2]))
+    await started(marks[1])
+    await alice.cancel(first)
+    marks[2].touch()
+    result = await alice.caller.result(second)
+    assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 2 s")
+    assert result["Runtime"] < 20
+
+
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_in_a_process_of_its_own_it_may_block_as_it_likes(alice: FunctionCaller, mode: str) -> None:
     assert (await alice.run("block", mode, seconds=2.5))["Status"] == "Succeeded"
