@@ -331,9 +331,10 @@ class WorkerPool:
         if self._greet is None:
             self._offer(worker)
             return
-        loop = asyncio.get_running_loop()
-        worker.late = loop.call_later(_START_SECONDS, self._not_ready, worker)
         self._starting.append(worker)
+        if not self._has_failed:  # or else it has nothing to do that could hang
+            loop = asyncio.get_running_loop()
+            worker.late = loop.call_later(_START_SECONDS, self._not_ready, worker)
         with contextlib.suppress(ConnectionError):  # that it has died already is heard of in a moment
             worker.control.send(self._greet(self._has_failed))
 
