@@ -13,8 +13,8 @@ import pytest
 from ..conftest import Host
 from .powershell_scripts import SCRIPTS
 
-MODES = ("MainLoop", "Runspace", "Runspace", "BackgroundJob")
-"""Twice in one worker, too."""
+MODES = ("MainLoop", "MainLoop", "Runspace", "Runspace", "BackgroundJob")
+"""Twice in one worker, where one takes two jobs."""
 GROUPS = 6
 ORACLE_WIDTH = 80
 """What .NET takes for the width where there is no terminal."""

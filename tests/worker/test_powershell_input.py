@@ -124,42 +124,40 @@ def check(result: dict[str, Any], odd: Odd, name: str) -> None:
         assert odd.size in (ANY_SIZE, result["OutputSize"]), name
 
 
-@pytest.mark.parametrize("name", ODD)
-async def test_in_a_runspace(start_host: StartHost, name: str) -> None:
-    odd = ODD[name]
+@pytest.fixture
+async def caller(start_host: StartHost) -> Caller:
+    """A user of a host whose PowerShell has little memory."""
     host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x18000000"})
-    caller = host.caller("debug")
-    before = await process_of(caller, "Runspace")
-    check(await run(caller, odd.command, "Runspace", odd.limit), odd, name)
-    assert odd.stays in (None, await process_of(caller, "Runspace") == before)
-    assert (await run(caller, LOOK, "Runspace"))["Output"] == SEEN
+    return host.caller("debug")
 
 
-@pytest.mark.parametrize("name", ODD)
-async def test_in_a_process_of_its_own(start_host: StartHost, name: str) -> None:
-    odd = ODD[name]
-    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x18000000"})
-    caller = host.caller("debug")
-    check(await run(caller, odd.command, "BackgroundJob", odd.limit), odd, name)
-    assert (await run(caller, LOOK, "BackgroundJob"))["Output"] == SEEN
+async def test_in_a_runspace(caller: Caller) -> None:
+    for name, odd in ODD.items():
+        before = await process_of(caller, "Runspace")
+        check(await run(caller, odd.command, "Runspace", odd.limit), odd, name)
+        assert odd.stays in (None, await process_of(caller, "Runspace") == before), name
+        assert (await run(caller, LOOK, "Runspace"))["Output"] == SEEN, name
+
+
+async def test_in_a_process_of_its_own(caller: Caller) -> None:
+    for name, odd in ODD.items():
+        check(await run(caller, odd.command, "BackgroundJob", odd.limit), odd, name)
+        assert (await run(caller, LOOK, "BackgroundJob"))["Output"] == SEEN, name
 
 
 HARMLESS = {"100 MB", "a line of 10 MB", "bytes that are no text", "a loop without an end"}
 
 
-@pytest.mark.parametrize("name", ODD)
-async def test_in_the_session_of_the_main_loop(start_host: StartHost, name: str) -> None:
+async def test_in_the_session_of_the_main_loop(caller: Caller) -> None:
     """Settings stay for the next job, as it is one session; begun anew, it has none of them."""
-    odd = ODD[name]
-    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x18000000"})
-    caller = host.caller("debug")
-    before = await process_of(caller, "MainLoop")
-    check(await run(caller, odd.command, "MainLoop", odd.limit), odd, name)
-    # What a trace shows, it shows of the next job, too.
-    assert odd.stays in (None, await process_of(caller, "MainLoop") == before) or name == "a trace"
-    if name in HARMLESS:
-        assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN
-    after = await run(caller, "'out'; exit 4", "MainLoop")
-    assert (after["Output"].splitlines()[-2], after["ExitCode"]) == ("out", 4)
-    assert (await caller.request("POST", "/mainloop/restart")).status == 200
-    assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN
+    for name, odd in ODD.items():
+        before = await process_of(caller, "MainLoop")
+        check(await run(caller, odd.command, "MainLoop", odd.limit), odd, name)
+        # What a trace shows, it shows of the next job, too.
+        assert odd.stays in (None, await process_of(caller, "MainLoop") == before) or name == "a trace", name
+        if name in HARMLESS:
+            assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN, name
+        after = await run(caller, "'out'; exit 4", "MainLoop")
+        assert (after["Output"].splitlines()[-2], after["ExitCode"]) == ("out", 4), name
+        assert (await caller.request("POST", "/mainloop/restart")).status == 200
+        assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN, name
