@@ -171,7 +171,7 @@ async def test_an_exit_is_as_that_of_a_command(alice: FunctionCaller, mode: str)
     for values, status, code, output in (
         ({}, "Succeeded", 0, ""),
         ({"code": 0}, "Succeeded", 0, ""),
-        ({"code": 3}, "Failed", 3, "[ERROR] The command exited with code 3.\n"),
+        ({"code": 3}, "Failed", 3, "[ERROR] The function exited with code 3.\n"),
         ({"text": "sorry"}, "Failed", 1, "sorry\n"),
     ):
         result = await alice.run("exit_with", mode, **values)

@@ -305,17 +305,18 @@ def _verdict(
         return JobStatus.TIMED_OUT, outcome.exit_code
     described = submission.interpreter is InterpreterName.PYTHON and outcome.exit_code == 1
     if outcome.error or not described:
-        log.add_error(outcome.error or _how_it_ended(outcome.exit_code))
+        what = "command" if submission.function is None else "function"
+        log.add_error(outcome.error or _how_it_ended(what, outcome.exit_code))
     return JobStatus.FAILED, outcome.exit_code
 
 
-def _how_it_ended(exit_code: int) -> str:
+def _how_it_ended(what: str, exit_code: int) -> str:
     if exit_code >= 0:
-        return f"The command exited with code {exit_code}."
+        return f"The {what} exited with code {exit_code}."
     name = f"signal {-exit_code}"
     with suppress(ValueError):
         name = signal.Signals(-exit_code).name
-    return f"The command was ended by {name}."
+    return f"The {what} was ended by {name}."
 
 
 def _result(

@@ -41,7 +41,7 @@ def arguments(control: int, output: int) -> list[str]:
 
 def host_path() -> list[str]:
     """``sys.path``, from wherever it is looked at."""
-    return [os.path.abspath(entry) for entry in sys.path]
+    return [os.path.normpath(os.path.join(host_folder(), entry)) for entry in sys.path]
 
 
 def host_folder() -> str:
