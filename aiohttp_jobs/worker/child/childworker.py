@@ -141,7 +141,7 @@ class ChildWorker:
         # To allocate a megabyte for each job would cost more than a short one does.
         buffer = bytearray(MAX_REQUEST)
         while size := receive(self._control, memoryview(buffer)):
-            request = json.loads(buffer[:size])
+            request = json.loads(str(buffer[:size], "utf-8"))
             buffer[:size] = bytes(size)  # it may have held secret values
             (code, members, stays), is_clean = self._serve_one(request)
             is_reusable = _JSON[stays and is_clean]
