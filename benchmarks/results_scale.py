@@ -34,6 +34,7 @@ from aiohttp import ClientSession, web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.engine.base import ResultRepository
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files.layout import Attempt, Layout
 from aiohttp_jobs.engine.embedded.index import writer
@@ -55,7 +56,7 @@ _BATCH = 5000
 _AHEAD = 4
 _BUILD_KIB = 256 * 1024
 
-Ask = Callable[[FileSystemStore], Awaitable[Any]]
+Ask = Callable[[ResultRepository], Awaitable[Any]]
 
 
 def record(number: int, count: int) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def questions() -> dict[str, Ask]:
     def page(sort: Sort = Sort.COMPLETED_DOWN, q: str = "", user: str | None = "user2", **more: Any) -> Ask:
         terms = parse_search(q) if q else ()
         wanted = ResultFilter(user, terms=terms, **more)
-        return lambda store: store.results.page(wanted, sort, None, PAGE)
+        return lambda results: results.page(wanted, sort, None, PAGE)
 
     return {
         "page": page(),
@@ -223,7 +224,9 @@ async def ask_in_turn(small: Path, large: Path, rounds: int, times: int) -> dict
     try:
         for _ in range(rounds):
             for name, ask in questions().items():
-                for size, taken in (await _one_round(stores, ask, times)).items():
+                for size, taken in (
+                    await one_round({size: store.results for size, store in stores.items()}, ask, times)
+                ).items():
                     found[name][size].append(statistics.median(taken))
     finally:
         for store in stores.values():
@@ -231,7 +234,7 @@ async def ask_in_turn(small: Path, large: Path, rounds: int, times: int) -> dict
     return found
 
 
-async def _one_round(stores: Mapping[str, FileSystemStore], ask: Ask, times: int) -> dict[str, list[float]]:
+async def one_round(stores: Mapping[str, ResultRepository], ask: Ask, times: int) -> dict[str, list[float]]:
     """Milliseconds of every answer but the first two, which find other questions' pages in memory."""
     taken: dict[str, list[float]] = {size: [] for size in stores}
     for number in range(-2, times):
@@ -251,7 +254,7 @@ async def memory_of(base: Path) -> dict[str, float]:
     opened = time.perf_counter() - started
     for _ in range(5):
         for ask in questions().values():
-            await ask(store)
+            await ask(store.results)
     await store.close()
     return {"rss": psutil.Process().memory_info().rss, "open_s": opened}
 

@@ -18,10 +18,12 @@ from .database import KEEP_ALIVE, WAIT_SECONDS, DatabaseUnavailableError, Row, V
 
 AsyncConnection = psycopg.AsyncConnection[Row]
 
-# Every question has an index to go by, and what a table without statistics seems to cost is a guess.
+# Every question has an index to go by, mostly in its order: of a table without statistics, PostgreSQL thinks
+# that there is too little in it to use one.
 _SETTINGS = """
 SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', false),
     set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),
+    set_config('enable_sort', 'off', false), set_config('enable_incremental_sort', 'off', false),
     set_config('jit', 'off', false)
 """
 

@@ -7,9 +7,10 @@ left to who asks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -75,7 +76,8 @@ class ResultSearch:
         self._down = sort.down
         column = sort.column
         self._key = ("id",) if column == "completed" else (column, "id")
-        self._order = ", ".join(f"r.{name} {'DESC' if self._down else 'ASC'}" for name in self._key)
+        self._same = dict(_same_in_all(wanted, column))
+        self._rest = [name for name in self._key if name not in self._same]
         self._long = "r.long_fields::text" if long else "'{}'"
 
     async def batches(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
@@ -85,6 +87,12 @@ class ResultSearch:
         """
         if self._wanted.terms:
             found = self._by_words(after, at_once)
+        elif len(self._wanted.id_digits) > _FEW_DIGITS:
+            find = partial(self._hits, _of_jobs(self._wanted.id_digits))
+            is_key = len(self._key) > 1
+            found = self._within(
+                find, self._all(None if is_key else after), after if is_key else None, at_once
+            )
         elif len(self._key) == 1:
             found = self._along(self._page, self._all(after), _PAGE_SPAN, at_once)
         else:
@@ -96,10 +104,7 @@ class ResultSearch:
         words = _query(self._wanted.terms, self._wanted.user_id)
         if words is None:
             return
-
-        async def hits(stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
-            return await self._hits(words, stretch, after, at_once)
-
+        hits = partial(self._hits, _Condition("words @@ %s::tsquery AND id", (words,)))
         if len(self._key) > 1:
             async for batch in self._within(hits, self._all(None), after, at_once):
                 yield batch
@@ -137,10 +142,10 @@ class ResultSearch:
 
     async def _page(self, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
         """By the index of the order."""
-        where, values = _joined([*self._filters(), *self._limits(stretch), *self._behind_key(after)])
+        where, values = self._walk(stretch, after)
         query = (
-            f"SELECT {self._columns('r.')}, r.record::text, {self._long} "  # noqa: S608
-            f"FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._order} LIMIT %s"
+            f"SELECT {_columns(self._key)}, r.record::text, {self._long} "  # noqa: S608
+            f"FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
         )
         found = await self._database.rows(query, [*values, at_once])
         return [Row(row[:-2], *row[-2:]) for row in found]
@@ -150,26 +155,30 @@ class ResultSearch:
 
         Of common words it is enough, and the index of words would list every result of a month for them.
         """
-        where, values = _joined([*self._filters(), *self._limits(whole)])
+        where, values = self._walk(whole, None)
+        # What is read is bounded within, and so that it is not all of what has the words.
         query = (
             "SELECT r.id, r.words @@ %s::tsquery FROM ("  # noqa: S608
-            f"SELECT r.id, r.words FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._order} LIMIT %s"
-            f") r ORDER BY {self._order}"
+            f"SELECT r.id, r.words FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
+            ") r"
         )
         found = await self._database.rows(query, [words, *values, _NEAR])
+        found.sort(reverse=self._down)
         keys: list[Key] = [(result_id,) for result_id, has_words in found if has_words]
         return keys, (found[-1][0],) if len(found) == _NEAR else None
 
-    async def _hits(self, words: str, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
-        """By the index of words alone: all that have them, which are few, are sorted."""
-        where, values = _joined([*self._filters(), *self._behind_key(after)])
+    async def _hits(self, source: _Condition, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
+        """By another index: all that it finds, which is little, is sorted. `source` ends with the id."""
+        where, values = _joined([*self._filters(), *self._same_values(), *self._behind_key(self._key, after)])
         columns = "id, job_id, user_id, name, status, mode, success, started, runtime"
         query = (
             f"WITH r AS MATERIALIZED (SELECT {columns} FROM aiohttp_jobs.results "  # noqa: S608
-            "WHERE words @@ %s::tsquery AND id BETWEEN %s AND %s) "
-            f"SELECT {self._columns('r.')} FROM r WHERE {where} ORDER BY {self._order} LIMIT %s"
+            f"WHERE {source.text} BETWEEN %s AND %s) "
+            f"SELECT {_columns(self._key)} FROM r WHERE {where} ORDER BY {self._ordered(self._key)} LIMIT %s"
         )
-        return await self._rows(await self._database.rows(query, [words, *stretch, *values, at_once]))
+        return await self._rows(
+            await self._database.rows(query, [*source.values, *stretch, *values, at_once])
+        )
 
     async def _rows(self, keys: Sequence[Key]) -> list[Row]:
         """The results at these places, without those that are gone meanwhile."""
@@ -181,13 +190,36 @@ class ResultSearch:
 
     # --- their parts
 
-    def _columns(self, prefix: str) -> str:
-        return ", ".join(prefix + name for name in self._key)
+    @property
+    def _walked(self) -> str:
+        return self._ordered([*self._same, *self._rest])
+
+    def _ordered(self, columns: Sequence[str]) -> str:
+        return ", ".join(f"r.{name} {'DESC' if self._down else 'ASC'}" for name in columns)
+
+    def _walk(self, stretch: Stretch, after: Key | None) -> tuple[str, list[Any]]:
+        """The WHERE clause that walks the index of what is the same in all results, and then of the order.
+
+        That is said as a range, for then no other index has this order. PostgreSQL would take the one of all
+        results where it thinks that the user has many of them, and walk them all where it is wrong.
+        """
+        conditions = [*self._filters(), _Condition("r.id BETWEEN %s AND %s", tuple(stretch))]
+        same, values = _columns(self._same), tuple(self._same.values())
+        if same and self._rest == ["id"]:
+            marks = _marks(len(values) + 1)
+            conditions.append(_Condition(f"({same}, r.id) >= ({marks})", (*values, stretch.low)))
+            conditions.append(_Condition(f"({same}, r.id) <= ({marks})", (*values, stretch.high)))
+        elif same:
+            marks = _marks(len(values))
+            conditions.append(_Condition(f"({same}) >= ({marks}) AND ({same}) <= ({marks})", values + values))
+        if after is not None:
+            key = (*values, *after[-len(self._rest) :])
+            conditions += self._behind_key([*self._same, *self._rest], key)
+        return _joined(conditions)
 
     def _filters(self) -> Iterator[_Condition]:
+        """Of what is not the same in all results."""
         wanted = self._wanted
-        if wanted.user_id is not None:
-            yield _Condition("r.user_id = %s", (storable(wanted.user_id),))
         for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
             if values:
                 yield _Condition(f"r.{column} = ANY(%s)", (list(map(storable, values)),))
@@ -195,23 +227,24 @@ class ResultSearch:
             yield _Condition("NOT r.success")
         if wanted.success:
             yield _Condition("r.success")
-        if wanted.name is not None:
+        if wanted.name is not None and "name" not in self._same:
             name = storable(wanted.name)
             if wanted.name_is_prefix:
                 yield _Condition("r.name >= %s AND r.name < %s", (name, name + "\U0010ffff"))
             else:
                 yield _Condition("r.name = %s", (name,))
         if wanted.id_digits:
-            yield from _job_ids(wanted.id_digits[:32])
+            yield _Condition("r.job_id BETWEEN %s AND %s", _job_ids(wanted.id_digits))
 
-    def _limits(self, stretch: Stretch) -> Iterator[_Condition]:
-        yield _Condition("r.id BETWEEN %s AND %s", tuple(stretch))
+    def _same_values(self) -> Iterator[_Condition]:
+        for column, value in self._same.items():
+            yield _Condition(f"r.{column} = %s", (value,))
 
-    def _behind_key(self, after: Key | None) -> Iterator[_Condition]:
+    def _behind_key(self, columns: Sequence[str], after: Key | None) -> Iterator[_Condition]:
         if after is not None:
             values = (storable(value) if isinstance(value, str) else value for value in after)
-            marks = ", ".join("%s" for _ in after)
-            yield _Condition(f"({self._columns('r.')}) {'<' if self._down else '>'} ({marks})", tuple(values))
+            sign = "<" if self._down else ">"
+            yield _Condition(f"({_columns(columns)}) {sign} ({_marks(len(after))})", tuple(values))
 
     # --- stretches
 
@@ -262,12 +295,31 @@ def _quoted(word: str) -> str:
     return "'" + storable(word).replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def _job_ids(digits: str) -> Iterator[_Condition]:
-    first, last = (UUID(digits.ljust(32, digit)) for digit in "0f")
-    if len(digits) > _FEW_DIGITS:
-        of_jobs = "SELECT result_id FROM aiohttp_jobs.ended_jobs WHERE job_id BETWEEN %s AND %s"
-        yield _Condition(f"r.id = ANY(ARRAY({of_jobs}))", (first, last))
-    yield _Condition("r.job_id BETWEEN %s AND %s", (first, last))
+def _same_in_all(wanted: ResultFilter, column: str) -> Iterator[tuple[str, str]]:
+    """The columns, with their values, that an index has before those of the order by `column`."""
+    if wanted.user_id is not None:
+        yield "user_id", storable(wanted.user_id)
+    if wanted.name is not None and not wanted.name_is_prefix and column in ("completed", "name"):
+        yield "name", storable(wanted.name)
+
+
+def _job_ids(digits: str) -> tuple[UUID, UUID]:
+    """The first and the last id that begins so."""
+    return UUID(digits[:32].ljust(32, "0")), UUID(digits[:32].ljust(32, "f"))
+
+
+def _of_jobs(digits: str) -> _Condition:
+    of_jobs = "SELECT result_id FROM aiohttp_jobs.ended_jobs WHERE job_id BETWEEN %s AND %s"
+    # Of two conditions for one index, it would be the wrong one: a sum has no index.
+    return _Condition(f"id = ANY(ARRAY({of_jobs})) AND id + 0", _job_ids(digits))
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(f"r.{name}" for name in names)
+
+
+def _marks(count: int) -> str:
+    return ", ".join(["%s"] * count)
 
 
 def _joined(conditions: Sequence[_Condition]) -> tuple[str, list[Any]]:

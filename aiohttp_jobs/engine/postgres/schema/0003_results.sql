@@ -38,7 +38,8 @@ CREATE INDEX results_started ON aiohttp_jobs.results (started, id);
 CREATE INDEX results_runtime ON aiohttp_jobs.results (runtime, id);
 CREATE INDEX results_user_failures ON aiohttp_jobs.results (user_id, id) WHERE NOT success;
 CREATE INDEX results_failures ON aiohttp_jobs.results (id) WHERE NOT success;
-CREATE INDEX results_words ON aiohttp_jobs.results USING gin (words);
+-- New words wait in a list, of so many kilobytes at most because every search reads it to its end.
+CREATE INDEX results_words ON aiohttp_jobs.results USING gin (words) WITH (gin_pending_list_limit = 512);
 
 -- How many results there are, and how many bytes: the sums of these rows. Adding one holds nobody up, as counting in
 -- one row would; they are put together now and then. `month` is the first id of their partition.
