@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...errors import BusyError
 from ..base import TooSlowError
-from .database import KEEP_ALIVE, WAIT_SECONDS, DatabaseUnavailableError, Row, Values
+from .database import KEEP_ALIVE, WAIT_SECONDS, DatabaseAwayError, DatabaseUnavailableError, Row, Values
 
 AsyncConnection = psycopg.AsyncConnection[Row]
 
@@ -97,7 +97,9 @@ def _explaining() -> Iterator[None]:
         raise BusyError from None
     except psycopg.errors.QueryCanceled:
         raise TooSlowError from None
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+    except PoolTimeout as error:
+        raise DatabaseAwayError from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise DatabaseUnavailableError from error
 
 
