@@ -51,7 +51,7 @@ FROM (
             array_cat(
                 CASE WHEN n %% (%(count)s / 10) / %(users)s = 1 AND n %% %(users)s = 2 THEN ARRAY['rare']
                 ELSE ARRAY[]::text[] END,
-                (SELECT array_agg('word' || floor(random() * 2000 + 0 * n)::int) FROM generate_series(1, 20))
+                ARRAY(SELECT 'word' || floor(random() * 2000 + 0 * n)::int FROM generate_series(1, 20))
             )
         ) AS words
     FROM generate_series(%(start)s::bigint, %(end)s::bigint) n
