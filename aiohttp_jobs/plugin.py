@@ -62,8 +62,8 @@ MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
 what opens sealed values."""
 
-ENGINE: MakeEngine = EmbeddedEngine
-"""The engine that there is."""
+ENGINES: dict[str, MakeEngine] = {"embedded": EmbeddedEngine}
+"""The engines that may be chosen, by their names in the configuration."""
 
 _logger = logging.getLogger(__name__)
 
@@ -78,10 +78,10 @@ class Plugin:
     def __init__(
         self, config: JobsConfig, application: Callable[[], Any], functions: Functions | None = None
     ) -> None:
-        if config.engine != "embedded":
+        if config.engine not in ENGINES:
             raise ConfigurationError(
-                "The engine 'postgres' keeps no jobs yet: its tables can be made (aiohttp-jobs db upgrade), "
-                "but no host starts with it. Leave the setting 'engine' out."
+                f"The engine '{config.engine}' is not to be chosen yet: its tables can be made "
+                "(aiohttp-jobs db upgrade), but no host starts with it. Leave the setting 'engine' out."
             )
         self._config = config
         self._modes = ExecutionModes(config, application, functions)
@@ -90,7 +90,7 @@ class Plugin:
         self.interpreters = self._modes.interpreters
         self.storage = StorageState(config.base_dir)
         self._vault = Vault(config.base_dir)
-        self.engine = ENGINE(config, self._modes, self.storage, self._vault)
+        self.engine = ENGINES[config.engine](config, self._modes, self.storage, self._vault)
         self.policy = AccessPolicy(config)
         self._limits = LimitPolicy(config, self.interpreters)
         self.current_roles = CurrentRoles(config)

@@ -21,11 +21,13 @@ from cryptography.fernet import Fernet
 
 import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
+from aiohttp_jobs.engine.base import ApiKeyRecords
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
+from .engines import HostEngine, engine
 from .postgres import bare_postgres, postgres, postgres_server
 
-__all__ = ["bare_postgres", "postgres", "postgres_server"]  # fixtures, for pytest to find
+__all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
 
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 60.0
@@ -173,6 +175,8 @@ class Host:
     config: JobsConfig
     address: str
     sessions: list[ClientSession] = field(default_factory=list)
+    keys: ApiKeyRecords | None = None
+    """Those of its engine, if that is not the embedded one."""
 
     @property
     def base_dir(self) -> Path:
@@ -184,7 +188,7 @@ class Host:
 
     def caller(self, *roles: str, user_id: str = "alice", **key: Any) -> Caller:
         """A user with an API key that has `roles`."""
-        keys = ApiKeys.in_data_dir(self.config.data_dir)
+        keys = self.keys or ApiKeys.in_data_dir(self.config.data_dir)
         _, secret = keys.create(name="test", user_id=user_id, roles=roles, **key)
         return self.bearer(secret, user_id)
 
@@ -228,7 +232,7 @@ async def logout(request: web.Request) -> web.Response:
     return web.json_response({})
 
 
-async def serve(app: web.Application, config: JobsConfig) -> Host:
+async def serve(app: web.Application, config: JobsConfig, keys: ApiKeyRecords | None = None) -> Host:
     """Start `app`, in which the plugin is mounted with `config`, on a free port."""
     app.router.add_post("/login", login)
     app.router.add_post("/logout", logout)
@@ -236,7 +240,7 @@ async def serve(app: web.Application, config: JobsConfig) -> Host:
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    return Host(app, runner, config, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    return Host(app, runner, config, f"http://127.0.0.1:{runner.addresses[0][1]}", keys=keys)
 
 
 def is_alive(pid: int) -> bool:
@@ -248,27 +252,27 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def make_config(tmp_path: Path) -> Callable[..., JobsConfig]:
+def make_config(tmp_path: Path, engine: HostEngine) -> Callable[..., JobsConfig]:
     """Makes a configuration with short times and a data folder of the test's own."""
 
     def make(**settings: Any) -> JobsConfig:
-        return JobsConfig(**{"data_dir": tmp_path / "data", **QUICK, **settings})
+        return JobsConfig(**{"data_dir": tmp_path / "data", **QUICK, **engine.settings, **settings})
 
     return make
 
 
 @pytest.fixture
 async def start_host(
-    make_config: Callable[..., JobsConfig],
+    make_config: Callable[..., JobsConfig], engine: HostEngine
 ) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
     """Starts hosts; stops those that still run when the test ends."""
-    async with starting_hosts(make_config) as start:
+    async with starting_hosts(make_config, engine.keys) as start:
         yield start
 
 
 @asynccontextmanager
 async def starting_hosts(
-    make_config: Callable[..., JobsConfig],
+    make_config: Callable[..., JobsConfig], keys: ApiKeyRecords | None = None
 ) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
     """What `start_host` is, for fixtures that live in another event loop."""
     hosts: list[Host] = []
@@ -279,7 +283,7 @@ async def starting_hosts(
         config = make_config(**settings)
         app = web.Application() if app is None else app
         aiohttp_jobs.setup(app, config, functions=functions)
-        host = await serve(app, config)
+        host = await serve(app, config, keys)
         hosts.append(host)
         return host
 

@@ -188,5 +188,5 @@ def test_an_engine_and_its_database_go_together(
 def test_an_engine_that_runs_no_jobs_yet_is_refused_with_a_sentence(make_config: MakeConfig) -> None:
     config = make_config(engine="postgres", dsn="postgresql://alice:secret@/jobs")
     assert "secret" not in repr(config)
-    with pytest.raises(ConfigurationError, match="keeps no jobs yet"):
+    with pytest.raises(ConfigurationError, match="is not to be chosen yet"):
         aiohttp_jobs.setup(web.Application(), config)

@@ -14,7 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ..conftest import Answer, Caller, Host
+from ..engines import BOTH
 from ..gate import Gate
+
+pytestmark = BOTH
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB: dict[str, Any] = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
@@ -219,12 +222,9 @@ async def test_unknown_addresses_and_methods_are_answered_as_json(host: Host) ->
     assert set(refused.headers["Allow"].split(",")) >= {"GET", "DELETE"}
 
 
-async def test_a_user_id_that_looks_like_a_path_stays_in_its_folder(host: Host) -> None:
-    caller = host.caller("debug", user_id="../../etc")
-    result = await caller.run("echo hi")
+async def test_a_user_id_that_looks_like_a_path_is_one_as_any(host: Host) -> None:
+    result = await host.caller("debug", user_id="../../etc").run("echo hi")
     assert (result["UserID"], result["Output"]) == ("../../etc", "hi\n")
-    await caller.submit("echo hi", delaySeconds=3600)
-    assert [path.name for path in (host.base_dir / "JobSubmission").iterdir()] == ["%2E.%2F..%2Fetc"]
 
 
 async def test_too_many_waiting_jobs_are_refused_and_those_accepted_run(
@@ -263,6 +263,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # psycopg's pool does, in its own thread
 async def test_no_json_whatever_makes_the_server_fail(host: Host) -> None:
     caller = host.caller("debug")
     await caller.request("POST", "/queue/pause")

@@ -220,3 +220,8 @@ async def test_a_host_of_roots_says_so_once(
     await runner.setup()
     await runner.cleanup()
     assert warnings_in(caplog).count("runs as root") == (1 if os.geteuid() == 0 else 0)
+
+
+async def test_a_user_id_that_looks_like_a_path_stays_in_its_folder(host: Host) -> None:
+    await host.caller("debug", user_id="../../etc").submit("echo hi", delaySeconds=3600)
+    assert [path.name for path in (host.base_dir / "JobSubmission").iterdir()] == ["%2E.%2F..%2Fetc"]

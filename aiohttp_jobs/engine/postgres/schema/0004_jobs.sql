@@ -114,27 +114,73 @@ BEGIN
         SELECT count(*) FROM aiohttp_jobs.jobs r WHERE r.state = 'running' AND r.user_id = job.user_id);
 END $$;
 
--- The next job for a process: one that has waited for too long, or else of the highest priority that has one that
--- may start, of the user whose turn was longest ago. Of each user some jobs are looked at.
-CREATE FUNCTION aiohttp_jobs.next_job_1(
-    me uuid, free jsonb, per_user int, starvation double precision, stall double precision
-) RETURNS uuid LANGUAGE plpgsql AS $$
+-- Take a waiting job for a process; nothing when somebody has cancelled it just now.
+CREATE FUNCTION aiohttp_jobs.take_1(the_id uuid, me uuid, claim uuid) RETURNS aiohttp_jobs.jobs
+LANGUAGE plpgsql AS $$
 DECLARE
-    found_id uuid;
-    level int;
+    taken aiohttp_jobs.jobs;
 BEGIN
-    SELECT old.job_id INTO found_id FROM (
-        SELECT j AS job, j.job_id, j.queued_at FROM aiohttp_jobs.jobs j
-        WHERE j.state = 'queued' AND j.queued_at <= clock_timestamp() - starvation * interval '1 s'
-        ORDER BY j.queued_at LIMIT 256
-    ) AS old
-    WHERE aiohttp_jobs.may_start_1(old.job, me, free, per_user, stall)
-    ORDER BY old.queued_at LIMIT 1;
-    IF found_id IS NOT NULL THEN
-        RETURN found_id;
+    UPDATE aiohttp_jobs.jobs j
+    SET state = 'running', process_id = me, claim_id = claim, fence = j.fence + 1, started_at = clock_timestamp(),
+        pid = NULL, output_size = 0, progress = NULL
+    WHERE j.job_id = the_id AND j.state = 'queued' RETURNING j.* INTO taken;
+    IF FOUND THEN
+        INSERT INTO aiohttp_jobs.user_turns (priority, user_id, turn)
+        VALUES (taken.priority, taken.user_id, nextval('aiohttp_jobs.turns'))
+        ON CONFLICT (priority, user_id) DO UPDATE SET turn = excluded.turn;
     END IF;
+    RETURN taken;
+END $$;
+
+-- Take the next jobs, as many as there are places: those that have waited for too long, then by priority, and of one
+-- priority in turns, from the user whose turn was longest ago. Of each user the first jobs are looked at for one that
+-- may start. One process at a time decides, so that order and limits hold over all of them. Moments are variables, as
+-- no index can be asked for what a clock will say.
+CREATE FUNCTION aiohttp_jobs.claim_1(
+    me uuid, claim uuid, free jsonb, per_user int, overall int, starvation double precision, stall double precision
+) RETURNS SETOF aiohttp_jobs.jobs LANGUAGE plpgsql AS $$
+DECLARE
+    places bigint;
+    the_time timestamptz;
+    level int;
+    whose text[];
+    one_user text;
+    next_id uuid;
+    taken aiohttp_jobs.jobs;
+    has_taken boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7305, 1);
+    -- Under the lock, which whoever pauses takes too: nothing is claimed once they have their answer.
+    IF (SELECT i.is_paused FROM aiohttp_jobs.installation i) THEN
+        RETURN;
+    END IF;
+    the_time := clock_timestamp();
+    UPDATE aiohttp_jobs.jobs j SET state = 'queued', queued_at = the_time
+    WHERE j.state = 'pending' AND j.run_at <= the_time;
+    SELECT coalesce(sum(greatest(f.value::int, 0)), 0) INTO places FROM jsonb_each_text(free) f;
+    IF overall IS NOT NULL THEN
+        places := least(places, overall - (SELECT count(*) FROM aiohttp_jobs.jobs j WHERE j.state = 'running'));
+    END IF;
+
+    FOR next_id IN
+        SELECT j.job_id FROM aiohttp_jobs.jobs j
+        WHERE j.state = 'queued' AND j.queued_at <= the_time - starvation * interval '1 s'
+        ORDER BY j.queued_at LIMIT 256
+    LOOP
+        EXIT WHEN places <= 0;
+        IF (SELECT aiohttp_jobs.may_start_1(j, me, free, per_user, stall)
+            FROM aiohttp_jobs.jobs j WHERE j.job_id = next_id) THEN
+            taken := aiohttp_jobs.take_1(next_id, me, claim);
+            IF taken.job_id IS NOT NULL THEN
+                free := jsonb_set(free, ARRAY[taken.slot], to_jsonb((free ->> taken.slot)::int - 1));
+                places := places - 1;
+                RETURN NEXT taken;
+            END IF;
+        END IF;
+    END LOOP;
+
     SELECT max(j.priority) INTO level FROM aiohttp_jobs.jobs j WHERE j.state = 'queued';
-    WHILE level IS NOT NULL LOOP
+    WHILE level IS NOT NULL AND places > 0 LOOP
         -- Each user with jobs of this priority once, from one to the next along the index.
         WITH RECURSIVE users AS (
             (SELECT j.user_id FROM aiohttp_jobs.jobs j WHERE j.state = 'queued' AND j.priority = level
@@ -145,62 +191,45 @@ BEGIN
                     ORDER BY j.user_id LIMIT 1)
             FROM users WHERE users.user_id IS NOT NULL
         )
-        SELECT head.job_id INTO found_id
+        SELECT array_agg(users.user_id ORDER BY coalesce(t.turn, 0), head.place) INTO whose
         FROM users
         LEFT JOIN aiohttp_jobs.user_turns t ON t.priority = level AND t.user_id = users.user_id
         CROSS JOIN LATERAL (
-            SELECT first_ones.job_id, first_ones.place FROM (
-                SELECT j AS job, j.job_id, j.place FROM aiohttp_jobs.jobs j
-                WHERE j.state = 'queued' AND j.priority = level AND j.user_id = users.user_id
-                ORDER BY j.place LIMIT 64
-            ) AS first_ones
-            WHERE aiohttp_jobs.may_start_1(first_ones.job, me, free, per_user, stall)
-            ORDER BY first_ones.place LIMIT 1
+            SELECT j.place FROM aiohttp_jobs.jobs j
+            WHERE j.state = 'queued' AND j.priority = level AND j.user_id = users.user_id
+            ORDER BY j.place LIMIT 1
         ) AS head
-        WHERE users.user_id IS NOT NULL
-        ORDER BY coalesce(t.turn, 0), head.place LIMIT 1;
-        IF found_id IS NOT NULL THEN
-            RETURN found_id;
-        END IF;
-        SELECT max(j.priority) INTO level FROM aiohttp_jobs.jobs j WHERE j.state = 'queued' AND j.priority < level;
+        WHERE users.user_id IS NOT NULL;
+        LOOP
+            has_taken := false;
+            FOREACH one_user IN ARRAY coalesce(whose, ARRAY[]::text[]) LOOP
+                EXIT WHEN places <= 0;
+                SELECT first_ones.job_id INTO next_id FROM (
+                    SELECT j AS job, j.job_id, j.place FROM aiohttp_jobs.jobs j
+                    WHERE j.state = 'queued' AND j.priority = level AND j.user_id = one_user
+                    ORDER BY j.place LIMIT 64
+                ) AS first_ones
+                WHERE aiohttp_jobs.may_start_1(first_ones.job, me, free, per_user, stall)
+                ORDER BY first_ones.place LIMIT 1;
+                CONTINUE WHEN next_id IS NULL;
+                taken := aiohttp_jobs.take_1(next_id, me, claim);
+                CONTINUE WHEN taken.job_id IS NULL;
+                free := jsonb_set(free, ARRAY[taken.slot], to_jsonb((free ->> taken.slot)::int - 1));
+                places := places - 1;
+                has_taken := true;
+                RETURN NEXT taken;
+            END LOOP;
+            EXIT WHEN NOT has_taken OR places <= 0;
+        END LOOP;
+        SELECT max(j.priority) INTO level FROM aiohttp_jobs.jobs j
+        WHERE j.state = 'queued' AND j.priority < level;
     END LOOP;
-    RETURN NULL;
 END $$;
 
--- Take the next jobs, as many as there are places. One process at a time decides, so that order and limits hold over
--- all of them.
-CREATE FUNCTION aiohttp_jobs.claim_1(
-    me uuid, claim uuid, free jsonb, per_user int, overall int, starvation double precision, stall double precision
-) RETURNS SETOF aiohttp_jobs.jobs LANGUAGE plpgsql AS $$
-DECLARE
-    left_over int := overall;
-    next_id uuid;
-    taken aiohttp_jobs.jobs;
-BEGIN
-    PERFORM pg_advisory_xact_lock(7305, 1);
-    -- Under the lock, which whoever pauses takes too: nothing is claimed once they have their answer.
-    IF (SELECT i.is_paused FROM aiohttp_jobs.installation i) THEN
-        RETURN;
-    END IF;
-    UPDATE aiohttp_jobs.jobs j SET state = 'queued', queued_at = clock_timestamp()
-    WHERE j.state = 'pending' AND j.run_at <= clock_timestamp();
-    IF overall IS NOT NULL THEN
-        left_over := overall - (SELECT count(*) FROM aiohttp_jobs.jobs j WHERE j.state = 'running');
-    END IF;
-    WHILE left_over IS NULL OR left_over > 0 LOOP
-        next_id := aiohttp_jobs.next_job_1(me, free, per_user, starvation, stall);
-        EXIT WHEN next_id IS NULL;
-        UPDATE aiohttp_jobs.jobs j
-        SET state = 'running', process_id = me, claim_id = claim, fence = j.fence + 1, started_at = clock_timestamp(),
-            pid = NULL, output_size = 0, progress = NULL
-        WHERE j.job_id = next_id AND j.state = 'queued' RETURNING j.* INTO taken;
-        -- Somebody may have cancelled it just now.
-        CONTINUE WHEN NOT FOUND;
-        INSERT INTO aiohttp_jobs.user_turns (priority, user_id, turn)
-        VALUES (taken.priority, taken.user_id, nextval('aiohttp_jobs.turns'))
-        ON CONFLICT (priority, user_id) DO UPDATE SET turn = excluded.turn;
-        free := jsonb_set(free, ARRAY[taken.slot], to_jsonb((free ->> taken.slot)::int - 1));
-        left_over := left_over - 1;
-        RETURN NEXT taken;
-    END LOOP;
-END $$;
+-- What a table without statistics seems to cost is a guess, and every question here has an index.
+ALTER FUNCTION aiohttp_jobs.claim_1 SET enable_seqscan = off;
+ALTER FUNCTION aiohttp_jobs.claim_1 SET enable_bitmapscan = off;
+ALTER FUNCTION aiohttp_jobs.claim_1 SET enable_sort = off;
+ALTER FUNCTION aiohttp_jobs.claim_1 SET jit = off;
+ALTER FUNCTION aiohttp_jobs.submit_1 SET enable_seqscan = off;
+ALTER FUNCTION aiohttp_jobs.submit_1 SET jit = off;

@@ -1,0 +1,45 @@
+"""The engines that hosts in tests run on: the embedded one, and where a test asks for it PostgreSQL's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from aiohttp_jobs import plugin
+from aiohttp_jobs.engine.base import ApiKeyRecords, Engine
+
+from .engine.postgres.support import SECRET, installation
+
+BOTH = pytest.mark.parametrize("engine", ["embedded", "postgres"], indirect=True)
+"""Runs a test, or a module's, over both engines."""
+
+
+@dataclass(frozen=True)
+class HostEngine:
+    """What hosts are given to run on an engine, and its API keys; ``None``: those of the data folder."""
+
+    settings: dict[str, Any]
+    keys: ApiKeyRecords | None
+
+
+@pytest.fixture
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostEngine]:
+    """The embedded engine, unless a test is parametrised by another's name."""
+    if getattr(request, "param", "embedded") == "embedded":
+        yield HostEngine({}, None)
+        return
+    dsn = request.getfixturevalue("postgres")
+    from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
+
+    def make(*parts: Any) -> Engine:
+        return PostgresEngine(*parts, secret=SECRET)
+
+    # It cannot be chosen yet.
+    monkeypatch.setitem(plugin.ENGINES, "postgres", make)
+    beside = installation(dsn)
+    beside.open()
+    yield HostEngine({"engine": "postgres", "dsn": dsn}, beside.api_keys)
+    beside.close()
