@@ -112,3 +112,15 @@ async def test_each_attempt_has_an_output_of_its_own(engines: tuple[Engine, Engi
     output = await live(reads, job_id)
     assert output is not None
     assert (output.attempt, output.size) == (2, 0)
+
+
+async def test_what_is_kept_goes_with_its_result(engines: tuple[Engine, Engine]) -> None:
+    runs, reads = engines
+    job_id = await submit(runs.queue, "seq 1 500000")
+    record = await reads.queue.end_of(job_id, PATIENCE_SECONDS)
+    assert record is not None
+    kept = reads.outputs.kept(record)
+    assert (await kept.read(0, 4)).data == b"1\n2\n"
+    assert await reads.results.delete([job_id]) == 1
+    assert (await kept.read(0, 4)).data == b""
+    assert await kept.spans() == []

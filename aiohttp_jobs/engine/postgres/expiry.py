@@ -16,7 +16,9 @@ from .async_database import AsyncConnection, one
 _EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": who looks for what is too much
 _DELETE = """
 WITH gone AS (
-    DELETE FROM aiohttp_jobs.results WHERE id = ANY(%s) RETURNING id, user_id, size
+    DELETE FROM aiohttp_jobs.results WHERE id = ANY(%s) RETURNING id, job_id, user_id, size
+), outputs AS (
+    DELETE FROM aiohttp_jobs.output_chunks o USING gone WHERE o.job_id = gone.job_id
 ), counted AS (
     INSERT INTO aiohttp_jobs.kept_amounts
     SELECT user_id, aiohttp_jobs.month_of(id), -count(*), -sum(size) FROM gone GROUP BY 1, 2

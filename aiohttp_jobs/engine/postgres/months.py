@@ -31,6 +31,10 @@ _MAKE = """
 CREATE TABLE aiohttp_jobs.{name} (LIKE aiohttp_jobs.results INCLUDING ALL);
 ALTER TABLE aiohttp_jobs.results ATTACH PARTITION aiohttp_jobs.{name} FOR VALUES FROM ({first}) TO ({end});
 """
+# What was printed and had no room in the results goes with them.
+_DROP_OUTPUTS = """
+DELETE FROM aiohttp_jobs.output_chunks o USING aiohttp_jobs.{name} r WHERE o.job_id = r.job_id
+"""
 
 
 class Months:
@@ -110,6 +114,7 @@ async def _detach(connection: AsyncConnection, month: int, *, is_pending: bool) 
 async def _drop(connection: AsyncConnection, month: int) -> int:
     """Drop what is detached; how many results it had."""
     async with connection.transaction():
+        await connection.execute(_statement(_DROP_OUTPUTS, month))
         await connection.execute(_statement("DROP TABLE aiohttp_jobs.{name}", month))
         gone = await connection.execute(
             "WITH gone AS (DELETE FROM aiohttp_jobs.kept_amounts WHERE month = %s RETURNING results) "

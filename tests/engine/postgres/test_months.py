@@ -94,6 +94,21 @@ async def test_a_month_that_is_not_kept_is_dropped_with_all_in_it(
     assert await results.delete_expired(RetentionRules(age=40 * DAY), 1) == 0
 
 
+async def test_what_was_kept_beside_the_results_of_a_month_goes_with_it(
+    results: PostgresResults, database: AsyncDatabase
+) -> None:
+    old, new = result(DateCompleted="2020-01-01T00:00:00Z"), result(DateCompleted=utc_now().isoformat())
+    for each in (old, new):
+        await results.keep(each)
+        await database.rows(
+            "INSERT INTO aiohttp_jobs.output_chunks VALUES (%s, 1, 0, 'printed') RETURNING start",
+            (each["JobID"],),
+        )
+    assert await results.delete_expired(RetentionRules(age=40 * DAY), 1) == 1
+    left = await database.rows("SELECT job_id FROM aiohttp_jobs.output_chunks")
+    assert [str(job_id) for (job_id,) in left] == [new["JobID"]]
+
+
 async def test_what_comes_late_for_a_month_that_was_dropped_is_kept_all_the_same(
     results: PostgresResults, postgres: str
 ) -> None:
