@@ -32,8 +32,14 @@ CREATE TABLE aiohttp_jobs.{name} (LIKE aiohttp_jobs.results INCLUDING ALL);
 ALTER TABLE aiohttp_jobs.results ATTACH PARTITION aiohttp_jobs.{name} FOR VALUES FROM ({first}) TO ({end});
 """
 # What was printed and had no room in the results goes with them.
-_DROP_OUTPUTS = """
-DELETE FROM aiohttp_jobs.output_chunks o USING aiohttp_jobs.{name} r WHERE o.job_id = r.job_id
+_PORTION = 2000
+_DELETE_OUTPUTS = """
+WITH jobs AS MATERIALIZED (
+    SELECT id, job_id FROM aiohttp_jobs.{name} WHERE id > %s ORDER BY id LIMIT %s
+), gone AS (
+    DELETE FROM aiohttp_jobs.output_chunks WHERE job_id IN (SELECT job_id FROM jobs)
+)
+SELECT max(id) FROM jobs
 """
 
 
@@ -112,9 +118,9 @@ async def _detach(connection: AsyncConnection, month: int, *, is_pending: bool) 
 
 
 async def _drop(connection: AsyncConnection, month: int) -> int:
-    """Drop what is detached; how many results it had."""
+    """Drop what is detached, with the outputs of its jobs; how many results it had."""
+    await _delete_outputs(connection, month)
     async with connection.transaction():
-        await connection.execute(_statement(_DROP_OUTPUTS, month))
         await connection.execute(_statement("DROP TABLE aiohttp_jobs.{name}", month))
         gone = await connection.execute(
             "WITH gone AS (DELETE FROM aiohttp_jobs.kept_amounts WHERE month = %s RETURNING results) "
@@ -123,6 +129,15 @@ async def _drop(connection: AsyncConnection, month: int) -> int:
         )
         row = await gone.fetchone()
         return 0 if row is None else int(row[0])
+
+
+async def _delete_outputs(connection: AsyncConnection, month: int) -> None:
+    """A portion at a time, each of which takes less than a statement may."""
+    portion = _statement(_DELETE_OUTPUTS, month)
+    last: int | None = -1
+    while last is not None:
+        row = await (await connection.execute(portion, (last, _PORTION))).fetchone()
+        last = None if row is None else row[0]
 
 
 def _statement(text: str, month: int) -> sql.Composed:
