@@ -31,8 +31,8 @@ _MAKE = """
 CREATE TABLE aiohttp_jobs.{name} (LIKE aiohttp_jobs.results INCLUDING ALL);
 ALTER TABLE aiohttp_jobs.results ATTACH PARTITION aiohttp_jobs.{name} FOR VALUES FROM ({first}) TO ({end});
 """
-# What was printed and had no room in the results goes with them.
 _PORTION = 2000
+# What was printed and had no room in the results goes with them.
 _DELETE_OUTPUTS = """
 WITH jobs AS MATERIALIZED (
     SELECT id, job_id FROM aiohttp_jobs.{name} WHERE id > %s ORDER BY id LIMIT %s

@@ -23,17 +23,20 @@ _MOST_BYTES_OF_WORDS = 900_000
 """PostgreSQL's own bounds are 2,046 bytes and one mebibyte, with all words of a result taken together."""
 
 _INSERT = """
-WITH kept AS (
+WITH printed AS (
+    SELECT coalesce(sum(octet_length(data)), 0) AS size FROM aiohttp_jobs.output_chunks
+    WHERE job_id = %(job_id)s
+), kept AS (
     INSERT INTO aiohttp_jobs.results
     VALUES (%(id)s, %(job_id)s, %(user_id)s, %(name)s, %(status)s, %(mode)s, %(success)s, %(started)s,
-        %(runtime)s, %(size)s, %(record)s::json, %(long_fields)s::json, %(earlier_attempts)s::json,
-        %(submission)s::json, array_to_tsvector(%(words)s::text[]))
+        %(runtime)s, %(size)s + (SELECT size FROM printed), %(record)s::json, %(long_fields)s::json,
+        %(earlier_attempts)s::json, %(submission)s::json, array_to_tsvector(%(words)s::text[]))
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING id, size
 ), ended AS (
     INSERT INTO aiohttp_jobs.ended_jobs SELECT %(job_id)s, id FROM kept
 ), counted AS (
-    INSERT INTO aiohttp_jobs.kept_amounts SELECT %(user_id)s, %(month)s, 1, %(size)s FROM kept
+    INSERT INTO aiohttp_jobs.kept_amounts SELECT %(user_id)s, %(month)s, 1, size FROM kept
 )
 SELECT id FROM kept
 """
@@ -56,14 +59,13 @@ def row_of(
     record: Mapping[str, Any],
     *,
     search_bytes: int,
-    beside: int = 0,
     earlier_attempts: Sequence[Mapping[str, Any]] = (),
     submission: Mapping[str, Any] | None = None,
 ) -> ResultRow:
     """The row of a result as it is stored. Costs time for its words: not for the event loop.
 
-    `beside` are the bytes of its output that are kept elsewhere; `earlier_attempts` the results of the
-    attempts before. Raises ``ValueError`` when `record` is no result.
+    `earlier_attempts` are the results of the attempts before. What was printed beside them is counted by
+    `insert`. Raises ``ValueError`` when `record` is no result.
     """
     texts = {
         "record": dumps({name: value for name, value in record.items() if name not in LONG_FIELDS}).decode(),
@@ -71,7 +73,7 @@ def row_of(
         "earlier_attempts": dumps(list(earlier_attempts)).decode() if earlier_attempts else None,
         "submission": None if submission is None else dumps(submission).decode(),
     }
-    size = beside + sum(len(text.encode()) for text in texts.values() if text is not None)
+    size = sum(len(text.encode()) for text in texts.values() if text is not None)
     entry = entry_of(record, size=size, search_bytes=search_bytes)
     if entry is None:
         raise ValueError("that is no result")

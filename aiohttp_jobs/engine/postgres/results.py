@@ -79,15 +79,15 @@ class PostgresResults:
         await self._tasks.wait()
         self._threads.shutdown()
 
-    async def keep(self, record: Mapping[str, Any], *, first: First | None = None, **beside: Any) -> None:
-        """Keep the result of a job that has ended, durably, with what `row_of` takes `beside` it.
+    async def keep(self, record: Mapping[str, Any], *, first: First | None = None, **with_it: Any) -> None:
+        """Keep the result of a job that has ended, durably, `with_it` what else `row_of` takes.
 
         `first` is awaited in the same transaction: when it raises, nothing is kept.
 
         Raises ``ValueError`` when `record` is no result, psycopg's ``UniqueViolation`` when its job has a
         result already, or had one.
         """
-        make = partial(row_of, record, search_bytes=self._search_bytes, **beside)
+        make = partial(row_of, record, search_bytes=self._search_bytes, **with_it)
         row: ResultRow = await self._in_thread(make)
         for is_again in (False, True):
             await self._months.make(row.month)

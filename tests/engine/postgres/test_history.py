@@ -82,3 +82,18 @@ async def test_results_are_listed_by_the_beginnings_of_ids_as_people_type_them(k
     found = await kept.history.list_results("alice", 10, records[1]["JobID"][:13])
     assert [record["JobID"] for record in found] == [records[1]["JobID"]]
     assert len(await kept.history.list_results("alice", 2)) == 2
+
+
+async def test_what_a_job_printed_beyond_its_result_counts_as_kept_until_that_is_deleted(
+    kept: Kept, postgres: str
+) -> None:
+    plain, long = result(1), result(2)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for start in range(3):
+            query = "INSERT INTO aiohttp_jobs.output_chunks VALUES (%s, 1, %s, %s)"
+            connection.execute(query, (long["JobID"], 1000 * start, b"x" * 1000))
+    for record in (plain, long):
+        await kept.results.keep(record)
+    size = await kept.results.kept_bytes("alice")
+    await kept.results.delete([long["JobID"]])
+    assert size - 2 * await kept.results.kept_bytes("alice") == 3000
