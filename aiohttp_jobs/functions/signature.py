@@ -187,7 +187,7 @@ class Signature:
 
         Raises ``TypeError`` as the call would, and `InvalidFieldsError` for an object that is no JSON.
         """
-        bound = self._python.replace(parameters=self._taken).bind(*args, **kwargs)
+        bound = self._without_context.bind(*args, **kwargs)
         faults, values = [], {}
         for name, value in bound.arguments.items():
             try:
@@ -206,6 +206,10 @@ class Signature:
             return inspect.signature(self._function)
         except (TypeError, ValueError, NameError) as error:
             raise ConfigurationError(f"The signature of {self._name} cannot be read: {error}.") from None
+
+    @cached_property
+    def _without_context(self) -> inspect.Signature:
+        return self._python.replace(parameters=self._taken)
 
     @property
     def _declared(self) -> Mapping[str, inspect.Parameter]:
