@@ -166,7 +166,11 @@ def bare_postgres(postgres_server: PostgresServer) -> Iterator[str]:
 
 def _new_folder(user: str | None) -> Path:
     """For a server that `user` runs. Its path is short: that of a socket has 107 bytes at most."""
-    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-"))
+    # The tests' own folder is closed to other users.
+    above = (
+        None if user is None else next(filter(_is_open, (tempfile.gettempdir(), "/dev/shm", "/tmp")), None)
+    )
+    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-", dir=above))
     if user is not None:
         folder.chmod(0o755)
         shutil.chown(folder, user)
@@ -189,12 +193,18 @@ def _programs() -> Path | None:
 
 def _reachable(programs: Path, folder: Path) -> Path:
     """Programs that another user than root may run: a copy in `folder` when a folder above is closed."""
-    if all(each.stat().st_mode & 0o001 for each in programs.parents):
+    if _is_open(programs):
         return programs
     copy = folder / "programs"
     shutil.copytree(programs.parent, copy, symlinks=True)
     subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
     return copy / programs.name
+
+
+def _is_open(path: Path | str) -> bool:
+    """Whether any user may go where `path` leads."""
+    here = Path(path)
+    return here.is_dir() and all(each.stat().st_mode & 0o001 for each in (here, *here.parents))
 
 
 def _exists(user: str) -> bool:
