@@ -132,6 +132,12 @@ def set_aside(path: str | Path, reason: object) -> bool:
     return True
 
 
+def set_aside_unless_folder(path: str | Path, reason: object) -> None:
+    """The same for what must be a folder: one that another thread or process has made by now stays there."""
+    if os.path.lexists(path) and not is_folder(path):
+        set_aside(path, reason)
+
+
 def open_in_place(path: str | Path, flags: int) -> int:
     """Like `open_regular`, for a file that only this package writes: whatever else is there is set aside."""
     try:

@@ -21,6 +21,7 @@ from aiohttp_jobs import ConfigurationError
 from aiohttp_jobs.worker.output.log import OutputLog
 
 from ..conftest import Answer, Caller, Host
+from ..functions import sample
 from ..gate import Gate, until, until_answered
 from ..hosts.process import ROOT, caller_of, new_key, running
 from ..routes import walk
@@ -236,6 +237,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("POST /templates", TEMPLATE),
         ("PUT /templates/{template_id}", TEMPLATE),
         ("POST /templates/{template_id}/run", {}),
+        ("POST /functions/{name}/run", {"values": {"name": "Ada"}}),
         ("POST /schedules", SCHEDULE),
         ("PATCH /schedules/{schedule_id}", {"enabled": False}),
         ("POST /api-keys", KEY),
@@ -260,9 +262,10 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
     special = {
         "POST /jobs/{job_id}/cancel": f"/jobs/{ids['waiting_id']}/cancel",
         "DELETE /jobs/results": f"/jobs/results?jobId={ids['job_id']}",
+        "POST /functions/{name}/run": "/functions/greet/run",
     }
     return [
-        (route, special.get(route, route.partition(" ")[2].format(**ids)), body, takes)
+        (route, special.get(route) or route.partition(" ")[2].format(**ids), body, takes)
         for table, takes in ((takes_room, True), (takes_none, False))
         for route, body in table
     ]
@@ -272,7 +275,7 @@ async def test_every_route_says_that_there_is_no_room_or_does_without(
     start_on: StartHost, disk: Disk, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Or anybody who fills the disk would have made it fail."""
-    host = await start_on(webhook_allowed_hosts=["127.0.0.1"], notice_max_attempts=1)
+    host = await start_on(functions=sample.jobs, webhook_allowed_hosts=["127.0.0.1"], notice_max_attempts=1)
     alice = await host.signed_in("system_admin", "task_manager", "debug")
     ids = await one_of_each(host, alice)
     await alice.results()  # so that the index is written

@@ -214,6 +214,19 @@ async def test_a_pause_holds_for_all(start_queue: StartQueue) -> None:
     await until_answered(has_ended, "the end of a job that waited for a pause to end")
 
 
+async def test_the_first_jobs_of_users_that_come_at_once_are_all_there(start_queue: StartQueue) -> None:
+    queues = [await start_queue() for _ in range(3)]
+    await queues[0].set_paused(True)
+    users = [f"user{number}" for number in range(40)]
+    accepted = {
+        job_id
+        for user in users
+        for job_id in await asyncio.gather(*(submit(queue, user_id=user) for queue in queues))
+    }
+    waiting = JobQuery(frozenset({JobPhase.QUEUED}), len(accepted))
+    assert {state.job_id for state in await queues[0].find(waiting)} == accepted
+
+
 async def test_no_more_wait_than_may_in_all_together(start_queue: StartQueue) -> None:
     queues = [await start_queue(), await start_queue()]
     await queues[0].set_paused(True)

@@ -403,9 +403,9 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("mode", ["Runspace", "BackgroundJob"])
-async def test_odd_settings_hurt_neither_the_job_nor_the_next(host: Host, mode: str) -> None:
-    caller = host.caller("debug")
+async def test_odd_settings_hurt_neither_the_job_nor_the_next(host: Host) -> None:
+    """Where the next runs in the same process; what they show in one of their own is in ``test_powershell_input``."""
+    caller, mode = host.caller("debug"), "Runspace"
     for command, shown in ODD.items():
         module = "Set-Content m.psm1 \"Write-Host 'imported'\"; " if "m.psm1" in command else ""
         result = await run(caller, module + command, mode)

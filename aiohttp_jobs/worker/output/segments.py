@@ -22,6 +22,7 @@ from ...system.guarded_files import (
     open_in_place,
     open_regular,
     set_aside,
+    set_aside_unless_folder,
 )
 
 SEGMENT = 1024 * 1024
@@ -107,8 +108,7 @@ class SegmentWriter:
 
     def _make_folder(self) -> None:
         """Make the folder: the first time, or because a job has removed or replaced it."""
-        if os.path.lexists(self._folder):
-            set_aside(self._folder, "a folder belongs there")
+        set_aside_unless_folder(self._folder, "a folder belongs there")
         os.makedirs(self._folder, 0o700, exist_ok=True)
 
 

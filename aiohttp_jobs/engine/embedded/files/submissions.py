@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ....model.job import Submission, new_job_id
 from ....system.atomic import make_folder, put_file
-from ....system.guarded_files import is_folder, set_aside
+from ....system.guarded_files import is_folder, set_aside_unless_folder
 from ....system.jsontext import indented
 from ....system.signing import Signer
 from ...base import ClaimedJob
@@ -73,8 +73,7 @@ class Intake:
         data = indented(self._signer.sign(submission.to_record()))
         self._expect(target)
         if not is_folder(folder):  # the user's first; or a link, which nobody would find what is in
-            if os.path.lexists(folder):
-                set_aside(folder, "the folder of a user's submissions belongs there")
+            set_aside_unless_folder(folder, "the folder of a user's submissions belongs there")
             make_folder(Path(folder))
         with self._accepting.turn(submission, allowance):
             put_file(target, data, self._instance.scratch)
