@@ -30,6 +30,7 @@ _FIELDS = (
     "SubmittedAt",
 )
 _RUNNING_FIELDS = ("JobID", "UserID", "JobName", "StartedAt")
+_SOME_TIME = "2026-01-01T00:00:00Z"
 _EXIT_CODES = range(256)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -93,6 +94,20 @@ def request(
         )
         + b"\n"
     )
+
+
+def practice(script: str, token: str) -> bytes:
+    """A message of the same kind, which has `script` run before there is any job."""
+    submission = [""] * (len(_FIELDS) - 1) + [_SOME_TIME]
+    rows = [
+        [token, script, "/", "/", ""],
+        ["AIOHTTP_JOBS_JOB_ID", ""],
+        submission,
+        [""],
+        [],
+        [""] * len(_RUNNING_FIELDS),
+    ]
+    return dumps(rows) + b"\n"
 
 
 def _submission(submission: Submission | None) -> dict[str, Any]:
