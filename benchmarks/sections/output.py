@@ -35,7 +35,7 @@ async def measure(bench: Bench) -> list[Table]:
     big.write_text((line * (quarter // len(line) + 1))[:quarter])
     watched.write_text((line * 20)[: bench.size(_WATCHED, _WATCHED // 5)])
     small.write_text((line * 20)[:_ONE_OUTPUT])
-    async with bench.host("output", max_parallel_background=JOBS) as host:
+    async with bench.host("output", max_parallel_background=JOBS, max_streams_per_user=2 * WATCHERS) as host:
         return [
             *await _much(bench, host, big),
             await _at_once(bench, host, small),
