@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import signal
 import socket
 import time
@@ -16,6 +15,7 @@ import pytest
 
 from tests.conftest import Caller
 
+from ..powershell import needs_pwsh
 from .conftest import PASSWORDS, Demo, SignIn, StartDemo, run_demo
 
 
@@ -166,10 +166,7 @@ def test_a_damaged_users_file_is_refused_with_one_sentence(tmp_path: Path) -> No
     assert re.fullmatch(r"demo_app: The users file .* is damaged\. .*\n", done.stderr)
 
 
-@pytest.mark.skipif(
-    shutil.which("pwsh") is None,
-    reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-)
+@needs_pwsh
 def test_with_powershell_as_its_interpreter_it_starts(tmp_path: Path) -> None:
     done = run_demo("--once", "--interpreter", "powershell", "--data-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from ..conftest import Caller, Host
 from ..gate import PATIENCE_SECONDS, Gate, until_answered
+from ..powershell import needs_pwsh
 from ..streams import Stream
 from .test_feed import watching
 
@@ -191,7 +191,7 @@ async def test_the_next_attempt_begins_without(host: Host, gate: Gate) -> None:
     assert told(stream) == [{"share": 0.42, "text": "420 rows"}, {}]
 
 
-@pytest.mark.skipif(shutil.which("pwsh") is None, reason="PowerShell was not tried: pwsh is not on PATH")
+@needs_pwsh
 @pytest.mark.parametrize("mode", ["MainLoop", "Runspace", "BackgroundJob"])
 async def test_write_progress_of_powershell_is_the_same(host: Host, tmp_path: Path, mode: str) -> None:
     caller, gate = host.caller("debug"), tmp_path / "open"
@@ -214,7 +214,7 @@ async def test_write_progress_of_powershell_is_the_same(host: Host, tmp_path: Pa
     assert result["Output"].replace("\x1b]9;4;0;0\x07", "").endswith("after\n")
 
 
-@pytest.mark.skipif(shutil.which("pwsh") is None, reason="PowerShell was not tried: pwsh is not on PATH")
+@needs_pwsh
 async def test_a_preference_keeps_powershells_progress_out_of_the_output(host: Host) -> None:
     command = "$ProgressPreference = 'SilentlyContinue'; Write-Progress -Activity a; 'only'"
     result = await host.caller("debug").run(command, "Runspace", interpreter="powershell")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from aiohttp_jobs.engine.key_ring import digest_of
+from aiohttp_jobs.engine.credentials import digest_of
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.model.api_key import ApiKey
 from aiohttp_jobs.model.job import utc_now

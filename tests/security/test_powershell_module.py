@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,12 +13,10 @@ import pytest
 from aiohttp import web
 
 from ..conftest import Host
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(300),
 ]
 MODULE = Path(__file__).parents[2] / "aiohttp_jobs/client/powershell/PSWebHost_JobExecution"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from ..conftest import Host
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(300),
 ]
 ANSWER = r"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,11 @@ from playwright.async_api import expect
 from tests.conftest import Caller, Host
 from tests.gate import until
 
+from ..powershell import needs_pwsh
 from .conftest import Visit
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(300),
 ]
 BUTTON = "Restart the MainLoop session"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,10 @@ import pytest
 from aiohttp_jobs.worker.interpreters import RUNNER
 
 from ..conftest import Host
+from ..powershell import needs_pwsh
 
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
-pytestmark = pytest.mark.skipif(
-    shutil.which("pwsh") is None,
-    reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-)
+pytestmark = needs_pwsh
 LINE_1, LINE_2, LINE_3 = (f"at <ScriptBlock>, <command>: line {number}" for number in (1, 2, 3))
 GONE = "[ERROR] Cannot find path '/nope' because it does not exist."
 EXITED = "[ERROR] The command exited with code {}."

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from ..conftest import Host
+from ..powershell import needs_pwsh
 from .powershell_scripts import SCRIPTS
 
 MODES = ("MainLoop", "MainLoop", "Runspace", "Runspace", "BackgroundJob")
@@ -21,10 +21,7 @@ ORACLE_WIDTH = 80
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROGRESS = re.compile(r"\x1b\]9;4;[^\x07]*\x07")
 """What a pwsh without a terminal does not show."""
-pytestmark = pytest.mark.skipif(
-    shutil.which("pwsh") is None,
-    reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-)
+pytestmark = needs_pwsh
 
 
 async def plain_pwsh(script: str, folder: Path) -> tuple[str, int]:

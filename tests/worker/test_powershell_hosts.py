@@ -14,12 +14,10 @@ import psutil
 import pytest
 
 from ..conftest import Caller, Host, is_alive
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(300),
 ]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")

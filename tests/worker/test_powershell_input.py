@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +10,10 @@ from typing import Any
 import pytest
 
 from ..conftest import Caller, Host
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(600),
 ]
 StartHost = Callable[..., Awaitable[Host]]

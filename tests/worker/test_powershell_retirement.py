@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -18,12 +17,10 @@ from aiohttp_jobs.worker.powershell.runspace import MOST_JOBS, MOST_MEMORY
 from ..conftest import Caller, Host, is_alive
 from ..gate import until
 from ..hosts.process import caller_of, new_key, running
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(900),
 ]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
 from ..conftest import Caller, Host
+from ..powershell import needs_pwsh
 
 pytestmark = [
-    pytest.mark.skipif(
-        shutil.which("pwsh") is None,
-        reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
-    ),
+    needs_pwsh,
     pytest.mark.timeout(300),
 ]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
