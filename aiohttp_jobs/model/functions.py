@@ -6,23 +6,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from .identity import Identity
 from .job import (
-    ONE_START_TIME,
-    DelaySeconds,
     DescriptionText,
     ExecutionMode,
-    Name,
-    Priority,
     RetryPolicy,
-    StartTime,
     TimeoutSeconds,
-    one_start_time,
 )
 from .notice_rules import NotifyRules
+from .template import RunRequest
 
 FUNCTION_NAME = "[A-Za-z_][A-Za-z0-9_]{0,63}"
 """A pattern: what a function, or a parameter of one, may be called."""
@@ -116,26 +111,11 @@ class FunctionParameter(FunctionItem):
         return {"default": None, **shown}
 
 
-class FunctionRunRequest(BaseModel):
+class FunctionRunRequest(RunRequest):
     """The body of ``POST /functions/{name}/run``. What the values must be is the function's to say."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        json_schema_extra=ONE_START_TIME,
-    )
-
-    values: dict[str, Any] = Field(default_factory=dict, repr=False)
     execution_mode: ExecutionMode | None = None
-    job_name: Name | None = None
     description: DescriptionText = ""
-    priority: Priority | None = None
-    run_at: StartTime | None = None
-    delay_seconds: DelaySeconds | None = None
     timeout_seconds: TimeoutSeconds | None = None
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
-
-    _one_start_time = model_validator(mode="after")(one_start_time)
