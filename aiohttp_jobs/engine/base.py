@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, Unpack
 
 from ..errors import TooManyPendingError
-from ..model.api_key import ApiKey
+from ..model.api_key import ApiKey, ApiKeyFields
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
@@ -172,6 +172,9 @@ class StopReason:
     status: JobStatus
     message: str
     by: str = ""
+
+
+SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 
 
 def cancelled_by(user_id: str) -> StopReason:
@@ -670,18 +673,7 @@ class ApiKeyRecords(Protocol):
         """Every key, oldest first."""
         ...
 
-    def create(
-        self,
-        *,
-        name: str,
-        user_id: str,
-        roles: Collection[str],
-        allowed_ips: Collection[str] = (),
-        created_by: str = "",
-        expires_at: datetime | None = None,
-        service: bool = False,
-        most: int | None = None,
-    ) -> tuple[ApiKey, str]:
+    def create(self, *, most: int | None = None, **fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
         """A new key: its record, and the key itself, which is shown only here.
 
         Raises pydantic's ``ValidationError`` for a bad value, `TooManyKeptError` when its user has `most`

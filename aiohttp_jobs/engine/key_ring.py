@@ -5,7 +5,6 @@ How they are kept, and how changes of them come to be known, is left to the engi
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 from collections import Counter
@@ -18,13 +17,9 @@ from ..model.api_key import ApiKey
 from ..model.job import utc_now
 from ..system.jsontext import loads
 from ..system.one_by_one import pausing
+from .credentials import digest_of
 
 _logger = logging.getLogger(__name__)
-
-
-def digest_of(secret: str) -> str:
-    """What is kept of a key's own text: its SHA-256, in hexadecimal digits."""
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 class KeyRing:

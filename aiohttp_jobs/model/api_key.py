@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -13,6 +14,18 @@ from .job import CommandText, OneLine, UtcDatetime
 
 def _network(text: str) -> str:
     return str(ipaddress.ip_network(text, strict=False))
+
+
+class ApiKeyFields(TypedDict):
+    """What is said of a key as it is made; it means what the same field of `ApiKey` does."""
+
+    name: str
+    user_id: str
+    roles: Collection[str]
+    allowed_ips: NotRequired[Collection[str]]
+    created_by: NotRequired[str]
+    expires_at: NotRequired[datetime | None]
+    service: NotRequired[bool]
 
 
 class ApiKey(BaseModel):

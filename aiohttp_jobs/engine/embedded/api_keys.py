@@ -10,24 +10,21 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import threading
-import uuid
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Unpack
 
-from ...errors import NotFoundError, RightsUnavailableError, TooManyKeptError
-from ...model.api_key import ApiKey
-from ...model.job import utc_now
+from ...errors import NotFoundError, RightsUnavailableError
+from ...model.api_key import ApiKey, ApiKeyFields
 from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, replace_file
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, locked, read_file
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
-from ..key_ring import KeyRing, digest_of
+from ..credentials import new_api_key, require_another_key
+from ..key_ring import KeyRing
 
-_KEY_BYTES = 32
 _Identity = tuple[int, int, int, int]
 _logger = logging.getLogger(__name__)
 
@@ -73,43 +70,15 @@ class ApiKeys:
                 self._seen = identity
         return self._known()
 
-    def create(
-        self,
-        *,
-        name: str,
-        user_id: str,
-        roles: Collection[str],
-        allowed_ips: Collection[str] = (),
-        created_by: str = "",
-        expires_at: datetime | None = None,
-        service: bool = False,
-        most: int | None = None,
-    ) -> tuple[ApiKey, str]:
+    def create(self, *, most: int | None = None, **fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
         """A new key: its record, and the key itself, which is shown only here.
 
-        That is its id, a dot, and 32 random bytes in base64url. Raises pydantic's ``ValidationError`` for a
+        Raises pydantic's ``ValidationError`` for a
         bad value, `TooManyKeptError` when its user has `most` keys already. Blocks.
         """
-        key_id = str(uuid.uuid4())
-        secret = f"{key_id}.{secrets.token_urlsafe(_KEY_BYTES)}"
-        key = ApiKey(
-            key_id=key_id,
-            name=name,
-            user_id=user_id,
-            roles=tuple(dict.fromkeys(roles)),
-            allowed_ips=tuple(allowed_ips),
-            created_by=created_by,
-            created_at=utc_now(),
-            expires_at=expires_at,
-            service=service,
-            sha256=digest_of(secret),
-        )
+        key, secret = new_api_key(**fields)
         with self._changing() as (ring, lines):
-            used = ring.count_of(user_id)
-            if most is not None and used >= most:
-                raise TooManyKeptError(
-                    "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
-                )
+            require_another_key(ring.count_of(key.user_id), most)
             lines.append(dumps(key.to_record()))
         return key, secret
 

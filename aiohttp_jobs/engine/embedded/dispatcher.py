@@ -17,12 +17,22 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from ...model.job import ExecutionMode, JobPhase, JobResult, JobStatus, Submission, utc_now
+from ...model.job import ExecutionMode, JobPhase, JobResult, Submission, utc_now
 from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
-from ..base import ClaimedJob, Limits, MostWaiting, Notifier, Slot, StopReason, cancelled_by, slot_of
+from ..base import (
+    SHUT_DOWN,
+    ClaimedJob,
+    Limits,
+    MostWaiting,
+    Notifier,
+    Slot,
+    StopReason,
+    cancelled_by,
+    slot_of,
+)
 from ..running.active import ActiveJob
 from ..running.lifecycle import JobRunner
 from .finishing import ResultKeeper
@@ -44,7 +54,6 @@ _REFUSED_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
 
-_SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _logger = logging.getLogger(__name__)
 
 
@@ -113,7 +122,7 @@ class Dispatcher:
         self._grace_is_over = True
         for job in list(self._active.values()):
             if self._queue.get(job.job.job_id) is None:
-                job.stop(_SHUT_DOWN)
+                job.stop(SHUT_DOWN)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=kill_grace + _CLOSE_SECONDS)
             for task in late:
@@ -410,7 +419,7 @@ class Dispatcher:
         if not accepted.done():
             accepted.set_result(None)
         if self._grace_is_over:
-            active.stop(_SHUT_DOWN)
+            active.stop(SHUT_DOWN)
         await self._see_through(job, claimed, active)
 
     async def _process(self, job: PendingJob) -> None:

@@ -12,7 +12,7 @@ from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
-from ..running.outputs import LiveOutput, NoOutput
+from ..running.outputs import NoOutput, output_of
 from .files.results import record_run
 from .job_store import JobStore
 
@@ -29,8 +29,7 @@ class EmbeddedOutputs:
     async def live(self, state: JobState) -> JobOutput:
         active = self._find_active(state.job_id)
         if active is not None:
-            attempt = active.job.attempt
-            return LiveOutput(active.log, attempt) if active.log is not None else NoOutput(attempt)
+            return output_of(active)
         located = await self._store.locate(state.job_id) if state.phase is JobPhase.RUNNING else None
         if located is None or located.log is None:
             return NoOutput(state.attempt)

@@ -6,16 +6,12 @@ What the cookie holds is left to ``http.auth.sessions``, and who may end whose s
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
 import logging
 import math
 import os
 import re
-import secrets
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,21 +19,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ...errors import NotFoundError
-from ...model.job import utc_now
 from ...model.session import OpenSession, SessionRecord
 from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, put_file, sync_folder
 from ...system.guarded_files import read_file
+from ..credentials import is_digest_of, new_session
 from .files.folder_view import FILE_NAME, remove_leftovers
 from .files.names import safe_component
 
 FOLDER = "Sessions"
-_SECRET_BYTES = 32
 _USE_IS_NOTED_SECONDS = 60.0
 _SWEEP_SECONDS = 3600.0
 _MOST_BYTES = 16 * 1024
 _MOST_KNOWN = 10_000
-_MOST_OF_A_NAME = 200
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _logger = logging.getLogger(__name__)
 
@@ -83,16 +77,8 @@ class SessionRegistry:
         When the user has more than `most` sessions then, those that were not used for longest end.
         Raises ``OSError`` when it cannot be written.
         """
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        now = utc_now()
-        record = SessionRecord(
-            session_id=str(uuid.uuid4()),
-            user_id=user_id,
-            signed_in_at=now,
-            expires_at=now + timedelta(seconds=self._max_age),
-            address=_one_line(address),
-            user_agent=_one_line(user_agent),
-            sha256=_digest(secret),
+        record, secret = new_session(
+            user_id, timedelta(seconds=self._max_age), address=address, user_agent=user_agent
         )
         self._write(record)
         others = [each for each in self.all(user_id) if each.record.session_id != record.session_id]
@@ -124,7 +110,7 @@ class SessionRegistry:
                 return None
             known = self._remember(_Known(status.st_ino, record, self._end_of(record)))
         record = known.record
-        if not hmac.compare_digest(record.sha256.encode(), _digest(secret).encode()):
+        if not is_digest_of(record.sha256, secret):
             return None
         now = time.time()
         if now >= known.end or record.user_id != user_id or record.session_id != session_id:
@@ -257,11 +243,3 @@ def _files(folder: str) -> Iterator[tuple[str, float]]:
             if FILE_NAME.fullmatch(entry.name):
                 with suppress(FileNotFoundError):
                     yield entry.path, entry.stat(follow_symlinks=False).st_mtime
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_MOST_OF_A_NAME])
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

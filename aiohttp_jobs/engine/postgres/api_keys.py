@@ -7,27 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from threading import Lock
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import ValidationError
 
-from ...errors import BusyError, NotFoundError, RightsUnavailableError, TooManyKeptError
-from ...model.api_key import ApiKey
-from ...model.job import utc_now
+from ...errors import BusyError, NotFoundError, RightsUnavailableError
+from ...model.api_key import ApiKey, ApiKeyFields
 from ...system.jsontext import dumps
 from ...system.one_by_one import pausing
 from ...system.signing import Signer
-from ..key_ring import KeyRing, digest_of
+from ..credentials import new_api_key, require_another_key
+from ..key_ring import KeyRing
 from .database import Database, DatabaseUnavailableError
 from .records import Change, RecordTable
 
-_KEY_BYTES = 32
 _logger = logging.getLogger(__name__)
 
 
@@ -59,38 +55,11 @@ class PostgresApiKeys:
     def all(self) -> list[ApiKey]:
         return list(pausing(self.read().all()))
 
-    def create(
-        self,
-        *,
-        name: str,
-        user_id: str,
-        roles: Collection[str],
-        allowed_ips: Collection[str] = (),
-        created_by: str = "",
-        expires_at: datetime | None = None,
-        service: bool = False,
-        most: int | None = None,
-    ) -> tuple[ApiKey, str]:
-        key_id = str(uuid.uuid4())
-        secret = f"{key_id}.{secrets.token_urlsafe(_KEY_BYTES)}"
-        key = ApiKey(
-            key_id=key_id,
-            name=name,
-            user_id=user_id,
-            roles=tuple(dict.fromkeys(roles)),
-            allowed_ips=tuple(allowed_ips),
-            created_by=created_by,
-            created_at=utc_now(),
-            expires_at=expires_at,
-            service=service,
-            sha256=digest_of(secret),
-        )
+    def create(self, *, most: int | None = None, **fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
+        key, secret = new_api_key(**fields)
         with _telling_what_it_means(), self._table.changing() as change:
-            used, _ = change.count(user_id)
-            if most is not None and used >= most:
-                raise TooManyKeptError(
-                    "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
-                )
+            used, _ = change.count(key.user_id)
+            require_another_key(used, most)
             self._put(change, key)
         return key, secret
 

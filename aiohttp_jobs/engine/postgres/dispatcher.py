@@ -20,7 +20,7 @@ from ...system.owned_tasks import OwnedTasks
 from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
-from ..base import ClaimedJob, JobSummary, Limits, Notifier, StopReason, cancelled_by, slot_of
+from ..base import SHUT_DOWN, ClaimedJob, JobSummary, Limits, Notifier, StopReason, cancelled_by, slot_of
 from ..running.active import ActiveJob
 from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
@@ -34,7 +34,6 @@ from .verdicts import Verdicts
 _LOOK_SECONDS = 5.0
 _WATCH_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
-_SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the server shut down.")
 _CUT_OFF = StopReason(
     JobStatus.INTERRUPTED,
     "The job was stopped because its server could not reach the database, and others could start it.",
@@ -106,7 +105,7 @@ class PostgresDispatcher:
             async with asyncio.timeout(grace):
                 await self._jobs.wait()
         for job in list(self._active.values()):
-            job.stop(_SHUT_DOWN)
+            job.stop(SHUT_DOWN)
         await self._jobs.close(kill_grace + _CLOSE_SECONDS)
         for loop in self._loops:
             loop.cancel()
@@ -209,7 +208,7 @@ class PostgresDispatcher:
         if reason is not None:
             active.stop(reason)
         elif self._closing:
-            active.stop(_SHUT_DOWN)
+            active.stop(SHUT_DOWN)
         self._active[claim.job_id] = active
         active.announce()
         slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))

@@ -11,7 +11,7 @@ from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.segments import whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
-from ..running.outputs import LiveOutput, NoOutput
+from ..running.outputs import NoOutput, output_of
 from .output_chunks import OutputChunks
 
 
@@ -34,8 +34,7 @@ class PostgresOutputs:
     async def live(self, state: JobState) -> JobOutput:
         active = self._find_active(state.job_id)
         if active is not None:
-            attempt = active.job.attempt
-            return LiveOutput(active.log, attempt) if active.log is not None else NoOutput(attempt)
+            return output_of(active)
         if state.phase is not JobPhase.RUNNING:
             return NoOutput(state.attempt)
         return ChunksOutput(self._chunks, state.job_id, state.attempt, state.output_size, complete=False)

@@ -6,11 +6,7 @@ What the cookie holds is left to ``http.auth.sessions``, and who may end whose s
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import json
-import secrets
-import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,11 +15,9 @@ from pydantic import ValidationError
 from ...errors import NotFoundError
 from ...model.job import utc_now
 from ...model.session import OpenSession, SessionRecord
+from ..credentials import is_digest_of, new_session
 from .database import Database
 from .records import is_id
-
-_SECRET_BYTES = 32
-_MOST_OF_A_NAME = 200
 
 _ADD = """
 INSERT INTO aiohttp_jobs.sessions (session_id, user_id, ends_at, record) VALUES (%s, %s, %s, %s::json)
@@ -59,17 +53,7 @@ class PostgresSessions:
 
         When the user has more than `most` sessions then, those that were not used for longest end.
         """
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        now = utc_now()
-        record = SessionRecord(
-            session_id=str(uuid.uuid4()),
-            user_id=user_id,
-            signed_in_at=now,
-            expires_at=now + self._max_age,
-            address=_one_line(address),
-            user_agent=_one_line(user_agent),
-            sha256=_digest(secret),
-        )
+        record, secret = new_session(user_id, self._max_age, address=address, user_agent=user_agent)
         text = json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False)
         with self._database.transaction() as connection:
             connection.execute(_SWEEP)
@@ -127,7 +111,7 @@ class PostgresSessions:
         session = None if row is None else self._open(row[0])
         if row is None or session is None:
             return None
-        if not hmac.compare_digest(session.sha256.encode(), _digest(secret).encode()):
+        if not is_digest_of(session.sha256, secret):
             return None
         if session.user_id != user_id or session.session_id != session_id:
             return None
@@ -144,11 +128,3 @@ class PostgresSessions:
             return None
         end: datetime = min(session.expires_at, session.signed_in_at + self._max_age)
         return session if utc_now() < end else None
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_MOST_OF_A_NAME])
-
-
-def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

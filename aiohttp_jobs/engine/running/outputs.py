@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import OutputLog
+from .active import ActiveJob
 
 
 class NoOutput:
@@ -51,3 +53,9 @@ class LiveOutput:
 
     async def spans(self) -> list[Span]:
         return await asyncio.to_thread(self._log.kept_spans)
+
+
+def output_of(active: ActiveJob[Any]) -> NoOutput | LiveOutput:
+    """What a job prints that this process has."""
+    attempt = active.job.attempt
+    return LiveOutput(active.log, attempt) if active.log is not None else NoOutput(attempt)
