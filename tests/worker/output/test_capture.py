@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.embedded.outputs import LiveOutput
+from aiohttp_jobs.engine.running.outputs import LiveOutput
 from aiohttp_jobs.model.output import CHUNK
 from aiohttp_jobs.worker.output.capture import OutputPipe
 from aiohttp_jobs.worker.output.log import OutputLog
