@@ -30,7 +30,7 @@ from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
 from ..base import ClaimedJob
 from .files.accepting import Accepting
-from .files.attempt_folders import RunFolders, owner_in
+from .files.attempt_folders import AttemptFolders, owner_in
 from .files.cancel_requests import read_request, written_request
 from .files.concurrency_keys import KeyLocks
 from .files.deleted_ids import DeletedIds
@@ -225,7 +225,7 @@ class FileSystemStore:
     def _open(self) -> None:
         # Only now: the host may have forked since it made the store.
         self._instance = instance = Instance(self._at.running, self._at.work)
-        self._run_folders = RunFolders(
+        self._run_folders = AttemptFolders(
             str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
         )
         self._journal = Journal(self._instance.folder, self._storage)

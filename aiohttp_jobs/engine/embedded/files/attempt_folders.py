@@ -88,7 +88,7 @@ class _Begun(NamedTuple):
     job_states: States | None
 
 
-class RunFolders:
+class AttemptFolders:
     """The run folders in `jobs`, the jobs' folders in `work`; spare run folders lie in `scratch`.
 
     `discard` is given what has to be removed, and removes it without holding anybody up.

@@ -19,7 +19,7 @@ from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
 from ...base import ClaimedJob
 from ..job_store import PendingJob
-from .attempt_folders import RunFolders
+from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
 from .group_commit import CommittedChange
 from .instances import Instance
@@ -41,7 +41,7 @@ class ResultWriter:
         self,
         at: Layout,
         instance: Instance,
-        run_folders: RunFolders,
+        run_folders: AttemptFolders,
         keys: KeyLocks,
         sealed: SealedValues,
         resubmit: Callable[[Submission], PendingJob],

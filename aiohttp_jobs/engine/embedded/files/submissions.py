@@ -20,7 +20,7 @@ from ...base import ClaimedJob
 from ..job_store import Allowance, KeyBusyError, PendingJob
 from .accepted import Accepted
 from .accepting import Accepting
-from .attempt_folders import RunFolders
+from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
 from .deleted_ids import DeletedIds
 from .group_commit import CommittedChange
@@ -41,7 +41,7 @@ class Intake:
         self,
         at: Layout,
         instance: Instance,
-        run_folders: RunFolders,
+        run_folders: AttemptFolders,
         signer: Signer,
         reader: SubmissionReader,
         keys: KeyLocks,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.attempt_folders import RunFolders, owner_in
+from aiohttp_jobs.engine.embedded.files.attempt_folders import AttemptFolders, owner_in
 from aiohttp_jobs.system.removal import remove_tree
 
 
@@ -21,7 +21,7 @@ class Place:
         self.jobs, self.scratch, self.work = (folder / name for name in ("jobs", "scratch", "work"))
         self.jobs.mkdir()
         self.scratch.mkdir()
-        self.made = RunFolders(str(self.jobs), str(self.scratch), str(self.work), self.discard)
+        self.made = AttemptFolders(str(self.jobs), str(self.scratch), str(self.work), self.discard)
 
     @staticmethod
     def discard(paths: Sequence[str]) -> None:
