@@ -33,6 +33,7 @@ from .model.notice_rules import EmailAddress
 from .model.roles import ENDPOINT_ROLES, MODE_ROLES, PRIORITY_ROLES
 from .model.webhook_targets import WebhookTargets, allowed_host
 from .system.app_folder import APP_FOLDER
+from .system.derived_keys import InstallationKeys
 
 IdentityResolver = Callable[[web.Request], Awaitable[Identity | None]]
 RolesResolver = Callable[[str], Awaitable[Collection[str] | None]]
@@ -88,18 +89,21 @@ class JobsConfig(BaseModel):
     """Start although others can write to the data folder or to a folder above it, own it, or can read its
     keys. Whoever can, can run commands as anybody; without this setting the host does not start then."""
     engine: Literal["embedded", "postgres"] = "embedded"
-    """What keeps the jobs: the data folder, or a PostgreSQL database that many machines share. The latter is
-    being built: a host with it does not start yet."""
+    """What keeps the jobs: the data folder, or a PostgreSQL database that many hosts share."""
     dsn: Annotated[str | None, Field(repr=False, min_length=1)] = None
     """Where the database is (``postgresql://user@host/database``), with ``engine="postgres"``. A password in
     it belongs into the environment."""
+    secret: Annotated[str | None, Field(repr=False, min_length=32)] = None
+    """What all keys of the installation are made of, at least 32 characters: those of sessions, signatures,
+    encrypted values and webhooks. Needed with ``engine="postgres"``, the same in all hosts; it belongs into
+    the environment (``AIOHTTP_JOBS_SECRET``). Default: key files, 0600, in the data folder."""
     prefix: str = "/apps/WebHostTaskManagement"
     """Where the sub-application is mounted."""
 
     # --- who is calling
     session_key: str | None = None
-    """Fernet key (32 bytes, base64url) of the plugin's own session cookie. Default: a key file, 0600, in the
-    data folder, so that sessions survive a restart."""
+    """Fernet key (32 bytes, base64url) of the plugin's own session cookie. Default: one made of
+    ``secret``, or a key file, 0600, in the data folder, so that sessions survive a restart."""
     session_cookie: str = "PSWebSessionID"
     session_max_age: Seconds = 12 * 3600
     """How long a sign-in lasts, whatever its cookie says; then the user signs in again."""
@@ -241,7 +245,7 @@ class JobsConfig(BaseModel):
     notify_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
     """Where users reach the host, such as ``https://jobs.example.org``, for links in notices."""
     webhook_secret: Annotated[str | None, Field(repr=False, min_length=16)] = None
-    """Signs webhooks. Default: a key file, 0600, in the data folder."""
+    """Signs webhooks. Default: one made of ``secret``, or a key file, 0600, in the data folder."""
     webhook_enabled: bool = True
     """Whether jobs may ask for webhooks at all. Turned off, those that are still to be sent fail."""
     webhook_allow_private: bool = False
@@ -361,6 +365,11 @@ class JobsConfig(BaseModel):
             raise ValueError("dsn is needed with engine 'postgres': where the database is")
         if self.engine != "postgres" and self.dsn is not None:
             raise ValueError("dsn is for engine 'postgres', which has to be chosen")
+        if self.engine == "postgres" and self.secret is None:
+            raise ValueError(
+                "secret is needed with engine 'postgres': 32 characters or more, the same in all hosts and "
+                "workers. Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+            )
         return self
 
     @model_validator(mode="after")
@@ -383,6 +392,11 @@ class JobsConfig(BaseModel):
     def base_dir(self) -> Path:
         """``<data_dir>/apps/WebHostTaskManagement``: everything the plugin keeps lies below it."""
         return self.data_dir.absolute() / APP_FOLDER
+
+    @property
+    def keys(self) -> InstallationKeys:
+        """The keys of the installation."""
+        return InstallationKeys(self.base_dir, self.secret)
 
     @property
     def webhook_targets(self) -> WebhookTargets:

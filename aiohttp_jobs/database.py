@@ -6,6 +6,8 @@ psycopg, which only those who use that engine have.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .errors import ConfigurationError
@@ -28,11 +30,21 @@ def problem(dsn: str) -> str | None:
     return found
 
 
-def _migrations() -> ModuleType:
+@contextmanager
+def postgres_needed() -> Iterator[None]:
+    """Inside the block something of ``engine.postgres`` is imported.
+
+    Raises `ConfigurationError` when what that engine needs is not installed.
+    """
     try:
-        from .engine.postgres import migrations  # noqa: PLC0415 - as said above
+        yield
     except ModuleNotFoundError as error:
         if error.name not in {"psycopg", "psycopg_pool"}:
             raise
         raise ConfigurationError("PostgreSQL needs more: pip install 'aiohttp-jobs[postgres]'.") from None
+
+
+def _migrations() -> ModuleType:
+    with postgres_needed():
+        from .engine.postgres import migrations  # noqa: PLC0415 - as said above
     return migrations

@@ -22,10 +22,10 @@ from .access.recheck import RightsCheck
 from .access.storage_limits import StorageLimits
 from .access.templates import TemplateRights
 from .config import JobsConfig
+from .database import postgres_needed
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Engine
 from .engine.embedded.engine import EmbeddedEngine
-from .errors import ConfigurationError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
 from .notify.channel import Channel
@@ -62,8 +62,16 @@ MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
 what opens sealed values."""
 
-ENGINES: dict[str, MakeEngine] = {"embedded": EmbeddedEngine}
-"""The engines that may be chosen, by their names in the configuration."""
+
+def _postgres(config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault) -> Engine:
+    """The engine on a database, of which others need not have what it imports."""
+    with postgres_needed():
+        from .engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - as said above
+    return PostgresEngine(config, modes, storage, vault)
+
+
+ENGINES: dict[str, MakeEngine] = {"embedded": EmbeddedEngine, "postgres": _postgres}
+"""The engines, by their names in the configuration."""
 
 _logger = logging.getLogger(__name__)
 
@@ -78,18 +86,13 @@ class Plugin:
     def __init__(
         self, config: JobsConfig, application: Callable[[], Any], functions: Functions | None = None
     ) -> None:
-        if config.engine not in ENGINES:
-            raise ConfigurationError(
-                f"The engine '{config.engine}' is not to be chosen yet: its tables can be made "
-                "(aiohttp-jobs db upgrade), but no host starts with it. Leave the setting 'engine' out."
-            )
         self._config = config
         self._modes = ExecutionModes(config, application, functions)
         self._functions = self._modes.functions
         self._functions.check()
         self.interpreters = self._modes.interpreters
         self.storage = StorageState(config.base_dir)
-        self._vault = Vault(config.base_dir)
+        self._vault = Vault(config.keys)
         self.engine = ENGINES[config.engine](config, self._modes, self.storage, self._vault)
         self.policy = AccessPolicy(config)
         self._limits = LimitPolicy(config, self.interpreters)

@@ -46,7 +46,7 @@ from aiohttp_jobs.model.job import ExecutionMode, Submission, format_utc, new_jo
 from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search
 from aiohttp_jobs.system.app_folder import APP_FOLDER
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 USERS = 5
 PAGE = 50
@@ -288,7 +288,7 @@ async def rebuild(base: Path, count: int) -> dict[str, float]:
 
 def add_pending(base: Path, count: int) -> None:
     """Submissions that wait, as a host that was killed leaves them."""
-    signer = Signer.from_file(base / "Secrets" / "submission.key")
+    signer = InstallationKeys(base).signer("submission.key")
     for number in range(count):
         submission = Submission(
             job_id=new_job_id(),

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs import plugin
-from aiohttp_jobs.engine.base import ApiKeyRecords, Engine
+from aiohttp_jobs.engine.base import ApiKeyRecords
 
 from .engine.postgres.support import SECRET, installation
 
@@ -26,20 +25,13 @@ class HostEngine:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostEngine]:
+def engine(request: pytest.FixtureRequest) -> Iterator[HostEngine]:
     """The embedded engine, unless a test is parametrised by another's name."""
     if getattr(request, "param", "embedded") == "embedded":
         yield HostEngine({}, None)
         return
     dsn = request.getfixturevalue("postgres")
-    from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
-
-    def make(*parts: Any) -> Engine:
-        return PostgresEngine(*parts, secret=SECRET)
-
-    # It cannot be chosen yet.
-    monkeypatch.setitem(plugin.ENGINES, "postgres", make)
     beside = installation(dsn)
     beside.open()
-    yield HostEngine({"engine": "postgres", "dsn": dsn}, beside.api_keys)
+    yield HostEngine({"engine": "postgres", "dsn": dsn, "secret": SECRET}, beside.api_keys)
     beside.close()

@@ -174,7 +174,9 @@ def test_a_session_key_that_is_none_is_refused_before_anything_starts(make_confi
     ("settings", "fault"),
     [
         ({"engine": "postgres"}, "dsn is needed with engine 'postgres'"),
-        ({"dsn": "postgresql://alice:secret@/jobs"}, "dsn is for engine 'postgres'"),
+        ({"dsn": "postgresql://alice:swordfish@/jobs"}, "dsn is for engine 'postgres'"),
+        ({"engine": "postgres", "dsn": "postgresql://alice:swordfish@/jobs"}, "secret is needed with engine"),
+        ({"secret": "swordfish"}, "at least 32 characters"),
     ],
 )
 def test_an_engine_and_its_database_go_together(
@@ -182,11 +184,9 @@ def test_an_engine_and_its_database_go_together(
 ) -> None:
     with pytest.raises(ValueError, match=fault) as refused:
         make_config(**settings)
-    assert "secret" not in str(refused.value)
+    assert "swordfish" not in str(refused.value)
 
 
-def test_an_engine_that_runs_no_jobs_yet_is_refused_with_a_sentence(make_config: MakeConfig) -> None:
-    config = make_config(engine="postgres", dsn="postgresql://alice:secret@/jobs")
-    assert "secret" not in repr(config)
-    with pytest.raises(ConfigurationError, match="is not to be chosen yet"):
-        aiohttp_jobs.setup(web.Application(), config)
+def test_no_secret_is_shown_with_the_settings(make_config: MakeConfig) -> None:
+    config = make_config(engine="postgres", dsn="postgresql://alice:swordfish@/jobs", secret=32 * "swordfish")
+    assert "swordfish" not in repr(config)

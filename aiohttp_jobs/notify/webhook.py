@@ -32,7 +32,6 @@ from ..config import JobsConfig
 from ..model.job import format_utc, utc_now
 from ..model.notice import Notice
 from ..model.webhook_targets import is_plainly_private, is_public
-from ..system.key_files import text_secret
 from .channel import DeliveryError
 from .email import job_link
 
@@ -67,8 +66,7 @@ class WebhookChannel:
         if self._config.webhook_secret is not None:
             self._secret = self._config.webhook_secret.encode()
             return
-        path = self._config.base_dir / "Secrets" / "webhook.key"
-        self._secret = await asyncio.to_thread(text_secret, path)
+        self._secret = await asyncio.to_thread(self._config.keys.get, "webhook.key")
 
     async def close(self) -> None:
         await self._resolver.close()

@@ -1,18 +1,19 @@
-"""Values encrypted at rest with a key of the data folder's own, ``Secrets/values.key``."""
+"""Values encrypted at rest with the installation's own key."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ForbiddenError
-from .key_files import fernet_key
+from .derived_keys import InstallationKeys
 
 if TYPE_CHECKING:
-    from cryptography.fernet import Fernet
+    from cryptography.fernet import MultiFernet
+
+_KEY = "values.key"
 
 
 class Vault:
@@ -21,11 +22,11 @@ class Vault:
     So does the first use of either, which loads what encrypts.
     """
 
-    def __init__(self, base: Path) -> None:
-        self._path = base / "Secrets" / "values.key"
+    def __init__(self, keys: InstallationKeys) -> None:
+        self._source = keys
 
     def open(self) -> None:
-        self._key = fernet_key(self._path)
+        self._keys = [self._source.get(_KEY), *self._source.earlier(_KEY)]
 
     def seal(self, job_id: str, values: Mapping[str, str]) -> str:
         """The text to store (Fernet, https://github.com/fernet/spec); worth nothing in another job's file."""
@@ -51,7 +52,7 @@ class Vault:
         return values
 
     @cached_property
-    def _fernet(self) -> Fernet:
-        from cryptography.fernet import Fernet  # noqa: PLC0415 - 7 MB that only secret values need
+    def _fernet(self) -> MultiFernet:
+        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - 7 MB that only secret values need
 
-        return Fernet(self._key)
+        return MultiFernet([Fernet(key) for key in self._keys])

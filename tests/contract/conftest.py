@@ -48,7 +48,7 @@ async def embedded(folder: Path, request: pytest.FixtureRequest, stack: AsyncExi
     """That of one more process on `folder`, as far as it can tell."""
     config = JobsConfig(data_dir=folder, **ONE_AT_A_TIME)
     modes = ExecutionModes(config, lambda: None)
-    engine = EmbeddedEngine(config, modes, StorageState(config.base_dir), Vault(config.base_dir))
+    engine = EmbeddedEngine(config, modes, StorageState(config.base_dir), Vault(config.keys))
     return await started(engine, modes, stack)
 
 
@@ -57,10 +57,10 @@ async def postgres(folder: Path, request: pytest.FixtureRequest, stack: AsyncExi
     dsn = request.getfixturevalue("postgres")
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
 
-    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, **ONE_AT_A_TIME)
+    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, secret=SECRET, **ONE_AT_A_TIME)
     modes = ExecutionModes(config, lambda: None)
-    storage, vault = StorageState(config.base_dir), Vault(config.base_dir)
-    engine = PostgresEngine(config, modes, storage, vault, secret=SECRET)
+    storage, vault = StorageState(config.base_dir), Vault(config.keys)
+    engine = PostgresEngine(config, modes, storage, vault)
     return await started(engine, modes, stack)
 
 

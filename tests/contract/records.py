@@ -30,12 +30,12 @@ from aiohttp_jobs.engine.embedded.session_registry import SessionRegistry
 from aiohttp_jobs.model.schedule import Schedule
 from aiohttp_jobs.model.template import Template
 
+from ..engine.postgres.support import SECRET
 from ..scheduling.support import START
 
 MAX_AGE = 3600.0
 MOST_SESSIONS = 3
 STALL_SECONDS = 1.0
-SECRET = b"the secret that all processes share"
 JOB_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
 
 
@@ -74,7 +74,7 @@ def postgres(place: str, stack: ExitStack) -> KeptRecords:
 
     installation = PostgresInstallation(
         place,
-        SECRET,
+        SECRET.encode(),
         session_max_age=MAX_AGE,
         max_sessions_per_user=MOST_SESSIONS,
         stall_seconds=STALL_SECONDS,

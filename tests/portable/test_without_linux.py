@@ -13,7 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from aiohttp_jobs.model.job import format_utc, new_job_id, utc_now
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ..conftest import Caller
 from ..gate import until
@@ -93,7 +93,7 @@ async def test_a_dropped_file_is_found(caller: Caller, tmp_path: Path) -> None:
         "Command": "echo dropped", "Description": "", "ExecutionMode": "BackgroundJob", "Roles": ["debug"],
         "SubmittedAt": format_utc(utc_now()), "Status": "Pending",
     }  # fmt: skip
-    signed = await asyncio.to_thread(Signer.from_file, base / "Secrets" / "submission.key")
+    signed = await asyncio.to_thread(InstallationKeys(base).signer, "submission.key")
     folder = base / "JobSubmission" / "alice"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".drop").write_text(json.dumps(signed.sign(record)))

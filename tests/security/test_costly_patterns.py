@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ..conftest import Answer, Caller, Host
 
@@ -84,7 +84,7 @@ async def test_a_template_that_was_kept_with_such_a_pattern_is_shown_and_says_wh
     path = host.base_dir / "Templates" / f"{made['TemplateID']}.json"
     record = json.loads(path.read_text())
     record["Parameters"][0]["pattern"] = r"\PN{1,999}"
-    signer = Signer.from_file(host.base_dir / "Secrets" / "template.key")
+    signer = InstallationKeys(host.base_dir).signer("template.key")
     del record["Signature"]
     path.write_text(json.dumps(signer.sign(record)))
 

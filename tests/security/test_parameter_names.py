@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from aiohttp_jobs import InterpreterName
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ..conftest import Host
 from ..http.test_templates import create, ended, run
@@ -107,7 +107,7 @@ async def saved_before(host: Host, start_host: StartHost, **fields: Any) -> tupl
     path = host.base_dir / "Templates" / f"{template['TemplateID']}.json"
     record = json.loads(path.read_text())
     record["Parameters"][0]["name"] = "open"
-    signer = Signer.from_file(host.base_dir / "Secrets" / "template.key")
+    signer = InstallationKeys(host.base_dir).signer("template.key")
     path.write_text(json.dumps(signer.sign(record)))
     return await start_host(), template
 

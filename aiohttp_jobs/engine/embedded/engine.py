@@ -67,12 +67,13 @@ class EmbeddedEngine:
             search_output_bytes=config.search_output_bytes,
             index_interval=self.seldom,
             storage=storage,
+            keys=config.keys,
         )
         self.history = self.store
         self.results = self.store.results
         self.records = EmbeddedRecords(
-            ScheduleStore(config.base_dir),
-            TemplateStore(config.base_dir),
+            ScheduleStore(config.base_dir, config.keys),
+            TemplateStore(config.base_dir, config.keys),
             NoticeStore(config.base_dir),
             FiredMomentFiles(config.base_dir),
         )
@@ -105,7 +106,11 @@ class EmbeddedEngine:
         )
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Open the store and the records. Raises `OSError` and `sqlite3.Error`."""
+        """Open the store and the records.
+
+        Raises `OSError`, `sqlite3.Error`, and `ConfigurationError` for another secret than the others have.
+        """
+        await asyncio.to_thread(self._config.keys.require_same_secret)
         await self.store.open()
         stack.push_async_callback(close, "The store", self.store.close)
         stack.push_async_callback(close, "Waiting for results", self._awaited.close)

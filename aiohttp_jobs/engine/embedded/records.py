@@ -21,8 +21,8 @@ from ...errors import NotFoundError, TooManyKeptError
 from ...model.schedule import Schedule
 from ...model.template import Template
 from ...system.atomic import make_folder, replace_file, sync_folder
+from ...system.derived_keys import InstallationKeys
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, locked, read_file
-from ...system.signing import Signer
 from ..base import Record
 from .files.folder_view import FolderView, remove_leftovers
 
@@ -87,7 +87,7 @@ class RecordFiles(ABC, Generic[R]):
 
 
 class SignedRecords(RecordFiles[R]):
-    """A `RecordStore` of signed files, written with the key ``KEY``.
+    """A `RecordStore` of signed files, written with the key ``KEY`` of `keys`; by default those in files.
 
     Files are signed, as submissions are: one that was written or changed by hand is left out, because
     what it says would run with its owner's rights.
@@ -95,14 +95,16 @@ class SignedRecords(RecordFiles[R]):
 
     KEY: ClassVar[str]
 
-    def __init__(self, base: Path, read: Callable[[dict[str, Any]], R]) -> None:
+    def __init__(
+        self, base: Path, read: Callable[[dict[str, Any]], R], keys: InstallationKeys | None = None
+    ) -> None:
         super().__init__(base)
-        self._key_file = base / "Secrets" / self.KEY
+        self._keys = keys or InstallationKeys(base)
         self._read = read
 
     def open(self) -> None:
         make_folder(self._folder)
-        self._signer = Signer.from_file(self._key_file)
+        self._signer = self._keys.signer(self.KEY)
         remove_leftovers(self._folder)
 
     def get(self, record_id: str) -> R:
@@ -179,8 +181,8 @@ class ScheduleStore(SignedRecords[Schedule]):
     KEY = "schedule.key"
     NOUN = "schedule"
 
-    def __init__(self, base: Path) -> None:
-        super().__init__(base, Schedule.model_validate)
+    def __init__(self, base: Path, keys: InstallationKeys | None = None) -> None:
+        super().__init__(base, Schedule.model_validate, keys)
 
 
 class TemplateStore(SignedRecords[Template]):
@@ -190,5 +192,5 @@ class TemplateStore(SignedRecords[Template]):
     KEY = "template.key"
     NOUN = "template"
 
-    def __init__(self, base: Path) -> None:
-        super().__init__(base, Template.model_validate)
+    def __init__(self, base: Path, keys: InstallationKeys | None = None) -> None:
+        super().__init__(base, Template.model_validate, keys)

@@ -22,9 +22,9 @@ from ...model.job import JobResult, JobStatus, Submission
 from ...model.output import OutputPart, Span
 from ...model.results import ResultFilter, Sort
 from ...system.atomic import make_folder, mend_folder, replace_file
+from ...system.derived_keys import InstallationKeys
 from ...system.guarded_files import is_regular
 from ...system.jsontext import indented, loads
-from ...system.signing import Signer
 from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
@@ -66,7 +66,7 @@ class FileSystemStore:
 
     `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature. Of each
     output `search_output_bytes` can be searched; what other programs do to the results is noticed
-    within `index_interval` seconds.
+    within `index_interval` seconds. `keys` sign submissions; by default those in the files below `base`.
     """
 
     def __init__(
@@ -78,8 +78,10 @@ class FileSystemStore:
         search_output_bytes: int = 64 * 1024,
         index_interval: float = 2.0,
         storage: StorageState | None = None,
+        keys: InstallationKeys | None = None,
     ) -> None:
         self._at = Layout(base)
+        self._keys = keys or InstallationKeys(base)
         self._storage = storage or StorageState(base)
         self._max_bytes = max_submission_bytes
         self._allow_unsigned = allow_unsigned
@@ -232,7 +234,7 @@ class FileSystemStore:
         self._group_commit = GroupCommit(self._journal, self._run_folders.sweep, self._storage)
         for folder in (self._at.submissions, self._at.output, self._at.results):
             make_folder(folder)
-        self._signer = Signer.from_file(self._at.signing_key)
+        self._signer = self._keys.signer(self._at.signing_key.name)
         self._reader = SubmissionReader(self._max_bytes, self._signer, allow_unsigned=self._allow_unsigned)
         self._others = OtherProcessesReader(self._at, instance, self._reader, self._drops)
         self._intake = Intake(

@@ -53,12 +53,11 @@ class PostgresEngine:
         storage: StorageState,
         vault: Vault,
         *,
-        secret: bytes,
         stall_seconds: float = STALL_SECONDS,
         runs_jobs: bool = True,
     ) -> None:
-        if config.dsn is None:
-            raise ConfigurationError("dsn is needed with engine 'postgres': where the database is")
+        if config.dsn is None or config.secret is None:
+            raise ConfigurationError("dsn and secret are needed with engine 'postgres'")
         self._config = config
         self._limits = limits_of(config) if runs_jobs else _only_main_loop(limits_of(config))
         self._modes = modes
@@ -67,7 +66,7 @@ class PostgresEngine:
         self.seldom = max(config.poll_interval, SELDOM_SECONDS)
         self._installation = installation = PostgresInstallation(
             config.dsn,
-            secret,
+            config.secret.encode(),
             session_max_age=config.session_max_age,
             max_sessions_per_user=config.max_sessions_per_user,
             stall_seconds=stall_seconds,

@@ -5,12 +5,12 @@ The jobs, their results and outputs are still to come.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 from ...errors import ConfigurationError
 from ...model.schedule import Schedule
 from ...model.template import Template
+from ...system.derived_keys import derived_key, fingerprint
 from ...system.signing import Signer
 from .api_keys import PostgresApiKeys
 from .database import Database
@@ -80,15 +80,10 @@ class PostgresInstallation:
         return Signer(derived_key(self._secret, f"sign {purpose}"))
 
     def _require_same_secret(self) -> None:
-        mine = derived_key(self._secret, "fingerprint").hex()
+        mine = fingerprint(self._secret)
         row = self.database.row(_FIRST, (mine,))
         if row is None or not hmac.compare_digest(row[0], mine):
             raise ConfigurationError(
                 "This database belongs to hosts and workers with another secret. Give all of them the same "
-                "one: what one of them signs, the others have to believe."
+                "one (AIOHTTP_JOBS_SECRET): what one of them signs, the others have to believe."
             )
-
-
-def derived_key(secret: bytes, purpose: str) -> bytes:
-    """A key of 32 bytes for one `purpose`, which says nothing about `secret` or its other keys."""
-    return hmac.digest(secret, purpose.encode(), hashlib.sha256)

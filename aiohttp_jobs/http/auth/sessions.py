@@ -17,7 +17,7 @@ from ...config import JobsConfig
 from ...engine.base import SessionRecords
 from ...errors import ConfigurationError
 from ...model.identity import Identity, Proof
-from ...system.key_files import decoded_fernet_key, fernet_key
+from ...system.key_files import decoded_fernet_key
 from ...system.storage_faults import fault_of
 from .https import arrived_over_https
 
@@ -143,12 +143,13 @@ def has_own_cookie(request: web.Request) -> bool:
 
 
 def session_key(config: JobsConfig) -> bytes:
-    """The 32 bytes that encrypt the plugin's own cookie: the setting's, or those of the key file.
+    """The 32 bytes that encrypt the plugin's own cookie: the setting's, or the installation's.
 
-    The file is made if it is not there. Raises `ConfigurationError` when either is no such key. Blocks.
+    A key file is made if one is needed and not there. Raises `ConfigurationError` when it is no such key.
+    Blocks.
     """
     if config.session_key is None:
-        return base64.urlsafe_b64decode(fernet_key(config.base_dir / "Secrets" / "session.key"))
+        return base64.urlsafe_b64decode(config.keys.get("session.key"))
     key = decoded_fernet_key(config.session_key)
     if key is None:
         raise ConfigurationError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp_jobs.model.job import format_utc, new_job_id, utc_now
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ...conftest import Host
 
@@ -19,7 +19,7 @@ class Drops:
 
     def __init__(self, host: Host) -> None:
         self._base = host.base_dir
-        self._signer = Signer.from_file(self._base / "Secrets" / "submission.key")
+        self._signer = InstallationKeys(self._base).signer("submission.key")
 
     def record(self, **fields: Any) -> dict[str, Any]:
         """A submission by alice, who is a debugger, as the specification has it."""

@@ -28,7 +28,7 @@ from aiohttp_jobs.model.job import (
     new_job_id,
     utc_now,
 )
-from aiohttp_jobs.system.signing import Signer
+from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ...counting import before_listing
 from ...gate import until
@@ -225,14 +225,14 @@ async def test_unsigned_drops_run_only_where_that_is_allowed(make_store: MakeSto
 
 
 async def test_a_drop_signed_with_the_folders_key_runs(store: FileSystemStore, tmp_path: Path) -> None:
-    signer = Signer.from_file(tmp_path / "Secrets" / "submission.key")
+    signer = InstallationKeys(tmp_path).signer("submission.key")
     drop(tmp_path, signer.sign(submission().to_record()))
     (pending,) = (await store.scan(set())).jobs
     assert (await claimed(store, pending)).problem is None
 
 
 async def test_a_drop_in_somebody_elses_folder_is_refused(store: FileSystemStore, tmp_path: Path) -> None:
-    signer = Signer.from_file(tmp_path / "Secrets" / "submission.key")
+    signer = InstallationKeys(tmp_path).signer("submission.key")
     drop(tmp_path, signer.sign(submission(user_id="root").to_record()), user="mallory")
     (pending,) = (await store.scan(set())).jobs
     job = await claimed(store, pending)

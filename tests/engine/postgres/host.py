@@ -36,12 +36,10 @@ async def started(
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
 
     settings = {**QUICK, "max_parallel_background": places or 1}
-    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, **settings)
+    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, secret=SECRET, **settings)
     modes, closing = ExecutionModes(config, lambda: None), Closing()
-    storage, vault = StorageState(config.base_dir), Vault(config.base_dir)
-    engine = PostgresEngine(
-        config, modes, storage, vault, secret=SECRET, stall_seconds=stall, runs_jobs=places is not None
-    )
+    storage, vault = StorageState(config.base_dir), Vault(config.keys)
+    engine = PostgresEngine(config, modes, storage, vault, stall_seconds=stall, runs_jobs=places is not None)
     engine.connect(_allow, None)
     await engine.open(stack, closing.close)
     await modes.open(stack, closing, engine.instance_id)

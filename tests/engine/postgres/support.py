@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
 
-SECRET = b"the secret that all processes share"
+SECRET = "the secret that all processes share"
 
 
 def installation(dsn: str, **settings: Any) -> PostgresInstallation:
     from aiohttp_jobs.engine.postgres.installation import PostgresInstallation  # noqa: PLC0415 - needs psycopg
 
-    given = {"secret": SECRET, "session_max_age": 3600.0, "max_sessions_per_user": 3, **settings}
+    given = {"secret": SECRET.encode(), "session_max_age": 3600.0, "max_sessions_per_user": 3, **settings}
     return PostgresInstallation(dsn, **given)
