@@ -19,6 +19,7 @@ from .http import (
     events,
     feed,
     functions,
+    health,
     jobs,
     notices,
     queue,
@@ -36,6 +37,8 @@ from .http.envelope import error_middleware
 from .http.host_application import HostApplication
 from .http.open_streams import OPEN_STREAMS, OpenStreams
 from .http.openapi.document import ApiDocument, host_limits
+from .monitoring.draining import Draining
+from .monitoring.service_manager import ServiceManager
 from .plugin import Plugin
 from .system.operating_system import require_supported_system
 from .ui.routes import ui_routes
@@ -52,6 +55,7 @@ _RESOURCES = (
     notices,
     templates,
     functions,
+    health,
     documentation,
 )
 
@@ -124,14 +128,22 @@ def create_jobs_app(
     jobs_app.add_routes(ui_routes(config))
     jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
 
+    manager = ServiceManager() if config.systemd_notify else ServiceManager({})
+    draining = Draining(plugin.begin_drain, config.readiness_drain)
+
     async def begin_shutdown(_app: web.Application) -> None:
+        manager.stopping()
         plugin.begin_shutdown()
 
     async def lifetime(_app: web.Application) -> AsyncIterator[None]:
         async with plugin.opened():
             if config.prefix == min(_mounted(host), default=config.prefix):  # one of several speaks for all
                 warn_of_root()
+            draining.open()
+            manager.ready()
             yield
+            draining.close()
+            await manager.close()
         wrong_keys.close()
 
     jobs_app.on_shutdown.append(begin_shutdown)
@@ -157,4 +169,5 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[templates.TEMPLATES] = plugin.templates
     jobs_app[templates.RERUNS] = plugin.reruns
     jobs_app[functions.FUNCTIONS] = plugin.functions
+    jobs_app[health.READINESS] = plugin.readiness
     jobs_app[CODE_JOBS] = plugin.code_jobs

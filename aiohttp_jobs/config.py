@@ -208,6 +208,13 @@ class JobsConfig(BaseModel):
     max_searches_per_user: Count = 100
     """Lists, searches, statistics and deletions of results that one user may have waiting for their turn."""
 
+    # --- looking after the host
+    readiness_drain: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
+    """How long a host that ``web.run_app`` runs goes on after SIGTERM before it closes its listener, with
+    ``/readyz`` answering 503. Elsewhere the file ``draining`` in the data folder turns ``/readyz`` off."""
+    systemd_notify: bool = False
+    """Tell systemd when the host is ready, stops, and lives: for units with ``Type=notify``."""
+
     # --- queue
     max_parallel: Count | None = None
     """Jobs at once in all modes together. Default: the sum of the modes' limits."""

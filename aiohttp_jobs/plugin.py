@@ -26,8 +26,11 @@ from .database import postgres_needed
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Engine
 from .engine.embedded.engine import EmbeddedEngine
+from .errors import ShuttingDownError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
+from .monitoring.disk import Disk
+from .monitoring.readiness import Phase, Readiness
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
@@ -116,6 +119,23 @@ class Plugin:
             config, self.policy, self.engine.api_keys, self.current_roles, self.interpreters
         )
         self.sessions = SessionService(self.policy)
+        self.disk = Disk(config.base_dir, config.min_free_bytes, self.storage)
+        self.readiness = Readiness(
+            {
+                "draining": self.disk.require_undrained,
+                "disk": self.disk.require_usable,
+                "keys": self._require_keys,
+                "database": self.engine.require_reachable,
+                "queue": self._require_open_queue,
+            }
+        )
+
+    async def _require_keys(self) -> None:
+        await self.engine.api_keys.now()
+
+    async def _require_open_queue(self) -> None:
+        if self.engine.queue.is_closing:
+            raise ShuttingDownError
 
     def _make_notices(self) -> None:
         config, engine = self._config, self.engine
@@ -210,8 +230,13 @@ class Plugin:
             self._functions, engine.records.schedules, engine.records.fired_moments, config.prefix
         )
 
+    def begin_drain(self) -> None:
+        """Take jobs as before, but say that others had better be asked."""
+        self.readiness.phase = Phase.DRAINING
+
     def begin_shutdown(self) -> None:
         """Start nothing more, and let go whoever watches or waits."""
+        self.readiness.phase = Phase.CLOSING
         self._scheduler.begin_closing()
         self.engine.begin_closing()
         self._delivery.begin_closing()
@@ -258,6 +283,9 @@ class Plugin:
         stack.push_async_callback(closing.close, "The scheduler", self._scheduler.close)
         stack.enter_context(self.code_jobs.opened())
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
+        stack.callback(self.disk.close)
+        stack.push_async_callback(closing.close, "Looking at how the host is", self.readiness.close)
+        self.readiness.phase = Phase.SERVING
 
     async def _look_before_starting(self) -> None:
         config = self._config

@@ -750,6 +750,13 @@ class Engine(Protocol):
         """The seconds after which a `Follower` looks by itself, in case that it was told nothing."""
         ...
 
+    async def require_reachable(self) -> None:
+        """Return when what keeps the jobs answers. Raises `JobsError` when it does not.
+
+        The disk of the data folder, which is looked at by whoever asks, is left out.
+        """
+        ...
+
     def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
         """Have `recheck` asked before each job runs, and `notifier` told of its end. To be called once."""
         ...

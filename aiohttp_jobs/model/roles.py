@@ -37,6 +37,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "see_runspaces": ELEVATED_ROLES,
         "restart_mainloop": frozenset({"debug"}),
         "manage_queue": ADMIN_ROLES,
+        "see_health": ELEVATED_ROLES,
         "see_all_jobs": ADMIN_ROLES,
         "cancel_all_jobs": ADMIN_ROLES,
         "manage_api_keys": ELEVATED_ROLES,

@@ -70,6 +70,9 @@ class NarrowEngine:
     def seldom(self) -> float:
         return self._engine.seldom
 
+    async def require_reachable(self) -> None:
+        await self._engine.require_reachable()
+
     def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
         self._engine.connect(recheck, notifier)
 

@@ -87,6 +87,9 @@ class EmbeddedEngine:
     def instance_id(self) -> str:
         return self.store.instance_id
 
+    async def require_reachable(self) -> None:
+        """The data folder is all that there is."""
+
     def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
         config, storage = self._config, self._storage
         self._dispatcher = dispatcher = Dispatcher(

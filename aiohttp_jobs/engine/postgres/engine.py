@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from ...config import JobsConfig
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, StorageUnavailableError
 from ...model.job import ExecutionMode
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
@@ -86,6 +86,13 @@ class PostgresEngine:
     @property
     def instance_id(self) -> str:
         return self._installation.presence.process_id
+
+    async def require_reachable(self) -> None:
+        await self._table.in_thread(self._installation.database.row, "SELECT 1")
+        if not self._installation.presence.is_certain:
+            raise StorageUnavailableError(
+                "The database was not reached for so long that the others may take this host for dead."
+            )
 
     def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
         config, storage = self._config, self._storage

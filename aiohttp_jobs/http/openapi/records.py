@@ -53,6 +53,14 @@ class _Job(BaseModel):
     user_id: str
 
 
+class HealthFinding(_Shown):
+    """How one thing that taking jobs needs is."""
+
+    name: str
+    good: bool
+    message: str
+
+
 class WaitingJob(_Job):
     """A job in the queue. `Position` 1 is the next; null while it is not due yet."""
 

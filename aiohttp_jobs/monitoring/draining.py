@@ -1,0 +1,58 @@
+"""Before the host stops: not ready any more for a while in which it still answers, so that whoever gives it
+requests goes elsewhere first.
+
+For ``web.run_app``, which closes the listener at once when SIGTERM comes. What being ready means is left to
+``readiness``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+from aiohttp import web
+
+_logger = logging.getLogger(__name__)
+
+
+class Draining:
+    """Takes SIGTERM in place of ``web.run_app``: calls `begin`, and lets the host stop `seconds` later.
+
+    A second SIGTERM stops it at once.
+    """
+
+    def __init__(self, begin: Callable[[], None], seconds: float) -> None:
+        self._begin = begin
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def open(self) -> None:
+        """From now on. Does nothing where somebody else has to have the signal: the log says so then."""
+        if not self._seconds:
+            return
+        if "gunicorn.arbiter" in sys.modules or threading.current_thread() is not threading.main_thread():
+            _logger.warning(
+                "readiness_drain is for hosts that web.run_app runs, and is not used. Put the file "
+                "'draining' into the data folder some seconds before the host is to stop."
+            )
+            return
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._on_signal)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _on_signal(self) -> None:
+        if self._timer is not None:
+            _stop()
+        _logger.info("Not ready any more; the host stops in %g s.", self._seconds)
+        self._begin()
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, _stop)
+
+
+def _stop() -> None:
+    raise web.GracefulExit  # as web.run_app's own handler does

@@ -1,0 +1,125 @@
+"""Readiness: whether this process can take jobs now, found out without waiting for what does not answer.
+
+What the single looks ask is left to whoever makes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from ..errors import JobsError
+from ..system.storage_faults import fault_of
+
+Look = Callable[[], Awaitable[None]]
+"""Raises what stands in the way of taking jobs."""
+
+_PATIENCE_SECONDS = 1.0
+_GOOD_SECONDS = 2.0
+_BAD_SECONDS = 0.5
+SERVER = "server"
+"""The name of the finding about the process itself."""
+
+
+class NotReadyError(Exception):
+    """Something stands in the way of taking jobs. The message tells whoever looks after the host what."""
+
+
+class Phase(Enum):
+    """Where a process is in its life. The values are sentences."""
+
+    STARTING = "The server is starting."
+    SERVING = "The server is up."
+    DRAINING = "The server is about to stop, and is to be given no more requests."
+    CLOSING = "The server is stopping."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one thing that taking jobs needs is now; `message` is for whoever looks after the server."""
+
+    name: str
+    is_good: bool
+    message: str
+
+
+class Readiness:
+    """Looks when it is asked, at most twice a second, each thing in a task of its own.
+
+    A look that hangs is waited for once, for a second; until it comes to an end, what it looks at does not
+    answer, and is not looked at again.
+    """
+
+    def __init__(self, looks: Mapping[str, Look]) -> None:
+        self._watched = [_Watched(name, look) for name, look in looks.items()]
+        self.phase = Phase.STARTING
+
+    @property
+    def is_ending(self) -> bool:
+        return self.phase in (Phase.DRAINING, Phase.CLOSING)
+
+    async def findings(self) -> list[Finding]:
+        """How everything is; answers within about a second."""
+        server = Finding(SERVER, self.phase is Phase.SERVING, self.phase.value)
+        if self.phase is Phase.STARTING:
+            return [server]
+        return [server, *await asyncio.gather(*(each.finding() for each in self._watched))]
+
+    async def close(self) -> None:
+        """End what is still being looked at, as far as it can be."""
+        for each in self._watched:
+            await each.close()
+
+
+class _Watched:
+    """One thing: what was found last, and the look that is under way."""
+
+    def __init__(self, name: str, look: Look) -> None:
+        self._name = name
+        self._look = look
+        self._found: Finding | None = None
+        self._fresh_until = 0.0
+        self._began = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def finding(self) -> Finding:
+        clock = asyncio.get_running_loop().time
+        if self._found is not None and clock() < self._fresh_until:
+            return self._found
+        if self._task is None:
+            self._began = clock()
+            self._task = asyncio.create_task(self._find())
+        left = self._began + _PATIENCE_SECONDS - clock()
+        if left > 0:
+            await asyncio.wait([self._task], timeout=left)
+        if self._task is None and self._found is not None:
+            return self._found
+        seconds = clock() - self._began
+        return Finding(self._name, False, f"There has been no answer for {seconds:.0f} s.")
+
+    async def _find(self) -> None:
+        try:
+            await self._look()
+            found = Finding(self._name, True, "Good.")
+        except Exception as error:
+            found = Finding(self._name, False, _sentence(error))
+        fresh = _GOOD_SECONDS if found.is_good else _BAD_SECONDS
+        self._found, self._fresh_until = found, asyncio.get_running_loop().time() + fresh
+        self._task = None
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=_PATIENCE_SECONDS)
+
+
+def _sentence(error: Exception) -> str:
+    """What went wrong, in words; of an unexpected error no more than its kind, as it may tell anything."""
+    if isinstance(error, JobsError | NotReadyError):
+        return str(error)
+    fault = fault_of(error)
+    if fault is not None:
+        return fault.sentence("The data folder")
+    return f"It failed ({type(error).__name__}); see the server's log."
