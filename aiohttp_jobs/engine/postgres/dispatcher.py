@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -77,6 +78,7 @@ class PostgresDispatcher:
         self._notifier = notifier
         self._on_change = on_change
         self._active: dict[str, ActiveJob[JobSummary]] = {}
+        self._claimed_in: dict[str, int] = {}
         self._used: Counter[str] = Counter()
         self._jobs = OwnedTasks("running jobs")
         self._wake = asyncio.Event()
@@ -135,9 +137,10 @@ class PostgresDispatcher:
         if active is not None:
             active.stop(reason)
             return
+        lapses = self._presence.lapses
         claim = await self._table.in_thread(self._table.claim_to_cancel, job_id, reason)
         if claim is not None:
-            self._begin(claim, reason)
+            self._begin(claim, lapses, reason)
             return
         await self._table.in_thread(self._table.ask_to_cancel, job_id, reason)
 
@@ -149,10 +152,18 @@ class PostgresDispatcher:
                 active.stop(cancelled_by(by))
 
     def stop_if_cut_off(self) -> None:
-        """Stop the jobs of this process when others may take it for dead, and could start them again."""
-        if not self._presence.is_certain:
-            for active in list(self._active.values()):
+        """Stop the jobs of this process that others may have taken, or may take, and could start again.
+
+        So it does when this process was stopped meanwhile, and was heard of again before anybody looked here.
+        """
+        for job_id, active in list(self._active.items()):
+            if self._was_cut_off(job_id):
                 active.stop(_CUT_OFF)
+
+    def _was_cut_off(self, job_id: str) -> bool:
+        """Whether others may have taken this job from this process, or may now."""
+        lapses = self._presence.lapses if self._presence.is_certain else None
+        return self._claimed_in.get(job_id) != lapses
 
     # --- claiming
 
@@ -162,8 +173,12 @@ class PostgresDispatcher:
             self._wake.clear()
             pause = _LOOK_SECONDS
             try:
+                lapses = self._presence.lapses
                 if lost_answer is not None:
-                    self._begin_all(await self._table.in_thread(self._table.claimed_before, lost_answer))
+                    # Of whatever time that claim was: one that others have taken since then is not found.
+                    self._begin_all(
+                        lapses, await self._table.in_thread(self._table.claimed_before, lost_answer)
+                    )
                     lost_answer = None
                 if self._may_claim() and (free := self._free_places()):
                     lost_answer = uuid.uuid4()
@@ -171,7 +186,7 @@ class PostgresDispatcher:
                         self._table.claim, free, self.limits, self._starvation, lost_answer
                     )
                     lost_answer = None
-                    self._begin_all(claims)
+                    self._begin_all(lapses, claims)
                     due = await self._table.in_thread(self._table.next_due)
                     pause = _LOOK_SECONDS if due is None else max(0.0, min(due, _LOOK_SECONDS))
             except Exception as error:
@@ -192,13 +207,16 @@ class PostgresDispatcher:
         places = {str(slot): most - self._used[str(slot)] for slot, most in self.limits.modes.items()}
         return {slot: left for slot, left in places.items() if left > 0}
 
-    def _begin_all(self, claims: Iterable[Claim]) -> None:
+    def _begin_all(self, lapses: int, claims: Iterable[Claim]) -> None:
         for claim in claims:
             if claim.job_id not in self._active:
-                self._begin(claim, None)
+                self._begin(claim, lapses, None)
 
-    def _begin(self, claim: Claim, reason: StopReason | None) -> None:
-        """See a claimed job through, in a task of its own. With a `reason` it is only ended."""
+    def _begin(self, claim: Claim, lapses: int, reason: StopReason | None) -> None:
+        """See a claimed job through, in a task of its own. With a `reason` it is only ended.
+
+        `lapses` are those of this process from before it claimed the job.
+        """
         submission = claim.submission
         if submission is None:
             _logger.error("Job %s in the database cannot be read; it is ended without a result", claim.job_id)
@@ -210,6 +228,7 @@ class PostgresDispatcher:
         elif self._closing:
             active.stop(SHUT_DOWN)
         self._active[claim.job_id] = active
+        self._claimed_in[claim.job_id] = lapses
         active.announce()
         slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))
         if slot is not None:
@@ -261,7 +280,14 @@ class PostgresDispatcher:
             lock=claim.lock,
         )
         try:
-            return await self._runner.run(claimed, active)
+            result = await self._runner.run(claimed, active)
+            if (
+                result.exit_code == -signal.SIGKILL
+                and active.reason is None
+                and self._was_cut_off(claim.job_id)
+            ):
+                return _cut_off(result)
+            return result
         except Exception:
             _logger.exception("Job %s failed inside the server", claim.job_id)
             return self._runner.rejected(
@@ -286,6 +312,7 @@ class PostgresDispatcher:
             await self._until_written(claim, self._asking(self._table.again, claim, result, following))
             if active is not None:
                 self._active.pop(claim.job_id, None)
+                self._claimed_in.pop(claim.job_id, None)
                 active.again()
             self._wake.set()
             return
@@ -313,6 +340,7 @@ class PostgresDispatcher:
     def _forget(self, active: ActiveJob[JobSummary], record: dict[str, Any] | None) -> None:
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]
+            self._claimed_in.pop(active.job.job_id, None)
         active.ended(record)
 
     # --- watching over this process's jobs, and those of processes that died
@@ -363,6 +391,12 @@ class PostgresDispatcher:
             _logger.warning(_GIVEN_UP, claim.job_id)
         finally:
             await asyncio.to_thread(self._folders.remove, folders)
+
+
+def _cut_off(result: JobResult) -> JobResult:
+    """Of a command that was ended while this process was stopped, which heard of it only afterwards."""
+    output = f"{result.output}[ERROR] {_CUT_OFF.message}\n"
+    return result.model_copy(update={"status": _CUT_OFF.status, "output": output})
 
 
 def _summary(submission: Submission) -> JobSummary:

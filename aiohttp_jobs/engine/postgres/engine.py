@@ -16,8 +16,19 @@ from ...model.job import ExecutionMode
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import MAIN_LOOP_FUNCTIONS, ClaimedJob, CloseInTime, Follower, Limits, Notifier, Recheck
+from ...worker.process.dead_mans_switch import DeadMansSwitch
+from ..base import (
+    MAIN_LOOP_FUNCTIONS,
+    ClaimedJob,
+    CloseInTime,
+    Follower,
+    JobSummary,
+    Limits,
+    Notifier,
+    Recheck,
+)
 from ..poller import SELDOM_SECONDS, Poller
+from ..running.active import ActiveJob
 from ..running.changes import JobChanges
 from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
@@ -82,6 +93,8 @@ class PostgresEngine:
         self._chunks = OutputChunks(installation.database, me, config.max_log_bytes)
         self._changes = JobChanges()
         self._folders = RunningFolders(config.base_dir / "Running" / me)
+        self._switch = DeadMansSwitch(me)
+        installation.presence.on_held = self._switch.hold
 
     @property
     def instance_id(self) -> str:
@@ -113,7 +126,7 @@ class PostgresEngine:
             starvation=config.starvation_seconds,
             storage=storage,
             notifier=notifier,
-            on_change=self._changes.changed,
+            on_change=self._changed,
         )
         storage.on_end = dispatcher.wake
         self.queue = PostgresJobQueue(
@@ -131,6 +144,7 @@ class PostgresEngine:
         """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)
+        stack.push_async_callback(asyncio.to_thread, self._switch.close)
         await asyncio.to_thread(self._installation.open)
         stack.push_async_callback(close, "The database", self._close_installation)
         await self._database.open()
@@ -156,6 +170,11 @@ class PostgresEngine:
     def begin_closing(self) -> None:
         self._dispatcher.begin_closing()
         self.queue.let_go()
+
+    def _changed(self, active: ActiveJob[JobSummary]) -> None:
+        if active.worker is not None:
+            self._switch.watch(active.worker)
+        self._changes.changed(active)
 
     async def _close_installation(self) -> None:
         await asyncio.to_thread(self._installation.close)

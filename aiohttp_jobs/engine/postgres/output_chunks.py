@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from ...model.job import JobStatus
 from ...model.output import CHUNK, OutputPart, Span
 from ...system.atomic import make_folder
 from ...worker.output.log import OutputLog
 from ...worker.output.segments import SegmentWriter, drop_partial_start, read_segments, whole_characters
+from ..base import StopReason
 from ..running.active import ActiveJob
 from .database import Database, DatabaseUnavailableError
 from .jobs import IS_MINE, Claim, GivenUpError, notify
@@ -23,6 +25,7 @@ from .jobs import IS_MINE, Claim, GivenUpError, notify
 _COPY_SECONDS = 0.25
 _AT_ONCE = 16 * CHUNK
 _MOST_SEGMENTS = 100_000
+_TAKEN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because another server has taken it over.")
 _logger = logging.getLogger(__name__)
 
 _NOTE = "UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s WHERE " + IS_MINE  # noqa: S608 - of constants
@@ -178,6 +181,9 @@ class OutputCopy:
                 await self._copy(log, active.worker)
             except DatabaseUnavailableError:
                 pass  # said by those who renew this process's sign of life; tried again
+            except GivenUpError:
+                active.stop(_TAKEN)
+                return
             except Exception:
                 _logger.exception("The output of job %s cannot be copied", self._claim.job_id)
 

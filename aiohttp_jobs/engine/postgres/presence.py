@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import uuid
+from collections.abc import Callable
 
+from ...worker.process.dead_mans_switch import boottime
 from .database import Database, DatabaseUnavailableError
 
 STALL_SECONDS = 30.0
 _BEATS = 6
 _TRUSTED = 0.75
+_HELD = 0.9
 _logger = logging.getLogger(__name__)
 
 _HEARD = """
@@ -51,13 +53,17 @@ class Presence:
         self.stall_seconds = stall_seconds
         self._database = database
         self._heard = float("-inf")
+        self.lapses = 0
+        """How often this process was not heard of for so long that others could have taken it for dead."""
+        self.on_held: Callable[[float], None] = lambda until: None
+        """Is told, in this thread, until when by `boottime` what this process runs may run on."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="aiohttp-jobs-presence", daemon=True)
 
     @property
     def is_certain(self) -> bool:
         """Whether no other process can have taken this one for dead yet."""
-        return time.monotonic() < self._heard + _TRUSTED * self.stall_seconds
+        return boottime() < self._heard + _TRUSTED * self.stall_seconds
 
     def open(self) -> None:
         self._database.change(_FORGET_OLD, (self.stall_seconds,))
@@ -96,9 +102,12 @@ class Presence:
 
     def _be_heard(self) -> None:
         # From before it was sent on, as nobody knows when it arrived.
-        sent = time.monotonic()
+        sent = boottime()
         self._database.change(_HEARD, (self.process_id,))
+        if not self.is_certain:
+            self.lapses += 1  # before this process is certain again: what it began earlier is not its own
         self._heard = sent
+        self.on_held(sent + _HELD * self.stall_seconds)
 
     def _go_on(self) -> None:
         while not self._closing.wait(self.stall_seconds / _BEATS):

@@ -146,6 +146,21 @@ async def test_a_host_that_was_stopped_and_comes_back_changes_no_verdict_and_run
     assert len(gate.pids) == 1
 
 
+async def test_the_commands_of_a_host_that_is_stopped_are_ended_while_it_is_stopped(
+    start: Start, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    # Nobody else takes its jobs, so that nobody else can be who has ended them.
+    idle = await start(3600.0, places=None)
+    async with other_host(postgres, tmp_path / "there") as host:
+        job_id, pid = await running_there(idle.queue, gate)
+        host.send_signal(signal.SIGSTOP)
+        await gone(pid)
+        host.send_signal(signal.SIGCONT)
+        record = await result_of(idle.queue, job_id)
+    assert record["Status"] == "Interrupted"
+    assert "could not reach the database" in record["Output"]
+
+
 async def test_a_host_that_ends_normally_interrupts_its_jobs_at_once(
     idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
 ) -> None:
