@@ -46,18 +46,29 @@ def replay(at: Layout, deleted_ids: DeletedIds, entries: Iterable[JournalEntry])
 
 
 def _moved_on(at: Layout, run: Attempt) -> bool:
-    return at.claimed(run).exists() or at.attempt_result(run).exists() or at.result(run.job_id).exists()
+    return at.claimed(run).exists() or at.attempt_result(run).exists() or is_whole(at.result(run.job_id))
 
 
 def _put_back(path: Path, data: bytes) -> None:
-    if not _is_whole(path):
+    if not is_whole(path):
         make_folder(path.parent)
         replace_file(path, data)
 
 
-def _is_whole(path: Path) -> bool:
-    """Not for what others may have changed since: only for what a power cut leaves of a file."""
-    return _record(path) is not None
+def is_whole(path: Path) -> bool:
+    """Whether there is a record in the file, and not the little that a power cut leaves of one.
+
+    Nothing is said of what others may have changed since. A file too large to be read here was synced as it
+    was written.
+    """
+    return _record(path) is not None or _size(path) > LARGEST_RECORD
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
 
 
 def _record(path: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ....model.job import Submission, utc_now
-from ....system.guarded_files import is_folder, is_regular
+from ....system.guarded_files import is_folder
 from ....worker.output.segments import segments
 from ...base import ClaimedJob
 from ..job_store import LostJob
@@ -17,7 +17,7 @@ from .attempt_folders import mark_owner, owner_in
 from .deleted_ids import DeletedIds
 from .instances import Instance
 from .journal import read_journal, sync_everything
-from .journal_replay import replay
+from .journal_replay import is_whole, replay
 from .layout import Attempt, Layout
 from .sealed_values import SealedValues
 from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked_up_before
@@ -83,7 +83,7 @@ class Recovery:
         for entry in replay(self._layout, self._deleted_ids, entries):
             run = Attempt.from_name(entry.run)
             folder = folders[0] / "jobs" / entry.run
-            if self._layout.result(run.job_id).exists():
+            if is_whole(self._layout.result(run.job_id)):
                 self._sealed.remove_from(self._layout.claimed(run))
             elif not _is_kept(folders, entry.run):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -97,7 +97,8 @@ class Recovery:
         """
         run = Attempt.from_name(folder.name)
         claimed_file = self._layout.claimed(run)
-        if is_regular(self._layout.result(run.job_id)) or self._deleted_ids.has(run.job_id):
+        # An empty result is of a process that was killed before it was durable; then the power failed.
+        if is_whole(self._layout.result(run.job_id)) or self._deleted_ids.has(run.job_id):
             self._sealed.remove_from(claimed_file)
             return
         if is_folder(self._instance.jobs / folder.name):

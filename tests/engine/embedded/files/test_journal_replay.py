@@ -226,6 +226,29 @@ async def test_a_result_is_there(power_cut: PowerCut, damage: Damage) -> None:
     await store.close()
 
 
+@pytest.mark.parametrize("damage", [no_run_folders, lambda _: None])
+async def test_a_result_that_nothing_tells_of_is_no_result(power_cut: PowerCut, damage: Damage) -> None:
+    """The process was killed between the file and the journal, and then the power failed."""
+    job = submission()
+
+    async def before(store: FileSystemStore) -> None:
+        assert await store.claim(await store.add(job)) is not None
+
+    def empty_result(base: Path) -> None:
+        (base / "JobResults" / f"{job.job_id}.json").touch()
+        damage(base)
+
+    store = await power_cut(before, empty_result)
+    assert await store.get_result(job.job_id) is None
+    (found,) = await store.lost()
+    assert found.claimed.job_id == job.job_id
+    await store.finish(found.claimed, result_of(found.claimed))
+    record = await store.get_result(job.job_id)
+    assert record is not None
+    assert record["Output"] == "hi\n"
+    await store.close()
+
+
 async def test_a_deleted_result_stays_deleted(power_cut: PowerCut) -> None:
     job = submission()
 
