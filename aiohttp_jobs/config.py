@@ -300,6 +300,10 @@ class JobsConfig(BaseModel):
     max_templates_per_user: Count = 100
     """Templates that one user may keep."""
 
+    # --- agents
+    mcp: bool = False
+    """Serve agents at ``<prefix>/mcp``, by the Model Context Protocol. Off: there is nothing there."""
+
     # --- the page
     ui_enabled: bool = True
     """Serve the page for managing jobs at the mount point. Off: there is nothing at that address."""

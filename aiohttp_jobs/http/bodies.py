@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ from ..errors import (
 from .auth.streams import require_rights_still, while_rights_last
 
 Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
 
 MOST_TOKENS = 25_000
 """Strings, commas, colons and opening brackets in one body; a template of the largest has 21,000."""
@@ -51,12 +52,19 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
 
     Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
+    return await _read(request, max_bytes, lambda body: parse_model(body, model))
+
+
+async def read_object(request: web.Request, max_bytes: int) -> dict[str, Any]:
+    """The request's body, which is a JSON object of any fields. Raises what `read_model` does."""
+    return await _read(request, max_bytes, _parse_object)
+
+
+async def _read(request: web.Request, max_bytes: int, parse: Callable[[bytes], T]) -> T:
     if request.content_type != "application/json":
         raise NotJSONError
     body = await _read_body(request, max_bytes)
-    if len(body) <= _SMALL:
-        return parse_model(body, model)
-    return await asyncio.to_thread(parse_model, body, model)
+    return parse(body) if len(body) <= _SMALL else await asyncio.to_thread(parse, body)
 
 
 def parse_model(body: bytes, model: type[Model]) -> Model:
@@ -64,6 +72,10 @@ def parse_model(body: bytes, model: type[Model]) -> Model:
 
     Raises `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
+    return as_model(_parse_object(body), model)
+
+
+def _parse_object(body: bytes) -> dict[str, Any]:
     _require_few_tokens(body)
     try:
         data = json.loads(body, parse_int=_whole_number)
@@ -72,6 +84,11 @@ def parse_model(body: bytes, model: type[Model]) -> Model:
     if not isinstance(data, dict):
         raise InvalidFieldsError("The body must be a JSON object.")
     _require_small_containers(data)
+    return data
+
+
+def as_model(data: Mapping[str, Any], model: type[Model]) -> Model:
+    """The JSON object `data` as a `model`. Raises `InvalidFieldsError`."""
     try:
         return model.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:

@@ -28,6 +28,7 @@ _MESSAGES = {
 }
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _AT_ONCE = 256 * 1024
+OWN_ERROR = "The server met an error of its own; see its log."
 _logger = logging.getLogger(__name__)
 
 
@@ -91,11 +92,6 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace."""
     try:
         return await handler(request)
-    except JobsError as error:
-        return _refusal(error)
-    except LockBusyError as error:
-        _logger.error("%s %s was refused: %s", request.method, request.path, error)
-        return _refusal(BusyError())
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -105,11 +101,27 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
             response.headers["Allow"] = error.headers["Allow"]
         return response
     except Exception as error:
-        fault = fault_of(error)
-        if fault is not None and request.app[STORAGE].explains(error):
-            return _refusal(fault.error())
-        _logger.exception("%s %s failed", request.method, request.path)
-        return _failure(500, "The server met an error of its own; see its log.", "internal_error")
+        refused = refusal_of(request, error)
+        if refused is None:
+            return _failure(500, OWN_ERROR, "internal_error")
+        return _refusal(refused)
+
+
+def refusal_of(request: web.Request, error: Exception) -> JobsError | None:
+    """What whoever sent `request` is told of `error`; ``None`` for one of the server's own.
+
+    The latter is in the log then, and they are told `OWN_ERROR`.
+    """
+    if isinstance(error, JobsError):
+        return error
+    if isinstance(error, LockBusyError):
+        _logger.error("%s %s was refused: %s", request.method, request.path, error)
+        return BusyError()
+    fault = fault_of(error)
+    if fault is not None and request.app[STORAGE].explains(error):
+        return fault.error()
+    _logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return None
 
 
 def _refusal(error: JobsError) -> web.Response:

@@ -33,6 +33,12 @@ class Schemas:
         return dict(self._references[model, mode])
 
 
+def schema_of(model: type[BaseModel], mode: JsonSchemaMode, limits: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of one model by itself, which has whatever it refers to under ``$defs``."""
+    schema = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Brief)
+    return dict(_members(schema, limits))
+
+
 class _Brief(GenerateJsonSchema):
     """A title that repeats a field's name tells nothing, nor does a default of nothing."""
 

@@ -1,0 +1,1 @@
+"""``/mcp`` as agents meet it: the SDK's own client, and what is sent by hand."""
