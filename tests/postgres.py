@@ -78,6 +78,23 @@ class PostgresServer:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    def log(self) -> str:
+        """All that it has said."""
+        return (self._folder / "log").read_text("utf-8", "replace")
+
+    def has_library(self, name: str) -> bool:
+        """Whether it can load what Debian calls contrib."""
+        return bool(
+            self._execute(f"SELECT FROM pg_available_extensions WHERE name = '{name}'")
+            or list(self._programs.parent.rglob(f"{name}.so"))
+        )
+
+    def set_for(self, dsn: str, **settings: str) -> None:
+        """Settings that only a superuser may make, for those who connect to a database from now on."""
+        name = dsn.rpartition("/")[2] if "?" not in dsn else dsn.partition("?")[0].rpartition("/")[2]
+        for setting, value in settings.items():
+            self._execute(f"ALTER DATABASE {name} SET {setting.replace('__', '.')} = '{value}'")
+
     def dsn(self, database: str, user: str = _ROLE) -> str:
         return f"postgresql://{user}@/{database}?host={self._folder}"
 

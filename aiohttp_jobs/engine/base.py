@@ -104,6 +104,11 @@ class JobQuery:
     user_id: str | None = None
     id_prefix: str = ""
 
+    def finds(self, state: JobState) -> bool:
+        """Whether a job is one of these."""
+        is_theirs = self.user_id is None or state.user_id == self.user_id
+        return state.phase in self.phases and is_theirs and state.job_id.startswith(self.id_prefix)
+
 
 MAIN_LOOP_FUNCTIONS: Literal["MainLoopFunctions"] = "MainLoopFunctions"
 Slot = ExecutionMode | Literal["MainLoopFunctions"] | None
@@ -192,6 +197,10 @@ class JobChange:
     record: dict[str, Any] | None = None
 
 
+MISSED = JobChange("", "")
+"""Stands for changes that nobody can tell any more, or that are too many: whoever watches looks anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerState:
     """A process that is kept for Runspace jobs: whose it is, once it has served one, and the job it runs now.
@@ -213,7 +222,7 @@ class EventBus(Protocol):
     def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:
         """Inside the block `listener` is called for each change of a job, whichever process has it.
 
-        Of this process's jobs at once, of the others' within some seconds.
+        Of this process's jobs at once, of the others' within some seconds. `MISSED` is one of them.
         """
         ...
 

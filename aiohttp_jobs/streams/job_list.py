@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..engine.base import EventBus, JobChange
+from ..engine.base import MISSED, EventBus, JobChange
 from .serializers import ended_feed_view, job_view
 
 MOST_CHANGES = 1000
@@ -42,8 +42,13 @@ class _Watcher:
         if not self.lost:
             self.changes[job_id] = change
             if len(self.changes) > most:
-                self.changes.clear()
-                self.lost = True
+                self.lose()
+        self.wake.set()
+
+    def lose(self) -> None:
+        """Something was missed."""
+        self.changes.clear()
+        self.lost = True
         self.wake.set()
 
     def take(self) -> list[JobListChange]:
@@ -66,6 +71,9 @@ class JobFeed:
         self._closed = False
 
     def _note(self, watcher: _Watcher, change: JobChange) -> None:
+        if change is MISSED:
+            watcher.lose()
+            return
         if watcher.wants(change.user_id):
             # Many who watch are told of the same change one after the other.
             if self._last is None or self._last[0] is not change:

@@ -15,7 +15,7 @@ from aiohttp_jobs.errors import TooManyPendingError
 from aiohttp_jobs.model.job import ExecutionMode, InterpreterName, JobPhase, new_job_id, utc_now
 
 from ..gate import PATIENCE_SECONDS, Gate, until_answered
-from .conftest import StartQueue
+from .conftest import StartEngine, StartQueue
 from .jobs import submission, submit
 
 ACTIVE = frozenset({JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING})
@@ -36,15 +36,27 @@ class Watch:
 
     def __init__(self) -> None:
         self._changes: asyncio.Queue[JobChange] = asyncio.Queue()
-        self.note = self._changes.put_nowait
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def note(self, change: JobChange) -> None:
+        if change.record is not None:
+            self._records[change.job_id] = change.record
+        self._changes.put_nowait(change)
 
     async def ended(self, job_id: str) -> dict[str, Any]:
         """The result of a job, once it is told of."""
         async with asyncio.timeout(PATIENCE_SECONDS):
+            while job_id not in self._records:
+                await self._changes.get()
+        return self._records[job_id]
+
+    async def deleted(self, job_id: str) -> str:
+        """Whose job that was, once it is told that its result was deleted."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 change = await self._changes.get()
-                if change.job_id == job_id and change.record is not None:
-                    return change.record
+                if change.job_id == job_id and change.record is None and change.state is None:
+                    return change.user_id
 
     async def reached(self, job_id: str, phase: JobPhase) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -170,6 +182,16 @@ async def test_workers_tell_whose_job_they_run(queue: JobQueue, gate: Gate) -> N
     gate.open()
     assert await queue.end_of(job_id, PATIENCE_SECONDS) is not None
     assert job_id not in [worker.job_id for worker in await queue.workers()]
+
+
+async def test_it_tells_of_results_that_are_deleted(start_engine: StartEngine) -> None:
+    engine = await start_engine()
+    async with watching(engine.queue) as watch:
+        job_id = await submit(engine.queue)
+        await watch.ended(job_id)
+        await engine.results.catch_up()
+        assert await engine.results.delete([job_id]) == 1
+        assert await watch.deleted(job_id) == "alice"
 
 
 # --- several on one storage

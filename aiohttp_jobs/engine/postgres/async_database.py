@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from ...errors import BusyError
 from ..base import TooSlowError
-from .database import KEEP_ALIVE, WAIT_SECONDS, DatabaseAwayError, DatabaseUnavailableError, Row, Values
+from .database import KEEP_ALIVE, WAIT_SECONDS, Row, Values, unavailable
 
 AsyncConnection = psycopg.AsyncConnection[Row]
 
@@ -97,10 +97,8 @@ def _explaining() -> Iterator[None]:
         raise BusyError from None
     except psycopg.errors.QueryCanceled:
         raise TooSlowError from None
-    except PoolTimeout as error:
-        raise DatabaseAwayError from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise DatabaseUnavailableError from error
+        raise unavailable(error) from error
 
 
 def one(row: Row | None) -> Any:

@@ -18,9 +18,11 @@ from ...errors import BusyError, ConfigurationError, StorageUnavailableError
 from ...system.threads import DaemonThreads
 from .migrations import Connection, state_of
 
+# What a table without statistics seems to cost is a guess, and every question has an index to go by.
 _SETTINGS = """
 SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, false),
-    set_config('statement_timeout', '60s', false)
+    set_config('statement_timeout', '60s', false), set_config('enable_seqscan', 'off', false),
+    set_config('plan_cache_mode', 'force_custom_plan', false), set_config('jit', 'off', false)
 """
 LOCK_SECONDS = 5.0
 WAIT_SECONDS = 5.0
@@ -48,6 +50,14 @@ class DatabaseUnavailableError(StorageUnavailableError, OSError):
 class DatabaseAwayError(DatabaseUnavailableError):
     """The server's database cannot be reached at the moment. Try again later."""
 
+    may_be_done = False
+
+
+class DatabaseFullError(DatabaseUnavailableError):
+    """The server's database has no room. Nothing was changed; try again when there is."""
+
+    status = 507
+    code = "insufficient_storage"
     may_be_done = False
 
 
@@ -132,7 +142,12 @@ class Database:
                 yield connection
         except psycopg.errors.LockNotAvailable:
             raise BusyError from None
-        except PoolTimeout as error:
-            raise DatabaseAwayError from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise DatabaseUnavailableError from error
+            raise unavailable(error) from error
+
+
+def unavailable(error: psycopg.Error) -> DatabaseUnavailableError:
+    """What it means for a caller that the database could not be asked."""
+    if isinstance(error, PoolTimeout):
+        return DatabaseAwayError()
+    return DatabaseFullError() if isinstance(error, psycopg.errors.DiskFull) else DatabaseUnavailableError()

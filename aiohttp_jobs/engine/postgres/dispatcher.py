@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -35,6 +36,7 @@ from .verdicts import Verdicts
 _LOOK_SECONDS = 5.0
 _WATCH_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
+_FORGET_TURNS_SECONDS = 300.0
 _CUT_OFF = StopReason(
     JobStatus.INTERRUPTED,
     "The job was stopped because its server could not reach the database, and others could start it.",
@@ -83,6 +85,7 @@ class PostgresDispatcher:
         self._jobs = OwnedTasks("running jobs")
         self._wake = asyncio.Event()
         self._closing = False
+        self._forget_turns_at = float("-inf")
         self._loops: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
@@ -359,6 +362,9 @@ class PostgresDispatcher:
                 await self.stop_cancelled()
                 if not self._closing and self._presence.is_certain:
                     await self._take_lost()
+                if time.monotonic() > self._forget_turns_at:
+                    self._forget_turns_at = time.monotonic() + _FORGET_TURNS_SECONDS
+                    await self._table.in_thread(self._table.forget_old_turns)
             except DatabaseUnavailableError as error:
                 self._storage.report(error, _logger, "Cannot look for the jobs of processes that died")
             except Exception:

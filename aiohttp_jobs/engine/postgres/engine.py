@@ -34,7 +34,7 @@ from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
 from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
-from .events import Ear
+from .events import Ear, tell_deleted
 from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
@@ -86,7 +86,9 @@ class PostgresEngine:
         self.api_keys = installation.api_keys
         self.sessions = installation.sessions
         self._database = AsyncDatabase(config.dsn)
-        self.results = PostgresResults(self._database, search_bytes=config.search_output_bytes)
+        self.results = PostgresResults(
+            self._database, search_bytes=config.search_output_bytes, tell=tell_deleted
+        )
         me = installation.presence.process_id
         self._table = JobTable(installation.database, me, installation.signer("submission"), stall_seconds)
         self.history = PostgresJobHistory(self._database, self.results, self._table)

@@ -9,15 +9,33 @@ from collections.abc import Callable
 
 import psycopg
 
+from .async_database import AsyncConnection
+from .expiry import Told
 from .jobs import CHANNEL
 
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
+_ALL = "all"
+"""Is said in place of who says it, where that process is to hear it too."""
+_MOST_NAMED = 1000
 _logger = logging.getLogger(__name__)
 
-Hear = Callable[[str, str], None]
-"""Is called in the event loop with what happened, as in `CHANNEL`, and the id of a job, if any."""
+Hear = Callable[[str, str, str], None]
+"""Is called in the event loop with what happened, as in `CHANNEL`, and with a job's id and user, if any."""
+
+
+async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
+    """Have all processes, this one too, hear of results that were deleted; ``None``: of too many to name.
+
+    They hear of it when the transaction of `connection` is done.
+    """
+    if gone is None or len(gone) > _MOST_NAMED:
+        news = [f"{_ALL} missed"]
+    else:
+        news = [f"{_ALL} deleted {job_id} {user_id}" for job_id, user_id in gone]
+    if news:
+        await connection.execute("SELECT pg_notify(%s, said) FROM unnest(%s::text[]) said", (CHANNEL, news))
 
 
 class Ear:
@@ -53,7 +71,7 @@ class Ear:
                 ) as connection:
                     connection.execute("LISTEN aiohttp_jobs")
                     if self._listening.is_set():
-                        self._tell("gap", "")
+                        self._tell("gap")
                     self._listening.set()
                     pause = _FIRST_PAUSE_SECONDS
                     self._follow(connection)
@@ -68,13 +86,12 @@ class Ear:
             for said in connection.notifies(timeout=_LOOK_SECONDS):
                 sender, _, news = said.payload.partition(" ")
                 if said.channel == CHANNEL and sender != self._me:
-                    what, _, job_id = news.partition(" ")
-                    self._tell(what, job_id)
+                    self._tell(*news.split(" ", 2))
                 if self._closing.is_set():
                     return
 
-    def _tell(self, what: str, job_id: str) -> None:
+    def _tell(self, what: str, job_id: str = "", user_id: str = "") -> None:
         try:
-            self._loop.call_soon_threadsafe(self._hear, what, job_id)
+            self._loop.call_soon_threadsafe(self._hear, what, job_id, user_id)
         except RuntimeError:  # the loop is closed: nobody is there to hear
             self._closing.set()

@@ -14,6 +14,9 @@ from ..searching import first_id, microseconds
 from .async_database import AsyncConnection, one
 
 _EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": who looks for what is too much
+Told = Sequence[tuple[str, str]]
+"""The jobs, and whose they were."""
+
 _DELETE = """
 WITH gone AS (
     DELETE FROM aiohttp_jobs.results WHERE id = ANY(%s) RETURNING id, job_id, user_id, size
@@ -23,7 +26,7 @@ WITH gone AS (
     INSERT INTO aiohttp_jobs.kept_amounts
     SELECT user_id, aiohttp_jobs.month_of(id), -count(*), -sum(size) FROM gone GROUP BY 1, 2
 )
-SELECT count(*) FROM gone
+SELECT job_id::text, user_id FROM gone
 """
 _USERS = """
 SELECT user_id, sum(results)::bigint, sum(size)::bigint FROM aiohttp_jobs.kept_amounts GROUP BY user_id
@@ -45,15 +48,15 @@ HAVING sum(results) <> 0 OR sum(size) <> 0
 """
 
 
-async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> int:
-    """Delete the results with these ids, if there are such; how many there were."""
-    return int(one(await (await connection.execute(_DELETE, (list(ids),))).fetchone()))
+async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> Told:
+    """Delete the results with these ids, if there are such; which there were."""
+    return [(row[0], row[1]) for row in await (await connection.execute(_DELETE, (list(ids),))).fetchall()]
 
 
 async def delete_expired(
     connection: AsyncConnection, rules: RetentionRules, now: datetime, limit: int
-) -> int:
-    """Delete at most `limit` results, the oldest first; how many. Within a transaction."""
+) -> Told:
+    """Delete at most `limit` results, the oldest first; which. Within a transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_EXPIRING,))
     # One rule at a time: what goes for one of them may be all that was too much for the next.
     if rules.age is not None:
@@ -70,7 +73,7 @@ async def delete_expired(
                 break
         if found:
             return await delete_by_ids(connection, found)
-    return 0
+    return []
 
 
 async def put_amounts_together(connection: AsyncConnection) -> None:

@@ -11,13 +11,24 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from ...model.job import ExecutionMode, JobPhase, Submission
 from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
-from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
+from ..base import (
+    MISSED,
+    FoundJob,
+    JobChange,
+    JobQuery,
+    JobState,
+    MostWaiting,
+    QueueSummary,
+    StopReason,
+    WorkerState,
+)
 from ..running.changes import JobChanges
 from ..running.worker_states import worker_states
 from .database import DatabaseUnavailableError
@@ -96,7 +107,12 @@ class PostgresJobQueue:
 
     async def find(self, query: JobQuery) -> list[JobState]:
         found = await self._table.in_thread(self._table.find, query)
-        return [self._as_here(state) for state in found]
+        # A job that is claimed waits until it is checked.
+        waiting = {each.job.job_id: each for each in self._dispatcher.active() if not each.has_started}
+        first = [state for state in found if state.phase is JobPhase.RUNNING and state.job_id not in waiting]
+        checked = [state for each in waiting.values() if query.finds(state := each.snapshot())]
+        rest = [state for state in found if state.phase is not JobPhase.RUNNING]
+        return [*map(self._as_here, first), *checked, *rest][: query.limit]
 
     async def summary(self) -> QueueSummary:
         is_paused, queued, pending, running = await self._table.in_thread(self._table.summary)
@@ -136,10 +152,15 @@ class PostgresJobQueue:
         loop.call_later(_AGAIN_SECONDS, _set, change)
         return change
 
-    def hear(self, what: str, job_id: str) -> None:
+    def hear(self, what: str, job_id: str, user_id: str = "") -> None:
         """Another process said that something happened. To be called in the event loop."""
+        if what in {"deleted", "missed"}:
+            self._changes.tell(JobChange(user_id, job_id) if what == "deleted" else MISSED)
+            return
         if what not in {"cancel", "output"}:
             self._dispatcher.wake()
+        if what == "gap":
+            self._look_anew()
         if what in {"cancel", "gap"} and (what == "gap" or self._dispatcher.find(job_id)):
             self._tasks.start(self._stop_cancelled())
         for change in list(self._awaited.get(job_id, ())):
@@ -150,6 +171,11 @@ class PostgresJobQueue:
     async def close(self) -> None:
         """Tell of no more changes."""
         await self._tasks.close(1.0)
+
+    def _look_anew(self) -> None:
+        """Have all who watch look again, as something may have been missed."""
+        self._changes.tell(MISSED)
+        self.let_go()
 
     def let_go(self) -> None:
         """Whoever waits for a job waits no longer."""
@@ -175,9 +201,15 @@ class PostgresJobQueue:
             self._changes.tell(JobChange(record["UserID"], job_id, record=record))
 
     def _as_here(self, state: JobState) -> JobState:
-        """Of what runs here more is known than is noted in the database."""
+        """Of what this process has more is known than is noted in the database."""
         active = self._dispatcher.find(state.job_id)
-        return state if active is None or active.state is not JobPhase.RUNNING else active.snapshot()
+        if active is None or active.state is JobPhase.ENDED:
+            return state
+        return (
+            active.snapshot()
+            if active.has_started
+            else replace(active.snapshot(), submission=state.submission)
+        )
 
     def _no_longer_awaited(self, job_id: str, change: asyncio.Future[None]) -> None:
         self._awaited[job_id].discard(change)

@@ -6,11 +6,12 @@ Running them is left to ``dispatcher``, and what is told of them to ``job_queue`
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, LiteralString
 
 from pydantic import ValidationError
 
@@ -19,12 +20,14 @@ from ...model.progress import Progress
 from ...system.signing import Signer
 from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
 from ..running.job_states import submitted_state
-from .database import Database
+from .database import Database, Row
 from .migrations import Connection
+from .queue_order import Line, QueueOrder
 from .records import is_id
 
 CHANNEL = "aiohttp_jobs"
-"""Where processes say what happens: who does, then ``work``, or ``job``, ``cancel``, ``output`` and an id."""
+"""Where processes say what happens: who does, then ``work``, ``missed``, or ``job``, ``cancel``, ``output``,
+``deleted`` and an id; the last with whose it was."""
 
 _SUBMIT = """
 SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_1(
@@ -91,40 +94,55 @@ SELECT job_id, state, run_at > clock_timestamp(), started_at,
     extract(epoch FROM clock_timestamp() - started_at), pid, output_size, progress,
     cancel_message IS NOT NULL, submission
 """
-_IN_QUEUE = """
-    SELECT j.*, row_number() OVER (ORDER BY j.priority DESC, j.round, j.turn, j.place) AS position
-    FROM (
-        SELECT q.*, coalesce(t.turn, 0) AS turn,
-            row_number() OVER (PARTITION BY q.priority, q.user_id ORDER BY q.place) AS round
-        FROM aiohttp_jobs.jobs q
-        LEFT JOIN aiohttp_jobs.user_turns t ON t.priority = q.priority AND t.user_id = q.user_id
-        WHERE q.state = 'queued' OR (q.state = 'pending' AND q.run_at <= clock_timestamp())
-    ) AS j
+_OF_WHOM = """
+    AND (%(user)s::text IS NULL OR user_id = %(user)s) AND job_id BETWEEN %(first)s AND %(last)s
 """
-_FIND = {
-    JobPhase.RUNNING: _COLUMNS
-    + """, NULL::bigint FROM aiohttp_jobs.jobs j
-    WHERE state = 'running' AND (%(user)s::text IS NULL OR user_id = %(user)s)
-    AND j.job_id::text LIKE %(prefix)s ORDER BY started_at LIMIT %(limit)s""",
-    JobPhase.QUEUED: _COLUMNS
-    + ", position FROM ("
-    + _IN_QUEUE
-    + """) AS j WHERE (%(user)s::text IS NULL OR user_id = %(user)s) AND j.job_id::text LIKE %(prefix)s
-    ORDER BY position LIMIT %(limit)s""",
-    JobPhase.PENDING: _COLUMNS
-    + """, NULL::bigint FROM aiohttp_jobs.jobs j
-    WHERE state = 'pending' AND run_at > clock_timestamp() AND (%(user)s::text IS NULL OR user_id = %(user)s)
-    AND j.job_id::text LIKE %(prefix)s ORDER BY run_at, place LIMIT %(limit)s""",
-}
-_GET = _COLUMNS + ", NULL::bigint FROM aiohttp_jobs.jobs WHERE job_id = %s"
-_POSITION = "SELECT position FROM (" + _IN_QUEUE + ") AS j WHERE job_id = %s"  # noqa: S608 - as well
+_RUNNING = f"""
+{_COLUMNS} FROM aiohttp_jobs.jobs WHERE state = 'running' {_OF_WHOM} ORDER BY started_at LIMIT %(limit)s
+"""
+_BY_TIME = _OF_WHOM + "ORDER BY run_at, place LIMIT %(limit)s"
+_PENDING = f"{_COLUMNS} FROM aiohttp_jobs.jobs WHERE state = 'pending' AND run_at > now() {_BY_TIME}"
+# Those that are due and not lined up yet come with the next claim.
+_DUE = f"{_COLUMNS} FROM aiohttp_jobs.jobs WHERE state = 'pending' AND run_at <= now() {_BY_TIME}"
+_GET = _COLUMNS + " FROM aiohttp_jobs.jobs WHERE job_id = %s"
+# Read of an index alone.
+_LINES = """
+SELECT l.priority, l.user_id, l.number, coalesce(t.turn, 0), l.head FROM (
+    SELECT priority, user_id, count(*) AS number, min(place) AS head
+    FROM aiohttp_jobs.jobs WHERE state = 'queued' GROUP BY priority, user_id
+) AS l LEFT JOIN aiohttp_jobs.user_turns t ON t.priority = l.priority AND t.user_id = l.user_id
+"""
+_FIRST_OF_LINES = f"""
+{_COLUMNS}, priority, user_id, nth FROM (
+    SELECT j.*, row_number() OVER (PARTITION BY j.priority, j.user_id ORDER BY j.place) AS nth
+    FROM unnest(%(priorities)s::smallint[], %(users)s::text[], %(numbers)s::bigint[]) AS w (level, whose, n)
+    CROSS JOIN LATERAL (
+        SELECT * FROM aiohttp_jobs.jobs q
+        WHERE q.state = 'queued' AND q.priority = w.level AND q.user_id = w.whose
+        ORDER BY q.place LIMIT w.n
+    ) AS j
+) AS j
+"""  # noqa: S608 - of constants
+_BY_ID = f"""
+{_COLUMNS}, priority, user_id, (
+    SELECT count(*) FROM aiohttp_jobs.jobs q
+    WHERE q.state = 'queued' AND q.priority = j.priority AND q.user_id = j.user_id AND q.place <= j.place
+) FROM aiohttp_jobs.jobs j WHERE state = 'queued' {_OF_WHOM} LIMIT %(limit)s
+"""  # noqa: S608 - of constants
+# Each is read of an index alone.
 _SUMMARY = """
 SELECT (SELECT is_paused FROM aiohttp_jobs.installation),
-    count(*) FILTER (WHERE state = 'queued' OR (state = 'pending' AND run_at <= clock_timestamp())),
-    count(*) FILTER (WHERE state = 'pending' AND run_at > clock_timestamp()),
-    count(*) FILTER (WHERE state = 'running')
-FROM aiohttp_jobs.jobs
+    (SELECT count(*) FROM aiohttp_jobs.jobs WHERE state = 'queued')
+    + (SELECT count(*) FROM aiohttp_jobs.jobs WHERE state = 'pending' AND run_at <= now()),
+    (SELECT count(*) FROM aiohttp_jobs.jobs WHERE state = 'pending' AND run_at > now()),
+    (SELECT count(*) FROM aiohttp_jobs.jobs WHERE state = 'running')
 """
+_FORGET_TURNS = """
+DELETE FROM aiohttp_jobs.user_turns WHERE turn <= (SELECT last_value FROM aiohttp_jobs.turns) - %s
+"""
+_KEPT_TURNS = 10_000
+_LONG_QUEUE = 5_000
+_COUNT_SECONDS = 1.0
 
 
 class GivenUpError(Exception):
@@ -160,6 +178,7 @@ class JobTable:
         self._me = me
         self._signer = signer
         self._stall = stall_seconds
+        self._order = float("-inf"), QueueOrder.of(())
         self.in_thread = database.in_thread
 
     # --- accepting
@@ -341,24 +360,75 @@ class JobTable:
         state = None if row is None else _state(row)
         if state is None or state.phase is not JobPhase.QUEUED:
             return state
-        place = self._database.row(_POSITION, (job_id,))
-        return state if place is None else replace(state, position=place[0])
+        placed = self._queued(JobQuery(frozenset(), 1, None, job_id))
+        return placed[0] if placed else state
 
     def find(self, query: JobQuery) -> list[JobState]:
         """Running jobs, then queued ones in their order, then those not due yet."""
         found: list[JobState] = []
-        prefix = "".join(letter for letter in query.id_prefix if letter not in "%_\\") + "%"
-        for phase, statement in _FIND.items():
+        for phase in (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING):
             left = query.limit - len(found)
-            if phase in query.phases and left > 0:
-                values = {"user": query.user_id, "prefix": prefix, "limit": left}
-                found += filter(None, map(_state, self._database.rows(statement, values)))
+            if phase not in query.phases or left <= 0:
+                continue
+            rest = replace(query, limit=left)
+            if phase is JobPhase.QUEUED:
+                found += self._queued(rest)
+            else:
+                found += self._in_phase(_RUNNING if phase is JobPhase.RUNNING else _PENDING, rest)
         return found
+
+    def _in_phase(self, statement: LiteralString, query: JobQuery) -> list[JobState]:
+        values = _of_whom(query)
+        if values is None:
+            return []
+        return [state for row in self._database.rows(statement, values) if (state := _state(row)) is not None]
+
+    def _queued(self, query: JobQuery) -> list[JobState]:
+        """In their order, each with its position; then those that are lined up with the next claim."""
+        order = self._order_now()
+        placed = [
+            replace(state, position=order.position(priority, user_id, nth))
+            for *row, priority, user_id, nth in self._in_line(query, order)
+            if (state := _state(row)) is not None
+        ]
+        found = sorted(placed, key=lambda state: state.position or order.total + 1)[: query.limit]
+        left = query.limit - len(found)
+        due = self._in_phase(_DUE, replace(query, limit=left)) if left > 0 else []
+        return found + [replace(each, position=order.total + n) for n, each in enumerate(due, 1)]
+
+    def _order_now(self) -> QueueOrder:
+        """Of a long queue that of up to a second ago, as counting it takes a while."""
+        counted_at, order = self._order
+        if order.total < _LONG_QUEUE or time.monotonic() > counted_at + _COUNT_SECONDS:
+            counted_at = time.monotonic()
+            order = QueueOrder.of(Line(*row) for row in self._database.rows(_LINES))
+            self._order = counted_at, order
+        return order
+
+    def _in_line(self, query: JobQuery, order: QueueOrder) -> list[Row]:
+        """Rows of which the first ones in the order that are asked for are some."""
+        if query.id_prefix:
+            values = _of_whom(query)
+            return [] if values is None else self._database.rows(_BY_ID, values)
+        if query.user_id is None:
+            wanted = list(order.first(query.limit))
+        else:
+            wanted = list(order.of_user(query.user_id).first(query.limit))
+        values = {
+            "priorities": [line.priority for line, _ in wanted],
+            "users": [line.user_id for line, _ in wanted],
+            "numbers": [number for _, number in wanted],
+        }
+        return self._database.rows(_FIRST_OF_LINES, values) if wanted else []
 
     def summary(self) -> tuple[bool, int, int, int]:
         """Whether it is paused; how many are queued, pending and running."""
         is_paused, queued, pending, running = self._database.rows(_SUMMARY)[0]
         return is_paused, queued, pending, running
+
+    def forget_old_turns(self) -> None:
+        """Forget whose turn was so long ago that it makes no difference when."""
+        self._database.change(_FORGET_TURNS, (_KEPT_TURNS,))
 
     def set_paused(self, paused: bool) -> None:
         """Durably, for all processes."""
@@ -382,6 +452,18 @@ def _lock_of(submission: Submission) -> str | None:
     return f"{owner}\n{key}"
 
 
+def _of_whom(query: JobQuery) -> dict[str, Any] | None:
+    """Values for `_OF_WHOM`; ``None`` when no id begins so."""
+    digits = query.id_prefix.replace("-", "")
+    try:
+        first, last = (uuid.UUID(digits.ljust(32, fill)) for fill in "0f")
+    except ValueError:
+        return None
+    if not str(first).startswith(query.id_prefix.lower()):
+        return None
+    return {"user": query.user_id, "first": first, "last": last, "limit": query.limit}
+
+
 def _read(record: Any) -> Submission | None:
     try:
         return Submission.model_validate(record)
@@ -390,7 +472,7 @@ def _read(record: Any) -> Submission | None:
 
 
 def _state(row: Sequence[Any]) -> JobState | None:
-    (job_id, state, is_later, started, runtime, pid, size, progress, is_cancelling, record, position) = row
+    job_id, state, is_later, started, runtime, pid, size, progress, is_cancelling, record = row
     submission = _read(record)
     if submission is None or submission.job_id != str(job_id):
         return None
@@ -399,7 +481,6 @@ def _state(row: Sequence[Any]) -> JobState | None:
     made = submitted_state(submission, phase)
     return replace(
         made,
-        position=position,
         is_cancelling=is_cancelling,
         started_at=started.astimezone(UTC) if running and started else None,
         runtime=float(runtime) if running and runtime is not None else None,

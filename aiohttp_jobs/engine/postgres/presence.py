@@ -15,6 +15,8 @@ from .database import Database, DatabaseUnavailableError
 
 STALL_SECONDS = 30.0
 _BEATS = 6
+_BEATS_TO_FORGET = 720
+"""Of some five seconds each: once in an hour those are forgotten that died long ago."""
 _TRUSTED = 0.75
 _HELD = 0.9
 _logger = logging.getLogger(__name__)
@@ -110,9 +112,13 @@ class Presence:
         self.on_held(sent + _HELD * self.stall_seconds)
 
     def _go_on(self) -> None:
+        beats = 0
         while not self._closing.wait(self.stall_seconds / _BEATS):
+            beats += 1
             try:
                 self._be_heard()
+                if beats % _BEATS_TO_FORGET == 0:
+                    self._database.change(_FORGET_OLD, (self.stall_seconds,))
             except DatabaseUnavailableError as error:
                 _logger.warning("Cannot tell the others that this process lives: %s", error.__cause__)
             except Exception:

@@ -38,7 +38,7 @@ from ..searching import (
 from . import statistics
 from .async_database import AsyncConnection, AsyncDatabase, one
 from .database import DatabaseUnavailableError
-from .expiry import delete_by_ids, delete_expired, put_amounts_together
+from .expiry import Told, delete_by_ids, delete_expired, put_amounts_together
 from .months import Months
 from .result_rows import ResultRow, insert, job_uuids, row_of, storable
 from .results_search import ResultSearch, Row
@@ -49,6 +49,7 @@ _THREADS = 2
 _UPKEEP_SECONDS = 60.0
 T = TypeVar("T")
 First = Callable[[AsyncConnection], Awaitable[None]]
+Tell = Callable[[AsyncConnection, Told | None], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 _OWNERS = """
@@ -59,9 +60,14 @@ _KEPT = "SELECT coalesce(sum(size), 0)::bigint FROM aiohttp_jobs.kept_amounts WH
 
 
 class PostgresResults:
-    """A `ResultRepository`; `search_bytes` of each output and command can be searched."""
+    """A `ResultRepository`; `search_bytes` of each output and command can be searched.
 
-    def __init__(self, database: AsyncDatabase, *, search_bytes: int) -> None:
+    `tell` is awaited in the transaction that deletes, with the jobs and whose they were; ``None``: with too
+    many to name.
+    """
+
+    def __init__(self, database: AsyncDatabase, *, search_bytes: int, tell: Tell | None = None) -> None:
+        self._tell = tell or _tell_nobody
         self._database = database
         self._search_bytes = search_bytes
         self._months = Months(database)
@@ -150,16 +156,24 @@ class PostgresResults:
         if rules.age is not None:
             oldest = first_id(microseconds(utc_now() - timedelta(seconds=rules.age)))
             if dropped := await self._months.drop_before(oldest):
+                async with self._database.transaction() as connection:
+                    await self._tell(connection, None)
                 return dropped
         async with self._database.transaction() as connection:
-            return await delete_expired(connection, rules, utc_now(), limit)
+            gone = await delete_expired(connection, rules, utc_now(), limit)
+            await self._tell(connection, gone)
+        return len(gone)
 
     async def catch_up(self) -> None:
         """Return at once: what others add and remove is known as soon as it is done."""
 
     async def _delete(self, ids: Sequence[int]) -> int:
-        async with self._database.connection() as connection:
-            return await delete_by_ids(connection, ids) if ids else 0
+        if not ids:
+            return 0
+        async with self._database.transaction() as connection:
+            gone = await delete_by_ids(connection, ids)
+            await self._tell(connection, gone)
+        return len(gone)
 
     async def _collect(
         self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool
@@ -231,6 +245,10 @@ class PostgresResults:
                     await put_amounts_together(connection)
             except (DatabaseUnavailableError, BusyError, TooSlowError) as error:
                 _logger.warning("The results cannot be looked after now; trying again in a minute: %s", error)
+
+
+async def _tell_nobody(_connection: AsyncConnection, _gone: Told | None) -> None:
+    """For who has none that watches."""
 
 
 @contextmanager

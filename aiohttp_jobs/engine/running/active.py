@@ -73,6 +73,11 @@ class ActiveJob(Generic[J]):
         return self.state
 
     @property
+    def has_started(self) -> bool:
+        """Whether its command runs or has run in this process."""
+        return self.state is JobPhase.RUNNING
+
+    @property
     def is_cancelled(self) -> bool:
         """Whether somebody has cancelled it."""
         return self.reason is not None and self.reason.status is JobStatus.CANCELLED

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aiohttp_jobs.engine.base import JobQueue
-from aiohttp_jobs.model.job import JobPhase, RetryPolicy
+from aiohttp_jobs.engine.base import MISSED, JobChange, JobQueue
+from aiohttp_jobs.model.job import JobPhase, RetryPolicy, new_job_id
 
 from ...conftest import is_alive
 from ...contract.jobs import submit
@@ -239,3 +239,30 @@ async def test_a_cancellation_reaches_another_host_at_once(
     assert (record["Status"], record["CancelledBy"]) == ("Cancelled", "bob")
     assert not is_alive(pid)
     assert os.getpid() != pid
+
+
+async def test_a_host_tells_of_results_that_another_deletes(start: Start) -> None:
+    one, other = await start(), await start()
+    job_id = await submit(one.queue)
+    assert await one.queue.end_of(job_id, PATIENCE_SECONDS) is not None
+    changes: list[JobChange] = []
+    async with other.queue.watch(changes.append):
+        assert await one.results.delete([job_id]) == 1
+        await until(lambda: JobChange("alice", job_id) in changes, "news of a deleted result")
+
+
+async def test_who_watches_looks_anew_when_a_host_could_not_hear_the_others(
+    idle: PostgresEngine, postgres: str
+) -> None:
+    import psycopg  # noqa: PLC0415 - it may be missing
+
+    changes: list[JobChange] = []
+    async with idle.queue.watch(changes.append):
+        waiting = idle.queue.next_change(new_job_id())
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'aiohttp-jobs events'"
+            )
+        await until(lambda: MISSED in changes, "that something may have been missed")
+        assert waiting.done()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,14 +19,32 @@ pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-
 import psycopg
 
 from aiohttp_jobs.engine.base import JobQuery, Limits, StopReason, cancelled_by
+from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.engine.postgres.queue_order import Line, QueueOrder
 from aiohttp_jobs.model.job import ExecutionMode, JobPhase, JobResult, JobStatus, new_job_id, utc_now
 
 from ...contract.jobs import MOST, submission
+from ...postgres import PostgresServer
 from .support import installation
 
 B, M, R = ExecutionMode.BACKGROUND_JOB, ExecutionMode.MAIN_LOOP, ExecutionMode.RUNSPACE
 STALL = 0.5
+
+
+_FILL = """
+INSERT INTO aiohttp_jobs.jobs
+    (job_id, state, user_id, job_name, slot, priority, size, attempt, queued_at, submission)
+SELECT md5(n::text)::uuid, 'queued', CASE n %% 9 WHEN 0 THEN 'user' || n %% 90 ELSE 'alice' END, job_name,
+    slot, priority, size, attempt, clock_timestamp(), '{}'
+FROM generate_series(%(start)s + 1, %(end)s) n, aiohttp_jobs.jobs WHERE job_id = %(like)s
+"""
+_REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
+END $$;
+CREATE TRIGGER full_disk BEFORE INSERT ON aiohttp_jobs.jobs EXECUTE FUNCTION refuse();
+"""
 
 
 class Process:
@@ -124,6 +144,102 @@ def test_what_is_found_comes_in_the_order_in_which_it_is_claimed(process: Proces
     found = process.table.find(query)
     assert [state.position for state in found] == list(range(1, 8))
     assert process.claim(9) == [state.job_id for state in found]
+
+
+def test_places_and_first_ones_are_counted_as_if_each_job_were_looked_at() -> None:
+    chance = random.Random(7)
+    for _ in range(50):
+        lines = [
+            Line(priority, user, chance.randint(1, 5), chance.randint(0, 3), chance.randint(1, 10**6))
+            for priority in chance.sample(range(10), 3)
+            for user in chance.sample("abcdef", chance.randint(1, 6))
+        ]
+        jobs = sorted(
+            (-line.priority, nth, line.turn, line.head, line.user_id)
+            for line in lines
+            for nth in range(1, line.number + 1)
+        )
+        order = QueueOrder.of(lines)
+        places = [order.position(-priority, user, nth) for priority, nth, _, _, user in jobs]
+        assert places == list(range(1, len(jobs) + 1))
+        for limit in (0, 1, 4, len(jobs), len(jobs) + 1):
+            first = Counter({(line.priority, line.user_id): most for line, most in order.first(limit)})
+            assert first == Counter((-priority, user) for priority, _, _, _, user in jobs[:limit])
+        assert order.position(11, "a", 1) is None
+        assert order.position(lines[0].priority, lines[0].user_id, 6) is None
+
+
+def test_jobs_are_found_by_the_beginning_of_an_id_and_by_whose_they_are(process: Process) -> None:
+    hers, his = process.submit(), process.submit(user_id="bob")
+    (running,) = process.claim()
+    assert running == hers
+    everything = frozenset(JobPhase)
+
+    def found(**wanted: Any) -> list[str]:
+        return [state.job_id for state in process.table.find(JobQuery(everything, 9, **wanted))]
+
+    assert found(id_prefix=hers[:11]) == [hers]
+    assert found(id_prefix=his[:8]) == [his]
+    assert found(user_id="bob") == [his]
+    assert found(id_prefix=his[:8], user_id="alice") == found(id_prefix="nothing%") == []
+
+
+@pytest.mark.parametrize("user_id", ["bob", None])
+def test_no_question_about_waiting_jobs_reads_them_all(
+    postgres: str, postgres_server: PostgresServer, user_id: str | None, start: Callable[[], Process]
+) -> None:
+    if not postgres_server.has_library("auto_explain"):
+        pytest.skip("this PostgreSQL has no auto_explain")
+    postgres_server.set_for(
+        postgres,
+        session_preload_libraries="auto_explain",
+        auto_explain__log_min_duration="0",
+        auto_explain__log_nested_statements="on",
+    )
+    process = start()
+    job_id = process.submit(user_id="bob")
+    there = 1
+    for count, is_analysed in ((1000, False), (1000, True), (50_000, False), (50_000, True)):
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(_FILL, {"start": there, "end": count, "like": job_id})
+            there = count
+            if is_analysed:
+                connection.execute("VACUUM ANALYZE aiohttp_jobs.jobs")
+        before = len(postgres_server.log())
+        process.claims(2, per_user=5, overall=1000)
+        process.table.find(JobQuery(frozenset(JobPhase), 20, user_id))
+        assert process.table.get(job_id)
+        process.table.summary()
+        process.table.next_due()
+        process.table.take_lost()
+        process.table.to_cancel()
+        process.submit(user_id=f"{count} {is_analysed}")
+        said = postgres_server.log()[before:]
+        assert "Index" in said
+        assert "Seq Scan on jobs" not in said, said[said.index("Seq Scan on jobs") - 3000 :][:4000]
+
+
+def test_it_is_forgotten_whose_turn_was_long_ago(
+    process: Process, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiohttp_jobs.engine.postgres.jobs._KEPT_TURNS", 2)
+    for user in "abcd":
+        process.submit(user_id=user)
+    process.claim(4)
+    process.table.forget_old_turns()
+    with psycopg.connect(postgres) as connection:
+        left = connection.execute("SELECT user_id FROM aiohttp_jobs.user_turns ORDER BY turn").fetchall()
+    assert left == [("c",), ("d",)]
+
+
+def test_a_database_without_room_says_so_and_takes_nothing(process: Process, postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(_REFUSE)
+    with pytest.raises(DatabaseUnavailableError, match="has no room") as refused:
+        process.submit()
+    assert (refused.value.status, refused.value.code) == (507, "insufficient_storage")
+    assert not refused.value.may_be_done
+    assert process.claim() == []
 
 
 def test_a_job_that_is_not_due_waits_and_holds_up_nobody(process: Process) -> None:

@@ -233,3 +233,5 @@ ALTER FUNCTION aiohttp_jobs.claim_1 SET enable_sort = off;
 ALTER FUNCTION aiohttp_jobs.claim_1 SET jit = off;
 ALTER FUNCTION aiohttp_jobs.submit_1 SET enable_seqscan = off;
 ALTER FUNCTION aiohttp_jobs.submit_1 SET jit = off;
+-- A plan for any values is not one for few rows of many.
+ALTER FUNCTION aiohttp_jobs.claim_1 SET plan_cache_mode = force_custom_plan;
