@@ -46,6 +46,6 @@ async def test_a_job_cancelled_at_its_start_leaves_nothing(tmp_path: Path, comma
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+    await executor.close()
     assert processes_of(job_id) == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
-    await executor.close()

@@ -10,6 +10,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Protocol
 
 import psutil
@@ -34,24 +35,47 @@ class Endings:
     def __init__(self, orphans: Orphans | None = None) -> None:
         self.orphans = Orphans() if orphans is None else orphans
         self._watch: _Watch | None = None
+        self._without_descriptors = _PeriodicWatch()
 
     def tell(self, pid: int, ended: Callable[[], None]) -> None:
         """Call `ended` on the running loop once the child `pid`, not reaped yet, has ended."""
-        if self._watch is None:
-            self._watch = _best_watch()
-        self._watch.add(pid, ended)
+        try:
+            self._best_watch().add(pid, ended)
+        except OSError:  # this process may open no more descriptors
+            self._without_descriptors.add(pid, ended)
 
     def close(self) -> None:
         """To be called when nobody waits any more."""
+        self._without_descriptors.close()
         if self._watch is not None:
             self._watch.close()
             self._watch = None
 
+    def _best_watch(self) -> _Watch:
+        if self._watch is None:
+            self._watch = _descriptor_watch() if can_watch_descriptors() else self._without_descriptors
+        return self._watch
 
-def _best_watch() -> _Watch:
-    if sys.platform == "linux" and hasattr(os, "pidfd_open") and hasattr(select, "epoll"):
+
+@cache
+def can_watch_descriptors() -> bool:
+    """Whether this system has descriptors for processes, and lets this process have them.
+
+    Linux has them since 5.3; filters of system calls that are older than that refuse them.
+    """
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open") or not hasattr(select, "epoll"):
+        return False
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
+
+
+def _descriptor_watch() -> _Watch:
+    if sys.platform == "linux":
         return _DescriptorWatch()
-    return _PeriodicWatch()
+    raise OSError("this system has no descriptors for processes")
 
 
 if sys.platform == "linux":
@@ -66,8 +90,12 @@ if sys.platform == "linux":
 
         def add(self, pid: int, ended: Callable[[], None]) -> None:
             descriptor = os.pidfd_open(pid)
+            try:
+                self._epoll.register(descriptor, select.EPOLLIN)
+            except OSError:
+                os.close(descriptor)
+                raise
             self._told[descriptor] = ended
-            self._epoll.register(descriptor, select.EPOLLIN)
 
         def close(self) -> None:
             asyncio.get_running_loop().remove_reader(self._epoll.fileno())
@@ -96,6 +124,7 @@ class _PeriodicWatch:
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look) if self._told else None

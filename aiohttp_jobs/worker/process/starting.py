@@ -1,11 +1,11 @@
-"""Which of the two ways starts a job's process on the running event loop."""
+"""Which of the two ways starts a job's process, on this system and the running event loop."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from .endings import Endings
+from .endings import Endings, can_watch_descriptors
 from .process import Process
 from .program import Program
 from .with_asyncio import AsyncioProcess
@@ -30,7 +30,9 @@ async def start_process(program: Program, endings: Endings) -> Process:
 
     When cancelled, what it has started by then may be left.
     """
-    start = start_with_asyncio if _is_asyncios_own(asyncio.get_running_loop()) else start_with_popen
+    # The portable way, where neither the system has a leaner one nor the loop makes it unsafe.
+    is_portable = not can_watch_descriptors() and _is_asyncios_own(asyncio.get_running_loop())
+    start = start_with_asyncio if is_portable else start_with_popen
     return await start(program, endings)
 
 

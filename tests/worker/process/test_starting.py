@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,13 @@ import psutil
 import pytest
 import uvloop
 
-from aiohttp_jobs.worker.process.endings import Endings
+from aiohttp_jobs.worker.process.endings import Endings, can_watch_descriptors
 from aiohttp_jobs.worker.process.orphans import Orphans
 from aiohttp_jobs.worker.process.process import Process
 from aiohttp_jobs.worker.process.program import Program
 from aiohttp_jobs.worker.process.starting import start_process, start_with_asyncio, start_with_popen
+from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
+from aiohttp_jobs.worker.process.with_popen import PopenProcess
 
 from ...gate import until
 from ...hosts.process import ROOT
@@ -214,6 +217,36 @@ def test_all_who_wait_are_told_and_who_gives_up_takes_nothing_from_the_others(
         process.kill()  # does nothing any more
 
     run(test)
+
+
+def test_an_end_is_told_where_no_more_descriptors_may_be_opened(run: Run, tmp_path: Path) -> None:
+    async def test(start: Start) -> None:
+        process, _ = await started(start, "echo $$; exec sleep 1000", tmp_path / "output")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+        try:
+            waiting = asyncio.create_task(process.wait())
+            await asyncio.sleep(0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        process.kill()
+        assert await waiting == -signal.SIGKILL
+
+    run(test)
+
+
+def test_on_linux_the_leaner_way_is_taken_on_each_loop() -> None:
+    async def taken() -> type[Process]:
+        endings = Endings()
+        process = await start_process(Program(["/bin/true"], {}, "/", 1), endings)
+        await process.wait()
+        endings.close()
+        return type(process)
+
+    for loop in (asyncio.SelectorEventLoop, uvloop.Loop):
+        with asyncio.Runner(loop_factory=loop) as runner:
+            is_lean = can_watch_descriptors() or loop is uvloop.Loop
+            assert runner.run(taken()) is (PopenProcess if is_lean else AsyncioProcess)
 
 
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
