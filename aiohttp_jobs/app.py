@@ -21,6 +21,7 @@ from .http import (
     functions,
     health,
     jobs,
+    metrics,
     notices,
     queue,
     results,
@@ -36,7 +37,7 @@ from .http.auth.wrong_keys import WrongKeys
 from .http.envelope import error_middleware
 from .http.host_application import HostApplication
 from .http.mcp.endpoint import mcp_routes
-from .http.open_streams import OPEN_STREAMS, OpenStreams
+from .http.open_streams import OPEN_STREAMS
 from .http.openapi.document import ApiDocument, host_limits
 from .monitoring.draining import Draining
 from .monitoring.service_manager import ServiceManager
@@ -57,6 +58,7 @@ _RESOURCES = (
     templates,
     functions,
     health,
+    metrics,
     documentation,
 )
 
@@ -121,7 +123,9 @@ def create_jobs_app(
     jobs_app[CONFIG] = config
     jobs_app[STORAGE] = plugin.storage
     jobs_app[SESSIONS] = own_sessions
-    jobs_app[OPEN_STREAMS] = OpenStreams(config.max_streams_per_user, config.max_streams)
+    jobs_app[OPEN_STREAMS] = plugin.open_streams
+    if plugin.metrics is not None:
+        jobs_app[metrics.METRICS] = plugin.metrics
     jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, sorted(plugin.interpreters)))
     _add_services(jobs_app, plugin)
     for resource in _RESOURCES:

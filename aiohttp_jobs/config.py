@@ -212,6 +212,12 @@ class JobsConfig(BaseModel):
     readiness_drain: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
     """How long a host that ``web.run_app`` runs goes on after SIGTERM before it closes its listener, with
     ``/readyz`` answering 503. Elsewhere the file ``draining`` in the data folder turns ``/readyz`` off."""
+    metrics_enabled: bool = False
+    """Count jobs, and tell at ``<prefix>/metrics`` what all processes have counted. Needs the extra
+    ``metrics``."""
+    metrics_token: Annotated[str | None, Field(repr=False, min_length=16)] = None
+    """Whoever sends it as a bearer may read the metrics, and nothing else: for Prometheus. Without one, that
+    takes an API key or a session with the role (``see_metrics``)."""
     systemd_notify: bool = False
     """Tell systemd when the host is ready, stops, and lives: for units with ``Type=notify``."""
 

@@ -10,7 +10,7 @@ import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .access.current_roles import CurrentRoles
 from .access.fair_turns import FairTurns
@@ -24,13 +24,17 @@ from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
-from .engine.base import Engine
+from .engine.base import Engine, JobObserver
 from .engine.embedded.engine import EmbeddedEngine
-from .errors import ShuttingDownError
+from .errors import ConfigurationError, ShuttingDownError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
+from .http.open_streams import OpenStreams
+from .monitoring.counting import BUSY, IDLE, STREAMS, JobCounts
 from .monitoring.disk import Disk
+from .monitoring.observers import Observers
 from .monitoring.readiness import Phase, Readiness
+from .monitoring.sharing import Sharing
 from .notify.channel import Channel
 from .notify.delivery import Delivery
 from .notify.email import EmailChannel
@@ -61,6 +65,9 @@ from .system.storage_faults import fault_of
 from .system.storage_state import StorageState
 from .worker.modes import ExecutionModes
 
+if TYPE_CHECKING:
+    from .monitoring.metrics import Metrics
+
 MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
 what opens sealed values."""
@@ -77,6 +84,17 @@ ENGINES: dict[str, MakeEngine] = {"embedded": EmbeddedEngine, "postgres": _postg
 """The engines, by their names in the configuration."""
 
 _logger = logging.getLogger(__name__)
+
+
+def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -> Metrics:
+    """What makes the metrics, of which others need not have what it imports. Raises `ConfigurationError`."""
+    try:
+        from .monitoring.metrics import Metrics  # noqa: PLC0415 - as said above
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise ConfigurationError("metrics_enabled needs more: pip install 'aiohttp-jobs[metrics]'.") from None
+    return Metrics(engine, sharing, disk, config.min_free_bytes, config.engine)
 
 
 class Plugin:
@@ -112,6 +130,9 @@ class Plugin:
             setting="max_searches_per_user",
             what="searches waiting",
         )
+        self.open_streams = OpenStreams(config.max_streams_per_user, config.max_streams)
+        self.disk = Disk(config.base_dir, config.min_free_bytes, self.storage)
+        self._make_monitoring()
         self._make_notices()
         self._make_jobs()
         self._make_schedules()
@@ -119,7 +140,6 @@ class Plugin:
             config, self.policy, self.engine.api_keys, self.current_roles, self.interpreters
         )
         self.sessions = SessionService(self.policy)
-        self.disk = Disk(config.base_dir, config.min_free_bytes, self.storage)
         self.readiness = Readiness(
             {
                 "draining": self.disk.require_undrained,
@@ -136,6 +156,25 @@ class Plugin:
     async def _require_open_queue(self) -> None:
         if self.engine.queue.is_closing:
             raise ShuttingDownError
+
+    def _make_monitoring(self) -> None:
+        """Whatever looks on at jobs, which costs nothing where nothing does."""
+        config, engine = self._config, self.engine
+        observers: list[JobObserver] = []
+        self._sharing: Sharing | None = None
+        self.metrics: Metrics | None = None
+        if config.metrics_enabled:
+            counts = JobCounts()
+            observers.append(counts)
+            self._sharing = Sharing(engine, counts, self._present, self.storage)
+            self.metrics = _metrics(engine, self._sharing, self.disk, config)
+        self._observer = Observers(observers) if observers else None
+
+    def _present(self) -> dict[str, float]:
+        """What this process says of itself beside what it counts."""
+        workers = self._modes.warm_workers()
+        busy = sum(worker.job_id is not None for worker in workers)
+        return {BUSY: busy, IDLE: len(workers) - busy, STREAMS: self.open_streams.total}
 
     def _make_notices(self) -> None:
         config, engine = self._config, self.engine
@@ -159,6 +198,7 @@ class Plugin:
         engine.connect(
             PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
             self._outbox,
+            self._observer,
         )
         queue = engine.queue
         self._feed = JobFeed(queue)
@@ -176,6 +216,7 @@ class Plugin:
             self._storage_limits,
             self._turns,
             self.notices,
+            self._observer,
         )
         self.queue = QueueService(
             self.policy,
@@ -285,6 +326,9 @@ class Plugin:
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
         stack.callback(self.disk.close)
         stack.push_async_callback(closing.close, "Looking at how the host is", self.readiness.close)
+        if self._sharing is not None:
+            self._sharing.open()
+            stack.push_async_callback(closing.close, "Counting", self._sharing.close)
         self.readiness.phase = Phase.SERVING
 
     async def _look_before_starting(self) -> None:

@@ -436,6 +436,10 @@ class ResultRepository(Protocol):
         """
         ...
 
+    async def count(self) -> int:
+        """How many there are, of all users."""
+        ...
+
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
         """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many.
 
@@ -701,6 +705,29 @@ class ApiKeyRecords(Protocol):
         ...
 
 
+# --- what is counted; this call blocks
+
+
+@dataclass(frozen=True, slots=True)
+class NumbersOfAll:
+    """What all processes have `counted`, those that died too, and what each that lives says of itself."""
+
+    counted: Mapping[str, float]
+    present: Sequence[Mapping[str, float]]
+
+
+class SharedNumbers(Protocol):
+    """Numbers that all processes add to, kept beyond the death of each."""
+
+    def exchange(self, turn: int, counted: Mapping[str, float], present: Mapping[str, float]) -> NumbersOfAll:
+        """Add `counted` to what all have counted, and have `present` be what this process says of itself.
+
+        A process's `turn` grows from call to call. The same once more, when it was not known what became of
+        the first time, adds nothing. Raises what the storage raises.
+        """
+        ...
+
+
 # --- one engine
 
 
@@ -720,6 +747,22 @@ class Notifier(Protocol):
 
     async def release(self, prepared: Any) -> None:
         """The result is kept: tell what `prepare` returned."""
+        ...
+
+
+class JobObserver(Protocol):
+    """Who looks on at what this process does with jobs. No method waits or raises."""
+
+    def accepted(self, submission: Submission) -> None:
+        """A job was accepted durably."""
+        ...
+
+    def started(self, submission: Submission) -> None:
+        """An attempt begins to run."""
+        ...
+
+    def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        """An attempt has ended, and its `result` is kept; `again`: another will follow."""
         ...
 
 
@@ -755,6 +798,11 @@ class Engine(Protocol):
     def sessions(self) -> SessionRecords: ...
 
     @property
+    def numbers(self) -> SharedNumbers:
+        """Is there once the engine is open."""
+        ...
+
+    @property
     def seldom(self) -> float:
         """The seconds after which a `Follower` looks by itself, in case that it was told nothing."""
         ...
@@ -766,8 +814,13 @@ class Engine(Protocol):
         """
         ...
 
-    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
-        """Have `recheck` asked before each job runs, and `notifier` told of its end. To be called once."""
+    def connect(
+        self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
+    ) -> None:
+        """Have `recheck` asked before each job runs, `notifier` told of its end, and `observer` of all.
+
+        To be called once.
+        """
         ...
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:

@@ -23,6 +23,11 @@ class OpenStreams:
         self._most = most
         self._open: Counter[str] = Counter()
 
+    @property
+    def total(self) -> int:
+        """How many are open, of all users."""
+        return self._open.total()
+
     @contextmanager
     def one_more(self, user_id: str) -> Iterator[None]:
         """Counts one while the block runs. Raises `LimitReachedError` when there is no room for it."""

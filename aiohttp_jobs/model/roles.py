@@ -38,6 +38,7 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "restart_mainloop": frozenset({"debug"}),
         "manage_queue": ADMIN_ROLES,
         "see_health": ELEVATED_ROLES,
+        "see_metrics": ELEVATED_ROLES,
         "see_all_jobs": ADMIN_ROLES,
         "cancel_all_jobs": ADMIN_ROLES,
         "manage_api_keys": ELEVATED_ROLES,

@@ -18,6 +18,7 @@ from ..config import JobsConfig
 from ..engine.base import (
     FoundJob,
     JobHistory,
+    JobObserver,
     JobOutput,
     JobQuery,
     JobQueue,
@@ -69,7 +70,9 @@ class JobService:
         storage: StorageLimits,
         turns: FairTurns,
         notices: NoticeService,
+        observer: JobObserver | None = None,
     ) -> None:
+        self._observer = observer
         self._config = config
         self._policy = policy
         self._limits = limits
@@ -156,6 +159,8 @@ class JobService:
         most = MostWaiting(self._config.max_pending_per_user, self._config.max_pending_bytes_per_user)
         # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
         await self._queue.submit(submission, is_new=submission.schedule_id is None, most_waiting=most)
+        if self._observer is not None:
+            self._observer.accepted(submission)
 
     # --- looking
 

@@ -10,6 +10,7 @@ from aiohttp_jobs.engine.base import (
     ApiKeyRecords,
     CloseInTime,
     Follower,
+    JobObserver,
     JobQueue,
     Notifier,
     OutputStore,
@@ -17,6 +18,7 @@ from aiohttp_jobs.engine.base import (
     Records,
     ResultRepository,
     SessionRecords,
+    SharedNumbers,
 )
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
 from aiohttp_jobs.engine.embedded.job_store import JobHistory
@@ -73,8 +75,14 @@ class NarrowEngine:
     async def require_reachable(self) -> None:
         await self._engine.require_reachable()
 
-    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
-        self._engine.connect(recheck, notifier)
+    @property
+    def numbers(self) -> SharedNumbers:
+        return self._engine.numbers
+
+    def connect(
+        self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
+    ) -> None:
+        self._engine.connect(recheck, notifier, observer)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         await self._engine.open(stack, close)

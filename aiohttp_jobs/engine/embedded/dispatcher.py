@@ -25,6 +25,7 @@ from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import (
     SHUT_DOWN,
     ClaimedJob,
+    JobObserver,
     Limits,
     MostWaiting,
     Notifier,
@@ -75,6 +76,7 @@ class Dispatcher:
         starvation: float,
         storage: StorageState,
         notifier: Notifier | None = None,
+        observer: JobObserver | None = None,
         on_change: Callable[[ActiveJob[PendingJob]], None] = lambda job: None,
     ) -> None:
         self._store = store
@@ -82,6 +84,7 @@ class Dispatcher:
         self._interval = interval
         self._storage = storage
         self._keeper = ResultKeeper(store, notifier)
+        self._observer = observer
         self._on_change = on_change
         self._queue = WaitingJobs(starvation)
         self._active: dict[str, ActiveJob[PendingJob]] = {}
@@ -496,6 +499,8 @@ class Dispatcher:
     ) -> None:
         is_cancelled = active is not None and active.is_cancelled
         kept = await self._keeper.finish(claimed, result, cancelled=is_cancelled)
+        if self._observer is not None:
+            self._observer.ended(claimed.submission, result, again=isinstance(kept, PendingJob))
         if isinstance(kept, PendingJob):
             if active is not None:
                 self._known.discard(active.job.key)

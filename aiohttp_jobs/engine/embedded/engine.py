@@ -14,7 +14,7 @@ from ...config import JobsConfig
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import CloseInTime, Follower, Notifier, Recheck
+from ..base import CloseInTime, Follower, JobObserver, Notifier, Recheck
 from ..poller import SELDOM_SECONDS, Poller
 from ..running.changes import JobChanges
 from ..running.lifecycle import JobRunner
@@ -25,6 +25,7 @@ from .dispatcher import Dispatcher
 from .fired_moments import FiredMomentFiles
 from .job_queue import EmbeddedJobQueue
 from .notices import NoticeStore
+from .numbers import NumberFile
 from .outputs import EmbeddedOutputs
 from .records import ScheduleStore, TemplateStore
 from .session_registry import SessionRegistry
@@ -79,6 +80,7 @@ class EmbeddedEngine:
         )
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
         self.sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
+        self.numbers = NumberFile(config.base_dir, config.base_dir / "Running", lambda: self.instance_id)
         self._changes = JobChanges()
         self.results.on_deleted = self._changes.deleted
         self._awaited = AwaitedResults(self.store, storage)
@@ -90,16 +92,19 @@ class EmbeddedEngine:
     async def require_reachable(self) -> None:
         """The data folder is all that there is."""
 
-    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
+    def connect(
+        self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
+    ) -> None:
         config, storage = self._config, self._storage
         self._dispatcher = dispatcher = Dispatcher(
             self.store,
-            JobRunner(config, self._modes, recheck, self._vault, storage),
+            JobRunner(config, self._modes, recheck, self._vault, storage, observer),
             limits=limits_of(config),
             interval=self.seldom,
             starvation=config.starvation_seconds,
             storage=storage,
             notifier=notifier,
+            observer=observer,
             on_change=self._changes.changed,
         )
         self.store.on_drop = storage.on_end = dispatcher.look_soon

@@ -41,7 +41,7 @@ from ..searching import (
 from .files.layout import Layout
 from .files.results import ResultFiles
 from .index import Reconciler, ResultIndex
-from .index.expiry import expired, kept_bytes
+from .index.expiry import count, expired, kept_bytes
 from .index.query import IndexRow, find, previous_status
 from .index.statistics import statistics
 
@@ -131,6 +131,10 @@ class IndexedResults:
     async def kept_bytes(self, user_id: str) -> int:
         """How much the user's results take, with the outputs kept beside them."""
         return await self._index.read(kept_bytes, user_id)
+
+    async def count(self) -> int:
+        """How many there are, of all users."""
+        return await self._index.read(count)
 
     async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Whose results those of `job_ids` are that there are."""

@@ -22,7 +22,17 @@ from ...system.owned_tasks import OwnedTasks
 from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
-from ..base import SHUT_DOWN, ClaimedJob, JobSummary, Limits, Notifier, StopReason, cancelled_by, slot_of
+from ..base import (
+    SHUT_DOWN,
+    ClaimedJob,
+    JobObserver,
+    JobSummary,
+    Limits,
+    Notifier,
+    StopReason,
+    cancelled_by,
+    slot_of,
+)
 from ..running.active import ActiveJob
 from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
@@ -66,6 +76,7 @@ class PostgresDispatcher:
         starvation: float,
         storage: StorageState,
         notifier: Notifier | None = None,
+        observer: JobObserver | None = None,
         on_change: Callable[[ActiveJob[JobSummary]], None] = lambda job: None,
     ) -> None:
         self._table = table
@@ -78,6 +89,7 @@ class PostgresDispatcher:
         self._starvation = starvation
         self._storage = storage
         self._notifier = notifier
+        self._observer = observer
         self._on_change = on_change
         self._active: dict[str, ActiveJob[JobSummary]] = {}
         self._claimed_in: dict[str, int] = {}
@@ -313,6 +325,8 @@ class PostgresDispatcher:
             run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
             following = submission.model_copy(update={"attempt": submission.attempt + 1, "run_at": run_at})
             await self._until_written(claim, self._asking(self._table.again, claim, result, following))
+            if self._observer is not None:
+                self._observer.ended(submission, result, again=True)
             if active is not None:
                 self._active.pop(claim.job_id, None)
                 self._claimed_in.pop(claim.job_id, None)
@@ -327,6 +341,8 @@ class PostgresDispatcher:
         notices = await notifier.prepare(submission, result) if notifier else None
         give = partial(self._verdicts.give, claim, result, earlier)
         record = await self._until_written(claim, give)
+        if self._observer is not None:
+            self._observer.ended(submission, result, again=False)
         if active is not None:
             self._forget(active, record)
         if notifier is not None:

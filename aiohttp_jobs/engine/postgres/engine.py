@@ -22,6 +22,7 @@ from ..base import (
     ClaimedJob,
     CloseInTime,
     Follower,
+    JobObserver,
     JobSummary,
     Limits,
     Notifier,
@@ -39,6 +40,7 @@ from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
 from .jobs import JobTable
+from .numbers import PostgresNumbers
 from .output_chunks import OutputChunks
 from .outputs import PostgresOutputs
 from .presence import STALL_SECONDS
@@ -93,6 +95,7 @@ class PostgresEngine:
         self._table = JobTable(installation.database, me, installation.signer("submission"), stall_seconds)
         self.history = PostgresJobHistory(self._database, self.results, self._table)
         self._chunks = OutputChunks(installation.database, me, config.max_log_bytes)
+        self.numbers = PostgresNumbers(installation.database, me, stall_seconds)
         self._changes = JobChanges()
         self._folders = RunningFolders(config.base_dir / "Running" / me)
         self._switch = DeadMansSwitch(me)
@@ -109,7 +112,9 @@ class PostgresEngine:
                 "The database was not reached for so long that the others may take this host for dead."
             )
 
-    def connect(self, recheck: Recheck, notifier: Notifier | None) -> None:
+    def connect(
+        self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
+    ) -> None:
         config, storage = self._config, self._storage
 
         async def check(claimed: ClaimedJob) -> None:
@@ -119,7 +124,7 @@ class PostgresEngine:
 
         self._dispatcher = dispatcher = PostgresDispatcher(
             self._table,
-            JobRunner(config, self._modes, check, self._vault, storage),
+            JobRunner(config, self._modes, check, self._vault, storage, observer),
             Verdicts(self._table, self.results),
             self._chunks,
             self._installation.presence,
@@ -128,6 +133,7 @@ class PostgresEngine:
             starvation=config.starvation_seconds,
             storage=storage,
             notifier=notifier,
+            observer=observer,
             on_change=self._changed,
         )
         storage.on_end = dispatcher.wake

@@ -59,6 +59,9 @@ JOIN aiohttp_jobs.results r ON r.id = e.result_id AND r.job_id = e.job_id WHERE 
 _KEPT = "SELECT coalesce(sum(size), 0)::bigint FROM aiohttp_jobs.kept_amounts WHERE user_id = %s"
 
 
+_COUNT = "SELECT coalesce(sum(results), 0)::bigint FROM aiohttp_jobs.kept_amounts"
+
+
 class PostgresResults:
     """A `ResultRepository`; `search_bytes` of each output and command can be searched.
 
@@ -130,6 +133,10 @@ class PostgresResults:
     async def kept_bytes(self, user_id: str) -> int:
         """How much the user's results take, with the outputs kept beside them."""
         return int(one(await self._database.row(_KEPT, (storable(user_id),))))
+
+    async def count(self) -> int:
+        """How many there are, of all users."""
+        return int(one(await self._database.row(_COUNT)))
 
     async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Whose results those of `job_ids` are that there are."""

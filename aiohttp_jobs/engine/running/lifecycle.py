@@ -32,7 +32,7 @@ from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
 from ...worker.return_values import NOTHING, KeptValue, kept_value
-from ..base import ClaimedJob, Recheck, StopReason
+from ..base import ClaimedJob, JobObserver, Recheck, StopReason
 from .active import ActiveJob
 
 _CHECK_SECONDS = 30.0
@@ -47,7 +47,7 @@ _logger = logging.getLogger(__name__)
 
 
 class JobRunner:
-    """Runs claimed jobs, each in its one of `modes`. `recheck` is asked before each.
+    """Runs claimed jobs, each in its one of `modes`. `recheck` is asked before each, `observer` told of it.
 
     `vault` opens the secret values of templates' and functions' jobs. While `storage` refuses, jobs wait.
     """
@@ -59,8 +59,10 @@ class JobRunner:
         recheck: Recheck,
         vault: Vault,
         storage: StorageState,
+        observer: JobObserver | None = None,
     ) -> None:
         self._config = config
+        self._observer = observer
         self._modes = modes
         self._recheck = recheck
         self._vault = vault
@@ -147,6 +149,8 @@ class JobRunner:
             raise RuntimeError("jobs run in tasks")
         limit = self._limit(submission)
         active.started(submission, task, execution.log, started)
+        if self._observer is not None:
+            self._observer.started(submission)
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:

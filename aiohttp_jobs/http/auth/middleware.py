@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,6 +28,7 @@ from .wrong_keys import WrongKeys
 _IDENTITY = request_key("aiohttp_jobs.identity", Identity)
 Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
 _PUBLIC = "_aiohttp_jobs_public"
+_TOKEN = "_aiohttp_jobs_token"  # noqa: S105 - a name
 
 H = TypeVar("H", bound=Handler)
 
@@ -50,6 +53,19 @@ def public(handler: H) -> H:
 def is_public(handler: Handler) -> bool:
     """Whether `public` marks it."""
     return bool(getattr(handler, _PUBLIC, False))
+
+
+def takes_token(setting: str) -> Callable[[H], H]:
+    """Mark a handler that may also be asked with the configuration's token `setting` as the bearer.
+
+    It must not look for an identity then.
+    """
+
+    def mark(handler: H) -> H:
+        setattr(handler, _TOKEN, setting)
+        return handler
+
+    return mark
 
 
 def identity_middleware(
@@ -80,12 +96,11 @@ def identity_middleware(
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_public(request.match_info.handler):
+        if is_public(request.match_info.handler) or _has_token(request, config):
             return await handler(request)
         identity = await find(request)
         if identity is None:
-            if (secret := _bearer_of(request)) is not None:
-                wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
+            await _note_wrong_key(request, api_keys, wrong_keys)
             raise AuthenticationError
         request[_IDENTITY] = identity
         request[_JUDGING] = judging
@@ -137,6 +152,27 @@ def _bearer_of(request: web.Request) -> str | None:
     """The API key that the request was sent with, if any."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
+
+
+async def _note_wrong_key(request: web.Request, api_keys: ApiKeyRecords, wrong_keys: WrongKeys) -> None:
+    """Raise `TooManyAttemptsError` when a key does not hold, and too many such were tried."""
+    if (secret := _bearer_of(request)) is not None:
+        wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
+
+
+def _has_token(request: web.Request, config: JobsConfig) -> bool:
+    """Whether the request's bearer is the token that its handler takes."""
+    setting: str | None = getattr(request.match_info.handler, _TOKEN, None)
+    token: str | None = getattr(config, setting) if setting else None
+    given = _bearer_of(request)
+    if token is None or given is None:
+        return False
+    # Digests, as even the time that texts of different lengths take would tell something.
+    return hmac.compare_digest(_digest(given), _digest(token))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
 
 
 async def _key_identity(

@@ -41,6 +41,11 @@ def kept_bytes(connection: sqlite3.Connection, user_id: str) -> int:
     return int(connection.execute(query, (user_id,)).fetchone()[0] or 0)
 
 
+def count(connection: sqlite3.Connection) -> int:
+    """How many results there are."""
+    return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
+
+
 def _by_user(connection: sqlite3.Connection, rules: RetentionRules) -> Iterator[tuple[int | None, int, int]]:
     """Users with too much, and by how many results and by how many bytes it is too much."""
     if rules.count_per_user is None and rules.bytes_per_user is None:

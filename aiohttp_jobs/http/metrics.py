@@ -1,0 +1,37 @@
+"""``/metrics``: what Prometheus scrapes, for who may see it and for whoever has the token."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from aiohttp import hdrs, web
+
+from ..errors import NotFoundError
+from .auth.middleware import takes_token
+from .auth.rights import needs
+from .openapi.operations import unlisted
+
+
+class Exposition(Protocol):
+    """What makes the metrics, if they are turned on: see ``monitoring.metrics``."""
+
+    async def exposition(self, accept: str) -> tuple[bytes, str]: ...
+
+
+METRICS: web.AppKey[Exposition] = web.AppKey("aiohttp_jobs.metrics", Exposition)
+
+routes = web.RouteTableDef()
+
+
+@routes.get("/metrics")
+@unlisted
+@takes_token("metrics_token")
+@needs("see_metrics")
+async def show_metrics(request: web.Request) -> web.Response:
+    """In the format that is asked for: Prometheus' text, or OpenMetrics."""
+    metrics = request.app.get(METRICS)
+    if metrics is None:
+        raise NotFoundError("This server counts nothing: metrics_enabled is off.")
+    body, content_type = await metrics.exposition(request.headers.get(hdrs.ACCEPT, ""))
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return web.Response(body=body, headers=headers)

@@ -1,0 +1,85 @@
+"""What a process counts of its jobs: a few additions for each, by outcome and mode and never by name.
+
+What all processes have counted together is left to ``sharing``, how it is shown to ``metrics``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Sequence
+
+from ..model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+
+WAIT_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+RUN_SECONDS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
+ACCEPTED, RETRIED, ENDED, WAIT, RUN, LAG = "accepted", "retried", "ended", "wait", "run", "lag"
+SUM = "sum"
+"""The part of a histogram that is the sum of all it was told, in seconds."""
+BUSY, IDLE, STREAMS = "workers busy", "workers idle", "streams"
+"""What each process says of itself."""
+Counts = defaultdict[str, float]
+
+
+def key(*parts: object) -> str:
+    """The name of one number, made of what it counts, its labels and its part."""
+    return "|".join(map(str, parts))
+
+
+class Histogram:
+    """Adds to `counts` how often something took how long; `bounds` are in seconds, the last is endless."""
+
+    def __init__(self, counts: Counts, bounds: Sequence[float], *name: object) -> None:
+        self._counts = counts
+        self._bounds = bounds
+        self._parts = [key(*name, index) for index in range(len(bounds) + 1)]
+        self._sum = key(*name, SUM)
+
+    def observe(self, seconds: float) -> None:
+        """Count something that took so long; less than nothing, as after a clock was set back, is nothing."""
+        seconds = max(0.0, seconds)
+        self._counts[self._parts[bisect_left(self._bounds, seconds)]] += 1
+        self._counts[self._sum] += seconds
+
+
+class JobCounts:
+    """A `JobObserver` that counts. What was counted is taken away by `take`."""
+
+    def __init__(self) -> None:
+        self._counts: Counts = defaultdict(float)
+        self._wait = {mode: Histogram(self._counts, WAIT_SECONDS, WAIT, mode) for mode in ExecutionMode}
+        self._run = {mode: Histogram(self._counts, RUN_SECONDS, RUN, mode) for mode in ExecutionMode}
+        self._lag = Histogram(self._counts, LAG_SECONDS, LAG)
+        self._ended = {
+            (status, mode): key(ENDED, status, mode) for status in JobStatus for mode in ExecutionMode
+        }
+        self.has_news = False
+        """Whether jobs were counted since the last `take`."""
+
+    def accepted(self, submission: Submission) -> None:
+        self._counts[key(ACCEPTED, submission.execution_mode)] += 1
+        self.has_news = True
+
+    def started(self, submission: Submission) -> None:
+        due = submission.run_at or submission.submitted_at
+        seconds = (utc_now() - max(due, submission.submitted_at)).total_seconds()
+        self._wait[submission.execution_mode].observe(seconds)
+        self.has_news = True
+
+    def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        mode = submission.execution_mode
+        self._run[mode].observe(result.runtime)
+        self._counts[key(RETRIED, mode) if again else self._ended[result.status, mode]] += 1
+        self.has_news = True
+
+    def lagged(self, seconds: float) -> None:
+        """Count that the event loop came round so late."""
+        self._lag.observe(seconds)
+
+    def take(self) -> dict[str, float]:
+        """What was counted since the last time."""
+        taken = dict(self._counts)
+        self._counts.clear()
+        self.has_news = False
+        return taken

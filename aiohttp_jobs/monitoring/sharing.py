@@ -1,0 +1,103 @@
+"""What this process counts, told to all others, and what all have counted: whichever is asked knows of all.
+
+Measures the event loop on the way. Where the numbers are kept is left to the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from ..engine.base import Engine, NumbersOfAll
+from ..errors import StorageUnavailableError
+from ..system.owned_tasks import end_tasks
+from ..system.storage_state import StorageState
+from ..system.threads import DaemonThreads
+from .counting import JobCounts
+
+_TICK_SECONDS = 0.5
+_NEWS_TICKS, _IDLE_TICKS = 2, 20
+_PATIENCE_SECONDS = 5.0
+_logger = logging.getLogger(__name__)
+
+
+class Sharing:
+    """Passes on what `counts` has counted, within a second or so, and with it what is `present` here.
+
+    What could not be passed on is passed on later, and counts once whatever became of the first try. What a
+    process has counted in its last second is lost when it is killed.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        counts: JobCounts,
+        present: Callable[[], Mapping[str, float]],
+        storage: StorageState,
+    ) -> None:
+        self._engine = engine
+        self._counts = counts
+        self._present = present
+        self._storage = storage
+        self._threads = DaemonThreads(1, "aiohttp-jobs-numbers")
+        self._one_at_a_time = asyncio.Lock()
+        self._turn = 0
+        self._taken: dict[str, float] = {}
+        self._is_unsure = False
+        self._under_way: asyncio.Future[NumbersOfAll] | None = None
+        self._loop_task: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-numbers")
+
+    async def close(self) -> None:
+        """Pass on what there still is."""
+        if self._loop_task is not None:
+            await end_tasks({self._loop_task}, 0.0)
+            await self._try_to_pass_on()
+        self._threads.shutdown()
+
+    async def of_all(self) -> NumbersOfAll:
+        """What all processes have counted, this one's until now included, and how each is.
+
+        Raises `StorageUnavailableError` when that cannot be found out within some seconds, and ``OSError``.
+        """
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS), self._one_at_a_time:
+                return await self._pass_on()
+        except TimeoutError:
+            raise StorageUnavailableError from None
+
+    async def _run(self) -> None:
+        clock, ticks = asyncio.get_running_loop().time, 0
+        while True:
+            due = clock() + _TICK_SECONDS
+            await asyncio.sleep(_TICK_SECONDS)
+            self._counts.lagged(clock() - due)
+            ticks += 1
+            if ticks >= (_NEWS_TICKS if self._counts.has_news else _IDLE_TICKS):
+                ticks = 0
+                await self._try_to_pass_on()
+
+    async def _try_to_pass_on(self) -> None:
+        try:
+            await self.of_all()
+        except Exception as error:
+            self._storage.report(error, _logger, "What was counted cannot be passed on; trying again")
+
+    async def _pass_on(self) -> NumbersOfAll:
+        if self._is_unsure:  # of the last try nobody knows what became of it
+            await self._send()
+        self._turn, self._taken, self._is_unsure = self._turn + 1, self._counts.take(), True
+        return await self._send()
+
+    async def _send(self) -> NumbersOfAll:
+        """Pass on this turn's numbers, unless a thread is still at it."""
+        if self._under_way is None or self._under_way.done():
+            send = partial(self._engine.numbers.exchange, self._turn, self._taken, dict(self._present()))
+            self._under_way = asyncio.get_running_loop().run_in_executor(self._threads, send)
+        found = await asyncio.shield(self._under_way)
+        self._is_unsure = False
+        return found
