@@ -66,7 +66,7 @@ ENGINE = Addition(
     "engine/narrow/engine.py",
     (
         Entry("plugin.py", "from .functions.registry", "from .engine.narrow.engine import NarrowEngine\n"),
-        Entry("plugin.py", 'EmbeddedEngine}\n"""The engines', "NarrowEngine or "),
+        Entry("plugin.py", 'EmbeddedEngine, "postgres"', "NarrowEngine or "),
     ),
 )
 
