@@ -218,6 +218,9 @@ class JobsConfig(BaseModel):
     metrics_token: Annotated[str | None, Field(repr=False, min_length=16)] = None
     """Whoever sends it as a bearer may read the metrics, and nothing else: for Prometheus. Without one, that
     takes an API key or a session with the role (``see_metrics``)."""
+    tracing_enabled: bool = True
+    """Make spans of jobs where opentelemetry-api is installed (the extra ``tracing``). The trace that a
+    request says it belongs to (``traceparent``) is kept and passed on in any case."""
     systemd_notify: bool = False
     """Tell systemd when the host is ready, stops, and lives: for units with ``Type=notify``."""
 

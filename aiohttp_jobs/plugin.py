@@ -32,6 +32,7 @@ from .http.auth.sessions import session_key
 from .http.open_streams import OpenStreams
 from .monitoring.counting import BUSY, IDLE, STREAMS, JobCounts
 from .monitoring.disk import Disk
+from .monitoring.events import JobLog
 from .monitoring.observers import Observers
 from .monitoring.readiness import Phase, Readiness
 from .monitoring.sharing import Sharing
@@ -67,6 +68,7 @@ from .worker.modes import ExecutionModes
 
 if TYPE_CHECKING:
     from .monitoring.metrics import Metrics
+    from .monitoring.tracing import JobTracing
 
 MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
@@ -95,6 +97,17 @@ def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -
             raise
         raise ConfigurationError("metrics_enabled needs more: pip install 'aiohttp-jobs[metrics]'.") from None
     return Metrics(engine, sharing, disk, config.min_free_bytes, config.engine)
+
+
+def _tracing() -> JobTracing | None:
+    """What makes spans; ``None`` where OpenTelemetry is not installed."""
+    try:
+        from .monitoring.tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "opentelemetry":
+            raise
+        return None
+    return JobTracing()
 
 
 class Plugin:
@@ -160,7 +173,10 @@ class Plugin:
     def _make_monitoring(self) -> None:
         """Whatever looks on at jobs, which costs nothing where nothing does."""
         config, engine = self._config, self.engine
-        observers: list[JobObserver] = []
+        observers: list[JobObserver] = [JobLog()]
+        self._tracing = _tracing() if config.tracing_enabled else None
+        if self._tracing is not None:
+            observers.append(self._tracing)
         self._sharing: Sharing | None = None
         self.metrics: Metrics | None = None
         if config.metrics_enabled:
@@ -168,7 +184,7 @@ class Plugin:
             observers.append(counts)
             self._sharing = Sharing(engine, counts, self._present, self.storage)
             self.metrics = _metrics(engine, self._sharing, self.disk, config)
-        self._observer = Observers(observers) if observers else None
+        self._observer = Observers(observers)
 
     def _present(self) -> dict[str, float]:
         """What this process says of itself beside what it counts."""
@@ -216,7 +232,7 @@ class Plugin:
             self._storage_limits,
             self._turns,
             self.notices,
-            self._observer,
+            self._tracing,
         )
         self.queue = QueueService(
             self.policy,

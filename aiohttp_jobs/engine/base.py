@@ -757,8 +757,8 @@ class JobObserver(Protocol):
         """A job was accepted durably."""
         ...
 
-    def started(self, submission: Submission) -> None:
-        """An attempt begins to run."""
+    def started(self, submission: Submission) -> Mapping[str, str]:
+        """An attempt begins to run. What its environment is to have beside what it has anyway."""
         ...
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:

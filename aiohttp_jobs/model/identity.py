@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from .trace import TraceContext
 
 
 class Proof(StrEnum):
@@ -19,7 +21,8 @@ class Identity:
     """A user. An `identity_resolver` of the host returns one of these.
 
     `proof` decides two things: requests proven by a Bearer key need no same-origin check, and jobs
-    submitted with a key are checked against that key (`key_id`) again when they are picked up.
+    submitted with a key are checked against that key (`key_id`) again when they are picked up. `trace` is
+    what the request said that it belongs to.
     """
 
     user_id: str
@@ -27,6 +30,7 @@ class Identity:
     roles: frozenset[str] = frozenset()
     proof: Proof = Proof.RESOLVER
     key_id: str | None = None
+    trace: TraceContext | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` for a user that cannot have jobs: every submission carries these texts."""

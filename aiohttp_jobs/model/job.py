@@ -30,6 +30,7 @@ from pydantic.alias_generators import to_camel
 from .notice_rules import NotifyRules
 from .record import record_name
 from .schema_extras import SchemaExtras, limited
+from .trace import TraceContext, valid_state
 
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
@@ -344,11 +345,25 @@ class _Record(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
 
+def _valid_parent(value: Any) -> Any:
+    return value if isinstance(value, str) and TraceContext.of([value]) == TraceContext(value) else None
+
+
+def _valid_state(value: Any) -> Any:
+    return value if isinstance(value, str) and valid_state([value]) == value else None
+
+
+Traceparent = Annotated[str | None, BeforeValidator(_valid_parent)]
+Tracestate = Annotated[str | None, BeforeValidator(_valid_state)]
+"""What is not valid counts as not there: https://www.w3.org/TR/trace-context/."""
+
+
 class Submission(_Record):
     """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
 
     ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
-    ``TimeoutSeconds`` is in seconds. ``Signature`` is added by the store. A template's job has the
+    ``TimeoutSeconds`` is in seconds; ``Traceparent`` and ``Tracestate`` are what the request said of its
+    trace, or the span that it was accepted in. ``Signature`` is added by the store. A template's job has the
     template's id, the digest of what was approved, the values, and encrypted those that are secret, which
     are an empty text once the job has ended; its concurrency key is that of the template's owner,
     ``ConcurrencyOwner``. A job that runs one of the host's functions has its name, ``Function``, and the
@@ -375,6 +390,8 @@ class Submission(_Record):
     submitted_with: str = ""
     submitted_at: UtcDatetime
     status: str = "Pending"
+    traceparent: Traceparent = None
+    tracestate: Tracestate = None
     template_id: JobID | None = None
     template_digest: str | None = None
     template_values: TemplateValues | None = None
@@ -420,6 +437,8 @@ class JobResult(_Record):
     output_truncated: bool = False
     output_size: int = 0
     submitted_at: UtcDatetime | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
     priority: int = DEFAULT_PRIORITY
     attempt: int = 1
     attempts: tuple[AttemptSummary, ...] = ()

@@ -16,7 +16,7 @@ from .terminal import tail_as_seen
 
 TAIL_CHARACTERS = 2000
 _NAMESPACE = uuid.UUID("7d0a4a3e-6f0e-4c56-9a39-6a53b6d1f0c1")
-_PRIVATE = frozenset({"Rule", "Remaining", "Job", "SubmittedWith"})
+_PRIVATE = frozenset({"Rule", "Remaining", "Job", "SubmittedWith", "Traceparent", "Tracestate"})
 _TOLD = (
     "JobID", "JobName", "UserID", "Description", "ExecutionMode", "Interpreter", "Status", "Success",
     "ExitCode", "SubmittedAt", "DateStarted", "DateCompleted", "Runtime", "Attempt", "CancelledBy",
@@ -64,6 +64,8 @@ class Notice(KeptRecord):
     rule: Annotated[NotifyRule, Field(repr=False)]
     remaining: Annotated[tuple[str, ...], Field(repr=False)] = ()
     job: Annotated[dict[str, Any], Field(repr=False)] = Field(default_factory=dict)
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     @property
     def record_id(self) -> str:
@@ -95,6 +97,8 @@ class Notice(KeptRecord):
             rule=rule,
             remaining=rule.to if isinstance(rule, EmailRule) else (),
             job=_told(result),
+            traceparent=result.traceparent,
+            tracestate=result.tracestate,
         )
 
     def view(self) -> dict[str, Any]:

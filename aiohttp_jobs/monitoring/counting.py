@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
 
@@ -61,11 +61,12 @@ class JobCounts:
         self._counts[key(ACCEPTED, submission.execution_mode)] += 1
         self.has_news = True
 
-    def started(self, submission: Submission) -> None:
+    def started(self, submission: Submission) -> Mapping[str, str]:
         due = submission.run_at or submission.submitted_at
         seconds = (utc_now() - max(due, submission.submitted_at)).total_seconds()
         self._wait[submission.execution_mode].observe(seconds)
         self.has_news = True
+        return {}
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
         mode = submission.execution_mode

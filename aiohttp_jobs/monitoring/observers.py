@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import ParamSpec
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
 
 from ..engine.base import JobObserver
 from ..model.job import JobResult, Submission
 
 P = ParamSpec("P")
+T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 
@@ -23,17 +24,20 @@ class Observers:
         for each in self._observers:
             _tell(each.accepted, submission)
 
-    def started(self, submission: Submission) -> None:
+    def started(self, submission: Submission) -> Mapping[str, str]:
+        more: dict[str, str] = {}
         for each in self._observers:
-            _tell(each.started, submission)
+            more.update(_tell(each.started, submission) or {})
+        return more
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
         for each in self._observers:
             _tell(each.ended, submission, result, again=again)
 
 
-def _tell(tell: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+def _tell(tell: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     try:
-        tell(*args, **kwargs)
+        return tell(*args, **kwargs)
     except Exception:
         _logger.exception("What became of a job cannot be counted or told")
+        return None

@@ -31,6 +31,7 @@ from yarl import URL
 from ..config import JobsConfig
 from ..model.job import format_utc, utc_now
 from ..model.notice import Notice
+from ..model.trace import TRACEPARENT, TRACESTATE
 from ..model.webhook_targets import is_plainly_private, is_public
 from .channel import DeliveryError
 from .email import job_link
@@ -105,7 +106,9 @@ class WebhookChannel:
         }
 
     def _headers(self, notice: Notice, body: bytes) -> dict[str, str]:
+        traces = {TRACEPARENT: notice.traceparent, TRACESTATE: notice.tracestate}
         return {
+            **{name: value for name, value in traces.items() if value is not None},
             "Content-Type": "application/json",
             "User-Agent": "aiohttp-jobs",
             NOTICE_HEADER: notice.notice_id,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from ..access.fair_turns import FairTurns
 from ..access.limits import LimitPolicy
@@ -18,7 +19,6 @@ from ..config import JobsConfig
 from ..engine.base import (
     FoundJob,
     JobHistory,
-    JobObserver,
     JobOutput,
     JobQuery,
     JobQueue,
@@ -34,6 +34,7 @@ from ..model.functions import FunctionOrigin
 from ..model.identity import Identity
 from ..model.job import (
     DEFAULT_PRIORITY,
+    ExecutionMode,
     JobPhase,
     Submission,
     SubmitRequest,
@@ -41,6 +42,7 @@ from ..model.job import (
     new_job_id,
     utc_now,
 )
+from ..model.trace import TraceContext
 from ..streams.job import JobStream, StreamEvent
 from ..streams.job_list import JobFeed, JobListChange
 from ..streams.lookup import JobLookup
@@ -52,6 +54,16 @@ MAX_WATCH_SECONDS = 600.0
 
 
 _LISTED = (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING)
+
+
+class Tracing(Protocol):
+    """What makes spans."""
+
+    def accepting(
+        self, identity: Identity, mode: ExecutionMode
+    ) -> AbstractContextManager[TraceContext | None]:
+        """The block accepts a job of `identity`: where that is in a trace."""
+        ...
 
 
 class JobService:
@@ -70,9 +82,9 @@ class JobService:
         storage: StorageLimits,
         turns: FairTurns,
         notices: NoticeService,
-        observer: JobObserver | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
-        self._observer = observer
+        self._tracing = tracing
         self._config = config
         self._policy = policy
         self._limits = limits
@@ -128,29 +140,40 @@ class JobService:
         run_at = request.run_at
         if request.delay_seconds is not None:
             run_at = now + timedelta(seconds=request.delay_seconds)
-        # Not validated a second time: the request was, and the rest is the host's own.
-        submission = Submission.model_construct(
-            job_id=job_id,
-            user_id=identity.user_id,
-            session_id=identity.session_id,
-            job_name=request.job_name,
-            command=request.command,
-            description=request.description,
-            execution_mode=request.execution_mode,
-            interpreter=self._limits.interpreter_of(request),
-            timeout_seconds=request.timeout_seconds,
-            priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
-            concurrency_key=request.concurrency_key,
-            run_at=run_at,
-            retry=request.retry,
-            notify=request.notify,
-            roles=tuple(sorted(identity.roles)),
-            submitted_with=identity.submitted_with,
-            submitted_at=now,
-            **origin,
-        )
-        await self._add(submission)
+        with self._trace_of(identity, request.execution_mode) as trace:
+            # Not validated a second time: the request was, and the rest is the host's own.
+            submission = Submission.model_construct(
+                job_id=job_id,
+                user_id=identity.user_id,
+                session_id=identity.session_id,
+                job_name=request.job_name,
+                command=request.command,
+                description=request.description,
+                execution_mode=request.execution_mode,
+                interpreter=self._limits.interpreter_of(request),
+                timeout_seconds=request.timeout_seconds,
+                priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
+                concurrency_key=request.concurrency_key,
+                run_at=run_at,
+                retry=request.retry,
+                notify=request.notify,
+                roles=tuple(sorted(identity.roles)),
+                submitted_with=identity.submitted_with,
+                submitted_at=now,
+                traceparent=trace.parent if trace else None,
+                tracestate=trace.state if trace else None,
+                **origin,
+            )
+            await self._add(submission)
         return submission
+
+    def _trace_of(
+        self, identity: Identity, mode: ExecutionMode
+    ) -> AbstractContextManager[TraceContext | None]:
+        """The block accepts a job: where that is in a trace."""
+        if self._tracing is None:
+            return nullcontext(identity.trace)
+        return self._tracing.accepting(identity, mode)
 
     async def _add(self, submission: Submission) -> None:
         await self._storage.require_room(submission.user_id)
@@ -159,8 +182,6 @@ class JobService:
         most = MostWaiting(self._config.max_pending_per_user, self._config.max_pending_bytes_per_user)
         # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
         await self._queue.submit(submission, is_new=submission.schedule_id is None, most_waiting=most)
-        if self._observer is not None:
-            self._observer.accepted(submission)
 
     # --- looking
 

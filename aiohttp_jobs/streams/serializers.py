@@ -50,6 +50,7 @@ def details(submission: Submission) -> dict[str, Any]:
         "ScheduleID": submission.schedule_id,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
         "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
+        "Traceparent": submission.traceparent,
         "TemplateID": submission.template_id,
         "TemplateValues": submission.template_values,
         "Function": submission.function,

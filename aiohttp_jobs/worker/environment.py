@@ -23,8 +23,10 @@ def base_environment(config: JobsConfig, instance_id: str) -> dict[str, str]:
 
 def job_environment(base: Mapping[str, str], submission: Submission) -> dict[str, str]:
     """What this job gets, the names under which it can find out about itself included."""
+    traces = {"TRACEPARENT": submission.traceparent, "TRACESTATE": submission.tracestate}
     return {
         **base,
+        **{name: value for name, value in traces.items() if value is not None},
         JOB_VARIABLE: submission.job_id,
         "AIOHTTP_JOBS_JOB_NAME": submission.job_name,
         "AIOHTTP_JOBS_ATTEMPT": str(submission.attempt),

@@ -174,6 +174,8 @@ class Dispatcher:
             job = await self._store.add(submission, allowance)
         finally:
             self._being_added -= 1
+        if self._observer is not None:
+            self._observer.accepted(submission)
         self.enqueue(job)
 
     async def _start_at_once(self, submission: Submission, allowance: Allowance) -> None:
@@ -417,6 +419,8 @@ class Dispatcher:
             if not isinstance(error, Exception):
                 raise
             return
+        if self._observer is not None:
+            self._observer.accepted(submission)
         self._known.add(job.key)
         active = self._active[job.job_id] = ActiveJob(job, self._on_change)
         if not accepted.done():

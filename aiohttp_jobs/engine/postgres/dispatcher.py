@@ -133,6 +133,12 @@ class PostgresDispatcher:
     def is_closing(self) -> bool:
         return self._closing
 
+    def accepted(self, submission: Submission) -> None:
+        """A job was accepted in this process: tell of it, and claim at once."""
+        if self._observer is not None:
+            self._observer.accepted(submission)
+        self.wake()
+
     def wake(self) -> None:
         """Claim at once: there may be something to start."""
         self._wake.set()

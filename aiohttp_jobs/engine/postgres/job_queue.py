@@ -78,7 +78,7 @@ class PostgresJobQueue:
                 # It may have been accepted, without the answer: the same again tells, and changes nothing.
                 if not left or not error.may_be_done:
                     raise
-        self._dispatcher.wake()
+        self._dispatcher.accepted(submission)
         if self._watchers and self._dispatcher.find(submission.job_id) is None:
             self._tasks.start(self._tell_of(submission.job_id))
 

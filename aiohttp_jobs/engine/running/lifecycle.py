@@ -149,8 +149,8 @@ class JobRunner:
             raise RuntimeError("jobs run in tasks")
         limit = self._limit(submission)
         active.started(submission, task, execution.log, started)
-        if self._observer is not None:
-            self._observer.started(submission)
+        if self._observer is not None and (more := self._observer.started(submission)):
+            execution = replace(execution, environment={**execution.environment, **more})
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:
@@ -353,6 +353,8 @@ def _result(
         output_size=size or len(output.text.encode("utf-8", "replace")),
         cancelled_by=reason.by if reason and status is JobStatus.CANCELLED else None,
         submitted_at=submission.submitted_at,
+        traceparent=submission.traceparent,
+        tracestate=submission.tracestate,
         priority=submission.priority,
         attempt=submission.attempt,
         notify=submission.notify,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -19,6 +19,7 @@ from ...errors import AuthenticationError, RightsUnavailableError
 from ...model.api_key import ended_with_user
 from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
+from ...model.trace import TRACEPARENT, TRACESTATE, TraceContext
 from ..request_keys import request_key
 from .origin import require_no_form, require_same_origin
 from .rights import require_right
@@ -102,7 +103,7 @@ def identity_middleware(
         if identity is None:
             await _note_wrong_key(request, api_keys, wrong_keys)
             raise AuthenticationError
-        request[_IDENTITY] = identity
+        request[_IDENTITY] = _with_trace(identity, request)
         request[_JUDGING] = judging
         await require_right(request, identity, policy)
         return await handler(request)
@@ -152,6 +153,15 @@ def _bearer_of(request: web.Request) -> str | None:
     """The API key that the request was sent with, if any."""
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     return secret.strip() if scheme.lower() == "bearer" else None
+
+
+def _with_trace(identity: Identity, request: web.Request) -> Identity:
+    """The same, with what the request's headers say of the trace that it belongs to."""
+    if TRACEPARENT not in request.headers:
+        return identity
+    headers = request.headers
+    trace = TraceContext.of(headers.getall(TRACEPARENT), headers.getall(TRACESTATE, ()))
+    return replace(identity, trace=trace)
 
 
 async def _note_wrong_key(request: web.Request, api_keys: ApiKeyRecords, wrong_keys: WrongKeys) -> None:

@@ -109,6 +109,7 @@ class JobView(_Job):
     interpreter: InterpreterName | str | None = None
     timeout_seconds: float | None = None
     retry: RetryPolicy | None = None
+    traceparent: str | None = None
     function: str | None = None
     function_values: dict[str, Any] | None = None
     success: bool | None = None
@@ -156,7 +157,9 @@ class ScheduledRun(_Shown):
 
 ResultSummary = _without("ResultSummary", JobResult, "output", "return_value", snippet=(str | None, None))
 """A result in a list. It has a snippet where words are looked for: text around the first of them."""
-NoticeView = _without("NoticeView", Notice, "rule", "remaining", "job", "submitted_with")
+NoticeView = _without(
+    "NoticeView", Notice, "rule", "remaining", "job", "submitted_with", "traceparent", "tracestate"
+)
 ApiKeyView = _without("ApiKeyView", ApiKey, "sha256")
 SessionView = _without(
     "SessionView", SessionRecord, "sha256", last_used_at=(UtcDatetime, ...), current=(bool, ...)
