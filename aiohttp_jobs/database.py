@@ -15,6 +15,8 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from .engine.postgres.facts import DatabaseFacts
+
 
 def upgrade(dsn: str) -> list[str]:
     """Bring the tables up to date: what each step was that was taken. Raises `ConfigurationError`. Blocks."""
@@ -28,6 +30,13 @@ def problem(dsn: str) -> str | None:
     """
     found: str | None = _migrations().schema_state(dsn).problem
     return found
+
+
+def facts(dsn: str, secret: str | None) -> DatabaseFacts:
+    """What there is to know of a database without problems. Raises `ConfigurationError`. Blocks."""
+    with postgres_needed():
+        from .engine.postgres.facts import database_facts  # noqa: PLC0415 - as said above
+    return database_facts(dsn, secret)
 
 
 @contextmanager

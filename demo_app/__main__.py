@@ -83,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
         "(default: ./demo_data; with --once: a temporary folder)",
     )
     parser.add_argument(
+        "--dsn",
+        help="keep jobs in this PostgreSQL database, whose tables are made or brought up to date: "
+        "postgresql://user@host/database",
+    )
+    parser.add_argument(
         "--interpreter",
         choices=[name.value for name in InterpreterName],
         help="what runs a command that names no interpreter; powershell: the specification's examples run as "
@@ -112,8 +117,8 @@ def _prepare(options: argparse.Namespace, stack: ExitStack) -> Demo:
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="aiohttp-jobs-demo-")))
     data_dir = (data_dir or Path("demo_data")).absolute()
     try:
-        app = create_app(data_dir, interpreter=options.interpreter)
-        return Demo(app, listening, data_dir, demo_api_key(data_dir))
+        app = create_app(data_dir, interpreter=options.interpreter, dsn=options.dsn)
+        return Demo(app, listening, data_dir, demo_api_key(app[CONFIG]))
     except OSError as error:
         raise OSError(
             f"The data folder {data_dir} cannot be used: {error.strerror}. Choose another with --data-dir."

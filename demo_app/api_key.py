@@ -6,10 +6,11 @@ owner alone; otherwise a later start could not print it again. A real host shows
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import UTC, datetime
 
-from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.system.atomic import create_secret
+from aiohttp_jobs.without_a_host import opened_access
 
 from .users import DEMO_ACCOUNTS
 
@@ -17,19 +18,22 @@ FILE_NAME = "demo-api-key"
 _NAME, _, _ROLES = DEMO_ACCOUNTS[0]
 
 
-def demo_api_key(data_dir: Path) -> str | None:
+def demo_api_key(config: JobsConfig) -> str | None:
     """The demo's API key, which acts as admin; made if there is none yet.
 
     ``None`` when the key on file was disabled or deleted since. Blocks. Raises ``OSError``.
     """
-    keys = ApiKeys.in_data_dir(data_dir)
-    path = data_dir / FILE_NAME
-    if not path.exists():
-        record, secret = keys.create(name="demo", user_id=_NAME, roles=_ROLES, created_by="demo_app")
-        if create_secret(path, f"{secret}\n".encode()).decode().strip() != secret:
-            keys.delete(record.key_id)  # another demo started at the same moment and was first
-    secret = path.read_text(encoding="utf-8", errors="replace").strip()
-    return secret if keys.find(secret, None) else None
+    path = config.data_dir / FILE_NAME
+    with opened_access(data_dir=config.data_dir, dsn=config.dsn, secret=config.secret) as access:
+        keys = access.api_keys
+        if not path.exists():
+            record, secret = keys.create(name="demo", user_id=_NAME, roles=_ROLES, created_by="demo_app")
+            if create_secret(path, f"{secret}\n".encode()).decode().strip() != secret:
+                keys.delete(record.key_id)  # another demo started at the same moment and was first
+        secret = path.read_text(encoding="utf-8", errors="replace").strip()
+        key_id, now = secret.partition(".")[0], datetime.now(UTC)
+        works = any(key.key_id == key_id and key.is_valid_at(now, None) for key in keys.all())
+        return secret if works else None
 
 
 def curl_commands(api: str, secret: str) -> str:

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs api-key``: works on the data folder; a running host sees each change at once.
+"""``aiohttp-jobs api-key``: works on the data folder or database; a running host sees each change at once.
 
 What it needs of the server is imported when it is used: every other command would wait for that.
 """
@@ -6,6 +6,7 @@ What it needs of the server is imported when it is used: every other command wou
 from __future__ import annotations
 
 import getpass
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,29 +14,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from ..errors import ConfigurationError, JobsError
-from ..system.operating_system import require_supported_system
+from ..errors import JobsError
 from .choosing import require_beginning, the_only
+from .place import DataDir, Dsn, place
 from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
-    from ..engine.embedded.api_keys import ApiKeys
     from ..model.api_key import ApiKey
+    from ..without_a_host import Access
 
 api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable, enable and delete API keys.")
 
-DataDir = Annotated[
-    Path,
-    typer.Option(help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"),
-]
 KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows, or the beginning of it.")]
 
 
 @api_keys.command()
 def create(
-    data_dir: DataDir,
     name: Annotated[str, typer.Option(help="What the key is for.")],
     user: Annotated[str, typer.Option(help="The user it acts as.")],
+    data_dir: DataDir = None,
+    dsn: Dsn = None,
     role: Annotated[list[str] | None, typer.Option(help="A role it has; may be repeated.")] = None,
     allowed_ip: Annotated[
         list[str] | None,
@@ -52,15 +50,16 @@ def create(
 ) -> None:
     """Make a key and print it, this one time."""
     try:
-        key, secret = _keys_in(data_dir).create(
-            name=name,
-            user_id=user,
-            roles=role or [],
-            allowed_ips=allowed_ip or [],
-            created_by=getpass.getuser(),
-            expires_at=_moment(expires),
-            service=service,
-        )
+        with _opened(data_dir, dsn) as at:
+            key, secret = at.api_keys.create(
+                name=name,
+                user_id=user,
+                roles=role or [],
+                allowed_ips=allowed_ip or [],
+                created_by=getpass.getuser(),
+                expires_at=_moment(expires),
+                service=service,
+            )
     except ValidationError as error:
         fault = error.errors()[0]
         fail(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}")
@@ -74,10 +73,11 @@ def create(
 
 
 @api_keys.command("list")
-def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
+def list_keys(data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
     """Show the keys, without their secrets."""
     try:
-        keys = _keys_in(data_dir).all()
+        with _opened(data_dir, dsn) as at:
+            keys = at.api_keys.all()
     except JobsError as error:
         fail(error.message)
     if as_json:
@@ -101,51 +101,49 @@ def list_keys(data_dir: DataDir, as_json: AsJSON = False) -> None:
 
 
 @api_keys.command()
-def disable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+def disable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
     """Stop a key from working, and keep its record."""
     try:
-        keys = _keys_in(data_dir)
-        key = keys.set_enabled(_key_id(keys, key_id), False, by=f"cli:{getpass.getuser()}")
+        with _opened(data_dir, dsn) as at:
+            news = {"enabled": False, "disabled_by": f"cli:{getpass.getuser()}"}
+            key = at.api_keys.change(_key_id(at, key_id), lambda key: key.model_copy(update=news))
     except JobsError as error:
         fail(error.message)
     _report(key, "disabled", as_json)
 
 
 @api_keys.command()
-def enable(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+def enable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
     """Have a key that was disabled work again, whoever disabled it."""
     try:
-        keys = _keys_in(data_dir)
-        key = keys.set_enabled(_key_id(keys, key_id), True)
+        with _opened(data_dir, dsn) as at:
+            news = {"enabled": True, "disabled_by": None}
+            key = at.api_keys.change(_key_id(at, key_id), lambda key: key.model_copy(update=news))
     except JobsError as error:
         fail(error.message)
     _report(key, "enabled", as_json)
 
 
 @api_keys.command()
-def delete(key_id: KeyID, data_dir: DataDir, as_json: AsJSON = False) -> None:
+def delete(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
     """Remove a key for good."""
     try:
-        keys = _keys_in(data_dir)
-        key = keys.delete(_key_id(keys, key_id))
+        with _opened(data_dir, dsn) as at:
+            key = at.api_keys.delete(_key_id(at, key_id))
     except JobsError as error:
         fail(error.message)
     _report(key, "deleted", as_json)
 
 
-def _keys_in(data_dir: Path) -> ApiKeys:
-    from ..engine.embedded.api_keys import ApiKeys  # noqa: PLC0415 - as said above
+def _opened(data_dir: Path | None, dsn: str | None) -> AbstractContextManager[Access]:
+    from ..without_a_host import opened_access  # noqa: PLC0415 - as said above
 
-    try:
-        require_supported_system()
-    except ConfigurationError as error:
-        fail(str(error))
-    return ApiKeys.in_data_dir(data_dir)
+    return opened_access(**place(data_dir, dsn))
 
 
-def _key_id(keys: ApiKeys, text: str) -> str:
+def _key_id(at: Access, text: str) -> str:
     """The KeyID that `text` is, or the only one that begins with it."""
-    records = [key.public() for key in keys.all()]
+    records = [key.public() for key in at.api_keys.all()]
     if any(record["KeyID"] == text for record in records):
         return text
     require_beginning(text, "key")

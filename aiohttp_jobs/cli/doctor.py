@@ -1,4 +1,4 @@
-"""``aiohttp-jobs doctor``: looks at a data folder, the machine and a running host, and changes nothing.
+"""``aiohttp-jobs doctor``: looks at a data folder, a database, the machine and a host, and changes nothing.
 
 What is wrong, and what to do about it, is found by ``aiohttp_jobs.doctor``, imported when it is used.
 """
@@ -6,6 +6,7 @@ What is wrong, and what to do about it, is found by ``aiohttp_jobs.doctor``, imp
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,15 +33,25 @@ def doctor(
             help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"
         ),
     ] = None,
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            help="The database that jobs are kept in; its hosts' secret is taken from AIOHTTP_JOBS_SECRET.",
+            envvar="AIOHTTP_JOBS_DSN",
+        ),
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Check the data folder, this machine and a running host; say what to do. Exits with 2 for problems."""
+    """Check the data folder, the database, this machine and a running host; say what to do.
+
+    Exits with 2 for problems.
+    """
     from ..doctor.finding import Status, worst  # noqa: PLC0415 - as said above
 
-    findings = _findings(data_dir, url, api_key)
+    findings = _findings(data_dir, dsn, url, api_key)
     status = worst(findings)
     if as_json:
         print_json(
@@ -65,7 +76,8 @@ def doctor(
         raise typer.Exit(_WARNINGS)
 
 
-def _findings(data_dir: Path | None, url: str | None, api_key: str | None) -> list[Finding]:
+def _findings(data_dir: Path | None, dsn: str | None, url: str | None, api_key: str | None) -> list[Finding]:
+    from ..doctor.database import database_findings  # noqa: PLC0415 - as said above
     from ..doctor.examination import data_folder_findings  # noqa: PLC0415 - as said above
     from ..doctor.host import host_findings  # noqa: PLC0415 - as said above
     from ..doctor.machine import machine_findings  # noqa: PLC0415 - as said above
@@ -73,6 +85,8 @@ def _findings(data_dir: Path | None, url: str | None, api_key: str | None) -> li
     found = list(machine_findings())
     if data_dir is not None and found[0].check != "operating_system":
         found += data_folder_findings(data_dir)
+    if dsn is not None:
+        found += database_findings(dsn, os.environ.get("AIOHTTP_JOBS_SECRET"))
     if url is not None:
         found += asyncio.run(host_findings(url, api_key or _kept_key(url)))
     return found

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs session``: who is signed in, and signing them out, over HTTP or on the data folder.
+"""``aiohttp-jobs session``: who is signed in, and signing them out: over HTTP, on a data folder or database.
 
 What it needs of the server is imported when it is used: every other command would wait for that.
 """
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ..client import JobsClient
-from ..errors import ConfigurationError, JobsError
-from ..system.operating_system import require_supported_system
+from ..errors import JobsError
 from .connection import Key, Url, with_client
+from .place import place
 from .printing import AsJSON, fail, print_json, print_table, report
 
 if TYPE_CHECKING:
-    from ..engine.embedded.session_registry import SessionRegistry
+    from ..without_a_host import Access
 
 T = TypeVar("T")
 
@@ -31,7 +31,8 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Work on this folder, which holds apps/WebHostTaskManagement/, and not over HTTP."),
 ]
-User = Annotated[str | None, typer.Option(help="Whose; by default the key's own user, on a folder all.")]
+Dsn = Annotated[str | None, typer.Option(help="Work on this database, and not over HTTP.")]
+User = Annotated[str | None, typer.Option(help="Whose; by default the key's own user; without HTTP all.")]
 _COLUMNS = {
     "SessionID": "SessionID",
     "User": "UserID",
@@ -47,20 +48,21 @@ def list_sessions(
     user: User = None,
     everyone: Annotated[bool, typer.Option("--all", help="Everybody's.")] = False,
     data_dir: DataDir = None,
+    dsn: Dsn = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
     """Show the sessions that are open, the last to sign in first."""
 
-    def on_folder(registry: SessionRegistry) -> list[dict[str, Any]]:
-        return [each.public() for each in registry.all(user)]
+    def without_host(at: Access) -> list[dict[str, Any]]:
+        return [each.public() for each in at.sessions.all(user)]
 
     found = _ask(
-        data_dir,
+        (data_dir, dsn),
         url,
         api_key,
-        on_folder,
+        without_host,
         lambda client: client.sessions.list(everyone=everyone, user_id=user),
     )
     if as_json:
@@ -73,19 +75,17 @@ def list_sessions(
 def revoke(
     session_id: Annotated[str, typer.Argument(help="The SessionID that 'list' shows.")],
     data_dir: DataDir = None,
+    dsn: Dsn = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
     """Sign out one session; what it has open ends."""
 
-    def on_folder(registry: SessionRegistry) -> None:
-        try:
-            registry.revoke(registry.owner_of(session_id), session_id)
-        except JobsError as error:
-            fail(error.message)
+    def without_host(at: Access) -> None:
+        at.sessions.revoke(at.sessions.owner_of(session_id), session_id)
 
-    _ask(data_dir, url, api_key, on_folder, lambda client: client.sessions.revoke(session_id))
+    _ask((data_dir, dsn), url, api_key, without_host, lambda client: client.sessions.revoke(session_id))
     report({"sessionId": session_id}, f"Session {session_id} is signed out.", as_json=as_json)
 
 
@@ -93,36 +93,37 @@ def revoke(
 def revoke_all(
     user: User = None,
     data_dir: DataDir = None,
+    dsn: Dsn = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Sign a user out everywhere; on a folder without --user, everybody."""
+    """Sign a user out everywhere; without HTTP and --user, everybody."""
 
-    def on_folder(registry: SessionRegistry) -> int:
-        users = {each.record.user_id for each in registry.all(user)}
-        return sum(registry.revoke_all(each) for each in users)
+    def without_host(at: Access) -> int:
+        users = {each.record.user_id for each in at.sessions.all(user)}
+        return sum(at.sessions.revoke_all(each) for each in users)
 
-    count = _ask(data_dir, url, api_key, on_folder, lambda client: client.sessions.revoke_all(user_id=user))
+    count = _ask(
+        (data_dir, dsn), url, api_key, without_host, lambda client: client.sessions.revoke_all(user_id=user)
+    )
     report({"revoked": count}, f"{count} sessions are signed out.", as_json=as_json)
 
 
 def _ask(
-    data_dir: Path | None,
+    where: tuple[Path | None, str | None],
     url: str | None,
     api_key: str | None,
-    on_folder: Callable[[SessionRegistry], T],
+    without_host: Callable[[Access], T],
     ask: Callable[[JobsClient], Awaitable[T]],
 ) -> T:
-    """What `on_folder` finds in a data folder, if one is named, and else what `ask` learns of the server."""
-    return with_client(url, api_key, ask) if data_dir is None else on_folder(_registry_in(data_dir))
-
-
-def _registry_in(data_dir: Path) -> SessionRegistry:
-    from ..engine.embedded.session_registry import SessionRegistry  # noqa: PLC0415 - as said above
+    """What `without_host` finds in a data folder or database that is named, or else `ask` on the server."""
+    if where == (None, None):
+        return with_client(url, api_key, ask)
+    from ..without_a_host import opened_access  # noqa: PLC0415 - as said above
 
     try:
-        require_supported_system()
-    except ConfigurationError as error:
-        fail(str(error))
-    return SessionRegistry.in_data_dir(data_dir)
+        with opened_access(**place(*where)) as at:
+            return without_host(at)
+    except JobsError as error:
+        fail(error.message)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
@@ -64,7 +65,7 @@ def test_the_key_is_kept_in_a_private_file_and_printed(demo: Demo) -> None:
 
 
 def test_the_key_acts_as_admin_and_only_its_digest_is_stored(tmp_path: Path) -> None:
-    secret = demo_api_key(tmp_path)
+    secret = demo_api_key(JobsConfig(data_dir=tmp_path))
     (record,) = ApiKeys.in_data_dir(tmp_path).all()
     assert (record.name, record.user_id, record.roles) == ("demo", "admin", ("debug", "system_admin"))
     stored = (tmp_path / "apps/WebHostTaskManagement/Secrets/api-keys.json").read_text()
@@ -73,21 +74,21 @@ def test_the_key_acts_as_admin_and_only_its_digest_is_stored(tmp_path: Path) -> 
 
 
 def test_a_later_start_keeps_the_key(tmp_path: Path) -> None:
-    assert demo_api_key(tmp_path) == demo_api_key(tmp_path)
+    assert demo_api_key(JobsConfig(data_dir=tmp_path)) == demo_api_key(JobsConfig(data_dir=tmp_path))
     assert len(ApiKeys.in_data_dir(tmp_path).all()) == 1
 
 
 def test_a_disabled_key_is_not_given_out_again_until_its_file_is_deleted(tmp_path: Path) -> None:
-    first = demo_api_key(tmp_path)
+    first = demo_api_key(JobsConfig(data_dir=tmp_path))
     keys = ApiKeys.in_data_dir(tmp_path)
     keys.set_enabled(keys.all()[0].key_id, False)
-    assert demo_api_key(tmp_path) is None
+    assert demo_api_key(JobsConfig(data_dir=tmp_path)) is None
     (tmp_path / "demo-api-key").unlink()
-    assert demo_api_key(tmp_path) not in (None, first)
+    assert demo_api_key(JobsConfig(data_dir=tmp_path)) not in (None, first)
 
 
 def test_a_demo_whose_key_was_deleted_starts_and_says_so(start_demo: StartDemo, tmp_path: Path) -> None:
-    demo_api_key(tmp_path)
+    demo_api_key(JobsConfig(data_dir=tmp_path))
     keys = ApiKeys.in_data_dir(tmp_path)
     keys.delete(keys.all()[0].key_id)
     demo = start_demo(tmp_path)

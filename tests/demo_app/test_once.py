@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
@@ -69,7 +70,7 @@ def test_it_ends_with_1_when_something_goes_wrong(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_1_and_a_sentence_when_its_key_was_disabled(tmp_path: Path) -> None:
-    demo_api_key(tmp_path)
+    demo_api_key(JobsConfig(data_dir=tmp_path))
     keys = ApiKeys.in_data_dir(tmp_path)
     keys.set_enabled(keys.all()[0].key_id, False)
     done = run_demo("--once", "--data-dir", str(tmp_path))

@@ -6,6 +6,8 @@ The jobs, their results and outputs are still to come.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ...errors import ConfigurationError
 from ...model.schedule import Schedule
@@ -13,13 +15,14 @@ from ...model.template import Template
 from ...system.derived_keys import derived_key, fingerprint
 from ...system.signing import Signer
 from .api_keys import PostgresApiKeys
-from .database import Database
+from .database import Database, DatabaseUnavailableError
 from .fired_moments import PostgresFiredMoments
 from .notices import PostgresNotices
 from .presence import STALL_SECONDS, Presence
 from .records import PostgresRecords
 from .sessions import PostgresSessions
 
+_LONGEST_SECONDS = 100 * 365 * 86400.0
 _FIRST = """
 UPDATE aiohttp_jobs.installation SET secret_fingerprint = coalesce(secret_fingerprint, %s)
 RETURNING secret_fingerprint
@@ -59,13 +62,21 @@ class PostgresInstallation:
 
     def open(self) -> None:
         """Raises `ConfigurationError` when this process does not belong to the installation. Blocks."""
-        self.database.open()
+        self.open_records()
         try:
-            self._require_same_secret()
             self._heartbeats.open()
             self.presence.open()
         except BaseException:
             self._heartbeats.close()
+            self.database.close()
+            raise
+
+    def open_records(self) -> None:
+        """The same for who only looks at records or changes them, and is none of the hosts and workers."""
+        self.database.open()
+        try:
+            self._require_same_secret()
+        except BaseException:
             self.database.close()
             raise
 
@@ -87,3 +98,19 @@ class PostgresInstallation:
                 "This database belongs to hosts and workers with another secret. Give all of them the same "
                 "one (AIOHTTP_JOBS_SECRET): what one of them signs, the others have to believe."
             )
+
+
+@contextmanager
+def opened_records(dsn: str, secret: bytes) -> Iterator[PostgresInstallation]:
+    """The records of an installation, for who is none of its hosts and workers; sessions end as promised."""
+    installation = PostgresInstallation(
+        dsn, secret, session_max_age=_LONGEST_SECONDS, max_sessions_per_user=1
+    )
+    try:
+        installation.open_records()
+    except DatabaseUnavailableError as error:
+        raise ConfigurationError(f"The database cannot be used: {error.__cause__ or error}") from None
+    try:
+        yield installation
+    finally:
+        installation.database.close()

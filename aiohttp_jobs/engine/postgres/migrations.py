@@ -83,7 +83,7 @@ def schema_steps() -> tuple[SchemaStep, ...]:
 
 def schema_state(dsn: str) -> SchemaState:
     """How far the database at `dsn` has come. Raises `ConfigurationError` when that cannot be told."""
-    with _connected(dsn) as connection:
+    with connected(dsn) as connection:
         return state_of(connection)
 
 
@@ -103,7 +103,7 @@ def upgrade_schema(dsn: str) -> list[SchemaStep]:
     Each is taken wholly or not at all, and by one process, however many upgrade. Raises `ConfigurationError`
     when the database cannot be used, or belongs to a newer release.
     """
-    with _connected(dsn) as connection:
+    with connected(dsn) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_UPGRADING,))
         connection.execute(_BEGINNING)
         state = state_of(connection)
@@ -121,7 +121,8 @@ def upgrade_schema(dsn: str) -> list[SchemaStep]:
 
 
 @contextmanager
-def _connected(dsn: str) -> Iterator[Connection]:
+def connected(dsn: str) -> Iterator[Connection]:
+    """A connection for a moment, without a pool. Raises `ConfigurationError`, as does what fails inside."""
     try:
         with psycopg.connect(dsn, autocommit=True, connect_timeout=_CONNECT_SECONDS) as connection:
             yield connection
