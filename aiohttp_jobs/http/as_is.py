@@ -7,10 +7,22 @@ already, hold back what is a stream, and change lengths and ranges that were tol
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
+
+_BEGUN = "aiohttp_jobs.answer_has_begun"
+
+
+def has_begun(request: web.Request) -> bool:
+    """Whether a stream is being sent as the answer: another answer would be taken for the rest of it."""
+    return bool(request.get(_BEGUN, False))
 
 
 class _AsIs(web.StreamResponse):
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        request[_BEGUN] = True
+        return await super().prepare(request)
+
     def enable_compression(
         self, force: bool | web.ContentCoding | None = None, strategy: int | None = None
     ) -> None:

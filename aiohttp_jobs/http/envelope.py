@@ -17,7 +17,7 @@ from ..system.jsontext import dumps
 from ..system.one_by_one import one_by_one
 from ..system.storage_faults import fault_of
 from .app_keys import STORAGE
-from .as_is import StreamAsIs
+from .as_is import StreamAsIs, has_begun
 from .auth.streams import LARGE_BYTES, RevocableResponse, break_off, while_rights_last
 from .openapi.parameters import identifier
 
@@ -89,22 +89,30 @@ def _pieces(start: bytes, texts: Sequence[bytes], rest: bytes) -> Iterator[bytes
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace."""
+    """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace.
+
+    A stream that is being sent breaks off: to whoever reads it, another answer would be the rest of it.
+    """
     try:
         return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
+    except Exception as error:
+        if isinstance(error, web.HTTPException) and error.status < 400:
             raise
+        failure = _failure_of(request, error)
+        return break_off(request) if has_begun(request) else failure
+
+
+def _failure_of(request: web.Request, error: Exception) -> web.Response:
+    if isinstance(error, web.HTTPException):
         message = _MESSAGES.get(error.status, error.reason)
         response = _failure(error.status, message, _CODES.get(error.status, "http_error"))
         if "Allow" in error.headers:
             response.headers["Allow"] = error.headers["Allow"]
         return response
-    except Exception as error:
-        refused = refusal_of(request, error)
-        if refused is None:
-            return _failure(500, OWN_ERROR, "internal_error")
-        return _refusal(refused)
+    refused = refusal_of(request, error)
+    if refused is None:
+        return _failure(500, OWN_ERROR, "internal_error")
+    return _refusal(refused)
 
 
 def refusal_of(request: web.Request, error: Exception) -> JobsError | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..engine.base import FoundJob, JobState, OutputStore
-from ..errors import NotFoundError
+from ..errors import NotFoundError, StorageUnavailableError
 from ..model.job import JobPhase
 from ..model.output import OutputPart
 from ..model.progress import Progress
@@ -21,6 +21,7 @@ from .lookup import JobLookup
 from .serializers import ended_view, job_view
 
 _PROGRESS_SECONDS = 0.1
+_AWAY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +59,36 @@ class JobStream:
         noticed.
         """
         while not closing():
-            change = self._outputs.next_change(self._job_id)
             try:
-                found = await self._lookup.find(self._job_id)
+                async for event in self._look(heartbeat):
+                    yield event
+                    if event.name == "end":
+                        return
             except NotFoundError:
                 return
-            async for event in self._missed(found):
-                yield event
-            if found.record is not None:
-                async for event in self._rest_of(found.record):
-                    yield event
-                yield self._event("end", ended_view(found.record))
-                return
-            for event in self._news(found.known):
-                yield event
-            while (part := await self._printed(found.known)) is not None:
-                yield self._output(part)
-                if change.done():
-                    break
-            else:
-                await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
+            except StorageUnavailableError:  # as while a database restarts: it goes on from where it is
                 yield self._event("heartbeat", {})
+                await asyncio.sleep(_AWAY_SECONDS)
+
+    async def _look(self, heartbeat: float) -> AsyncIterator[StreamEvent]:
+        """What there is to tell now, the end included; then wait for a change. Raises `NotFoundError`."""
+        change = self._outputs.next_change(self._job_id)
+        found = await self._lookup.find(self._job_id)
+        async for event in self._missed(found):
+            yield event
+        if found.record is not None:
+            async for event in self._rest_of(found.record):
+                yield event
+            yield self._event("end", ended_view(found.record))
+            return
+        for event in self._news(found.known):
+            yield event
+        while (part := await self._printed(found.known)) is not None:
+            yield self._output(part)
+            if change.done():
+                return
+        await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
+        yield self._event("heartbeat", {})
 
     def _news(self, state: JobState) -> Iterator[StreamEvent]:
         """What the watcher has not been told yet of the job's state, and now and then of its progress."""

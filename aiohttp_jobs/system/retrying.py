@@ -6,11 +6,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from ..errors import StorageUnavailableError
 from .storage_state import StorageState
 
 T = TypeVar("T")
 _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 30.0
+_LONGEST_AWAY_SECONDS = 3.0
 
 
 async def retry_until_written(
@@ -22,8 +24,8 @@ async def retry_until_written(
 ) -> T:
     """The answer of `write`, which is asked again for as long as it raises ``OSError``, as of a full disk.
 
-    The pauses double from 0.5 s up to 30 s, and end when `storage` gets well. Each refusal is reported to it
-    with `message` and `args`, for `logger`.
+    The pauses double from 0.5 s up to 30 s, or to 3 s while a database is away, and end when `storage` gets
+    well. Each refusal is reported to it with `message` and `args`, for `logger`.
     """
     delay = _FIRST_SECONDS
     while True:
@@ -32,4 +34,5 @@ async def retry_until_written(
         except OSError as error:
             storage.report(error, logger, message, *args)
             await storage.wait_for_end(delay)
-            delay = min(2 * delay, _LONGEST_SECONDS)
+            is_away = isinstance(error, StorageUnavailableError)
+            delay = min(2 * delay, _LONGEST_AWAY_SECONDS if is_away else _LONGEST_SECONDS)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
+from ..errors import StorageUnavailableError
 from .storage_faults import HOLDING, StorageFault, fault_of
 
 _PROBE_BYTES = 1024 * 1024
@@ -90,8 +91,13 @@ class StorageState:
         return True
 
     def report(self, error: BaseException, logger: logging.Logger, message: str, *args: object) -> None:
-        """Log `message`, with the traceback of `error`, unless the error is explained already."""
-        if not self.explains(error):
+        """Log `message`, with the traceback of `error`, unless the error is explained already.
+
+        Of a database that is away there is no more to say than that.
+        """
+        if isinstance(error, StorageUnavailableError):
+            logger.warning(f"{message}: %s", *args, error.__cause__ or error)
+        elif not self.explains(error):
             logger.error(message, *args, exc_info=error)
 
     def tell_free(self, free: int, least: int) -> None:

@@ -10,9 +10,10 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..conftest import API
 from .strace import Injection, Tracer
@@ -34,9 +35,18 @@ def free_port() -> int:
 class TorturedHost:
     """A process of `tests.torture.server` on the folder `data`."""
 
-    def __init__(self, data: Path, port: int, log: Path, *, epoch: float | None = None) -> None:
-        self._order = {"data": str(data), "port": port, "epoch": epoch}
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        log: Path,
+        *,
+        epoch: float | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._order = {"data": str(data), "port": port, "epoch": epoch, "settings": settings or {}}
         self._log = log
+        self.has_started = False
         self._tracer: Tracer | None = None
         self.url = f"http://127.0.0.1:{port}{API}"
 
@@ -47,6 +57,7 @@ class TorturedHost:
             self._process: Process = await asyncio.create_subprocess_exec(
                 *command, cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=log
             )
+        self.has_started = True
         if await self._line() != "ready":
             raise RuntimeError(f"{command} did not start")
         if injection is not None:
@@ -83,7 +94,7 @@ class TorturedHost:
 
     @property
     def is_alive(self) -> bool:
-        return self._process.returncode is None
+        return self.has_started and self._process.returncode is None
 
     def send(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):

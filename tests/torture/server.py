@@ -1,9 +1,9 @@
 """The host that is tortured: python -m tests.torture.server.
 
 Says ``ready`` once all is imported, so that a tracer can be attached before the first step that matters;
-then reads one JSON line with ``data``, ``port`` and ``epoch`` (see `tests.hosts.clock`), and prints ``up``
-when it answers requests. Ends on SIGTERM, and with whoever started it. What it logs goes to its standard
-error.
+then reads one JSON line with ``data``, ``port``, ``epoch`` (see `tests.hosts.clock`) and ``settings`` beside
+`SETTINGS`, and prints ``up`` when it answers requests. Ends on SIGTERM, and with whoever started it. What it
+logs goes to its standard error.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.errors import StorageUnavailableError
 
 from ..hosts.clock import hurry
 
@@ -33,9 +34,9 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-async def main(data_dir: Path, port: int) -> None:
+async def main(data_dir: Path, port: int, settings: dict[str, Any]) -> None:
     app = web.Application()
-    aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **SETTINGS))
+    aiohttp_jobs.setup(app, JobsConfig(**{"data_dir": data_dir, **SETTINGS, **settings}))
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()
@@ -53,4 +54,7 @@ if __name__ == "__main__":
     order = json.loads(sys.stdin.readline())
     if order["epoch"] is not None:
         hurry(order["epoch"])
-    asyncio.run(main(Path(order["data"]), order["port"]))
+    try:
+        asyncio.run(main(Path(order["data"]), order["port"], order["settings"]))
+    except StorageUnavailableError as error:
+        sys.exit(f"It cannot start now: {error.__cause__ or error}")

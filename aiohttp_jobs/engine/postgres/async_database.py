@@ -14,7 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from ...errors import BusyError
 from ..base import TooSlowError
-from .database import KEEP_ALIVE, WAIT_SECONDS, Row, Values, unavailable
+from .database import KEEP_ALIVE, RECONNECT_SECONDS, WAIT_SECONDS, Reachable, Row, Values, unavailable
 
 AsyncConnection = psycopg.AsyncConnection[Row]
 
@@ -38,6 +38,7 @@ class AsyncDatabase:
         async def configure(connection: AsyncConnection) -> None:
             await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
 
+        self._reachable = Reachable()
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             dsn,
             kwargs={
@@ -51,6 +52,7 @@ class AsyncDatabase:
             min_size=1,
             max_size=most,
             timeout=WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             configure=configure,
             check=AsyncConnectionPool.check_connection,
             num_workers=1,
@@ -84,8 +86,9 @@ class AsyncDatabase:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """One connection, for statements that are each done by themselves."""
-        with _explaining():
-            async with self._pool.connection() as connection:
+        with _explaining(), self._reachable.asking() as seconds:
+            async with self._pool.connection(seconds) as connection:
+                self._reachable.is_away = False
                 yield connection
 
 

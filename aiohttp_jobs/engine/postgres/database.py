@@ -26,6 +26,12 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, fals
 """
 LOCK_SECONDS = 5.0
 WAIT_SECONDS = 5.0
+AWAY_SECONDS = 0.2
+"""How long a connection is waited for while the database is known to be away."""
+RECONNECT_SECONDS = 4.0
+"""After so long the pool begins anew to connect, so that its pauses never get long."""
+ANSWER_SECONDS = 10.0
+"""How long who awaits an answer waits for one that does not come: the other side hangs, or is cut off."""
 KEEP_ALIVE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -43,6 +49,7 @@ class DatabaseUnavailableError(StorageUnavailableError, OSError):
     """The server's database cannot be reached at the moment. Try again later."""
 
     code = "storage_unavailable"
+    retry_after = 5
     may_be_done = True
     """Whether what was asked may have been done all the same."""
 
@@ -61,6 +68,22 @@ class DatabaseFullError(DatabaseUnavailableError):
     may_be_done = False
 
 
+class Reachable:
+    """Whether a pool's database can be reached, as far as its users have found out. For any thread."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+
+    @contextmanager
+    def asking(self) -> Iterator[float]:
+        """For how many seconds to wait for a connection; that there was none within them is remembered."""
+        try:
+            yield AWAY_SECONDS if self.is_away else WAIT_SECONDS
+        except PoolTimeout:
+            self.is_away = True
+            raise
+
+
 class Database:
     """At most `most` connections to `dsn`. Every method blocks, and may be called in any thread.
 
@@ -74,6 +97,9 @@ class Database:
             connection.execute(_SETTINGS, (f"{1000 * lock_seconds:.0f}ms",))
 
         self._threads = DaemonThreads(2 * most, "aiohttp-jobs-database")
+        self._most_asked = 2 * most
+        self._asked = 0
+        self._reachable = Reachable()
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             kwargs={
@@ -85,6 +111,7 @@ class Database:
             min_size=1,
             max_size=most,
             timeout=WAIT_SECONDS,
+            reconnect_timeout=RECONNECT_SECONDS,
             configure=configure,
             # That a server was restarted is met there, and not by a caller.
             check=ConnectionPool.check_connection,
@@ -109,10 +136,24 @@ class Database:
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function`, which asks this database, returns; it is called in a thread of the database's own.
 
-        While the database is away these all wait for it; what else this process does in threads goes on.
+        It is waited for so long and no longer; what was asked may be done all the same, then or later.
+        While the database is away nobody waits behind others who wait for it.
         """
-        call = partial(function, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        if self._asked >= self._most_asked and self._reachable.is_away:
+            raise DatabaseAwayError
+        call = asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
+        self._asked += 1
+        call.add_done_callback(self._answered)
+        await asyncio.wait([call], timeout=ANSWER_SECONDS)
+        if not call.done():
+            self._reachable.is_away = True
+            raise DatabaseUnavailableError
+        return call.result()
+
+    def _answered(self, call: asyncio.Future[Any]) -> None:
+        self._asked -= 1
+        if not call.cancelled():
+            call.exception()  # perhaps nobody waits for it any more
 
     def rows(self, query: LiteralString, values: Values = ()) -> list[Row]:
         """What one statement finds, or returns of what it has changed."""
@@ -138,7 +179,8 @@ class Database:
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            with self._pool.connection() as connection:
+            with self._reachable.asking() as seconds, self._pool.connection(seconds) as connection:
+                self._reachable.is_away = False
                 yield connection
         except psycopg.errors.LockNotAvailable:
             raise BusyError from None

@@ -30,14 +30,13 @@ from ..base import (
     Limits,
     Notifier,
     StopReason,
-    cancelled_by,
     slot_of,
 )
 from ..running.active import ActiveJob
 from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
 from .database import DatabaseUnavailableError
-from .jobs import Claim, GivenUpError, JobTable, LostClaim
+from .jobs import Claim, GivenUpError, HeldJob, JobTable, LostClaim
 from .output_chunks import OutputChunks, OutputCopy
 from .presence import Presence
 from .run_folders import RunFolders, RunningFolders
@@ -93,6 +92,14 @@ class PostgresDispatcher:
         self._on_change = on_change
         self._active: dict[str, ActiveJob[JobSummary]] = {}
         self._claimed_in: dict[str, int] = {}
+        self._copies: dict[str, OutputCopy] = {}
+        self._only_ended: set[str] = set()
+        """Jobs that this process has in order to end them, or whose result could not be kept."""
+        self._known: set[str] = set()
+        """All that this process had at its last look at its rows, and has had since then."""
+        self._looking = asyncio.Lock()
+        self._claiming: uuid.UUID | None = None
+        """The claim whose answer is waited for, or was lost."""
         self._used: Counter[str] = Counter()
         self._jobs = OwnedTasks("running jobs")
         self._wake = asyncio.Event()
@@ -147,6 +154,11 @@ class PostgresDispatcher:
         """A job that runs in this process."""
         return self._active.get(job_id)
 
+    def copied(self, job_id: str) -> int:
+        """How much of the output of a job that runs here others have, in bytes."""
+        copy = self._copies.get(job_id)
+        return 0 if copy is None else copy.copied
+
     def active(self) -> Iterable[ActiveJob[JobSummary]]:
         return self._active.values()
 
@@ -165,12 +177,33 @@ class PostgresDispatcher:
             return
         await self._table.in_thread(self._table.ask_to_cancel, job_id, reason)
 
-    async def stop_cancelled(self) -> None:
-        """Stop those of this process's jobs that others asked to cancel. Raises ``OSError``."""
-        for job_id, by in await self._table.in_thread(self._table.to_cancel):
-            active = self._active.get(job_id)
-            if active is not None:
-                active.stop(cancelled_by(by))
+    async def look_at_held(self) -> None:
+        """Stop those of this process's jobs that others asked to cancel. Raises ``OSError``.
+
+        One that this process has, and knows nothing of, was claimed when the answer was lost: it is begun.
+        """
+        async with self._looking:
+            self._known = {*self._active, *self._only_ended}
+            lapses = self._presence.lapses
+            for job in await self._table.in_thread(self._table.held):
+                active = self._active.get(job.job_id)
+                if active is not None and job.reason is not None:
+                    active.stop(job.reason)
+                elif job.job_id not in self._known and not self._closing:
+                    await self._take_up(job, lapses)
+
+    async def _take_up(self, job: HeldJob, lapses: int) -> None:
+        """Deal with a job that this process has and does not know, unless it has heard of it by now."""
+        lost = await self._table.in_thread(self._table.held_one, job.job_id)
+        # Of a claim that is on its way the answer may still come.
+        is_coming = job.claim_id is not None and job.claim_id == self._claiming
+        if lost is None or is_coming or job.job_id in self._known:
+            return
+        _logger.warning("Job %s was given to this process, and the answer was lost", job.job_id)
+        if job.claim_id is not None or job.reason is not None:
+            self._begin(lost.claim, lapses, job.reason)
+        else:
+            self._jobs.start(self._end_lost(lost))
 
     def stop_if_cut_off(self) -> None:
         """Stop the jobs of this process that others may have taken, or may take, and could start again.
@@ -189,25 +222,23 @@ class PostgresDispatcher:
     # --- claiming
 
     async def _claim_jobs(self) -> None:
-        lost_answer: uuid.UUID | None = None
         while not self._closing:
             self._wake.clear()
             pause = _LOOK_SECONDS
             try:
                 lapses = self._presence.lapses
-                if lost_answer is not None:
+                if self._claiming is not None:
                     # Of whatever time that claim was: one that others have taken since then is not found.
-                    self._begin_all(
-                        lapses, await self._table.in_thread(self._table.claimed_before, lost_answer)
-                    )
-                    lost_answer = None
+                    found = await self._table.in_thread(self._table.claimed_before, self._claiming)
+                    self._begin_all(lapses, found)
+                    self._claiming = None
                 if self._may_claim() and (free := self._free_places()):
-                    lost_answer = uuid.uuid4()
+                    self._claiming = uuid.uuid4()
                     claims = await self._table.in_thread(
-                        self._table.claim, free, self.limits, self._starvation, lost_answer
+                        self._table.claim, free, self.limits, self._starvation, self._claiming
                     )
-                    lost_answer = None
                     self._begin_all(lapses, claims)
+                    self._claiming = None
                     due = await self._table.in_thread(self._table.next_due)
                     pause = _LOOK_SECONDS if due is None else max(0.0, min(due, _LOOK_SECONDS))
             except Exception as error:
@@ -249,6 +280,7 @@ class PostgresDispatcher:
         elif self._closing:
             active.stop(SHUT_DOWN)
         self._active[claim.job_id] = active
+        self._known.add(claim.job_id)
         self._claimed_in[claim.job_id] = lapses
         active.announce()
         slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))
@@ -258,13 +290,17 @@ class PostgresDispatcher:
 
     async def _end_unreadable(self, claim: Claim) -> None:
         """There is no result to keep, as nobody knows whose it would be."""
-        await self._table.in_thread(self._table.end_unreadable, claim)
+        self._only_ended.add(claim.job_id)
+        try:
+            await self._table.in_thread(self._table.end_unreadable, claim)
+        finally:
+            self._only_ended.discard(claim.job_id)
 
     async def _see_through(
         self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], slot: str | None
     ) -> None:
         folders: RunFolders | None = None
-        copy = OutputCopy(self._chunks, claim, submission.attempt)
+        self._copies[claim.job_id] = copy = OutputCopy(self._chunks, claim, submission.attempt)
         try:
             try:
                 folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
@@ -275,8 +311,8 @@ class PostgresDispatcher:
                 if slot is not None:
                     self._used[slot] -= 1
                     self._wake.set()
-            rest = partial(copy.finish, folders.run_dir, is_needed=result.output_truncated)
-            await self._until_written(claim, rest)
+            if result.output_truncated:
+                await self._until_written(claim, partial(copy.finish, folders.run_dir))
             await self._finish(claim, submission, result, active)
         except GivenUpError:
             # By another process, or by this one's own verdict, whose answer was lost.
@@ -284,6 +320,7 @@ class PostgresDispatcher:
             self._forget(active, None)
         except Exception:
             _logger.exception("The result of job %s could not be kept", claim.job_id)
+            self._only_ended.add(claim.job_id)  # it must not run again
             self._forget(active, None)
         finally:
             if folders is not None:
@@ -336,6 +373,7 @@ class PostgresDispatcher:
             if active is not None:
                 self._active.pop(claim.job_id, None)
                 self._claimed_in.pop(claim.job_id, None)
+                self._copies.pop(claim.job_id, None)
                 active.again()
             self._wake.set()
             return
@@ -366,6 +404,7 @@ class PostgresDispatcher:
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]
             self._claimed_in.pop(active.job.job_id, None)
+            self._copies.pop(active.job.job_id, None)
         active.ended(record)
 
     # --- watching over this process's jobs, and those of processes that died
@@ -381,7 +420,7 @@ class PostgresDispatcher:
         while True:
             await asyncio.sleep(min(self._presence.stall_seconds / 6, _LOOK_SECONDS))
             try:
-                await self.stop_cancelled()
+                await self.look_at_held()
                 if not self._closing and self._presence.is_certain:
                     await self._take_lost()
                 if time.monotonic() > self._forget_turns_at:
@@ -403,6 +442,8 @@ class PostgresDispatcher:
 
     async def _end_lost(self, lost: LostClaim) -> None:
         claim, submission = lost.claim, lost.claim.submission
+        self._known.add(claim.job_id)
+        self._only_ended.add(claim.job_id)
         if submission is None:
             await self._end_unreadable(claim)
             return
@@ -418,6 +459,7 @@ class PostgresDispatcher:
         except GivenUpError:
             _logger.warning(_GIVEN_UP, claim.job_id)
         finally:
+            self._only_ended.discard(claim.job_id)
             await asyncio.to_thread(self._folders.remove, folders)
 
 

@@ -43,7 +43,6 @@ from .jobs import JobTable
 from .numbers import PostgresNumbers
 from .output_chunks import OutputChunks
 from .outputs import PostgresOutputs
-from .presence import STALL_SECONDS
 from .results import PostgresResults
 from .run_folders import RunningFolders
 from .verdicts import Verdicts
@@ -66,12 +65,12 @@ class PostgresEngine:
         storage: StorageState,
         vault: Vault,
         *,
-        stall_seconds: float = STALL_SECONDS,
         runs_jobs: bool = True,
     ) -> None:
         if config.dsn is None or config.secret is None:
             raise ConfigurationError("dsn and secret are needed with engine 'postgres'")
         self._config = config
+        stall_seconds = config.stall_seconds
         self._limits = limits_of(config) if runs_jobs else _only_main_loop(limits_of(config))
         self._modes = modes
         self._storage = storage
@@ -145,7 +144,9 @@ class PostgresEngine:
             self._modes.warm_workers,
             storage,
         )
-        self.outputs = PostgresOutputs(self._chunks, dispatcher.find, self.queue.next_change)
+        self.outputs = PostgresOutputs(
+            self._chunks, dispatcher.find, dispatcher.copied, self.queue.next_change
+        )
         self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:

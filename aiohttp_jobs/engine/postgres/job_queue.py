@@ -185,7 +185,7 @@ class PostgresJobQueue:
 
     async def _stop_cancelled(self) -> None:
         with contextlib.suppress(DatabaseUnavailableError):  # the next look finds it
-            await self._dispatcher.stop_cancelled()
+            await self._dispatcher.look_at_held()
 
     async def _tell_of(self, job_id: str) -> None:
         """Tell those who watch how a job is that another process has changed."""

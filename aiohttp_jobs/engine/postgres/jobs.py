@@ -15,7 +15,7 @@ from typing import Any, LiteralString
 
 from pydantic import ValidationError
 
-from ...model.job import JobPhase, JobResult, Submission, is_shared_key
+from ...model.job import JobPhase, JobResult, JobStatus, Submission, is_shared_key
 from ...model.progress import Progress
 from ...system.signing import Signer
 from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
@@ -59,9 +59,13 @@ UPDATE aiohttp_jobs.jobs SET cancelled_by = %(by)s, cancel_message = %(message)s
 WHERE job_id = %(job_id)s AND state = 'running' AND cancel_message IS NULL
 RETURNING pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
 """
-_TO_CANCEL = """
-SELECT job_id, cancelled_by FROM aiohttp_jobs.jobs
-WHERE state = 'running' AND process_id = %s AND cancel_message IS NOT NULL
+_HELD = """
+SELECT job_id, claim_id, cancelled_by, cancel_message FROM aiohttp_jobs.jobs
+WHERE state = 'running' AND process_id = %s
+"""
+_HELD_ONE = """
+SELECT job_id, fence, submission, lock_name, started_at, clock_timestamp(), process_id FROM aiohttp_jobs.jobs
+WHERE state = 'running' AND process_id = %s AND job_id = %s
 """
 _TAKE_LOST = """
 UPDATE aiohttp_jobs.jobs AS j SET process_id = %(me)s, claim_id = NULL, fence = fence + 1
@@ -75,6 +79,8 @@ RETURNING j.job_id, j.fence, j.submission, j.lock_name, j.started_at, clock_time
 IS_MINE = "job_id = %(job_id)s AND fence = %(fence)s AND process_id = %(me)s AND state = 'running'"
 END = "DELETE FROM aiohttp_jobs.jobs WHERE " + IS_MINE  # noqa: S608 - of constants
 """Ends a job, unless it is this process's no longer; the values are those of `JobTable.mine`."""
+DROP_OUTPUT = "DELETE FROM aiohttp_jobs.output_chunks WHERE job_id = %s AND attempt = %s"
+"""Forgets what was copied of an attempt's output, of which its result has everything."""
 _AGAIN = (
     """
 UPDATE aiohttp_jobs.jobs SET state = 'pending', attempt = %(attempt)s, run_at = %(run_at)s, queued_at = NULL,
@@ -168,6 +174,18 @@ class LostClaim:
     process_id: str
     started_at: datetime
     noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldJob:
+    """A job that a process has. It is its own to run if it has a `claim_id`, and otherwise only to end.
+
+    `reason`: somebody wants it stopped.
+    """
+
+    job_id: str
+    claim_id: uuid.UUID | None
+    reason: StopReason | None
 
 
 class JobTable:
@@ -270,17 +288,30 @@ class JobTable:
         if is_id(job_id):
             self._database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason))
 
-    def to_cancel(self) -> list[tuple[str, str]]:
-        """Which of this process's jobs somebody wants stopped, and who."""
-        return [(str(job_id), by or "") for job_id, by in self._database.rows(_TO_CANCEL, (self._me,))]
+    def held(self) -> list[HeldJob]:
+        """This process's jobs."""
+        return [
+            HeldJob(
+                str(job_id),
+                claim_id,
+                None if message is None else StopReason(JobStatus.CANCELLED, message, by=by or ""),
+            )
+            for job_id, claim_id, by, message in self._database.rows(_HELD, (self._me,))
+        ]
+
+    def held_one(self, job_id: str) -> LostClaim | None:
+        """The claim of one of them, as of one whose process died."""
+        rows = self._database.rows(_HELD_ONE, (self._me, job_id))
+        return next(map(self._lost, rows), None)
 
     def take_lost(self) -> list[LostClaim]:
         """Take the jobs of processes that died, in order to end them."""
         rows = self._database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
-        return [
-            LostClaim(self._claimed(*row[:4]), str(row[6]), row[4].astimezone(UTC), row[5].astimezone(UTC))
-            for row in rows
-        ]
+        return [self._lost(row) for row in rows]
+
+    def _lost(self, row: Sequence[Any]) -> LostClaim:
+        times = (row[4].astimezone(UTC), row[5].astimezone(UTC))
+        return LostClaim(self._claimed(*row[:4]), str(row[6]), *times)
 
     def _cancelling(self, job_id: str, reason: StopReason) -> dict[str, Any]:
         return {
@@ -337,6 +368,8 @@ class JobTable:
                 "INSERT INTO aiohttp_jobs.attempts (job_id, attempt, record) VALUES (%s, %s, %s::json)",
                 (claim.job_id, result.attempt, json.dumps(result.to_record(), ensure_ascii=False)),
             )
+            if not result.output_truncated:
+                connection.execute(DROP_OUTPUT, (claim.job_id, result.attempt))
             notify(connection, f"{self._me} job {claim.job_id}")
 
     def attempts(self, job_id: str) -> list[dict[str, Any]]:

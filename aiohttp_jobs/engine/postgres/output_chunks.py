@@ -29,17 +29,18 @@ _TAKEN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because another 
 _logger = logging.getLogger(__name__)
 
 _NOTE = "UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s WHERE " + IS_MINE  # noqa: S608 - of constants
+# Of a put whose answer was lost the last piece is there already; by now there is more of it.
 _PUT = """
 INSERT INTO aiohttp_jobs.output_chunks (job_id, attempt, start, data)
 SELECT %(job_id)s, %(attempt)s, piece.start, piece.data
 FROM unnest(%(starts)s::bigint[], %(pieces)s::bytea[]) AS piece (start, data)
-ON CONFLICT DO NOTHING
+ON CONFLICT (job_id, attempt, start) DO UPDATE SET data = excluded.data
+WHERE length(output_chunks.data) < length(excluded.data)
 """
 _DROP_MIDDLE = """
 DELETE FROM aiohttp_jobs.output_chunks
 WHERE job_id = %s AND attempt = %s AND start >= %s AND start + length(data) < %s
 """
-_DROP = "DELETE FROM aiohttp_jobs.output_chunks WHERE job_id = %s AND attempt = %s"
 # From the piece that has the offset, or the first one behind it.
 _READ = """
 SELECT start, data FROM aiohttp_jobs.output_chunks
@@ -94,10 +95,6 @@ class OutputChunks:
         if size > 2 * self._half:
             self._database.change(_DROP_MIDDLE, (claim.job_id, attempt, self._half, size - self._half))
 
-    def drop(self, job_id: str, attempt: int) -> None:
-        """Forget what an attempt has printed."""
-        self._database.change(_DROP, (job_id, attempt))
-
     def read(self, job_id: str, attempt: int, offset: int, most: int, *, whole: bool) -> OutputPart:
         """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes."""
         values = {"job_id": job_id, "attempt": attempt, "offset": offset, "limit": most // CHUNK + 2}
@@ -142,7 +139,8 @@ class OutputCopy:
         self._chunks = chunks
         self._claim = claim
         self._attempt = attempt
-        self._copied = 0
+        self.copied = 0
+        """So much of the output, in bytes, is known to others: it outlives this process."""
 
     @asynccontextmanager
     async def kept_up(self, active: ActiveJob[Any]) -> AsyncIterator[None]:
@@ -154,18 +152,11 @@ class OutputCopy:
             task.cancel()
             await asyncio.wait([task])
 
-    async def finish(self, run_dir: str, *, is_needed: bool) -> None:
-        """Copy the rest from the folder of the run, or drop it all where the result has everything.
-
-        Raises `GivenUpError` and ``OSError``.
-        """
-        if not is_needed:
-            if self._copied:
-                await self._chunks.in_thread(self._chunks.drop, self._claim.job_id, self._attempt)
-            return
+    async def finish(self, run_dir: str) -> None:
+        """Copy the rest from the folder of the run. Raises `GivenUpError` and ``OSError``."""
         while True:
             part = await asyncio.to_thread(
-                read_segments, f"{run_dir}/log", self._copied, _AT_ONCE, whole=False
+                read_segments, f"{run_dir}/log", self.copied, _AT_ONCE, whole=False
             )
             if not part.data:
                 return
@@ -173,12 +164,14 @@ class OutputCopy:
 
     async def _keep_up(self, active: ActiveJob[Any]) -> None:
         while True:
-            await asyncio.sleep(_COPY_SECONDS)
+            change = active.next_change()
             log = active.log
-            if log is None:
+            if log is None or self.copied >= log.size:
+                await asyncio.wait([change])
                 continue
             try:
                 await self._copy(log, active.worker)
+                active.notify()
             except DatabaseUnavailableError:
                 pass  # said by those who renew this process's sign of life; tried again
             except GivenUpError:
@@ -186,12 +179,13 @@ class OutputCopy:
                 return
             except Exception:
                 _logger.exception("The output of job %s cannot be copied", self._claim.job_id)
+            await asyncio.sleep(_COPY_SECONDS)
 
     async def _copy(self, log: OutputLog, pid: int | None) -> None:
-        while self._copied < log.size:
-            part = log.read(self._copied, _AT_ONCE, whole=False)
+        while self.copied < log.size:
+            part = log.read(self.copied, _AT_ONCE, whole=False)
             if part is None:
-                part = await asyncio.to_thread(log.read_files, self._copied, _AT_ONCE, whole=False)
+                part = await asyncio.to_thread(log.read_files, self.copied, _AT_ONCE, whole=False)
             if not part.data:
                 return
             await self._put(part, pid)
@@ -200,4 +194,4 @@ class OutputCopy:
         await self._chunks.in_thread(
             self._chunks.put, self._claim, self._attempt, part.offset, part.data, pid
         )
-        self._copied = part.offset + len(part.data)
+        self.copied = part.offset + len(part.data)

@@ -18,23 +18,26 @@ from .output_chunks import OutputChunks
 class PostgresOutputs:
     """The outputs of all processes.
 
-    `find_active` knows the jobs that run in this one, `next_change` tells of all.
+    `find_active` knows the jobs that run in this one, `copied` how much of each others have, and
+    `next_change` tells of all.
     """
 
     def __init__(
         self,
         chunks: OutputChunks,
         find_active: Callable[[str], ActiveJob[Any] | None],
+        copied: Callable[[str], int],
         next_change: Callable[[str], asyncio.Future[None]],
     ) -> None:
         self._chunks = chunks
         self._find_active = find_active
+        self._copied = copied
         self._next_change = next_change
 
     async def live(self, state: JobState) -> JobOutput:
         active = self._find_active(state.job_id)
         if active is not None:
-            return output_of(active)
+            return CopiedOutput(output_of(active), lambda: self._copied(state.job_id))
         if state.phase is not JobPhase.RUNNING:
             return NoOutput(state.attempt)
         return ChunksOutput(self._chunks, state.job_id, state.attempt, state.output_size, complete=False)
@@ -48,6 +51,32 @@ class PostgresOutputs:
 
     def next_change(self, job_id: str) -> asyncio.Future[None]:
         return self._next_change(job_id)
+
+
+class CopiedOutput:
+    """Of a job that runs here: what others have of it. So what somebody has seen outlives this process."""
+
+    complete = False
+
+    def __init__(self, output: JobOutput, copied: Callable[[], int]) -> None:
+        self.attempt = output.attempt
+        self._output = output
+        self._copied = copied
+
+    @property
+    def size(self) -> int:
+        return min(self._output.size, self._copied())
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        most = min(most, self.size - offset)
+        if most <= 0:
+            return OutputPart(offset, b"")
+        return await self._output.read(offset, most, whole=whole)
+
+    async def spans(self) -> list[Span]:
+        size = self.size
+        kept = [Span(span.start, min(span.stop, size)) for span in await self._output.spans()]
+        return [span for span in kept if span.start < span.stop]
 
 
 class ChunksOutput:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...model.job import JobResult
 from .async_database import AsyncConnection
-from .jobs import END, Claim, GivenUpError, JobTable
+from .jobs import DROP_OUTPUT, END, Claim, GivenUpError, JobTable
 from .results import PostgresResults
 
 
@@ -34,6 +34,9 @@ class Verdicts:
             if not ended.rowcount:
                 raise GivenUpError(claim.job_id)
             await connection.execute("DELETE FROM aiohttp_jobs.attempts WHERE job_id = %s", (claim.job_id,))
+            if not result.output_truncated:
+                # Not earlier: until there is a result, this is all that others have of the output.
+                await connection.execute(DROP_OUTPUT, (claim.job_id, result.attempt))
             await connection.execute("SELECT pg_notify(%s, %s)", self._table.news("job", claim.job_id))
 
         await self._results.keep(record, first=end, earlier_attempts=earlier, submission=submission)

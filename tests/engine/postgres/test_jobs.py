@@ -21,8 +21,10 @@ import psycopg
 from aiohttp_jobs.engine.base import JobQuery, Limits, StopReason, cancelled_by
 from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.queue_order import Line, QueueOrder
 from aiohttp_jobs.model.job import ExecutionMode, JobPhase, JobResult, JobStatus, new_job_id, utc_now
+from aiohttp_jobs.model.output import Span
 
 from ...contract.jobs import MOST, submission
 from ...postgres import PostgresServer
@@ -431,8 +433,9 @@ def test_who_runs_a_job_learns_who_wants_it_stopped(process: Process, start: Cal
     assert other.table.claim_to_cancel(job_id, cancelled_by("bob")) is None
     other.table.ask_to_cancel(job_id, cancelled_by("bob"))
     other.table.ask_to_cancel(job_id, StopReason(JobStatus.CANCELLED, "again", by="eve"))
-    assert process.table.to_cancel() == [(job_id, "bob")]
-    assert other.table.to_cancel() == []
+    (held,) = process.table.held()
+    assert (held.job_id, held.reason) == (job_id, cancelled_by("bob"))
+    assert other.table.held() == []
     state = other.table.get(job_id)
     assert state is not None
     assert state.is_cancelling
@@ -456,3 +459,30 @@ def test_a_job_that_was_changed_in_the_database_is_not_believed(
         attacker.execute(f"UPDATE aiohttp_jobs.jobs SET submission = ({change})::json")  # type: ignore[arg-type]
     (claim,) = process.claims()
     assert claim.problem is not None or claim.submission is None
+
+
+def test_output_that_was_put_once_already_without_an_answer_is_put_again_with_what_follows(
+    process: Process,
+) -> None:
+    process.submit()
+    (claim,) = process.claims()
+    chunks = OutputChunks(process.installation.database, process.installation.presence.process_id, 1 << 20)
+    chunks.put(claim, 1, 0, b"one ", None)
+    chunks.put(claim, 1, 0, b"one two", None)
+    chunks.put(claim, 1, 0, b"one ", None)
+    assert chunks.read(claim.job_id, 1, 0, 100, whole=True).data == b"one two"
+
+
+def test_what_was_copied_of_an_output_is_there_until_there_is_the_result_of_the_attempt(
+    process: Process,
+) -> None:
+    job_id = process.submit()
+    (claim,) = process.claims()
+    chunks = OutputChunks(process.installation.database, process.installation.presence.process_id, 1 << 20)
+    chunks.put(claim, 1, 0, b"one", None)
+    following = submission(job_id=job_id).model_copy(update={"attempt": 2, "run_at": utc_now()})
+    process.table.again(claim, result_of(claim), following)
+    assert chunks.spans(job_id, 1) == []
+    (claim,) = process.claims()
+    chunks.put(claim, 2, 0, b"two", None)
+    assert chunks.spans(job_id, 2) == [Span(0, 3)]

@@ -1,0 +1,153 @@
+"""PostgreSQL is away, or its answers are lost: hosts say so, go on afterwards, and do nothing twice."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiohttp_jobs.client import JobEvent, JobsClient
+
+from ...conftest import Host
+from ...engines import HostEngine
+from ...gate import Gate, until_answered
+from ...postgres import PostgresServer
+from ...tcp_proxy import TcpProxy
+from .support import SECRET, installation
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+
+@pytest.fixture(scope="module")
+def server(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """One that may be stopped."""
+    server = postgres_server.another()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def proxy(server: PostgresServer) -> AsyncIterator[TcpProxy]:
+    async with TcpProxy(server.socket) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def engine(server: PostgresServer, proxy: TcpProxy) -> Iterator[HostEngine]:
+    dsn = server.dsn(server.create_upgraded())
+    beside = installation(dsn)
+    beside.open()
+    through = dsn.partition("?")[0] + f"?host=127.0.0.1&port={proxy.port}"
+    yield HostEngine({"engine": "postgres", "dsn": through, "secret": SECRET}, beside.api_keys)
+    beside.close()
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+def losing(proxy: TcpProxy, *words: bytes) -> Callable[[], bool]:
+    """Lose the answer to the first request that has one of `words`; whether that has happened."""
+    lost: list[bytes] = []
+
+    def is_lost(data: bytes) -> bool:
+        found = not lost and any(word in data for word in words)
+        if found:
+            lost.append(data)
+        return found
+
+    proxy.after_request = is_lost
+    return lambda: bool(lost)
+
+
+async def test_while_it_is_away_hosts_say_so_and_afterwards_all_goes_on(
+    host: Host, server: PostgresServer, gate: Gate
+) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit(f"echo one; {gate.shell}; echo two")
+    seen: list[JobEvent] = []
+
+    async def watch() -> None:
+        async with JobsClient(caller.base.removesuffix("/api/v1"), session=caller.session) as client:
+            seen.extend([event async for event in client.follow(job_id)])
+
+    watching = asyncio.create_task(watch())
+    await gate.reached()
+    await asyncio.to_thread(server.stop)
+    try:
+        # However many ask, nobody waits behind the others.
+        body = {"jobName": "x", "command": "true", "executionMode": "BackgroundJob"}
+        requests = [("GET", "/jobs", None), ("GET", f"/jobs/{job_id}", None), ("POST", "/jobs/submit", body)]
+        answers = await asyncio.gather(
+            *(caller.request(method, path, json=json) for method, path, json in 10 * requests)
+        )
+        assert {answer.status for answer in answers} == {503}
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+        assert {answer.body["success"] for answer in answers} == {False}
+        gate.open()
+    finally:
+        await asyncio.to_thread(server.start)
+    await watching
+    assert (seen[-1].name, seen[-1].data["Status"]) == ("end", "Succeeded")
+    assert "".join(event.text for event in seen) == "one\ntwo\n"
+    assert len(gate.pids) == 1
+
+
+async def test_the_answer_to_a_submission_is_lost_and_it_is_accepted_once(
+    host: Host, proxy: TcpProxy
+) -> None:
+    caller = host.caller("debug")
+    has_happened = losing(proxy, b"submit_1")
+    job_id = await caller.submit("echo once")
+    assert has_happened()
+    assert (await caller.result(job_id))["Output"] == "once\n"
+    assert [record["JobID"] for record in await caller.results()] == [job_id]
+
+
+async def test_the_answer_to_a_verdicts_commit_is_lost_and_it_is_given_once(
+    host: Host, proxy: TcpProxy, gate: Gate
+) -> None:
+    caller = host.caller("debug")
+    job_id = await caller.submit(gate.shell)
+    await gate.reached()
+    has_happened = losing(proxy, b"COMMIT")
+    gate.open()
+    record = await caller.result(job_id)
+    assert has_happened()
+    assert (record["Status"], record["Attempt"], len(gate.pids)) == ("Succeeded", 1, 1)
+    assert (await caller.run("echo next"))["Output"] == "next\n"
+
+
+async def test_the_answer_to_a_claim_is_lost_and_what_it_got_is_run_once(
+    host: Host, proxy: TcpProxy, gate: Gate
+) -> None:
+    caller = host.caller("debug")
+    await caller.request("POST", "/queue/pause")
+    job_id = await caller.submit(gate.shell)
+    gate.open()
+    has_happened = losing(proxy, b"claim_1")
+    await caller.request("POST", "/queue/resume")
+    assert (await caller.result(job_id))["Status"] == "Succeeded"
+    assert has_happened()
+    assert len(gate.pids) == 1
+
+
+async def test_the_answer_to_a_cancellation_is_lost_and_the_job_ends_all_the_same(
+    start_host: Callable[..., Awaitable[Host]], proxy: TcpProxy, gate: Gate
+) -> None:
+    host = await start_host(stall_seconds=3.0)  # so often it looks at its jobs
+    caller = host.caller("debug")
+    job_id = await caller.submit(gate.shell, delaySeconds=3600)
+    has_happened = losing(proxy, b"fence + 1, lock_name = NULL")
+    answer = await caller.request("POST", f"/jobs/{job_id}/cancel")
+    assert has_happened()
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+
+    async def has_ended() -> bool:
+        return (await caller.request("GET", f"/jobs/{job_id}")).body["job"]["Status"] == "Cancelled"
+
+    await until_answered(has_ended, "the end of the job")
+    assert gate.pids == []
