@@ -214,7 +214,7 @@ def test_no_question_about_waiting_jobs_reads_them_all(
         process.table.summary()
         process.table.next_due()
         process.table.take_lost()
-        process.table.to_cancel()
+        process.table.held()
         process.submit(user_id=f"{count} {is_analysed}")
         said = postgres_server.log()[before:]
         assert "Index" in said
