@@ -55,6 +55,7 @@ SLOW = (
     "test_docs.py",
     "test_extending.py",
     "test_host_middlewares.py",
+    "test_in_production.py",
     "test_preload.py",
     "test_restart.py",
     "test_tutorial.py",

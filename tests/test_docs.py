@@ -112,6 +112,7 @@ def test_every_snippet_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     for module in written(tmp_path):
         monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setenv("MAIL_PASSWORD", "secret")
+    monkeypatch.setenv("AIOHTTP_JOBS_DATA_DIR", "data")
     started: list[web.Application] = []
     monkeypatch.setattr(web, "run_app", lambda app, **_: started.append(app))
     monkeypatch.setattr("asyncio.run", lambda main: main.close())

@@ -17,8 +17,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+OF_ITS_OWN = {"in-production"}
+"""What is run by another test: not against a demo."""
 PAGES = sorted(
-    path.stem for path in (ROOT / "docs/tutorial").glob("*.md") if "```console" in path.read_text()
+    path.stem
+    for path in (ROOT / "docs/tutorial").glob("*.md")
+    if "```console" in path.read_text() and path.stem not in OF_ITS_OWN
 )
 BLOCK = re.compile(r"```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 END = "--- that was all ---"
@@ -38,9 +42,9 @@ def steps_of(page: str, folder: Path) -> list[Step]:
     text = (ROOT / "docs/tutorial" / f"{page}.md").read_text()
     steps: list[Step] = []
     for block in BLOCK.finditer(text):
-        if block["kind"] in ("python", "toml"):
+        if block["kind"] in ("python", "toml", "nginx", "yaml"):
             before = text[: block.start()]
-            name = re.findall(r"`([\w.]+\.(?:py|toml))`", before)[-1]
+            name = re.findall(r"`([\w.]+\.(?:py|toml|conf|yml))`", before)[-1]
             (folder / name).write_text(block["text"])
         elif block["kind"] == "console":
             for part in block["text"].removeprefix("$ ").split("\n$ "):
