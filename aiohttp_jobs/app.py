@@ -28,6 +28,7 @@ from .http import (
     schedules,
     sessions,
     templates,
+    workers,
 )
 from .http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
 from .http.auth.cors import preflight_middleware, share_with
@@ -51,6 +52,7 @@ _RESOURCES = (
     jobs,
     events,
     queue,
+    workers,
     schedules,
     account,
     sessions,
@@ -169,6 +171,7 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[results.RESULTS] = plugin.results
     jobs_app[schedules.SCHEDULES] = plugin.schedules
     jobs_app[queue.QUEUE] = plugin.queue
+    jobs_app[workers.WORKERS] = plugin.workers
     jobs_app[account.ACCOUNT] = plugin.account
     jobs_app[notices.NOTICES] = plugin.notices
     jobs_app[sessions.SESSION_SERVICE] = plugin.sessions

@@ -100,6 +100,9 @@ class JobsConfig(BaseModel):
     stall_seconds: Annotated[Seconds, Field(ge=1)] = 30.0
     """With ``engine="postgres"``, the same in all hosts and workers: one that the database has not heard of
     for so long counts as dead, and its jobs end or are tried again. It ends its commands before that."""
+    runs_jobs: bool = True
+    """Run jobs of all kinds in this process. With ``engine="postgres"`` a host may leave them to workers,
+    with False: it then runs only what was asked of it in MainLoop."""
     prefix: str = "/apps/WebHostTaskManagement"
     """Where the sub-application is mounted."""
 
@@ -388,6 +391,8 @@ class JobsConfig(BaseModel):
             raise ValueError("dsn is needed with engine 'postgres': where the database is")
         if self.engine != "postgres" and self.dsn is not None:
             raise ValueError("dsn is for engine 'postgres', which has to be chosen")
+        if self.engine != "postgres" and not self.runs_jobs:
+            raise ValueError("runs_jobs=False is for engine 'postgres': nobody else would run the jobs")
         if self.engine == "postgres" and self.secret is None:
             raise ValueError(
                 "secret is needed with engine 'postgres': 32 characters or more, the same in all hosts and "

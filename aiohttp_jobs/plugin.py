@@ -24,7 +24,7 @@ from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
-from .engine.base import Engine, JobObserver
+from .engine.base import Capability, Engine, JobObserver
 from .engine.embedded.engine import EmbeddedEngine
 from .errors import ConfigurationError, ShuttingDownError
 from .functions.registry import Functions
@@ -58,6 +58,7 @@ from .services.schedule_submitter import ScheduledJobs
 from .services.schedules import ScheduleService
 from .services.sessions import SessionService
 from .services.templates import TemplateService
+from .services.workers import WorkerService
 from .streams.job_list import JobFeed
 from .streams.lookup import JobLookup
 from .system.closing import Closing
@@ -129,7 +130,9 @@ class Plugin:
         self._vault = Vault(config.keys)
         self.engine = ENGINES[config.engine](config, self._modes, self.storage, self._vault)
         self.policy = AccessPolicy(config)
-        self._limits = LimitPolicy(config, self.interpreters)
+        self._limits = LimitPolicy(
+            config, self.interpreters, takes_labels=Capability.LABELS in self.engine.capabilities
+        )
         self.current_roles = CurrentRoles(config)
         self._rights = RightsCheck(self.policy, self.engine.api_keys, self.current_roles)
         self._template_rights = TemplateRights(
@@ -150,8 +153,14 @@ class Plugin:
         self._make_jobs()
         self._make_schedules()
         self.account = AccountService(
-            config, self.policy, self.engine.api_keys, self.current_roles, self.interpreters
+            config,
+            self.policy,
+            self.engine.api_keys,
+            self.current_roles,
+            self.interpreters,
+            self.engine.capabilities,
         )
+        self.workers = WorkerService(self.policy, self.engine.workforce)
         self.sessions = SessionService(self.policy)
         self.readiness = Readiness(
             {

@@ -9,10 +9,12 @@ from yarl import URL
 
 from ..config import JobsConfig
 from ..errors import InvalidFieldsError, TooLargeError, field_error
-from ..model.job import InterpreterName
+from ..model.job import ExecutionMode, InterpreterName
 from ..model.notice_rules import CHANNELS, Rule, WebhookRule
 
 _NO_MAIL = "'email' cannot be used: no mail server is set up here (smtp_host)"
+_NO_WORKERS = "cannot be asked for: this server runs all jobs itself, and has no workers (engine 'postgres')"
+_NO_LABELS_IN_MAIN_LOOP = "cannot be asked for in MainLoop, which is the host's own and no worker's"
 _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enabled)"
 
 
@@ -27,13 +29,23 @@ class LimitedCommand(Protocol):
     def interpreter(self) -> InterpreterName | None: ...
     @property
     def timeout_seconds(self) -> float | None: ...
+    @property
+    def execution_mode(self) -> ExecutionMode: ...
+    @property
+    def labels(self) -> Collection[str]: ...
 
 
 class LimitPolicy:
-    """How much a submission may have by the configuration, and which of the interpreters are `installed`."""
+    """How much a submission may have by the configuration, and which of the interpreters are `installed`.
 
-    def __init__(self, config: JobsConfig, installed: Collection[InterpreterName]) -> None:
+    `takes_labels`: there may be workers, which have some.
+    """
+
+    def __init__(
+        self, config: JobsConfig, installed: Collection[InterpreterName], *, takes_labels: bool = False
+    ) -> None:
         self._config = config
+        self._takes_labels = takes_labels
         self._installed = installed
 
     def interpreter_of(self, command: LimitedCommand) -> InterpreterName:
@@ -69,6 +81,10 @@ class LimitPolicy:
         if interpreter not in self._installed:
             names = ", ".join(sorted(self._installed))
             faults.append(field_error("interpreter", f"{interpreter.absence}; installed are: {names}"))
+        if command.labels and not self._takes_labels:
+            faults.append(field_error("labels", _NO_WORKERS))
+        elif command.labels and command.execution_mode is ExecutionMode.MAIN_LOOP:
+            faults.append(field_error("labels", _NO_LABELS_IN_MAIN_LOOP))
         faults += _notify_faults(config, notify)
         if faults:
             raise InvalidFieldsError.of(

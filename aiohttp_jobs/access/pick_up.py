@@ -12,11 +12,14 @@ from .templates import TemplateRights
 
 
 class PickUpCheck:
-    """Asked with each job that was picked up; raises a `JobsError` when it may not run."""
+    """Asked with each job that was picked up; raises a `JobsError` when it may not run.
+
+    Without `limits`, whatever was accepted is within them.
+    """
 
     def __init__(
         self,
-        limits: LimitPolicy,
+        limits: LimitPolicy | None,
         rights: RightsCheck,
         templates: TemplateRights,
         functions: FunctionRights,
@@ -36,6 +39,6 @@ class PickUpCheck:
             await self._rights(submission)
         else:
             await self._templates.recheck(submission)
-        if claimed.accepted_here:
-            return  # by this very configuration
+        if claimed.accepted_here or self._limits is None:
+            return  # by this very configuration, or by one that need not be this worker's
         self._limits.require_within(submission, submission.job_name)

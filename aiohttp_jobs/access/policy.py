@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from ..config import JobsConfig
 from ..errors import ForbiddenError
 from ..model.identity import Identity
 from ..model.job import SHARED_KEY, ExecutionMode, is_shared_key
-from ..model.roles import AUTHENTICATED, effective_roles
+from ..model.roles import AUTHENTICATED, ENDPOINT_ROLES, effective_roles
 
 
 class AccessPolicy:
@@ -18,9 +18,15 @@ class AccessPolicy:
     """
 
     def __init__(self, config: JobsConfig) -> None:
-        self._modes = config.mode_roles
-        self._rights = config.endpoint_roles
+        self.adopt(config.mode_roles, config.endpoint_roles)
         self._priorities = config.priority_roles
+
+    def adopt(
+        self, modes: Mapping[ExecutionMode, frozenset[str]], rights: Mapping[str, frozenset[str]]
+    ) -> None:
+        """Answer from these tables from now on. A mode or right that they do not have is nobody's."""
+        self._modes = {mode: modes.get(mode, frozenset()) for mode in ExecutionMode}
+        self._rights = {right: rights.get(right, frozenset()) for right in ENDPOINT_ROLES}
 
     def allows(self, roles: Collection[str], right: str) -> bool:
         """Whether `roles` have the right."""

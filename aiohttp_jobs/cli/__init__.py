@@ -24,6 +24,8 @@ from .schedules import schedule
 from .sessions import session
 from .streams import OutputError, flush_all, prepare_streams, say
 from .templates import template
+from .worker import worker
+from .workers import workers
 
 __all__ = ["app", "main"]
 
@@ -49,6 +51,7 @@ for command in (
     restart_mainloop,
     me,
     doctor,
+    worker,
     powershell_module,
 ):
     app.command()(command)
@@ -57,6 +60,7 @@ app.add_typer(results, name="results")
 app.add_typer(schedule, name="schedule")
 app.add_typer(template, name="template")
 app.add_typer(queue, name="queue")
+app.add_typer(workers, name="workers")
 app.add_typer(notices, name="notices")
 app.add_typer(api_keys, name="api-key")
 app.add_typer(session, name="session")

@@ -22,6 +22,7 @@ from .submission import (
     Delay,
     Description,
     Interpreter,
+    Label,
     Mode,
     NotifyEmail,
     NotifyOn,
@@ -67,6 +68,7 @@ def submit(
     timeout: Timeout = None,
     priority: Priority = None,
     concurrency_key: ConcurrencyKey = None,
+    label: Label = None,
     run_at: RunAt = None,
     delay: Delay = None,
     retries: Retries = 0,
@@ -91,6 +93,7 @@ def submit(
         timeout=timeout,
         priority=priority,
         concurrency_key=concurrency_key,
+        labels=label,
         retry=retry_policy(retries, backoff),
         notify=notices(notify_email, notify_webhook, notify_on),
     )

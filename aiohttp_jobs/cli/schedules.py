@@ -27,6 +27,7 @@ from .submission import (
     ConcurrencyKey,
     Description,
     Interpreter,
+    Label,
     NotifyEmail,
     NotifyOn,
     NotifyWebhook,
@@ -81,6 +82,7 @@ def create(
     timeout: Timeout = None,
     priority: Priority = None,
     concurrency_key: ConcurrencyKey = None,
+    label: Label = None,
     retries: Retries = 0,
     backoff: Backoff = 10.0,
     notify_email: NotifyEmail = None,
@@ -107,6 +109,7 @@ def create(
         timeout=timeout,
         priority=priority,
         concurrency_key=concurrency_key,
+        labels=label,
         retry=retry_policy(retries, backoff),
         notify=notices(notify_email, notify_webhook, notify_on),
     )

@@ -28,6 +28,10 @@ RunAt = Annotated[str | None, typer.Option(help="When to start: ISO 8601 with a 
 Delay = Annotated[float | None, typer.Option(help="Seconds to wait before starting.")]
 Priority = Annotated[int | None, typer.Option(help="0 (last) to 9 (first).")]
 ConcurrencyKey = Annotated[str | None, typer.Option(help="Jobs with the same key never overlap.")]
+Label = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="A label that the worker must have, such as gpu; may be repeated."),
+]
 Retries = Annotated[int, typer.Option(help="How often to try again when it fails.")]
 Backoff = Annotated[float, typer.Option(help="Seconds before the first retry; each further wait is longer.")]
 NotifyEmail = Annotated[
@@ -103,6 +107,7 @@ def job_body(
     timeout: float | None = None,
     priority: int | None = None,
     concurrency_key: str | None = None,
+    labels: Sequence[str] | None = None,
     retry: RetryPolicy | None = None,
     notify: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
@@ -116,6 +121,7 @@ def job_body(
         "timeoutSeconds": timeout,
         "priority": priority,
         "concurrencyKey": concurrency_key,
+        "labels": list(labels) if labels else None,
         "retry": retry.model_dump(mode="json", by_alias=True) if retry else None,
         "notify": notify or None,
     }

@@ -17,6 +17,7 @@ from .results import ResultCalls
 from .schedules import ScheduleCalls
 from .sessions import SessionCalls
 from .templates import TemplateCalls
+from .workers import WorkerCalls
 
 __all__ = ["ClientError", "JobEvent", "JobsClient", "Record", "SavedHow", "SavedOutput"]
 
@@ -29,7 +30,7 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
     not closed. `proxy` is the address of an HTTP proxy to go
     through. Jobs, results and the queue are methods of its own; the rest are in
-    `schedules`, `templates`, `functions`, `notices`, `api_keys` and `sessions`.
+    `schedules`, `templates`, `functions`, `notices`, `workers`, `api_keys` and `sessions`.
     """
 
     @property
@@ -47,6 +48,10 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     @property
     def notices(self) -> NoticeCalls:
         return NoticeCalls(self)
+
+    @property
+    def workers(self) -> WorkerCalls:
+        return WorkerCalls(self)
 
     @property
     def api_keys(self) -> ApiKeyCalls:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, Protocol, TypeVar, Unpack
 
 from ..errors import TooManyPendingError
@@ -55,6 +56,7 @@ class JobState(JobSummary):
 
     `position` is its place in the queue, the first is 1, and ``None`` where it has none. `runtime` is in
     seconds, `worker` a process id and `output_size` in bytes; `submission` may be ``None`` in lists.
+    `waiting_for` is a sentence, where no worker that lives can run it.
     """
 
     phase: JobPhase
@@ -65,6 +67,7 @@ class JobState(JobSummary):
     worker: int | None = None
     output_size: int = 0
     progress: Progress | None = None
+    waiting_for: str | None = None
     submission: Submission | None = None
 
 
@@ -108,6 +111,17 @@ class JobQuery:
         """Whether a job is one of these."""
         is_theirs = self.user_id is None or state.user_id == self.user_id
         return state.phase in self.phases and is_theirs and state.job_id.startswith(self.id_prefix)
+
+
+class Capability(StrEnum):
+    """What not every engine can do."""
+
+    DROPPED_FILES = "droppedFiles"
+    """Other programs submit jobs by files in the data folder."""
+    LABELS = "labels"
+    """Jobs may ask for labels of workers."""
+    MANY_MACHINES = "manyMachines"
+    """Hosts and workers on other machines share the work."""
 
 
 MAIN_LOOP_FUNCTIONS: Literal["MainLoopFunctions"] = "MainLoopFunctions"
@@ -214,6 +228,51 @@ class WorkerState:
     jobs_served: int
     memory: int | None
     started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunningThere:
+    """A job that a process runs, and whose it is."""
+
+    job_id: str
+    user_id: str
+    job_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerProcess:
+    """A host or a worker that shares the work: `kind` says which. `places` are the jobs that it runs at once,
+    by slot; `heard_at` is its last sign of life, and without one for a time it is not `is_alive`."""
+
+    worker_id: str
+    kind: str
+    name: str
+    machine: str
+    pid: int | None
+    version: str
+    labels: tuple[str, ...]
+    places: Mapping[str, int]
+    is_draining: bool
+    started_at: datetime
+    heard_at: datetime
+    is_alive: bool
+    running: tuple[RunningThere, ...]
+
+
+class Workforce(Protocol):
+    """The processes that share the work, on whichever machine. Raises ``OSError``."""
+
+    async def all(self) -> list[WorkerProcess]:
+        """Those that live, and those that died a short time ago."""
+        ...
+
+    async def kind_of(self, worker_id: str) -> str | None:
+        """``host`` or ``worker``; ``None`` when none that lives has this id."""
+        ...
+
+    async def drain(self, worker_id: str) -> None:
+        """Have a worker take no more jobs, and end when those that it runs have ended."""
+        ...
 
 
 class EventBus(Protocol):
@@ -800,6 +859,16 @@ class Engine(Protocol):
     @property
     def numbers(self) -> SharedNumbers:
         """Is there once the engine is open."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Of those that not every engine has."""
+        ...
+
+    @property
+    def workforce(self) -> Workforce | None:
+        """``None`` where jobs are run by the hosts alone."""
         ...
 
     @property

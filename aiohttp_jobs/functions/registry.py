@@ -6,6 +6,7 @@ Raises `ConfigurationError` for what could not run, when it is registered or whe
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 import re
 import sys
@@ -28,6 +29,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 H = TypeVar("H", bound=Callable[[], Any])
 
+_VERSION = "[A-Za-z0-9._-]{1,64}"
 IN_WORKERS = frozenset({ExecutionMode.RUNSPACE, ExecutionMode.BACKGROUND_JOB})
 """The modes in which another process has to find the function again, by its module and name."""
 
@@ -46,6 +48,7 @@ class FunctionOptions:
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
     old_names: tuple[str, ...] = ()
+    version: str | None = None
     cron: str | None = None
     timezone: str = "UTC"
     values: dict[str, Any] = field(default_factory=dict)
@@ -101,6 +104,15 @@ class Function(Generic[P, R]):
     @cached_property
     def signature(self) -> Signature:
         return Signature(self.plain)
+
+    @cached_property
+    def version(self) -> str:
+        """Which of the releases that may run side by side has it so: as it was said, or else by what it takes
+        and where it runs."""
+        if self.options.version is not None:
+            return self.options.version
+        modes = ",".join(sorted(self.options.modes))
+        return hashlib.sha256(f"{modes} {self.signature.fingerprint}".encode()).hexdigest()[:12]
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundFunction[R]:
         """The function with these values, which are checked here and now.
@@ -187,6 +199,7 @@ class Functions:
         retry: RetryPolicy | None = None,
         notify: NotifyRules = (),
         old_names: Collection[str] = (),
+        version: str | None = None,
         cron: str | None = None,
         timezone: str = "UTC",
         values: dict[str, Any] | None = None,
@@ -196,8 +209,10 @@ class Functions:
 
         `mode` is where it may run, the first by default. One of `roles` is needed to run it; without any,
         whoever may submit commands in that mode may. `timeout` is in seconds. `old_names` are those that
-        jobs and schedules of former releases may have. `cron`, in `timezone`, has it run with `values`, as a
-        job of `user`'s, who need not be anybody. Raises `ConfigurationError`; so does the decorator.
+        jobs and schedules of former releases may have. `version` is another where releases that run side by
+        side must not run each other's jobs; by default, where it takes other parameters. `cron`, in
+        `timezone`, has it run with `values`, as a job of `user`'s, who need not be anybody.
+        Raises `ConfigurationError`; so does the decorator.
         """
 
         def register(function: Callable[..., Any]) -> Function[..., Any]:
@@ -214,6 +229,7 @@ class Functions:
                 retry=retry,
                 notify=notify,
                 old_names=tuple(sorted(_texts(own, "old_names", old_names))),
+                version=version,
                 cron=cron,
                 timezone=timezone,
                 values=values or {},
@@ -296,6 +312,11 @@ def _require_options(options: FunctionOptions) -> None:
                 f"A function cannot be called {each!r} here, but by at most 64 ASCII letters, digits and "
                 "underscores, with no digit first. Give it a name with name='…'."
             )
+    if options.version is not None and not re.fullmatch(_VERSION, options.version):
+        raise ConfigurationError(
+            f"The version of the function {options.name} must have 1 to 64 ASCII letters, digits, dots, "
+            "hyphens and underscores."
+        )
     if options.timeout is not None and not options.timeout > 0:
         raise ConfigurationError(f"The timeout of the function {options.name} must be more than 0 seconds.")
     try:

@@ -5,6 +5,7 @@ Who may run the function, and where, is left to others. Nothing here does I/O.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import math
@@ -121,6 +122,13 @@ class Signature:
             except _UnsupportedError as error:
                 raise self._fault(parameter.name, str(error)) from None
         return tuple(parameters)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names what it takes, in 12 hexadecimal digits; not defaults, and not what is told to people."""
+        taken = [each.model_copy(update={"description": "", "default": None}) for each in self.parameters]
+        text = json.dumps([each.to_json() for each in taken], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .identity import Identity
 from .job import (
     DescriptionText,
     ExecutionMode,
+    Labels,
     RetryPolicy,
     TimeoutSeconds,
 )
@@ -34,6 +35,7 @@ class FunctionOrigin:
     """What a submission keeps of the function that it runs: see `Submission`."""
 
     function: str
+    function_version: str
     function_values: dict[str, Any]
     sealed_values: str | None = None
     concurrency_owner: str | None = None
@@ -117,5 +119,6 @@ class FunctionRunRequest(RunRequest):
     execution_mode: ExecutionMode | None = None
     description: DescriptionText = ""
     timeout_seconds: TimeoutSeconds | None = None
+    labels: Labels = ()
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()

@@ -205,6 +205,12 @@ WHOLE = BeforeValidator(_whole)
 Priority = Annotated[int, Field(ge=0, le=9, strict=True), WHOLE]
 
 
+Label = Annotated[Text, StringConstraints(pattern="^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+"""What a worker says of itself, such as ``linux``, ``gpu`` or ``site-berlin``, and a job asks for."""
+MAX_LABELS = 16
+Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
+
+
 class JobStatusOnRetry(StrEnum):
     """The outcomes after which a job may be tried again."""
 
@@ -283,6 +289,7 @@ class SubmitRequest(BaseModel):
     timeout_seconds: TimeoutSeconds | None = None
     priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
+    labels: Labels = ()
     run_at: StartTime | None = None
     delay_seconds: DelaySeconds | None = None
     retry: RetryPolicy | None = None
@@ -367,7 +374,8 @@ class Submission(_Record):
     template's id, the digest of what was approved, the values, and encrypted those that are secret, which
     are an empty text once the job has ended; its concurrency key is that of the template's owner,
     ``ConcurrencyOwner``. A job that runs one of the host's functions has its name, ``Function``, and the
-    values that it was given, the secret ones apart in the same way; ``Command`` shows the call.
+    values that it was given, the secret ones apart in the same way; ``Command`` shows the call. Where there
+    are workers, one runs it that has all its ``Labels``, and the function in its ``FunctionVersion``.
     """
 
     job_id: JobID
@@ -381,6 +389,7 @@ class Submission(_Record):
     timeout_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     priority: Annotated[int, Field(ge=0, le=9)] = DEFAULT_PRIORITY
     concurrency_key: ConcurrencyKey | None = None
+    labels: Labels = ()
     run_at: UtcDatetime | None = None
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
@@ -398,6 +407,7 @@ class Submission(_Record):
     sealed_values: str | None = None
     concurrency_owner: str | None = None
     function: str | None = None
+    function_version: str | None = None
     function_values: dict[str, Any] | None = None
 
 

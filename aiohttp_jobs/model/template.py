@@ -27,6 +27,7 @@ from .job import (
     ExecutionMode,
     FilledCommand,
     InterpreterName,
+    Labels,
     Name,
     OneLine,
     Priority,
@@ -93,6 +94,7 @@ class TemplateRequest(BaseModel):
     timeout_seconds: TimeoutSeconds | None = None
     priority: Priority | None = None
     concurrency_key: ConcurrencyKey | None = None
+    labels: Labels = ()
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
     parameters: Parameters = ()
@@ -139,6 +141,7 @@ class Template(KeptRecord):
     timeout_seconds: float | None = None
     priority: int | None = None
     concurrency_key: str | None = None
+    labels: tuple[str, ...] = ()
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
     parameters: tuple[Parameter, ...] = ()

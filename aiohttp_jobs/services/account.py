@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from ..access.current_roles import CurrentRoles
 from ..access.policy import AccessPolicy
 from ..config import JobsConfig
-from ..engine.base import ApiKeyRecords
+from ..engine.base import ApiKeyRecords, Capability
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.api_key import ApiKey
 from ..model.identity import Identity, Proof
@@ -80,6 +80,7 @@ class AccountService:
         api_keys: ApiKeyRecords,
         current: CurrentRoles,
         interpreters: Collection[InterpreterName],
+        capabilities: Collection[Capability],
     ) -> None:
         self._config = config
         self._policy = policy
@@ -87,6 +88,7 @@ class AccountService:
         self._current = current
         self._changing = asyncio.Lock()  # so that changes take up one thread, however long each takes
         self._interpreters = interpreters
+        self._capabilities = capabilities
 
     def describe(self, identity: Identity) -> dict[str, Any]:
         """Who the caller is and what they may do, in camelCase; times are in seconds, sizes in bytes."""
@@ -99,6 +101,7 @@ class AccountService:
             "interpreters": sorted(name.value for name in self._interpreters),
             "defaultInterpreter": config.default_interpreter.value,
             "maxPriority": self._policy.highest_priority(identity.roles),
+            "capabilities": sorted(each.value for each in self._capabilities),
             "permissions": self._policy.rights(identity.roles),
             "limits": {
                 "maxCommandBytes": config.max_command_bytes,

@@ -55,7 +55,7 @@ class FunctionJobs:
         # Runs of one function exclude each other, whoever runs it.
         owner = FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None
         schedule_id = None if schedule is None else schedule.schedule_id
-        origin = FunctionOrigin(function.name, values.plain, sealed, owner, schedule_id)
+        origin = FunctionOrigin(function.name, function.version, values.plain, sealed, owner, schedule_id)
         return await self._jobs.submit_approved(identity, request, origin, job_id)
 
     def require_within(
@@ -102,6 +102,7 @@ def _request(
         timeout_seconds=run.timeout_seconds or options.timeout,
         priority=options.priority if run.priority is None else run.priority,
         concurrency_key=options.concurrency_key or otherwise_key,
+        labels=run.labels,
         run_at=run.run_at,
         delay_seconds=run.delay_seconds,
         retry=run.retry if "retry" in given else options.retry,

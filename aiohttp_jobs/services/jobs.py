@@ -154,6 +154,7 @@ class JobService:
                 timeout_seconds=request.timeout_seconds,
                 priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
                 concurrency_key=request.concurrency_key,
+                labels=request.labels,
                 run_at=run_at,
                 retry=request.retry,
                 notify=request.notify,

@@ -72,6 +72,7 @@ class Reruns:
             description=old.description,
             priority=_own_priority(old, highest),
             timeout_seconds=old.timeout_seconds,
+            labels=old.labels,
             retry=old.retry,
             notify=old.notify,
         )

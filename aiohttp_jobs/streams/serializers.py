@@ -21,6 +21,8 @@ def job_view(state: JobState) -> dict[str, Any]:
     }
     if state.progress is not None:
         view["Progress"] = {"Share": state.progress.share, "Text": state.progress.text}
+    if state.waiting_for is not None:
+        view["WaitingFor"] = state.waiting_for
     return view
 
 
@@ -47,6 +49,7 @@ def details(submission: Submission) -> dict[str, Any]:
         "Description": submission.description,
         "Interpreter": submission.interpreter,
         "TimeoutSeconds": submission.timeout_seconds,
+        "Labels": list(submission.labels),
         "ScheduleID": submission.schedule_id,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
         "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from aiohttp_jobs.config import JobsConfig
 from aiohttp_jobs.engine.base import (
     ApiKeyRecords,
+    Capability,
     CloseInTime,
     Follower,
     JobObserver,
@@ -19,6 +20,7 @@ from aiohttp_jobs.engine.base import (
     ResultRepository,
     SessionRecords,
     SharedNumbers,
+    Workforce,
 )
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
 from aiohttp_jobs.engine.embedded.job_store import JobHistory
@@ -29,6 +31,9 @@ from aiohttp_jobs.worker.modes import ExecutionModes
 
 class NarrowEngine:
     """An `Engine`."""
+
+    capabilities: frozenset[Capability] = frozenset()
+    workforce: Workforce | None = None
 
     def __init__(
         self, config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault

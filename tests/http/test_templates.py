@@ -56,6 +56,7 @@ async def test_a_new_template_is_answered_whole(host: Host) -> None:
         "TimeoutSeconds": 5.5,
         "Priority": None,
         "ConcurrencyKey": None,
+        "Labels": [],
         "Retry": None,
         "Notify": [],
         "Parameters": [

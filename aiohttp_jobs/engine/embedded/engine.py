@@ -14,7 +14,7 @@ from ...config import JobsConfig
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
-from ..base import CloseInTime, Follower, JobObserver, Notifier, Recheck
+from ..base import Capability, CloseInTime, Follower, JobObserver, Notifier, Recheck
 from ..poller import SELDOM_SECONDS, Poller
 from ..running.changes import JobChanges
 from ..running.lifecycle import JobRunner
@@ -51,6 +51,8 @@ class EmbeddedEngine:
 
     queue: EmbeddedJobQueue
     outputs: EmbeddedOutputs
+    capabilities = frozenset({Capability.DROPPED_FILES})
+    workforce = None
 
     def __init__(
         self, config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault

@@ -125,16 +125,27 @@ class PostgresDispatcher:
     async def close(self, grace: float, kill_grace: float) -> None:
         """Start nothing more, give running jobs `grace` seconds, then stop and record them."""
         self.begin_closing()
+        # What is being claimed at this moment is given back: nobody else would know that it never began.
+        if self._loops:
+            await asyncio.wait(self._loops[:1], timeout=_CLOSE_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._jobs.wait()
-        for job in list(self._active.values()):
-            job.stop(SHUT_DOWN)
+        self.stop_jobs()
         await self._jobs.close(kill_grace + _CLOSE_SECONDS)
         for loop in self._loops:
             loop.cancel()
         if self._loops:
             await asyncio.wait(self._loops, timeout=_CLOSE_SECONDS)
+
+    def stop_jobs(self) -> None:
+        """Stop what runs, as this process ends."""
+        for job in list(self._active.values()):
+            job.stop(SHUT_DOWN)
+
+    async def until_idle(self) -> None:
+        """Return when nothing runs here."""
+        await self._jobs.wait()
 
     @property
     def is_closing(self) -> bool:
@@ -201,7 +212,7 @@ class PostgresDispatcher:
             return
         _logger.warning("Job %s was given to this process, and the answer was lost", job.job_id)
         if job.claim_id is not None or job.reason is not None:
-            self._begin(lost.claim, lapses, job.reason)
+            self._begin(self._table.offered(lost.claim), lapses, job.reason)
         else:
             self._jobs.start(self._end_lost(lost))
 
@@ -249,6 +260,10 @@ class PostgresDispatcher:
                     await self._wake.wait()
             except TimeoutError:
                 pass
+        if self._claiming is not None:
+            with contextlib.suppress(DatabaseUnavailableError):
+                claims = await self._table.in_thread(self._table.claimed_before, self._claiming)
+                self._begin_all(self._presence.lapses, claims)
 
     def _may_claim(self) -> bool:
         # What could not be held until its verdict is not begun.
@@ -274,11 +289,12 @@ class PostgresDispatcher:
             _logger.error("Job %s in the database cannot be read; it is ended without a result", claim.job_id)
             self._jobs.start(self._end_unreadable(claim))
             return
+        if reason is None and self._closing:
+            self._jobs.start(self._give_back(claim))
+            return
         active = ActiveJob(_summary(submission), self._on_change)
         if reason is not None:
             active.stop(reason)
-        elif self._closing:
-            active.stop(SHUT_DOWN)
         self._active[claim.job_id] = active
         self._known.add(claim.job_id)
         self._claimed_in[claim.job_id] = lapses
@@ -287,6 +303,14 @@ class PostgresDispatcher:
         if slot is not None:
             self._used[slot] += 1
         self._jobs.start(self._see_through(claim, submission, active, slot))
+
+    async def _give_back(self, claim: Claim) -> None:
+        """Leave a job to others that was claimed while this process began to close."""
+        try:
+            await self._table.in_thread(self._table.give_back, claim)
+        except DatabaseUnavailableError as error:
+            # The others find it with the jobs of a process that has ended.
+            self._storage.report(error, _logger, "A job that was claimed cannot be given back")
 
     async def _end_unreadable(self, claim: Claim) -> None:
         """There is no result to keep, as nobody knows whose it would be."""
@@ -336,6 +360,7 @@ class PostgresDispatcher:
             job_dir=folders.job_dir,
             problem=claim.problem,
             lock=claim.lock,
+            is_signed=claim.problem is None,
         )
         try:
             result = await self._runner.run(claimed, active)

@@ -19,6 +19,7 @@ from ...worker.modes import ExecutionModes
 from ...worker.process.dead_mans_switch import DeadMansSwitch
 from ..base import (
     MAIN_LOOP_FUNCTIONS,
+    Capability,
     ClaimedJob,
     CloseInTime,
     Follower,
@@ -36,27 +37,33 @@ from ..running.limits import limits_of
 from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
 from .events import Ear, tell_deleted
+from .host_rights import HostRights
 from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
 from .jobs import JobTable
 from .numbers import PostgresNumbers
+from .offers import WorkerOptions, offers_of
 from .output_chunks import OutputChunks
 from .outputs import PostgresOutputs
+from .presence import AboutProcess
 from .results import PostgresResults
 from .run_folders import RunningFolders
 from .verdicts import Verdicts
+from .workforce import PostgresWorkforce
 
 
 class PostgresEngine:
     """One process's share of the installation on `config`'s database.
 
     `storage` is told when the disk refuses; `vault` opens what was sealed. One that does not run jobs runs
-    those of MainLoop all the same, for which it was asked.
+    those of MainLoop all the same, for which it was asked. One `as_worker` has no application, and so
+    none of those.
     """
 
     queue: PostgresJobQueue
     outputs: PostgresOutputs
+    capabilities = frozenset({Capability.LABELS, Capability.MANY_MACHINES})
 
     def __init__(
         self,
@@ -65,24 +72,36 @@ class PostgresEngine:
         storage: StorageState,
         vault: Vault,
         *,
-        runs_jobs: bool = True,
+        as_worker: WorkerOptions | None = None,
     ) -> None:
         if config.dsn is None or config.secret is None:
             raise ConfigurationError("dsn and secret are needed with engine 'postgres'")
         self._config = config
         stall_seconds = config.stall_seconds
-        self._limits = limits_of(config) if runs_jobs else _only_main_loop(limits_of(config))
+        self._limits = _limits_of(config, as_worker)
         self._modes = modes
         self._storage = storage
         self._vault = vault
         self.seldom = max(config.poll_interval, SELDOM_SECONDS)
+        offers = offers_of(as_worker.labels if as_worker else (), modes.functions, modes.interpreters)
+        about = AboutProcess(
+            kind="host" if as_worker is None else "worker",
+            name="" if as_worker is None else as_worker.name,
+            labels=() if as_worker is None else as_worker.labels,
+            offers=offers,
+            places={str(slot): most for slot, most in self._limits.modes.items()},
+        )
         self._installation = installation = PostgresInstallation(
             config.dsn,
             config.secret.encode(),
             session_max_age=config.session_max_age,
             max_sessions_per_user=config.max_sessions_per_user,
             stall_seconds=stall_seconds,
+            about=about,
         )
+        self._installation.presence.on_drain = self._found_draining
+        self._drained = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.records = installation
         self.api_keys = installation.api_keys
         self.sessions = installation.sessions
@@ -91,7 +110,12 @@ class PostgresEngine:
             self._database, search_bytes=config.search_output_bytes, tell=tell_deleted
         )
         me = installation.presence.process_id
-        self._table = JobTable(installation.database, me, installation.signer("submission"), stall_seconds)
+        self._table = JobTable(
+            installation.database, me, installation.signer("submission"), stall_seconds, offers
+        )
+        self.workforce = PostgresWorkforce(installation.database, me, stall_seconds)
+        self.host_rights = HostRights(installation.database, installation.signer("rights"))
+        self._is_host = as_worker is None
         self.history = PostgresJobHistory(self._database, self.results, self._table)
         self._chunks = OutputChunks(installation.database, me, config.max_log_bytes)
         self.numbers = PostgresNumbers(installation.database, me, stall_seconds)
@@ -144,6 +168,7 @@ class PostgresEngine:
             self._modes.warm_workers,
             storage,
         )
+        self.queue.on_drain = self._told_to_drain
         self.outputs = PostgresOutputs(
             self._chunks, dispatcher.find, dispatcher.copied, self.queue.next_change
         )
@@ -151,6 +176,7 @@ class PostgresEngine:
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
+        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)
         stack.push_async_callback(asyncio.to_thread, self._switch.close)
@@ -163,6 +189,8 @@ class PostgresEngine:
         await self._ear.open()
         stack.push_async_callback(close, "Hearing of changes", self._ear.close)
         await asyncio.to_thread(self.sessions.open)
+        if self._is_host:
+            await asyncio.to_thread(self.host_rights.say, self._config)
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         self._dispatcher.open()
@@ -185,8 +213,39 @@ class PostgresEngine:
             self._switch.watch(active.worker)
         self._changes.changed(active)
 
+    async def drained(self) -> None:
+        """Return when somebody has asked for this process to take no more jobs."""
+        await self._drained.wait()
+
+    async def say_draining(self) -> None:
+        """Let the others see that this process takes no more jobs. Raises ``OSError``."""
+        await self.workforce.drain(self.instance_id)
+
+    async def until_idle(self) -> None:
+        """Return when this process runs no job."""
+        await self._dispatcher.until_idle()
+
+    def stop_jobs(self) -> None:
+        """Stop what runs here, as at the end of the grace of a shutdown."""
+        self._dispatcher.stop_jobs()
+
+    def _told_to_drain(self, process_id: str) -> None:
+        if process_id == self.instance_id:
+            self._drained.set()
+
+    def _found_draining(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._drained.set)
+
     async def _close_installation(self) -> None:
         await asyncio.to_thread(self._installation.close)
+
+
+def _limits_of(config: JobsConfig, as_worker: WorkerOptions | None) -> Limits:
+    limits = limits_of(config)
+    if as_worker is not None:
+        return replace(limits, modes=dict(as_worker.places.items()))
+    return limits if config.runs_jobs else _only_main_loop(limits)
 
 
 def _only_main_loop(limits: Limits) -> Limits:

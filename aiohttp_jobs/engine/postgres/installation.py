@@ -18,7 +18,7 @@ from .api_keys import PostgresApiKeys
 from .database import Database, DatabaseUnavailableError
 from .fired_moments import PostgresFiredMoments
 from .notices import PostgresNotices
-from .presence import STALL_SECONDS, Presence
+from .presence import STALL_SECONDS, AboutProcess, Presence
 from .records import PostgresRecords
 from .sessions import PostgresSessions
 
@@ -43,12 +43,13 @@ class PostgresInstallation:
         session_max_age: float,
         max_sessions_per_user: int,
         stall_seconds: float = STALL_SECONDS,
+        about: AboutProcess | None = None,
     ) -> None:
         self._secret = secret
         self.database = Database(dsn)
         # However much else is asked, the sign of life has a connection.
         self._heartbeats = Database(dsn, most=1)
-        self.presence = Presence(self._heartbeats, stall_seconds)
+        self.presence = Presence(self._heartbeats, stall_seconds, about)
         self.schedules = PostgresRecords(
             self.database, "schedule", self.signer("schedule"), Schedule.model_validate
         )

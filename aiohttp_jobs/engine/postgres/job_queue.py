@@ -63,6 +63,8 @@ class PostgresJobQueue:
         self._awaited: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._tasks = OwnedTasks("telling of changes")
         self._watchers = 0
+        self.on_drain: Callable[[str], None] = lambda process_id: None
+        """Is told of each process that is to take no more jobs."""
 
     @property
     def is_closing(self) -> bool:
@@ -156,6 +158,9 @@ class PostgresJobQueue:
         """Another process said that something happened. To be called in the event loop."""
         if what in {"deleted", "missed"}:
             self._changes.tell(JobChange(user_id, job_id) if what == "deleted" else MISSED)
+            return
+        if what == "drain":
+            self.on_drain(job_id)
             return
         if what not in {"cancel", "output"}:
             self._dispatcher.wake()

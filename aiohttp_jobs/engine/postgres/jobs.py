@@ -22,6 +22,7 @@ from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
 from ..running.job_states import submitted_state
 from .database import Database, Row
 from .migrations import Connection
+from .offers import Offer, needs_of, waiting_for
 from .queue_order import Line, QueueOrder
 from .records import is_id
 
@@ -30,19 +31,25 @@ CHANNEL = "aiohttp_jobs"
 ``deleted`` and an id; the last with whose it was."""
 
 _SUBMIT = """
-SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_1(
-    %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(host)s,
-    %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s) AS s
+SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_2(
+    %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(needs)s,
+    %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s) AS s
 """
 _CLAIM = """
 SELECT c.job_id, c.fence, c.submission, c.lock_name, pg_notify(%(channel)s, %(me)s || ' job ' || c.job_id)
-FROM aiohttp_jobs.claim_1(
-    %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(per_user)s, %(overall)s, %(starvation)s, %(stall)s) AS c
+FROM aiohttp_jobs.claim_2(
+    %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
+    %(stall)s) AS c
 """
 # What a claim has got whose answer was lost.
 _CLAIMED = """
 SELECT job_id, fence, submission, lock_name FROM aiohttp_jobs.jobs WHERE process_id = %s AND claim_id = %s
 """
+_LIVING = """
+SELECT places, offers FROM aiohttp_jobs.processes
+WHERE heard_at > clock_timestamp() - %s * interval '1 s' AND NOT is_draining
+"""
+_NEEDS = "SELECT job_id::text, slot, needs FROM aiohttp_jobs.jobs WHERE job_id = ANY (%s::uuid[])"
 _NEXT_DUE = """
 SELECT extract(epoch FROM min(run_at) - clock_timestamp()) FROM aiohttp_jobs.jobs WHERE state = 'pending'
 """
@@ -86,6 +93,12 @@ _AGAIN = (
 UPDATE aiohttp_jobs.jobs SET state = 'pending', attempt = %(attempt)s, run_at = %(run_at)s, queued_at = NULL,
     submission = %(record)s::json, process_id = NULL, claim_id = NULL, started_at = NULL, pid = NULL,
     output_size = 0, progress = NULL
+WHERE """
+    + IS_MINE
+)
+_GIVE_BACK = (
+    """
+UPDATE aiohttp_jobs.jobs SET state = 'queued', process_id = NULL, claim_id = NULL, started_at = NULL
 WHERE """
     + IS_MINE
 )
@@ -189,14 +202,20 @@ class HeldJob:
 
 
 class JobTable:
-    """The rows of one process, `me`, among those of all. Submissions are signed by `signer`."""
+    """The rows of one process, `me`, among those of all. Submissions are signed by `signer`.
 
-    def __init__(self, database: Database, me: str, signer: Signer, stall_seconds: float) -> None:
+    `offers` are what the jobs may need that this process claims.
+    """
+
+    def __init__(
+        self, database: Database, me: str, signer: Signer, stall_seconds: float, offers: Sequence[str] = ()
+    ) -> None:
         self._database = database
         self._me = me
         self._signer = signer
         self._stall = stall_seconds
         self._order = float("-inf"), QueueOrder.of(())
+        self._offers = frozenset(offers)
         self.in_thread = database.in_thread
 
     # --- accepting
@@ -242,6 +261,7 @@ class JobTable:
             "priority": submission.priority,
             "run_at": submission.run_at,
             "lock": _lock_of(submission),
+            "needs": needs_of(submission),
             "attempt": submission.attempt,
             "record": json.dumps(self.signed(submission), ensure_ascii=False),
         }
@@ -259,22 +279,30 @@ class JobTable:
             "me": self._me,
             "claim": claim_id,
             "free": json.dumps(free),
+            "offers": list(self._offers),
             "per_user": limits.per_user,
             "overall": limits.overall,
             "starvation": starvation,
             "stall": self._stall,
             "channel": CHANNEL,
         }
-        return [self._claimed(*row[:4]) for row in self._database.rows(_CLAIM, values)]
+        return [self.offered(self._claimed(*row[:4])) for row in self._database.rows(_CLAIM, values)]
 
     def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
         """What a claim got whose answer was lost."""
-        return [self._claimed(*row) for row in self._database.rows(_CLAIMED, (self._me, claim_id))]
+        rows = self._database.rows(_CLAIMED, (self._me, claim_id))
+        return [self.offered(self._claimed(*row)) for row in rows]
 
     def next_due(self) -> float | None:
         """In how many seconds the next job is due that is not due yet."""
         row = self._database.row(_NEXT_DUE)
         return None if row is None or row[0] is None else float(row[0])
+
+    def give_back(self, claim: Claim) -> None:
+        """Let another process have a job of which nothing was begun; it keeps its place."""
+        with self._database.transaction() as connection:
+            if connection.execute(_GIVE_BACK, self.mine(claim)).rowcount:
+                notify(connection, f"{self._me} job {claim.job_id}")
 
     def claim_to_cancel(self, job_id: str, reason: StopReason) -> Claim | None:
         """Take a job that waits, in order to end it; ``None`` when it does not wait."""
@@ -321,6 +349,16 @@ class JobTable:
             "message": reason.message,
             "channel": CHANNEL,
         }
+
+    def offered(self, claim: Claim) -> Claim:
+        """The same; with a problem when the job needs more than its row says, which is not signed."""
+        if claim.problem is not None or claim.submission is None:
+            return claim
+        if self._offers.issuperset(needs_of(claim.submission)):
+            return claim
+        return replace(
+            claim, problem="What this job needs was changed in the server's database; it was not run."
+        )
 
     def _claimed(self, job_id: Any, fence: int, record: Any, lock: str | None) -> Claim:
         if not isinstance(record, dict) or not self._signer.is_valid(record):
@@ -394,7 +432,7 @@ class JobTable:
         if state is None or state.phase is not JobPhase.QUEUED:
             return state
         placed = self._queued(JobQuery(frozenset(), 1, None, job_id))
-        return placed[0] if placed else state
+        return self._with_waiting(placed[:1] or [state])[0]
 
     def find(self, query: JobQuery) -> list[JobState]:
         """Running jobs, then queued ones in their order, then those not due yet."""
@@ -405,10 +443,22 @@ class JobTable:
                 continue
             rest = replace(query, limit=left)
             if phase is JobPhase.QUEUED:
-                found += self._queued(rest)
+                found += self._with_waiting(self._queued(rest))
             else:
                 found += self._in_phase(_RUNNING if phase is JobPhase.RUNNING else _PENDING, rest)
         return found
+
+    def _with_waiting(self, found: list[JobState]) -> list[JobState]:
+        """The same queued jobs, with what those wait for that nobody who lives can run."""
+        if not found:
+            return found
+        living = [
+            Offer(frozenset(places), frozenset(offers))
+            for places, offers in self._database.rows(_LIVING, (self._stall,))
+        ]
+        rows = self._database.rows(_NEEDS, ([state.job_id for state in found],))
+        sentences = {job_id: waiting_for(needs, slot, living) for job_id, slot, needs in rows}
+        return [replace(state, waiting_for=sentences.get(state.job_id)) for state in found]
 
     def _in_phase(self, statement: LiteralString, query: JobQuery) -> list[JobState]:
         values = _of_whom(query)

@@ -5,11 +5,17 @@ A process that was not heard of for the stall time, by the database's clock, has
 
 from __future__ import annotations
 
+import json
 import logging
+import os
+import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from ..._version import __version__
 from ...worker.process.dead_mans_switch import boottime
 from .database import Database, DatabaseUnavailableError
 
@@ -22,8 +28,11 @@ _HELD = 0.9
 _logger = logging.getLogger(__name__)
 
 _HEARD = """
-INSERT INTO aiohttp_jobs.processes (process_id) VALUES (%s)
+INSERT INTO aiohttp_jobs.processes (process_id, kind, name, machine, pid, version, labels, offers, places)
+VALUES (%(me)s, %(kind)s, %(name)s, %(machine)s, %(pid)s, %(version)s, %(labels)s, %(offers)s,
+    %(places)s::json)
 ON CONFLICT (process_id) DO UPDATE SET heard_at = clock_timestamp()
+RETURNING is_draining
 """
 _FORGET_OLD = """
 DELETE FROM aiohttp_jobs.processes
@@ -44,14 +53,45 @@ WHERE NOT EXISTS (
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AboutProcess:
+    """What a process tells the others of itself: `places` are the jobs that it runs at once, by slot."""
+
+    kind: Literal["host", "worker"] = "host"
+    name: str = ""
+    labels: Sequence[str] = ()
+    offers: Sequence[str] = ()
+    places: Mapping[str, int] = field(default_factory=dict)
+
+    def row(self) -> dict[str, Any]:
+        """As it is written, with what every process can tell of itself."""
+        return {
+            "kind": self.kind,
+            "name": self.name,
+            "machine": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+            "labels": list(self.labels),
+            "offers": list(self.offers),
+            "places": json.dumps(dict(self.places)),
+        }
+
+
 class Presence:
     """One process among those on `database`. Its thread says that it lives six times in the stall time.
+
+    `on_drain` is called in that thread, once, when it is found that this process is to take no more jobs.
 
     May be used in any thread. Everything but the properties blocks.
     """
 
-    def __init__(self, database: Database, stall_seconds: float = STALL_SECONDS) -> None:
+    def __init__(
+        self, database: Database, stall_seconds: float = STALL_SECONDS, about: AboutProcess | None = None
+    ) -> None:
         self.process_id = str(uuid.uuid4())
+        self.on_drain: Callable[[], None] = lambda: None
+        self._about = about or AboutProcess()
+        self._is_draining = False
         self.stall_seconds = stall_seconds
         self._database = database
         self._heard = float("-inf")
@@ -69,7 +109,7 @@ class Presence:
 
     def open(self) -> None:
         self._database.change(_FORGET_OLD, (self.stall_seconds,))
-        self._be_heard()
+        self.be_heard()
         self._thread.start()
 
     def close(self) -> None:
@@ -102,21 +142,25 @@ class Presence:
             "DELETE FROM aiohttp_jobs.leases WHERE name = %s AND process_id = %s", (name, self.process_id)
         )
 
-    def _be_heard(self) -> None:
+    def be_heard(self) -> None:
+        """Say that this process lives, and hear whether it is to take no more jobs."""
         # From before it was sent on, as nobody knows when it arrived.
         sent = boottime()
-        self._database.change(_HEARD, (self.process_id,))
+        ((is_draining,),) = self._database.rows(_HEARD, {"me": self.process_id, **self._about.row()})
         if not self.is_certain:
             self.lapses += 1  # before this process is certain again: what it began earlier is not its own
         self._heard = sent
         self.on_held(sent + _HELD * self.stall_seconds)
+        if is_draining and not self._is_draining:
+            self._is_draining = True
+            self.on_drain()
 
     def _go_on(self) -> None:
         beats = 0
         while not self._closing.wait(self.stall_seconds / _BEATS):
             beats += 1
             try:
-                self._be_heard()
+                self.be_heard()
                 if beats % _BEATS_TO_FORGET == 0:
                     self._database.change(_FORGET_OLD, (self.stall_seconds,))
             except DatabaseUnavailableError as error:

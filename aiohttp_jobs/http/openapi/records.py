@@ -6,7 +6,7 @@ nothing is validated with them at run time.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.alias_generators import to_camel, to_pascal
@@ -104,6 +104,10 @@ class JobView(_Job):
     worker: int | None = None
     output_size: int = 0
     progress: Annotated[ProgressView | None, Field(description="Absent unless the job tells it.")] = None
+    waiting_for: Annotated[
+        str | None, Field(description="Why it does not start, while no worker that runs could run it.")
+    ] = None
+    labels: Annotated[tuple[str, ...], Field(description="What whoever runs it has to have.")] = ()
     command: str = ""
     description: str = ""
     interpreter: InterpreterName | str | None = None
@@ -139,6 +143,36 @@ class RunspaceView(_Shown):
     jobs_served: int
     memory_bytes: int | None
     started_at: UtcDatetime
+
+
+class RunningThereView(_Shown):
+    """A job that a worker runs."""
+
+    job_id: str
+    job_name: str
+    user_id: str
+
+
+class WorkerView(_Shown):
+    """A host or a worker that shares the work. ``Jobs`` are those of ``Running`` that the caller may see.
+
+    ``Places``: how many jobs it runs at once, by their kind. ``Alive``: it was heard of a short time ago.
+    """
+
+    worker_id: str
+    kind: Literal["host", "worker"]
+    name: str
+    machine: str
+    pid: int | None
+    version: str
+    labels: list[str]
+    places: dict[str, int]
+    running: int
+    jobs: list[RunningThereView]
+    draining: bool
+    alive: bool
+    started_at: UtcDatetime
+    last_heard_at: UtcDatetime
 
 
 class ScheduleView(Schedule):
@@ -293,6 +327,10 @@ class Me(BaseModel):
     interpreters: list[InterpreterName]
     default_interpreter: InterpreterName
     max_priority: int
+    capabilities: Annotated[
+        list[str],
+        Field(description="What not every installation can do: labels, manyMachines, droppedFiles."),
+    ]
     permissions: list[str]
     functions: bool
     limits: OwnLimits

@@ -35,11 +35,13 @@ async def started(
     """An engine that runs so many background jobs; it counts as dead when not heard of for `stall` s."""
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
 
-    settings = {**QUICK, "max_parallel_background": places or 1, "stall_seconds": stall}
-    config = JobsConfig(data_dir=folder, engine="postgres", dsn=dsn, secret=SECRET, **settings)
+    settings = {**QUICK, "max_parallel_background": places or 1, "runs_jobs": places is not None}
+    config = JobsConfig(
+        data_dir=folder, engine="postgres", dsn=dsn, secret=SECRET, stall_seconds=stall, **settings
+    )
     modes, closing = ExecutionModes(config, lambda: None), Closing()
     storage, vault = StorageState(config.base_dir), Vault(config.keys)
-    engine = PostgresEngine(config, modes, storage, vault, runs_jobs=places is not None)
+    engine = PostgresEngine(config, modes, storage, vault)
     engine.connect(_allow, None)
     await engine.open(stack, closing.close)
     await modes.open(stack, closing, engine.instance_id)

@@ -138,14 +138,14 @@ def test_a_process_that_is_not_heard_of_leads_no_longer(
     assert kept.notices.lead()
     assert not other.notices.lead()
 
-    change = Database.change
+    rows = Database.rows
 
-    def go_away(database: Database, *asked: Any) -> int:
+    def go_away(database: Database, *asked: Any) -> list[Any]:
         if kept.presence.process_id in str(asked):
             raise StorageUnavailableError
-        return change(database, *asked)
+        return rows(database, *asked)
 
-    monkeypatch.setattr(Database, "change", go_away)
+    monkeypatch.setattr(Database, "rows", go_away)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not other.notices.lead():
         assert time.monotonic() < deadline

@@ -23,7 +23,15 @@ from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.queue_order import Line, QueueOrder
-from aiohttp_jobs.model.job import ExecutionMode, JobPhase, JobResult, JobStatus, new_job_id, utc_now
+from aiohttp_jobs.model.job import (
+    ExecutionMode,
+    InterpreterName,
+    JobPhase,
+    JobResult,
+    JobStatus,
+    new_job_id,
+    utc_now,
+)
 from aiohttp_jobs.model.output import Span
 
 from ...contract.jobs import MOST, submission
@@ -32,6 +40,7 @@ from .support import installation
 
 B, M, R = ExecutionMode.BACKGROUND_JOB, ExecutionMode.MAIN_LOOP, ExecutionMode.RUNSPACE
 STALL = 0.5
+OFFERS = [f"interpreter {name}" for name in InterpreterName]
 
 
 _FILL = """
@@ -59,8 +68,9 @@ class Process:
         stack.callback(self.die)
         presence = self.installation.presence
         self.table = JobTable(
-            self.installation.database, presence.process_id, self.installation.signer("submission"), STALL
-        )
+            self.installation.database, presence.process_id, self.installation.signer("submission"), STALL,
+            OFFERS,
+        )  # fmt: skip
 
     def submit(self, *, only_here: bool = False, **fields: Any) -> str:
         job = submission(**fields)

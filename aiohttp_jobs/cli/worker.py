@@ -1,0 +1,112 @@
+"""``aiohttp-jobs worker``: runs jobs of a PostgreSQL database on this machine, without HTTP.
+
+What a worker is, is left to ``worker_program``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ConfigurationError
+from .printing import fail
+from .streams import say
+
+_SECRET = "AIOHTTP_JOBS_SECRET"  # noqa: S105 - the name of a variable
+
+Dsn = Annotated[
+    str | None,
+    typer.Option(
+        help="postgresql://user@host/database. One with a password belongs into the variable.",
+        envvar="AIOHTTP_JOBS_DSN",
+        show_envvar=True,
+    ),
+]
+
+
+def worker(
+    dsn: Dsn = None,
+    secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"A file that only you can read, with the secret of all hosts and workers; else {_SECRET}."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called; by default, as this machine.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="What jobs may ask for, such as gpu; may be repeated.")
+    ] = None,
+    concurrency: Annotated[
+        str | None, typer.Option(help="Jobs at once, as in runspace=4,background=16; a kind not named: none.")
+    ] = None,
+    import_: Annotated[
+        list[str] | None,
+        typer.Option("--import", metavar="MODULE", help="Has the host's functions; may be repeated."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME",
+            help="The hosts' JobsConfig, or what returns it: needed where they have a roles_resolver.",
+        ),
+    ] = None,
+    app_dir: Annotated[Path | None, typer.Option(help="Where to look for these modules first.")] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="This machine's own folder, in which running jobs work; else AIOHTTP_JOBS_DATA_DIR."
+        ),
+    ] = None,
+    grace: Annotated[
+        float | None, typer.Option(help="Seconds that running jobs have when it is told to end.")
+    ] = None,
+) -> None:
+    """Run jobs of a PostgreSQL database. SIGTERM drains it, a second one ends it now."""
+    from .. import worker_program  # noqa: PLC0415 - every other command would wait for it
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if dsn is None and config is None:
+        fail("Say where the database is: AIOHTTP_JOBS_DSN, or --dsn.")
+    if data_dir is None and config is None and "AIOHTTP_JOBS_DATA_DIR" not in os.environ:
+        fail("Say in which folder of this machine jobs may work: --data-dir, or AIOHTTP_JOBS_DATA_DIR.")
+    settings: dict[str, Any] = {"dsn": dsn, "data_dir": data_dir, "shutdown_grace": grace}
+    settings["secret"] = _secret(secret_file)
+    request = worker_program.WorkerRequest(
+        name=name or socket.gethostname(),
+        labels=label or (),
+        places=_places(concurrency),
+        imports=import_ or (),
+        config=config,
+        app_dir=app_dir,
+        settings={setting: value for setting, value in settings.items() if value is not None},
+    )
+    try:
+        worker_program.run_worker(request, say)
+    except ConfigurationError as error:
+        fail(error.message)
+
+
+def _secret(file: Path | None) -> str | None:
+    if file is None:
+        return os.environ.get(_SECRET)
+    try:
+        if file.stat().st_mode & 0o077:
+            fail(f"{file} can be read by others. Make it yours alone: chmod 600 {file}")
+        return file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        fail(f"{file} cannot be read: {error}")
+
+
+def _places(text: str | None) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for part in (text or "").split(",") if text else ():
+        kind, _, most = part.strip().partition("=")
+        if not most.isascii() or not most.isdigit():
+            fail(f"--concurrency takes runspace=4,background=16, and not {text!r}.")
+        places[kind.lower()] = int(most)
+    return places

@@ -1,0 +1,65 @@
+"""What the rights of hosts are, by their configuration: told by each that starts, for workers without one.
+
+Who has which role is left to ``access``. All calls block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...config import JobsConfig
+from ...model.job import ExecutionMode
+from ...system.signing import Signer
+from .database import Database
+
+_SAY = "UPDATE aiohttp_jobs.installation SET rights = %s::json WHERE rights::text IS DISTINCT FROM %s"
+_ASK = "SELECT rights FROM aiohttp_jobs.installation"
+
+
+@dataclass(frozen=True, slots=True)
+class RightsTables:
+    """Which roles may run in each mode and have each right; and whether hosts ask who has which role now."""
+
+    modes: Mapping[ExecutionMode, frozenset[str]]
+    rights: Mapping[str, frozenset[str]]
+    asks_resolver: bool
+
+
+class HostRights:
+    """The tables of the host that has started last, signed: whoever can write to the database alone cannot
+    give anybody a right."""
+
+    def __init__(self, database: Database, signer: Signer) -> None:
+        self._database = database
+        self._signer = signer
+
+    def say(self, config: JobsConfig) -> None:
+        """Tell the workers what `config` says."""
+        record = {
+            "ModeRoles": {mode.value: sorted(roles) for mode, roles in config.mode_roles.items()},
+            "EndpointRoles": {right: sorted(roles) for right, roles in config.endpoint_roles.items()},
+            "AsksResolver": config.roles_resolver is not None,
+        }
+        text = json.dumps(self._signer.sign(record), sort_keys=True)
+        self._database.change(_SAY, (text, text))
+
+    def now(self) -> RightsTables | None:
+        """``None`` when no host has told any yet, or somebody else has written them."""
+        row = self._database.row(_ASK)
+        record = None if row is None else row[0]
+        if not isinstance(record, dict) or not self._signer.is_valid(record):
+            return None
+        return _tables(record)
+
+
+def _tables(record: Mapping[str, Any]) -> RightsTables:
+    known = frozenset(ExecutionMode)
+    modes = {ExecutionMode(mode): roles for mode, roles in record["ModeRoles"].items() if mode in known}
+    return RightsTables(_sets(modes), _sets(record["EndpointRoles"]), record["AsksResolver"])
+
+
+def _sets(table: Mapping[Any, Any]) -> Mapping[Any, frozenset[str]]:
+    return {name: frozenset(roles) for name, roles in table.items()}

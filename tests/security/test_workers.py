@@ -1,0 +1,103 @@
+"""Workers as an attacker would want them: with rights of yesterday, or what was written to the database."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+import psycopg
+
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.engine.base import Limits
+from aiohttp_jobs.engine.postgres.host_rights import HostRights
+from aiohttp_jobs.engine.postgres.jobs import JobTable
+from aiohttp_jobs.model.job import ExecutionMode
+
+from ..conftest import Host
+from ..contract.jobs import MOST, submission
+from ..engine.postgres.support import SECRET, installation
+from ..engines import HostEngine
+from ..workers import worker
+
+StartHost = Callable[..., Awaitable[Host]]
+ON_POSTGRES = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+BACKGROUND = ExecutionMode.BACKGROUND_JOB
+
+
+@ON_POSTGRES
+async def test_a_worker_asks_for_rights_of_now_and_shows_jobs_no_secret(
+    start_host: StartHost, engine: HostEngine, tmp_path: Path
+) -> None:
+    host = await start_host(runs_jobs=False, mode_roles={"BackgroundJob": {"clerk", "task_manager"}})
+    clerk, mallory = host.caller("clerk"), host.caller("task_manager", user_id="mallory")
+    allowed = await host.caller("task_manager").submit("env; tr '\\0' '\\n' < /proc/$PPID/cmdline")
+    assert (await clerk.request("POST", "/jobs/submit", json={})).status == 403
+    late = await mallory.submit("echo ran > " + str(tmp_path / "ran"))
+    assert host.keys is not None
+    (key,) = [each for each in host.keys.all() if each.user_id == "mallory"]
+    host.keys.delete(key.key_id)
+    dsn = str(engine.settings["dsn"])
+    async with worker(dsn, tmp_path / "worker"):
+        printed = (await host.caller("task_manager").result(allowed))["Output"]
+        assert "PATH=" in printed
+        assert SECRET not in printed
+        assert dsn not in printed
+        rejected = await host.caller("system_admin", user_id="mallory").result(late)
+    assert rejected["Status"] == "Rejected"
+    assert not (tmp_path / "ran").exists()
+
+
+@ON_POSTGRES
+async def test_a_worker_with_another_secret_does_not_start(
+    start_host: StartHost, engine: HostEngine, tmp_path: Path
+) -> None:
+    await start_host()
+    dsn = str(engine.settings["dsn"])
+    async with worker(dsn, tmp_path / "worker", secret="x" * 40, is_ready=False) as there:
+        assert await there.ended() == 1
+    said = " ".join(there.said)
+    assert "another secret" in said
+    assert SECRET not in said
+
+
+def test_tables_of_roles_that_somebody_wrote_into_the_database_are_not_believed(
+    postgres: str, tmp_path: Path
+) -> None:
+    kept = installation(postgres)
+    kept.open()
+    try:
+        rights = HostRights(kept.database, kept.signer("rights"))
+        assert rights.now() is None
+        rights.say(JobsConfig(data_dir=tmp_path, mode_roles={BACKGROUND: {"clerk"}}))
+        found = rights.now()
+        assert found is not None
+        assert found.modes[BACKGROUND] == {"clerk"}
+        with psycopg.connect(postgres) as connection:
+            row = connection.execute("SELECT rights FROM aiohttp_jobs.installation").fetchone()
+            assert row is not None
+            row[0]["ModeRoles"][BACKGROUND] = ["authenticated"]
+            connection.execute("UPDATE aiohttp_jobs.installation SET rights = %s", (json.dumps(row[0]),))
+        assert rights.now() is None
+    finally:
+        kept.close()
+
+
+def test_a_job_is_not_led_to_a_worker_that_it_did_not_ask_for(postgres: str) -> None:
+    kept = installation(postgres)
+    kept.open()
+    try:
+        me, signer = kept.presence.process_id, kept.signer("submission")
+        table = JobTable(kept.database, me, signer, 5.0, ["interpreter shell"])
+        table.submit(submission(labels=("vault",)), MOST, only_here=False)
+        with psycopg.connect(postgres) as connection:
+            connection.execute("UPDATE aiohttp_jobs.jobs SET needs = '{}'")
+        (claim,) = table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4())
+        assert "What this job needs was changed" in (claim.problem or "")
+    finally:
+        kept.close()
