@@ -14,6 +14,7 @@ from yarl import URL
 
 from ..conftest import Host
 from ..gate import Gate
+from ..raw_streams import connected, serving
 from .command import access_to, opened_terminal, run, start
 
 
@@ -116,35 +117,23 @@ async def test_ctrl_c_before_the_server_has_answered_forgets_no_job(
 @contextlib.asynccontextmanager
 async def answers_late(host: Host, held: asyncio.Event) -> AsyncIterator[str]:
     """The address of a proxy that hands on what `host` answers only once `held` is set."""
+    at_once = asyncio.Event()
+    at_once.set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, go: asyncio.Event) -> None:
         while data := await reader.read(65536):
             await go.wait()
             writer.write(data)
         writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
 
-    connections = set[asyncio.Task[object]]()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (task := asyncio.current_task()) is not None:
-            connections.add(task)
+    async def hand_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         url = URL(host.address)
-        there = await asyncio.open_connection(url.host, url.port)
-        at_once = asyncio.Event()
-        at_once.set()
-        await asyncio.gather(copy(reader, there[1], at_once), copy(there[0], writer, held))
+        async with connected(url.host, url.port) as there, asyncio.TaskGroup() as both:
+            both.create_task(copy(reader, there[1], at_once))
+            both.create_task(copy(there[0], writer, held))
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        port = server.sockets[0].getsockname()[1]
+    async with serving(hand_on) as port:
         yield f"http://127.0.0.1:{port}{host.config.prefix}"
-    finally:
-        server.close()
-        held.set()
-        if connections:
-            await asyncio.wait(connections, timeout=30)
 
 
 async def test_a_terminal_shows_how_the_job_is_getting_on(host: Host, gate: Gate) -> None:

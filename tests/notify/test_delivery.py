@@ -22,6 +22,7 @@ from aiohttp_jobs.notify.webhook import WebhookChannel
 from aiohttp_jobs.system.storage_state import StorageState
 from tests.gate import until
 
+from ..raw_streams import serving
 from .support import MailServer, Receiver, email, make_notice, webhook
 
 Make = Callable[..., JobsConfig]
@@ -177,24 +178,18 @@ async def test_one_deleted_while_it_is_sent_does_not_come_back(start: Start, rec
 
 
 async def test_a_silent_mail_server_does_not_hold_up_webhooks(start: Start, receiver: Receiver) -> None:
-    left = asyncio.Event()
-
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await left.wait()
-        writer.close()
+        await asyncio.Event().wait()
 
-    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    sender = await start(
-        smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_from="a@b.c", smtp_timeout=60
-    )
-    ids = [f"{number:08}-1111-4111-8111-111111111111" for number in range(21)]
-    mails = [sender.add(make_notice(email("ops@example.org"), job_id=job_id)) for job_id in ids[1:]]
-    await sender.reached(sender.add(make_notice(webhook(receiver.url), job_id=ids[0])), NoticeState.SENT)
-    assert {sender.store.get(notice_id).state for notice_id in mails} == {NoticeState.PENDING}
-    left.set()
-    await sender.stop()
-    silent.close()
+    async with serving(say_nothing) as port:
+        sender = await start(
+            smtp_host="127.0.0.1", smtp_port=port, smtp_security="none", smtp_from="a@b.c", smtp_timeout=60
+        )
+        ids = [f"{number:08}-1111-4111-8111-111111111111" for number in range(21)]
+        mails = [sender.add(make_notice(email("ops@example.org"), job_id=job_id)) for job_id in ids[1:]]
+        await sender.reached(sender.add(make_notice(webhook(receiver.url), job_id=ids[0])), NoticeState.SENT)
+        assert {sender.store.get(notice_id).state for notice_id in mails} == {NoticeState.PENDING}
+        await sender.stop()
 
 
 async def test_old_notices_and_too_many_are_cleared_away(start: Start) -> None:

@@ -18,6 +18,7 @@ from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.email import EmailChannel
 
 from ..cases import cases
+from ..raw_streams import serving
 from .support import Authority, MailServer, email, make_notice
 
 Make = Callable[..., JobsConfig]
@@ -213,16 +214,13 @@ async def test_a_server_that_is_down_or_silent(mail: MailServer, make_config: Ma
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
         left.set()
 
-    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    settings = mail.settings(smtp_port=port, smtp_timeout=0.2)
-    error = await failure(make_config(**settings), make_notice(RULE))
-    assert (str(error), error.is_final) == ("The mail server did not answer in time.", False)
-    await left.wait()
-    silent.close()
+    async with serving(say_nothing) as port:
+        settings = mail.settings(smtp_port=port, smtp_timeout=0.2)
+        error = await failure(make_config(**settings), make_notice(RULE))
+        assert (str(error), error.is_final) == ("The mail server did not answer in time.", False)
+        await left.wait()
 
 
 async def test_without_a_mail_server_it_is_said_what_to_do(make_config: Make) -> None:

@@ -23,6 +23,7 @@ from aiohttp_jobs.model.notice import Notice
 from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.webhook import DISABLED, REFUSED, WebhookChannel
 
+from ..raw_streams import serving
 from .support import Names, Receiver, make_notice, webhook
 
 Make = Callable[..., JobsConfig]
@@ -157,14 +158,12 @@ async def test_nobody_there_or_nobody_answering(receiver: Receiver, make_config:
 
     async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
         left.set()
 
-    silent = await asyncio.start_server(say_nothing, "127.0.0.1", receiver.port)
-    error = await failure(config, make_notice(webhook(receiver.url)))
-    assert (str(error), error.is_final) == ("The webhook did not answer in time.", False)
-    await left.wait()
-    silent.close()
+    async with serving(say_nothing, receiver.port):
+        error = await failure(config, make_notice(webhook(receiver.url)))
+        assert (str(error), error.is_final) == ("The webhook did not answer in time.", False)
+        await left.wait()
 
 
 class NoNames(Names):

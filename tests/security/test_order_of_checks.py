@@ -18,6 +18,7 @@ from aiohttp_jobs.http.auth.middleware import is_public
 
 from ..conftest import Host
 from ..gate import PATIENCE_SECONDS
+from ..raw_streams import connected
 from ..routes import Route, walk
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -60,8 +61,7 @@ class Wire:
         self, method: str, address: str, headers: dict[str, str], body: bytes = b"", announced: int = 0
     ) -> tuple[int, str]:
         """The status of the answer, and its ``code`` if it has one."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        try:
+        async with connected("127.0.0.1", self._port) as (reader, writer):
             lines = [f"{method} {address} HTTP/1.1", "Host: x", "Connection: close"]
             lines += [f"{name}: {value}" for name, value in headers.items()]
             if body or announced:
@@ -73,8 +73,6 @@ class Wire:
                 text = await reader.readexactly(int(found[1])) if found else b""
             status = int(head.split()[1])
             return status, json.loads(text).get("code", "") if status >= 400 and text else ""
-        finally:
-            writer.close()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Caller, Host, serve
 from ..gate import Gate, until
+from ..raw_streams import connected
 
 StartHost = Callable[..., Awaitable[Host]]
 End = Callable[[Host, Caller], Awaitable[None]]
@@ -223,14 +224,11 @@ async def not_reading(host: Host, caller: Caller, path: str) -> AsyncIterator[Sl
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     small.setblocking(False)
     await asyncio.get_running_loop().sock_connect(small, ("127.0.0.1", int(host.address.rpartition(":")[2])))
-    reader, writer = await asyncio.open_connection(sock=small, limit=4096)
-    cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in caller.session.cookie_jar)
-    lines = [f"GET {host.config.prefix}/api/v1{path} HTTP/1.1", "Host: localhost", f"Cookie: {cookies}"]
-    writer.write("\r\n".join([*lines, "", ""]).encode())
-    try:
+    async with connected(sock=small, limit=4096) as (reader, writer):
+        cookies = "; ".join(f"{cookie.key}={cookie.value}" for cookie in caller.session.cookie_jar)
+        lines = [f"GET {host.config.prefix}/api/v1{path} HTTP/1.1", "Host: localhost", f"Cookie: {cookies}"]
+        writer.write("\r\n".join([*lines, "", ""]).encode())
         yield SlowReader(host, reader, known)
-    finally:
-        writer.close()
 
 
 @pytest.mark.parametrize(
