@@ -47,7 +47,10 @@ async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0)
         await asyncio.sleep(0.05)
 
 
-async def test_nothing_is_started_before_the_first_such_job_and_then_a_spare_waits(host: Host) -> None:
+async def test_nothing_is_started_before_the_first_such_job_and_then_a_spare_waits(
+    start_host: StartHost,
+) -> None:
+    host = await start_host(powershell_spares=1)
     caller = host.caller("debug")
     await caller.run("echo a", "Runspace")
     assert powershells() == []

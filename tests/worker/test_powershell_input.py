@@ -124,7 +124,7 @@ def check(result: dict[str, Any], odd: Odd, name: str) -> None:
 @pytest.fixture
 async def caller(start_host: StartHost) -> Caller:
     """A user of a host whose PowerShell has little memory."""
-    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x18000000"})
+    host = await start_host(environment_extra={"DOTNET_GCHeapHardLimit": "0x18000000"}, powershell_spares=1)
     return host.caller("debug")
 
 
