@@ -24,6 +24,7 @@ from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.base import ApiKeyRecords
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
+from . import prefork
 from .engines import HostEngine, engine
 from .postgres import bare_postgres, postgres, postgres_server
 
@@ -80,6 +81,7 @@ QUICK: dict[str, Any] = {
     "mainloop_timeout": 2.0,
     "max_parallel_runspace": 1,  # each warm worker is a process to start, and few tests need two
     "max_parallel_background": 4,
+    "powershell_spares": 0,  # one that nobody takes costs a second of a processor
 }
 
 
@@ -91,6 +93,10 @@ def is_slow(path: Path) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Not even read what ``-m "not slow"`` would leave out."""
     return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
+
+
+def pytest_sessionfinish() -> None:
+    prefork.end_all()
 
 
 SHOWN_AT_THE_END = "shown at the end"

@@ -37,7 +37,7 @@ MODE = Addition(
     "dry_run.py",
     "worker/dry_run.py",
     (
-        Entry("model/job.py", '    MAIN_LOOP = "MainLoop"', '    DRY_RUN = "DryRun"\n'),
+        Entry("model/words.py", '    MAIN_LOOP = "MainLoop"', '    DRY_RUN = "DryRun"\n'),
         Entry("worker/modes.py", "from .environment", "from .dry_run import DryRun\n"),
         Entry(
             "worker/modes.py",
@@ -46,7 +46,7 @@ MODE = Addition(
         ),
     ),
 )
-INTERPRETER = Entry("model/job.py", '    BASH = "bash"', '    SHOUT = "shout"\n')
+INTERPRETER = Entry("model/words.py", '    BASH = "bash"', '    SHOUT = "shout"\n')
 CHANNEL = Addition(
     "to_file.py",
     "notify/to_file.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -17,8 +18,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import API, Caller
 from ..gate import until
-
-ROOT = Path(__file__).parents[2]
+from ..prefork import ROOT, Program
 
 
 class Process:
@@ -26,7 +26,7 @@ class Process:
 
     `minutes_from` makes its schedules' clock run sixty times as fast as the real one since that time;
     `python` is the command line of the Python that it runs with; what it writes to its standard error goes to
-    `log`, if given; the package and the tests are those below `root`.
+    `log`, if given; the package and the tests are those below `root`. Where these are our own, it is forked.
     """
 
     def __init__(
@@ -38,16 +38,22 @@ class Process:
         log: IO[bytes] | None = None,
         root: Path = ROOT,
     ) -> None:
+        self._process: Program | subprocess.Popen[bytes]
         arguments = [str(data_dir), str(port)] + ([] if minutes_from is None else [str(minutes_from)])
-        self._process = subprocess.Popen(
-            [*python, "-m", "tests.hosts.plain", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            cwd=root,
-        )
-        assert self._process.stdout is not None
-        self.port = int(self._process.stdout.readline())
+        read_end, write_end = os.pipe()
+        self._printed = os.fdopen(read_end)
+        try:
+            if root == ROOT and list(python) == [sys.executable]:
+                errors = 2 if log is None else log.fileno()
+                with open(os.devnull) as nothing:
+                    streams = nothing.fileno(), write_end, errors
+                    self._process = Program("tests.hosts.plain", arguments, streams)
+            else:
+                command = [*python, "-m", "tests.hosts.plain", *arguments]
+                self._process = subprocess.Popen(command, stdout=write_end, stderr=log, cwd=root)
+        finally:
+            os.close(write_end)
+        self.port = int(self._printed.readline())
         self.api = f"http://127.0.0.1:{self.port}{API}"
 
     @property
@@ -66,8 +72,7 @@ class Process:
     def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
         code = self._process.wait(30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._printed.close()
         return code
 
     def kill(self) -> None:
