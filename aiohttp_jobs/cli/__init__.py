@@ -9,65 +9,17 @@ try:
 except ModuleNotFoundError:  # the [cli] extra is not installed
     raise SystemExit("This command needs more: pip install 'aiohttp-jobs[cli]'") from None
 
-from .account import configure, me
-from .api_keys import api_keys
-from .db import db
-from .doctor import doctor
-from .functions import OPEN_ENDED, function, functions, run
-from .jobs import attempts, cancel, jobs, output, rerun, submit, watch
-from .notices import notices
-from .powershell import powershell_module
-from .proxy import accept_no_proxy
-from .queue import queue, restart_mainloop, runspaces
-from .results import results
-from .schedules import schedule
-from .sessions import session
+from .commands import STYLE, OnDemand
 from .streams import OutputError, flush_all, prepare_streams, say
-from .templates import template
-from .worker import worker
-from .workers import workers
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Submit, watch and manage jobs, schedules, templates, functions and API keys.",
-)
-for command in (
-    configure,
-    submit,
-    jobs,
-    watch,
-    output,
-    attempts,
-    rerun,
-    cancel,
-    functions,
-    function,
-    runspaces,
-    restart_mainloop,
-    me,
-    doctor,
-    worker,
-    powershell_module,
-):
-    app.command()(command)
-app.command(context_settings=OPEN_ENDED)(run)
-app.add_typer(results, name="results")
-app.add_typer(schedule, name="schedule")
-app.add_typer(template, name="template")
-app.add_typer(queue, name="queue")
-app.add_typer(workers, name="workers")
-app.add_typer(notices, name="notices")
-app.add_typer(api_keys, name="api-key")
-app.add_typer(session, name="session")
-app.add_typer(db, name="db")
+app = typer.Typer(**STYLE, cls=OnDemand)
 
 
-accept_no_proxy(app)
+@app.callback()
+def _all() -> None:
+    """Submit, watch and manage jobs, schedules, templates, functions and API keys."""
 
 
 def main() -> None:

@@ -8,18 +8,18 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import ClientError as TransportError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.status import Status
 
 from ..client import ClientError, JobsClient
 from ..model.terminal import Terminal
 from .connection import INTERRUPTED, with_client
 from .printing import harmless, print_json, report
 from .streams import OutputError, say, write_out
+
+if TYPE_CHECKING:
+    from .bar import Bar, Line
 
 _NO_EXIT_CODE = 1
 _REFRESH_SECONDS = 1.0
@@ -171,27 +171,6 @@ class _Output:
             write_out(text.encode("utf-8", "replace"))
 
 
-class _Bar:
-    """A bar that says how far the job is, on a terminal."""
-
-    def __init__(self) -> None:
-        words = TextColumn("{task.description}", markup=False)
-        console = Console(stderr=True)
-        self._shown = Progress(BarColumn(), TaskProgressColumn(), words, console=console, transient=True)
-        self._task: TaskID | None = None
-
-    def draw(self, share: float | None, text: str) -> None:
-        """Without a `share` it is in motion."""
-        if self._task is not None:
-            self._shown.remove_task(self._task)
-        total = None if share is None else 100
-        self._task = self._shown.add_task(text, total=total, completed=int((share or 0.0) * 100 + 1e-6))
-        self._shown.start()
-
-    def erase(self) -> None:
-        self._shown.stop()
-
-
 class _Progress:
     """A line on the terminal that tells what the job is doing; nothing at all where there is none.
 
@@ -201,9 +180,9 @@ class _Progress:
     def __init__(self, client: JobsClient, job_id: str) -> None:
         self._client = client
         self._job_id = job_id
-        self._status: Status | None = None
+        self._status: Line | None = None
         self._task: asyncio.Task[None] | None = None
-        self._bar: _Bar | None = None
+        self._bar: Bar | None = None
         self._told: dict[str, Any] = {}
         self._is_margin = True
 
@@ -214,8 +193,9 @@ class _Progress:
 
     async def __aenter__(self) -> Self:
         if sys.stderr.isatty():
-            self._status = Status("Submitted", console=Console(stderr=True))
-            self._status.start()
+            from .bar import Line  # noqa: PLC0415 - where nobody looks, nothing waits for it
+
+            self._status = Line("Submitted")
             self._task = asyncio.create_task(self._keep_telling())
         return self
 
@@ -251,7 +231,7 @@ class _Progress:
             return
         if self._told and self._is_margin:
             self._stop_status()
-            self._bar = self._bar or _Bar()
+            self._bar = self._bar or _new_bar()
             self._bar.draw(self._told.get("share"), harmless(str(self._told.get("text", ""))))
         elif self._bar is not None:
             self._bar.erase()
@@ -277,3 +257,9 @@ class _Progress:
         runtime = f" for {job['Runtime']:.0f} s" if job.get("Runtime") and job["Status"] == "Running" else ""
         if self._status is not None:
             self._status.update(f"{job['Status']}{place}{runtime}")
+
+
+def _new_bar() -> Bar:
+    from .bar import Bar  # noqa: PLC0415 - as said above
+
+    return Bar()

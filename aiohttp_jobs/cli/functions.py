@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..client import JobsClient, Record
-from ..model.job import ExecutionMode
+from ..model.words import ExecutionMode
 from .connection import Key, Url, with_client
 from .following import run_job
 from .function_options import option_lines, read_options
@@ -28,9 +28,6 @@ from .submission import (
     retry_policy,
 )
 from .values import SecretEnv, SecretFile, Value, collect
-
-OPEN_ENDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-"""For `run`: which options there are besides its own, the server says."""
 
 
 def functions(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..client import JobsClient, SavedHow
-from ..model.job import ExecutionMode
+from ..model.words import ExecutionMode
 from .choosing import job_id_of
 from .connection import JobID, Key, Url, with_client, with_job
 from .following import follow, run_job

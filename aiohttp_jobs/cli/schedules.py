@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient, Record
-from ..model.job import ExecutionMode, InterpreterName
-from ..model.schedule import MisfirePolicy, OverlapPolicy
+from ..model.words import ExecutionMode, InterpreterName, MisfirePolicy, OverlapPolicy
 from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
 from .printing import (

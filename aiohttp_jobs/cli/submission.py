@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
 
-from ..model.job import ExecutionMode, InterpreterName, RetryPolicy
+from ..model.words import ExecutionMode, InterpreterName
 from .printing import fail
 from .streams import read_in
+
+if TYPE_CHECKING:
+    from ..model.job import RetryPolicy
 
 Command = Annotated[
     str | None,
@@ -82,6 +84,10 @@ def name_of(command: str) -> str:
 def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:
     if not retries:
         return None
+    from pydantic import ValidationError  # noqa: PLC0415 - every other command would wait for it
+
+    from ..model.job import RetryPolicy  # noqa: PLC0415
+
     try:
         return RetryPolicy(count=retries, backoff_seconds=backoff)
     except ValidationError as error:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..client import JobsClient, Record
-from ..model.job import ExecutionMode
+from ..model.words import ExecutionMode
 from .choosing import by_id_or_name
 from .connection import Key, Url, with_client
 from .following import run_job

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..model.job import ExecutionMode, RetryPolicy
+from ..model.words import ExecutionMode
 from .connection import Connection, Record, given
+
+if TYPE_CHECKING:
+    from ..model.job import RetryPolicy
 
 
 class FunctionCalls:

@@ -6,12 +6,16 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from ..model.job import ExecutionMode, InterpreterName, JobResult, RetryPolicy
+from ..model.words import ExecutionMode, InterpreterName
 from .connection import Record, given, raise_for, scope
 from .download import DOWNLOAD_TIMEOUT, PIECE, Download, SavedOutput
 from .events import EventCalls
+from .results import result_of
+
+if TYPE_CHECKING:
+    from ..model.job import JobResult, RetryPolicy
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,7 +103,7 @@ class JobCalls(EventCalls):
         answer = await self.call("POST", "/jobs/submit", json=body, params=query)
         if answer["result"] is None:
             return await self.wait(str(answer["jobId"]))
-        return JobResult.model_validate(answer["result"])
+        return result_of(answer["result"])
 
     async def rerun(self, job_id: str) -> str:
         """Submit the same job anew, as oneself and with one's own roles; the new one's id."""
@@ -163,4 +167,4 @@ class JobCalls(EventCalls):
         async for _ in self.follow(job_id):
             pass
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
-        return JobResult.model_validate(record)
+        return result_of(record)

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..model.job import JobResult
 from .connection import Connection, Record, given, scope
 
+if TYPE_CHECKING:
+    from ..model.job import JobResult
+
 _PAGE = 200
+
+
+def result_of(record: Mapping[str, Any]) -> JobResult:
+    """A result as the API answers it, with its types."""
+    from ..model.job import JobResult  # noqa: PLC0415 - the shapes take long to build, and most calls have none
+
+    return JobResult.model_validate(record)
 
 
 class ResultCalls(Connection):
@@ -17,7 +26,7 @@ class ResultCalls(Connection):
     async def result(self, job_id: str) -> JobResult:
         """The result of a job that has ended, its output included."""
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
-        return JobResult.model_validate(record)
+        return result_of(record)
 
     async def results(self, limit: int = 100) -> list[Record]:
         """One's own results, newest first, their outputs included."""

@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Mapping
 from typing import Any
 
-from ..model.schedule import MisfirePolicy, OverlapPolicy
+from ..model.words import MisfirePolicy, OverlapPolicy
 from .connection import Connection, Record, given, scope
 
 

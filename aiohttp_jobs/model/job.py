@@ -31,43 +31,10 @@ from .notice_rules import NotifyRules
 from .record import record_name
 from .schema_extras import SchemaExtras, limited
 from .trace import TraceContext, valid_state
+from .words import ExecutionMode, InterpreterName, JobStatus
 
 DEFAULT_PRIORITY = 5
 """Of 0 (last) to 9 (first)."""
-
-
-class ExecutionMode(StrEnum):
-    """Where a command runs (specification, "Job Execution Modes")."""
-
-    MAIN_LOOP = "MainLoop"
-    RUNSPACE = "Runspace"
-    BACKGROUND_JOB = "BackgroundJob"
-
-
-class InterpreterName(StrEnum):
-    """What reads the command."""
-
-    SHELL = "shell"
-    BASH = "bash"
-    PYTHON = "python"
-    POWERSHELL = "powershell"
-
-    @property
-    def absence(self) -> str:
-        """That a server has not got it, and how it was looked for; a sentence without its end."""
-        sought = " (there is no pwsh on the PATH of the host)" if self is InterpreterName.POWERSHELL else ""
-        return f"{self} is not installed on this server{sought}"
-
-
-class JobStatus(StrEnum):
-    """How a job ended. Only ``Succeeded`` goes with ``Success: true``."""
-
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    TIMED_OUT = "TimedOut"
-    CANCELLED = "Cancelled"
-    INTERRUPTED = "Interrupted"
-    REJECTED = "Rejected"
 
 
 class JobPhase(StrEnum):

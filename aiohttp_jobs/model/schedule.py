@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -35,6 +34,7 @@ from .identity import Identity, Proof
 from .job import Name, OneLine, SentDatetime, Startable, SubmitRequest, UtcDatetime
 from .record import KeptRecord
 from .schema_extras import SchemaExtras
+from .words import MisfirePolicy, OverlapPolicy
 
 J = TypeVar("J", bound=Startable)
 
@@ -42,21 +42,6 @@ DEFAULT_GRACE_SECONDS = 60.0
 MAX_JITTER_SECONDS = 3600.0
 MOST_RUNS = 100
 _YEARS = range(1970, 2200)
-
-
-class OverlapPolicy(StrEnum):
-    """What happens when the job of the moment before has not ended yet."""
-
-    SKIP = "skip"
-    QUEUE = "queue"
-    REPLACE = "replace"
-
-
-class MisfirePolicy(StrEnum):
-    """What happens to moments that passed while nobody could fire them; `RUN_ONCE` makes up for the last."""
-
-    SKIP = "skip"
-    RUN_ONCE = "run_once"
 
 
 def _stripped(text: str) -> str:
