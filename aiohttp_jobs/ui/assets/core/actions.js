@@ -40,7 +40,8 @@ export function bodyOf(job) {
     : { command: job.Command, interpreter: job.Interpreter, concurrencyKey: job.ConcurrencyKey };
   const body = {
     jobName: job.JobName, ...what, executionMode: job.ExecutionMode, description: job.Description,
-    timeoutSeconds: job.TimeoutSeconds, priority: job.Priority, retry: job.Retry, notify: job.Notify,
+    timeoutSeconds: job.TimeoutSeconds, labels: job.Labels?.length ? job.Labels : undefined, priority: job.Priority,
+    retry: job.Retry, notify: job.Notify,
   };
   return Object.fromEntries(
     Object.entries(body).filter(([, value]) => value !== null && value !== undefined && value !== ""),

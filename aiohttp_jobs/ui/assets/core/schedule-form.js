@@ -9,6 +9,7 @@ const WITHOUT = {
   timeoutSeconds: null,
   priority: null,
   concurrencyKey: null,
+  labels: [],
   retry: null,
   notify: [],
 };

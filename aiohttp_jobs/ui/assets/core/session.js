@@ -12,6 +12,7 @@ const NOBODY = {
   defaultInterpreter: "shell",
   maxPriority: 0,
   permissions: [],
+  capabilities: [],
   functions: false,
   limits: {},
 };
@@ -21,6 +22,9 @@ export const useSession = () => useContext(Session);
 
 /** Whether the caller may use an endpoint, by its name in the server's table of roles. */
 export const may = (me, permission) => me.permissions.includes(permission);
+
+/** Whether this installation can do what not every one can: "labels", "manyMachines". */
+export const can = (me, capability) => (me.capabilities ?? []).includes(capability);
 
 /** `{state: loading | in | out | error, me, error, reload}`; `reload()` resolves to the new state. */
 export function useLoadedSession() {

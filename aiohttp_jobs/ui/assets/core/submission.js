@@ -47,8 +47,8 @@ export function withCommand(form, command, most) {
 /** An empty form for somebody with these rights. */
 export const blank = (me) => ({
   jobName: "", command: "", executionMode: me.modes.includes("BackgroundJob") ? "BackgroundJob" : (me.modes[0] ?? ""),
-  interpreter: me.defaultInterpreter, description: "", timeout: "", priority: "", key: "", start: "now", delay: "60",
-  runAt: "", retries: "", backoff: "10", retryOn: ["Failed", "TimedOut"],
+  interpreter: me.defaultInterpreter, description: "", timeout: "", priority: "", key: "", labels: "", start: "now",
+  delay: "60", runAt: "", retries: "", backoff: "10", retryOn: ["Failed", "TimedOut"],
   notify: [],
 });
 
@@ -57,13 +57,16 @@ export const formOf = (job, me) => ({
   ...blank(me), jobName: job.JobName, command: job.Command ?? "", executionMode: job.ExecutionMode,
   interpreter: job.Interpreter ?? me.defaultInterpreter, description: job.Description ?? "",
   timeout: job.TimeoutSeconds ? String(job.TimeoutSeconds) : "", key: job.ConcurrencyKey ?? "",
+  labels: (job.Labels ?? []).join(", "),
   priority: (job.Priority ?? 5) === 5 ? "" : String(job.Priority),
   retries: job.Retry ? String(job.Retry.count) : "", backoff: String(job.Retry?.backoffSeconds ?? 10),
   retryOn: job.Retry?.on ?? ["Failed", "TimedOut"], notify: (job.Notify ?? []).map(ruleForm),
 });
 
 export const MOST_RULES = 10;
-const addresses = (text) => text.split(/[\s,;]+/).filter(Boolean);
+const words = (text) => text.split(/[\s,;]+/).filter(Boolean);
+const addresses = words;
+const LABEL = /^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/;
 
 /** A rule of `notify` as it is filled in. */
 const ruleForm = (rule) => ({
@@ -115,6 +118,11 @@ export function faults(form, me) {
   check("timeout", within(form.timeout, 0.001, maxTimeout), `Enter seconds, up to ${maxTimeout.toLocaleString()}.`);
   check("priority", whole(form.priority) && within(form.priority, 0, me.maxPriority), `Enter 0 to ${me.maxPriority}.`);
   check("key", form.key.length <= 200, "Use at most 200 characters.");
+  check(
+    "labels",
+    words(form.labels).length <= 16 && words(form.labels).every((one) => LABEL.test(one)),
+    "Enter labels such as gpu, separated by commas.",
+  );
   check("retries", whole(form.retries) && within(form.retries, 1, 20), "Enter 1 to 20, or leave it empty.");
   check(
     "backoff",
@@ -156,6 +164,7 @@ export function toRequest(form) {
     timeoutSeconds: number(form.timeout),
     priority: number(form.priority),
     concurrencyKey: form.key || undefined,
+    labels: words(form.labels).length ? words(form.labels) : undefined,
     delaySeconds: form.start === "delay" ? Number(form.delay) : undefined,
     runAt: form.start === "at" ? new Date(form.runAt).toISOString() : undefined,
     notify: form.notify.length ? form.notify.map(toRule) : undefined,
@@ -166,7 +175,9 @@ export function toRequest(form) {
   return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }
 
-const OPTIONS = ["timeout", "priority", "key", "retries", "backoff", "delay", "runAt", "description", "retryOn"];
+const OPTIONS = [
+  "timeout", "priority", "key", "labels", "retries", "backoff", "delay", "runAt", "description", "retryOn",
+];
 
 /** Whether something is wrong among the options, which may be folded away. */
 export const inOptions = (problems) =>
@@ -175,6 +186,6 @@ export const inOptions = (problems) =>
 /** The server's faults by the form's field names. */
 export function faultsFrom(error) {
   const fields = { timeoutSeconds: "timeout", concurrencyKey: "key", delaySeconds: "delay" };
-  const nameOf = (field) => fields[field] ?? (field.match(/^notify\.\d+/)?.[0] ?? field);
+  const nameOf = (field) => fields[field] ?? (field.match(/^notify\.\d+|^labels(?=\.)/)?.[0] ?? field);
   return Object.fromEntries((error.details ?? []).map(({ field, message }) => [nameOf(field), sentence(message)]));
 }

@@ -9,6 +9,7 @@ const PATHS = {
   functions: "M15 4h-1.5a3 3 0 0 0-3 3v10a3 3 0 0 1-3 3H6M7 11h7M15 13l5 6M20 13l-5 6",
   queue: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
   runspaces: "M4 5h16v6H4zM4 14h16v6H4zM8 8h.01M8 17h.01",
+  workers: "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
   history: "M4 20V10M10 20V4M16 20v-7M21 20H3",
   keys: "M15 9a4 4 0 1 0-3.9 4L9 15H7v2H5v3h3l5-5.1A4 4 0 0 0 15 9z",
   sessions: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4 21a8 8 0 0 1 16 0",

@@ -12,7 +12,7 @@ import {
   withCommand,
 } from "../core/submission.js";
 import { timeZone } from "../core/format.js";
-import { may, useSession } from "../core/session.js";
+import { can, may, useSession } from "../core/session.js";
 import { Editor } from "./editor.js";
 import { Button, Field } from "./parts.js";
 
@@ -180,6 +180,10 @@ export function JobOptions({ form, set, problems, start = true, ownKey = true })
           <${Input} name="key" label="Concurrency key" hint=${`Your jobs with the same key never run at once${
             may(me, "share_concurrency_keys") ? "; shared:… is a key of all users" : ""
           }`} ...${given} />
+        `}
+        ${can(me, "labels") && html`
+          <${Input} name="labels" label="Labels" placeholder="any worker"
+            hint="What the worker must have, such as gpu, separated by commas" ...${given} />
         `}
         <${Input} name="retries" label="Tries after a failure" inputmode="numeric" placeholder="none" ...${given} />
         ${form.retries !== "" && html`

@@ -1,4 +1,6 @@
 // The views, and what the navigation says of them. Each is fetched when it is first shown.
+import { can } from "../core/session.js";
+
 export const VIEWS = {
   jobs: { label: "Jobs", load: () => import("./jobs.js") },
   new: { label: "New job", load: () => import("./new.js"), hidden: true },
@@ -8,6 +10,9 @@ export const VIEWS = {
   templates: { label: "Templates", load: () => import("./templates.js") },
   queue: { label: "Queue", load: () => import("./queue.js"), needs: "see_queue" },
   runspaces: { label: "Runspaces", load: () => import("./runspaces.js"), needs: "see_runspaces" },
+  workers: {
+    label: "Workers", load: () => import("./workers.js"), shown: (me) => can(me, "manyMachines"), needs: "manage_queue",
+  },
   history: { label: "History", load: () => import("./history.js") },
   notices: { label: "Notices", load: () => import("./notices.js") },
   keys: { label: "API keys", load: () => import("./keys.js"), needs: "manage_api_keys" },

@@ -34,6 +34,7 @@ function Facts({ job }) {
     ["Place in the queue", hasEnded(job) ? null : job.Position],
     ["Priority", job.Priority],
     ["Concurrency key", job.ConcurrencyKey],
+    ["Labels", job.Labels?.join(", ")],
     ["Time limit", job.TimeoutSeconds && formatDuration(job.TimeoutSeconds)],
     ["Cancelled by", job.CancelledBy],
     ["Worker", job.Worker],
@@ -129,6 +130,7 @@ export default function Job({ route }) {
             : undefined}<//></div>
       <${Actions} job=${job} me=${me} /></header>
     ${state.error && html`<${Problem} error=${state.error} retry=${() => location.reload()} />`}
+    ${job.Status === "Queued" && job.WaitingFor && html`<p class="notice" role="status">${job.WaitingFor}</p>`}
     <div class="job-top">
       <${Progress} progress=${shownProgress(job, state.lines.progress)} />
       <section class="panel"><h2 class="visually-hidden">Details</h2><${Facts} job=${job} /></section>
