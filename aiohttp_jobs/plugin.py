@@ -24,16 +24,15 @@ from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed
 from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
-from .engine.base import Capability, Engine, JobObserver
+from .engine.base import Capability, Engine
 from .engine.embedded.engine import EmbeddedEngine
 from .errors import ConfigurationError, ShuttingDownError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
 from .http.open_streams import OpenStreams
-from .monitoring.counting import BUSY, IDLE, STREAMS, JobCounts
+from .monitoring.counting import STREAMS, workers_present
 from .monitoring.disk import Disk
-from .monitoring.events import JobLog
-from .monitoring.observers import Observers
+from .monitoring.looking_on import LookingOn
 from .monitoring.readiness import Phase, Readiness
 from .monitoring.sharing import Sharing
 from .notify.channel import Channel
@@ -69,7 +68,6 @@ from .worker.modes import ExecutionModes
 
 if TYPE_CHECKING:
     from .monitoring.metrics import Metrics
-    from .monitoring.tracing import JobTracing
 
 MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
@@ -98,17 +96,6 @@ def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -
             raise
         raise ConfigurationError("metrics_enabled needs more: pip install 'aiohttp-jobs[metrics]'.") from None
     return Metrics(engine, sharing, disk, config.min_free_bytes, config.engine)
-
-
-def _tracing() -> JobTracing | None:
-    """What makes spans; ``None`` where OpenTelemetry is not installed."""
-    try:
-        from .monitoring.tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "opentelemetry":
-            raise
-        return None
-    return JobTracing()
 
 
 class Plugin:
@@ -173,33 +160,23 @@ class Plugin:
         )
 
     async def _require_keys(self) -> None:
-        await self.engine.api_keys.now()
+        # Not `now`, which may look at the disk in the event loop itself.
+        await self.disk.in_thread(self.engine.api_keys.all)
 
     async def _require_open_queue(self) -> None:
         if self.engine.queue.is_closing:
             raise ShuttingDownError
 
     def _make_monitoring(self) -> None:
-        """Whatever looks on at jobs, which costs nothing where nothing does."""
         config, engine = self._config, self.engine
-        observers: list[JobObserver] = [JobLog()]
-        self._tracing = _tracing() if config.tracing_enabled else None
-        if self._tracing is not None:
-            observers.append(self._tracing)
-        self._sharing: Sharing | None = None
+        self._looking_on = LookingOn(config, engine, self.storage, self._present)
         self.metrics: Metrics | None = None
-        if config.metrics_enabled:
-            counts = JobCounts()
-            observers.append(counts)
-            self._sharing = Sharing(engine, counts, self._present, self.storage)
-            self.metrics = _metrics(engine, self._sharing, self.disk, config)
-        self._observer = Observers(observers)
+        if self._looking_on.sharing is not None:
+            self.metrics = _metrics(engine, self._looking_on.sharing, self.disk, config)
 
     def _present(self) -> dict[str, float]:
         """What this process says of itself beside what it counts."""
-        workers = self._modes.warm_workers()
-        busy = sum(worker.job_id is not None for worker in workers)
-        return {BUSY: busy, IDLE: len(workers) - busy, STREAMS: self.open_streams.total}
+        return {**workers_present(self._modes.warm_workers()), STREAMS: self.open_streams.total}
 
     def _make_notices(self) -> None:
         config, engine = self._config, self.engine
@@ -223,7 +200,7 @@ class Plugin:
         engine.connect(
             PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
             self._outbox,
-            self._observer,
+            self._looking_on.observer,
         )
         queue = engine.queue
         self._feed = JobFeed(queue)
@@ -241,7 +218,7 @@ class Plugin:
             self._storage_limits,
             self._turns,
             self.notices,
-            self._tracing,
+            self._looking_on.tracing,
         )
         self.queue = QueueService(
             self.policy,
@@ -351,9 +328,7 @@ class Plugin:
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
         stack.callback(self.disk.close)
         stack.push_async_callback(closing.close, "Looking at how the host is", self.readiness.close)
-        if self._sharing is not None:
-            self._sharing.open()
-            stack.push_async_callback(closing.close, "Counting", self._sharing.close)
+        self._looking_on.open(stack, closing.close)
         self.readiness.phase = Phase.SERVING
 
     async def _look_before_starting(self) -> None:

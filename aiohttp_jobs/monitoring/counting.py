@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ..model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
 
@@ -41,6 +42,17 @@ class Histogram:
         seconds = max(0.0, seconds)
         self._counts[self._parts[bisect_left(self._bounds, seconds)]] += 1
         self._counts[self._sum] += seconds
+
+
+class _Worker(Protocol):
+    @property
+    def job_id(self) -> str | None: ...
+
+
+def workers_present(workers: Sequence[_Worker]) -> dict[str, float]:
+    """How many warm `workers` of this process run a job, and how many do not."""
+    busy = sum(worker.job_id is not None for worker in workers)
+    return {BUSY: busy, IDLE: len(workers) - busy}
 
 
 class JobCounts:

@@ -16,6 +16,7 @@ from ..system.threads import DaemonThreads
 from .readiness import NotReadyError
 
 _WRITTEN_BYTES = 4096
+_THREADS = 4
 T = TypeVar("T")
 
 
@@ -34,13 +35,13 @@ class Disk:
         self._base = base
         self._min_free = min_free
         self._storage = storage
-        self._threads = DaemonThreads(2, "aiohttp-jobs-disk")
+        self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-disk")
         self.drain_file = base / "draining"
         """While it is there, the host is to be given no more requests."""
 
     async def room(self) -> Room:
         """Raises ``OSError``."""
-        usage = await self._in_thread(lambda: shutil.disk_usage(self._base))
+        usage = await self.in_thread(lambda: shutil.disk_usage(self._base))
         return Room(usage.total, usage.free)
 
     async def require_usable(self) -> None:
@@ -52,11 +53,11 @@ class Disk:
             raise NotReadyError(
                 f"{free >> 20} MB are free, and new jobs need {self._min_free >> 20} MB (min_free_bytes)."
             )
-        await self._in_thread(lambda: try_to_write(self._base, _WRITTEN_BYTES))
+        await self.in_thread(lambda: try_to_write(self._base, _WRITTEN_BYTES))
 
     async def require_undrained(self) -> None:
         """Raises `NotReadyError` while the file `drain_file` is there, which somebody has put there."""
-        if await self._in_thread(lambda: is_regular(self.drain_file)):
+        if await self.in_thread(lambda: is_regular(self.drain_file)):
             raise NotReadyError(
                 "The file 'draining' in the data folder says that this host is about to stop."
             )
@@ -65,5 +66,6 @@ class Disk:
         """Not wait for what hangs."""
         self._threads.shutdown()
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
+    async def in_thread(self, function: Callable[[], T]) -> T:
+        """What `function` returns, which may hang as the disk does, and hangs nobody else then."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)

@@ -62,6 +62,8 @@ class JobTracing:
         run = self._tracer.start_span(
             "job run", context, kind=SpanKind.CONSUMER, attributes=attributes, start_time=_time(now)
         )
+        if (before := self._runs.pop(submission.job_id, None)) is not None:
+            before.end(_time(now))  # the disk did not let it start
         self._runs[submission.job_id] = run
         within = trace.set_span_in_context(run, context)
         # In the task of this job alone: what MainLoop runs there is below the span.

@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import ClientSession
 
 from ..conftest import Host
+from ..engines import BOTH
 from ..gate import until_answered
 from ..hosts.process import ROOT
 
@@ -34,6 +35,7 @@ async def not_ready(host: Host, *faults: str) -> None:
     await until_answered(is_so, f"the faults {faults}")
 
 
+@BOTH
 async def test_a_host_lives_and_is_ready(host: Host) -> None:
     assert await asked(host, "/healthz") == (200, {"success": True})
     assert await asked(host, "/readyz") == (200, {"success": True})

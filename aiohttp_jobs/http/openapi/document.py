@@ -127,6 +127,7 @@ class ApiDocument:
 _DESCRIPTION = """
     Submit commands as jobs, watch them run, and keep their results. Requests and envelopes are
     camelCase, records PascalCase. What is said to fit is what this host, as it is configured, takes.
+    Two levels above the API are `healthz` and `readyz`, for load balancers, and `metrics`, for Prometheus.
 """
 
 

@@ -1,0 +1,64 @@
+"""Whoever looks on at the jobs of one process, a host's or a worker's: the log, spans, and counting.
+
+What is made of the numbers is left to ``metrics``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from ..config import JobsConfig
+from ..engine.base import CloseInTime, Engine, JobObserver
+from ..system.storage_state import StorageState
+from .counting import JobCounts
+from .events import JobLog
+from .observers import Observers
+from .sharing import Sharing
+
+if TYPE_CHECKING:
+    from .tracing import JobTracing
+
+
+class LookingOn:
+    """All of it, as `config` has it turned on. `observer` is for the engine's `connect`.
+
+    `present` is what this process says of itself beside what it counts.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        engine: Engine,
+        storage: StorageState,
+        present: Callable[[], Mapping[str, float]],
+    ) -> None:
+        observers: list[JobObserver] = [JobLog()]
+        self.tracing = _tracing() if config.tracing_enabled else None
+        if self.tracing is not None:
+            observers.append(self.tracing)
+        self.sharing: Sharing | None = None
+        """What all processes have counted, where that is turned on."""
+        if config.metrics_enabled:
+            counts = JobCounts()
+            observers.append(counts)
+            self.sharing = Sharing(engine, counts, present, storage)
+        self.observer = Observers(observers)
+
+    def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        """Pass on what is counted from now on, until `stack` closes it. The engine is open."""
+        if self.sharing is not None:
+            self.sharing.open()
+            stack.push_async_callback(close, "Counting", self.sharing.close)
+
+
+def _tracing() -> JobTracing | None:
+    """What makes spans; ``None`` where OpenTelemetry is not installed."""
+    try:
+        from .tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "opentelemetry":
+            raise
+        return None
+    return JobTracing()
