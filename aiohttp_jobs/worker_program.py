@@ -33,6 +33,8 @@ from .doctor.at_start import require_private_data_folder, require_usable_storage
 from .errors import ConfigurationError
 from .functions.registry import Functions
 from .model.job import ExecutionMode, Labels
+from .monitoring.counting import workers_present
+from .monitoring.looking_on import LookingOn
 from .monitoring.service_manager import ServiceManager
 from .notify.outbox import Outbox
 from .system.closing import Closing
@@ -124,7 +126,10 @@ class WorkerProgram:
             FunctionRights(self._policy, functions, rights, self._vault),
         )
         self._outbox = Outbox(engine.records.notices, engine.history, storage=self._storage)
-        engine.connect(check, self._outbox)
+        self._looking_on = LookingOn(
+            config, engine, self._storage, lambda: workers_present(self._modes.warm_workers())
+        )
+        engine.connect(check, self._outbox, self._looking_on.observer)
         self._ending = asyncio.Event()
         self._problem: str | None = None
         self._tables: RightsTables | None = None
@@ -201,6 +206,7 @@ class WorkerProgram:
         await self._modes.open(stack, closing, self._engine.instance_id)
         self._engine.start(stack, closing.close)
         self._engine.follow((self,), stack, closing.close)
+        self._looking_on.open(stack, closing.close)
         return True
 
     async def _look_before_starting(self) -> None:

@@ -15,6 +15,7 @@ from .gate import Gate, until_answered
 from .http.test_jobs_resource import job, until
 from .workers import worker
 
+psycopg = pytest.importorskip("psycopg")
 StartHost = Callable[..., Awaitable[Host]]
 pytestmark = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 
@@ -24,9 +25,17 @@ def dsn(engine: HostEngine) -> str:
     return str(engine.settings["dsn"])
 
 
+def counted(dsn: str, name: str) -> float:
+    """What all processes have counted of it."""
+    with psycopg.connect(dsn) as connection:
+        query = "SELECT number FROM aiohttp_jobs.counted_numbers WHERE name = %s"
+        return float((connection.execute(query, (name,)).fetchone() or (0.0,))[0])
+
+
 async def test_a_worker_runs_what_it_offers_until_it_is_drained(
-    start_host: StartHost, dsn: str, tmp_path: Path
+    start_host: StartHost, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIOHTTP_JOBS_METRICS_ENABLED", "1")
     host = await start_host(functions=sample.jobs, runs_jobs=False)
     caller, admin = host.caller("task_manager"), host.caller("system_admin")
     labelled = await caller.submit("echo on $AIOHTTP_JOBS_NAME", labels=["gpu"])
@@ -57,6 +66,8 @@ async def test_a_worker_runs_what_it_offers_until_it_is_drained(
         assert await there.ended() == 0
     assert (await caller.result(running))["Status"] == "Succeeded"
     assert (await job(caller, left))["Status"] == "Queued"
+    # What it did is counted where hosts look, and stays so.
+    assert counted(dsn, "ended|Succeeded|BackgroundJob") >= 2
 
 
 async def test_an_exchange_of_workers_loses_nothing(start_host: StartHost, dsn: str, tmp_path: Path) -> None:
