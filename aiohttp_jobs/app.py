@@ -28,6 +28,7 @@ from .http import (
     schedules,
     sessions,
     templates,
+    triggers,
     workers,
 )
 from .http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
@@ -58,6 +59,7 @@ _RESOURCES = (
     sessions,
     notices,
     templates,
+    triggers,
     functions,
     health,
     metrics,
@@ -128,6 +130,8 @@ def create_jobs_app(
     jobs_app[OPEN_STREAMS] = plugin.open_streams
     if plugin.metrics is not None:
         jobs_app[metrics.METRICS] = plugin.metrics
+    jobs_app[triggers.RECEIVING] = triggers.Receiving()
+    jobs_app[triggers.WRONG_SECRETS] = wrong_keys
     jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, sorted(plugin.interpreters)))
     _add_services(jobs_app, plugin)
     for resource in _RESOURCES:
@@ -177,6 +181,8 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[sessions.SESSION_SERVICE] = plugin.sessions
     jobs_app[templates.TEMPLATES] = plugin.templates
     jobs_app[templates.RERUNS] = plugin.reruns
+    jobs_app[triggers.TRIGGERS] = plugin.triggers
+    jobs_app[triggers.DELIVERIES] = plugin.trigger_deliveries
     jobs_app[functions.FUNCTIONS] = plugin.functions
     jobs_app[health.READINESS] = plugin.readiness
     jobs_app[CODE_JOBS] = plugin.code_jobs

@@ -315,6 +315,14 @@ class JobsConfig(BaseModel):
     max_templates_per_user: Count = 100
     """Templates that one user may keep."""
 
+    # --- triggers
+    max_triggers: Count = 1000
+    """Triggers that are kept, of all users together."""
+    max_triggers_per_user: Count = 100
+    """Triggers that one user may keep."""
+    max_trigger_deliveries_per_minute: Annotated[int, Field(ge=1, le=200)] = 60
+    """Deliveries of one trigger, in all processes together, before further ones are answered with 429."""
+
     # --- agents
     mcp: bool = False
     """Serve agents at ``<prefix>/mcp``, by the Model Context Protocol. Off: there is nothing there."""

@@ -57,6 +57,8 @@ from .services.schedule_submitter import ScheduledJobs
 from .services.schedules import ScheduleService
 from .services.sessions import SessionService
 from .services.templates import TemplateService
+from .services.trigger_deliveries import TriggerDeliveries
+from .services.triggers import TriggerService
 from .services.workers import WorkerService
 from .streams.job_list import JobFeed
 from .streams.lookup import JobLookup
@@ -234,6 +236,20 @@ class Plugin:
             engine.records.templates,
             self._template_rights,
             self.jobs,
+            self._vault,
+        )
+        self.triggers = TriggerService(
+            config, self.policy, engine.records.triggers, self.templates, self._vault
+        )
+        self.templates.on_deleted = self.triggers.forget_template
+        self.trigger_deliveries = TriggerDeliveries(
+            config,
+            self.policy,
+            engine.records.triggers,
+            self.templates,
+            self._rights,
+            queue,
+            engine.history,
             self._vault,
         )
         function_jobs = FunctionJobs(self._functions, self._limits, self.jobs, self._vault)

@@ -47,6 +47,7 @@ _HOMES = {
     "results": _Home("results"),
     "schedule": _Home("schedules"),
     "template": _Home("templates"),
+    "trigger": _Home("triggers"),
     "queue": _Home("queue"),
     "workers": _Home("workers"),
     "notices": _Home("notices"),

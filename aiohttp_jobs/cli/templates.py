@@ -102,7 +102,7 @@ def replace(
     body = _read(definition)
 
     async def work(client: JobsClient) -> Record:
-        record = await _find(client, template_id)
+        record = await find_template(client, template_id)
         return await client.templates.replace(record["TemplateID"], body)
 
     record = with_client(url, api_key, work)
@@ -125,7 +125,7 @@ def list_templates(as_json: AsJSON = False, url: Url = None, api_key: Key = None
 @template.command()
 def show(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
     """Show one template."""
-    record = with_client(url, api_key, lambda client: _find(client, template_id))
+    record = with_client(url, api_key, lambda client: find_template(client, template_id))
     if as_json:
         print_json(record)
         return
@@ -154,7 +154,7 @@ def run(
     api_key: Key = None,
 ) -> None:
     """Run a template. Secrets come from files, the environment, or are asked for; never from options."""
-    record = with_client(url, api_key, lambda client: _find(client, template_id))
+    record = with_client(url, api_key, lambda client: find_template(client, template_id))
     values = collect(record.get("Parameters") or [], value or [], secret_file or [], secret_env or [])
 
     async def start(client: JobsClient) -> str:
@@ -172,7 +172,7 @@ def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
     """Delete a template; jobs that were made from it stay."""
 
     async def work(client: JobsClient) -> Record:
-        record = await _find(client, template_id)
+        record = await find_template(client, template_id)
         await client.templates.delete(record["TemplateID"])
         return record
 
@@ -180,7 +180,9 @@ def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
     report({"templateId": record["TemplateID"]}, f"{record['Name']} is deleted.", as_json=as_json)
 
 
-async def _find(client: JobsClient, text: str) -> Record:
+async def find_template(client: JobsClient, text: str) -> Record:
+    """The template that `text` means: its id or the beginning of it, or its name."""
+
     async def every(_everyone: bool) -> list[Record]:
         return await client.templates.list()
 

@@ -53,3 +53,20 @@ class TemplateCalls:
         )
         answer = await self._connection.call("POST", f"/templates/{template_id}/run", json=body)
         return str(answer["jobId"])
+
+    async def add_trigger(self, template_id: str, trigger: Mapping[str, Any]) -> tuple[Record, str]:
+        """A new trigger, and its secret, told this one time; `trigger` is the request, in camelCase."""
+        answer = await self._connection.call("POST", f"/templates/{template_id}/triggers", json=trigger)
+        return dict(answer["trigger"]), str(answer["secret"])
+
+    async def triggers(self, template_id: str) -> builtins.list[Record]:
+        """One's own triggers of a template; all of them for who may edit it."""
+        answer = await self._connection.call("GET", f"/templates/{template_id}/triggers")
+        return [dict(each) for each in answer["triggers"]]
+
+    async def rotate_trigger(self, trigger_id: str) -> str:
+        """A new secret for a trigger, in place of the old one."""
+        return str((await self._connection.call("POST", f"/triggers/{trigger_id}/rotate"))["secret"])
+
+    async def delete_trigger(self, trigger_id: str) -> None:
+        await self._connection.call("DELETE", f"/triggers/{trigger_id}")

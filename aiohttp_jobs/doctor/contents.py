@@ -17,7 +17,8 @@ from ..system.jsontext import loads
 from .finding import Finding, Status
 
 _KNOWN = {
-    "JobSubmission", "JobOutput", "JobResults", "Running", "Schedules", "Notices", "Templates", "Secrets",
+    "JobSubmission", "JobOutput", "JobResults", "Running", "Schedules", "Notices", "Templates", "Triggers",
+    "Secrets",
     "Sessions", "Work", "queue.paused",
 }  # fmt: skip
 _RESULT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\.json")
@@ -80,10 +81,14 @@ def _damaged(at: Layout) -> Finding:
 
 
 def _record_files(at: Layout) -> Iterator[Path]:
-    for folder in (at.base / "Templates", at.base / "Schedules", *_folders(at.submissions), at.results):
+    for folder in (*_records(at.base), *_folders(at.submissions), at.results):
         for name in _names(folder):
             if name.endswith(".json") and not name.startswith("."):
                 yield folder / name
+
+
+def _records(base: Path) -> list[Path]:
+    return [base / name for name in ("Templates", "Schedules", "Triggers")]
 
 
 def _folders(parent: Path) -> list[Path]:

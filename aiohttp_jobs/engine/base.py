@@ -33,6 +33,7 @@ from ..model.results import ResultFilter, ResultPage, RetentionRules, Sort, Stat
 from ..model.schedule import Schedule
 from ..model.session import OpenSession, SessionRecord
 from ..model.template import Template
+from ..model.template_trigger import TemplateTrigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -553,7 +554,7 @@ class ChangingRecords(Protocol[R]):
 
 
 class RecordStore(ChangingRecords[R], Protocol):
-    """Records that users make: schedules, templates."""
+    """Records that users make: schedules, templates, triggers."""
 
     def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
         """Keep a new record durably.
@@ -684,6 +685,8 @@ class Records(Protocol):
     def schedules(self) -> RecordStore[Schedule]: ...
     @property
     def templates(self) -> RecordStore[Template]: ...
+    @property
+    def triggers(self) -> RecordStore[TemplateTrigger]: ...
     @property
     def notices(self) -> NoticeRecords: ...
     @property

@@ -44,7 +44,7 @@ _DEEP = b"[" * 100
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SEPARATORS = (b",", b":", b"[", b"{")
 _PROMPT_SECONDS = 1.0
-_UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
+UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 async def read_model(request: web.Request, model: type[Model], max_bytes: int) -> Model:
@@ -105,7 +105,7 @@ async def glance(request: web.Request, most: int, seconds: float) -> bytes:
     if not request.can_read_body:
         return (await request.read())[:most]
     body = bytearray()
-    with suppress(TimeoutError, *_UNREADABLE):
+    with suppress(TimeoutError, *UNREADABLE):
         async with asyncio.timeout(seconds):
             while len(body) <= most and (chunk := await request.content.readany()):
                 body += chunk
@@ -134,7 +134,7 @@ async def _receive_body(request: web.Request, max_bytes: int, too_large: TooLarg
                 body += chunk
                 if len(body) > max_bytes:
                     raise too_large
-        except _UNREADABLE:
+        except UNREADABLE:
             raise MalformedJSONError("The request body could not be read as it was encoded.") from None
     # Whoever sends a body slowly may have been signed out before its end.
     if rights.has_ended or clock() > end:

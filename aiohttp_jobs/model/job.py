@@ -288,6 +288,7 @@ class TemplateOrigin:
     template_values: TemplateValues
     sealed_values: str | None = None
     concurrency_owner: str | None = None
+    trigger_id: str | None = None
 
 
 class _Record(BaseModel):
@@ -340,9 +341,10 @@ class Submission(_Record):
     trace, or the span that it was accepted in. ``Signature`` is added by the store. A template's job has the
     template's id, the digest of what was approved, the values, and encrypted those that are secret, which
     are an empty text once the job has ended; its concurrency key is that of the template's owner,
-    ``ConcurrencyOwner``. A job that runs one of the host's functions has its name, ``Function``, and the
-    values that it was given, the secret ones apart in the same way; ``Command`` shows the call. Where there
-    are workers, one runs it that has all its ``Labels``, and the function in its ``FunctionVersion``.
+    ``ConcurrencyOwner``. ``TriggerID`` is the trigger that submitted it, if one did. A job that runs one of
+    the host's functions has its name, ``Function``, and the values that it was given, the secret ones apart
+    in the same way; ``Command`` shows the call. Where there are workers, one runs it that has all its
+    ``Labels``, and the function in its ``FunctionVersion``.
     """
 
     job_id: JobID
@@ -362,6 +364,7 @@ class Submission(_Record):
     notify: NotifyRules = ()
     attempt: Annotated[int, Field(ge=1, le=21)] = 1
     schedule_id: str | None = None
+    trigger_id: str | None = None
     roles: tuple[str, ...] = ()
     submitted_with: str = ""
     submitted_at: UtcDatetime
@@ -424,6 +427,7 @@ class JobResult(_Record):
     template_id: str | None = None
     template_values: dict[str, Any] | None = None
     schedule_id: str | None = None
+    trigger_id: str | None = None
     function: str | None = None
     function_values: dict[str, Any] | None = None
     return_value: Any = None

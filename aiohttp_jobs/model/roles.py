@@ -51,6 +51,8 @@ ENDPOINT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
         "manage_all_schedules": ADMIN_ROLES,
         "manage_templates": ELEVATED_ROLES,
         "manage_all_templates": ADMIN_ROLES,
+        "manage_triggers": ELEVATED_ROLES,
+        "manage_all_triggers": ADMIN_ROLES,
         "share_concurrency_keys": ADMIN_ROLES | {"debug"},
     }
 )

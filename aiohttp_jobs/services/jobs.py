@@ -181,8 +181,9 @@ class JobService:
         if submission.notify:
             await self._notices.require_room(submission.user_id)
         most = MostWaiting(self._config.max_pending_per_user, self._config.max_pending_bytes_per_user)
-        # A schedule's jobs have the same id whoever submits them, so theirs may be known already.
-        await self._queue.submit(submission, is_new=submission.schedule_id is None, most_waiting=most)
+        # A schedule's or trigger's jobs have the same id whoever submits them: they may be known already.
+        is_new = submission.schedule_id is None and submission.trigger_id is None
+        await self._queue.submit(submission, is_new=is_new, most_waiting=most)
 
     # --- looking
 

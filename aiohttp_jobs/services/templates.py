@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -58,6 +59,8 @@ class TemplateService:
         self._rights = rights
         self._jobs = jobs
         self._vault = vault
+        self.on_deleted: Callable[[str], Awaitable[None]] = _nothing
+        """Is told of each template that was deleted."""
 
     async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
         """A new template of the caller's, as it is shown.
@@ -111,22 +114,40 @@ class TemplateService:
         """Raises `NotFoundError` or `ForbiddenError`. Jobs that wait for their turn will be rejected."""
         await self.require_editor(identity, template_id)
         await asyncio.to_thread(self._store.remove, template_id)
+        await self.on_deleted(template_id)
 
-    async def run(self, identity: Identity, template_id: str, request: RunRequest) -> Submission:
-        """Submit a job of the template, as the caller's.
+    async def run(
+        self,
+        identity: Identity,
+        template_id: str,
+        request: RunRequest,
+        *,
+        job_id: str | None = None,
+        trigger_id: str | None = None,
+    ) -> Submission:
+        """Submit a job of the template, as the caller's. `trigger_id` names the trigger that submits it.
 
         Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`,
         `TooManyPendingError` or `ShuttingDownError`.
         """
-        template = await self._runnable(identity, template_id)
-        self._policy.require_priority(identity.roles, request.priority)
-        values = await asyncio.to_thread(_checked, template, request)
-        job_id = new_job_id()
+        template, values = await self._run_checked(identity, template_id, request)
+        job_id = job_id or new_job_id()
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
         # Runs of one template exclude each other, whoever runs it.
         owner = template.user_id if template.concurrency_key else None
-        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed, owner)
+        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed, owner, trigger_id)
         return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
+
+    async def require_run(self, identity: Identity, template_id: str, request: RunRequest) -> None:
+        """Raise what `run` would raise for who may not run the template, and for values it does not take."""
+        await self._run_checked(identity, template_id, request)
+
+    async def _run_checked(
+        self, identity: Identity, template_id: str, request: RunRequest
+    ) -> tuple[Template, RunValues]:
+        template = await self._runnable(identity, template_id)
+        self._policy.require_priority(identity.roles, request.priority)
+        return template, await asyncio.to_thread(_checked, template, request)
 
     async def _visible(self, identity: Identity, template_id: str) -> Template:
         template = await asyncio.to_thread(self._store.get, template_id)
@@ -196,6 +217,10 @@ class TemplateService:
             "MayEdit": self._may_edit(identity, template),
             **({"Problem": template.problem} if template.problem is not None else {}),
         }
+
+
+async def _nothing(_template_id: str) -> None:
+    """Nobody has to be told."""
 
 
 def _checked(template: Template, request: RunRequest) -> RunValues:

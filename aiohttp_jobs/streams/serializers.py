@@ -51,6 +51,7 @@ def details(submission: Submission) -> dict[str, Any]:
         "TimeoutSeconds": submission.timeout_seconds,
         "Labels": list(submission.labels),
         "ScheduleID": submission.schedule_id,
+        "TriggerID": submission.trigger_id,
         "Retry": submission.retry.model_dump(mode="json", by_alias=True) if submission.retry else None,
         "Notify": [rule.model_dump(mode="json", by_alias=True) for rule in submission.notify],
         "Traceparent": submission.traceparent,

@@ -25,6 +25,7 @@ _PURPOSES = {
     "submission.key": "sign submission",
     "schedule.key": "sign schedule",
     "template.key": "sign template",
+    "trigger.key": "sign trigger",
     "webhook.key": "webhook",
 }
 _FORMS: Mapping[Callable[[Path], bytes], Callable[[bytes], bytes]] = {

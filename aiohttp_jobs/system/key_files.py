@@ -105,6 +105,7 @@ READERS: Mapping[str, Callable[[Path], bytes]] = {
     "submission.key": hex_key,
     "schedule.key": hex_key,
     "template.key": hex_key,
+    "trigger.key": hex_key,
     "webhook.key": text_secret,
 }
 """What reads, or makes, each file in ``Secrets/``."""

@@ -27,7 +27,7 @@ from .job_queue import EmbeddedJobQueue
 from .notices import NoticeStore
 from .numbers import NumberFile
 from .outputs import EmbeddedOutputs
-from .records import ScheduleStore, TemplateStore
+from .records import ScheduleStore, TemplateStore, TriggerStore
 from .session_registry import SessionRegistry
 from .store import FileSystemStore
 
@@ -41,6 +41,7 @@ class EmbeddedRecords:
 
     schedules: ScheduleStore
     templates: TemplateStore
+    triggers: TriggerStore
     notices: NoticeStore
     fired_moments: FiredMomentFiles
 
@@ -77,6 +78,7 @@ class EmbeddedEngine:
         self.records = EmbeddedRecords(
             ScheduleStore(config.base_dir, config.keys),
             TemplateStore(config.base_dir, config.keys),
+            TriggerStore(config.base_dir, config.keys),
             NoticeStore(config.base_dir),
             FiredMomentFiles(config.base_dir),
         )
@@ -124,7 +126,8 @@ class EmbeddedEngine:
         await self.store.open()
         stack.push_async_callback(close, "The store", self.store.close)
         stack.push_async_callback(close, "Waiting for results", self._awaited.close)
-        for records in (self.sessions, self.records.templates, self.records.schedules):
+        kept = self.records
+        for records in (self.sessions, kept.templates, kept.triggers, kept.schedules):
             await asyncio.to_thread(records.open)
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:

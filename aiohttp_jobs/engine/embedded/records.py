@@ -1,4 +1,4 @@
-"""Records as files, one each, shared by every process on the data folder: schedules, templates.
+"""Records as files, one each, shared by every process on the data folder: schedules, templates, triggers.
 
 All calls block. Notices, which need no signature, are in ``notices``.
 What a record means, and who may change it, is left to those who keep it here.
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from ...errors import NotFoundError, TooManyKeptError
 from ...model.schedule import Schedule
 from ...model.template import Template
+from ...model.template_trigger import TemplateTrigger
 from ...system.atomic import make_folder, replace_file, sync_folder
 from ...system.derived_keys import InstallationKeys
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, locked, read_file
@@ -194,3 +195,14 @@ class TemplateStore(SignedRecords[Template]):
 
     def __init__(self, base: Path, keys: InstallationKeys | None = None) -> None:
         super().__init__(base, Template.model_validate, keys)
+
+
+class TriggerStore(SignedRecords[TemplateTrigger]):
+    """The triggers, ``Triggers/<TriggerID>.json``, with what was delivered to each."""
+
+    FOLDER = "Triggers"
+    KEY = "trigger.key"
+    NOUN = "trigger"
+
+    def __init__(self, base: Path, keys: InstallationKeys | None = None) -> None:
+        super().__init__(base, TemplateTrigger.model_validate, keys)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from ...errors import ConfigurationError
 from ...model.schedule import Schedule
 from ...model.template import Template
+from ...model.template_trigger import TemplateTrigger
 from ...system.derived_keys import derived_key, fingerprint
 from ...system.signing import Signer
 from .api_keys import PostgresApiKeys
@@ -55,6 +56,9 @@ class PostgresInstallation:
         )
         self.templates = PostgresRecords(
             self.database, "template", self.signer("template"), Template.model_validate
+        )
+        self.triggers = PostgresRecords(
+            self.database, "trigger", self.signer("trigger"), TemplateTrigger.model_validate
         )
         self.notices = PostgresNotices(self.database, self.presence)
         self.fired_moments = PostgresFiredMoments(self.database, self.presence)

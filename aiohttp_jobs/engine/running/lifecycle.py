@@ -361,6 +361,7 @@ def _result(
         template_id=submission.template_id,
         template_values=dict(submission.template_values) if submission.template_values else None,
         schedule_id=submission.schedule_id,
+        trigger_id=submission.trigger_id,
         function=submission.function,
         function_values=submission.function_values,
     )

@@ -29,6 +29,7 @@ from ...model.record import record_name
 from ...model.schedule import Schedule
 from ...model.session import SessionRecord
 from ...model.template import Template
+from ...model.template_trigger import TemplateTrigger
 
 
 class _Shown(BaseModel):
@@ -210,6 +211,19 @@ TemplateView = _without(
     problem=(str | None, None),
 )
 """A template, what the caller may do with it, and, if it does not run, the ``Problem``."""
+TriggerView = _without(
+    "TriggerView",
+    TemplateTrigger,
+    "roles",
+    "submitted_with",
+    "session_id",
+    "sealed_secret",
+    "deliveries",
+    last_job_id=(str | None, None),
+    may_rotate=(bool, ...),
+    path=(str, ...),
+)
+"""A trigger, the job that it submitted last, and the path of its address."""
 
 
 class FunctionView(_Shown):

@@ -1,0 +1,173 @@
+"""``/api/v1/templates/{id}/triggers``, ``/api/v1/triggers``, and ``/triggers/{id}``: what is delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from ..errors import (
+    AuthenticationError,
+    BusyError,
+    ForbiddenError,
+    MalformedJSONError,
+    NotFoundError,
+    NotJSONError,
+    TooLargeError,
+    TooManyAttemptsError,
+    TooManyKeptError,
+)
+from ..model.template_trigger import TemplateTriggerRequest
+from ..services.trigger_deliveries import TriggerDeliveries
+from ..services.triggers import TriggerService
+from .app_keys import CONFIG
+from .auth.middleware import identity_of, public
+from .auth.rights import needs
+from .auth.wrong_keys import WrongKeys
+from .bodies import UNREADABLE, read_model
+from .envelope import answer, encoded, listed, path_id
+from .openapi.answers import Done, answering, listing
+from .openapi.document import ROOT
+from .openapi.operations import operation, unlisted
+from .openapi.records import TriggerView
+
+
+@dataclass(slots=True)
+class Receiving:
+    """How many deliveries are being read, by whom is not known yet."""
+
+    count: int = 0
+
+
+TRIGGERS = web.AppKey("aiohttp_jobs.triggers", TriggerService)
+DELIVERIES = web.AppKey("aiohttp_jobs.trigger_deliveries", TriggerDeliveries)
+RECEIVING = web.AppKey("aiohttp_jobs.receiving", Receiving)
+WRONG_SECRETS = web.AppKey("aiohttp_jobs.wrong_trigger_secrets", WrongKeys)
+
+_OF_TEMPLATE = "/api/v1/templates/{template_id}/triggers"
+_ONE = "/api/v1/triggers/{trigger_id}"
+_MADE = answering("MadeTrigger", trigger=TriggerView, secret=str)
+_SECRET = answering("TriggerSecret", secret=str)
+_BODY_SECONDS = 10.0
+_MOST_AT_ONCE = 64
+_LONGEST_ID = 64
+_WRONG = (
+    "There is no such trigger, or this request does not know its secret. Check its address and its secret."
+)
+_TOO_MANY = (
+    "This secret does not hold, and too many such were tried. Stop for a minute, then send a valid one."
+)
+
+routes = web.RouteTableDef()
+
+
+@routes.post(_OF_TEMPLATE)
+@operation(
+    "Make a trigger",
+    {201: _MADE},
+    body=TemplateTriggerRequest,
+    errors=(ForbiddenError, NotFoundError, TooManyKeptError),
+    makes={"triggerId": "/trigger/TriggerID"},
+)
+@needs("manage_triggers")
+async def create_trigger(request: web.Request) -> web.Response:
+    """An address at which other programs run the template as the caller. Its secret is told this one time."""
+    template_id = path_id(request, "template")
+    await request.app[TRIGGERS].require_maker(identity_of(request), template_id)
+    body = await read_model(request, TemplateTriggerRequest, request.app[CONFIG].max_body_bytes)
+    trigger, secret = await request.app[TRIGGERS].create(identity_of(request), template_id, body)
+    return answer({"success": True, "trigger": _shown(request, trigger), "secret": secret}, status=201)
+
+
+@routes.get(_OF_TEMPLATE)
+@operation(
+    "List the triggers of a template",
+    {200: listing("Triggers", triggers=TriggerView)},
+    errors=(NotFoundError,),
+)
+@needs()
+async def list_triggers(request: web.Request) -> web.StreamResponse:
+    """The caller's own; all of them for those who may edit the template."""
+    triggers = await request.app[TRIGGERS].of_template(identity_of(request), path_id(request, "template"))
+    return await listed(request, "triggers", await encoded([_shown(request, each) for each in triggers]))
+
+
+@routes.post(_ONE + "/rotate")
+@operation("Give a trigger another secret", {200: _SECRET}, errors=(ForbiddenError, NotFoundError))
+@needs("manage_triggers")
+async def rotate_trigger(request: web.Request) -> web.Response:
+    """The old one counts no more. The new one is told this one time."""
+    secret = await request.app[TRIGGERS].rotate(identity_of(request), path_id(request, "trigger"))
+    return answer({"success": True, "secret": secret})
+
+
+@routes.delete(_ONE)
+@operation("Delete a trigger", {200: Done}, errors=(NotFoundError,))
+@needs()
+async def delete_trigger(request: web.Request) -> web.Response:
+    await request.app[TRIGGERS].delete(identity_of(request), path_id(request, "trigger"))
+    return answer({"success": True, "message": "Trigger deleted successfully"})
+
+
+@routes.post("/triggers/{trigger_id}")
+@public
+@unlisted
+async def receive_delivery(request: web.Request) -> web.Response:
+    """The door: the body is read first, then it is proven, and only then is it looked at."""
+    trigger_id, deliveries = request.match_info["trigger_id"].lower()[:_LONGEST_ID], request.app[DELIVERIES]
+    body = await _raw_body(request)
+    found = await deliveries.proven(trigger_id, request.headers, body)
+    if found is None:
+        try:
+            request.app[WRONG_SECRETS].note(request.remote, trigger_id)
+        except TooManyAttemptsError:
+            raise TooManyAttemptsError(_TOO_MANY) from None
+        raise AuthenticationError(_WRONG)
+    if request.content_type != "application/json":
+        raise NotJSONError
+    done = await deliveries.deliver(*found, await asyncio.to_thread(_payload, body))
+    if done.job_id is None:
+        message = "The payload is not one that this trigger is for; nothing was submitted"
+    else:
+        message = "Job submitted successfully" if done.is_new else "This delivery was received before"
+    return answer({"success": True, "jobId": done.job_id, "message": message})
+
+
+async def _raw_body(request: web.Request) -> bytes:
+    """All of it, of somebody unknown: within limits of size, time and number."""
+    most, reading = request.app[CONFIG].max_body_bytes, request.app[RECEIVING]
+    too_large = TooLargeError(f"The request body is larger than {most} bytes.")
+    if (request.content_length or 0) > most:
+        raise too_large
+    if reading.count >= _MOST_AT_ONCE:
+        raise BusyError("Too many deliveries are being received at once. Try again in a few seconds.")
+    reading.count += 1
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            body = bytearray()
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    raise too_large
+            return bytes(body)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
+    except UNREADABLE:
+        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+    finally:
+        reading.count -= 1
+
+
+def _payload(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise MalformedJSONError from None
+
+
+def _shown(request: web.Request, trigger: dict[str, Any]) -> dict[str, Any]:
+    """With the path of its address, below whatever the plugin is mounted at."""
+    return {**trigger, "Path": f"{request.path.partition(ROOT)[0]}/triggers/{trigger['TriggerID']}"}

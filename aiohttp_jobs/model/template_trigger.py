@@ -1,0 +1,148 @@
+"""The shapes of triggers: addresses at which other programs run a template, each with a secret of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+)
+from pydantic.alias_generators import to_camel
+
+from .identity import Identity, Proof
+from .job import Name, Text, UtcDatetime
+from .payload_paths import PayloadPath
+from .record import KeptRecord
+
+MOST_CONDITIONS = 20
+MOST_VALUES = 50
+MOST_DELIVERIES = 500
+"""Of one trigger, remembered so that none of them runs its job twice."""
+DELIVERY_SECONDS = 7 * 86400
+"""How long a delivery is remembered: as long as senders try again by themselves, and then some."""
+
+ParameterName = Annotated[Text, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+Scalar = (
+    Annotated[str, StringConstraints(max_length=4096, strict=True)]
+    | StrictBool
+    | StrictInt
+    | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    | None
+)
+
+
+class TriggerProof(StrEnum):
+    """How a sender proves that it knows the secret."""
+
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    STANDARD = "standard"
+    BEARER = "bearer"
+
+
+class PayloadCondition(BaseModel):
+    """Something that the payload must have for the template to run. Types count: 1 is not "1"."""
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    path: PayloadPath
+    equals: Scalar
+
+    def holds(self, found: Any) -> bool:
+        is_bool = isinstance(found, bool) or isinstance(self.equals, bool)
+        return found == self.equals and (not is_bool or type(found) is type(self.equals))
+
+
+class TemplateTriggerRequest(BaseModel):
+    """The body of ``POST /templates/{id}/triggers``.
+
+    `paths` says where in the payload parameters' values are, `values` is what others are given, and `only` is
+    what all has to hold.
+    """
+
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+
+    name: Name
+    proof: TriggerProof
+    paths: Annotated[dict[ParameterName, PayloadPath], Field(max_length=MOST_VALUES)] = Field(
+        default_factory=dict
+    )
+    values: Annotated[dict[ParameterName, StrictStr | StrictInt], Field(max_length=MOST_VALUES)] = Field(
+        default_factory=dict
+    )
+    only: Annotated[tuple[PayloadCondition, ...], Field(max_length=MOST_CONDITIONS)] = ()
+
+
+class Delivery(BaseModel):
+    """A delivery that was accepted: what it is known by again, when it came, and which job it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    at: int
+    job: str
+
+
+class TemplateTrigger(KeptRecord):
+    """One trigger as it lies in ``Triggers/<TriggerID>.json``.
+
+    Its jobs are its owner's, ``UserID``, and run with the rights that they have at that moment.
+    """
+
+    trigger_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
+    template_id: str
+    user_id: str
+    session_id: str = ""
+    submitted_with: str
+    roles: tuple[str, ...] = ()
+    name: str
+    proof: TriggerProof
+    paths: dict[str, str] = Field(default_factory=dict)
+    values: dict[str, Any] = Field(default_factory=dict)
+    only: tuple[PayloadCondition, ...] = ()
+    sealed_secret: str
+    created_at: UtcDatetime
+    rotated_at: UtcDatetime
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def record_id(self) -> str:
+        return self.trigger_id
+
+    def owner(self, roles: Collection[str]) -> Identity:
+        """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
+        proof, _, key_id = self.submitted_with.partition(":")
+        return Identity(
+            user_id=self.user_id,
+            session_id=self.session_id,
+            roles=frozenset(roles),
+            proof=Proof(proof),
+            key_id=key_id or None,
+        )
+
+    def delivered(self, key: str) -> Delivery | None:
+        """The delivery that is known by `key`, if it is remembered."""
+        return next((each for each in self.deliveries if each.key == key), None)
+
+    def remembering(self, delivery: Delivery) -> TemplateTrigger:
+        """The same with one more delivery, and without those that are too old or too many."""
+        kept = [each for each in self.deliveries if each.at > delivery.at - DELIVERY_SECONDS]
+        return self.model_copy(update={"deliveries": (*kept, delivery)[-MOST_DELIVERIES:]})
+
+    def wait_seconds(self, now: datetime, most_per_minute: int) -> int:
+        """After how many seconds another delivery is accepted; 0: at once."""
+        recent = [each.at for each in self.deliveries if each.at > now.timestamp() - 60]
+        if len(recent) < most_per_minute:
+            return 0
+        return max(1, int(recent[-most_per_minute] + 60 - now.timestamp()) + 1)

@@ -1,0 +1,163 @@
+"""TriggerService: making, listing, rotating and removing triggers. Who may do what is decided here.
+
+What comes in at their addresses is left to ``trigger_deliveries``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+from uuid import uuid4
+
+from ..access.policy import AccessPolicy
+from ..access.trigger_proofs import new_secret
+from ..config import JobsConfig
+from ..engine.base import RecordStore
+from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError, field_error
+from ..model.identity import Identity
+from ..model.job import utc_now
+from ..model.template_trigger import TemplateTrigger, TemplateTriggerRequest
+from ..system.secret_box import Vault
+from .templates import TemplateService
+
+_HIDDEN = frozenset({"Roles", "SubmittedWith", "SessionID", "SealedSecret", "Deliveries"})
+SECRET = "secret"  # noqa: S105 - the name of a value
+
+
+class TriggerService:
+    """What a user can do with triggers. Every method takes the `Identity` of whoever asks.
+
+    A trigger is its owner's. Who may edit its template, or may manage all triggers, sees and removes it too.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        policy: AccessPolicy,
+        store: RecordStore[TemplateTrigger],
+        templates: TemplateService,
+        vault: Vault,
+    ) -> None:
+        self._config = config
+        self._policy = policy
+        self._store = store
+        self._templates = templates
+        self._vault = vault
+
+    async def require_maker(self, identity: Identity, template_id: str) -> None:
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may make a trigger of this template."""
+        self._policy.require(identity.roles, "manage_triggers")
+        await self._templates.require_runner(identity, template_id)
+
+    async def create(
+        self, identity: Identity, template_id: str, request: TemplateTriggerRequest
+    ) -> tuple[dict[str, Any], str]:
+        """A new trigger of the caller's as it is shown, and its secret, which nobody is told again.
+
+        Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError` or `TooManyKeptError`.
+        """
+        await self.require_maker(identity, template_id)
+        template = await self._templates.get(identity, template_id)
+        _require_parameters(request, [each["name"] for each in template["Parameters"]])
+        trigger_id, now = str(uuid4()), utc_now()
+        secret, sealed = await self._new_secret(trigger_id)
+        trigger = TemplateTrigger(
+            trigger_id=trigger_id,
+            template_id=template_id,
+            user_id=identity.user_id,
+            session_id=identity.session_id,
+            submitted_with=identity.submitted_with,
+            roles=tuple(sorted(identity.roles)),
+            **{field: getattr(request, field) for field in TemplateTriggerRequest.model_fields},
+            sealed_secret=sealed,
+            created_at=now,
+            rotated_at=now,
+        )
+        await asyncio.to_thread(
+            self._store.add, trigger, self._config.max_triggers_per_user, self._config.max_triggers
+        )
+        return self._view(identity, trigger), secret
+
+    async def of_template(self, identity: Identity, template_id: str) -> list[dict[str, Any]]:
+        """Those of one template that the caller may see, oldest first. Raises `NotFoundError`."""
+        may_edit = (await self._templates.get(identity, template_id))["MayEdit"]
+        every = await asyncio.to_thread(self._store.all)
+        found = [each for each in every if each.template_id == template_id]
+        return [self._view(identity, each) for each in found if may_edit or self._is_theirs(identity, each)]
+
+    async def rotate(self, identity: Identity, trigger_id: str) -> str:
+        """A new secret in place of the old one, which counts no more.
+
+        Raises `NotFoundError`, and `ForbiddenError` unless it is the caller's own.
+        """
+        self._policy.require(identity.roles, "manage_triggers")
+        trigger = await self._visible(identity, trigger_id)
+        _require_owner(identity, trigger)
+        secret, sealed = await self._new_secret(trigger_id)
+        news = {"sealed_secret": sealed, "rotated_at": utc_now()}
+        await asyncio.to_thread(self._store.change, trigger_id, lambda old: old.model_copy(update=news))
+        return secret
+
+    async def delete(self, identity: Identity, trigger_id: str) -> None:
+        """Raises `NotFoundError`. Jobs that it has submitted go on."""
+        await self._visible(identity, trigger_id)
+        await asyncio.to_thread(self._store.remove, trigger_id)
+
+    async def forget_template(self, template_id: str) -> None:
+        """Remove the triggers of a template that was deleted."""
+        for trigger in await asyncio.to_thread(self._store.all):
+            if trigger.template_id == template_id:
+                try:
+                    await asyncio.to_thread(self._store.remove, trigger.trigger_id)
+                except NotFoundError:
+                    continue
+
+    async def _new_secret(self, trigger_id: str) -> tuple[str, str]:
+        secret = new_secret()
+        return secret, await asyncio.to_thread(self._vault.seal, trigger_id, {SECRET: secret})
+
+    async def _visible(self, identity: Identity, trigger_id: str) -> TemplateTrigger:
+        trigger = await asyncio.to_thread(self._store.get, trigger_id)
+        if not self._is_theirs(identity, trigger) and not await self._may_edit(identity, trigger):
+            raise NotFoundError(f"There is no trigger {trigger_id}.")
+        return trigger
+
+    async def _may_edit(self, identity: Identity, trigger: TemplateTrigger) -> bool:
+        try:
+            template = await self._templates.get(identity, trigger.template_id)
+        except NotFoundError:
+            return False
+        return bool(template["MayEdit"])
+
+    def _is_theirs(self, identity: Identity, trigger: TemplateTrigger) -> bool:
+        return self._policy.is_own_or("manage_all_triggers", identity, trigger.user_id)
+
+    def _view(self, identity: Identity, trigger: TemplateTrigger) -> dict[str, Any]:
+        shown = {name: value for name, value in trigger.to_record().items() if name not in _HIDDEN}
+        last = trigger.deliveries[-1] if trigger.deliveries else None
+        return {
+            **shown,
+            "LastJobID": None if last is None else last.job,
+            "MayRotate": trigger.user_id == identity.user_id,
+        }
+
+
+def _require_owner(identity: Identity, trigger: TemplateTrigger) -> None:
+    if trigger.user_id != identity.user_id:
+        raise ForbiddenError("This trigger is not yours: only its owner, as whom it runs, can rotate it.")
+
+
+def _require_parameters(request: TemplateTriggerRequest, known: Iterable[str]) -> None:
+    """Raise `InvalidFieldsError` for what is no parameter of the template, and for what is given twice."""
+    names = set(known)
+    faults = [
+        field_error(f"{field}.{name}", "is not a parameter of this template")
+        for field, given in (("paths", request.paths), ("values", request.values))
+        for name in given
+        if name not in names
+    ]
+    twice = request.paths.keys() & request.values.keys()
+    faults += [field_error(f"values.{name}", "has a path already") for name in sorted(twice)]
+    if faults:
+        raise InvalidFieldsError.of(faults)
