@@ -191,6 +191,8 @@ class JobsConfig(BaseModel):
     """What a result keeps of a job's output: half from the start, half from the end."""
     max_log_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
     """What is kept on disk of an output that does not fit into its result, for watching and download."""
+    max_database_log_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    """What a database keeps of it, with ``engine="postgres"``: half from the start, half from the end."""
     max_pending_per_user: Count = 1000
     max_pending_bytes_per_user: Bytes = 64 * 1024 * 1024
     """What the commands of one user's waiting jobs may have together."""

@@ -97,6 +97,8 @@ class PostgresDispatcher:
         """Jobs that this process has in order to end them, or whose result could not be kept."""
         self._known: set[str] = set()
         """All that this process had at its last look at its rows, and has had since then."""
+        self._early_stops: dict[str, StopReason] = {}
+        """Why jobs are to be stopped that were claimed for this process, which has not heard so yet."""
         self._looking = asyncio.Lock()
         self._claiming: uuid.UUID | None = None
         """The claim whose answer is waited for, or was lost."""
@@ -170,6 +172,13 @@ class PostgresDispatcher:
         copy = self._copies.get(job_id)
         return 0 if copy is None else copy.copied
 
+    def watch(self, job_id: str) -> bool:
+        """Somebody watches what a job prints; whether it runs here."""
+        copy = self._copies.get(job_id)
+        if copy is not None:
+            copy.watch()
+        return copy is not None
+
     def active(self) -> Iterable[ActiveJob[JobSummary]]:
         return self._active.values()
 
@@ -186,7 +195,12 @@ class PostgresDispatcher:
         if claim is not None:
             self._begin(claim, lapses, reason)
             return
-        await self._table.in_thread(self._table.ask_to_cancel, job_id, reason)
+        is_mine = await self._table.in_thread(self._table.ask_to_cancel, job_id, reason)
+        active = self._active.get(job_id)
+        if active is not None:
+            active.stop(reason)
+        elif is_mine:  # and the answer of its claim is on its way
+            self._early_stops[job_id] = reason
 
     async def look_at_held(self) -> None:
         """Stop those of this process's jobs that others asked to cancel. Raises ``OSError``.
@@ -295,6 +309,8 @@ class PostgresDispatcher:
         active = ActiveJob(_summary(submission), self._on_change)
         if reason is not None:
             active.stop(reason)
+        elif (early := self._early_stops.pop(claim.job_id, None)) is not None:
+            active.stop(early)
         self._active[claim.job_id] = active
         self._known.add(claim.job_id)
         self._claimed_in[claim.job_id] = lapses
@@ -336,7 +352,7 @@ class PostgresDispatcher:
                     self._used[slot] -= 1
                     self._wake.set()
             if result.output_truncated:
-                await self._until_written(claim, partial(copy.finish, folders.run_dir))
+                await self._until_written(claim, partial(copy.finish, folders.run_dir, result.output_size))
             await self._finish(claim, submission, result, active)
         except GivenUpError:
             # By another process, or by this one's own verdict, whose answer was lost.
@@ -414,6 +430,8 @@ class PostgresDispatcher:
             self._observer.ended(submission, result, again=False)
         if active is not None:
             self._forget(active, record)
+        if claim.lock is not None or self.limits.per_user is not None or self.limits.overall is not None:
+            self._wake.set()  # what it held up until now may start
         if notifier is not None:
             await notifier.release(notices)
 

@@ -117,7 +117,12 @@ class PostgresEngine:
         self.host_rights = HostRights(installation.database, installation.signer("rights"))
         self._is_host = as_worker is None
         self.history = PostgresJobHistory(self._database, self.results, self._table)
-        self._chunks = OutputChunks(installation.database, me, config.max_log_bytes)
+        self._chunks = OutputChunks(
+            installation.database,
+            me,
+            min(config.max_log_bytes, config.max_database_log_bytes),
+            config.max_output_bytes // 2,
+        )
         self.numbers = PostgresNumbers(installation.database, me, stall_seconds)
         self._changes = JobChanges()
         self._folders = RunningFolders(config.base_dir / "Running" / me)
@@ -170,7 +175,11 @@ class PostgresEngine:
         )
         self.queue.on_drain = self._told_to_drain
         self.outputs = PostgresOutputs(
-            self._chunks, dispatcher.find, dispatcher.copied, self.queue.next_change
+            self._chunks,
+            dispatcher.find,
+            dispatcher.copied,
+            self.queue.next_change,
+            self.queue.watch_output,
         )
         self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear)
 
@@ -211,7 +220,7 @@ class PostgresEngine:
     def _changed(self, active: ActiveJob[JobSummary]) -> None:
         if active.worker is not None:
             self._switch.watch(active.worker)
-        self._changes.changed(active)
+        self.queue.changed(active)
 
     async def drained(self) -> None:
         """Return when somebody has asked for this process to take no more jobs."""

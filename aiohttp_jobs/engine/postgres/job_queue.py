@@ -29,6 +29,7 @@ from ..base import (
     StopReason,
     WorkerState,
 )
+from ..running.active import ActiveJob
 from ..running.changes import JobChanges
 from ..running.worker_states import worker_states
 from .database import DatabaseUnavailableError
@@ -37,6 +38,8 @@ from .jobs import JobTable
 
 _AGAIN_SECONDS = 1.0
 _SUBMIT_TRIES = 3
+_ASK_SECONDS = 4.0
+_MOST_ASKED = 1000
 _logger = logging.getLogger(__name__)
 
 GetResult = Callable[[str], Awaitable[dict[str, Any] | None]]
@@ -65,6 +68,7 @@ class PostgresJobQueue:
         self._watchers = 0
         self.on_drain: Callable[[str], None] = lambda process_id: None
         """Is told of each process that is to take no more jobs."""
+        self._asked_at: dict[str, float] = {}
 
     @property
     def is_closing(self) -> bool:
@@ -156,21 +160,23 @@ class PostgresJobQueue:
 
     def hear(self, what: str, job_id: str, user_id: str = "") -> None:
         """Another process said that something happened. To be called in the event loop."""
+        if what == "watch":
+            self._dispatcher.watch(job_id)
+            return
         if what in {"deleted", "missed"}:
             self._changes.tell(JobChange(user_id, job_id) if what == "deleted" else MISSED)
             return
         if what == "drain":
             self.on_drain(job_id)
             return
-        if what not in {"cancel", "output"}:
+        if what not in {"cancel", "output", "progress"}:
             self._dispatcher.wake()
         if what == "gap":
             self._look_anew()
         if what in {"cancel", "gap"} and (what == "gap" or self._dispatcher.find(job_id)):
             self._tasks.start(self._stop_cancelled())
-        for change in list(self._awaited.get(job_id, ())):
-            _set(change)
-        if what == "job" and self._watchers and self._dispatcher.find(job_id) is None:
+        self._wake_watchers(job_id)
+        if what in {"job", "progress"} and self._watchers and self._dispatcher.find(job_id) is None:
             self._tasks.start(self._tell_of(job_id))
 
     async def close(self) -> None:
@@ -187,6 +193,28 @@ class PostgresJobQueue:
         for changes in list(self._awaited.values()):
             for change in list(changes):
                 _set(change)
+
+    def changed(self, active: ActiveJob[Any]) -> None:
+        """A job of this process is in another state than before: tell those who watch."""
+        self._changes.changed(active)
+        self._wake_watchers(active.job.job_id)
+
+    def _wake_watchers(self, job_id: str) -> None:
+        for change in list(self._awaited.get(job_id, ())):
+            _set(change)
+
+    def watch_output(self, job_id: str) -> None:
+        """Have what a job prints copied while somebody looks at it, whichever process runs it."""
+        now = asyncio.get_running_loop().time()
+        if not self._dispatcher.watch(job_id) and now > self._asked_at.get(job_id, 0.0) + _ASK_SECONDS:
+            if len(self._asked_at) > _MOST_ASKED:
+                self._asked_at.clear()
+            self._asked_at[job_id] = now
+            self._tasks.start(self._ask_for_output(job_id))
+
+    async def _ask_for_output(self, job_id: str) -> None:
+        with contextlib.suppress(DatabaseUnavailableError):  # whoever watches looks again
+            await self._table.in_thread(self._table.say, "watch", job_id)
 
     async def _stop_cancelled(self) -> None:
         with contextlib.suppress(DatabaseUnavailableError):  # the next look finds it

@@ -9,7 +9,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -27,8 +27,8 @@ from .queue_order import Line, QueueOrder
 from .records import is_id
 
 CHANNEL = "aiohttp_jobs"
-"""Where processes say what happens: who does, then ``work``, ``missed``, or ``job``, ``cancel``, ``output``,
-``deleted`` and an id; the last with whose it was."""
+"""Where processes say what happens: who says it, then ``work``, ``missed``, or ``job``, ``cancel``,
+``output``, ``progress``, ``watch``, ``deleted`` and an id; the last with whose it was."""
 
 _SUBMIT = """
 SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_2(
@@ -64,7 +64,7 @@ RETURNING job_id, fence, submission, lock_name
 _ASK_TO_CANCEL = """
 UPDATE aiohttp_jobs.jobs SET cancelled_by = %(by)s, cancel_message = %(message)s
 WHERE job_id = %(job_id)s AND state = 'running' AND cancel_message IS NULL
-RETURNING pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
+RETURNING process_id = %(me)s, pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
 """
 _HELD = """
 SELECT job_id, claim_id, cancelled_by, cancel_message FROM aiohttp_jobs.jobs
@@ -99,12 +99,6 @@ WHERE """
 _GIVE_BACK = (
     """
 UPDATE aiohttp_jobs.jobs SET state = 'queued', process_id = NULL, claim_id = NULL, started_at = NULL
-WHERE """
-    + IS_MINE
-)
-_NOTE = (
-    """
-UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s, progress = %(progress)s::json
 WHERE """
     + IS_MINE
 )
@@ -311,10 +305,13 @@ class JobTable:
         )
         return None if row is None else self._claimed(*row)
 
-    def ask_to_cancel(self, job_id: str, reason: StopReason) -> None:
-        """Have the process that runs a job stop it. Does nothing for one that does not run."""
-        if is_id(job_id):
-            self._database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason))
+    def ask_to_cancel(self, job_id: str, reason: StopReason) -> bool:
+        """Have the process that runs a job stop it; whether this is that process.
+
+        Does nothing for a job that does not run.
+        """
+        rows = self._database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else []
+        return any(is_mine for is_mine, _ in rows)
 
     def held(self) -> list[HeldJob]:
         """This process's jobs."""
@@ -376,12 +373,6 @@ class JobTable:
 
     # --- while it runs, and at its end
 
-    def note(self, claim: Claim, pid: int | None, size: int, progress: Progress | None) -> bool:
-        """Let the others see how a running job is; false when it is this process's no longer."""
-        told = None if progress is None else json.dumps(asdict(progress))
-        values = {**self.mine(claim), "pid": pid, "size": size, "progress": told}
-        return self._database.change(_NOTE, values) == 1
-
     def end_unreadable(self, claim: Claim) -> None:
         """End a job of which nobody can tell whose it was. There is no result, and its id is used."""
         with self._database.transaction() as connection:
@@ -418,6 +409,10 @@ class JobTable:
     def news(self, what: str, job_id: str) -> tuple[str, str]:
         """Channel and text by which the others are told that a job has changed."""
         return CHANNEL, f"{self._me} {what} {job_id}"
+
+    def say(self, what: str, job_id: str) -> None:
+        """Tell the others something of a job."""
+        self._database.row("SELECT pg_notify(%s, %s)", self.news(what, job_id))
 
     def mine(self, claim: Claim) -> dict[str, Any]:
         """The values of `END`."""
@@ -532,7 +527,8 @@ def _lock_of(submission: Submission) -> str | None:
     if key is None:
         return None
     owner = "" if is_shared_key(key) else submission.concurrency_owner or submission.user_id
-    return f"{owner}\n{key}"
+    # Functions' own keys have the character that the database does not take.
+    return f"{owner}\n{key}".replace("\\", "\\\\").replace("\0", "\\0")
 
 
 def _of_whom(query: JobQuery) -> dict[str, Any] | None:

@@ -6,14 +6,18 @@ Reading an output piece by piece is left to ``outputs``.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ...model.job import JobStatus
 from ...model.output import CHUNK, OutputPart, Span
+from ...model.progress import Progress
 from ...system.atomic import make_folder
 from ...worker.output.log import OutputLog
 from ...worker.output.segments import SegmentWriter, drop_partial_start, read_segments, whole_characters
@@ -23,12 +27,19 @@ from .database import Database, DatabaseUnavailableError
 from .jobs import IS_MINE, Claim, GivenUpError, notify
 
 _COPY_SECONDS = 0.25
+_WATCHED_SECONDS = 12.0
+_PROGRESS_SECONDS = 1.0
 _AT_ONCE = 16 * CHUNK
 _MOST_SEGMENTS = 100_000
 _TAKEN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because another server has taken it over.")
 _logger = logging.getLogger(__name__)
 
-_NOTE = "UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s WHERE " + IS_MINE  # noqa: S608 - of constants
+_NOTE = (
+    """
+UPDATE aiohttp_jobs.jobs SET pid = %(pid)s, output_size = %(size)s, progress = %(progress)s::json
+WHERE """
+    + IS_MINE
+)
 # Of a put whose answer was lost the last piece is there already; by now there is more of it.
 _PUT = """
 INSERT INTO aiohttp_jobs.output_chunks (job_id, attempt, start, data)
@@ -64,17 +75,35 @@ SELECT min(start), max(stop) FROM (
 class OutputChunks:
     """The pieces of all jobs; `most` bytes of each attempt are kept, half from the start, half from the end.
 
-    All calls block. Writing is this process's, `me`, for the jobs that it has.
+    While nobody watches, the first `unwatched` bytes are. All calls block. Writing is this process's, `me`,
+    for the jobs that it has.
     """
 
-    def __init__(self, database: Database, me: str, most: int) -> None:
+    def __init__(self, database: Database, me: str, most: int, unwatched: int = 1 << 16) -> None:
+        self.unwatched = min(unwatched, most // 2)
         self._database = database
         self._me = me
         self._half = most // 2
         self.in_thread = database.in_thread
 
-    def put(self, claim: Claim, attempt: int, start: int, data: bytes, pid: int | None) -> None:
-        """Add what follows, from `start` on. Raises `GivenUpError`."""
+    def next_start(self, copied: int, size: int) -> int:
+        """Where copying goes on after `copied` bytes of `size`: what would not be kept is left out."""
+        return copied if copied < self._half else max(copied, size - self._half)
+
+    def put(
+        self,
+        claim: Claim,
+        attempt: int,
+        part: OutputPart,
+        pid: int | None = None,
+        progress: Progress | None = None,
+        tell: Sequence[str] = (),
+    ) -> None:
+        """Add what follows, and note how the job is; the others are told what `tell` names.
+
+        Raises `GivenUpError`.
+        """
+        start, data = part.offset, part.data
         starts = list(range(start, start + len(data), CHUNK))
         size = start + len(data)
         values = {
@@ -84,14 +113,17 @@ class OutputChunks:
             "attempt": attempt,
             "pid": pid,
             "size": size,
+            "progress": None if progress is None else json.dumps(asdict(progress)),
             "starts": starts,
             "pieces": [data[each - start : each - start + CHUNK] for each in starts],
         }
         with self._database.transaction() as connection:
             if not connection.execute(_NOTE, values).rowcount:
                 raise GivenUpError(claim.job_id)
-            connection.execute(_PUT, values)
-            notify(connection, f"{self._me} output {claim.job_id}")
+            if data:
+                connection.execute(_PUT, values)
+            for news in tell:
+                notify(connection, f"{self._me} {news} {claim.job_id}")
         if size > 2 * self._half:
             self._database.change(_DROP_MIDDLE, (claim.job_id, attempt, self._half, size - self._half))
 
@@ -133,18 +165,33 @@ class OutputChunks:
 
 
 class OutputCopy:
-    """Puts what one attempt prints into the database, behind it by a quarter of a second."""
+    """Puts what one attempt prints into the database, behind it by a quarter of a second.
+
+    While nobody watches, no more than the beginning, so that something is left of it when this process dies,
+    and how far the job is. `finish` copies what is to be kept.
+    """
 
     def __init__(self, chunks: OutputChunks, claim: Claim, attempt: int) -> None:
         self._chunks = chunks
         self._claim = claim
         self._attempt = attempt
+        self._watched_until = float("-inf")
+        self._noted: tuple[int | None, Progress | None] = (None, None)
+        self._noted_at = float("-inf")
+        self._active: ActiveJob[Any] | None = None
         self.copied = 0
         """So much of the output, in bytes, is known to others: it outlives this process."""
+
+    def watch(self) -> None:
+        """Somebody watches, for some seconds from now on."""
+        was_watched, self._watched_until = self._is_watched, time.monotonic() + _WATCHED_SECONDS
+        if not was_watched and self._active is not None:
+            self._active.notify()
 
     @asynccontextmanager
     async def kept_up(self, active: ActiveJob[Any]) -> AsyncIterator[None]:
         """While the block runs, what `active` prints is copied. A refusal to take it stops the job."""
+        self._active = active
         task = asyncio.create_task(self._keep_up(active))
         try:
             yield
@@ -152,25 +199,38 @@ class OutputCopy:
             task.cancel()
             await asyncio.wait([task])
 
-    async def finish(self, run_dir: str) -> None:
-        """Copy the rest from the folder of the run. Raises `GivenUpError` and ``OSError``."""
+    async def finish(self, run_dir: str, size: int) -> None:
+        """Copy what is to be kept of `size` bytes from the folder of the run.
+
+        Raises `GivenUpError` and ``OSError``.
+        """
         while True:
-            part = await asyncio.to_thread(
-                read_segments, f"{run_dir}/log", self.copied, _AT_ONCE, whole=False
-            )
+            start = self._chunks.next_start(self.copied, size)
+            part = await asyncio.to_thread(read_segments, f"{run_dir}/log", start, _AT_ONCE, whole=False)
             if not part.data:
                 return
-            await self._put(part, None)
+            await self._put(part)
+
+    @property
+    def _is_watched(self) -> bool:
+        return time.monotonic() < self._watched_until
+
+    def _wanted(self, log: OutputLog) -> int:
+        """Up to where the output is to be copied now."""
+        return log.size if self._is_watched else min(log.size, self._chunks.unwatched)
 
     async def _keep_up(self, active: ActiveJob[Any]) -> None:
         while True:
             change = active.next_change()
             log = active.log
-            if log is None or self.copied >= log.size:
+            if log is None or not self._has_news(log, active):
                 await asyncio.wait([change])
                 continue
+            if not self._is_watched:
+                await asyncio.sleep(_COPY_SECONDS)  # what ends by then is not copied at all
             try:
-                await self._copy(log, active.worker)
+                await self._copy(log, active)
+                await self._note(active)
                 active.notify()
             except DatabaseUnavailableError:
                 pass  # said by those who renew this process's sign of life; tried again
@@ -179,19 +239,32 @@ class OutputCopy:
                 return
             except Exception:
                 _logger.exception("The output of job %s cannot be copied", self._claim.job_id)
-            await asyncio.sleep(_COPY_SECONDS)
+            if self._is_watched:
+                await asyncio.sleep(_COPY_SECONDS)
 
-    async def _copy(self, log: OutputLog, pid: int | None) -> None:
-        while self.copied < log.size:
-            part = log.read(self.copied, _AT_ONCE, whole=False)
+    def _has_news(self, log: OutputLog, active: ActiveJob[Any]) -> bool:
+        return self.copied < self._wanted(log) or active.progress != self._noted[1]
+
+    async def _note(self, active: ActiveJob[Any]) -> None:
+        """Let the others see how far the job is, once in a second at most."""
+        if active.progress != self._noted[1] and time.monotonic() > self._noted_at + _PROGRESS_SECONDS:
+            self._noted_at = time.monotonic()
+            self._noted = active.worker, active.progress
+            await self._put(OutputPart(self.copied, b""), "output", "progress")
+
+    async def _copy(self, log: OutputLog, active: ActiveJob[Any]) -> None:
+        while self.copied < (wanted := self._wanted(log)):
+            start = self._chunks.next_start(self.copied, log.size)
+            most = min(_AT_ONCE, wanted - start)
+            part = log.read(start, most, whole=False)
             if part is None:
-                part = await asyncio.to_thread(log.read_files, self.copied, _AT_ONCE, whole=False)
+                part = await asyncio.to_thread(log.read_files, start, most, whole=False)
             if not part.data:
                 return
-            await self._put(part, pid)
+            self._noted = active.worker, self._noted[1]
+            await self._put(part, *(["output"] if self._is_watched else []))
 
-    async def _put(self, part: OutputPart, pid: int | None) -> None:
-        await self._chunks.in_thread(
-            self._chunks.put, self._claim, self._attempt, part.offset, part.data, pid
-        )
+    async def _put(self, part: OutputPart, *tell: str) -> None:
+        pid, progress = self._noted
+        await self._chunks.in_thread(self._chunks.put, self._claim, self._attempt, part, pid, progress, tell)
         self.copied = part.offset + len(part.data)

@@ -19,7 +19,7 @@ class PostgresOutputs:
     """The outputs of all processes.
 
     `find_active` knows the jobs that run in this one, `copied` how much of each others have, and
-    `next_change` tells of all.
+    `next_change` tells of all. `watch` is told of each job that somebody looks at.
     """
 
     def __init__(
@@ -28,13 +28,17 @@ class PostgresOutputs:
         find_active: Callable[[str], ActiveJob[Any] | None],
         copied: Callable[[str], int],
         next_change: Callable[[str], asyncio.Future[None]],
+        watch: Callable[[str], None],
     ) -> None:
+        self._watch = watch
         self._chunks = chunks
         self._find_active = find_active
         self._copied = copied
         self._next_change = next_change
 
     async def live(self, state: JobState) -> JobOutput:
+        if state.phase is JobPhase.RUNNING:
+            self._watch(state.job_id)
         active = self._find_active(state.job_id)
         if active is not None:
             return CopiedOutput(output_of(active), lambda: self._copied(state.job_id))

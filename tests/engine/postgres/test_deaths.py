@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import MISSED, JobChange, JobQueue
 from aiohttp_jobs.model.job import JobPhase, RetryPolicy, new_job_id
+from aiohttp_jobs.model.output import Span
 
 from ...conftest import is_alive
 from ...contract.jobs import submit
@@ -239,6 +241,36 @@ async def test_a_cancellation_reaches_another_host_at_once(
     assert (record["Status"], record["CancelledBy"]) == ("Cancelled", "bob")
     assert not is_alive(pid)
     assert os.getpid() != pid
+
+
+async def test_what_a_job_prints_is_copied_while_somebody_watches_and_only_its_beginning_otherwise(
+    idle: PostgresEngine, postgres: str, tmp_path: Path, gate: Gate
+) -> None:
+    import psycopg  # noqa: PLC0415 - it may be missing
+
+    def copied() -> int:
+        with psycopg.connect(postgres) as connection:
+            query = "SELECT coalesce(sum(length(data)), 0)::bigint FROM aiohttp_jobs.output_chunks"
+            return int(connection.execute(query).fetchall()[0][0])
+
+    size = 2_000_000
+    async with other_host(postgres, tmp_path / "there", 3600.0):
+        job_id = await submit(idle.queue, f"yes | head -c {size}; {gate.shell}")
+        await gate.reached()
+        beginning = JobsConfig.model_fields["max_output_bytes"].default // 2
+        await until(lambda: copied() >= beginning, "the beginning being copied")
+        await asyncio.sleep(0.6)
+        assert copied() == beginning
+        state = await idle.queue.get(job_id)
+        assert state is not None
+        output = await idle.outputs.live(state)
+        await until(lambda: copied() == size, "all being copied")
+        end = await output.read(size - 10)
+        assert (end.offset, end.data) == (size - 10, b"y\n" * 5)
+        gate.open()
+        record = await result_of(idle.queue, job_id)
+    kept = idle.outputs.kept(record)
+    assert await kept.spans() == [Span(0, size)]
 
 
 async def test_a_host_tells_of_results_that_another_deletes(start: Start) -> None:

@@ -32,7 +32,7 @@ from aiohttp_jobs.model.job import (
     new_job_id,
     utc_now,
 )
-from aiohttp_jobs.model.output import Span
+from aiohttp_jobs.model.output import OutputPart, Span
 
 from ...contract.jobs import MOST, submission
 from ...postgres import PostgresServer
@@ -416,7 +416,6 @@ def test_what_a_dead_process_had_is_taken_once_and_refused_to_it(
     following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
     with pytest.raises(GivenUpError):
         dead.table.again(claim, result_of(claim), following)
-    assert not dead.table.note(claim, 1, 1, None)
     dead.table.end_unreadable(claim)
     assert process.table.get(claim.job_id) is not None
     process.table.again(lost.claim, result_of(claim), following)
@@ -477,9 +476,9 @@ def test_output_that_was_put_once_already_without_an_answer_is_put_again_with_wh
     process.submit()
     (claim,) = process.claims()
     chunks = OutputChunks(process.installation.database, process.installation.presence.process_id, 1 << 20)
-    chunks.put(claim, 1, 0, b"one ", None)
-    chunks.put(claim, 1, 0, b"one two", None)
-    chunks.put(claim, 1, 0, b"one ", None)
+    chunks.put(claim, 1, OutputPart(0, b"one "))
+    chunks.put(claim, 1, OutputPart(0, b"one two"))
+    chunks.put(claim, 1, OutputPart(0, b"one "))
     assert chunks.read(claim.job_id, 1, 0, 100, whole=True).data == b"one two"
 
 
@@ -489,10 +488,10 @@ def test_what_was_copied_of_an_output_is_there_until_there_is_the_result_of_the_
     job_id = process.submit()
     (claim,) = process.claims()
     chunks = OutputChunks(process.installation.database, process.installation.presence.process_id, 1 << 20)
-    chunks.put(claim, 1, 0, b"one", None)
+    chunks.put(claim, 1, OutputPart(0, b"one"))
     following = submission(job_id=job_id).model_copy(update={"attempt": 2, "run_at": utc_now()})
     process.table.again(claim, result_of(claim), following)
     assert chunks.spans(job_id, 1) == []
     (claim,) = process.claims()
-    chunks.put(claim, 2, 0, b"two", None)
+    chunks.put(claim, 2, OutputPart(0, b"two"))
     assert chunks.spans(job_id, 2) == [Span(0, 3)]
