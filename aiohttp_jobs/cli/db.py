@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -51,6 +54,32 @@ def check(dsn: Dsn, as_json: AsJSON = False) -> None:
         print_text(problem or "The database is up to date.")
     if problem is not None:
         raise typer.Exit(_OUTDATED)
+
+
+@db.command("import")
+def import_(
+    dsn: Dsn,
+    data_dir: Annotated[Path, typer.Option(help="The data folder of hosts that are stopped.")],
+    as_json: AsJSON = False,
+) -> None:
+    """Move an installation from its data folder into the database.
+
+    Its results with their outputs, waiting jobs, schedules, templates and API keys are brought, sessions are
+    not. Can be run again: what is there already is left as it is. Start no host on the folder afterwards.
+    The secret of the database's hosts is taken from AIOHTTP_JOBS_SECRET.
+    """
+    secret = os.environ.get("AIOHTTP_JOBS_SECRET")
+    if not secret:
+        fail("Put the secret of the database's hosts into AIOHTTP_JOBS_SECRET: it signs what is brought.")
+    from .. import importing  # noqa: PLC0415 - every other command would wait for it
+
+    counts = _or_fail(lambda: importing.import_data_dir(data_dir, dsn, secret))
+    if as_json:
+        print_json({name: asdict(count) for name, count in counts.items()})
+        return
+    for name, count in counts.items():
+        line = f"{name.replace('_', ' ')}: {count.new} brought, {count.known} there already"
+        print_text(line + (f", {count.refused} not usable" if count.refused else ""))
 
 
 def _or_fail(ask: Callable[[], T]) -> T:

@@ -61,6 +61,10 @@ class InstallationKeys:
         """What signs with that key. Raises `ConfigurationError`."""
         return Signer(self.get(name), *self.earlier(name))
 
+    def has_secret(self) -> bool:
+        """Whether the folder belongs to hosts with a secret already."""
+        return (self._folder / FINGERPRINT).exists()
+
     def require_same_secret(self) -> None:
         """Raise `ConfigurationError` when the folder belongs to hosts with another secret, or with one."""
         path = self._folder / FINGERPRINT

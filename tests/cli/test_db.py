@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from .command import run
 
@@ -34,3 +35,13 @@ async def test_a_database_that_is_not_there_is_said_so_without_its_password(bare
     assert (code, shown) == (1, "")
     assert said.startswith("aiohttp-jobs: The database cannot be used: ")
     assert "hidden" not in said
+
+
+async def test_importing_says_what_it_needs(bare_postgres: str, tmp_path: Path) -> None:
+    env = {"AIOHTTP_JOBS_DSN": bare_postgres}
+    command = ("db", "import", "--data-dir", str(tmp_path))
+    code, _, said = await run(*command, env=env)
+    assert (code, "AIOHTTP_JOBS_SECRET" in said) == (1, True)
+    code, _, said = await run(*command, env={**env, "AIOHTTP_JOBS_SECRET": "s" * 32})
+    assert code == 1
+    assert said.startswith(f"aiohttp-jobs: There is no installation below {tmp_path}")

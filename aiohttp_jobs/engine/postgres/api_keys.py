@@ -63,6 +63,14 @@ class PostgresApiKeys:
             self._put(change, key)
         return key, secret
 
+    def add(self, key: ApiKey) -> bool:
+        """Keep a key that was made elsewhere; false when there is one with its id."""
+        with _telling_what_it_means(), self._table.changing() as change:
+            if change.find(key.key_id) is not None:
+                return False
+            self._put(change, key)
+            return True
+
     def change(
         self, key_id: str, make: Callable[[ApiKey], ApiKey], require: Callable[[ApiKey], None] = _allow
     ) -> ApiKey:

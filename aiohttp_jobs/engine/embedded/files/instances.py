@@ -164,6 +164,25 @@ class Instance:
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
 
 
+def count_running(root: Path) -> int:
+    """How many processes share the data folder whose instances lie below `root`."""
+    return sum(map(_is_running, root.iterdir())) if root.is_dir() else 0
+
+
+def _is_running(folder: Path) -> bool:
+    try:
+        descriptor = open_regular(folder / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        lock(descriptor)
+    except LockBusyError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 @contextlib.contextmanager
 def _try_lock(folder: Path) -> Iterator[bool]:
     try:
