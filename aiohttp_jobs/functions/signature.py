@@ -144,13 +144,14 @@ class Signature:
 
         Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its texts never repeat a secret.
         """
-        kinds = {parameter.name: parameter.type for parameter in self.parameters}
+        kinds = self._kinds
         given = {name: _whole(kinds.get(name), value) for name, value in values.items()}
         faulty = {name: _content_fault(kinds.get(name), value) for name, value in given.items()}
         faults = [field_error(f"values.{_shown(name)}", fault) for name, fault in faulty.items() if fault]
         sound = {name: value for name, value in given.items() if faulty[name] is None}
-        require_size(len(json.dumps(sound, ensure_ascii=False).encode()))
-        _, others = self._loaded(sound)
+        data = json.dumps(sound, ensure_ascii=False).encode()
+        require_size(len(data))
+        _, others = self._loaded(data)
         faults += [
             fault for fault in others if not faulty.get(fault["field"].partition(".")[2].partition(".")[0])
         ]
@@ -161,7 +162,8 @@ class Signature:
             {name: value for name, value in given.items() if name not in secret or value is None},
             {name: given[name] for name in given if name in secret and given[name] is not None},
         )
-        require_few_lines(checked.secret.values())
+        if checked.secret:
+            require_few_lines(checked.secret.values())
         return checked
 
     def call_arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -169,7 +171,7 @@ class Signature:
 
         Raises `InvalidFieldsError` when it does not take them.
         """
-        loaded, faults = self._loaded(values)
+        loaded, faults = self._loaded(json.dumps(values).encode())
         if faults:
             raise InvalidFieldsError.of(faults)
         arguments, keywords = [], {}
@@ -195,9 +197,8 @@ class Signature:
 
         Raises ``TypeError`` as the call would, and `InvalidFieldsError` for an object that is no JSON.
         """
-        bound = self._without_context.bind(*args, **kwargs)
         faults, values = [], {}
-        for name, value in bound.arguments.items():
+        for name, value in self._bound(args, kwargs).items():
             try:
                 values[name] = _plain(self._adapters[name], value)
             except (PydanticSerializationError, ValueError, TypeError):
@@ -206,7 +207,27 @@ class Signature:
             raise InvalidFieldsError.of(faults)
         return values
 
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments by name, in the order of the function's. Raises ``TypeError`` as the call would."""
+        needed, known = self._names
+        if not args and needed <= kwargs.keys() <= known:  # what most calls are, and told far sooner
+            return {each.name: kwargs[each.name] for each in self._taken if each.name in kwargs}
+        return self._without_context.bind(*args, **kwargs).arguments
+
     # --- how the signature is read
+
+    @cached_property
+    def _kinds(self) -> dict[str, FunctionParameterType]:
+        """The types of the parameters, by name."""
+        return {parameter.name: parameter.type for parameter in self.parameters}
+
+    @cached_property
+    def _names(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Of the parameters those that have no default, and those that can be given by name."""
+        named = [each for each in self._taken if each.kind not in _NOT_NAMED]
+        needed = frozenset(each.name for each in named if each.default is each.empty)
+        by_name = (each.name for each in named if each.kind is not inspect.Parameter.POSITIONAL_ONLY)
+        return needed, frozenset(by_name)
 
     @cached_property
     def _python(self) -> inspect.Signature:
@@ -308,11 +329,11 @@ class Signature:
 
     # --- values
 
-    def _loaded(self, values: Mapping[str, Any]) -> tuple[BaseModel | None, list[dict[str, Any]]]:
-        """The values as Python objects, or what is wrong with which."""
-        secrets = {each.name for each in self.parameters if each.type is FunctionParameterType.SECRET}
+    def _loaded(self, values: bytes) -> tuple[BaseModel | None, list[dict[str, Any]]]:
+        """The values, in JSON, as Python objects, or what is wrong with which."""
+        secrets = {name for name, kind in self._kinds.items() if kind is FunctionParameterType.SECRET}
         try:
-            return self._model.model_validate_json(json.dumps(values), strict=True), []
+            return self._model.model_validate_json(values, strict=True), []
         except ValidationError as error:
             return None, [
                 field_error(_place(fault), _what_is_wrong(fault, secrets))

@@ -307,4 +307,9 @@ class JobService:
 
 def _fields_of(origin: TemplateOrigin | FunctionOrigin) -> dict[str, Any]:
     """As ``dataclasses.asdict``, which copies all that is inside and takes longer than to accept a job."""
-    return {each.name: getattr(origin, each.name) for each in dataclasses.fields(origin)}
+    return {name: getattr(origin, name) for name in _FIELDS[type(origin)]}
+
+
+_FIELDS = {
+    kind: tuple(each.name for each in dataclasses.fields(kind)) for kind in (TemplateOrigin, FunctionOrigin)
+}

@@ -7,9 +7,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 FIELD = "Signature"
 _SCHEME = "hmac-sha256:"
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_SAME_IN_BOTH = {str, int, bool, type(None)}
+"""Types of values that orjson writes as `json` does, unless the text is not ASCII."""
 
 
 class Signer:
@@ -40,5 +44,22 @@ class Signer:
 def _signature(begun: hmac.HMAC, record: Mapping[str, Any]) -> str:
     unsigned = {name: value for name, value in record.items() if name != FIELD}
     mac = begun.copy()
-    mac.update(_canonical(unsigned).encode())
+    mac.update(_canonical(unsigned))
     return _SCHEME + mac.hexdigest()
+
+
+def _canonical(record: dict[str, Any]) -> bytes:
+    """Most records are written by orjson, in a fifth of the time; what it writes in another way is not."""
+    if all(type(value) in _SAME_IN_BOTH or _is_plain(value) for value in record.values()):
+        try:
+            data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
+        except orjson.JSONEncodeError:  # a lone surrogate, or more than 64 bits
+            return _encode(record).encode()
+        if data.isascii() and b"\x7f" not in data:
+            return data
+    return _encode(record).encode()
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is empty, or a list of texts."""
+    return not value or (type(value) is list and all(type(each) is str for each in value))

@@ -460,8 +460,9 @@ def read_answer(message: bytes) -> WorkerAnswer | None:
 
 def _goes_on(control: socket.socket, message: bytes) -> bool:
     """Whether more of a message is to come, as it may where the socket is a stream (`control_pair`)."""
-    is_stream = control.type == socket.SOCK_STREAM
-    return is_stream and not message.endswith(b"\n") and len(message) < MAX_ANSWER
+    if message.endswith(b"\n") or len(message) >= MAX_ANSWER:
+        return False
+    return control.type == socket.SOCK_STREAM
 
 
 def _signal_name(number: int) -> str:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiohttp_jobs.system.signing import Signer
 
@@ -38,3 +43,19 @@ def test_any_change_makes_it_invalid(change: dict[str, Any]) -> None:
 
 def test_another_key_signs_differently() -> None:
     assert not Signer(b"a").is_valid(Signer(b"b").sign(RECORD))
+
+
+TEXT = st.text(st.characters(exclude_categories=()), max_size=8)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=4))
+def test_what_is_signed_is_the_json_of_the_standard_library(record: dict[str, Any]) -> None:
+    record.pop("Signature", None)
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    expected = hmac.new(b"key", text.encode(), hashlib.sha256).hexdigest()
+    assert Signer(b"key").signature(record) == f"hmac-sha256:{expected}"

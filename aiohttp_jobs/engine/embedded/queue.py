@@ -160,16 +160,15 @@ class WaitingJobs:
         return None
 
     def _best(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
-        open_lanes = [key for key in self._lanes if key[1] in slots]
-        for priority in sorted({priority for priority, _ in open_lanes}, reverse=True):
-            heads = [
-                head
-                for key in open_lanes
-                if key[0] == priority and (head := self._head(key, may_start)) is not None
-            ]
-            if heads:
-                return min(heads, key=lambda job: (job.submitted_at, job.job_id))
-        return None
+        best: PendingJob | None = None
+        for key in list(self._lanes):
+            priority, slot = key
+            if slot not in slots or (best is not None and priority < best.priority):
+                continue
+            head = self._head(key, may_start)
+            if head is not None and (best is None or _comes_before(head, best)):
+                best = head
+        return best
 
     def _head(self, key: tuple[int, Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
         """Of the first user whose turn it is and who has a job that may start, that job."""
@@ -178,8 +177,7 @@ class WaitingJobs:
             self._drop_gone(jobs)
             if not jobs:
                 empty.append(user)
-            candidates = (job for job in islice(jobs, _LOOK_AHEAD) if self._waits(job))
-            found = next(filter(may_start, candidates), None)
+            found = self._first(jobs, may_start)
             if found is not None:
                 break
         for user in empty:
@@ -187,6 +185,12 @@ class WaitingJobs:
         if not lane:
             del self._lanes[key]
         return found
+
+    def _first(self, jobs: deque[PendingJob], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        for job in islice(jobs, _LOOK_AHEAD):
+            if self._waits(job) and may_start(job):
+                return job
+        return None
 
     def _drop_gone(self, jobs: deque[PendingJob]) -> None:
         """Take out what comes first and no longer waits."""
@@ -197,3 +201,10 @@ class WaitingJobs:
         lane = self._lanes.get((job.priority, job.slot))
         if lane is not None and job.user_id in lane:
             lane.move_to_end(job.user_id)
+
+
+def _comes_before(job: PendingJob, other: PendingJob) -> bool:
+    """Of two jobs that are the first of their lanes."""
+    if job.priority != other.priority:
+        return job.priority > other.priority
+    return (job.submitted_at, job.job_id) < (other.submitted_at, other.job_id)

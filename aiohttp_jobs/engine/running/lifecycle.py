@@ -89,9 +89,10 @@ class JobRunner:
             return self.stopped(claimed, active.reason)
         log = self._log(claimed.run_dir, is_new=True)
         log.masker = masker
-        execution = self._execution(submission, command, parameters, claimed.job_dir, log, active)
         for attempt in count():
             started, clock = utc_now(), time.monotonic()
+            call = self._call(submission, parameters, started)
+            execution = self._execution(submission, command, parameters, claimed.job_dir, log, active, call)
             ended = await self._run_limited(execution, submission, active, started)
             if not isinstance(ended, NotStartedError) or not await self._may_start_later(
                 ended, active, attempt
@@ -154,7 +155,7 @@ class JobRunner:
         timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(execution, submission, started)
+            ended = await self._execute(execution, submission)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -243,6 +244,7 @@ class JobRunner:
         job_dir: str,
         log: OutputLog,
         active: ActiveJob[Any],
+        call: FunctionCall | None,
     ) -> Execution:
         return Execution(
             job_id=submission.job_id,
@@ -256,20 +258,26 @@ class JobRunner:
             on_start=active.set_worker,
             parameters=parameters,
             submission=submission,
+            function=call,
         )
 
-    async def _execute(self, execution: Execution, submission: Submission, started: datetime) -> Outcome:
+    def _call(self, submission: Submission, parameters: Parameters, started: datetime) -> FunctionCall | None:
+        """``None`` for a command, and for a function that is not there any more."""
+        function = None if submission.function is None else self._modes.functions.get(submission.function)
+        if function is None:
+            return None
+        deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
+        return FunctionCall(function, parameters.values, submission.attempt, deadline)
+
+    async def _execute(self, execution: Execution, submission: Submission) -> Outcome:
         mode = submission.execution_mode
         if submission.function is None:
             return await self._modes.executors[mode].run(execution)
-        function = self._modes.functions.get(submission.function)
-        if function is None:
+        if execution.function is None:
             return Outcome(1, f"This server has no function {submission.function}.")
         if mode not in self._modes.function_executors:
             return Outcome(1, f"This server runs no functions in {mode}.")
-        deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
-        call = FunctionCall(function, execution.parameters.values, submission.attempt, deadline)
-        return await self._modes.function_executors[mode].run(replace(execution, function=call))
+        return await self._modes.function_executors[mode].run(execution)
 
 
 async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptValue:

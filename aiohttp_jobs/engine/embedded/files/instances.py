@@ -46,6 +46,7 @@ class Instance:
         self.work = work_root / self.id
         """For the jobs' own folders, which lie apart from what the host keeps about them."""
         self._root = root
+        self._root_path = str(root)
         self._work_root = work_root
         self._sweeper = Sweeper()
         self._lock: int | None = None
@@ -120,11 +121,11 @@ class Instance:
 
     def is_alone(self) -> bool:
         """Whether the last look found no other process on the folder, and none has come since."""
-        return self._alone is not None and self._root.stat().st_mtime_ns == self._alone
+        return self._alone is not None and os.stat(self._root_path).st_mtime_ns == self._alone
 
     def others(self) -> list[Path]:
         """The folders of the other processes, also dead ones; one ``stat`` when none has come or gone."""
-        now, changed_at = time.time_ns(), self._root.stat().st_mtime_ns
+        now, changed_at = time.time_ns(), os.stat(self._root_path).st_mtime_ns
         if self._listed_at != changed_at:
             found = self._others({self.id})
             self._listed = [folder for folder in found if not folder.name.startswith(".")]

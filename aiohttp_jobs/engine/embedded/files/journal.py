@@ -57,10 +57,9 @@ class JournalEntry:
 
     def encoded(self, generation: int) -> bytes:
         run, folder = os.fsencode(self.run), os.fsencode(self.folder)
-        body = b"".join((run, folder, self.data))
-        lengths = (len(self.data), int(self.kind), len(run), len(folder))
-        checksum = zlib.crc32(repr((generation, lengths)).encode() + body)
-        return _ENTRY.pack(generation, checksum, *lengths) + body
+        lengths = (len(self.data), self.kind.value, len(run), len(folder))
+        checksum = _checksum(generation, lengths, (run, folder, self.data))
+        return b"".join((_ENTRY.pack(generation, checksum, *lengths), run, folder, self.data))
 
 
 class Journal:
@@ -183,7 +182,7 @@ def _entries(data: bytes, generation: int) -> Iterator[JournalEntry]:
         position += _ENTRY.size
         body = data[position : position + run + folder + length]
         lengths = (length, kind, run, folder)
-        if found != generation or zlib.crc32(repr((generation, lengths)).encode() + body) != checksum:
+        if found != generation or _checksum(generation, lengths, (body,)) != checksum:
             return
         if kind not in set(Kind) or b"/" in body[: run + folder]:
             return  # none that was written here
@@ -194,6 +193,14 @@ def _entries(data: bytes, generation: int) -> Iterator[JournalEntry]:
             os.fsdecode(body[run : run + folder]),
             body[run + folder :],
         )
+
+
+def _checksum(generation: int, lengths: tuple[int, int, int, int], pieces: Sequence[bytes]) -> int:
+    """Of an entry whose body is made of `pieces`."""
+    checksum = zlib.crc32(b"(%d, (%d, %d, %d, %d))" % (generation, *lengths))
+    for piece in pieces:
+        checksum = zlib.crc32(piece, checksum)
+    return checksum
 
 
 def boot_id() -> str:

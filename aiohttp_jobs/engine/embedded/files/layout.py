@@ -64,6 +64,9 @@ class Layout:
 
     # As text, for what is done several times for each job.
 
+    def waiting_folder(self, user_folder: str) -> str:
+        return f"{self._submissions}/{user_folder}"
+
     def waiting_file(self, user_folder: str, stem: str) -> str:
         return f"{self._submissions}/{user_folder}/{stem}.json"
 

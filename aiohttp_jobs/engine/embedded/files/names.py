@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 _PLAIN = re.compile(rb"[A-Za-z0-9@+=,._-]")
@@ -23,6 +24,18 @@ def safe_component(text: str, max_bytes: int = 120) -> str:
     ``~`` and a digest of the whole; ``~`` and ``%`` themselves are always encoded, so that two
     different texts never share a name.
     """
+    if len(text) <= max_bytes:
+        return _short_component(text, max_bytes)
+    return _component(text, max_bytes)
+
+
+@lru_cache(maxsize=4096)
+def _short_component(text: str, max_bytes: int) -> str:
+    """The same for what is short enough to be remembered: most names come again with each job."""
+    return _component(text, max_bytes)
+
+
+def _component(text: str, max_bytes: int) -> str:
     if len(text) <= max_bytes and _ALL_PLAIN.fullmatch(text) and not _RESERVED.match(text):
         return text
     raw = text.encode("utf-8", "surrogatepass")

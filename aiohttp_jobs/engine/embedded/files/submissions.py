@@ -68,8 +68,7 @@ class Intake:
         Raises `TooManyPendingError` when that is more than `allowance`.
         """
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
-        target = self._at.waiting_file(user_folder, run.stem)
-        folder = os.path.dirname(target)
+        folder, target = self._at.waiting_folder(user_folder), self._at.waiting_file(user_folder, run.stem)
         data = indented(self._signer.sign(submission.to_record()))
         self._expect(target)
         if not is_folder(folder):  # the user's first; or a link, which nobody would find what is in
