@@ -63,8 +63,10 @@ class AccessPolicy:
 
     def require_priority(self, roles: Collection[str], priority: int | None) -> None:
         """Raise `ForbiddenError` for a priority above the highest that `roles` may use."""
+        if priority is None:
+            return
         highest = self.highest_priority(roles)
-        if priority is not None and priority > highest:
+        if priority > highest:
             raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
 
     def require_concurrency_key(self, roles: Collection[str], key: str | None) -> None:

@@ -31,12 +31,20 @@ class JobTracing:
         self._tracer: Tracer = trace.get_tracer("aiohttp_jobs", __version__)
         self._runs: dict[str, Span] = {}
 
+    def _is_told_nobody(self) -> bool:
+        """Whether the host has not set up what becomes of spans, and they would be made for nothing."""
+        has_none = isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+        return has_none and isinstance(self._tracer, trace.ProxyTracer)
+
     @contextmanager
     def accepting(self, identity: Identity, mode: ExecutionMode) -> Iterator[TraceContext | None]:
         """The block accepts a job: a span of its own, which what follows is below.
 
         It is below the host's current span or, where the host has none, what the request came with.
         """
+        if self._is_told_nobody() and trace.get_current_span() is trace.INVALID_SPAN:
+            yield identity.trace
+            return
         parent = None
         if not trace.get_current_span().get_span_context().is_valid:
             parent = _context_of(identity.trace)
@@ -52,6 +60,8 @@ class JobTracing:
             span.set_attributes(_attributes(submission))
 
     def started(self, submission: Submission) -> Mapping[str, str]:
+        if submission.traceparent is None and self._is_told_nobody():
+            return {}
         context, now = _context_of(_trace_of(submission)), utc_now()
         due = max(submission.run_at or submission.submitted_at, submission.submitted_at)
         attributes = _attributes(submission)
@@ -72,6 +82,8 @@ class JobTracing:
         return {} if told is None else variables(told)
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        if self._is_told_nobody():
+            return
         context = _context_of(_trace_of(submission))
         run = self._runs.pop(submission.job_id, None)
         if run is None:  # it never ran, or its process died
