@@ -93,7 +93,7 @@ class Metrics:
             self._sharing.of_all(),
             self._engine.queue.summary(),
             self._disk.room(),
-            asyncio.to_thread(self._count_notices),
+            self._disk.in_thread(self._count_notices),
             self._engine.results.count(),
         )
         return _Seen(numbers, queue, room, notices, results)

@@ -46,6 +46,7 @@ class Sharing:
         self._turn = 0
         self._taken: dict[str, float] = {}
         self._is_unsure = False
+        self._has_failed = False
         self._under_way: asyncio.Future[NumbersOfAll] | None = None
         self._loop_task: asyncio.Task[None] | None = None
 
@@ -84,8 +85,11 @@ class Sharing:
     async def _try_to_pass_on(self) -> None:
         try:
             await self.of_all()
+            self._has_failed = False
         except Exception as error:
-            self._storage.report(error, _logger, "What was counted cannot be passed on; trying again")
+            if not self._has_failed:  # once, for as long as it goes on
+                self._storage.report(error, _logger, "What was counted cannot be passed on; trying again")
+            self._has_failed = True
 
     async def _pass_on(self) -> NumbersOfAll:
         if self._is_unsure:  # of the last try nobody knows what became of it
