@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -10,6 +11,7 @@ import typer
 from aiohttp import ClientError as TransportError
 
 from ..client import ClientError, JobsClient
+from ..model.trace import TRACEPARENT, TRACESTATE, TraceContext
 from .choosing import job_id_of
 from .keyfile import config_file, read_config
 from .printing import fail
@@ -51,7 +53,7 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
         fail("The API key has characters in it that no key has. Copy it again.")
 
     async def run() -> T:
-        async with JobsClient(url, key, proxy=proxy_for(url)) as client:
+        async with JobsClient(url, key, proxy=proxy_for(url), headers=_trace()) as client:
             return await work(client)
 
     try:
@@ -62,6 +64,14 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
         fail(f"The server at {url} cannot be reached: {error}")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _trace() -> dict[str, str]:
+    """The headers that say which trace this command is in, if it is in one: as a job is, for example."""
+    found = TraceContext.of([os.environ.get("TRACEPARENT", "")], [os.environ.get("TRACESTATE", "")])
+    if found is None:
+        return {}
+    return {TRACEPARENT: found.parent, **({} if found.state is None else {TRACESTATE: found.state})}
 
 
 def with_job(

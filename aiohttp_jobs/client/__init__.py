@@ -28,8 +28,8 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
     Use it as an async context manager. Every method raises `ClientError` when the server refuses and
     ``aiohttp.ClientConnectionError`` when it cannot be reached. `timeout` is in seconds, for each
     request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
-    not closed. `proxy` is the address of an HTTP proxy to go
-    through. Jobs, results and the queue are methods of its own; the rest are in
+    not closed. `proxy` is the address of an HTTP proxy to go through, and `headers`, such as ``traceparent``,
+    are sent with each request. Jobs, results and the queue are methods of its own; the rest are in
     `schedules`, `templates`, `functions`, `notices`, `workers`, `api_keys` and `sessions`.
     """
 

@@ -49,6 +49,7 @@ class Connection:
         timeout: float = 60.0,
         session: ClientSession | None = None,
         proxy: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         if (api_key is None) == (session is None):
             raise ValueError("give either an API key or a session that is signed in")
@@ -57,6 +58,7 @@ class Connection:
         self._timeout = ClientTimeout(total=timeout)
         self._given_session = session
         self._proxy = proxy
+        self._more_headers = dict(headers or {})
         self._session: ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -90,7 +92,7 @@ class Connection:
         if self._session is None:
             raise RuntimeError("use JobsClient as an async context manager")
         # With a session's cookie in place of a key, the server wants proof that no form sent it.
-        headers = {"X-Requested-With": "aiohttp-jobs", **options.pop("headers", {})}
+        headers = {"X-Requested-With": "aiohttp-jobs", **self._more_headers, **options.pop("headers", {})}
         return self._session.request(method, self._api + path, proxy=self._proxy, headers=headers, **options)
 
 

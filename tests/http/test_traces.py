@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from ..cli.command import access_to
+from ..cli.command import run as command
 from ..conftest import Caller, Host
 from ..gate import until_answered
 from ..powershell import needs_pwsh
@@ -72,6 +74,13 @@ async def test_it_is_shown_and_what_is_no_trace_is_ignored(host: Host) -> None:
         assert result["Output"].strip() == (f"{kept} {STATE}" if kept else "")
     job_id = await caller.submit("true", delaySeconds=1000)
     assert (await caller.request("GET", f"/jobs/{job_id}")).body["job"]["Traceparent"] is None
+
+
+async def test_the_command_line_says_which_trace_it_is_in(host: Host) -> None:
+    for told, kept in ((PARENT, PARENT), (f"{PARENT}\nX: y", "")):
+        env = {**access_to(host, "debug"), "TRACEPARENT": told}
+        code, shown, _ = await command("submit", "--wait", "echo $TRACEPARENT", env=env)
+        assert (code, shown.strip()) == (0, kept)
 
 
 async def test_a_webhook_gets_it_as_a_header(start_host: StartHost, aiohttp_server: Any) -> None:
