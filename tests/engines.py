@@ -13,7 +13,7 @@ from aiohttp_jobs.engine.base import ApiKeyRecords
 from .engine.postgres.support import SECRET, installation
 
 BOTH = pytest.mark.parametrize("engine", ["embedded", "postgres"], indirect=True)
-"""Runs a test, or a module's, over both engines."""
+"""Runs a test, or a module's, over both engines: what may differ, as each costs a second."""
 
 
 @dataclass(frozen=True)

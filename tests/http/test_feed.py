@@ -16,6 +16,8 @@ from aiohttp_jobs.streams.job_list import JobFeed
 from tests.conftest import Caller, Host
 from tests.gate import Gate
 
+from ..engines import BOTH
+
 SECONDS = 60.0
 
 
@@ -51,6 +53,7 @@ async def until(events: AsyncIterator[tuple[str, Any]], job_id: str, status: str
     raise AssertionError(f"the feed ended; seen {seen}")
 
 
+@BOTH
 async def test_a_job_is_told_of_from_its_submission_to_its_end(host: Host, tmp_path: Path) -> None:
     alice, gate = host.caller("task_manager"), Gate(tmp_path / "gate")
     async with watching(alice) as events:
@@ -69,6 +72,7 @@ async def test_a_deleted_result_is_told_of(host: Host) -> None:
         assert await anext(events) == ("removed", {"JobID": job_id})
 
 
+@BOTH
 async def test_each_of_many_deleted_at_once_is_told_of(host: Host) -> None:
     alice = host.caller("task_manager")
     job_ids = [(await alice.run("true"))["JobID"] for _ in range(2)]

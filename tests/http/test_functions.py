@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from aiohttp_jobs import ConfigurationError, EmailRule, Functions, RetryPolicy, Trigger, WebhookRule
 
 from ..conftest import Answer, Caller, Host
+from ..engines import BOTH
 from ..functions import sample
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -218,6 +219,7 @@ async def test_another_type_of_content_is_refused(host: Host) -> None:
 # --- again
 
 
+@BOTH
 async def test_a_job_is_run_again_with_the_same_values(host: Host) -> None:
     librarian = host.caller("librarian")
     fields = {"executionMode": "BackgroundJob", "jobName": "by hand", "timeoutSeconds": 5.0}
@@ -264,6 +266,7 @@ async def test_it_is_told_at_the_start(start_host: StartHost, options: dict[str,
         await start_host(functions=jobs)
 
 
+@BOTH
 async def test_how_a_function_is_tried_again_and_told_of_is_its_own_unless_a_run_says_so(
     start_host: StartHost,
 ) -> None:

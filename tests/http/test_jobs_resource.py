@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from ..conftest import Caller, Host
+from ..engines import BOTH
 
 
 async def job(caller: Caller, job_id: str) -> dict[str, Any]:
@@ -45,6 +46,7 @@ async def cancel(caller: Caller, job_id: str) -> int:
     return (await caller.request("POST", f"/jobs/{job_id}/cancel")).status
 
 
+@BOTH
 async def test_a_job_is_listed_in_each_of_its_states(start_host: Callable[..., Awaitable[Host]]) -> None:
     caller = (await start_host(max_parallel_background=1)).caller("task_manager")
     done = (await caller.run("echo done"))["JobID"]
@@ -117,6 +119,7 @@ async def test_a_waiting_job_that_is_cancelled_never_starts(host: Host, tmp_path
     assert not (tmp_path / "started").exists()
 
 
+@BOTH
 async def test_an_admin_may_cancel_anyones_job_and_is_named(host: Host) -> None:
     caller, admin = host.caller("debug"), host.caller("system_admin", user_id="root")
     job_id = await caller.submit("sleep 60")
@@ -134,6 +137,7 @@ async def test_a_job_starts_when_it_is_due_and_not_before(host: Host) -> None:
     assert (await caller.request("POST", "/jobs/submit", json=body)).status == 422
 
 
+@BOTH
 async def test_jobs_with_one_concurrency_key_never_overlap(host: Host, tmp_path: Path) -> None:
     caller = host.caller("debug")
     lock = tmp_path / "lock"
@@ -142,6 +146,7 @@ async def test_jobs_with_one_concurrency_key_never_overlap(host: Host, tmp_path:
     assert [(await caller.result(each))["Status"] for each in jobs] == ["Succeeded"] * 5
 
 
+@BOTH
 async def test_a_failed_job_is_tried_again_and_every_attempt_is_kept(host: Host, tmp_path: Path) -> None:
     caller = host.caller("debug")
     command = f"echo x >> {tmp_path}/tries; wc -l < {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) = 3 ]"
@@ -151,7 +156,8 @@ async def test_a_failed_job_is_tried_again_and_every_attempt_is_kept(host: Host,
     attempts = (await caller.request("GET", f"/jobs/{result['JobID']}/attempts")).body["attempts"]
     assert [each["Output"].split()[0] for each in attempts] == ["1", "2", "3"]
     await caller.request("DELETE", f"/jobs/results?jobId={result['JobID']}")
-    assert not [p for p in (host.base_dir / "JobOutput").iterdir() if result["JobID"] in p.name]
+    if host.config.engine == "embedded":
+        assert not [p for p in (host.base_dir / "JobOutput").iterdir() if result["JobID"] in p.name]
 
 
 async def test_a_job_is_not_tried_again_unless_it_asked_for_it(host: Host, tmp_path: Path) -> None:
@@ -246,6 +252,7 @@ async def test_bad_requests_for_jobs_get_a_clear_answer(host: Host) -> None:
         assert answer.body["error"].endswith(".")
 
 
+@BOTH
 async def test_a_cancelled_job_does_not_wait_for_its_concurrency_key(host: Host) -> None:
     caller = host.caller("debug")
     holder = await caller.submit("echo up; sleep 60", concurrencyKey="db")
@@ -259,6 +266,7 @@ async def test_a_cancelled_job_does_not_wait_for_its_concurrency_key(host: Host)
     assert (await caller.result(after))["Status"] == "Succeeded"
 
 
+@BOTH
 async def test_a_job_is_listed_while_it_is_picked_up(start_host: Callable[..., Awaitable[Host]]) -> None:
     asked, may_go_on = asyncio.Event(), asyncio.Event()
 

@@ -15,6 +15,8 @@ from tests.conftest import Caller, Host
 from tests.gate import Gate, until
 from tests.notify.support import MailServer, Receiver
 
+from ..engines import BOTH
+
 StartHost = Callable[..., Awaitable[Host]]
 
 
@@ -92,6 +94,7 @@ async def test_in_every_mode(host: Host, receiver: Receiver, mode: str) -> None:
     assert [each["Event"] for each in await settled(alice)] == ["success"]
 
 
+@BOTH
 async def test_first_failure_and_recovery_compare_with_the_job_of_the_same_name(
     host: Host, receiver: Receiver
 ) -> None:
@@ -123,6 +126,7 @@ async def test_a_cancelled_job_in_between_makes_no_difference(
     assert [each["Event"] for each in reversed(await settled(alice, 2))] == ["first_failure", "recovery"]
 
 
+@BOTH
 async def test_only_the_last_attempt_of_a_retried_job_is_told(
     host: Host, receiver: Receiver, tmp_path: Any
 ) -> None:
@@ -146,6 +150,7 @@ async def test_a_cancelled_job_is_told_to_those_who_want_everything(
     assert [each["Event"] for each in await settled(alice)] == ["cancelled"]
 
 
+@BOTH
 async def test_a_schedules_job_tells_too(host: Host, receiver: Receiver) -> None:
     alice = host.caller("task_manager")
     job = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob", "notify": hook(receiver)}

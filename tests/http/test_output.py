@@ -12,6 +12,7 @@ import pytest
 
 from ..cases import cases
 from ..conftest import Caller, Host
+from ..engines import BOTH
 from ..gate import Gate
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -132,6 +133,7 @@ async def test_a_range_of_an_attempt_never_goes_on_with_the_next_one(host: Host,
         await caller.result(job_id)
 
 
+@BOTH
 async def test_a_running_output_is_gone_on_with_where_it_grows(host: Host, gate: Gate) -> None:
     caller = host.caller("debug")
     job_id = await caller.submit(f"printf 01234; {gate.shell}; printf 56789")
@@ -149,6 +151,7 @@ async def test_a_running_output_is_gone_on_with_where_it_grows(host: Host, gate:
     assert (status, body, ranged["Content-Range"]) == (206, b"56789", "bytes 5-9/10")
 
 
+@BOTH
 async def test_an_output_with_a_gap_is_one_text_whichever_part_of_it_is_asked_for(
     start_host: StartHost,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ..conftest import Caller, Host
+from ..engines import BOTH
 from ..gate import PATIENCE_SECONDS, Gate, until_answered
 from ..powershell import needs_pwsh
 from ..streams import Stream
@@ -141,6 +142,7 @@ async def test_the_list_is_told_once_a_second_at_most_and_of_the_last(host: Host
     gate.open()
 
 
+@BOTH
 async def test_a_process_that_does_not_run_the_job_finds_it_in_the_log(
     start_host: StartHost, gate: Gate
 ) -> None:
@@ -166,6 +168,7 @@ async def test_a_process_that_does_not_run_the_job_finds_it_in_the_log(
     gate.open()
 
 
+@BOTH
 async def test_the_list_is_told_of_what_another_process_runs(start_host: StartHost, gate: Gate) -> None:
     one, other = await start_host(max_parallel_background=1), await start_host(max_parallel_background=1)
     here, there = one.caller("debug"), other.caller("debug")
@@ -178,6 +181,7 @@ async def test_the_list_is_told_of_what_another_process_runs(start_host: StartHo
     gate.open()
 
 
+@BOTH
 async def test_the_next_attempt_begins_without(host: Host, gate: Gate) -> None:
     caller = host.caller("debug")
     command = f'if [ "$AIOHTTP_JOBS_ATTEMPT" = 1 ]; then {ALMOST}; sleep 0.3; exit 1; fi; {gate.shell}'

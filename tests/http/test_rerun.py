@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ..conftest import Caller, Host
+from ..engines import BOTH
 from ..gate import Gate
 from .test_templates import create, ended
 
@@ -102,6 +103,7 @@ async def test_what_was_submitted_must_still_be_there_as_it_was(host: Host, how:
     assert (answer.status, answer.body["code"]) == (409, "conflict")
 
 
+@BOTH
 async def test_a_templates_job_is_run_again_through_the_template(host: Host) -> None:
     alice, carol = host.caller("debug"), host.caller("clerk", user_id="carol")
     template = await create(alice)

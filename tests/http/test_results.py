@@ -14,6 +14,8 @@ from aiohttp_jobs.model.job import LONG_FIELDS, format_utc
 from tests.conftest import Answer, Caller, Host
 from tests.gate import until_answered
 
+from ..engines import BOTH
+
 COMPLETED = datetime.now(UTC) - timedelta(hours=5)
 
 
@@ -84,6 +86,7 @@ async def test_a_result_is_listed_without_its_output(alice: Caller) -> None:
     }
 
 
+@BOTH
 async def test_it_is_there_once_the_job_shows_as_ended(alice: Caller) -> None:
     for _ in range(5):
         job_id = await alice.submit("true")

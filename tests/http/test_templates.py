@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from ..conftest import Caller, Host
+from ..engines import BOTH
 
 StartHost = Callable[..., Awaitable[Host]]
 BODY: dict[str, Any] = {
@@ -356,6 +357,7 @@ async def test_what_changes_before_a_job_is_picked_up_counts(start_host: StartHo
     assert result["Output"].startswith(f"[ERROR] {reason}")
 
 
+@BOTH
 async def test_a_change_that_is_none_to_the_command_lets_waiting_jobs_run(host: Host) -> None:
     alice, carol = host.caller("debug"), host.caller("clerk", user_id="carol")
     root = host.caller("site_admin", user_id="root")

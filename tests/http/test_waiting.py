@@ -13,6 +13,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.http import submitting
 
 from ..conftest import Caller, Host
+from ..engines import BOTH
 from ..gate import Gate
 from .test_templates import create
 
@@ -67,6 +68,7 @@ async def test_nobody_waits_until_a_proxy_gives_up(
     gate.open()
 
 
+@BOTH
 async def test_what_fails_is_cancelled_or_is_tried_again_is_waited_for_too(host: Host, gate: Gate) -> None:
     alice = host.caller("debug")
     assert (await submit(alice, "exit 3")).body["result"]["ExitCode"] == 3
@@ -129,6 +131,7 @@ async def test_templates_and_reruns_wait_too(host: Host) -> None:
     assert again.body["jobId"] != ran.body["jobId"]
 
 
+@BOTH
 async def test_a_server_that_stops_answers_those_who_wait(start_host: StartHost, gate: Gate) -> None:
     host = await start_host(shutdown_grace=0.2)
     waiting = asyncio.create_task(submit(host.caller("debug"), gate.shell, 60))
