@@ -25,10 +25,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+Done = subprocess.CompletedProcess[str]
 _NUMBER = 4
 """Bytes of the process's number, and of how it ended."""
 
@@ -89,6 +90,27 @@ class Program:
             raise
         finally:
             self._keeper.close()
+
+
+@contextlib.contextmanager
+def captured(
+    module: str, arguments: Sequence[str], env: Mapping[str, str] | None = None, stdin: str = ""
+) -> Iterator[tuple[Program, Callable[[], Done]]]:
+    """A program that reads `stdin`, and what gives, once it has ended, all that it printed."""
+    with contextlib.ExitStack() as files:
+        given, out, err = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(stdin.encode())
+        given.seek(0)
+        program = Program(module, arguments, (given.fileno(), out.fileno(), err.fileno()), env)
+
+        def done() -> Done:
+            out.seek(0)
+            err.seek(0)
+            code = program.returncode
+            assert code is not None
+            return subprocess.CompletedProcess([*arguments], code, out.read().decode(), err.read().decode())
+
+        yield program, done
 
 
 class _Keeper:

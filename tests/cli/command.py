@@ -9,14 +9,13 @@ import sys
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from tempfile import TemporaryFile
 from typing import Any
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
 from ..gate import until
-from ..prefork import Program
+from ..prefork import captured
 
 _READ_AT_IMPORT = {"SSL_CERT_FILE"}
 """Variables that say nothing any more to a program whose imports are done: aiohttp makes its context then."""
@@ -41,15 +40,10 @@ async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[in
         process = await start(*arguments, env=env)
         printed, told = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
         return process.returncode or 0, printed.decode(), told.decode()
-    with TemporaryFile() as given, TemporaryFile() as out, TemporaryFile() as err:
-        given.write(stdin.encode())
-        given.seek(0)
-        streams = given.fileno(), out.fileno(), err.fileno()
-        program = Program("aiohttp_jobs.cli", arguments, streams, {**os.environ, "COLUMNS": "200", **env})
+    everything = {**os.environ, "COLUMNS": "200", **env}
+    with captured("aiohttp_jobs.cli", arguments, everything, stdin) as (program, done):
         code = await program.ended(60)
-        out.seek(0)
-        err.seek(0)
-        return code, out.read().decode(), err.read().decode()
+        return code, done().stdout, done().stderr
 
 
 def access_to(host: Host, *roles: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from tests.conftest import Caller
+from tests.prefork import captured
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORDS = {"admin": "admin-demo", "operator": "operator-demo", "viewer": "viewer-demo"}
@@ -28,16 +29,9 @@ def demo_command(*arguments: str) -> list[str]:
 
 def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end."""
-    return subprocess.run(
-        demo_command(*arguments),
-        cwd=REPOSITORY,
-        env={**os.environ, **_SETTINGS},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=STOP_SECONDS,
-    )
+    with captured("demo_app", arguments, {**os.environ, **_SETTINGS}) as (program, done):
+        program.wait(STOP_SECONDS)
+        return done()
 
 
 @dataclass
