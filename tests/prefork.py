@@ -2,8 +2,8 @@
 
 A Python that imports the command line, or a host, works for half a second or more before its first line; the
 tests start hundreds. What a program makes of its arguments, its environment, its standard streams and signals
-is as true here. What the interpreter makes of them at its own start is not, nor what ``ps`` shows: tests of
-those start a Python.
+is as true here. What the interpreter makes of them when it starts and ends is not, nor what ``ps`` shows:
+tests of those start a Python.
 
 ``python -m tests.prefork MODULE SOCKET`` is that process. For each connection it runs MODULE as ``python -m``
 does, and tells the process's number and then how it ended. It ends when its standard input does.
@@ -26,12 +26,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from .asking import NUMBER, ask
 
 ROOT = Path(__file__).parents[1]
 Done = subprocess.CompletedProcess[str]
-_NUMBER = 4
-"""Bytes of the process's number, and of how it ended."""
 
 
 class Program:
@@ -48,14 +49,10 @@ class Program:
         env: Mapping[str, str] | None = None,
         cwd: Path = ROOT,
     ) -> None:
-        asked = {"arguments": [*arguments], "env": dict(os.environ if env is None else env), "cwd": str(cwd)}
         self.returncode: int | None = None
-        self._keeper = _keeper_of(module).connect()
-        with tempfile.TemporaryFile() as file:
-            file.write(json.dumps(asked).encode())
-            file.seek(0)
-            socket.send_fds(self._keeper, [b"."], [file.fileno(), *streams])
-        self.pid = int.from_bytes(self._keeper.recv(_NUMBER))
+        path, everything = _keeper_of(module).path, os.environ if env is None else env
+        self._keeper = ask(path, arguments, streams, everything, str(cwd))
+        self.pid = int.from_bytes(self._keeper.recv(NUMBER), "big")
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
@@ -66,7 +63,7 @@ class Program:
         if self.returncode is None:
             self._keeper.settimeout(seconds)
             with self._taken_leave_of():
-                self._ended_with(self._keeper.recv(_NUMBER))
+                self._ended_with(self._keeper.recv(NUMBER))
         return self.returncode or 0
 
     async def ended(self, seconds: float) -> int:
@@ -75,11 +72,11 @@ class Program:
             self._keeper.setblocking(False)
             with self._taken_leave_of():
                 async with asyncio.timeout(seconds):
-                    self._ended_with(await asyncio.get_running_loop().sock_recv(self._keeper, _NUMBER))
+                    self._ended_with(await asyncio.get_running_loop().sock_recv(self._keeper, NUMBER))
         return self.returncode or 0
 
     def _ended_with(self, told: bytes) -> None:
-        self.returncode = os.waitstatus_to_exitcode(int.from_bytes(told))
+        self.returncode = os.waitstatus_to_exitcode(int.from_bytes(told, "big"))
 
     @contextlib.contextmanager
     def _taken_leave_of(self) -> Iterator[None]:
@@ -113,25 +110,25 @@ def captured(
         yield program, done
 
 
+def command_for(module: str) -> list[str]:
+    """A command line that does as ``python -m MODULE``, if no standard stream is closed."""
+    return [sys.executable, "-IS", str(Path(__file__).with_name("asking.py")), _keeper_of(module).path]
+
+
 class _Keeper:
     """The process that programs are forked from."""
 
     def __init__(self, module: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="prefork-")
-        self._path = f"{self._folder.name}/socket"
+        self.path = f"{self._folder.name}/socket"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, module, self._path],
+            [sys.executable, "-m", __name__, module, self.path],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         assert self._process.stdout is not None
         self._process.stdout.read()  # which ends when there is the socket
-
-    def connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX)
-        connection.connect(self._path)
-        return connection
 
     def end(self) -> None:
         self._process.communicate()
@@ -161,38 +158,75 @@ def _import(module: str) -> None:
             importlib.import_module(f"{module}.{each.name}")
 
 
-def _serve(path: str) -> socket.socket | None:
-    """Fork for each connection. Returns it in the process that is to be the program; ``None`` at the end."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(path)
-    listener.listen(64)
-    os.dup2(2, 1)
-    poll = select.poll()
-    poll.register(0, select.POLLIN)
-    poll.register(listener, select.POLLIN)
-    running: dict[int, tuple[int, socket.socket]] = {}
-    while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        for descriptor in ready & running.keys():
-            pid, connection = running.pop(descriptor)
-            poll.unregister(descriptor)
-            os.close(descriptor)
-            with contextlib.suppress(OSError), connection:
-                connection.sendall(os.waitpid(pid, 0)[1].to_bytes(_NUMBER))
-        if listener.fileno() in ready:
-            connection = listener.accept()[0]
-            pid = os.fork()
-            if not pid:
-                for descriptor in running:
-                    os.close(descriptor)
-                listener.close()
-                return connection
-            connection.sendall(pid.to_bytes(_NUMBER))
-            descriptor = os.pidfd_open(pid)
-            poll.register(descriptor, select.POLLIN)
-            running[descriptor] = pid, connection
-        if 0 in ready:
-            return None
+@dataclass
+class _Running:
+    """A program, and who asked for it."""
+
+    pid: int
+    asker: socket.socket
+
+
+class _Forks:
+    """A program for each connection to `listener`, killed when that is closed."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._running: dict[int, _Running] = {}
+        self._by_asker: dict[int, _Running] = {}
+        self._poll = select.poll()
+        self._poll.register(0, select.POLLIN)
+        self._poll.register(listener, select.POLLIN)
+
+    def serve(self) -> socket.socket | None:
+        """Returns the connection in each process that is to be a program; ``None`` when all is over."""
+        while True:
+            for ready, _ in self._poll.poll():
+                if ready in self._running:
+                    self._end(ready)
+                elif ready in self._by_asker:
+                    self._poll.unregister(ready)
+                    os.kill(self._by_asker.pop(ready).pid, signal.SIGKILL)
+                elif ready == 0:
+                    return None
+                elif (asker := self._listener.accept()[0]) and self._is_program(asker):
+                    return asker
+
+    def _is_program(self, asker: socket.socket) -> bool:
+        pid = os.fork()
+        if not pid:
+            self._listener.close()
+            for descriptor, other in self._running.items():
+                os.close(descriptor)
+                other.asker.close()
+            return True
+        running = _Running(pid, asker)
+        descriptor = os.pidfd_open(pid)
+        self._running[descriptor] = self._by_asker[asker.fileno()] = running
+        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(asker, 0)  # tells nothing but that it was closed
+        with contextlib.suppress(OSError):
+            asker.sendall(pid.to_bytes(NUMBER, "big"))
+        return False
+
+    def _end(self, descriptor: int) -> None:
+        running = self._running.pop(descriptor)
+        self._poll.unregister(descriptor)
+        os.close(descriptor)
+        if self._by_asker.pop(running.asker.fileno(), None):
+            self._poll.unregister(running.asker)
+        status = os.waitpid(running.pid, 0)[1]
+        with contextlib.suppress(OSError), running.asker:
+            running.asker.sendall(status.to_bytes(NUMBER, "big"))
+
+
+def _open_streams() -> None:
+    """What Python does at its start: these are other files than those that it found there."""
+    old = sys.stdin, sys.stdout, sys.stderr
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, encoding=each.encoding, errors=each.errors, closefd=False)  # noqa: SIM115
+        for number, (each, mode) in enumerate(zip(old, "rww", strict=True))
+    )
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def _become(connection: socket.socket, module: str) -> None:
@@ -204,6 +238,7 @@ def _become(connection: socket.socket, module: str) -> None:
         os.close(descriptor)
     with open(request, "rb") as file:
         asked = json.load(file)
+    _open_streams()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(asked["env"])
@@ -216,7 +251,11 @@ def _main(module: str, path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which a terminal sends to all, and is for the tests
     _import(module)
     gc.freeze()
-    connection = _serve(path)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(64)
+    os.dup2(2, 1)  # which tells that there is the socket
+    connection = _Forks(listener).serve()
     if connection is not None:
         _become(connection, module)
 

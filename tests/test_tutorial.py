@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from .prefork import command_for
 
 ROOT = Path(__file__).parents[1]
 OF_ITS_OWN = {"in-production"}
@@ -138,6 +141,12 @@ async def test_the_commands_show_what_the_page_shows(page: str, tmp_path: Path) 
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "COLUMNS": "200",
     }
+    if page != "first-jobs":  # its commands are run as they are installed
+        (tmp_path / "bin").mkdir()
+        command = tmp_path / "bin" / "aiohttp-jobs"
+        command.write_text(f'#!/bin/sh\nexec {shlex.join(command_for("aiohttp_jobs.cli"))} "$@"\n')
+        command.chmod(0o755)
+        environment["PATH"] = f"{command.parent}:{environment['PATH']}"
     demo = ("-m", "demo_app", "--port", str(demo_port), "--data-dir", str(tmp_path / "demo_data"))
     steps = steps_of(page, tmp_path)
     for file in tmp_path.glob("*.py"):

@@ -57,9 +57,9 @@ async def test_a_table_that_waits_for_its_width_is_shown_when_the_script_ends_ea
 
 async def test_tables_are_as_wide_as_configured(start_host: Callable[..., Awaitable[Host]]) -> None:
     command = "[Console]::BufferWidth; [pscustomobject]@{A = 'x' * 300} | Format-Table"
-    for width in (120, 40):
+    for width, modes in ((120, ("Runspace",)), (40, ("MainLoop", "Runspace", "BackgroundJob"))):
         host = await start_host(powershell_width=width)
-        for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+        for mode in modes:
             result = await host.caller("debug").run(command, mode, interpreter="powershell")
             lines = result["Output"].splitlines()
             assert lines[0] == str(width), mode
