@@ -51,9 +51,7 @@ class ServiceManager:
         """Send `state`, an assignment of sd_notify(3). Does not wait, and does not fail."""
         if not self._address:
             return
-        with contextlib.closing(
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        ) as sender:
+        with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender:
             sender.setblocking(False)
             try:
                 sender.sendto(state.encode(), self._address)

@@ -123,7 +123,7 @@ class Told:
 
 
 def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def _pids() -> Iterator[int]:
@@ -136,6 +136,8 @@ def _is_still(pid: int, start: str) -> bool:
 
 
 def _kill(pid: int, start: str) -> None:
+    if sys.platform != "linux":
+        return  # there are no pidfds; whoever starts this process looks before
     with contextlib.suppress(OSError):
         held = os.pidfd_open(pid)
         try:
@@ -147,6 +149,8 @@ def _kill(pid: int, start: str) -> None:
 
 def main(pid: int, variable: str, value: str) -> None:
     """Until the worker says that it ends, or ends."""
+    if sys.platform != "linux":
+        raise SystemExit("This is for Linux alone: it needs pidfds and /proc.")
     # Whatever the worker's terminal or service manager ends, it ends by the worker's own end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
