@@ -65,9 +65,20 @@ class PostgresServer:
             )  # fmt: skip
         self._wait()
 
-    def another(self) -> PostgresServer:
-        """One more server, for a test that stops and starts it; to be closed by that."""
-        return PostgresServer(self._programs, new_folder(self._user), self._user)
+    def another(self, **settings: str) -> PostgresServer:
+        """One more server, for a test that stops it or needs other settings; to be closed by that."""
+        return PostgresServer(self._programs, new_folder(self._user), self._user, **settings)
+
+    def encrypt(self, certificate: bytes, key: bytes) -> None:
+        """Have connections over TCP encrypted from now on."""
+        for name, content in (("server.crt", certificate), ("server.key", key)):
+            path = self._data / name
+            path.write_bytes(content)
+            path.chmod(0o600)
+            if self._user is not None:
+                shutil.chown(path, self._user)
+        self._execute("ALTER SYSTEM SET ssl = on")
+        self._execute("SELECT pg_reload_conf()")
 
     def close(self) -> None:
         """Stop it, and remove its folder."""
@@ -85,6 +96,12 @@ class PostgresServer:
             or list(self._programs.parent.rglob(f"{name}.so"))
         )
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether it can encrypt connections."""
+        ask = [self._programs / "postgres", "-C", "ssl_library", "-D", self._data]
+        return bool(subprocess.run(ask, check=True, capture_output=True, **self._account).stdout.strip())
+
     def set_for(self, dsn: str, **settings: str) -> None:
         """Settings that only a superuser may make, for those who connect to a database from now on."""
         name = dsn.rpartition("/")[2] if "?" not in dsn else dsn.partition("?")[0].rpartition("/")[2]
@@ -97,7 +114,8 @@ class PostgresServer:
         return self._folder / ".s.PGSQL.5432"
 
     def dsn(self, database: str, user: str = _ROLE) -> str:
-        return f"postgresql://{user}@/{database}?host={self._folder}"
+        port = self._settings.get("port")
+        return f"postgresql://{user}@/{database}?host={self._folder}{f'&port={port}' if port else ''}"
 
     def create(self, template: str = "template1") -> str:
         """A new database; its name."""
