@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import inspect
 import logging
 import os
 import signal
@@ -281,7 +282,7 @@ def _config_of(request: WorkerRequest) -> JobsConfig:
     if request.config is None:
         return JobsConfig.from_environment(**settings)
     found = _named(request.config)
-    config = found if isinstance(found, JobsConfig) else found() if callable(found) else None
+    config = found() if _takes_nothing(found) else found
     if not isinstance(config, JobsConfig):
         raise ConfigurationError(
             f"{request.config} is no JobsConfig and no function that returns one, so it cannot be --config."
@@ -290,6 +291,15 @@ def _config_of(request: WorkerRequest) -> JobsConfig:
         return JobsConfig(**{**{name: getattr(config, name) for name in config.model_fields_set}, **settings})
     except ValidationError as error:
         raise ConfigurationError(f"--config {request.config}: {error.errors()[0]['msg']}") from None
+
+
+def _takes_nothing(found: Any) -> bool:
+    """Whether it can be called, without arguments."""
+    try:
+        inspect.signature(found).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _labels(labels: Sequence[str]) -> tuple[str, ...]:

@@ -62,6 +62,7 @@ SLOW = (
     "test_tutorial.py",
     "test_uvloop.py",
     "test_waiting_across_processes.py",
+    "test_worker_program.py",
     "torture",
     "ui",
     "worker/test_modes.py",

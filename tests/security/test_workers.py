@@ -23,6 +23,7 @@ from ..conftest import Host
 from ..contract.jobs import MOST, submission
 from ..engine.postgres.support import SECRET, installation
 from ..engines import HostEngine
+from ..gate import until_answered
 from ..workers import worker
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -49,8 +50,16 @@ async def test_a_worker_asks_for_rights_of_now_and_shows_jobs_no_secret(
         assert SECRET not in printed
         assert dsn not in printed
         rejected = await host.caller("system_admin", user_id="mallory").result(late)
-    assert rejected["Status"] == "Rejected"
-    assert not (tmp_path / "ran").exists()
+        assert rejected["Status"] == "Rejected"
+        assert not (tmp_path / "ran").exists()
+        # What a host that starts says of roles counts on the worker too, whatever the first host takes.
+        await start_host(runs_jobs=False, data_dir=tmp_path / "other", mode_roles={BACKGROUND: {"auditor"}})
+        operator = host.caller("task_manager")
+
+        async def is_rejected() -> bool:
+            return (await operator.run("true"))["Status"] == "Rejected"
+
+        await until_answered(is_rejected, "going by the tables of the host that has started last")
 
 
 @ON_POSTGRES

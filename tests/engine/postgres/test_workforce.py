@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+import psycopg
 
 from aiohttp_jobs.engine.base import JobQuery, Limits
 from aiohttp_jobs.engine.postgres.jobs import JobTable
@@ -183,6 +186,19 @@ async def test_nobody_is_drained_by_an_id_that_there_is_not(start: Start) -> Non
     worker = start()
     for worker_id in (str(uuid.uuid4()), "nonsense"):
         assert await worker.workforce.kind_of(worker_id) is None
+
+
+def test_a_process_of_the_release_before_leaves_alone_what_needs_something(
+    start: Start, postgres: str
+) -> None:
+    worker = start()
+    worker.submit()
+    claim = "SELECT job_id FROM aiohttp_jobs.claim_1(%s, %s, %s, NULL, NULL, 600, 5)"
+    with psycopg.connect(postgres) as connection:
+        asked = (worker.id, uuid.uuid4(), json.dumps({BACKGROUND: 4}))
+        assert connection.execute(claim, asked).fetchall() == []
+        connection.execute("UPDATE aiohttp_jobs.jobs SET needs = '{}'")
+        assert len(connection.execute(claim, asked).fetchall()) == 1
 
 
 def test_a_job_that_was_claimed_in_vain_keeps_its_place(start: Start) -> None:

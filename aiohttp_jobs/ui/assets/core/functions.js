@@ -1,7 +1,7 @@
 // The host's functions as forms: their parameters as forms know them, and a run's request. Pure.
 import { blank, formOf, toRequest } from "./submission.js";
 
-const OPTIONS = ["delaySeconds", "runAt", "priority", "description", "timeoutSeconds", "retry", "notify"];
+const OPTIONS = ["delaySeconds", "runAt", "priority", "description", "timeoutSeconds", "labels", "retry", "notify"];
 
 /** A function's values are data, so that they may begin with a dash; and its patterns are looked for anywhere. */
 const lenient = (one) => ({
@@ -34,7 +34,7 @@ export function toRun(one, form, values) {
   return { values, ...given };
 }
 
-const WITHOUT = { priority: null, description: "", timeoutSeconds: null, retry: null, notify: [] };
+const WITHOUT = { priority: null, description: "", timeoutSeconds: null, labels: [], retry: null, notify: [] };
 
 /** The `job` of a schedule that runs `one`. What `before` had and is there no more is said to be gone. */
 export function toScheduledRun(one, form, values, before = {}) {
