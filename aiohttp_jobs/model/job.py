@@ -172,10 +172,11 @@ WHOLE = BeforeValidator(_whole)
 Priority = Annotated[int, Field(ge=0, le=9, strict=True), WHOLE]
 
 
-Label = Annotated[Text, StringConstraints(pattern="^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$")]
+_LABEL = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+Label = Annotated[Text, StringConstraints(pattern=_LABEL), SchemaExtras({"pattern": _LABEL})]
 """What a worker says of itself, such as ``linux``, ``gpu`` or ``site-berlin``, and a job asks for."""
 MAX_LABELS = 16
-Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS)]
+Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS), limited("maxItems", "max_labels")]
 
 
 class JobStatusOnRetry(StrEnum):

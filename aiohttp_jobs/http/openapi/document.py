@@ -33,7 +33,7 @@ from ...errors import (
     TooManyAttemptsError,
 )
 from ...model.functions import FUNCTION_NAME
-from ...model.job import InterpreterName
+from ...model.job import MAX_LABELS, InterpreterName
 from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
 from .answers import Failure
@@ -142,6 +142,7 @@ def host_limits(config: JobsConfig, interpreters: list[str]) -> dict[str, Any]:
         "fields_of_no_python": [] if None in _but_python(config) else ["interpreter"],
         "notice_channels": channels,
         "max_notify_rules": MOST_RULES if channels else 0,
+        "max_labels": MAX_LABELS if config.engine == "postgres" else 0,
     }
 
 
