@@ -14,7 +14,16 @@ from psycopg_pool import AsyncConnectionPool
 
 from ...errors import BusyError
 from ..base import TooSlowError
-from .database import KEEP_ALIVE, RECONNECT_SECONDS, WAIT_SECONDS, Reachable, Row, Values, unavailable
+from .database import (
+    CONNECTION_LOST,
+    KEEP_ALIVE,
+    RECONNECT_SECONDS,
+    WAIT_SECONDS,
+    Reachable,
+    Row,
+    Values,
+    unavailable,
+)
 
 AsyncConnection = psycopg.AsyncConnection[Row]
 
@@ -24,7 +33,7 @@ _SETTINGS = """
 SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', false),
     set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),
     set_config('enable_sort', 'off', false), set_config('enable_incremental_sort', 'off', false),
-    set_config('jit', 'off', false)
+    set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false)
 """
 
 
@@ -100,7 +109,7 @@ def _explaining() -> Iterator[None]:
         raise BusyError from None
     except psycopg.errors.QueryCanceled:
         raise TooSlowError from None
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except CONNECTION_LOST as error:
         raise unavailable(error) from error
 
 

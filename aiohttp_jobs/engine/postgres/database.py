@@ -12,18 +12,28 @@ from functools import partial
 from typing import Any, LiteralString, ParamSpec, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ...errors import BusyError, ConfigurationError, StorageUnavailableError
 from ...system.threads import DaemonThreads
+from .listening import nobody_listens
 from .migrations import Connection, state_of
 
-# What a table without statistics seems to cost is a guess, and every question has an index to go by.
+# Who stops in a transaction, or is cut off in it, holds what it has locked for so long: its jobs could not be
+# taken otherwise. What a table without statistics seems to cost is a guess, and every question has an index
+# to go by.
 _SETTINGS = """
 SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', %s, false),
     set_config('statement_timeout', '60s', false), set_config('enable_seqscan', 'off', false),
+    set_config('idle_in_transaction_session_timeout', '10s', false),
     set_config('plan_cache_mode', 'force_custom_plan', false), set_config('jit', 'off', false)
 """
+CONNECTION_LOST = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 LOCK_SECONDS = 5.0
 WAIT_SECONDS = 5.0
 AWAY_SECONDS = 0.2
@@ -71,14 +81,15 @@ class DatabaseFullError(DatabaseUnavailableError):
 class Reachable:
     """Whether a pool's database can be reached, as far as its users have found out. For any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
         self.is_away = False
+        self._wait_seconds = wait_seconds
 
     @contextmanager
     def asking(self) -> Iterator[float]:
         """For how many seconds to wait for a connection; that there was none within them is remembered."""
         try:
-            yield AWAY_SECONDS if self.is_away else WAIT_SECONDS
+            yield min(AWAY_SECONDS, self._wait_seconds) if self.is_away else self._wait_seconds
         except PoolTimeout:
             self.is_away = True
             raise
@@ -92,14 +103,28 @@ class Database:
     has held what was to be changed for `lock_seconds`.
     """
 
-    def __init__(self, dsn: str, *, most: int = 4, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        most: int = 4,
+        lock_seconds: float = LOCK_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._address: tuple[str, int] | None = None
+
         def configure(connection: Connection) -> None:
+            self._address = (connection.info.host, connection.info.port)
             connection.execute(_SETTINGS, (f"{1000 * lock_seconds:.0f}ms",))
 
         self._threads = DaemonThreads(2 * most, "aiohttp-jobs-database")
         self._most_asked = 2 * most
         self._asked = 0
-        self._reachable = Reachable()
+        self._reachable = Reachable(wait_seconds)
+        # With several hosts in it, another one may be there when this one is not.
+        self._has_one_host = "," not in "".join(
+            str(value) for name, value in conninfo_to_dict(dsn).items() if name in {"host", "hostaddr"}
+        )
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             dsn,
             kwargs={
@@ -132,6 +157,10 @@ class Database:
     def close(self) -> None:
         self._pool.close()
         self._threads.shutdown()
+
+    def is_refused(self) -> bool:
+        """Whether no server listens where this was connected last: its machine says so."""
+        return self._address is not None and self._has_one_host and nobody_listens(*self._address)
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """What `function`, which asks this database, returns; it is called in a thread of the database's own.
@@ -184,7 +213,7 @@ class Database:
                 yield connection
         except psycopg.errors.LockNotAvailable:
             raise BusyError from None
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except CONNECTION_LOST as error:
             raise unavailable(error) from error
 
 

@@ -39,8 +39,8 @@ from .database import DatabaseUnavailableError
 from .jobs import Claim, GivenUpError, HeldJob, JobTable, LostClaim
 from .output_chunks import OutputChunks, OutputCopy
 from .presence import Presence
-from .run_folders import RunFolders, RunningFolders
-from .verdicts import Verdicts
+from .run_folders import VERDICT, RunFolders, RunningFolders
+from .verdicts import KeptVerdicts, Verdicts
 
 _LOOK_SECONDS = 5.0
 _WATCH_SECONDS = 0.5
@@ -70,6 +70,7 @@ class PostgresDispatcher:
         chunks: OutputChunks,
         presence: Presence,
         folders: RunningFolders,
+        kept_verdicts: KeptVerdicts,
         *,
         limits: Limits,
         starvation: float,
@@ -84,6 +85,7 @@ class PostgresDispatcher:
         self._chunks = chunks
         self._presence = presence
         self._folders = folders
+        self._kept_verdicts = kept_verdicts
         self.limits = limits
         self._starvation = starvation
         self._storage = storage
@@ -110,6 +112,7 @@ class PostgresDispatcher:
         self._loops: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
+        self._jobs.start(self._give_left_verdicts())
         loops = {
             "claiming": self._claim_jobs,
             "presence": self._watch_presence,
@@ -340,6 +343,7 @@ class PostgresDispatcher:
         self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], slot: str | None
     ) -> None:
         folders: RunFolders | None = None
+        is_given = False
         self._copies[claim.job_id] = copy = OutputCopy(self._chunks, claim, submission.attempt)
         try:
             try:
@@ -351,20 +355,65 @@ class PostgresDispatcher:
                 if slot is not None:
                     self._used[slot] -= 1
                     self._wake.set()
-            if result.output_truncated:
-                await self._until_written(claim, partial(copy.finish, folders.run_dir, result.output_size))
-            await self._finish(claim, submission, result, active)
+            keep = partial(self._keep_verdict, folders, claim, submission, result)
+            await self._end(claim, submission, result, active, copy, folders, keep)
+            is_given = True
         except GivenUpError:
             # By another process, or by this one's own verdict, whose answer was lost.
             _logger.warning(_GIVEN_UP, claim.job_id)
             self._forget(active, None)
+            is_given = True
         except Exception:
             _logger.exception("The result of job %s could not be kept", claim.job_id)
             self._only_ended.add(claim.job_id)  # it must not run again
             self._forget(active, None)
         finally:
-            if folders is not None:
+            # Without a verdict, which may be kept in it, it is left to the next process.
+            if folders is not None and is_given:
                 await asyncio.to_thread(self._folders.remove, folders)
+
+    async def _end(
+        self,
+        claim: Claim,
+        submission: Submission,
+        result: JobResult,
+        active: ActiveJob[JobSummary] | None,
+        copy: OutputCopy,
+        folders: RunFolders,
+        keep: Callable[[], None],
+    ) -> None:
+        if result.output_truncated:
+            await self._until_written(claim, partial(copy.finish, folders.run_dir, result.output_size), keep)
+        await self._finish(claim, submission, result, active, keep)
+
+    def _keep_verdict(
+        self, folders: RunFolders, claim: Claim, submission: Submission, result: JobResult
+    ) -> None:
+        """Have the verdict outlive this process, which may end before the database is back. Blocks."""
+        self._folders.keep_verdict(folders, self._kept_verdicts.record_of(claim, submission, result))
+
+    async def _give_left_verdicts(self) -> None:
+        """Give the verdicts that processes which were here before could not give any more."""
+        for folders, record in await asyncio.to_thread(self._folders.left_verdicts):
+            kept = self._kept_verdicts.read(record)
+            if kept is None:
+                _logger.error("%s/%s was not written by a host; it is not used", folders.run_dir, VERDICT)
+            else:
+                self._jobs.start(self._give_left(folders, *kept))
+
+    async def _give_left(
+        self, folders: RunFolders, claim: Claim, submission: Submission, result: JobResult
+    ) -> None:
+        copy = OutputCopy(self._chunks, claim, submission.attempt)
+        self._only_ended.add(claim.job_id)
+        try:
+            await self._end(claim, submission, result, None, copy, folders, lambda: None)
+            _logger.warning("Job %s has the verdict that was kept for it", claim.job_id)
+        except GivenUpError:
+            _logger.warning(_GIVEN_UP, claim.job_id)
+        finally:
+            self._only_ended.discard(claim.job_id)
+        await asyncio.to_thread(self._folders.remove, folders)
 
     async def _run(
         self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], folders: RunFolders
@@ -401,14 +450,18 @@ class PostgresDispatcher:
         submission: Submission,
         result: JobResult,
         active: ActiveJob[JobSummary] | None,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keep the result of the last attempt; or, of one that is followed by another, accept that."""
+        """Keep the result of the last attempt; or, of one that is followed by another, accept that.
+
+        `keep` is called, in a thread, when the database does not take it at once.
+        """
         policy = submission.retry
         is_cancelled = active is not None and active.is_cancelled
         if policy and not is_cancelled and policy.covers(result.status, submission.attempt):
             run_at = utc_now() + timedelta(seconds=policy.delay(submission.attempt))
             following = submission.model_copy(update={"attempt": submission.attempt + 1, "run_at": run_at})
-            await self._until_written(claim, self._asking(self._table.again, claim, result, following))
+            await self._until_written(claim, self._asking(self._table.again, claim, result, following), keep)
             if self._observer is not None:
                 self._observer.ended(submission, result, again=True)
             if active is not None:
@@ -420,12 +473,13 @@ class PostgresDispatcher:
             return
         earlier: list[dict[str, Any]] = []
         if submission.attempt > 1:
-            earlier = await self._until_written(claim, self._asking(self._table.attempts, claim.job_id))
+            asked = self._asking(self._table.attempts, claim.job_id)
+            earlier = await self._until_written(claim, asked, keep)
             result = with_attempts(result, earlier)
         notifier = self._notifier if submission.notify else None
         notices = await notifier.prepare(submission, result) if notifier else None
         give = partial(self._verdicts.give, claim, result, earlier)
-        record = await self._until_written(claim, give)
+        record = await self._until_written(claim, give, keep)
         if self._observer is not None:
             self._observer.ended(submission, result, again=False)
         if active is not None:
@@ -435,9 +489,18 @@ class PostgresDispatcher:
         if notifier is not None:
             await notifier.release(notices)
 
-    async def _until_written(self, claim: Claim, write: Callable[[], Awaitable[T]]) -> T:
+    async def _until_written(
+        self, claim: Claim, write: Callable[[], Awaitable[T]], keep: Callable[[], None]
+    ) -> T:
+        async def try_to_write() -> T:
+            try:
+                return await write()
+            except OSError:
+                await asyncio.to_thread(keep)
+                raise
+
         message = "The result of job %s cannot be written"
-        return await retry_until_written(write, self._storage, _logger, message, claim.job_id)
+        return await retry_until_written(try_to_write, self._storage, _logger, message, claim.job_id)
 
     def _asking(self, ask: Callable[..., T], *args: Any) -> Callable[[], Awaitable[T]]:
         """What asks the database, each time that it is called."""
@@ -464,7 +527,7 @@ class PostgresDispatcher:
             await asyncio.sleep(min(self._presence.stall_seconds / 6, _LOOK_SECONDS))
             try:
                 await self.look_at_held()
-                if not self._closing and self._presence.is_certain:
+                if not self._closing and self._presence.is_certain and self._presence.may_judge:
                     await self._take_lost()
                 if time.monotonic() > self._forget_turns_at:
                     self._forget_turns_at = time.monotonic() + _FORGET_TURNS_SECONDS
@@ -501,6 +564,8 @@ class PostgresDispatcher:
             await self._finish(claim, submission, result, None)
         except GivenUpError:
             _logger.warning(_GIVEN_UP, claim.job_id)
+        except DatabaseUnavailableError as error:  # the next look at what this process has finds it
+            self._storage.report(error, _logger, "Job %s cannot be recorded as lost yet", claim.job_id)
         finally:
             self._only_ended.discard(claim.job_id)
             await asyncio.to_thread(self._folders.remove, folders)

@@ -49,7 +49,7 @@ from .outputs import PostgresOutputs
 from .presence import AboutProcess
 from .results import PostgresResults
 from .run_folders import RunningFolders
-from .verdicts import Verdicts
+from .verdicts import KeptVerdicts, Verdicts
 from .workforce import PostgresWorkforce
 
 
@@ -157,6 +157,7 @@ class PostgresEngine:
             self._chunks,
             self._installation.presence,
             self._folders,
+            KeptVerdicts(self.instance_id, self._installation.signer("verdict")),
             limits=self._limits,
             starvation=config.starvation_seconds,
             storage=storage,

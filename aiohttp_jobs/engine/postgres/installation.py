@@ -16,7 +16,7 @@ from ...model.template_trigger import TemplateTrigger
 from ...system.derived_keys import derived_key, fingerprint
 from ...system.signing import Signer
 from .api_keys import PostgresApiKeys
-from .database import Database, DatabaseUnavailableError
+from .database import WAIT_SECONDS, Database, DatabaseUnavailableError
 from .fired_moments import PostgresFiredMoments
 from .notices import PostgresNotices
 from .presence import STALL_SECONDS, AboutProcess, Presence
@@ -49,7 +49,7 @@ class PostgresInstallation:
         self._secret = secret
         self.database = Database(dsn)
         # However much else is asked, the sign of life has a connection.
-        self._heartbeats = Database(dsn, most=1)
+        self._heartbeats = Database(dsn, most=1, wait_seconds=min(WAIT_SECONDS, stall_seconds / 4))
         self.presence = Presence(self._heartbeats, stall_seconds, about)
         self.schedules = PostgresRecords(
             self.database, "schedule", self.signer("schedule"), Schedule.model_validate

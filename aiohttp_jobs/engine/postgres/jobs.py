@@ -171,6 +171,8 @@ class Claim:
     submission: Submission | None
     lock: str | None
     problem: str | None = None
+    holder: str | None = None
+    """The process that has it, where that is this one's predecessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,7 +418,7 @@ class JobTable:
 
     def mine(self, claim: Claim) -> dict[str, Any]:
         """The values of `END`."""
-        return {"job_id": claim.job_id, "fence": claim.fence, "me": self._me}
+        return {"job_id": claim.job_id, "fence": claim.fence, "me": claim.holder or self._me}
 
     # --- looking
 

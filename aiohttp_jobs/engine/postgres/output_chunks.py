@@ -109,7 +109,7 @@ class OutputChunks:
         values = {
             "job_id": claim.job_id,
             "fence": claim.fence,
-            "me": self._me,
+            "me": claim.holder or self._me,
             "attempt": attempt,
             "pid": pid,
             "size": size,

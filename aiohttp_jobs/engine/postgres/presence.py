@@ -95,6 +95,7 @@ class Presence:
         self.stall_seconds = stall_seconds
         self._database = database
         self._heard = float("-inf")
+        self._steady_since = float("inf")
         self.lapses = 0
         """How often this process was not heard of for so long that others could have taken it for dead."""
         self.on_held: Callable[[float], None] = lambda until: None
@@ -104,8 +105,19 @@ class Presence:
 
     @property
     def is_certain(self) -> bool:
-        """Whether no other process can have taken this one for dead yet."""
+        """Whether no other process can have taken this one for dead yet.
+
+        `_heard` is when it was heard last, or found out last that nobody could be.
+        """
         return boottime() < self._heard + _TRUSTED * self.stall_seconds
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether this process may take others for dead: it was heard of itself for as long as they were not.
+
+        So nobody is taken for dead because the database was away, or is another one now.
+        """
+        return boottime() > self._steady_since + self.stall_seconds
 
     def open(self) -> None:
         self._database.change(_FORGET_OLD, (self.stall_seconds,))
@@ -148,8 +160,10 @@ class Presence:
         sent = boottime()
         ((is_draining,),) = self._database.rows(_HEARD, {"me": self.process_id, **self._about.row()})
         if not self.is_certain:
+            self._steady_since = float("inf")
             self.lapses += 1  # before this process is certain again: what it began earlier is not its own
         self._heard = sent
+        self._steady_since = min(self._steady_since, sent)
         self.on_held(sent + _HELD * self.stall_seconds)
         if is_draining and not self._is_draining:
             self._is_draining = True
@@ -165,5 +179,18 @@ class Presence:
                     self._database.change(_FORGET_OLD, (self.stall_seconds,))
             except DatabaseUnavailableError as error:
                 _logger.warning("Cannot tell the others that this process lives: %s", error.__cause__)
+                self._hold_while_refused()
             except Exception:
                 _logger.exception("Cannot tell the others that this process lives")
+
+    def _hold_while_refused(self) -> None:
+        """While no server is there, nobody else is heard either, who could take this process for dead.
+
+        That is known when the server's machine refuses the connection. One that only does not answer may
+        answer others.
+        """
+        asked = boottime()
+        if self.is_certain and self._database.is_refused() and self.is_certain:
+            self._heard = asked
+            self._steady_since = float("inf")
+            self.on_held(asked + _HELD * self.stall_seconds)

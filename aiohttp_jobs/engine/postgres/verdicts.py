@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...model.job import JobResult
+from pydantic import ValidationError
+
+from ...model.job import JobResult, Submission
+from ...system.signing import Signer
 from .async_database import AsyncConnection
 from .jobs import DROP_OUTPUT, END, Claim, GivenUpError, JobTable
 from .results import PostgresResults
@@ -41,3 +44,34 @@ class Verdicts:
 
         await self._results.keep(record, first=end, earlier_attempts=earlier, submission=submission)
         return record
+
+
+class KeptVerdicts:
+    """Verdicts as they are kept on the disk of the process `me` while the database is away, signed."""
+
+    def __init__(self, me: str, signer: Signer) -> None:
+        self._me = me
+        self._signer = signer
+
+    def record_of(self, claim: Claim, submission: Submission, result: JobResult) -> dict[str, Any]:
+        """What is kept of a verdict."""
+        return self._signer.sign(
+            {
+                "Holder": claim.holder or self._me,
+                "Fence": claim.fence,
+                "Submission": submission.to_record(),
+                "Result": result.to_record(),
+            }
+        )
+
+    def read(self, record: Mapping[str, Any]) -> tuple[Claim, Submission, JobResult] | None:
+        """It again, to be given for the process that had the job; ``None`` for what no host has signed."""
+        if not self._signer.is_valid(record):
+            return None
+        try:
+            submission = Submission.model_validate(record["Submission"])
+            result = JobResult.model_validate(record["Result"])
+        except (KeyError, ValidationError):
+            return None
+        holder, fence = str(record["Holder"]), int(record["Fence"])
+        return Claim(submission.job_id, fence, submission, None, holder=holder), submission, result

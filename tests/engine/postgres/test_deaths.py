@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from ...conftest import is_alive
 from ...contract.jobs import submit
 from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
 from ...postgres import PostgresServer
+from ...tcp_proxy import TcpProxy
 from .host import started
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
@@ -80,6 +81,19 @@ async def result_of(queue: JobQueue, job_id: str) -> dict[str, Any]:
     record = await queue.end_of(job_id, PATIENCE_SECONDS)
     assert record is not None
     return record
+
+
+async def result_after_outage(queue: JobQueue, job_id: str) -> dict[str, Any]:
+    """The same, where the database is back and not every connection is yet."""
+    found: list[dict[str, Any]] = []
+
+    async def has_ended() -> bool:
+        with suppress(OSError):
+            found.append(await result_of(queue, job_id))
+        return bool(found)
+
+    await until_answered(has_ended, "the result")
+    return found[0]
 
 
 async def gone(pid: int) -> None:
@@ -177,52 +191,81 @@ async def test_a_host_that_ends_normally_interrupts_its_jobs_at_once(
         assert await asyncio.wait_for(host.wait(), PATIENCE_SECONDS) == 0
 
 
-async def test_jobs_go_on_while_the_database_restarts_and_their_verdicts_are_kept_after_it(
-    postgres_server: PostgresServer, tmp_path: Path, gate: Gate
-) -> None:
+@pytest.fixture(scope="module")
+def stoppable(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """A server that may be stopped."""
     server = postgres_server.another()
-    try:
-        dsn = server.dsn(server.create_upgraded())
-        async with AsyncExitStack() as stack:
-            engine = await started(dsn, tmp_path / "here", 30.0, stack)
-            job_id = await submit(engine.queue, f"{gate.shell}; echo done")
-            await gate.reached()
-            await asyncio.to_thread(server.stop)
+    yield server
+    server.close()
+
+
+async def test_jobs_go_on_while_the_database_is_away_for_long_and_have_their_verdicts_after_it(
+    stoppable: PostgresServer, tmp_path: Path, gate: Gate
+) -> None:
+    dsn = stoppable.dsn(stoppable.create_upgraded())
+    async with AsyncExitStack() as stack:
+        engine = await started(dsn, tmp_path / "here", STALL, stack)
+        # It would take the job, as soon as it may.
+        await started(dsn, tmp_path / "there", STALL, stack, places=None)
+        job_id = await submit(engine.queue, f"{gate.shell}; echo done")
+        await gate.reached()
+        await asyncio.to_thread(stoppable.stop)
+        try:
+            await asyncio.sleep(1.5 * STALL)
+            assert is_alive(gate.pids[0])
             gate.open()
-            pid = gate.pids[0]
-            await gone(pid)
+            await gone(gate.pids[0])
             with pytest.raises(OSError, match="database cannot be reached"):
                 await engine.history.was_used(job_id)
-            await asyncio.to_thread(server.start)
-            record = await result_of(engine.queue, job_id)
-            assert (record["Status"], record["Output"]) == ("Succeeded", "done\n")
-            following = await submit(engine.queue, "echo next")
-            assert (await result_of(engine.queue, following))["Output"] == "next\n"
-    finally:
-        server.close()
+        finally:
+            await asyncio.to_thread(stoppable.start)
+        record = await result_after_outage(engine.queue, job_id)
+        assert (record["Status"], record["Output"]) == ("Succeeded", "done\n")
+    assert len(gate.pids) == 1
 
 
-async def test_a_host_that_cannot_reach_its_database_ends_its_jobs_before_others_may_start_them(
-    postgres_server: PostgresServer, tmp_path: Path, gate: Gate
+async def test_a_verdict_that_could_not_be_given_is_given_by_the_next_process_on_the_folder(
+    stoppable: PostgresServer, tmp_path: Path, gate: Gate
 ) -> None:
-    server = postgres_server.another()
-    try:
-        dsn = server.dsn(server.create_upgraded())
-        async with AsyncExitStack() as stack:
-            engine = await started(dsn, tmp_path / "here", 4.0, stack)
-            job_id = await submit(engine.queue, gate.shell)
-            await gate.reached()
-            clock = asyncio.get_running_loop().time
-            stopped = clock()
-            await asyncio.to_thread(server.stop)
-            await gone(gate.pids[0])
-            assert clock() < stopped + 4.0
-            await asyncio.to_thread(server.start)
-            record = await result_of(engine.queue, job_id)
-            assert record["Status"] == "Interrupted"
-            assert "could not reach the database" in record["Output"]
-    finally:
-        server.close()
+    dsn = stoppable.dsn(stoppable.create_upgraded())
+    folder = tmp_path / "here"
+    async with AsyncExitStack() as stack:
+        engine = await started(dsn, folder, STALL, stack)
+        job_id = await submit(engine.queue, f"{gate.shell}; echo done")
+        await gate.reached()
+        await asyncio.to_thread(stoppable.stop)
+        gate.open()
+        await until(lambda: list(folder.rglob("verdict.json")), "a verdict on disk")
+    (kept,) = folder.rglob("verdict.json")
+    # One that somebody has written by hand beside it counts for nothing.
+    forged = kept.parent.parent / "forged"
+    forged.mkdir()
+    (forged / kept.name).write_text(kept.read_text().replace("done", "fake"))
+    await asyncio.to_thread(stoppable.start)
+    async with AsyncExitStack() as stack:
+        engine = await started(dsn, folder, STALL, stack)
+        record = await result_after_outage(engine.queue, job_id)
+        assert (record["Status"], record["Output"]) == ("Succeeded", "done\n")
+    assert len(gate.pids) == 1
+
+
+async def test_a_host_that_is_cut_off_ends_its_jobs_before_others_may_start_them(
+    stoppable: PostgresServer, tmp_path: Path, gate: Gate
+) -> None:
+    dsn = stoppable.dsn(stoppable.create_upgraded()).partition("?")[0]
+    async with TcpProxy(stoppable.socket) as proxy, AsyncExitStack() as stack:
+        engine = await started(f"{dsn}?host=127.0.0.1&port={proxy.port}", tmp_path / "here", 4.0, stack)
+        job_id = await submit(engine.queue, gate.shell)
+        await gate.reached()
+        clock = asyncio.get_running_loop().time
+        cut = clock()
+        proxy.cut()
+        await gone(gate.pids[0])
+        assert clock() < cut + 4.0
+        proxy.mend()
+        record = await result_after_outage(engine.queue, job_id)
+        assert record["Status"] == "Interrupted"
+        assert "could not reach the database" in record["Output"]
 
 
 async def test_a_cancellation_reaches_another_host_at_once(

@@ -495,3 +495,8 @@ def test_what_was_copied_of_an_output_is_there_until_there_is_the_result_of_the_
     (claim,) = process.claims()
     chunks.put(claim, 2, OutputPart(0, b"two"))
     assert chunks.spans(job_id, 2) == [Span(0, 3)]
+
+
+def test_who_stops_in_a_transaction_does_not_hold_its_jobs_for_long(process: Process) -> None:
+    database = process.installation.database
+    assert database.row("SHOW idle_in_transaction_session_timeout") == ("10s",)
