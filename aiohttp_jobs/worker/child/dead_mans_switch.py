@@ -123,7 +123,8 @@ class Told:
 
 
 def _now() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux has it
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 def _pids() -> Iterator[int]:
