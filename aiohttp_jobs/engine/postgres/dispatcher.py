@@ -431,7 +431,7 @@ class PostgresDispatcher:
             result = await self._runner.run(claimed, active)
             if (
                 result.exit_code == -signal.SIGKILL
-                and active.reason is None
+                and active.reason in (None, _CUT_OFF)  # which may come when the outcome is known already
                 and self._was_cut_off(claim.job_id)
             ):
                 return _cut_off(result)
