@@ -45,6 +45,7 @@ SLOW = (
     "acceptance",
     "cli",
     "demo_app",
+    "engine/postgres",
     "http/auth/test_api_keys.py",
     "http/openapi/test_schemathesis.py",
     "notify/test_crashes.py",
@@ -57,6 +58,7 @@ SLOW = (
     "test_extending.py",
     "test_host_middlewares.py",
     "test_in_production.py",
+    "test_jobs_across_processes.py",
     "test_preload.py",
     "test_restart.py",
     "test_tutorial.py",
@@ -65,6 +67,8 @@ SLOW = (
     "test_worker_program.py",
     "torture",
     "ui",
+    "worker/process/test_dead_mans_switch.py",
+    "worker/process/test_orphans.py",
     "worker/test_modes.py",
     "worker/test_powershell.py",
     "worker/test_powershell_console.py",
@@ -73,7 +77,9 @@ SLOW = (
     "worker/test_powershell_retirement.py",
     "worker/test_powershell_specification.py",
 )
-"""What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out."""
+"""What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out.
+
+It leaves out what runs over PostgreSQL, too."""
 
 QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
@@ -89,6 +95,15 @@ QUICK: dict[str, Any] = {
 def is_slow(path: Path) -> bool:
     """Whether `path` is or lies in one of `SLOW`."""
     return any(path.is_relative_to(Path(__file__).parent / each) for each in SLOW)
+
+
+def needs_postgres(item: pytest.Item) -> bool:
+    """Whether `item` is run over PostgreSQL, which is a server to start and a database to make."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    named = [value for value in params.values() if isinstance(value, str)]
+    return "postgres" in named or not {"postgres", "bare_postgres"}.isdisjoint(
+        getattr(item, "fixturenames", ())
+    )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -113,7 +128,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if is_slow(item.path):
+        if is_slow(item.path) or needs_postgres(item):
             item.add_marker(pytest.mark.slow)
 
 
