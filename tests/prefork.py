@@ -25,6 +25,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,12 +137,15 @@ class _Keeper:
 
 
 _keepers: dict[str, _Keeper] = {}
+_keepers_lock = threading.Lock()
+"""Some tests start several hosts at once, in threads."""
 
 
 def _keeper_of(module: str) -> _Keeper:
-    if module not in _keepers:
-        _keepers[module] = _Keeper(module)
-    return _keepers[module]
+    with _keepers_lock:
+        if module not in _keepers:
+            _keepers[module] = _Keeper(module)
+        return _keepers[module]
 
 
 def end_all() -> None:
