@@ -5,13 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import psutil
 import pytest
+
+from aiohttp_jobs.worker.interpreters import RUNNER
+from aiohttp_jobs.worker.powershell.messages import STOP, Answer, practice, read_answer, read_version
 
 from ..conftest import Caller, Host, is_alive
 from ..powershell import needs_pwsh
@@ -119,6 +124,37 @@ async def test_what_a_job_leaves_behind_the_next_one_does_not_find(host: Host, m
 
     assert shown(after) == shown(before)
     assert shown(before)[-1] == "WARNING: w"
+
+
+async def test_requests_are_read_however_they_come_and_a_late_cancellation_is_passed_over(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.ps1"
+    script.write_text("exit 3")
+    here, there = socket.socketpair()
+    command = [*("pwsh", "-NoProfile", "-NonInteractive", "-File"), str(RUNNER / "host.ps1")]
+    process = await asyncio.create_subprocess_exec(
+        *(*command, "-Control", str(there.fileno()), "-Width", "120"),
+        pass_fds=[there.fileno()],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    there.close()
+    reader, writer = await asyncio.open_connection(sock=here)
+    try:
+        assert read_version(await reader.readline()) is not None
+        long = practice(str(script), "long").replace(b'""', b'"' + 100_000 * "é".encode() + b'"', 1)
+        writer.write(STOP + practice(str(script), "together"))
+        assert read_answer(await reader.readline(), "together") == Answer(3, True, ANY)
+        for piece in (STOP + long[:70_001], long[70_001:]):
+            writer.write(piece)
+            await writer.drain()
+        assert read_answer(await reader.readline(), "long") == Answer(3, True, ANY)
+    finally:
+        writer.close()
+        process.kill()
+        await process.wait()
 
 
 async def test_types_that_a_job_adds_are_not_there_for_the_next(host: Host) -> None:

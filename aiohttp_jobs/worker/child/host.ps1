@@ -9,7 +9,7 @@ param(
 
 $ErrorActionPreference = 'Stop'
 $ProgressPreference = 'SilentlyContinue'
-foreach ($name in 'DOTNET_GCgen0size', 'POWERSHELL_TELEMETRY_OPTOUT', 'POWERSHELL_UPDATECHECK') {
+foreach ($name in 'DOTNET_GCgen0size', 'DOTNET_TieredPGO', 'POWERSHELL_TELEMETRY_OPTOUT', 'POWERSHELL_UPDATECHECK') {
     [Environment]::SetEnvironmentVariable($name, [NullString]::Value)  # meant for this process, and not for what a job starts
 }
 $OutputEncoding = [Console]::OutputEncoding = [Text.UTF8Encoding]::new($false)
@@ -18,10 +18,13 @@ function New-NativeMethods {
     # What .NET has no public call for, without the compiler that Add-Type would load.
     $module = [Reflection.Emit.AssemblyBuilder]::DefineDynamicAssembly('AiohttpJobs', 'Run').DefineDynamicModule('Native')
     $type = $module.DefineType('Native', 'Public')
-    foreach ($call in ('ioctl', ([int], [UIntPtr])), ('kill', ([int], [int])), ('write', ([int], [byte[]], [UIntPtr]))) {
-        $name, $types = $call
+    $calls = [ordered]@{
+        ioctl = [int], [UIntPtr]; kill = [int], [int]; poll = [int[]], [UIntPtr], [int]; read = [int], [byte[]], [UIntPtr]
+        waitid = [int], [int], [IntPtr], [int]; write = [int], [byte[]], [UIntPtr]
+    }
+    foreach ($name in $calls.Keys) {
         $method = $type.DefinePInvokeMethod(
-            $name, 'libc', 'Public, Static, PinvokeImpl', 'Standard', [int], [type[]]$types, 'Winapi', 'Ansi')
+            $name, 'libc', 'Public, Static, PinvokeImpl', 'Standard', [int], [type[]]$calls[$name], 'Winapi', 'Ansi')
         $method.SetImplementationFlags('PreserveSig')
     }
     $type.CreateType()
@@ -129,7 +132,8 @@ function ConvertFrom-Element([System.Text.Json.JsonElement] $Element) {
     $table
 }
 
-$idleMilliseconds = 10  # Without another job for so long there is time for what makes the next one faster.
+$idleMilliseconds = 0  # Without another job for so long there is time for what makes the next one faster.
+$shortMilliseconds = 50  # Most jobs are over by then, and nobody has asked to stop them.
 $jsonOptions = [System.Text.Json.JsonSerializerOptions]::new()
 
 function ConvertFrom-Request([string] $Line) {
@@ -211,11 +215,13 @@ function Show-Progress($Shell) {
 
 function Wait-Pipeline($Shell, $Running) {
     # Until it has ended; told to stop meanwhile, it is stopped.
+    if ($Running.AsyncWaitHandle.WaitOne($shortMilliseconds)) { return }
     while (-not $Running.IsCompleted) {
-        $handles = @($Running.AsyncWaitHandle, ([IAsyncResult] $script:next).AsyncWaitHandle)
-        $null = [Threading.WaitHandle]::WaitAny($handles, 200)
+        if ($null -eq $script:coming) { $script:coming = $peer.ReadAsync($received, 0, $received.Length) }
+        $handles = @($Running.AsyncWaitHandle, ([IAsyncResult] $script:coming).AsyncWaitHandle)
+        if ($messages.get_Count() -eq 0) { $null = [Threading.WaitHandle]::WaitAny($handles, 200) }
         Show-Progress $Shell
-        if ($script:next.IsCompleted) {
+        if (Test-Message) {
             if ($null -eq (Read-Message)) { $null = $native::kill(0, 9) }  # nobody is there to have the answer
             $null = $Shell.BeginStop($null, $null)
             # PowerShell leaves it to a console to end the programs that it waits for, and there is none.
@@ -224,11 +230,35 @@ function Wait-Pipeline($Shell, $Running) {
     }
 }
 
+function Test-Message([int] $Milliseconds = 0) {
+    # Whether a message is there, or comes within that time; also true when there will be none.
+    if ($messages.get_Count()) { return $true }
+    if ($null -ne $script:coming) { return $script:coming.Wait($Milliseconds) }
+    $native::poll($polled, [UIntPtr]::new([uint32] 1), $Milliseconds) -gt 0
+}
+
 function Read-Message {
-    # The message that has come, or comes next; $null when there will be none. The next one is waited for.
-    $line = $script:next.GetAwaiter().GetResult()
-    if ($null -ne $line) { $script:next = $reader.ReadLineAsync() }
-    $line
+    # The message that has come, or comes next; $null when there will be none.
+    # Read by bare calls: to be told by .NET that something has come takes three threads, and a third of a millisecond.
+    while (-not $messages.get_Count()) {
+        $count = 0
+        if ($null -ne $script:coming) {
+            $count = $script:coming.GetAwaiter().GetResult()
+            $script:coming = $null
+        }
+        else {
+            while ($native::poll($polled, [UIntPtr]::new([uint32] 1), -1) -lt 1) { }
+            $count = $native::read($Control, $received, [UIntPtr]::new([uint32] $received.Length))
+        }
+        if ($count -lt 1) { return }
+        $partial.Write($received, 0, $count)
+        if ($received[$count - 1] -ne 10) { continue }  # each ends with a line feed, and has no other
+        foreach ($line in [Text.Encoding]::UTF8.GetString($partial.GetBuffer(), 0, $partial.get_Length()).Split("`n")) {
+            if ($line) { $messages.Enqueue($line) }
+        }
+        $partial.SetLength(0)
+    }
+    $messages.Dequeue()
 }
 
 function Get-ExitCode($Runspace, $State) {
@@ -309,6 +339,11 @@ function Test-Running($Runspace) {
     @($jobRepository.GetValue($Runspace).Jobs).Count -gt 0
 }
 
+function Test-Children {
+    # Whether a job has left processes; false where only Linux would tell.
+    $IsLinux -and $native::waitid(0, 0, [IntPtr]::Zero, 0x41000005) -eq 0  # P_ALL; WEXITED, WNOHANG, WNOWAIT, __WALL
+}
+
 function Test-OwnTypes {
     # Whether a job brought types of its own into the process, which another job would find there.
     $count = [AppDomain]::CurrentDomain.GetAssemblies().Length
@@ -338,10 +373,12 @@ function Invoke-Request($Runspace, [hashtable] $Request) {
         $jobs.Dispose()
     }
     elseif (Test-Running $Runspace) { $Runspace.Dispose() }  # with what runs in it
-    $isReusable = if ($Lasting -or -not (Test-OwnTypes)) { 'true' } else { 'false' }
+    $isReusable = if ($Lasting -or -not ((Test-Children) -or (Test-OwnTypes))) { 'true' } else { 'false' }
     Send-Message "{`"token`": `"$($Request.Token)`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
-    # The next request is read only when all this is done.
+    # The next request is read only when all this is done. But whoever waits for the result comes first: to tidy up,
+    # and to open the next runspace, takes both processors for longer than a short job.
     if (-not $Lasting) {
+        $null = Test-Message $idleMilliseconds
         $Runspace.Dispose()
         [Environment]::CurrentDirectory = '/'
         $names = $null
@@ -353,16 +390,18 @@ function Invoke-Request($Runspace, [hashtable] $Request) {
 $closeOnExec = if ($IsMacOS) { 0x20006601 } else { 0x5451 }
 $null = $native::ioctl($Control, [UIntPtr]::new($closeOnExec))
 $socket = [Net.Sockets.Socket]::new([Net.Sockets.SafeSocketHandle]::new([IntPtr] $Control, $true))
-$stream = [Net.Sockets.NetworkStream]::new($socket)
-$reader = [IO.StreamReader]::new($stream)
+$peer = [Net.Sockets.NetworkStream]::new($socket)
 $standard = [Console]::Out, [Console]::Error
-$script:next = $reader.ReadLineAsync()
+$messages = [Collections.Generic.Queue[string]]::new()  # that have been received, and not read
+$received, $partial = [byte[]]::new(65536), [IO.MemoryStream]::new()
+$polled = [int[]] ($Control, 1)  # a struct pollfd with POLLIN
+$script:coming = $null  # what .NET tells of when it has come, or $null when nobody has asked it
 
 Set-ConsoleWidth $Width
 $PSStyle.OutputRendering = 'PlainText'
 $shared = @(Get-State)
 $wasLasting, $Lasting = [bool] $Lasting, $false
-$peer, $stream = $stream, [IO.Stream]::Null
+$stream = [IO.Stream]::Null
 $invariant, $roundTrip = [cultureinfo]::InvariantCulture, [System.Globalization.DateTimeStyles]::RoundtripKind
 $example = ConvertTo-Json -Compress @(
     @('', "$PSScriptRoot/warm_up.ps1", '/', '/', ''), @('AIOHTTP_JOBS_JOB_ID', ''), @('', '', '', '', '', '', '', '2026-01-01T00:00:00Z'),
@@ -375,16 +414,17 @@ foreach ($round in 1..2) {
     $subscribers = @($session.Events.Subscribers).Count
     Invoke-Request $session (ConvertFrom-Request $example)
 }
-$Lasting, $stream = $wasLasting, $peer
+$Lasting, $stream, $idleMilliseconds = $wasLasting, $peer, 10
 $session = Open-Session
 Initialize-Session $session
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
 while ($null -ne ($line = Read-Message)) {
+    if ($line.StartsWith('{')) { continue }  # to stop a job that had just ended
     Invoke-Request $session (ConvertFrom-Request $line)
     $line = $null
     if ($Lasting) { continue }
     $session = Open-Session
-    if (-not $script:next.Wait($idleMilliseconds)) { Initialize-Session $session }
+    if (-not (Test-Message $idleMilliseconds)) { Initialize-Session $session }
 }

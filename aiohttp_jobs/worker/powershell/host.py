@@ -38,6 +38,7 @@ _LONGEST_LINE = 1 << 16
 _OWN_VARIABLES = {
     "DOTNET_EnableDiagnostics": "0",  # its pipes stay in the temporary folder when it is killed
     "DOTNET_GCgen0size": "0x1000000",  # a quarter of it takes a fifth more processor time; more, more memory
+    "DOTNET_TieredPGO": "0",  # or code is measured before it is compiled: twice the processor time
     "POWERSHELL_TELEMETRY_OPTOUT": "1",
     "POWERSHELL_UPDATECHECK": "Off",
     "TERM": "xterm",  # without any, PowerShell's tables have 80 columns whatever the console has
@@ -188,7 +189,7 @@ class PowerShellHost:
             return await self._died()
         self.served += 1
         self.memory = answer.memory
-        self.is_reusable = answer.is_reusable and not self._left_children()
+        self.is_reusable = answer.is_reusable
         return Outcome(answer.exit_code)
 
     async def _stop(self, job_id: str, grace: float) -> None:
