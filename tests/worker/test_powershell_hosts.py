@@ -78,6 +78,25 @@ async def test_one_process_serves_one_user_and_a_background_job_has_its_own(star
     assert (serving["UserID"], serving["JobsServed"], serving["Busy"]) == ("alice", 2, False)
 
 
+async def test_a_process_that_waits_practises_and_no_job_shows_it(host: Host) -> None:
+    caller = host.caller("debug")
+
+    async def look() -> list[int]:
+        found = (await run(caller, "$PID; [runspace]::DefaultRunspace.Id"))["Output"].split()
+        return [int(number) for number in found]
+
+    (process, _), (_, opened) = await look(), await look()
+    deadline = time.monotonic() + 60.0
+    while True:  # each run has a runspace of its own
+        await asyncio.sleep(0.5)
+        process_now, opened_now = await look()
+        assert process_now == process
+        if opened_now > opened + 2:
+            break
+        assert time.monotonic() < deadline, "it practises within 60 s"
+        opened = opened_now
+
+
 LEFT = """
 $left = 1; $global:left2 = 2; $env:LEFT = 'x'; function left { 1 }; Set-Alias leftAlias Get-Item
 $ErrorActionPreference = 'Stop'; $WarningPreference = 'SilentlyContinue'; Set-StrictMode -Version Latest

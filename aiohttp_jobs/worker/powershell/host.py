@@ -34,6 +34,7 @@ START_SECONDS = 60.0
 _SCRIPT = RUNNER / "host.ps1"
 _WARM_UP = RUNNER / "warm_up.ps1"
 _DEATH_SECONDS = 2.0
+_PRACTICE_SECONDS = 5.0
 _LONGEST_LINE = 1 << 16
 _OWN_VARIABLES = {
     "DOTNET_EnableDiagnostics": "0",  # its pipes stay in the temporary folder when it is killed
@@ -63,11 +64,14 @@ class PowerShellHost:
         self.owner: str | None = None
         self.job_id: str | None = None
         self.served = 0
+        self.practised = 0
+        """How often it has run a script of ours since it served somebody."""
         self.memory = 0
         self.is_reusable = True
         """Whether it is fit for another job."""
         self.started_at: datetime = utc_now()
         self._token = ""
+        self._turn = asyncio.Lock()
         self._pipe = OutputPipe()
         here, there = socket.socketpair()
         try:
@@ -138,11 +142,31 @@ class PowerShellHost:
             f"PowerShell {version[0]}.{version[1]} ({self._program}) is too old: jobs need {oldest} or newer."
         )
 
+    async def is_fit(self) -> bool:
+        """Whether it can take another job, once it has ended what it practises."""
+        async with self._turn:
+            return self.is_alive and self.is_reusable
+
+    async def practise(self) -> bool:
+        """Run a script of ours in the way of a job; false when it is not fit for another then.
+
+        To be called only while it has no job; before the next one `is_fit` waits for the end.
+        """
+        async with self._turn:
+            self.practised += 1
+            try:
+                async with asyncio.timeout(_PRACTICE_SECONDS):
+                    self.is_reusable = self.is_reusable and await self._practised()
+            except TimeoutError:
+                self.is_reusable = False
+            return self.is_reusable
+
     async def _practised(self) -> bool:
         """Whether it has run a script in the way of a job, for the first message would take 20 ms more."""
         token = secrets.token_hex(16)
         await self._tell(practice(str(_WARM_UP), token))
-        return read_answer(await _line(self._connection()[0]), token) is not None
+        answer = read_answer(await _line(self._connection()[0]), token)
+        return answer is not None and answer.is_reusable
 
     async def run(
         self, execution: Execution, running: Iterable[Mapping[str, Any]], kill_grace: float

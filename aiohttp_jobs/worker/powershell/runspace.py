@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ...system.owned_tasks import OwnedTasks
 from ..base import Execution, Outcome
 from .host import HostUnavailableError, PowerShellHost
 from .running import running_job
@@ -15,6 +16,12 @@ from .spares import Spares
 MOST_JOBS = 500
 """Then a host is replaced, whatever it looks like."""
 MOST_MEMORY = 400 * 1024 * 1024
+_PRACTICE = 36
+"""After some more than 32 runs PowerShell compiles a script, and .NET what it goes through."""
+_PRACTICE_AFTER_JOBS = 2
+"""To practise takes a processor for a second or two: for who comes back."""
+_PRACTICE_AFTER_SECONDS = 0.25
+_BREATH_SECONDS = 0.02
 
 
 class PowerShellRunspaces:
@@ -27,6 +34,8 @@ class PowerShellRunspaces:
         self._idle: list[PowerShellHost] = []
         self._busy: set[PowerShellHost] = set()
         self._free = asyncio.Semaphore(size)
+        self._practising = OwnedTasks("PowerShell's practice")
+        self._timer: asyncio.TimerHandle | None = None
         self._is_closing = False
 
     @property
@@ -39,9 +48,12 @@ class PowerShellRunspaces:
 
     async def close(self) -> None:
         self._is_closing = True
+        if self._timer is not None:
+            self._timer.cancel()
         for host in self.workers:
             self._spares.end(host)
         self._idle.clear()
+        await self._practising.wait()
 
     async def run(self, execution: Execution) -> Outcome:
         async with self._free:
@@ -59,9 +71,14 @@ class PowerShellRunspaces:
     async def _take(self, user_id: str) -> PowerShellHost:
         """A host that has served only `user_id`, the one that ran last, or a fresh one."""
         for host in reversed(tuple(self._idle)):
-            if host.owner == user_id:
+            if host.owner == user_id and host in self._idle:
                 self._idle.remove(host)
-                if host.is_alive:
+                try:
+                    is_fit = await host.is_fit()
+                except BaseException:
+                    self._spares.end(host)
+                    raise
+                if is_fit:
                     return host
                 self._spares.end(host)
         while self._idle and len(self._idle) + len(self._busy) >= self._size:
@@ -74,5 +91,32 @@ class PowerShellRunspaces:
         is_spent = host.served >= MOST_JOBS or host.memory > MOST_MEMORY
         if host.is_reusable and not is_spent and not self._is_closing:
             self._idle.append(host)
+            self._practise_later()
         else:
             self._spares.end(host)
+
+    def _practise_later(self) -> None:
+        if self._timer is None and not self._practising and self._to_practise() is not None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(_PRACTICE_AFTER_SECONDS, self._begin_practice)
+
+    def _to_practise(self) -> PowerShellHost | None:
+        """The host that ran last of those that wait and that practice makes faster."""
+        if self._busy or self._is_closing:
+            return None
+        for host in reversed(self._idle):
+            if host.served >= _PRACTICE_AFTER_JOBS and host.served + host.practised < _PRACTICE:
+                return host
+        return None
+
+    def _begin_practice(self) -> None:
+        self._timer = None
+        self._practising.start(self._practise())
+
+    async def _practise(self) -> None:
+        """Have hosts run a script of ours, one at a time, until no more is gained by it or a job comes."""
+        while (host := self._to_practise()) is not None:
+            if not await host.practise() and host in self._idle:
+                self._idle.remove(host)
+                self._spares.end(host)
+            await asyncio.sleep(_BREATH_SECONDS)
