@@ -38,7 +38,7 @@ cluster: $(VENV)/.cluster  ## run PostgreSQL, two hosts and two workers on this 
 test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
 test test-fast demo bench: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
 
-test: check  ## everything that must pass: check, then the tests
+test: check .venv-clients/.created  ## everything that must pass: check, then the tests
 	@command -v pwsh >/dev/null || echo "There is no pwsh on PATH or in ../shared/powershell: PowerShell's tests are skipped." >&2
 	@# Not so test-lowest, test-newest and torture, which try what is written on a real disk.
 	.ci/in-memory $(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
@@ -69,6 +69,16 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 	$(MAKE) --no-print-directory NEWEST="$$python" .venv-newest/.created && \
 	.venv-newest/bin/python --version && \
 	.venv-newest/bin/python -m pytest -q -n $(TEST_WORKERS) -p no:cacheprovider $(or $(ARGS),$(DEPENDENT_TESTS) tests/worker/process/test_starting.py)
+
+# What generates clients from the document, for tests/clients: each in a place of its own, and nothing later.
+.venv-clients/.created: $(VENV)/.created tests/clients/package.json
+	@echo "Installing the generators of clients into .venv-clients …"
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip --quiet --disable-pip-version-check --no-input install 'openapi-python-client >= 0.29'
+	@cp tests/clients/package.json .venv-clients/
+	@if command -v npm >/dev/null; then npm --prefix .venv-clients install --silent --no-audit --no-fund; \
+	else echo "There is no npm here: the TypeScript client is not tried." >&2; fi
+	@touch $@
 
 .venv-newest/.created: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing for $$($(NEWEST) --version) into .venv-newest …"
@@ -117,7 +127,7 @@ format: $(VENV)/.test  ## format the code, and fix what the linter can fix
 	$(BIN)/ruff format .
 
 clean:  ## remove what these targets made, but not demo_data
-	rm -rf $(VENV) .venv-lowest .venv-newest benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-clients .venv-lowest .venv-newest benchmarks/.venvs benchmarks/.last build dist docs/_build *.egg-info .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:

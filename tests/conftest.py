@@ -44,6 +44,7 @@ hypothesis.settings.load_profile("untimed")  # how long an example takes says ho
 SLOW = (
     "acceptance",
     "cli",
+    "clients",
     "demo_app",
     "engine/postgres",
     "http/auth/test_api_keys.py",

@@ -24,6 +24,7 @@ from .identity import Identity, Proof
 from .job import Name, Text, UtcDatetime
 from .payload_paths import PayloadPath
 from .record import KeptRecord
+from .schema_extras import SchemaExtras
 
 MOST_CONDITIONS = 20
 MOST_VALUES = 50
@@ -32,7 +33,8 @@ MOST_DELIVERIES = 500
 DELIVERY_SECONDS = 7 * 86400
 """How long a delivery is remembered: as long as senders try again by themselves, and then some."""
 
-ParameterName = Annotated[Text, StringConstraints(pattern="^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
+_NAME = "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+ParameterName = Annotated[Text, StringConstraints(pattern=_NAME), SchemaExtras({"pattern": _NAME})]
 Scalar = (
     Annotated[str, StringConstraints(max_length=4096, strict=True)]
     | StrictBool

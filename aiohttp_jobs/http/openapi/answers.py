@@ -56,9 +56,12 @@ class Failure(BaseModel):
 
 @cache
 def answering(name: str, /, **fields: Any) -> type[BaseModel]:
-    """The model `name` of a successful answer with `fields`, each a type."""
+    """The model of a successful answer with `fields`, each a type: `name`, and that it is an answer.
+
+    Without that, programs that generate clients would call a type and its one field the same.
+    """
     required: dict[str, Any] = {field: (type_, ...) for field, type_ in fields.items()}
-    return create_model(name, __base__=Success, __doc__="", **required)
+    return create_model(f"{name}Answer", __base__=Success, __doc__="", **required)
 
 
 def listing(name: str, /, **plural: Any) -> type[BaseModel]:

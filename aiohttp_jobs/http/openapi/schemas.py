@@ -26,11 +26,26 @@ class Schemas:
             schema_generator=_Brief,
         )
         self._references = found
-        self.components: dict[str, Any] = _with_limits(definitions["$defs"], limits)
+        components = _with_limits(definitions["$defs"], limits)
+        self.components = {name: _for_generators(schema) for name, schema in components.items()}
 
     def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
         """``{"$ref": …}`` to the schema of `model`, as it is sent (``validation``) or answered."""
         return dict(self._references[model, mode])
+
+
+def _for_generators(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A component as programs that generate clients take it for what it is.
+
+    Alternatives beside an object's fields are conditions on these, and not other kinds of objects, so they
+    are said where only what validates looks for them. A title that two components have would be the name
+    of two types.
+    """
+    if "properties" not in schema:
+        return {name: value for name, value in schema.items() if name != "title"}
+    conditions = {name: schema[name] for name in ("anyOf", "oneOf") if name in schema}
+    rest = {name: value for name, value in schema.items() if name not in {"title", *conditions}}
+    return {**rest, "if": True, "then": conditions} if conditions else rest
 
 
 def schema_of(model: type[BaseModel], mode: JsonSchemaMode, limits: Mapping[str, Any]) -> dict[str, Any]:
