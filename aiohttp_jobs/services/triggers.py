@@ -6,7 +6,8 @@ What comes in at their addresses is left to ``trigger_deliveries``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,8 @@ from ..config import JobsConfig
 from ..engine.base import RecordStore
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError, field_error
 from ..model.identity import Identity
-from ..model.job import utc_now
+from ..model.job import format_utc, utc_now
+from ..model.parameters import ParameterType
 from ..model.template_trigger import TemplateTrigger, TemplateTriggerRequest
 from ..system.secret_box import Vault
 from .templates import TemplateService
@@ -59,7 +61,7 @@ class TriggerService:
         """
         await self.require_maker(identity, template_id)
         template = await self._templates.get(identity, template_id)
-        _require_parameters(request, [each["name"] for each in template["Parameters"]])
+        _require_parameters(request, {each["name"]: each["type"] for each in template["Parameters"]})
         trigger_id, now = str(uuid4()), utc_now()
         secret, sealed = await self._new_secret(trigger_id)
         trigger = TemplateTrigger(
@@ -138,6 +140,7 @@ class TriggerService:
         last = trigger.deliveries[-1] if trigger.deliveries else None
         return {
             **shown,
+            "LastUsedAt": None if last is None else format_utc(datetime.fromtimestamp(last.at, UTC)),
             "LastJobID": None if last is None else last.job,
             "MayRotate": trigger.user_id == identity.user_id,
         }
@@ -148,14 +151,21 @@ def _require_owner(identity: Identity, trigger: TemplateTrigger) -> None:
         raise ForbiddenError("This trigger is not yours: only its owner, as whom it runs, can rotate it.")
 
 
-def _require_parameters(request: TemplateTriggerRequest, known: Iterable[str]) -> None:
-    """Raise `InvalidFieldsError` for what is no parameter of the template, and for what is given twice."""
-    names = set(known)
+def _require_parameters(request: TemplateTriggerRequest, kinds: Mapping[str, str]) -> None:
+    """Raise `InvalidFieldsError` for what is no parameter of the template, is given twice, or is secret.
+
+    `kinds` are the parameters' types. A secret that is a fixed value would be kept, and shown, as it is.
+    """
     faults = [
         field_error(f"{field}.{name}", "is not a parameter of this template")
         for field, given in (("paths", request.paths), ("values", request.values))
         for name in given
-        if name not in names
+        if name not in kinds
+    ]
+    faults += [
+        field_error(f"values.{name}", "is a secret, which a trigger cannot keep: give it a path")
+        for name in request.values
+        if kinds.get(name) == ParameterType.SECRET
     ]
     twice = request.paths.keys() & request.values.keys()
     faults += [field_error(f"values.{name}", "has a path already") for name in sorted(twice)]

@@ -26,6 +26,7 @@ TEMPLATE: dict[str, Any] = {
         {"name": "what", "type": "string", "required": True, "pattern": "[A-Za-z0-9/_.-]+"},
         {"name": "who", "type": "string", "default": "nobody"},
         {"name": "count", "type": "int", "default": 0},
+        {"name": "token", "type": "secret", "required": False},
     ],
 }
 GITHUB_PUSH: dict[str, Any] = {
@@ -142,6 +143,7 @@ async def test_a_push_to_github_runs_a_template_as_the_triggers_owner(host: Host
     template = (await alice.request("GET", "/templates")).body["templates"][0]["TemplateID"]
     (trigger,) = (await alice.request("GET", f"/templates/{template}/triggers")).body["triggers"]
     assert (result["TriggerID"], trigger["LastJobID"]) == (trigger["TriggerID"], result["JobID"])
+    assert trigger["CreatedAt"][:19] <= trigger["LastUsedAt"][:19] <= result["DateCompleted"][:19]
 
     again = await sender.github(GITHUB_PUSH)  # another X-GitHub-Delivery, which nothing signs
     assert (again.status, again.body["jobId"]) == (200, result["JobID"])
@@ -247,6 +249,10 @@ async def test_too_many_in_a_minute_are_told_when_to_come_again(start_host: Star
     [
         ({"paths": {"whom": "ref"}}, "paths.whom is not a parameter of this template."),
         ({"paths": {"what": "ref"}, "values": {"what": "x"}}, "values.what has a path already."),
+        (
+            {"values": {"token": "x"}},
+            "values.token is a secret, which a trigger cannot keep: give it a path.",
+        ),
         ({"paths": {"what": "a..b"}}, "paths.what: must be a path such as commits[0].author.name"),
         ({"paths": {"what": "$(x)"}}, "paths.what: must be a path such as"),
         ({"only": [{"path": "ref", "equals": [1]}]}, "only.0.equals"),

@@ -219,11 +219,12 @@ TriggerView = _without(
     "session_id",
     "sealed_secret",
     "deliveries",
+    last_used_at=(UtcDatetime | None, None),
     last_job_id=(str | None, None),
     may_rotate=(bool, ...),
     path=(str, ...),
 )
-"""A trigger, the job that it submitted last, and the path of its address."""
+"""A trigger, when it was used last and for which job, and the path of its address."""
 
 
 class FunctionView(_Shown):

@@ -144,3 +144,18 @@ export async function copy(text, what) {
     toast("The browser does not allow copying here; over HTTPS it does.", "bad");
   }
 }
+
+/** A secret that was made just now; `label` is what it is called. */
+export function ShownOnce({ title, label, secret, onClose, children = null }) {
+  return html`
+    <${Dialog} title=${title} onClose=${onClose}>
+      <div class="form">
+        <p>This is the only time that it is shown. Keep it where only the program that needs it can read it.</p>
+        ${children}
+        <pre class="code" tabindex="0" aria-label=${label}>${secret}</pre>
+        <div class="form-end">
+          <${Button} kind="primary" icon="copy" onClick=${() => copy(secret, `${label} was`)}>Copy<//>
+          <${Button} onClick=${onClose}>I have kept it<//></div>
+      </div><//>
+  `;
+}

@@ -7,7 +7,7 @@ import { go, link } from "../core/router.js";
 import { may, useSession } from "../core/session.js";
 import { Text } from "../core/text.js";
 import { Input } from "../parts/job-form.js";
-import { Age, Button, Dialog, Empty, Loaded, Problem, Sure, acting, copy } from "../parts/parts.js";
+import { Age, Button, Dialog, Empty, Loaded, Problem, ShownOnce, Sure, acting } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
 
 function Create({ onClose, onMade }) {
@@ -65,20 +65,6 @@ function Create({ onClose, onMade }) {
         <div class="form-end"><button class="button primary">Create</button></div>
       </form>
       <//>
-  `;
-}
-
-function Made({ made, onClose }) {
-  return html`
-    <${Dialog} title="Copy the key now" onClose=${onClose}>
-      <div class="form">
-        <p>This is the only time that it is shown. Keep it where only the program that needs it can read it.</p>
-        <pre class="code" tabindex="0" aria-label="The key">${made.secret}</pre>
-        <div class="form-end">
-          <${Button} kind="primary" icon="copy"
-            onClick=${() =>
-              copy(made.secret, "The key was")}>Copy<//><${Button} onClick=${onClose}>I have kept it<//></div>
-      </div><//>
   `;
 }
 
@@ -151,6 +137,7 @@ export default function Keys({ route }) {
           setMade(answer);
           result.reload();
         }} />`}
-        ${made && html`<${Made} made=${made} onClose=${() => setMade(null)} />`}
+        ${made && html`<${ShownOnce} title="Copy the key now" label="The key" secret=${made.secret}
+          onClose=${() => setMade(null)} />`}
   `;
 }

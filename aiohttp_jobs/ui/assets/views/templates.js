@@ -1,4 +1,5 @@
-// Templates: the list; `#/templates/<id>` runs one by a form made of its parameters; `?edit=1` and `/new` make them.
+// Templates: the list; `#/templates/<id>` runs one by a form made of its parameters and has its
+// triggers; `?edit=1` and `/new` make them.
 import { html, useState } from "../core/html.js";
 import { get, post, request } from "../core/api.js";
 import { useData, useTitle } from "../core/hooks.js";
@@ -14,6 +15,7 @@ import { Input, JobFields, JobOptions, Start } from "../parts/job-form.js";
 import { Parameters } from "../parts/parameters.js";
 import { Age, Empty, Fold, Loaded, Problem, Sure, toast } from "../parts/parts.js";
 import { Table } from "../parts/table.js";
+import { Triggers } from "../parts/triggers.js";
 import { Values, focusFault, useValues } from "../parts/values.js";
 
 const COLUMNS = [
@@ -147,6 +149,7 @@ async function load(id, from, signal) {
 }
 
 function One({ id, editing, from }) {
+  const { me } = useSession();
   const result = useData((signal) => load(id, from, signal), [id, editing, from]);
   useTitle(result.data?.template.Name ?? "Template");
   const remove = async () => {
@@ -181,6 +184,7 @@ function One({ id, editing, from }) {
             <pre class="code" tabindex="0" aria-label="Command"><${Highlighted} text=${template
               .Command} interpreter=${template.Interpreter ?? "shell"} /></pre>
           </div>
+          ${may(me, "manage_triggers") && html`<${Triggers} template=${template} />`}
         `}
       `}<//>
   `;
