@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
@@ -26,7 +28,7 @@ from ..services.triggers import TriggerService
 from .app_keys import CONFIG
 from .auth.middleware import identity_of, public
 from .auth.rights import needs
-from .auth.wrong_keys import WrongKeys
+from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id
 from .openapi.answers import Done, answering, listing
@@ -35,11 +37,26 @@ from .openapi.operations import operation, unlisted
 from .openapi.records import TriggerView
 
 
-@dataclass(slots=True)
 class Receiving:
-    """How many deliveries are being read, by whom is not known yet."""
+    """The deliveries that are being read, by the addresses they come from; by whom is not known yet.
 
-    count: int = 0
+    One address never has more of the places than are left for all others, so that slow ones shut nobody out.
+    """
+
+    def __init__(self) -> None:
+        self._by_address: Counter[str] = Counter()
+
+    @contextmanager
+    def one_from(self, remote: str | None) -> Iterator[None]:
+        """A place during the block. Raises `BusyError`."""
+        address = network_of(remote)
+        if self._by_address[address] >= _MOST_AT_ONCE - self._by_address.total():
+            raise BusyError("Too many deliveries are being received at once. Try again in a few seconds.")
+        self._by_address[address] += 1
+        try:
+            yield
+        finally:
+            self._by_address -= Counter({address: 1})
 
 
 TRIGGERS = web.AppKey("aiohttp_jobs.triggers", TriggerService)
@@ -52,7 +69,7 @@ _ONE = "/api/v1/triggers/{trigger_id}"
 _MADE = answering("MadeTrigger", trigger=TriggerView, secret=str)
 _SECRET = answering("TriggerSecret", secret=str)
 _BODY_SECONDS = 10.0
-_MOST_AT_ONCE = 64
+_MOST_AT_ONCE = 128
 _LONGEST_ID = 64
 _WRONG = (
     "There is no such trigger, or this request does not know its secret. Check its address and its secret."
@@ -138,27 +155,23 @@ async def receive_delivery(request: web.Request) -> web.Response:
 
 async def _raw_body(request: web.Request) -> bytes:
     """All of it, of somebody unknown: within limits of size, time and number."""
-    most, reading = request.app[CONFIG].max_body_bytes, request.app[RECEIVING]
+    most = request.app[CONFIG].max_body_bytes
     too_large = TooLargeError(f"The request body is larger than {most} bytes.")
     if (request.content_length or 0) > most:
         raise too_large
-    if reading.count >= _MOST_AT_ONCE:
-        raise BusyError("Too many deliveries are being received at once. Try again in a few seconds.")
-    reading.count += 1
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            body = bytearray()
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > most:
-                    raise too_large
-            return bytes(body)
-    except TimeoutError:
-        raise web.HTTPRequestTimeout from None
-    except UNREADABLE:
-        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
-    finally:
-        reading.count -= 1
+    with request.app[RECEIVING].one_from(request.remote):
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                body = bytearray()
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > most:
+                        raise too_large
+                return bytes(body)
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+        except UNREADABLE:
+            raise MalformedJSONError("The request body could not be read as it was encoded.") from None
 
 
 def _payload(body: bytes) -> Any:

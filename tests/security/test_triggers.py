@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import time
@@ -9,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 import pytest
+from aiohttp import ClientSession, TCPConnector
 
 from aiohttp_jobs.access.trigger_proofs import new_secret, prove
 from aiohttp_jobs.model.template_trigger import TriggerProof
@@ -165,3 +167,34 @@ async def test_a_body_of_nobody_knows_whom_is_bounded(start_host: StartHost) -> 
     host = await start_host(max_body_bytes=2000)
     sender = await make_sender(host, host.caller("task_manager"), "bearer", paths={"what": "ref"})
     assert (await sender.bearer({"x": "x" * 3000})).status == 413
+
+
+async def test_slow_strangers_leave_places_for_others(start_host: StartHost) -> None:
+    """Bodies that never come hold the half of the places that one address may have, until they break off."""
+    host = await start_host()
+    only = [{"path": "ref", "equals": "nothing that comes"}]
+    sender = await make_sender(host, host.caller("task_manager"), "bearer", paths={"what": "ref"}, only=only)
+    port = int(host.address.rpartition(":")[2])
+    begun = (
+        f"POST {sender._address.removeprefix(host.address)} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
+    )
+    slow = [(await asyncio.open_connection("127.0.0.1", port))[1] for _ in range(64)]
+    for writer in slow:
+        writer.write(begun.encode())
+
+    async def until(status: int) -> None:
+        async with asyncio.timeout(9):  # and not the ten seconds that a body may take
+            while (await sender.bearer(GITHUB_PUSH)).status != status:
+                await asyncio.sleep(0)
+
+    await until(503)
+    elsewhere = TCPConnector(local_addr=("127.0.0.2", 0))
+    headers = {"Authorization": f"Bearer {sender.secret}"}
+    async with (
+        ClientSession(connector=elsewhere) as other,
+        other.post(sender._address, json=GITHUB_PUSH, headers=headers) as answer,
+    ):
+        assert answer.status == 200
+    for writer in slow:
+        writer.close()
+    await until(200)

@@ -47,7 +47,7 @@ class WrongKeys:
 
         Raises `TooManyAttemptsError`.
         """
-        too_many = self._is_too_many(f"the address {_network_of(remote)}")
+        too_many = self._is_too_many(f"the address {network_of(remote)}")
         if key_id is not None:
             too_many |= self._is_too_many(f"requests that name the key {key_id}")
         if too_many:
@@ -114,7 +114,7 @@ class WrongKeys:
         _logger.warning("%d wrong API keys came from %s in %d s", count.count, subject, seconds)
 
 
-def _network_of(remote: str | None) -> str:
+def network_of(remote: str | None) -> str:
     """What counts as one address: of IPv6, which gives everybody 64 bits to choose from, the network."""
     try:
         address = ipaddress.ip_address(remote or "")
