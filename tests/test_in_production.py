@@ -1,4 +1,4 @@
-"""The tutorial about production is true: nginx, two workers, a Prometheus, and an alert that fires."""
+"""The tutorial about production is true: nginx, two workers, a Prometheus, an alert that fires, and an agent."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 MISSING = [each for each in ("nginx", "prometheus", "promtool", "curl") if not shutil.which(each, path=PATH)]
 
 pytest.importorskip("prometheus_client")
+pytest.importorskip("mcp")
 
 
 @pytest.mark.slow
@@ -24,6 +25,7 @@ async def test_the_commands_show_what_the_page_shows(tmp_path: Path) -> None:
     ports = dict(zip(("8080", "8000", "9090"), map(str, free_ports(3)), strict=True))
     numbers = {name: int(port) for name, port in ports.items()}
     steps = steps_of("in-production", tmp_path)
+    shutil.copy(ROOT / "docs/how-to/examples/agent.py", tmp_path)  # which the page has its reader save
     for file in tmp_path.iterdir():
         file.write_text(substituted(file.read_text(), numbers))
     if os.getuid() == 0:  # nginx's workers would be somebody else, who may not enter the test's folder
