@@ -1,4 +1,4 @@
-"""The tutorial about production is true: nginx, two workers, a Prometheus, an alert that fires, and an agent."""
+"""The tutorial about production is true: nginx, two workers, a Prometheus, an alert, and an agent."""
 
 from __future__ import annotations
 

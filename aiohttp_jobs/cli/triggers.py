@@ -16,7 +16,14 @@ from .templates import ID, find_template
 
 trigger = typer.Typer(no_args_is_help=True, help="Let other programs run a template: webhooks that come in.")
 
-_COLUMNS = {"TriggerID": "TriggerID", "Name": "Name", "Proof": "Proof", "Owner": "UserID", "Path": "Path"}
+_COLUMNS = {
+    "TriggerID": "TriggerID",
+    "Name": "Name",
+    "Proof": "Proof",
+    "Owner": "UserID",
+    "On": "Enabled",
+    "Path": "Path",
+}
 
 TriggerID = Annotated[str, typer.Argument(metavar="TRIGGER", help="Its whole id.")]
 
@@ -81,6 +88,20 @@ def list_triggers(template_id: ID, as_json: AsJSON = False, url: Url = None, api
         print_json(records)
     else:
         print_table(records, _COLUMNS)
+
+
+@trigger.command()
+def enable(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Have a trigger take what it is sent again."""
+    record = with_client(url, api_key, lambda client: client.templates.set_trigger_enabled(trigger_id, True))
+    report(record, f"{record['Name']} is on.", as_json=as_json)
+
+
+@trigger.command()
+def disable(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
+    """Have a trigger refuse what it is sent; its address and its secret stay."""
+    record = with_client(url, api_key, lambda client: client.templates.set_trigger_enabled(trigger_id, False))
+    report(record, f"{record['Name']} is off.", as_json=as_json)
 
 
 @trigger.command()

@@ -64,6 +64,11 @@ class TemplateCalls:
         answer = await self._connection.call("GET", f"/templates/{template_id}/triggers")
         return [dict(each) for each in answer["triggers"]]
 
+    async def set_trigger_enabled(self, trigger_id: str, enabled: bool) -> Record:
+        """Switch a trigger on or off; its record then."""
+        body = {"enabled": enabled}
+        return dict((await self._connection.call("PATCH", f"/triggers/{trigger_id}", json=body))["trigger"])
+
     async def rotate_trigger(self, trigger_id: str) -> str:
         """A new secret for a trigger, in place of the old one."""
         return str((await self._connection.call("POST", f"/triggers/{trigger_id}/rotate"))["secret"])

@@ -22,7 +22,7 @@ from ..errors import (
     TooManyAttemptsError,
     TooManyKeptError,
 )
-from ..model.template_trigger import TemplateTriggerRequest
+from ..model.template_trigger import TemplateTriggerRequest, TriggerChange
 from ..services.trigger_deliveries import TriggerDeliveries
 from ..services.triggers import TriggerService
 from .app_keys import CONFIG
@@ -110,6 +110,23 @@ async def list_triggers(request: web.Request) -> web.StreamResponse:
     """The caller's own; all of them for those who may edit the template."""
     triggers = await request.app[TRIGGERS].of_template(identity_of(request), path_id(request, "template"))
     return await listed(request, "triggers", await encoded([_shown(request, each) for each in triggers]))
+
+
+@routes.patch(_ONE)
+@operation(
+    "Switch a trigger on or off",
+    {200: answering("OneTrigger", trigger=TriggerView)},
+    body=TriggerChange,
+    errors=(ForbiddenError, NotFoundError),
+)
+@needs("manage_triggers")
+async def change_trigger(request: web.Request) -> web.Response:
+    """While it is off, what it is sent is refused, and may come again."""
+    identity, trigger_id = identity_of(request), path_id(request, "trigger")
+    await request.app[TRIGGERS].require_changeable(identity, trigger_id)
+    change = await read_model(request, TriggerChange, request.app[CONFIG].max_body_bytes)
+    trigger = await request.app[TRIGGERS].set_enabled(identity, trigger_id, change.enabled)
+    return answer({"success": True, "trigger": _shown(request, trigger)})
 
 
 @routes.post(_ONE + "/rotate")

@@ -86,6 +86,14 @@ class TemplateTriggerRequest(BaseModel):
     only: Annotated[tuple[PayloadCondition, ...], Field(max_length=MOST_CONDITIONS)] = ()
 
 
+class TriggerChange(BaseModel):
+    """The body of ``PATCH /triggers/{id}``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: StrictBool
+
+
 class Delivery(BaseModel):
     """A delivery that was accepted: what it is known by again, when it came, and which job it is."""
 
@@ -113,6 +121,7 @@ class TemplateTrigger(KeptRecord):
     paths: dict[str, str] = Field(default_factory=dict)
     values: dict[str, Any] = Field(default_factory=dict)
     only: tuple[PayloadCondition, ...] = ()
+    enabled: bool = True
     sealed_secret: str
     created_at: UtcDatetime
     rotated_at: UtcDatetime

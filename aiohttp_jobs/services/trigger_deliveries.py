@@ -88,9 +88,10 @@ class TriggerDeliveries:
     async def deliver(self, trigger: TemplateTrigger, proven: Proven, payload: Any) -> Delivered:
         """Run the trigger's template with what `payload` says, unless that delivery is known already.
 
-        Raises `TriggerBusyError`, `ForbiddenError` when its owner may not run it any more, and what
-        `TemplateService.run` raises. What is refused may be sent again.
+        Raises `TriggerBusyError`, `ForbiddenError` when it is off or its owner may not run it any more, and
+        what `TemplateService.run` raises. What is refused may be sent again.
         """
+        _require_enabled(trigger)
         if not all(each.holds(value_at(payload, each.path)) for each in trigger.only):
             _logger.info("Trigger %s: the payload is not one that it is for", trigger.trigger_id)
             return Delivered(None, is_new=False)
@@ -154,6 +155,7 @@ class TriggerDeliveries:
 
         def remembering(current: TemplateTrigger) -> TemplateTrigger:
             nonlocal found
+            _require_enabled(current)
             known = current.delivered(key)
             if known is not None:
                 found = known
@@ -167,6 +169,11 @@ class TriggerDeliveries:
         except NotFoundError:
             raise ForbiddenError("This trigger was removed just now.") from None
         return found, found is made
+
+
+def _require_enabled(trigger: TemplateTrigger) -> None:
+    if not trigger.enabled:
+        raise ForbiddenError("This trigger is switched off.")
 
 
 def _run_request(trigger: TemplateTrigger, payload: Any, kinds: Mapping[str, str]) -> RunRequest:

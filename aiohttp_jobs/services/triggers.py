@@ -88,14 +88,23 @@ class TriggerService:
         found = [each for each in every if each.template_id == template_id]
         return [self._view(identity, each) for each in found if may_edit or self._is_theirs(identity, each)]
 
-    async def rotate(self, identity: Identity, trigger_id: str) -> str:
-        """A new secret in place of the old one, which counts no more.
-
-        Raises `NotFoundError`, and `ForbiddenError` unless it is the caller's own.
-        """
+    async def require_changeable(self, identity: Identity, trigger_id: str) -> None:
+        """Raise `NotFoundError`, or `ForbiddenError` unless it is the caller's own."""
         self._policy.require(identity.roles, "manage_triggers")
-        trigger = await self._visible(identity, trigger_id)
-        _require_owner(identity, trigger)
+        _require_owner(identity, await self._visible(identity, trigger_id))
+
+    async def set_enabled(self, identity: Identity, trigger_id: str, enabled: bool) -> dict[str, Any]:
+        """Switch it on or off; off, it refuses what it is sent. Raises as `require_changeable`."""
+        await self.require_changeable(identity, trigger_id)
+        news = {"enabled": enabled}
+        changed = await asyncio.to_thread(
+            self._store.change, trigger_id, lambda old: old.model_copy(update=news)
+        )
+        return self._view(identity, changed)
+
+    async def rotate(self, identity: Identity, trigger_id: str) -> str:
+        """A new secret in place of the old one, which counts no more. Raises as `require_changeable`."""
+        await self.require_changeable(identity, trigger_id)
         secret, sealed = await self._new_secret(trigger_id)
         news = {"sealed_secret": sealed, "rotated_at": utc_now()}
         await asyncio.to_thread(self._store.change, trigger_id, lambda old: old.model_copy(update=news))
@@ -148,7 +157,7 @@ class TriggerService:
 
 def _require_owner(identity: Identity, trigger: TemplateTrigger) -> None:
     if trigger.user_id != identity.user_id:
-        raise ForbiddenError("This trigger is not yours: only its owner, as whom it runs, can rotate it.")
+        raise ForbiddenError("This trigger is not yours: only its owner, as whom it runs, can change it.")
 
 
 def _require_parameters(request: TemplateTriggerRequest, kinds: Mapping[str, str]) -> None:

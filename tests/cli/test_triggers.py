@@ -31,6 +31,9 @@ async def test_a_trigger_is_added_listed_rotated_and_removed(host: Host) -> None
     assert record["Values"] == {"who": "a=b", "count": 7}
     assert [each["equals"] for each in record["Only"]] == ["refs/heads/main", False]
 
+    assert await ok("disable", trigger_id) == "push is off.\n"
+    assert (await Sender(host, path, secret).github(GITHUB_PUSH)).status == 403
+    assert json.loads(await ok("enable", trigger_id, "--json"))["Enabled"] is True
     rotated = json.loads(await ok("rotate", trigger_id, "--json"))["secret"]
     assert (await Sender(host, path, secret).github(GITHUB_PUSH)).status == 401
     assert (await Sender(host, path, rotated).github(GITHUB_PUSH)).status == 200

@@ -281,10 +281,27 @@ async def test_who_sees_and_removes_a_trigger(start_host: StartHost) -> None:
     assert (await dave.request("GET", listing)).body["triggers"] == []
     for method, path in (("DELETE", f"/triggers/{trigger}"), ("POST", f"/triggers/{trigger}/rotate")):
         assert (await dave.request(method, path)).status == 404
+    off = {"enabled": False}
+    assert (await dave.request("PATCH", f"/triggers/{trigger}", json=off)).status == 404
+    assert (await alice.request("PATCH", f"/triggers/{trigger}", json=off)).status == 403
     assert (await alice.request("POST", f"/triggers/{trigger}/rotate")).status == 403
     assert (await outcome(carol, await sender.bearer({"ref": "x"})))["UserID"] == "carol"
     assert (await alice.request("DELETE", f"/triggers/{trigger}")).status == 200
     assert (await sender.bearer({"ref": "x"})).status == 401
+
+
+async def test_while_it_is_off_a_trigger_refuses_what_it_is_sent(host: Host) -> None:
+    alice = host.caller("task_manager")
+    sender = await make_sender(host, alice, "github", paths={"what": "ref"})
+    path = f"/triggers/{sender._address.rpartition('/')[2]}"
+    off = await alice.request("PATCH", path, json={"enabled": False})
+    assert (off.status, off.body["trigger"]["Enabled"]) == (200, False)
+    refused = await sender.github(GITHUB_PUSH)
+    assert (refused.status, refused.body["error"]) == (403, "This trigger is switched off.")
+    for wrong in ({"enabled": "yes"}, {}, {"enabled": True, "name": "other"}):
+        assert (await alice.request("PATCH", path, json=wrong)).status == 422
+    assert (await alice.request("PATCH", path, json={"enabled": True})).body["trigger"]["Enabled"]
+    assert (await outcome(alice, await sender.github(GITHUB_PUSH)))["Success"]
 
 
 async def test_a_new_secret_takes_the_old_ones_place_and_a_template_takes_its_triggers_with_it(

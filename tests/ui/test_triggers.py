@@ -70,6 +70,9 @@ async def test_a_trigger_is_made_used_rotated_and_removed(host: Host, visit: Vis
     await expect(row.get_by_role("link", name="just now")).to_have_attribute("href", f"#/job/{job_id}")
     assert await visitor.accessibility_faults() == []
 
+    await row.get_by_role("switch").click()
+    await expect(row).to_contain_text("Off")
+    assert (await sender.github(GITHUB_PUSH)).status == 403
     await row.get_by_role("button", name="Rotate").click()
     await row.get_by_role("button", name="End the old secret?").click()
     assert await page.get_by_label("The secret", exact=True).inner_text() != secret

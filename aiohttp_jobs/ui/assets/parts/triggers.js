@@ -122,6 +122,15 @@ function Address({ trigger }) {
       onClick=${() => copy(address, "The address was")} /></span>`;
 }
 
+function Enabled({ trigger, act }) {
+  const toggle = () =>
+    act(() => request("PATCH", `triggers/${trigger.TriggerID}`, { body: { enabled: !trigger.Enabled } }));
+  return html`<label class="check">
+    <input type="checkbox" role="switch" checked=${trigger.Enabled} disabled=${!trigger.MayRotate}
+      onChange=${toggle} />
+    <span class="visually-hidden">${trigger.Name} </span>${trigger.Enabled ? "On" : "Off"}</label>`;
+}
+
 function LastUse({ trigger }) {
   if (!trigger.LastUsedAt) return "never";
   return html`<a href=${link("job", trigger.LastJobID)}><${Age} at=${trigger.LastUsedAt} /></a>`;
@@ -158,6 +167,7 @@ export function Triggers({ template }) {
     ["Address", (one) => html`<${Address} trigger=${one} />`],
     ["Proof", (one) => one.Proof],
     ["Takes", (one) => html`<${Text}>${aboutTrigger(one) || "nothing"}<//>`],
+    ["State", (one) => html`<${Enabled} trigger=${one} act=${act} />`],
     ["Last used", (one) => html`<${LastUse} trigger=${one} />`],
     ["", (one) =>
       html`<span class="actions">
