@@ -181,7 +181,7 @@ export function Triggers({ template }) {
         ${template.MayRun && may(me, "manage_triggers") &&
           html`<${Button} icon="new" onClick=${() => setCreating(true)}>New trigger<//>`}</div>
       <p class="lead">Addresses at which other programs, such as GitHub or Alertmanager,
-        run this template as you.</p>
+        run this template, each as whoever made it.</p>
       <${Loaded} result=${result} what="Loading the triggers">${({ triggers }) =>
         triggers.length
           ? html`<${Table} records=${triggers} id="TriggerID" columns=${columns} />`
