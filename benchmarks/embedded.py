@@ -12,7 +12,6 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
-from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.http.app_keys import SERVICE
 from aiohttp_jobs.http.queue import QUEUE
@@ -22,6 +21,7 @@ from aiohttp_jobs.model.job import SubmitRequest
 from aiohttp_jobs.services.jobs import JobService
 from aiohttp_jobs.services.queue import QueueService
 from aiohttp_jobs.services.results import ResultService
+from aiohttp_jobs.without_a_host import opened_access
 
 ROLES = frozenset({"debug", "task_manager", "system_admin"})
 USER = "bench"
@@ -31,11 +31,13 @@ _LOOK_SECONDS = 0.005
 
 def mount(app: web.Application, data_dir: Path, settings: dict[str, Any], functions: Functions | None) -> str:
     """Mount the plugin, and these routes below ``/bench``; an API key for it."""
-    jobs = aiohttp_jobs.setup(app, JobsConfig(data_dir=data_dir, **settings), functions=functions)
+    config = JobsConfig(data_dir=data_dir, **settings)
+    jobs = aiohttp_jobs.setup(app, config, functions=functions)
     embedded = Embedded(jobs[SERVICE], jobs[RESULTS], jobs[QUEUE], jobs, functions)
     for name in ("run", "one_by_one", "fill", "drain"):
         app.router.add_post(f"/bench/{name}", getattr(embedded, name))
-    _, secret = ApiKeys.in_data_dir(data_dir).create(name="bench", user_id=USER, roles=ROLES)
+    with opened_access(data_dir=data_dir, dsn=config.dsn, secret=config.secret) as access:
+        _, secret = access.api_keys.create(name="bench", user_id=USER, roles=ROLES)
     return secret
 
 

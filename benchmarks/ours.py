@@ -78,11 +78,11 @@ class HostProcess:
     def cpu_seconds(self) -> float:
         """What the host and all its children have used so far."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return sum(map(_cpu_seconds, (self.process.pid, *(child.pid for child in children))))
+        return sum(map(process_seconds, (self.process.pid, *(child.pid for child in children))))
 
     def own_cpu_seconds(self) -> float:
         """What the host's own process has used so far, without those it started."""
-        return _cpu_seconds(self.process.pid)
+        return process_seconds(self.process.pid)
 
     async def quiet(self) -> None:
         """Wait until none of its processes does anything: a spare waits, the next runspace is open."""
@@ -148,7 +148,8 @@ def _request(job: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return f"{API}/functions/{name}/run", {"values": {}}
 
 
-def _cpu_seconds(pid: int) -> float:
+def process_seconds(pid: int) -> float:
+    """What the threads of a process have used of the processor so far."""
     # Not psutil's `cpu_times`, which counts in hundredths of a second.
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9

@@ -104,16 +104,48 @@ async def _one_by_one(system: System, kind: str, count: int) -> list[float]:
     return seconds
 
 
-async def _answer(system: System, asked: dict[str, Any]) -> dict[str, Any]:
+class Workers:
+    """The worker processes of a system: one, unless another number is asked for."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._processes: list[asyncio.subprocess.Process] = []
+
+    async def be(self, count: int) -> None:
+        """Start or end some, so that there are `count`."""
+        while len(self._processes) > count:
+            await _end(self._processes.pop())
+        while len(self._processes) < count:
+            self._processes.append(
+                await asyncio.create_subprocess_exec(
+                    sys.executable, *self._system.worker, stdin=subprocess.DEVNULL, stdout=sys.stderr
+                )
+            )
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes]
+
+
+async def _end(worker: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        worker.terminate()
+        await asyncio.wait_for(worker.wait(), _STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        worker.kill()
+
+
+async def _answer(system: System, workers: Workers, asked: dict[str, Any]) -> dict[str, Any]:
+    if asked["do"] == "workers":
+        await workers.be(asked["count"])
+        return {"pids": workers.pids()}
     do = _many if asked["do"] == "many" else _one_by_one
     return {"seconds": await do(system, asked["kind"], asked["count"])}
 
 
 async def _serve(system: System) -> None:
     await system.open()
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, *system.worker, stdin=subprocess.DEVNULL, stdout=sys.stderr
-    )
+    workers = Workers(system)
+    await workers.be(1)
     try:
         async with asyncio.timeout(_READY_SECONDS):
             for kind in ("command", "python"):
@@ -123,15 +155,11 @@ async def _serve(system: System) -> None:
         _say({"version": versions, "durability": system.durability})
         while line := await asyncio.to_thread(sys.stdin.readline):
             try:
-                _say(await _answer(system, json.loads(line)))
+                _say(await _answer(system, workers, json.loads(line)))
             except Exception as error:
                 _say({"error": repr(error)})
     finally:
-        with contextlib.suppress(ProcessLookupError, TimeoutError):
-            worker.terminate()
-            await asyncio.wait_for(worker.wait(), _STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
+        await workers.be(0)
 
 
 def _say(message: dict[str, Any]) -> None:

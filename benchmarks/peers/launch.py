@@ -31,6 +31,14 @@ async def peers(bench: Bench) -> AsyncIterator[None]:
         bench.peers = []
 
 
+@asynccontextmanager
+async def procrastinate_on(bench: Bench, dsn: str) -> AsyncIterator[Peer | None]:
+    """procrastinate alone, frozen, on a database that is there; ``None``, and why, where it cannot be had."""
+    async with AsyncExitStack() as stack:
+        variables = {"BENCH_FOLDER": str(bench.folder("procrastinate")), "BENCH_POSTGRES": dsn}
+        yield await _start(bench, stack, "procrastinate", variables)
+
+
 async def _prepare(bench: Bench) -> list[str]:
     """Make environments and install redis-server; the peers that have what they need."""
     limit = asyncio.Semaphore(_INSTALLS_AT_ONCE)

@@ -35,3 +35,7 @@ class Peer:
     async def one_by_one(self, kind: str, count: int) -> list[float]:
         """Seconds of each job, one after the other, until its result is readable."""
         return list((await self.process.ask(do="one_by_one", kind=kind, count=count))["seconds"])
+
+    async def workers(self, count: int) -> list[int]:
+        """Have it run `count` worker processes, one being usual; their ids."""
+        return list((await self.process.ask(do="workers", count=count))["pids"])
