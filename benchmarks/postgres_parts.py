@@ -13,6 +13,7 @@ import argparse
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -32,8 +33,24 @@ from .ours import process_seconds
 
 _NAME = "bench_parts"
 _LISTENERS = (0, 50, 200)
+_AT_ONCE_SECONDS = 3.0
 _NO_LIMIT = MostWaiting(1_000_000, 1 << 40)
 _LIMITS = Limits({ExecutionMode.BACKGROUND_JOB: 1})
+
+
+# A thousand that live, with sixteen jobs each.
+_MANY_WORKERS = """
+INSERT INTO aiohttp_jobs.processes (process_id, kind, heard_at)
+SELECT md5('worker ' || n)::uuid, 'worker', clock_timestamp() + interval '1 hour'
+FROM generate_series(1, 1000) n
+"""
+_MANY_JOBS = """
+INSERT INTO aiohttp_jobs.jobs (job_id, state, user_id, job_name, slot, priority, size, attempt, submission,
+    process_id, claim_id, started_at)
+SELECT gen_random_uuid(), 'running', 'user' || n % 100, 'name', 'BackgroundJob', 5, 10, 1, '{}',
+    md5('worker ' || 1 + n % 1000)::uuid, gen_random_uuid(), clock_timestamp()
+FROM generate_series(1, 16000) n
+"""
 
 
 class Parts:
@@ -96,6 +113,14 @@ class Parts:
         self.measure("64 KB of output, and tell of it", put, 200)
         self.measure("give back", lambda: table.give_back(claims.pop()), len(claims) - 2)
 
+    def among_many(self) -> None:
+        """What looks at others costs where there are a thousand of them, with sixteen jobs each."""
+        self.probe.execute(_MANY_WORKERS)
+        self.probe.execute(_MANY_JOBS)
+        self.measure("look for jobs of the dead, among 16,000", self.table.take_lost, 20)
+        self.measure("claim, and nothing waits, among 16,000", self.claim, 50)
+        self.measure("sign of life, among 1,000", self._presence.be_heard)
+
     def notices(self, dsn: str, stack: ExitStack) -> None:
         """What telling costs with so many processes that listen, and are told of nothing by this program."""
         listeners: list[psycopg.Connection[Any]] = []
@@ -104,6 +129,27 @@ class Parts:
                 listeners.append(stack.enter_context(psycopg.connect(dsn, autocommit=True)))
                 listeners[-1].execute("LISTEN aiohttp_jobs")
             self.measure(f"tell, and {count} listen", lambda: self.table.say("job", str(uuid.uuid4())), 100)
+
+    def at_once(self, dsn: str) -> None:
+        """Print how often eight sessions commit, and eight that tell of something as they do."""
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS aiohttp_jobs.bench_rows AS SELECT generate_series(0, 7) n"
+            )
+        for name, told in (("that tell nothing", ""), ("that tell", ", pg_notify('aiohttp_jobs', n::text)")):
+            update = f"UPDATE aiohttp_jobs.bench_rows SET n = n WHERE n = %s RETURNING n{told}".encode()
+
+            def session(number: int, update: bytes = update) -> int:
+                done, end = 0, time.monotonic() + _AT_ONCE_SECONDS
+                with psycopg.connect(dsn, autocommit=True) as connection:
+                    while time.monotonic() < end:
+                        connection.execute(update, (number,))
+                        done += 1
+                return done
+
+            with ThreadPoolExecutor(8) as threads:
+                done = sum(threads.map(session, range(8)))
+            print(f"{'commits a second, 8 at once, ' + name:44} {done / _AT_ONCE_SECONDS:8.0f}", flush=True)
 
     def claim(self) -> list[Claim]:
         free = {str(ExecutionMode.BACKGROUND_JOB): 1}
@@ -141,6 +187,8 @@ def main() -> None:
             with ExitStack() as stack:
                 stack.callback(parts.close)
                 parts.all()
+                parts.at_once(dsn)
+                parts.among_many()
                 parts.notices(dsn, stack)
         finally:
             connection.execute(f"DROP DATABASE {_NAME} WITH (FORCE)".encode())

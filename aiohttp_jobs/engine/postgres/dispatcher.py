@@ -478,16 +478,22 @@ class PostgresDispatcher:
             result = with_attempts(result, earlier)
         notifier = self._notifier if submission.notify else None
         notices = await notifier.prepare(submission, result) if notifier else None
-        give = partial(self._verdicts.give, claim, result, earlier)
+        lets_start = self._lets_start(claim)
+        give = partial(self._verdicts.give, claim, result, earlier, lets_start=lets_start)
         record = await self._until_written(claim, give, keep)
         if self._observer is not None:
             self._observer.ended(submission, result, again=False)
         if active is not None:
             self._forget(active, record)
-        if claim.lock is not None or self.limits.per_user is not None or self.limits.overall is not None:
-            self._wake.set()  # what it held up until now may start
+        if lets_start:
+            self._wake.set()
         if notifier is not None:
             await notifier.release(notices)
+
+    def _lets_start(self, claim: Claim) -> bool:
+        """Whether a job that was held up by this one may start when it has ended, in whichever process."""
+        limits = self.limits
+        return claim.lock is not None or limits.per_user is not None or limits.overall is not None
 
     async def _until_written(
         self, claim: Claim, write: Callable[[], Awaitable[T]], keep: Callable[[], None]

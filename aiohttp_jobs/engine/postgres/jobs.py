@@ -28,7 +28,8 @@ from .records import is_id
 
 CHANNEL = "aiohttp_jobs"
 """Where processes say what happens: who says it, then ``work``, ``missed``, or ``job``, ``cancel``,
-``output``, ``progress``, ``watch``, ``deleted`` and an id; the last with whose it was."""
+``output``, ``progress``, ``watch``, ``deleted`` and an id; the last with whose it was. Who hears of a ``job``
+looks whether there is one to start; any other change of one is ``progress``."""
 
 _SUBMIT = """
 SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_2(
@@ -36,7 +37,8 @@ SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_2(
     %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s) AS s
 """
 _CLAIM = """
-SELECT c.job_id, c.fence, c.submission, c.lock_name, pg_notify(%(channel)s, %(me)s || ' job ' || c.job_id)
+SELECT c.job_id, c.fence, c.submission, c.lock_name,
+    pg_notify(%(channel)s, %(me)s || ' progress ' || c.job_id)
 FROM aiohttp_jobs.claim_2(
     %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
     %(stall)s) AS c
@@ -74,12 +76,26 @@ _HELD_ONE = """
 SELECT job_id, fence, submission, lock_name, started_at, clock_timestamp(), process_id FROM aiohttp_jobs.jobs
 WHERE state = 'running' AND process_id = %s AND job_id = %s
 """
+# Whether one lives is asked once of each process that has jobs, from one to the next along the index, and not
+# of each job: every process asks this every few seconds.
 _TAKE_LOST = """
+WITH RECURSIVE holders AS (
+    (SELECT process_id FROM aiohttp_jobs.jobs WHERE state = 'running' ORDER BY process_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT process_id FROM aiohttp_jobs.jobs
+            WHERE state = 'running' AND process_id > holders.process_id ORDER BY process_id LIMIT 1)
+    FROM holders WHERE process_id IS NOT NULL
+), dead AS MATERIALIZED (
+    SELECT process_id FROM holders
+    WHERE process_id <> %(me)s AND NOT aiohttp_jobs.is_alive_1(process_id, %(stall)s)
+)
 UPDATE aiohttp_jobs.jobs AS j SET process_id = %(me)s, claim_id = NULL, fence = fence + 1
 FROM (
-    SELECT job_id, process_id FROM aiohttp_jobs.jobs
-    WHERE state = 'running' AND process_id <> %(me)s AND NOT aiohttp_jobs.is_alive_1(process_id, %(stall)s)
-    FOR UPDATE SKIP LOCKED LIMIT 100
+    SELECT held.job_id, held.process_id FROM dead CROSS JOIN LATERAL (
+        SELECT q.job_id, q.process_id FROM aiohttp_jobs.jobs q
+        WHERE q.state = 'running' AND q.process_id = dead.process_id
+        FOR UPDATE SKIP LOCKED
+    ) AS held LIMIT 100
 ) AS lost WHERE j.job_id = lost.job_id
 RETURNING j.job_id, j.fence, j.submission, j.lock_name, j.started_at, clock_timestamp(), lost.process_id
 """

@@ -22,15 +22,18 @@ class Verdicts:
         self._results = results
 
     async def give(
-        self, claim: Claim, result: JobResult, earlier: Sequence[Mapping[str, Any]]
+        self, claim: Claim, result: JobResult, earlier: Sequence[Mapping[str, Any]], *, lets_start: bool
     ) -> dict[str, Any]:
         """End a job durably; its result as it is stored. `earlier` are the results of the attempts before.
+
+        The others look for jobs when it `lets_start` another one: each look is a claim, of each of them.
 
         Raises `GivenUpError` when the job is this process's no longer, or has ended: by this very verdict,
         perhaps, whose answer was lost.
         """
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
+        news = self._table.news("job" if lets_start else "progress", claim.job_id)
 
         async def end(connection: AsyncConnection) -> None:
             ended = await connection.execute(END, self._table.mine(claim))
@@ -40,7 +43,7 @@ class Verdicts:
             if not result.output_truncated:
                 # Not earlier: until there is a result, this is all that others have of the output.
                 await connection.execute(DROP_OUTPUT, (claim.job_id, result.attempt))
-            await connection.execute("SELECT pg_notify(%s, %s)", self._table.news("job", claim.job_id))
+            await connection.execute("SELECT pg_notify(%s, %s)", news)
 
         await self._results.keep(record, first=end, earlier_attempts=earlier, submission=submission)
         return record

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +24,8 @@ from aiohttp_jobs.engine.postgres.workforce import PostgresWorkforce
 from aiohttp_jobs.functions.registry import Functions
 from aiohttp_jobs.model.job import ExecutionMode, InterpreterName, JobPhase
 
-from ...contract.jobs import MOST, submission
+from ...contract.jobs import MOST, submission, submit
+from .host import started
 from .support import installation
 
 STALL = 5.0
@@ -208,3 +211,23 @@ def test_a_job_that_was_claimed_in_vain_keeps_its_place(start: Start) -> None:
     worker.table.give_back(claim)
     assert other.claim() == [first]
     assert second not in other.claim()
+
+
+async def test_others_look_for_a_job_when_it_comes_and_not_when_it_is_claimed_or_ends(
+    postgres: str, tmp_path: Path
+) -> None:
+    """Each look is a claim of each process, one after the other: with a thousand of them, a thousand."""
+    with psycopg.connect(postgres, autocommit=True) as listening:
+        listening.execute("LISTEN aiohttp_jobs")
+        async with AsyncExitStack() as stack:
+            engine = await started(postgres, tmp_path, 30.0, stack)
+            plain = await submit(engine.queue)
+            # Its end lets another one start, which may wait for the same key.
+            keyed = await submit(engine.queue, concurrency_key="printer")
+            for job_id in (plain, keyed):
+                while await engine.queue.get(job_id) is not None:
+                    await engine.queue.next_change(job_id)
+        said = [each.payload.split(" ") for each in listening.notifies(timeout=1.0)]
+    looks = Counter(job_id for _, what, job_id, *_ in said if what == "job")
+    assert looks == {plain: 1, keyed: 2}
+    assert {job_id for _, what, job_id, *_ in said if what == "progress"} == {plain, keyed}
