@@ -38,7 +38,7 @@ def containers() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def commands() -> dict[str, list[str]]:
-    """What each container says to aiohttp-jobs; and what the first lines of the files have the reader type."""
+    """What each container says to aiohttp-jobs, and what the first lines of the files have one type."""
     found: dict[str, list[str]] = {}
     for name, container in containers():
         is_worker = "worker" in json.dumps(container.get("build", container.get("image", "")))
