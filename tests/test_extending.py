@@ -72,13 +72,14 @@ ENGINE = Addition(
 
 
 class Copy:
-    """A copy of the package, beside the tests, that can be changed."""
+    """A copy of the package, beside the tests and the demo, that can be changed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._package = root / "aiohttp_jobs"
         shutil.copytree(ROOT / "aiohttp_jobs", self._package, ignore=shutil.ignore_patterns("__pycache__"))
-        (root / "tests").symlink_to(ROOT / "tests")
+        for beside in ("tests", "demo_app"):  # the tests' PostgreSQL is the demo's
+            (root / beside).symlink_to(ROOT / beside)
 
     def add(self, addition: Addition) -> None:
         home = self._package / addition.home

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession
@@ -31,6 +32,7 @@ StartHost = Callable[..., Awaitable[Host]]
 JOB = {"jobName": "test", "command": "echo hello; echo again", "executionMode": "BackgroundJob"}
 TEMPLATE = {"name": "greet", "command": "echo hello", "executionMode": "BackgroundJob"}
 SCHEDULE = {"name": "nightly", "cron": "0 3 * * *", "job": JOB}
+TRIGGER = {"name": "push", "proof": "github"}
 KEY = {"name": "mine", "roles": ["task_manager"]}
 
 
@@ -216,6 +218,8 @@ async def one_of_each(host: Host, alice: Caller) -> dict[str, str]:
         assert answer.status == 201, answer.body
         thing, name = made.split(".")
         found[f"{name.removesuffix('ID').lower()}_id"] = answer.body[thing][name]
+    trigger = await alice.request("POST", f"/templates/{found['template_id']}/triggers", json=TRIGGER)
+    found |= {"trigger_id": trigger.body["trigger"]["TriggerID"], "worker_id": str(uuid4())}
     await host.signed_in("task_manager")
     sessions = (await alice.request("GET", "/sessions")).body["sessions"]
     found["session_id"] = next(each["SessionID"] for each in sessions if not each["Current"])
@@ -237,6 +241,8 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("POST /templates", TEMPLATE),
         ("PUT /templates/{template_id}", TEMPLATE),
         ("POST /templates/{template_id}/run", {}),
+        ("POST /templates/{template_id}/triggers", TRIGGER),
+        ("POST /triggers/{trigger_id}/rotate", {}),
         ("POST /functions/{name}/run", {"values": {"name": "Ada"}}),
         ("POST /schedules", SCHEDULE),
         ("PATCH /schedules/{schedule_id}", {"enabled": False}),
@@ -248,6 +254,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
     takes_none: list[tuple[str, Any]] = [
         ("POST /jobs/{job_id}/cancel", {}),
         ("DELETE /schedules/{schedule_id}", None),
+        ("DELETE /triggers/{trigger_id}", None),
         ("DELETE /templates/{template_id}", None),
         ("DELETE /notices/{notice_id}", None),
         ("DELETE /sessions/{session_id}", None),
@@ -256,6 +263,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("POST /queue/resume", {}),
         ("POST /queue/pick-up", {}),
         ("POST /mainloop/restart", {}),
+        ("POST /workers/{worker_id}/drain", {}),
         ("POST /results/delete", {"jobIds": [ids["job_id"]]}),
         ("DELETE /jobs/results", None),
     ]

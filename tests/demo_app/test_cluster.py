@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 from aiohttp import ClientSession
@@ -42,9 +43,13 @@ async def test_hosts_and_workers_share_the_work_and_end_together(
             async with session.post(f"{first}/api/v1/jobs/submit?wait=60", json=body) as response:
                 result = (await response.json())["result"]
                 assert result["Output"] == "here\n", json.dumps(result)
-            async with session.get(f"{second}/api/v1/workers") as response:
-                found = (await response.json())["workers"]
-        assert sorted(each["Kind"] for each in found if each["Alive"]) == ["host", "host", "worker", "worker"]
+            found: list[dict[str, Any]] = []
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(found) < 4:  # it says where to look before all of them are there
+                    await asyncio.sleep(0.1)
+                    async with session.get(f"{second}/api/v1/workers") as response:
+                        found = [each for each in (await response.json())["workers"] if each["Alive"]]
+        assert sorted(each["Kind"] for each in found) == ["host", "host", "worker", "worker"]
         assert {each["Name"] for each in found if each["Labels"]} == {"worker-1", "worker-2"}
     finally:
         cluster.send_signal(signal.SIGINT)

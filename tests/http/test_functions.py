@@ -296,7 +296,7 @@ async def test_the_document_describes_them(host: Host) -> None:
     [name] = document["paths"]["/functions/{name}"]["get"]["parameters"]
     assert name["schema"]["pattern"] == "^[A-Za-z_][A-Za-z0-9_]{0,63}$"
     shown = (await host.caller("librarian", "debug").request("GET", "/functions")).body
-    described = {**document, "$ref": "#/components/schemas/Functions"}
+    described = {**document, "$ref": "#/components/schemas/FunctionsAnswer"}
     assert shown["count"] == 4
     assert [error.message for error in Draft202012Validator(described).iter_errors(shown)] == []
     wrong = {**shown, "functions": [{**shown["functions"][0], "Name": 5, "More": 1}]}
