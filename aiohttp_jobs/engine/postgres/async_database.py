@@ -22,6 +22,7 @@ from .database import (
     Reachable,
     Row,
     Values,
+    has_news,
     unavailable,
 )
 
@@ -35,6 +36,11 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', fa
     set_config('enable_sort', 'off', false), set_config('enable_incremental_sort', 'off', false),
     set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false)
 """
+
+
+async def _check(connection: AsyncConnection) -> None:
+    if has_news(connection):
+        await AsyncConnectionPool.check_connection(connection)
 
 
 class AsyncDatabase:
@@ -63,7 +69,7 @@ class AsyncDatabase:
             timeout=WAIT_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
             configure=configure,
-            check=AsyncConnectionPool.check_connection,
+            check=_check,
             num_workers=1,
             name="aiohttp-jobs-results",
             open=False,

@@ -6,6 +6,7 @@ The SQL is left to those who ask. Making the tables is left to ``migrations``.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -95,6 +96,21 @@ class Reachable:
             raise
 
 
+def has_news(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the server has sent something to a connection that nobody uses: that it closes it, mostly.
+
+    So that its end is found out without a question, which would be one more for each that is asked.
+    """
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _check(connection: Connection) -> None:
+    if has_news(connection):
+        ConnectionPool.check_connection(connection)
+
+
 class Database:
     """At most `most` connections to `dsn`. Every method blocks, and may be called in any thread.
 
@@ -139,7 +155,7 @@ class Database:
             reconnect_timeout=RECONNECT_SECONDS,
             configure=configure,
             # That a server was restarted is met there, and not by a caller.
-            check=ConnectionPool.check_connection,
+            check=_check,
             num_workers=1,
             name="aiohttp-jobs",
             open=False,

@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("psycopg")
 
+import psycopg
+
 from aiohttp_jobs.engine.base import TooSlowError
 from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
 from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
@@ -74,3 +76,14 @@ async def test_a_server_that_is_not_there_is_not_waited_for_for_ever(
     with pytest.raises(DatabaseUnavailableError):
         await database.row("SELECT 1")
     await database.close()
+
+
+async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_lent(
+    postgres: str, database: AsyncDatabase
+) -> None:
+    """As when the server was restarted: what it sent at its end is seen, without a question each time."""
+    (first,) = await database.rows("SELECT pg_backend_pid()")
+    async with await psycopg.AsyncConnection.connect(postgres, autocommit=True) as other:
+        await other.execute("SELECT pg_terminate_backend(%s, 10000)", first)
+    (second,) = await database.rows("SELECT pg_backend_pid()")
+    assert second != first

@@ -84,7 +84,7 @@ async def test_connections_that_were_cut_are_replaced_before_anybody_meets_them(
     database = postgres.split("/")[3].split("?", maxsplit=1)[0]
     with psycopg.connect(postgres_server.dsn(database, "postgres"), autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     assert len(kept.schedules.all()) == 1
