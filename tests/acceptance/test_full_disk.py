@@ -242,6 +242,7 @@ def writing_requests(ids: dict[str, str]) -> list[tuple[str, str, Any, bool]]:
         ("PUT /templates/{template_id}", TEMPLATE),
         ("POST /templates/{template_id}/run", {}),
         ("POST /templates/{template_id}/triggers", TRIGGER),
+        ("PATCH /triggers/{trigger_id}", {"enabled": False}),
         ("POST /triggers/{trigger_id}/rotate", {}),
         ("POST /functions/{name}/run", {"values": {"name": "Ada"}}),
         ("POST /schedules", SCHEDULE),
