@@ -60,6 +60,8 @@ SECTIONS: dict[str, Section] = {
     "idle": idle_section.measure,
 }
 """In the order in which they run."""
+_NOT_QUICK = ("cluster",)
+"""Takes a minute and a half however little is measured, and so is left out of a quick run that names none."""
 _WITH_PEERS = ("throughput", "latency", "runspace", "functions")
 _BUDGETS = {
     "runspace": 200.0,
@@ -82,7 +84,8 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="rounds of each measurement")
     arguments = parser.parse_args()
-    arguments.only = [name for name in arguments.only.split(",") if name] or list(SECTIONS)
+    usual = [name for name in SECTIONS if not (arguments.quick and name in _NOT_QUICK)]
+    arguments.only = [name for name in arguments.only.split(",") if name] or usual
     if unknown := set(arguments.only) - set(SECTIONS):
         parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     return arguments

@@ -96,7 +96,7 @@ class _Sides:
         return pids
 
     async def throughput(self, count: int) -> Table:
-        jobs = self.bench.size(400, 100)
+        jobs = self.bench.size(250, 100)
         table = Table(
             f"cluster-{count}",
             f"Over PostgreSQL with {count} worker{'s' * (count > 1)}: {jobs} × /bin/true",
