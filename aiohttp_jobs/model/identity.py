@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -41,6 +42,17 @@ class Identity:
     def submitted_with(self) -> str:
         """What a submission remembers of this identity's proof."""
         return f"{self.proof}:{self.key_id}" if self.key_id else str(self.proof)
+
+    @classmethod
+    def remembered(
+        cls, submitted_with: str, *, user_id: str, session_id: str, roles: Collection[str]
+    ) -> Identity:
+        """Whoever a record's `submitted_with` was of, with other `roles`: usually those they have now.
+
+        Raises ``ValueError`` for a proof that there is not.
+        """
+        proof, _, key_id = submitted_with.partition(":")
+        return cls(user_id, session_id, frozenset(roles), Proof(proof), key_id or None)
 
 
 def _is_storable(text: str) -> bool:

@@ -30,7 +30,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from .functions import FunctionName, FunctionRunRequest
-from .identity import Identity, Proof
+from .identity import Identity
 from .job import Name, OneLine, SentDatetime, Startable, SubmitRequest, UtcDatetime
 from .record import KeptRecord
 from .schema_extras import SchemaExtras
@@ -288,13 +288,8 @@ class Schedule(KeptRecord):
 
     def owner(self, roles: Collection[str]) -> Identity:
         """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
-        proof, _, key_id = self.submitted_with.partition(":")
-        return Identity(
-            user_id=self.user_id,
-            session_id=self.session_id,
-            roles=frozenset(roles),
-            proof=Proof(proof),
-            key_id=key_id or None,
+        return Identity.remembered(
+            self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
         )
 
     @property

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from .identity import Identity, Proof
+from .identity import Identity
 from .job import Name, Text, UtcDatetime
 from .payload_paths import PayloadPath
 from .record import KeptRecord
@@ -133,13 +133,8 @@ class TemplateTrigger(KeptRecord):
 
     def owner(self, roles: Collection[str]) -> Identity:
         """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
-        proof, _, key_id = self.submitted_with.partition(":")
-        return Identity(
-            user_id=self.user_id,
-            session_id=self.session_id,
-            roles=frozenset(roles),
-            proof=Proof(proof),
-            key_id=key_id or None,
+        return Identity.remembered(
+            self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
         )
 
     def delivered(self, key: str) -> Delivery | None:
