@@ -40,7 +40,7 @@ MOVED = "Moved"
 
 
 @dataclass
-class Count:
+class ImportCount:
     """How many of a kind were brought: new there, or there already; or not, because they cannot be used."""
 
     new: int = 0
@@ -54,7 +54,7 @@ class Count:
             self.known += 1
 
 
-def import_data_dir(data_dir: Path, dsn: str, secret: str) -> dict[str, Count]:
+def import_data_dir(data_dir: Path, dsn: str, secret: str) -> dict[str, ImportCount]:
     """Bring everything into the database; what there was of each kind.
 
     Raises `ConfigurationError` when a host runs on the folder, or has not ended what it ran, and when the
@@ -70,7 +70,7 @@ def import_data_dir(data_dir: Path, dsn: str, secret: str) -> dict[str, Count]:
     return asyncio.run(_import(base, data_dir, dsn, secret))
 
 
-async def _import(base: Path, data_dir: Path, dsn: str, secret: str) -> dict[str, Count]:
+async def _import(base: Path, data_dir: Path, dsn: str, secret: str) -> dict[str, ImportCount]:
     with postgres_needed():
         from .engine.postgres.imports import PostgresImport  # noqa: PLC0415 - psycopg may be missing
     keys = InstallationKeys(base, secret)
@@ -101,7 +101,9 @@ class _Moving:
         self._schedules, self._templates = ScheduleStore(base, keys), TemplateStore(base, keys)
         self._moments = FiredMomentFiles(base)
         self._api_keys = ApiKeys.in_data_dir(data_dir)
-        self.counts = {name: Count() for name in ("results", "waiting", "schedules", "templates", "api_keys")}
+        self.counts = {
+            name: ImportCount() for name in ("results", "waiting", "schedules", "templates", "api_keys")
+        }
 
     async def open(self, stack: AsyncExitStack) -> None:
         await asyncio.to_thread(self._vault.open)
@@ -115,7 +117,7 @@ class _Moving:
         for records in (self._schedules, self._templates):
             await asyncio.to_thread(records.open)
 
-    async def move(self) -> dict[str, Count]:
+    async def move(self) -> dict[str, ImportCount]:
         await asyncio.to_thread(self._move_records)
         await self._move_results()
         await self._move_waiting()

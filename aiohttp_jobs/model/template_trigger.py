@@ -94,7 +94,7 @@ class TriggerChange(BaseModel):
     enabled: StrictBool
 
 
-class Delivery(BaseModel):
+class TriggerDelivery(BaseModel):
     """A delivery that was accepted: what it is known by again, when it came, and which job it is."""
 
     model_config = ConfigDict(frozen=True)
@@ -125,7 +125,7 @@ class TemplateTrigger(KeptRecord):
     sealed_secret: str
     created_at: UtcDatetime
     rotated_at: UtcDatetime
-    deliveries: tuple[Delivery, ...] = ()
+    deliveries: tuple[TriggerDelivery, ...] = ()
 
     @property
     def record_id(self) -> str:
@@ -137,11 +137,11 @@ class TemplateTrigger(KeptRecord):
             self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
         )
 
-    def delivered(self, key: str) -> Delivery | None:
+    def delivered(self, key: str) -> TriggerDelivery | None:
         """The delivery that is known by `key`, if it is remembered."""
         return next((each for each in self.deliveries if each.key == key), None)
 
-    def remembering(self, delivery: Delivery) -> TemplateTrigger:
+    def remembering(self, delivery: TriggerDelivery) -> TemplateTrigger:
         """The same with one more delivery, and without those that are too old or too many."""
         kept = [each for each in self.deliveries if each.at > delivery.at - DELIVERY_SECONDS]
         return self.model_copy(update={"deliveries": (*kept, delivery)[-MOST_DELIVERIES:]})

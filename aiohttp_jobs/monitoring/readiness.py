@@ -37,7 +37,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReadinessFinding:
     """How one thing that taking jobs needs is now; `message` is for whoever looks after the server."""
 
     name: str
@@ -60,9 +60,9 @@ class Readiness:
     def is_ending(self) -> bool:
         return self.phase in (Phase.DRAINING, Phase.CLOSING)
 
-    async def findings(self) -> list[Finding]:
+    async def findings(self) -> list[ReadinessFinding]:
         """How everything is; answers within about a second."""
-        server = Finding(SERVER, self.phase is Phase.SERVING, self.phase.value)
+        server = ReadinessFinding(SERVER, self.phase is Phase.SERVING, self.phase.value)
         if self.phase is Phase.STARTING:
             return [server]
         return [server, *await asyncio.gather(*(each.finding() for each in self._watched))]
@@ -79,12 +79,12 @@ class _Watched:
     def __init__(self, name: str, look: Look) -> None:
         self._name = name
         self._look = look
-        self._found: Finding | None = None
+        self._found: ReadinessFinding | None = None
         self._fresh_until = 0.0
         self._began = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def finding(self) -> Finding:
+    async def finding(self) -> ReadinessFinding:
         clock = asyncio.get_running_loop().time
         if self._found is not None and clock() < self._fresh_until:
             return self._found
@@ -97,14 +97,14 @@ class _Watched:
         if self._task is None and self._found is not None:
             return self._found
         seconds = clock() - self._began
-        return Finding(self._name, False, f"There has been no answer for {seconds:.0f} s.")
+        return ReadinessFinding(self._name, False, f"There has been no answer for {seconds:.0f} s.")
 
     async def _find(self) -> None:
         try:
             await self._look()
-            found = Finding(self._name, True, "Good.")
+            found = ReadinessFinding(self._name, True, "Good.")
         except Exception as error:
-            found = Finding(self._name, False, _sentence(error))
+            found = ReadinessFinding(self._name, False, _sentence(error))
         fresh = _GOOD_SECONDS if found.is_good else _BAD_SECONDS
         self._found, self._fresh_until = found, asyncio.get_running_loop().time() + fresh
         self._task = None

@@ -24,7 +24,7 @@ from ..model.job import new_job_id, utc_now
 from ..model.parameters import ParameterType
 from ..model.payload_paths import value_at
 from ..model.template import RunRequest
-from ..model.template_trigger import Delivery, TemplateTrigger, TriggerProof
+from ..model.template_trigger import TemplateTrigger, TriggerDelivery, TriggerProof
 from ..system.secret_box import Vault
 from .templates import TemplateService
 from .triggers import SECRET
@@ -146,11 +146,11 @@ class TriggerDeliveries:
             self._nobodys = trigger_id, self._vault.seal(trigger_id, {SECRET: new_secret()})
         return self._nobodys
 
-    def _remember(self, trigger_id: str, proven: Proven) -> tuple[Delivery, bool]:
+    def _remember(self, trigger_id: str, proven: Proven) -> tuple[TriggerDelivery, bool]:
         """The delivery, and whether it is a new one; alone among all processes."""
         now, most = utc_now(), self._config.max_trigger_deliveries_per_minute
         key = proven.key or uuid4().hex
-        made = Delivery(key=key, at=int(now.timestamp()), job=new_job_id())
+        made = TriggerDelivery(key=key, at=int(now.timestamp()), job=new_job_id())
         found = made
 
         def remembering(current: TemplateTrigger) -> TemplateTrigger:

@@ -11,7 +11,7 @@ import pytest
 
 from aiohttp_jobs.errors import RightsUnavailableError
 from aiohttp_jobs.monitoring.disk import Disk
-from aiohttp_jobs.monitoring.readiness import Finding, NotReadyError, Phase, Readiness
+from aiohttp_jobs.monitoring.readiness import NotReadyError, Phase, Readiness, ReadinessFinding
 from aiohttp_jobs.system.storage_state import StorageState
 
 
@@ -31,7 +31,7 @@ async def faults(readiness: Readiness) -> dict[str, str]:
 
 async def test_a_host_that_starts_stops_or_is_about_to_is_not_ready() -> None:
     readiness = Readiness({"disk": good})
-    assert await readiness.findings() == [Finding("server", False, "The server is starting.")]
+    assert await readiness.findings() == [ReadinessFinding("server", False, "The server is starting.")]
     readiness.phase = Phase.SERVING
     assert await faults(readiness) == {}
     for phase in (Phase.DRAINING, Phase.CLOSING):

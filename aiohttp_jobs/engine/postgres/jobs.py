@@ -23,7 +23,7 @@ from ..running.job_states import submitted_state
 from .database import Database, Row
 from .migrations import Connection
 from .offers import Offer, needs_of, waiting_for
-from .queue_order import Line, QueueOrder
+from .queue_order import QueueOrder, UsersLine
 from .records import is_id
 
 CHANNEL = "aiohttp_jobs"
@@ -497,7 +497,7 @@ class JobTable:
         counted_at, order = self._order
         if order.total < _LONG_QUEUE or time.monotonic() > counted_at + _COUNT_SECONDS:
             counted_at = time.monotonic()
-            order = QueueOrder.of(Line(*row) for row in self._database.rows(_LINES))
+            order = QueueOrder.of(UsersLine(*row) for row in self._database.rows(_LINES))
             self._order = counted_at, order
         return order
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 
-class Line(NamedTuple):
+class UsersLine(NamedTuple):
     """The jobs of one user and one priority: their number, when the user's turn was last (0: never), and the
     place of the first in the order of acceptance."""
 
@@ -26,11 +26,11 @@ class Line(NamedTuple):
 class QueueOrder:
     """By priority; of one priority users take turns, from the one whose turn was longest ago."""
 
-    levels: tuple[tuple[Line, ...], ...]
+    levels: tuple[tuple[UsersLine, ...], ...]
     """Of each priority, the highest first, the users in the order of their turns."""
 
     @classmethod
-    def of(cls, lines: Iterable[Line]) -> QueueOrder:
+    def of(cls, lines: Iterable[UsersLine]) -> QueueOrder:
         """That of all `lines`."""
         ordered = sorted(lines, key=lambda line: (-line.priority, line.turn, line.head))
         return cls(tuple(tuple(level) for _, level in groupby(ordered, key=lambda line: line.priority)))
@@ -58,7 +58,7 @@ class QueueOrder:
         """The order of one user's jobs alone."""
         return QueueOrder.of(line for level in self.levels for line in level if line.user_id == user_id)
 
-    def first(self, limit: int) -> Iterator[tuple[Line, int]]:
+    def first(self, limit: int) -> Iterator[tuple[UsersLine, int]]:
         """The lines that have the first `limit` jobs, and how many of each those are."""
         for level in self.levels:
             if limit <= 0:
@@ -73,7 +73,7 @@ class QueueOrder:
             limit -= sum(line.number for line in level)
 
 
-def _whole_rounds(level: tuple[Line, ...], limit: int) -> int:
+def _whole_rounds(level: tuple[UsersLine, ...], limit: int) -> int:
     """How often everyone's turn comes, as far as there are jobs, within the first `limit`."""
     low, high = 0, max(line.number for line in level)
     while low < high:

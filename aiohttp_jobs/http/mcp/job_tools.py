@@ -81,12 +81,12 @@ class OutputArguments(OneJob):
     max_bytes: Bytes = _DEFAULT_BYTES
 
 
-class Submitted(ToolModel):
+class SubmittedJob(ToolModel):
     job_id: str
     execution_mode: ExecutionMode
 
 
-class Watched(ToolModel):
+class WatchedJob(ToolModel):
     job_id: str
     ended: bool
     status: str
@@ -131,7 +131,7 @@ def job_tools(limits: Mapping[str, Any]) -> list[Tool]:
             "Runs a command on the server, now or later, and answers with the job's id at once. Follow it "
             "with watch_job. BackgroundJob, a process of its own, suits most commands.",
             SubmitArguments,
-            Submitted,
+            SubmittedJob,
             RUNS,
             right="submit",
             limits=limits,
@@ -142,7 +142,7 @@ def job_tools(limits: Mapping[str, Any]) -> list[Tool]:
             "Waits until a job ends, or so many seconds, and answers with what it has printed meanwhile. "
             "Call it again with the position that it answers with, until ended is true.",
             WatchArguments,
-            Watched,
+            WatchedJob,
             READS,
             tells=True,
         ),
@@ -197,7 +197,7 @@ async def submit_job(call: Call) -> dict[str, Any]:
 
 def submitted(job_id: str, mode: ExecutionMode) -> dict[str, Any]:
     """The answer to whatever submits a job."""
-    return answered(Submitted(job_id=job_id, execution_mode=mode))
+    return answered(SubmittedJob(job_id=job_id, execution_mode=mode))
 
 
 async def get_job(call: Call) -> dict[str, Any]:
@@ -257,7 +257,7 @@ async def watch_job(call: Call) -> dict[str, Any]:
     if seen.has_stopped:
         raise ConflictError("The server is stopping. Watch the job again in a moment; it goes on.")
     return answered(
-        Watched(
+        WatchedJob(
             job_id=job_id,
             ended=seen.end is not None,
             status=str(job["Status"]),

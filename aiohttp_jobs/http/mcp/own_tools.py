@@ -12,14 +12,14 @@ from ...model.template import RunRequest
 from ..functions import FUNCTIONS
 from ..openapi.schemas import schema_of
 from ..templates import TEMPLATES
-from .job_tools import Submitted, submitted
+from .job_tools import SubmittedJob, submitted
 from .tool import RUNS, Call, Tool, tool_name
 
 FUNCTION = "function"
 TEMPLATE = "template"
 _MARK = 8
 _TEXT = {"type": "string"}
-_ANSWERS = schema_of(Submitted, "serialization", {})
+_ANSWERS = schema_of(SubmittedJob, "serialization", {})
 _NEXT = "Answers with the job's id at once; follow it with watch_job."
 
 

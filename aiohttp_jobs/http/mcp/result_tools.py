@@ -29,7 +29,7 @@ class SearchArguments(ResultConditions):
     ] = None
 
 
-class Found(ToolModel):
+class FoundResults(ToolModel):
     results: list[dict[str, Any]]
     cursor: Annotated[str | None, Field(description="For the next page, if there is one.")]
 
@@ -51,7 +51,7 @@ def result_tools() -> list[Tool]:
             "Your own jobs that have ended, the latest first: by words in name, command or output (q), by "
             "name, status, mode, and when they were completed. Outputs are read with read_output.",
             SearchArguments,
-            Found,
+            FoundResults,
             READS,
             right="list_results",
         ),
@@ -73,7 +73,7 @@ async def search_results(call: Call) -> dict[str, Any]:
         call.identity, asked.filter(call.identity.user_id), Sort.COMPLETED_DOWN, asked.cursor, asked.limit
     )
     records = [brief(json.loads(record), _LONGEST_TEXT) for record in page.records]
-    return answered(Found(results=records, cursor=page.cursor))
+    return answered(FoundResults(results=records, cursor=page.cursor))
 
 
 async def delete_results(call: Call) -> dict[str, Any]:

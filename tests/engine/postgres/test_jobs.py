@@ -22,7 +22,7 @@ from aiohttp_jobs.engine.base import JobQuery, Limits, StopReason, cancelled_by
 from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
-from aiohttp_jobs.engine.postgres.queue_order import Line, QueueOrder
+from aiohttp_jobs.engine.postgres.queue_order import QueueOrder, UsersLine
 from aiohttp_jobs.model.job import (
     ExecutionMode,
     InterpreterName,
@@ -162,7 +162,7 @@ def test_places_and_first_ones_are_counted_as_if_each_job_were_looked_at() -> No
     chance = random.Random(7)
     for _ in range(50):
         lines = [
-            Line(priority, user, chance.randint(1, 5), chance.randint(0, 3), chance.randint(1, 10**6))
+            UsersLine(priority, user, chance.randint(1, 5), chance.randint(0, 3), chance.randint(1, 10**6))
             for priority in chance.sample(range(10), 3)
             for user in chance.sample("abcdef", chance.randint(1, 6))
         ]
