@@ -1,6 +1,6 @@
 """AccountService: what a caller may do here, and the API keys they make for their own programs.
 
-How keys are kept is left to ``engine.embedded.api_keys``.
+How keys are kept is left to the engines.
 """
 
 from __future__ import annotations

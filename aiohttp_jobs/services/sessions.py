@@ -1,6 +1,6 @@
 """SessionService: where somebody is signed in, and ending that.
 
-How sessions are kept is left to ``engine.embedded.session_registry``, signing in to ``http.auth.sessions``.
+How sessions are kept is left to the engines, signing in to ``http.auth.sessions``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """API keys that do not hold: counted for each address and each key that is meant, and written down.
 
-Whether a key holds is left to ``engine.embedded.key_ring``, which is asked first: wrong keys shut out no
+Whether a key holds is left to ``engine.key_ring``, which is asked first: wrong keys shut out no
 right one, though all come from the same proxy.
 """
 
