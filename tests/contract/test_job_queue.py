@@ -211,6 +211,19 @@ async def test_each_knows_what_all_run_and_have_waiting(start_queue: StartQueue,
     gate.open()
 
 
+async def test_who_waits_for_a_job_is_let_go_when_its_result_was_deleted_already(
+    start_engine: StartEngine,
+) -> None:
+    one, other = await start_engine(), await start_engine()
+    job_id = await submit(one.queue)
+    assert await one.queue.end_of(job_id, PATIENCE_SECONDS) is not None
+    await one.results.catch_up()
+    await one.results.delete([job_id])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for engine in (one, other):
+            assert await engine.queue.end_of(job_id, 10 * PATIENCE_SECONDS) is None
+
+
 async def test_each_can_cancel_what_another_runs(start_queue: StartQueue, gate: Gate) -> None:
     one, other = await start_queue(), await start_queue()
     async with watching(one) as ones, watching(other) as others:

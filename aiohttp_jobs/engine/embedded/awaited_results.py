@@ -33,7 +33,7 @@ class AwaitedResults:
 
     @contextmanager
     def ended(self, job_id: str) -> Iterator[asyncio.Future[None]]:
-        """A future that is done once the job has a result, or `begin_closing` was called.
+        """A future that is done once the job has ended, even if its result is gone, or on closing.
 
         To be waited for inside the block, with ``asyncio.wait``; several may wait for one job.
         """
@@ -78,7 +78,7 @@ class AwaitedResults:
 
     async def _look(self) -> None:
         try:
-            for job_id in await self._store.with_result(list(self._ended)):
+            for job_id in await self._store.ended(list(self._ended)):
                 ended = self._ended.get(job_id)
                 if ended is not None and not ended.done():
                     ended.set_result(None)

@@ -46,6 +46,7 @@ class EmbeddedJobQueue:
         self._awaited = awaited
         self._warm_workers = warm_workers
         self._changes_elsewhere = ChangesElsewhere(store, dispatcher, changes.tell, storage)
+        changes.on_departed = self._changes_elsewhere.departed
         self._being_added: Counter[str] = Counter()
         self._bytes_being_added: Counter[str] = Counter()
 

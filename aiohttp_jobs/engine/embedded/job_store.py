@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -137,6 +137,22 @@ class ResultNews:
     is_deleted: bool
 
 
+NewsMark = Mapping[str, tuple[int, int]]
+"""How far what each of the other processes tells has been read."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What other processes did to results between one `mark` and the next, which is this one's `mark`.
+
+    `is_whole`: nothing of it was gone before it was read.
+    """
+
+    items: list[ResultNews]
+    mark: NewsMark
+    is_whole: bool = True
+
+
 class QueuePausedError(Exception):
     """Another process has paused the queue."""
 
@@ -190,8 +206,8 @@ class JobStore(JobHistory, Protocol):
         """
         ...
 
-    async def news(self, *, is_first: bool) -> list[ResultNews]:
-        """What other processes did to results since the last call; nothing when this `is_first`."""
+    async def news(self, since: NewsMark | None) -> News:
+        """What other processes did to results since that mark; nothing but a mark when there is none yet."""
         ...
 
     async def scan(self, known: Collection[str]) -> Found:
@@ -244,6 +260,10 @@ class JobStore(JobHistory, Protocol):
 
     async def with_result(self, job_ids: Collection[str]) -> list[str]:
         """Those of `job_ids` whose results are kept, whichever process wrote them. Cheap: reads no result."""
+        ...
+
+    async def ended(self, job_ids: Collection[str]) -> list[str]:
+        """Those of `job_ids` that have ended, in whichever process, their results kept or deleted. Cheap."""
         ...
 
     async def delete_result(self, job_id: str) -> bool:

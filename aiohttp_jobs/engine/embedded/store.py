@@ -49,7 +49,7 @@ from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Intake, pending_job
-from .job_store import Allowance, Found, Located, Look, LostJob, OtherProcesses, PendingJob, ResultNews
+from .job_store import Allowance, Found, Located, Look, LostJob, News, NewsMark, OtherProcesses, PendingJob
 from .results import IndexedResults
 
 T = TypeVar("T")
@@ -134,8 +134,8 @@ class FileSystemStore:
     ) -> OtherProcesses | None:
         return await self._run(self._others.look, waiting, known)
 
-    async def news(self, *, is_first: bool) -> list[ResultNews]:
-        return await self._run(self._news.read, is_first)
+    async def news(self, since: NewsMark | None) -> News:
+        return await self._run(self._news.read, since)
 
     async def scan(self, known: Collection[str]) -> Found:
         return await self._run(self._scan, known)
@@ -199,6 +199,9 @@ class FileSystemStore:
 
     async def with_result(self, job_ids: Collection[str]) -> list[str]:
         return await self._run(self._files.existing, job_ids)
+
+    async def ended(self, job_ids: Collection[str]) -> list[str]:
+        return await self._run(lambda: [job_id for job_id in job_ids if self._intake.has_ended(job_id)])
 
     async def delete_result(self, job_id: str) -> bool:
         return bool(await self.results.delete([job_id]))

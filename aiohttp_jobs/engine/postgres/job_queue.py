@@ -102,13 +102,16 @@ class PostgresJobQueue:
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
         clock = asyncio.get_running_loop().time
-        end = clock() + seconds
+        end, has_waited = clock() + seconds, False
         while (left := end - clock()) > 0 and not self.is_closing:
             change = self.next_change(job_id)
             record = await self._get_result(job_id)
             if record is not None:
                 return record
+            if has_waited and await self.look_up(job_id) is None:
+                return None  # its result was deleted already
             await asyncio.wait([change], timeout=min(left, _AGAIN_SECONDS))
+            has_waited = True
         return await self._get_result(job_id)
 
     async def find(self, query: JobQuery) -> list[JobState]:

@@ -21,6 +21,8 @@ class JobChanges:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self.on_departed: Callable[[str, str], None] = lambda user_id, job_id: None
+        """Told the owner and the id of each job that went to another process."""
 
     @contextmanager
     def watch(self, listener: Listener) -> Iterator[None]:
@@ -38,8 +40,10 @@ class JobChanges:
         if active.state is not JobPhase.ENDED:
             state = active.snapshot()
             self.tell(JobChange(state.user_id, state.job_id, state=state))
-        elif active.record is not None:  # or else it went to another process
+        elif active.record is not None:
             self.tell(JobChange(active.job.user_id, active.job.job_id, record=active.record))
+        else:
+            self.on_departed(active.job.user_id, active.job.job_id)
 
     def deleted(self, user_id: str, job_id: str) -> None:
         """The result of a job of `user_id` was deleted."""

@@ -51,8 +51,7 @@ class Instance:
         self._sweeper = Sweeper()
         self._lock: int | None = None
         self._alone: int | None = None
-        self._listed: list[Path] = []
-        self._listed_at: int | None = None
+        self._listed: tuple[int | None, list[Path]] = (None, [])
         self._complaint = ""
 
     def open(self) -> None:
@@ -124,13 +123,18 @@ class Instance:
         return self._alone is not None and os.stat(self._root_path).st_mtime_ns == self._alone
 
     def others(self) -> list[Path]:
-        """The folders of the other processes, also dead ones; one ``stat`` when none has come or gone."""
+        """The folders of the other processes, also dead ones; one ``stat`` when none has come or gone.
+
+        From any thread: the time and what was found then are kept as one, or a slower thread's older list
+        would stand under a faster one's time until the next process comes or goes.
+        """
         now, changed_at = time.time_ns(), os.stat(self._root_path).st_mtime_ns
-        if self._listed_at != changed_at:
+        listed_at, listed = self._listed
+        if listed_at != changed_at:
             found = self._others({self.id})
-            self._listed = [folder for folder in found if not folder.name.startswith(".")]
-            self._listed_at = changed_at if is_settled(changed_at, now) else None
-        return self._listed
+            listed = [folder for folder in found if not folder.name.startswith(".")]
+            self._listed = changed_at if is_settled(changed_at, now) else None, listed
+        return listed
 
     def _others(self, own: Collection[str]) -> list[Path]:
         folders = sorted(self._root.iterdir())

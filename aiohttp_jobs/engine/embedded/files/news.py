@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from ....system.guarded_files import open_in_place, open_regular
-from ..job_store import ResultNews
+from ..job_store import News, NewsMark, ResultNews
 from .instances import Instance
 
 _LARGEST = 256 * 1024
@@ -59,35 +59,36 @@ class NewsWriter:
 
 
 class NewsReader:
-    """Reads what processes other than `instance` tell."""
+    """Reads what processes other than `instance` tell. Keeps nothing: how far it was read is the caller's."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self._guard = Lock()
-        self._read_to: dict[str, tuple[int, int]] = {}
 
-    def read(self, is_first: bool) -> list[ResultNews]:
-        """What was told since the last call; nothing when this `is_first`."""
-        with self._guard:
-            before, now = ({} if is_first else self._read_to), dict[str, tuple[int, int]]()
-            items: list[ResultNews] = []
-            for folder in self._instance.others():
-                seen = before.get(folder.name, (0, 0))
-                lines, now[folder.name] = _new_lines(folder, seen)
-                if not is_first:
-                    items += _parsed(lines)
-            self._read_to = now
-            return items
+    def read(self, since: NewsMark | None) -> News:
+        """What was told since then; only where that ends when it is ``None``."""
+        items: list[ResultNews] = []
+        mark: dict[str, tuple[int, int]] = {}
+        is_whole = True
+        for folder in self._instance.others():
+            lines, mark[folder.name], has_all = _new_lines(folder, (since or {}).get(folder.name, (0, 0)))
+            if since is not None:
+                items += _parsed(lines)
+                is_whole = is_whole and has_all
+        if since is not None:
+            # What a process told last is gone with its folder.
+            is_whole = is_whole and since.keys() <= mark.keys()
+        return News(items, mark, is_whole)
 
 
-def _new_lines(folder: Path, seen: tuple[int, int]) -> tuple[bytes, tuple[int, int]]:
-    """What was added behind the place `seen` (file and offset), and the place where that ends."""
+def _new_lines(folder: Path, seen: tuple[int, int]) -> tuple[bytes, tuple[int, int], bool]:
+    """What was added behind the place `seen` (file and offset), the place where that ends, and whether
+    nothing in between is gone."""
     inode, offset = seen
     current, data = _read(folder / _FILE, inode, offset)
     if current == inode or not inode:
-        return data, (current, (offset if current == inode else 0) + len(data))
+        return data, (current, (offset if current == inode else 0) + len(data)), True
     before, rest = _read(folder / _BEFORE, inode, offset)
-    return (rest if before == inode else b"") + data, (current, len(data))
+    return (rest if before == inode else b"") + data, (current, len(data)), before == inode
 
 
 def _read(path: Path, inode: int, offset: int) -> tuple[int, bytes]:

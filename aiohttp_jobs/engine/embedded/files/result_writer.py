@@ -105,9 +105,11 @@ class ResultWriter:
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         # In this order: the folder of a dead process tells that there may be something left to remove.
-        self._remove_sealed_values(claimed)
-        self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
-        self._ended(claimed.submission.user_id, claimed.job_id)
+        try:
+            self._remove_sealed_values(claimed)
+            self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
+        finally:
+            self._ended(claimed.submission.user_id, claimed.job_id)
 
     def _remove_sealed_values(self, claimed: ClaimedJob) -> None:
         if claimed.submission.sealed_values or claimed.problem is not None:
