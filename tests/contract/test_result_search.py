@@ -18,6 +18,7 @@ from aiohttp_jobs.model.search import parse_search
 from ..cases import cases
 from .results import NOW, KeptResults, OpenResults, result
 
+_TICK = timedelta(microseconds=1)
 SEARCHED = [case for case in cases("terminal") if "search_finds" in case]
 
 
@@ -142,14 +143,16 @@ async def test_a_phrase_that_takes_long_to_look_for_goes_on_with_the_next_page(
         await results.repository.delete_matching(ResultFilter("alice", terms=parse_search('"two two"')), 5)
 
 
-async def test_a_search_within_a_time_is_exact_for_results_of_one_moment(results: KeptResults) -> None:
-    records = [result(1) for _ in range(300)]
-    await results.keep_all(records)
-    ids = {record["JobID"] for record in records}
-    until = NOW + timedelta(minutes=1, milliseconds=1)
-    assert set(await results.all_pages(q="test", limit=70, since=NOW, until=until)) == ids
-    assert await results.ids(q="test", since=until) == []
-    assert await results.ids(q="test", until=NOW + timedelta(minutes=1)) == []
+async def test_a_time_is_exact_to_the_microsecond_for_results_of_one_moment(results: KeptResults) -> None:
+    # What ends in the same ten bits would have the same place: the first, or the last, of its moment.
+    ends = ["330174796800", "3301747967ff"] * 50
+    ids = {f"{new_job_id()[:24]}{end}" for end in ends}
+    await results.keep_all([result(1, JobID=job_id) for job_id in ids])
+    moment = NOW + timedelta(minutes=1)
+    for words in ({"q": "test"}, {}):
+        assert set(await results.all_pages(limit=70, since=moment, until=moment + _TICK, **words)) == ids
+        assert await results.ids(since=moment + _TICK, **words) == []
+        assert await results.ids(until=moment, **words) == []
 
 
 @pytest.mark.parametrize("glyph", ["\ue0a0", "\x1f", "\u2028", "🔒", "🧪", "🫡"])

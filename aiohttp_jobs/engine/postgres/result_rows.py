@@ -6,7 +6,6 @@ Finding rows is left to ``results_search``.
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,16 @@ from uuid import UUID
 
 from ...model.job import LONG_FIELDS
 from ...system.jsontext import dumps
-from ..searching import OWNER_MARK, IndexEntry, distinct_words, entry_of, id_bytes, indexed_text
+from ..searching import (
+    OWNER_MARK,
+    IndexEntry,
+    distinct_words,
+    entry_of,
+    id_bytes,
+    ids_instead,
+    ids_of_moment,
+    indexed_text,
+)
 from .async_database import AsyncConnection
 from .months import ids_of, month_of
 
@@ -40,6 +48,7 @@ WITH printed AS (
 )
 SELECT id FROM kept
 """
+_TAKEN = "SELECT id FROM aiohttp_jobs.results WHERE id BETWEEN %s AND %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +95,19 @@ async def insert(connection: AsyncConnection, row: ResultRow) -> None:
     Raises psycopg's ``UniqueViolation`` when its job has ended already.
     """
     first, end = ids_of(row.month)
-    result_id, spread = row.wanted_id, 1
-    while True:
-        values = {**row.values, "id": result_id, "month": first}
-        if await (await connection.execute(_INSERT, values)).fetchone() is not None:
+    if await _is_put(connection, row, row.wanted_id):
+        return
+    moment = ids_of_moment(row.wanted_id)
+    taken = await (await connection.execute(_TAKEN, (moment[0], moment[-1]))).fetchall()
+    for result_id in ids_instead(row.wanted_id, {taken_id for (taken_id,) in taken}):
+        if await _is_put(connection, row, min(max(result_id, first), end - 1)):
             return
-        # Ever further away, so that any number of results with one and the same date find room.
-        spread *= 2
-        result_id = min(max(row.wanted_id + random.randint(-spread, spread), first), end - 1)  # noqa: S311
+
+
+async def _is_put(connection: AsyncConnection, row: ResultRow, result_id: int) -> bool:
+    """Put it there, unless another has that id."""
+    values = {**row.values, "id": result_id, "month": ids_of(row.month)[0]}
+    return await (await connection.execute(_INSERT, values)).fetchone() is not None
 
 
 def storable(text: str) -> str:

@@ -1,9 +1,13 @@
-"""What can be asked of one result, taken from its record. Pure. Where it is kept is left to the engines."""
+"""What can be asked of one result, taken from its record, and its place among others. Nothing here waits.
+
+Where it is kept is left to the engines.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import random
+from collections.abc import Container, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,6 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LATEST = (1 << 53) - 1  # the year 2255: what fits into an id with ten bits to spare
 _TIE_BITS = 10
+_LAST_ID = (1 << 63) - 1
 
 
 class IndexEntry(NamedTuple):
@@ -106,6 +111,26 @@ def microseconds(moment: datetime) -> int:
 def first_id(completed: int) -> int:
     """The lowest id of results that were completed in that microsecond or later."""
     return min(max(completed, 0), _LATEST) << _TIE_BITS
+
+
+def ids_of_moment(result_id: int) -> range:
+    """All ids of the microsecond that `result_id` is of."""
+    first = result_id >> _TIE_BITS << _TIE_BITS
+    return range(first, first + (1 << _TIE_BITS))
+
+
+def ids_instead(wanted: int, taken: Container[int]) -> Iterator[int]:
+    """Without end, ids to try in place of `wanted`, when `taken` are all that others have of its microsecond.
+
+    Those of the same microsecond that are free, so that times stay exact, and then ever further away, so that
+    any number of results with one and the same date find room.
+    """
+    free = [result_id for result_id in ids_of_moment(wanted) if result_id not in taken]
+    yield from random.sample(free, len(free))  # others may choose at the same time
+    spread = 1 << _TIE_BITS
+    while True:
+        spread *= 2
+        yield max(0, min(wanted + random.randint(-spread, spread), _LAST_ID))  # noqa: S311
 
 
 def searched_output(output: Any, search_bytes: int) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ...searching import OWNER_MARK, IndexEntry, indexed_text
+from ...searching import OWNER_MARK, IndexEntry, ids_instead, ids_of_moment, indexed_text
 from .rows import free_row, make_room
 
 _CHUNK = 500
@@ -133,10 +132,14 @@ def _user_key(connection: sqlite3.Connection, user_id: str) -> int:
 
 
 def _free_id(connection: sqlite3.Connection, wanted: int) -> int:
-    """`wanted`, or one shortly after it that no result has."""
-    place, spread = wanted, 1
-    while connection.execute("SELECT 1 FROM results WHERE id = ?", (place,)).fetchone() is not None:
-        # Ever further away, so that any number of results with one and the same date find room.
-        spread *= 2
-        place = wanted + random.randint(1, spread)  # noqa: S311
-    return place
+    """`wanted`, or another of the same moment that no result has, or one close to it."""
+    if not _has(connection, wanted):
+        return wanted
+    moment = ids_of_moment(wanted)
+    query = "SELECT id FROM results WHERE id BETWEEN ? AND ?"
+    taken = {row[0] for row in connection.execute(query, (moment[0], moment[-1]))}
+    return next(place for place in ids_instead(wanted, taken) if not _has(connection, place))
+
+
+def _has(connection: sqlite3.Connection, place: int) -> bool:
+    return connection.execute("SELECT 1 FROM results WHERE id = ?", (place,)).fetchone() is not None
