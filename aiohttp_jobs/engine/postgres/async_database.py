@@ -5,18 +5,21 @@ The SQL is left to those who ask. `Database` is the same for threads.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...errors import BusyError
 from ..base import TooSlowError
 from .database import (
+    AWAY_SECONDS,
     CONNECTION_LOST,
     KEEP_ALIVE,
+    OPEN_SECONDS,
     RECONNECT_SECONDS,
     WAIT_SECONDS,
     Reachable,
@@ -76,8 +79,13 @@ class AsyncDatabase:
         )
 
     async def open(self) -> None:
-        """Does not wait for the first connection: what asks first does."""
+        """Return when there is a connection, or one has failed: who asks first is told of that."""
         await self._pool.open()
+        end = time.monotonic() + OPEN_SECONDS
+        while time.monotonic() < end and not self._pool.get_stats().get("connections_errors"):
+            with suppress(PoolTimeout):
+                async with self._pool.connection(AWAY_SECONDS):
+                    return
 
     async def close(self) -> None:
         await self._pool.close()
@@ -103,7 +111,7 @@ class AsyncDatabase:
         """One connection, for statements that are each done by themselves."""
         with _explaining(), self._reachable.asking() as seconds:
             async with self._pool.connection(seconds) as connection:
-                self._reachable.is_away = False
+                self._reachable.reached()
                 yield connection
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -37,6 +38,8 @@ CONNECTION_LOST = (
 )
 LOCK_SECONDS = 5.0
 WAIT_SECONDS = 5.0
+OPEN_SECONDS = 60.0
+"""How long the first connection is waited for, while none has failed: the machine is busy, then."""
 AWAY_SECONDS = 0.2
 """How long a connection is waited for while the database is known to be away."""
 RECONNECT_SECONDS = 4.0
@@ -85,15 +88,23 @@ class Reachable:
     def __init__(self, wait_seconds: float = WAIT_SECONDS) -> None:
         self.is_away = False
         self._wait_seconds = wait_seconds
+        self._last_reached = float("-inf")
 
     @contextmanager
     def asking(self) -> Iterator[float]:
-        """For how many seconds to wait for a connection; that there was none within them is remembered."""
+        """For how many seconds to wait for a connection; that nobody had one within them is remembered."""
+        begun = time.monotonic()
         try:
             yield min(AWAY_SECONDS, self._wait_seconds) if self.is_away else self._wait_seconds
         except PoolTimeout:
-            self.is_away = True
+            # When others had one meanwhile, there are only more who ask than connections.
+            self.is_away = self.is_away or self._last_reached < begun
             raise
+
+    def reached(self) -> None:
+        """Somebody has a connection."""
+        self._last_reached = time.monotonic()
+        self.is_away = False
 
 
 def has_news(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> bool:
@@ -162,13 +173,29 @@ class Database:
         )
 
     def open(self) -> None:
-        """Raises `ConfigurationError` when the database cannot be used by this release."""
+        """Raises `ConfigurationError` when the database cannot be used by this release.
+
+        While no attempt to connect has failed, the machine is only busy: it is waited for longer than usual.
+        """
         self._pool.open()
-        with self._connection() as connection:
-            problem = state_of(connection).problem
-        if problem is not None:
+        try:
+            problem = self._first_look()
+            if problem is not None:
+                raise ConfigurationError(problem)
+        except BaseException:
             self.close()
-            raise ConfigurationError(problem)
+            raise
+
+    def _first_look(self) -> str | None:
+        """What is wrong with the tables, if anything is."""
+        end = time.monotonic() + OPEN_SECONDS
+        while True:
+            try:
+                with self._connection() as connection:
+                    return state_of(connection).problem
+            except DatabaseAwayError:
+                if time.monotonic() > end or self._pool.get_stats().get("connections_errors"):
+                    raise
 
     def close(self) -> None:
         self._pool.close()
@@ -225,7 +252,7 @@ class Database:
     def _connection(self) -> Iterator[Connection]:
         try:
             with self._reachable.asking() as seconds, self._pool.connection(seconds) as connection:
-                self._reachable.is_away = False
+                self._reachable.reached()
                 yield connection
         except psycopg.errors.LockNotAvailable:
             raise BusyError from None

@@ -56,7 +56,8 @@ class Ear:
         """Return when nothing that is said from now on is missed, or some seconds later."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
-        await asyncio.to_thread(self._listening.wait, _LONGEST_PAUSE_SECONDS)
+        if not await asyncio.to_thread(self._listening.wait, _LONGEST_PAUSE_SECONDS):
+            self._listening.set()  # so that it is a gap until then
 
     async def close(self) -> None:
         self._closing.set()

@@ -50,7 +50,7 @@ class PostgresInstallation:
         self.database = Database(dsn)
         # However much else is asked, the sign of life has a connection.
         self._heartbeats = Database(dsn, most=1, wait_seconds=min(WAIT_SECONDS, stall_seconds / 4))
-        self.presence = Presence(self._heartbeats, stall_seconds, about)
+        self.presence = Presence(self.database, self._heartbeats, stall_seconds, about)
         self.schedules = PostgresRecords(
             self.database, "schedule", self.signer("schedule"), Schedule.model_validate
         )

@@ -80,13 +80,18 @@ class AboutProcess:
 class Presence:
     """One process among those on `database`. Its thread says that it lives six times in the stall time.
 
+    It says so by `beats`, the same database, which nobody else asks so that it never waits for others.
     `on_drain` is called in that thread, once, when it is found that this process is to take no more jobs.
 
     May be used in any thread. Everything but the properties blocks.
     """
 
     def __init__(
-        self, database: Database, stall_seconds: float = STALL_SECONDS, about: AboutProcess | None = None
+        self,
+        database: Database,
+        beats: Database,
+        stall_seconds: float = STALL_SECONDS,
+        about: AboutProcess | None = None,
     ) -> None:
         self.process_id = str(uuid.uuid4())
         self.on_drain: Callable[[], None] = lambda: None
@@ -94,6 +99,7 @@ class Presence:
         self._is_draining = False
         self.stall_seconds = stall_seconds
         self._database = database
+        self._beats = beats
         self._heard = float("-inf")
         self._steady_since = float("inf")
         self.lapses = 0
@@ -158,7 +164,7 @@ class Presence:
         """Say that this process lives, and hear whether it is to take no more jobs."""
         # From before it was sent on, as nobody knows when it arrived.
         sent = boottime()
-        ((is_draining,),) = self._database.rows(_HEARD, {"me": self.process_id, **self._about.row()})
+        ((is_draining,),) = self._beats.rows(_HEARD, {"me": self.process_id, **self._about.row()})
         if not self.is_certain:
             self._steady_since = float("inf")
             self.lapses += 1  # before this process is certain again: what it began earlier is not its own
@@ -190,7 +196,7 @@ class Presence:
         answer others.
         """
         asked = boottime()
-        if self.is_certain and self._database.is_refused() and self.is_certain:
+        if self.is_certain and self._beats.is_refused() and self.is_certain:
             self._heard = asked
             self._steady_since = float("inf")
             self.on_held(asked + _HELD * self.stall_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,13 +15,15 @@ from aiohttp_jobs.errors import BusyError, ConfigurationError, RightsUnavailable
 from ...gate import PATIENCE_SECONDS
 from ...postgres import PostgresServer
 from ...scheduling.support import START, make_schedule
+from ...tcp_proxy import TcpProxy
 from .support import installation
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
 
 import psycopg
+from psycopg_pool import PoolTimeout
 
-from aiohttp_jobs.engine.postgres.database import Database
+from aiohttp_jobs.engine.postgres.database import Database, Reachable
 
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
@@ -74,6 +77,39 @@ def test_what_somebody_holds_for_long_is_busy(postgres: str) -> None:
         assert database.rows("SELECT * FROM aiohttp_jobs.record_kinds")
     finally:
         database.close()
+
+
+async def test_a_machine_that_is_too_busy_to_answer_at_once_is_waited_for_at_the_start(
+    postgres: str, postgres_server: PostgresServer
+) -> None:
+    async with TcpProxy(postgres_server.socket) as proxy:
+        through = f"{postgres.partition('?')[0]}?host=127.0.0.1&port={proxy.port}"
+        database = Database(through, wait_seconds=0.05)
+        proxy.cut()
+        opening = asyncio.create_task(asyncio.to_thread(database.open))
+        await asyncio.sleep(0.5)
+        assert not opening.done()
+        proxy.mend()
+        await opening
+        assert await asyncio.to_thread(database.row, "SELECT 1") == (1,)
+        await asyncio.to_thread(database.close)
+
+
+def test_a_database_of_which_more_ask_than_there_are_connections_is_not_taken_for_away() -> None:
+    reachable = Reachable()
+
+    def ask(*, while_another_is_served: bool) -> float:
+        with reachable.asking() as seconds:
+            if while_another_is_served:
+                reachable.reached()
+            raise PoolTimeout(seconds)
+
+    waits = []
+    for while_another_is_served in (True, False, False):
+        with pytest.raises(PoolTimeout) as none:
+            ask(while_another_is_served=while_another_is_served)
+        waits += none.value.args
+    assert waits[0] == waits[1] > waits[2]
 
 
 async def test_connections_that_were_cut_are_replaced_before_anybody_meets_them(
