@@ -14,7 +14,7 @@ import pytest
 
 from ..gate import PATIENCE_SECONDS
 from ..scheduling.support import START, make_schedule
-from .records import JOB_ID, KeptRecords, StartRecords
+from .records import JOB_ID, STALL_SECONDS, KeptRecords, StartRecords
 
 MINUTE = timedelta(minutes=1)
 
@@ -132,7 +132,7 @@ def test_what_a_killed_process_held_is_taken_over(
 ) -> None:
     with holder(kept_in, schedule_id) as process:
         # For longer than it takes to find out that it does not live, if it did not.
-        deadline = time.monotonic() + 1.5
+        deadline = time.monotonic() + 1.2 * STALL_SECONDS
         while time.monotonic() < deadline:
             assert kept.fired_moments.take_over() == []
             assert not kept.notices.lead()

@@ -170,7 +170,7 @@ def test_a_moment_whose_answer_was_lost_is_not_lost(start: Start, monkeypatch: p
 def test_a_process_that_is_not_heard_of_leads_no_longer(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, other = start(stall_seconds=0.4), start(stall_seconds=0.4)
+    kept, other = start(stall_seconds=2.0), start(stall_seconds=2.0)
     assert kept.notices.lead()
     assert not other.notices.lead()
 
