@@ -31,6 +31,8 @@ class TcpProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for _ in range(3):
+            await asyncio.sleep(0)  # what it has accepted last begins to be served
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -54,7 +56,7 @@ class TcpProxy:
         self._tasks.add(task)
         self._writers.add(writer)
         try:
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):  # cancelled by `__aexit__`
                 await self._flows.wait()
                 await self._forward(reader, writer)
         finally:
@@ -86,7 +88,7 @@ class TcpProxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_there.transport.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            to_there.transport.abort()
