@@ -17,7 +17,7 @@ from .output.capture import OutputPipe
 from .parameters import hand_over
 from .process.endings import Endings
 from .process.orphans import Orphans
-from .process.process import JOB_VARIABLE, Process, kill_marked
+from .process.process import Process, kill_marked, marks_of
 from .process.program import Program
 from .process.simple import (
     SHELL,
@@ -104,19 +104,19 @@ async def run_process(
     `start` is given the descriptor for the output. When cancelled, the process is ended first, with all that
     it has started.
     """
-    pipe = OutputPipe(execution.log)
+    pipe, marks = OutputPipe(execution.log), marks_of(execution.job_id, execution.environment)
     try:
         try:
             process, told = await start(pipe.write_end)
         except asyncio.CancelledError:
-            await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, execution.job_id))
+            await asyncio.wrap_future(started(kill_marked, marks))
             raise
         pipe.close_write_end()
         execution.on_start(process.pid)
         try:
             return await process.wait(), told
         except asyncio.CancelledError:
-            await process.stop(kill_grace, (JOB_VARIABLE, execution.job_id))
+            await process.stop(kill_grace, marks)
             raise
     finally:
         await pipe.close()

@@ -24,7 +24,7 @@ from .base import Execution, Outcome
 from .output.capture import OutputPipe
 from .process.control import control_pair
 from .process.endings import Endings
-from .process.process import JOB_VARIABLE, Process
+from .process.process import Process, marks_of
 from .process.program import Program
 from .process.with_popen import PopenProcess
 from .return_values import NOTHING, ReturnValue
@@ -176,7 +176,8 @@ class WorkerPool:
                 return Outcome(answer.exit_code, returned=answer.returned)
             return await self._died(worker)
         except asyncio.CancelledError:
-            await worker.process.stop(self._kill_grace, (JOB_VARIABLE, execution.job_id))
+            marks = marks_of(execution.job_id, execution.environment)
+            await worker.process.stop(self._kill_grace, marks)
             raise
         finally:
             await self._give_back(worker, reusable=answer is not None and answer.is_reusable)

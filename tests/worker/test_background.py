@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from aiohttp_jobs.worker.background import BackgroundExecutor
 from aiohttp_jobs.worker.base import Execution
 from aiohttp_jobs.worker.interpreters import find_interpreters
 from aiohttp_jobs.worker.output.log import OutputLog
-from aiohttp_jobs.worker.process.process import JOB_VARIABLE
+from aiohttp_jobs.worker.process.process import INSTANCE_VARIABLE, JOB_VARIABLE
 
 
 def processes_of(job_id: str) -> list[psutil.Process]:
@@ -49,3 +50,26 @@ async def test_a_job_cancelled_at_its_start_leaves_nothing(tmp_path: Path, comma
     await executor.close()
     assert processes_of(job_id) == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+async def test_a_job_that_is_stopped_leaves_a_later_attempt_at_it_alone_which_another_host_runs(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "work").mkdir()
+    executor = BackgroundExecutor(find_interpreters(), 0.5)
+    await executor.open()
+    job_id, began = str(uuid.uuid4()), asyncio.Event()
+    environment = {"PATH": "/usr/bin:/bin", INSTANCE_VARIABLE: "mine", JOB_VARIABLE: job_id}
+    job = Execution(
+        job_id, "alice", "setsid sleep 1000 & sleep 1000", InterpreterName.SHELL, str(tmp_path), environment,
+        OutputLog(tmp_path / "log", 1000), lambda _: began.set(),
+    )  # fmt: skip
+    with subprocess.Popen(["/bin/sleep", "1000"], env={**environment, INSTANCE_VARIABLE: "other"}) as other:
+        running = asyncio.create_task(executor.run(job))
+        await began.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await executor.close()
+        assert [process.pid for process in processes_of(job_id)] == [other.pid]
+        other.kill()

@@ -344,7 +344,7 @@ class Dispatcher:
 
     async def _record_lost(self, jobs: Collection[LostJob]) -> None:
         for instance_id in {job.instance_id for job in jobs}:
-            killed = await asyncio.wrap_future(started(kill_marked, INSTANCE_VARIABLE, instance_id))
+            killed = await asyncio.wrap_future(started(kill_marked, {INSTANCE_VARIABLE: instance_id}))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
             self._track(self._until_written(job.claimed.job_id, partial(self._finish_lost, job)))

@@ -21,6 +21,7 @@ from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_no
 from ...system.owned_tasks import OwnedTasks
 from ...system.retrying import retry_until_written
 from ...system.storage_state import StorageState
+from ...worker.process.dead_mans_switch import boottime, started_before
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import (
     SHUT_DOWN,
@@ -50,6 +51,8 @@ _CUT_OFF = StopReason(
     JobStatus.INTERRUPTED,
     "The job was stopped because its server could not reach the database, and others could start it.",
 )
+_KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""Exit codes of what was killed, and of a shell that says so."""
 _GIVEN_UP = "Job %s was given up by this process, which was not heard of; what it did since then is not kept"
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -429,13 +432,11 @@ class PostgresDispatcher:
         )
         try:
             result = await self._runner.run(claimed, active)
-            if (
-                result.exit_code == -signal.SIGKILL
-                and active.reason in (None, _CUT_OFF)  # which may come when the outcome is known already
-                and self._was_cut_off(claim.job_id)
-            ):
-                return _cut_off(result)
-            return result
+            # The outcome may be known already when it is found out that this process was stopped.
+            is_cut_off = active.reason is _CUT_OFF or (
+                active.reason is None and self._was_cut_off(claim.job_id)
+            )
+            return _cut_off(result) if is_cut_off and result.exit_code in _KILLED else result
         except Exception:
             _logger.exception("Job %s failed inside the server", claim.job_id)
             return self._runner.rejected(
@@ -544,10 +545,12 @@ class PostgresDispatcher:
                 _logger.exception("Cannot look for the jobs of processes that died")
 
     async def _take_lost(self) -> None:
+        began = boottime()
         lost = await self._table.in_thread(self._table.take_lost)
         for process_id in {each.process_id for each in lost}:
-            # What it has left running, if that was on this machine.
-            killed = await asyncio.to_thread(kill_marked, INSTANCE_VARIABLE, process_id)
+            # What it has left running, if on this machine; not what it begins should it come back.
+            is_left = partial(started_before, moment=began)
+            killed = await asyncio.to_thread(kill_marked, {INSTANCE_VARIABLE: process_id}, is_left)
             _logger.warning("A process died; %d processes of its jobs were ended here", killed)
         for each in lost:
             self._jobs.start(self._end_lost(each))

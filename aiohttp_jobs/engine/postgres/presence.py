@@ -105,7 +105,8 @@ class Presence:
         self.lapses = 0
         """How often this process was not heard of for so long that others could have taken it for dead."""
         self.on_held: Callable[[float], None] = lambda until: None
-        """Is told, in this thread, until when by `boottime` what this process runs may run on."""
+        """Is told, in this thread, until when by `boottime` its commands may run on, before it counts
+        as heard."""
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._go_on, name="aiohttp-jobs-presence", daemon=True)
 
@@ -165,12 +166,13 @@ class Presence:
         # From before it was sent on, as nobody knows when it arrived.
         sent = boottime()
         ((is_draining,),) = self._beats.rows(_HEARD, {"me": self.process_id, **self._about.row()})
+        # Before this process is certain again: what it begins then would be ended for what was before.
+        self.on_held(sent + _HELD * self.stall_seconds)
         if not self.is_certain:
             self._steady_since = float("inf")
-            self.lapses += 1  # before this process is certain again: what it began earlier is not its own
+            self.lapses += 1  # before that, too: what it began earlier is not its own
         self._heard = sent
         self._steady_since = min(self._steady_since, sent)
-        self.on_held(sent + _HELD * self.stall_seconds)
         if is_draining and not self._is_draining:
             self._is_draining = True
             self.on_drain()
@@ -197,6 +199,6 @@ class Presence:
         """
         asked = boottime()
         if self.is_certain and self._beats.is_refused() and self.is_certain:
+            self.on_held(asked + _HELD * self.stall_seconds)
             self._heard = asked
             self._steady_since = float("inf")
-            self.on_held(asked + _HELD * self.stall_seconds)

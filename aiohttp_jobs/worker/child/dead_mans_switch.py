@@ -49,6 +49,11 @@ def stat_of(pid: int) -> Stat | None:
     return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), fields[19].decode())
 
 
+def is_older(stat: Stat, moment: float) -> bool:
+    """Whether a process started before a moment of the clock that goes on while the machine sleeps."""
+    return int(stat.start) < int(moment * _TICKS)
+
+
 class Switch:
     """`mark` is what the environment of everything has that `worker`'s commands start."""
 
@@ -77,22 +82,23 @@ class Switch:
     def end_all(self, before: float) -> int:
         """Kill all that had started `before`; how many there are, those that start meanwhile too.
 
-        What started later may be of a worker that is held again, which is not known here yet.
+        What started later may be of a worker that is held again, which is not known here yet. Who has
+        started others is killed before them: it would go on without them, and end as it liked.
         """
         chosen = self._chosen()
-        for pid, start in chosen.items():
-            if int(start) < int(before * _TICKS):
-                _kill(pid, start)
+        for pid, stat in sorted(chosen.items(), key=lambda each: int(each[1].start)):
+            if is_older(stat, before):
+                _kill(pid, stat.start)
         return len(chosen)
 
-    def _chosen(self) -> dict[int, str]:
+    def _chosen(self) -> dict[int, Stat]:
         all_of_them = {pid: stat for pid in _pids() if (stat := stat_of(pid)) is not None}
         leaders = {pid for pid, start in self._leaders.items() if _is_still(pid, start)}
         chosen = {pid for pid, stat in all_of_them.items() if stat.session in leaders or self._is_marked(pid)}
         while more := {pid for pid, stat in all_of_them.items() if stat.parent in chosen} - chosen:
             chosen |= more
         chosen -= {self._worker, os.getpid()}
-        return {pid: all_of_them[pid].start for pid in chosen if all_of_them[pid].state != "Z"}
+        return {pid: all_of_them[pid] for pid in sorted(chosen) if all_of_them[pid].state != "Z"}
 
     def _is_marked(self, pid: int) -> bool:
         try:

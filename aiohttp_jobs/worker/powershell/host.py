@@ -24,7 +24,7 @@ from ..base import Execution, Outcome
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
 from ..output.capture import OutputPipe
 from ..process.endings import Endings
-from ..process.process import JOB_VARIABLE, Process, kill_marked
+from ..process.process import Process, kill_marked, marks_of
 from ..process.program import Program
 from ..process.with_popen import PopenProcess
 from ..workspace import prepare
@@ -188,7 +188,7 @@ class PowerShellHost:
             await self._tell(told)
             return await self._outcome()
         except asyncio.CancelledError:
-            await self._stop(execution.job_id, kill_grace)
+            await self._stop(marks_of(execution.job_id, execution.environment), kill_grace)
             raise
         finally:
             if not self.is_reusable:
@@ -216,14 +216,14 @@ class PowerShellHost:
         self.is_reusable = answer.is_reusable
         return Outcome(answer.exit_code)
 
-    async def _stop(self, job_id: str, grace: float) -> None:
+    async def _stop(self, marks: Mapping[str, str], grace: float) -> None:
         """Stop the job that runs; the host is fit for another if that was enough."""
         await self._tell(STOP)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._outcome(), grace)
         if not self.is_reusable:
             await self._kill()
-        await asyncio.wrap_future(started(kill_marked, JOB_VARIABLE, job_id))
+        await asyncio.wrap_future(started(kill_marked, marks))
         self.is_reusable = self.is_reusable and not self._left_children()
 
     def _left_children(self) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from ..child import dead_mans_switch
-from ..child.dead_mans_switch import stat_of
+from ..child.dead_mans_switch import is_older, stat_of
 from .process import INSTANCE_VARIABLE
 
 _CLOSE_SECONDS = 5.0
@@ -29,6 +29,12 @@ def boottime() -> float:
     """Seconds on a clock that goes on while the machine sleeps, where there is one."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def started_before(pid: int, moment: float) -> bool:
+    """Whether a process started before a `moment` of `boottime`; true where that cannot be told."""
+    stat = stat_of(pid)
+    return stat is None or is_older(stat, moment)
 
 
 class DeadMansSwitch:
@@ -83,6 +89,8 @@ class DeadMansSwitch:
             return
         if self._process is not None:
             _logger.warning("The process that watches over this one's commands is gone; starting another")
+            # If it is there all the same, it is not to take its end of the pipe for the end of this process.
+            self._process.kill()
             self._end(self._process)
         self._start()
 

@@ -9,7 +9,9 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 
 import psutil
 
@@ -21,6 +23,8 @@ JOB_VARIABLE = "AIOHTTP_JOBS_JOB_ID"
 """In the environment of every process that a job starts: which job it belongs to."""
 
 _KILL_ROUNDS = 10
+_ROUND_SECONDS = 0.2
+_PAUSE_SECONDS = 0.005
 
 
 class Process(ABC):
@@ -37,17 +41,17 @@ class Process(ABC):
     async def wait(self) -> int:
         """Its exit code, negative for a signal. What is left of the process group then is killed."""
 
-    async def stop(self, grace: float, mark: tuple[str, str]) -> int:
+    async def stop(self, grace: float, marks: Mapping[str, str]) -> int:
         """End it and every descendant: SIGTERM, and SIGKILL after `grace` seconds; its exit code.
 
-        `mark` is the environment variable and value by which descendants that left the group are
-        found. Not to be interrupted: takes little more than `grace`.
+        `marks` are the environment variables by which descendants that left the group are found.
+        Not to be interrupted: takes little more than `grace`.
         """
         await self._signal_tree(signal.SIGTERM)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), grace)
         await self._signal_tree(signal.SIGKILL)
-        await asyncio.wrap_future(started(kill_marked, *mark))
+        await asyncio.wrap_future(started(kill_marked, marks))
         return await self.wait()
 
     def kill(self) -> None:
@@ -81,8 +85,17 @@ def _signal_strays(leader: int, number: signal.Signals) -> None:
                 process.send_signal(number)
 
 
-def kill_marked(variable: str, value: str) -> int:
-    """Kill every process with `variable` set to `value` in its environment; how many there were.
+def marks_of(job_id: str, environment: Mapping[str, str]) -> dict[str, str]:
+    """What all have in their environment that a job with this `environment` starts, and nobody else.
+
+    Not the job alone: another process of this installation may run its next attempt, on the same machine.
+    """
+    instance = environment.get(INSTANCE_VARIABLE)
+    return {JOB_VARIABLE: job_id} | ({} if instance is None else {INSTANCE_VARIABLE: instance})
+
+
+def kill_marked(marks: Mapping[str, str], is_meant: Callable[[int], bool] = lambda pid: True) -> int:
+    """Kill every process with all `marks` in its environment that `is_meant`; how many there were.
 
     Finds what left its process group and its parents, such as a daemon that a job started. Repeats
     until none is left, since one may fork while it is looked for.
@@ -92,20 +105,35 @@ def kill_marked(variable: str, value: str) -> int:
         found = [
             process
             for process in psutil.process_iter()
-            if process.pid != os.getpid() and _has_mark(process, variable, value)
+            if process.pid != os.getpid() and _has_marks(process, marks) and is_meant(process.pid)
         ]
         if not found:
             break
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(found, timeout=0.2)
+        _wait_for_end(found)
         killed += len(found)
     return killed
 
 
-def _has_mark(process: psutil.Process, variable: str, value: str) -> bool:
+def _wait_for_end(processes: Iterable[psutil.Process]) -> None:
+    """For a while, without reaping them as psutil would: whoever started one waits for its code."""
+    end = time.monotonic() + _ROUND_SECONDS
+    while time.monotonic() < end and any(map(_is_alive, processes)):
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_alive(process: psutil.Process) -> bool:
     try:
-        return process.environ().get(variable) == value and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _has_marks(process: psutil.Process, marks: Mapping[str, str]) -> bool:
+    try:
+        has_them = marks.items() <= process.environ().items()
+        return has_them and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, OSError):
         return False

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from aiohttp_jobs import JobsConfig
@@ -75,6 +76,18 @@ async def running_there(queue: JobQueue, gate: Gate, **fields: Any) -> tuple[str
     job_id = await submit(queue, f"echo begun; {gate.shell}", **fields)
     await gate.reached()
     return job_id, gate.pids[0]
+
+
+async def started_by(host: int, arguments: list[str]) -> int:
+    """The pid of a process with that command line, once there is one."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        found[:] = [each.pid for each in psutil.Process(host).children() if each.cmdline() == arguments]
+        return bool(found)
+
+    await until(is_there, "the command")
+    return found[0]
 
 
 async def result_of(queue: JobQueue, job_id: str) -> dict[str, Any]:
@@ -169,12 +182,16 @@ async def test_the_commands_of_a_host_that_is_stopped_are_ended_while_it_is_stop
     idle = await start(3600.0, places=None)
     async with other_host(postgres, tmp_path / "there") as host:
         job_id, pid = await running_there(idle.queue, gate)
+        # One that runs without a shell, whose end looks like that of one with a shell.
+        simple_id = await submit(idle.queue, "sleep 3600")
+        simple = await started_by(host.pid, ["sleep", "3600"])
         host.send_signal(signal.SIGSTOP)
         await gone(pid)
+        await gone(simple)
         host.send_signal(signal.SIGCONT)
-        record = await result_of(idle.queue, job_id)
-    assert record["Status"] == "Interrupted"
-    assert "could not reach the database" in record["Output"]
+        records = [await result_of(idle.queue, each) for each in (job_id, simple_id)]
+    assert [record["Status"] for record in records] == ["Interrupted", "Interrupted"]
+    assert all("could not reach the database" in record["Output"] for record in records)
 
 
 async def test_a_host_that_ends_normally_interrupts_its_jobs_at_once(

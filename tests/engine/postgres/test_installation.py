@@ -189,3 +189,17 @@ def test_a_process_that_is_not_heard_of_leads_no_longer(
     # It knew so first, without having been told.
     assert not kept.presence.is_certain
     assert not kept.notices.lead()
+
+
+def test_what_ends_a_processs_commands_is_told_that_it_was_heard_of_before_it_may_begin_another(
+    start: Start,
+) -> None:
+    kept = start(stall_seconds=3600.0)
+    kept.close()
+    certain: list[bool] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept.presence, "on_held", lambda until: certain.append(kept.presence.is_certain))
+        patch.setattr(Database, "rows", lambda database, *asked: [(False,)])
+        kept.presence.be_heard()
+    assert certain == [False]
+    assert kept.presence.is_certain

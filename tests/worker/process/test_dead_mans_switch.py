@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.worker.process.dead_mans_switch import DeadMansSwitch, boottime
-from aiohttp_jobs.worker.process.process import INSTANCE_VARIABLE
+from aiohttp_jobs.worker.process.dead_mans_switch import DeadMansSwitch, boottime, started_before
+from aiohttp_jobs.worker.process.process import INSTANCE_VARIABLE, kill_marked
 
 from ...conftest import is_alive
 from ...gate import until
@@ -100,3 +103,30 @@ async def test_another_is_started_when_it_is_gone_and_knows_what_it_knew(mine: D
         assert mine.pid not in {before, None}
         mine.hold(boottime() - 1)
         assert child.wait(20) == -signal.SIGKILL
+
+
+async def test_a_command_is_killed_before_what_it_has_started_and_so_cannot_go_on_without_it(
+    mine: DeadMansSwitch, tmp_path: Path
+) -> None:
+    mine.hold(boottime() + LONG)
+    script = f"for n in $(seq 100); do sleep 600 & done; : > {tmp_path}/up; sleep 600; : > {tmp_path}/went-on"
+    with subprocess.Popen(
+        ["/bin/sh", "-c", script], env={INSTANCE_VARIABLE: "worker-1"}, start_new_session=True
+    ) as command:
+        mine.watch(command.pid)
+        await until((tmp_path / "up").exists, "all that the command starts")
+        mine.hold(boottime() - 1)
+        assert command.wait(20) == -signal.SIGKILL
+    assert not (tmp_path / "went-on").exists()
+
+
+def test_what_a_process_begins_once_it_has_come_back_is_not_killed_for_what_it_had_left() -> None:
+    marks = {INSTANCE_VARIABLE: f"worker-{uuid.uuid4()}"}
+    with sleeper(marks[INSTANCE_VARIABLE]) as left:
+        time.sleep(0.03)  # the kernel counts in hundredths
+        lost_at = boottime()
+        with sleeper(marks[INSTANCE_VARIABLE]) as begun:
+            killed = kill_marked(marks, partial(started_before, moment=lost_at))
+            alive = is_alive(left.pid), is_alive(begun.pid)
+            kill_marked(marks)
+    assert (killed, alive) == (1, (False, True))

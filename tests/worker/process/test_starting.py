@@ -186,7 +186,7 @@ def test_a_child_is_stopped_with_all_descendants(run: Run, tmp_path: Path) -> No
             "while :; do sleep 0.1; done"
         )
         process, pids = await started(start, script, tmp_path / "output")
-        assert await process.stop(0.3, (MARK, str(tmp_path / "output"))) == -signal.SIGKILL
+        assert await process.stop(0.3, {MARK: str(tmp_path / "output")}) == -signal.SIGKILL
         await until(lambda: all(map(is_gone, pids)), "the end of its descendants")
 
     run(test)
@@ -197,7 +197,7 @@ def test_one_that_minds_sigterm_is_not_killed_even_if_it_was_stopped(run: Run, t
         script = "trap 'exit 7' TERM; echo $$; kill -STOP $$; while :; do sleep 0.1; done"
         process, (pid,) = await started(start, script, tmp_path / "output")
         await until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "its being stopped")
-        assert await process.stop(30, (MARK, str(tmp_path / "output"))) == 7
+        assert await process.stop(30, {MARK: str(tmp_path / "output")}) == 7
 
     run(test)
 
