@@ -23,10 +23,10 @@ from .access.storage_limits import StorageLimits
 from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed
-from .doctor.at_start import require_private_data_folder, require_usable_storage, start_error
+from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Capability, Engine
 from .engine.embedded.engine import EmbeddedEngine
-from .errors import ConfigurationError, ShuttingDownError
+from .errors import ConfigurationError, ShuttingDownError, StorageUnavailableError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
 from .http.open_streams import OpenStreams
@@ -317,6 +317,8 @@ class Plugin:
             await self._look_before_starting()
             try:
                 await self._open(stack, Closing())
+            except StorageUnavailableError as error:
+                raise cannot_start(error) from None
             except (OSError, sqlite3.Error) as error:
                 if fault_of(error) is None:
                     raise

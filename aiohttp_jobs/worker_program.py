@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,8 @@ from .access.recheck import RightsCheck
 from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed
-from .doctor.at_start import require_private_data_folder, require_usable_storage, warn_of_root
-from .errors import ConfigurationError
+from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, warn_of_root
+from .errors import ConfigurationError, StorageUnavailableError
 from .functions.registry import Functions
 from .model.job import ExecutionMode, Labels
 from .monitoring.counting import workers_present
@@ -144,7 +144,11 @@ class WorkerProgram:
             loop.add_signal_handler(each, self._asked_to_end)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._manager.close)
-            if not await self._open(stack, Closing()):
+            try:
+                is_open = await self._open(stack, Closing())
+            except StorageUnavailableError as error:
+                raise cannot_start(error) from None
+            if not is_open:
                 return
             self._manager.ready()
             say(self._described())
@@ -176,12 +180,16 @@ class WorkerProgram:
         """What the hosts say, once one has started; ``None`` when this worker is to end before."""
         has_said = False
         while not self._ending.is_set():
-            found = await asyncio.to_thread(self._engine.host_rights.now)
-            if found is not None:
-                return found
-            if not has_said:
-                _logger.warning("No host has started on this database yet: waiting for one.")
-                has_said = True
+            try:
+                found = await asyncio.to_thread(self._engine.host_rights.now)
+            except StorageUnavailableError as error:
+                self._storage.report(error, _logger, "Cannot ask whether a host has started; trying again")
+            else:
+                if found is not None:
+                    return found
+                if not has_said:
+                    _logger.warning("No host has started on this database yet: waiting for one.")
+                    has_said = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._ending.wait()
@@ -196,7 +204,8 @@ class WorkerProgram:
         self._storage.open()
         stack.push_async_callback(self._storage.close)
         stack.callback(self._outbox.close)
-        await self._engine.open(stack, closing.close)
+        if not await self._unless_it_ends(self._engine.open(stack, closing.close)):
+            return False
         await asyncio.to_thread(self._vault.open)
         tables = await self._hosts_tables()
         if tables is None:
@@ -208,6 +217,22 @@ class WorkerProgram:
         self._engine.start(stack, closing.close)
         self._engine.follow((self,), stack, closing.close)
         self._looking_on.open(stack, closing.close)
+        return True
+
+    async def _unless_it_ends(self, opening: Coroutine[Any, Any, None]) -> bool:
+        """Do what may take long; false when this worker is told to end before it is done."""
+        opened = asyncio.create_task(opening, name="aiohttp-jobs-opening")
+        ending = asyncio.create_task(self._ending.wait(), name="aiohttp-jobs-ending")
+        try:
+            await asyncio.wait({opened, ending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ending.cancel()
+            if not opened.done():
+                opened.cancel()
+                await asyncio.wait({opened})
+        if opened.cancelled():
+            return False
+        opened.result()
         return True
 
     async def _look_before_starting(self) -> None:

@@ -135,3 +135,14 @@ async def test_one_that_died_is_no_longer_waited_for(start_host: StartHost, dsn:
         return "WaitingFor" in await job(caller, job_id)
 
     await until_answered(waits, "saying that nobody runs it")
+
+
+async def test_one_that_finds_no_database_waits_for_it_and_ends_when_it_is_told_to(
+    dsn: str, tmp_path: Path
+) -> None:
+    nowhere = f"{dsn.partition('?')[0]}?host={tmp_path}"
+    async with worker(nowhere, tmp_path / "worker", is_ready=False) as there:
+        await there.until_said(f"PostgreSQL takes no connections at {tmp_path} yet, as nobody answers")
+        there.process.send_signal(signal.SIGTERM)
+        assert await there.ended() == 0
+    assert "Traceback" not in "".join(there.said)

@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, StorageUnavailableError
 from ..system.atomic import make_folder
 from ..system.storage_faults import FaultKind, fault_of
 from ..system.storage_state import try_to_write
@@ -58,6 +58,11 @@ def start_error(base: Path, error: Exception) -> ConfigurationError:
     if fault.kind is FaultKind.FULL:
         return ConfigurationError(f"{sentence} {_needed(base)}")
     return ConfigurationError(f"{sentence} The host, which runs as {_own_name()}, cannot start without it.")
+
+
+def cannot_start(error: StorageUnavailableError) -> ConfigurationError:
+    """What is said when a database was lost while a process started."""
+    return ConfigurationError(f"{error.message} So this process does not start now: start it again.")
 
 
 def _require_room(base: Path, min_free_bytes: int) -> None:

@@ -19,7 +19,7 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.errors import StorageUnavailableError
+from aiohttp_jobs.errors import ConfigurationError
 
 from ..hosts.clock import hurry
 
@@ -56,5 +56,5 @@ if __name__ == "__main__":
         hurry(order["epoch"])
     try:
         asyncio.run(main(Path(order["data"]), order["port"], order["settings"]))
-    except StorageUnavailableError as error:
-        sys.exit(f"It cannot start now: {error.__cause__ or error}")
+    except ConfigurationError as error:
+        sys.exit(error.message)

@@ -42,6 +42,8 @@ from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
 from .jobs import JobTable
+from .listening import until_it_listens
+from .migrations import schema_state
 from .numbers import PostgresNumbers
 from .offers import WorkerOptions, offers_of
 from .output_chunks import OutputChunks
@@ -185,11 +187,18 @@ class PostgresEngine:
         self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
+        """Connect, waiting for a server that is not there yet.
+
+        Raises `ConfigurationError` when it does not come, and when this process does not belong to the
+        installation.
+        """
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)
         stack.push_async_callback(asyncio.to_thread, self._switch.close)
+        if self._config.dsn is not None:
+            await until_it_listens(self._config.dsn)
+            await asyncio.to_thread(schema_state, self._config.dsn)  # which says why it lets nobody in
         await asyncio.to_thread(self._installation.open)
         stack.push_async_callback(close, "The database", self._close_installation)
         await self._database.open()

@@ -16,6 +16,7 @@ import pytest
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import MISSED, JobChange, JobQueue
+from aiohttp_jobs.errors import ConfigurationError
 from aiohttp_jobs.model.job import JobPhase, RetryPolicy, new_job_id
 from aiohttp_jobs.model.output import Span
 
@@ -27,6 +28,8 @@ from ...tcp_proxy import TcpProxy
 from .host import started
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+from aiohttp_jobs.engine.postgres.listening import until_it_listens
 
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine
@@ -214,6 +217,36 @@ def stoppable(postgres_server: PostgresServer) -> Iterator[PostgresServer]:
     server = postgres_server.another()
     yield server
     server.close()
+
+
+async def test_a_host_that_starts_while_the_database_is_away_waits_for_it(
+    stoppable: PostgresServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dsn = stoppable.dsn(stoppable.create_upgraded())
+    await asyncio.to_thread(stoppable.stop)
+    try:
+        with pytest.raises(
+            ConfigurationError, match=r"no connections at /\S+ for 0 s: nobody answers\. Start it"
+        ):
+            await until_it_listens(dsn, 0.0)
+        async with AsyncExitStack() as stack:
+            starting = asyncio.create_task(started(dsn, tmp_path / "here", STALL, stack))
+            await until(lambda: "waiting for it, for 60 s at most" in caplog.text, "saying so")
+            await asyncio.to_thread(stoppable.start)
+            engine = await starting
+            job_id = await submit(engine.queue, "true")
+            assert (await result_of(engine.queue, job_id))["Status"] == "Succeeded"
+    finally:
+        if not stoppable.socket.exists():
+            await asyncio.to_thread(stoppable.start)
+
+
+async def test_a_host_whom_the_database_does_not_let_in_ends_at_once_and_says_why(
+    postgres: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        with pytest.raises(ConfigurationError, match='role "stranger" does not exist'):
+            await started(postgres.replace("jobs@", "stranger@"), tmp_path / "here", STALL, stack)
 
 
 async def test_jobs_go_on_while_the_database_is_away_for_long_and_have_their_verdicts_after_it(
