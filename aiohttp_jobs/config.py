@@ -432,6 +432,11 @@ class JobsConfig(BaseModel):
         return self.data_dir.absolute() / APP_FOLDER
 
     @property
+    def restart_seconds(self) -> float:
+        """How long what only another process can run waits for that to start anew: fifteen looks."""
+        return 15 * self.poll_interval
+
+    @property
     def keys(self) -> InstallationKeys:
         """The keys of the installation."""
         return InstallationKeys(self.base_dir, self.secret)

@@ -47,6 +47,7 @@ from .services.code_jobs import CodeJobs
 from .services.code_schedules import CodeSchedules
 from .services.function_jobs import FunctionJobs
 from .services.functions import FunctionService
+from .services.functions_elsewhere import FunctionsElsewhere
 from .services.jobs import JobService
 from .services.notices import NoticeService
 from .services.queue import QueueService
@@ -266,6 +267,7 @@ class Plugin:
 
     def _make_schedules(self) -> None:
         config, engine = self._config, self.engine
+        elsewhere = FunctionsElsewhere(self._functions, engine.functions_elsewhere, config.restart_seconds)
         self._scheduler = Scheduler(
             engine.records.schedules,
             engine.records.fired_moments,
@@ -274,6 +276,7 @@ class Plugin:
             ),
             interval=engine.seldom,
             storage=self.storage,
+            leaves=elsewhere.leaves,
         )
         self.schedules = ScheduleService(
             self.policy,
@@ -286,7 +289,11 @@ class Plugin:
         )
 
         self._code_schedules = CodeSchedules(
-            self._functions, engine.records.schedules, engine.records.fired_moments, config.prefix
+            self._functions,
+            engine.records.schedules,
+            engine.records.fired_moments,
+            config.prefix,
+            elsewhere.has,
         )
 
     def begin_drain(self) -> None:

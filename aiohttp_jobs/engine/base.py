@@ -879,6 +879,13 @@ class Engine(Protocol):
         """The seconds after which a `Follower` looks by itself, in case that it was told nothing."""
         ...
 
+    def functions_elsewhere(self) -> Collection[str]:
+        """The names of the host's functions that other processes have which live. Blocks.
+
+        Is there once the engine is open.
+        """
+        ...
+
     async def require_reachable(self) -> None:
         """Return when what keeps the jobs answers. Raises `JobsError` when it does not.
 

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -95,7 +95,8 @@ class Scheduler:
     """Fires the schedules in `store`. Several processes may do so on one data folder.
 
     Looks at the folder every `interval` seconds (at most 30, so that a clock that was set is noticed),
-    and at once when it is woken.
+    and at once when it is woken. What `leaves` holds for, told how many seconds ago the moment was, another
+    process is to fire.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Scheduler:
         interval: float = 2.0,
         clock: Clock = utc_now,
         wait: Wait = wait_for_event,
+        leaves: Callable[[Schedule, float], bool] = lambda schedule, late: False,
     ) -> None:
         self._store = store
         self._claims = claims
@@ -116,6 +118,7 @@ class Scheduler:
         self._interval = min(interval, MAX_INTERVAL)
         self._clock = clock
         self._wait = wait
+        self._leaves = leaves
         self._wake = asyncio.Event()
         self._closing = False
         self._has_failed = False
@@ -233,6 +236,8 @@ class Scheduler:
             return _Plan(schedule, now)
         handled = self._handled_until(schedule, now)
         moment = timetable.due(handled, now)
+        if moment is not None and self._leaves(schedule, (now - timetable.fire_at(moment)).total_seconds()):
+            return _Plan(schedule, now, look_at=now + timedelta(seconds=self._interval))
         if moment is not None:
             return _Plan(schedule, now, due=(timetable, moment))
         following = timetable.after(handled)

@@ -5,6 +5,7 @@ What they may be changed in by people is left to ``schedules``, firing to the sc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,7 +25,8 @@ _FOLLOWED = ("name", "job", "user_id", *_TIMES)
 
 
 class CodeSchedules:
-    """Those of `functions`, for the plugin mounted at `prefix`.
+    """Those of `functions`, for the plugin mounted at `prefix`; `is_elsewhere` says whether another process
+    that lives has a function, as one of another release or with other settings.
 
     Raises `ConfigurationError` for a cron line, a time zone or values that cannot be.
     """
@@ -35,10 +37,13 @@ class CodeSchedules:
         store: RecordStore[Schedule],
         claims: FiredMoments[Any],
         prefix: str,
+        is_elsewhere: Callable[[str], bool],
     ) -> None:
         self._store = store
         self._claims = claims
         self._prefix = prefix
+        self._is_elsewhere = is_elsewhere
+        self._has_functions = len(functions) > 0
         self._wanted = [self._of(function) for function in functions if function.options.cron is not None]
         self._old_ids = {
             self._id(function.name): [self._id(name) for name in function.options.old_names]
@@ -60,7 +65,7 @@ class CodeSchedules:
                 self._store.change(wanted.schedule_id, _Change(changed))
         known = {wanted.schedule_id for wanted in self._wanted}
         for schedule_id, schedule in kept.items():
-            if schedule_id not in known and self._is_ours(schedule):
+            if schedule_id not in known and self._is_over(schedule):
                 self._store.remove(schedule_id)
                 self._claims.forget(schedule_id)
 
@@ -72,9 +77,12 @@ class CodeSchedules:
                 return wanted.model_copy(update={field: getattr(old, field) for field in fields})
         return wanted
 
-    def _is_ours(self, schedule: Schedule) -> bool:
+    def _is_over(self, schedule: Schedule) -> bool:
+        """Whether no code has it any more. A process without any functions cannot tell."""
         job = schedule.job
-        return isinstance(job, ScheduledFunction) and schedule.schedule_id == self._id(job.function)
+        if not isinstance(job, ScheduledFunction) or schedule.schedule_id != self._id(job.function):
+            return False
+        return self._has_functions and not self._is_elsewhere(job.function)
 
     def _id(self, function: str) -> str:
         return code_schedule_id(self._prefix, function)

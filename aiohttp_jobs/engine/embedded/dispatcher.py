@@ -52,6 +52,7 @@ from .slots import Slots
 
 _KEY_SECONDS = 0.5
 _REFUSED_SECONDS = 2.0
+_OTHERS_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
 
@@ -63,7 +64,8 @@ class Dispatcher:
     programs dropped, and at once when it is woken.
 
     Commands in MainLoop run one at a time and hold up the start of all others, as the specification has it.
-    The host's own functions there do not: they are coroutines, and may wait for other jobs.
+    The host's own functions there do not: they are coroutines, and may wait for other jobs. Jobs of functions
+    that `is_left` holds for are left to other processes.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Dispatcher:
         notifier: Notifier | None = None,
         observer: JobObserver | None = None,
         on_change: Callable[[ActiveJob[PendingJob]], None] = lambda job: None,
+        is_left: Callable[[PendingJob], Awaitable[bool]] | None = None,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -86,6 +89,7 @@ class Dispatcher:
         self._keeper = ResultKeeper(store, notifier)
         self._observer = observer
         self._on_change = on_change
+        self._is_left = is_left
         self._queue = WaitingJobs(starvation)
         self._active: dict[str, ActiveJob[PendingJob]] = {}
         self._known: set[str] = set()
@@ -434,6 +438,9 @@ class Dispatcher:
         claimed: ClaimedJob | None = None
         try:
             unwanted = self._closing and active.reason is None
+            if not unwanted and await self._is_others(job, active):
+                self._enqueue_again(job, _OTHERS_SECONDS)
+                return
             claimed = None if unwanted else await self._store.claim(job, unless_paused=active.reason is None)
             if claimed is None:
                 if active.is_cancelled and active.reason is not None:
@@ -459,6 +466,12 @@ class Dispatcher:
                 self._free_lock(job)
         if claimed is not None:
             await self._see_through(job, claimed, active)
+
+    async def _is_others(self, job: PendingJob, active: ActiveJob[PendingJob]) -> bool:
+        """Whether another process is to pick it up. One that is stopped is anybody's to record as such."""
+        if job.function is None or self._is_left is None or active.reason is not None:
+            return False
+        return await self._is_left(job) and active.reason is None
 
     def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
         """Have a job that could not be picked up tried again, after so many seconds."""

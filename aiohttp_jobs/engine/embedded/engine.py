@@ -6,9 +6,10 @@ Who may run what is asked through the recheck that it is given; who is told of r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from ...config import JobsConfig
 from ...system.secret_box import Vault
@@ -23,6 +24,7 @@ from .api_keys import ApiKeys
 from .awaited_results import AwaitedResults
 from .dispatcher import Dispatcher
 from .fired_moments import FiredMomentFiles
+from .function_turns import FunctionTurns
 from .job_queue import EmbeddedJobQueue
 from .notices import NoticeStore
 from .numbers import NumberFile
@@ -72,6 +74,7 @@ class EmbeddedEngine:
             index_interval=self.seldom,
             storage=storage,
             keys=config.keys,
+            functions=modes.functions,
         )
         self.history = self.store
         self.results = self.store.results
@@ -93,6 +96,9 @@ class EmbeddedEngine:
     def instance_id(self) -> str:
         return self.store.instance_id
 
+    def functions_elsewhere(self) -> Collection[str]:
+        return self.store.functions_elsewhere()
+
     async def require_reachable(self) -> None:
         """The data folder is all that there is."""
 
@@ -110,6 +116,11 @@ class EmbeddedEngine:
             notifier=notifier,
             observer=observer,
             on_change=self._changes.changed,
+            is_left=FunctionTurns(
+                self._modes.functions,
+                partial(asyncio.to_thread, self.store.functions_elsewhere),
+                config.restart_seconds,
+            ).is_left,
         )
         self.store.on_drop = storage.on_end = dispatcher.look_soon
         self.outputs = EmbeddedOutputs(self.store, dispatcher.find)

@@ -29,7 +29,8 @@ class PendingJob(JobSummary):
 
     `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
     `size` is that of its command in bytes, `function` the name of the host's function that it runs.
-    `concurrency_owner` is whose the concurrency key is, if not the user's own.
+    `function_version` is the one that it was submitted with. `concurrency_owner` is whose the concurrency key
+    is, if not the user's own.
     """
 
     key: str
@@ -38,6 +39,7 @@ class PendingJob(JobSummary):
     problem: str | None = None
     size: int = 0
     function: str | None = None
+    function_version: str | None = None
 
     @property
     def slot(self) -> Slot:

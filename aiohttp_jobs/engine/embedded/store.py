@@ -18,6 +18,7 @@ from pathlib import Path
 from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
+from ...functions.registry import Functions
 from ...model.job import JobResult, JobStatus, Submission
 from ...model.output import OutputPart, Span
 from ...model.results import ResultFilter, Sort
@@ -42,6 +43,7 @@ from .files.journal import LARGEST, Journal
 from .files.layout import Attempt, Layout
 from .files.names import safe_component
 from .files.news import NewsReader, NewsWriter
+from .files.offered_functions import OfferedFunctions, Versions
 from .files.orphans import Recovery
 from .files.other_processes import OtherProcessesReader
 from .files.result_writer import ResultWriter
@@ -66,7 +68,8 @@ class FileSystemStore:
 
     `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature. Of each
     output `search_output_bytes` can be searched; what other programs do to the results is noticed
-    within `index_interval` seconds. `keys` sign submissions; by default those in the files below `base`.
+    within `index_interval` seconds. `keys` sign submissions; by default those in the files below `base`. The
+    other processes are told of `functions`.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class FileSystemStore:
         index_interval: float = 2.0,
         storage: StorageState | None = None,
         keys: InstallationKeys | None = None,
+        functions: Functions | None = None,
     ) -> None:
         self._at = Layout(base)
         self._keys = keys or InstallationKeys(base)
@@ -99,6 +103,7 @@ class FileSystemStore:
         self._drops = DroppedFiles(self._at.submissions)
         self._watch = DroppedFilesWatch(self._at.submissions, self._announce)
         self._was_paused = False
+        self._functions = Functions() if functions is None else functions
         self.on_drop: Callable[[], None] = lambda: None
         """Called when another program has put a submission there, so that a look finds it."""
 
@@ -136,6 +141,10 @@ class FileSystemStore:
 
     async def news(self, since: NewsMark | None) -> News:
         return await self._run(self._news.read, since)
+
+    def functions_elsewhere(self) -> Versions:
+        """The functions that other processes have which live. Blocks."""
+        return self._offered.elsewhere()
 
     async def scan(self, known: Collection[str]) -> Found:
         return await self._run(self._scan, known)
@@ -253,6 +262,7 @@ class FileSystemStore:
         )
         sealed = SealedValues(self._signer, self._max_bytes, self._instance.scratch)
         self._news = NewsReader(instance)
+        self._offered = OfferedFunctions(instance, self._functions)
         told = NewsWriter(instance)
         self._files.on_deleted = told.deleted
         self._result_writer = ResultWriter(
@@ -263,6 +273,7 @@ class FileSystemStore:
         )
         self._deleted_ids.open(self._submitted_before)
         self._instance.open()
+        self._offered.open()
         self._recovery.undo_power_cut()
         self._journal.open()
         self._group_commit.open()

@@ -6,7 +6,7 @@ Who may run what is asked through the recheck that it is given; who is told of r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -134,6 +134,9 @@ class PostgresEngine:
     @property
     def instance_id(self) -> str:
         return self._installation.presence.process_id
+
+    def functions_elsewhere(self) -> Collection[str]:
+        return self._table.functions_elsewhere()
 
     async def require_reachable(self) -> None:
         await self._table.in_thread(self._installation.database.row, "SELECT 1")

@@ -22,7 +22,7 @@ from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
 from ..running.job_states import submitted_state
 from .database import Database, Row
 from .migrations import Connection
-from .offers import Offer, needs_of, waiting_for
+from .offers import Offer, function_names, needs_of, waiting_for
 from .queue_order import QueueOrder, UsersLine
 from .records import is_id
 
@@ -50,6 +50,10 @@ SELECT job_id, fence, submission, lock_name FROM aiohttp_jobs.jobs WHERE process
 _LIVING = """
 SELECT places, offers FROM aiohttp_jobs.processes
 WHERE heard_at > clock_timestamp() - %s * interval '1 s' AND NOT is_draining
+"""
+_OTHERS_OFFERS = """
+SELECT offers FROM aiohttp_jobs.processes
+WHERE process_id <> %s::uuid AND heard_at > clock_timestamp() - %s * interval '1 s'
 """
 _NEEDS = "SELECT job_id::text, slot, needs FROM aiohttp_jobs.jobs WHERE job_id = ANY (%s::uuid[])"
 _NEXT_DUE = """
@@ -460,6 +464,11 @@ class JobTable:
             else:
                 found += self._in_phase(_RUNNING if phase is JobPhase.RUNNING else _PENDING, rest)
         return found
+
+    def functions_elsewhere(self) -> frozenset[str]:
+        """The names of the host's functions that other processes have which live."""
+        rows = self._database.rows(_OTHERS_OFFERS, (self._me, self._stall))
+        return function_names(offer for (offers,) in rows for offer in offers)
 
     def _with_waiting(self, found: list[JobState]) -> list[JobState]:
         """The same queued jobs, with what those wait for that nobody who lives can run."""

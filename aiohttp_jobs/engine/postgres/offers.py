@@ -52,6 +52,12 @@ def offers_of(
     return sorted(found)
 
 
+def function_names(offers: Iterable[str]) -> frozenset[str]:
+    """The names of the functions among what processes offer, old names included."""
+    found = (offer.removeprefix(_FUNCTION) for offer in offers if offer.startswith(_FUNCTION))
+    return frozenset(name for name in found if "@" not in name)
+
+
 def waiting_for(needs: Collection[str], slot: str, living: Sequence[Offer]) -> str | None:
     """What a job waits for that none of those who live can run, as a sentence; ``None`` when one can."""
     able = [each for each in living if slot in each.slots]

@@ -169,6 +169,21 @@ class Instance:
             yield [folder for folder in others if stack.enter_context(_try_lock(folder))]
 
 
+def is_alive(instance: Path) -> bool:
+    """Whether the process that the folder `instance` belongs to still has its lock."""
+    try:
+        descriptor = open_regular(instance / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        lock(descriptor, shared=True)
+    except LockBusyError:
+        return is_folder(instance)
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def count_running(root: Path) -> int:
     """How many processes share the data folder whose instances lie below `root`."""
     return sum(map(_is_running, root.iterdir())) if root.is_dir() else 0

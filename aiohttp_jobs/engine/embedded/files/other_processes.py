@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from ....model.job import Submission
 from ....model.progress import LONGEST, TAIL, Progress, last_progress
-from ....system.guarded_files import LockBusyError, is_folder, is_regular, lock, open_regular
+from ....system.guarded_files import is_regular
 from ....worker.output.segments import existing, read_segments
 from ..job_store import OtherProcesses, PendingJob, RunningElsewhere
 from .attempt_folders import owner_in
 from .dropped_files import DroppedFiles
-from .instances import Instance
+from .instances import Instance, is_alive
 from .layout import Attempt, Layout
 from .submission_reader import SubmissionReader, is_visible
 from .timestamps import is_settled
@@ -84,7 +84,7 @@ class OtherProcessesReader:
     def _running(self) -> Iterator[RunningElsewhere]:
         running: dict[tuple[str, str], _Known] = {}
         for instance in sorted(self._instance.others()):
-            if not _is_alive(instance):
+            if not is_alive(instance):
                 continue
             for name in sorted(self._names(str(instance / "jobs"))):
                 key, folder = (instance.name, name), instance / "jobs" / name
@@ -133,18 +133,3 @@ def _with_output(known: _Known, log: Path) -> _Known:
     tail = read_segments(log, max(known.size - LONGEST, size - TAIL, 0), TAIL, whole=False).data
     found = last_progress(tail)
     return known._replace(size=size, progress=known.progress if found is None else found[0])
-
-
-def _is_alive(instance: Path) -> bool:
-    """Whether the process that `instance` belongs to still has its lock."""
-    try:
-        descriptor = open_regular(instance / "lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        lock(descriptor, shared=True)
-    except LockBusyError:
-        return is_folder(instance)
-    finally:
-        os.close(descriptor)
-    return False

@@ -227,6 +227,7 @@ def pending_job(path: str, read: ReadSubmission, run: Attempt | None = None) -> 
         problem=problem,
         size=len(job.command.encode("utf-8", "replace")),
         function=job.function if problem is None else None,
+        function_version=job.function_version if problem is None else None,
     )
 
 
