@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -228,6 +229,7 @@ def change(
     file: CommandFile = None,
     mode: Annotated[ExecutionMode | None, typer.Option(help="Where it runs from now on.")] = None,
     interpreter: Annotated[InterpreterName | None, typer.Option(help="What reads the command.")] = None,
+    value: Value = None,
     timeout: Timeout = None,
     priority: Priority = None,
     overlap: Overlap = None,
@@ -239,7 +241,7 @@ def change(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Change what is given, and nothing else."""
+    """Change what is given, and nothing else; of a function's values those that are named."""
     job = {
         "command": None if command is None and file is None else command_text(command, file),
         "executionMode": mode,
@@ -259,9 +261,9 @@ def change(
     body = {field: value for field, value in fields.items() if value is not None}
     moments = {"startAt": start_at, "endAt": end_at}
     body |= {field: text or None for field, text in moments.items() if text is not None}
-    if not body:
+    if not body and not value:
         fail("Say what to change, such as --cron '0 4 * * *'.")
-    record = _change(url, api_key, schedule_id, body)
+    record = _change(url, api_key, schedule_id, body, value or [])
     report(record, f"{record['Name']} is changed{_next(record)}.", as_json=as_json)
 
 
@@ -278,10 +280,18 @@ def delete(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
     report({"scheduleId": record["ScheduleID"]}, f"{record['Name']} is deleted.", as_json=as_json)
 
 
-async def _values(client: JobsClient, function: str, given: list[str]) -> dict[str, Any]:
+async def _values(client: JobsClient, function: str, given: Sequence[str]) -> dict[str, Any]:
     """The values for a schedule's job; no secrets, which schedules do not keep."""
     parameters = (await client.functions.get(function))["Parameters"]
     return {"values": collect(parameters, given, (), (), asks=False)}
+
+
+async def _changed_values(client: JobsClient, job: Record, given: Sequence[str]) -> dict[str, Any]:
+    """All values of a schedule's function, of which those that are `given` are new."""
+    if "Function" not in job:
+        fail("This schedule's job is a command, which has no values: --value is for a function's parameters.")
+    changed = await _values(client, job["Function"], given)
+    return {"values": {**job.get("Values", {}), **changed["values"]}}
 
 
 def _next(record: Record) -> str:
@@ -291,9 +301,16 @@ def _next(record: Record) -> str:
     return ", and has no moment left at which it would run" if record.get("Enabled") else ", but disabled"
 
 
-def _change(url: str | None, api_key: str | None, schedule_id: str, body: dict[str, Any]) -> Record:
+def _change(
+    url: str | None, api_key: str | None, schedule_id: str, body: dict[str, Any], values: Sequence[str] = ()
+) -> Record:
     async def work(client: JobsClient) -> Record:
         record = await _find(client, schedule_id)
+        if values:
+            changed = await _changed_values(client, record["Job"], values)
+            return await client.schedules.update(
+                record["ScheduleID"], body | {"job": {**body.get("job", {}), **changed}}
+            )
         return await client.schedules.update(record["ScheduleID"], body)
 
     return with_client(url, api_key, work)

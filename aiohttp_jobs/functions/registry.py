@@ -45,6 +45,7 @@ class FunctionOptions:
     timeout: float | None = None
     concurrency_key: str | None = None
     priority: int | None = None
+    labels: tuple[str, ...] = ()
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
     old_names: tuple[str, ...] = ()
@@ -196,6 +197,7 @@ class Functions:
         timeout: float | None = None,
         concurrency_key: str | None = None,
         priority: int | None = None,
+        labels: Collection[str] = (),
         retry: RetryPolicy | None = None,
         notify: NotifyRules = (),
         old_names: Collection[str] = (),
@@ -208,10 +210,11 @@ class Functions:
         """A decorator that makes a function a job.
 
         `mode` is where it may run, the first by default. One of `roles` is needed to run it; without any,
-        whoever may submit commands in that mode may. `timeout` is in seconds. `old_names` are those that
-        jobs and schedules of former releases may have. `version` is another where releases that run side by
-        side must not run each other's jobs; by default, where it takes other parameters. `cron`, in
-        `timezone`, has it run with `values`, as a job of `user`'s, who need not be anybody.
+        whoever may submit commands in that mode may. `timeout` is in seconds. `labels` are those that a
+        worker must have to run it, but in MainLoop, which is the host's; only over PostgreSQL. `old_names`
+        are those that jobs and schedules of former releases may have. `version` is another where releases
+        that run side by side must not run each other's jobs; by default, where it takes other parameters.
+        `cron`, in `timezone`, has it run with `values`, as a job of `user`'s, who need not be anybody.
         Raises `ConfigurationError`; so does the decorator.
         """
 
@@ -226,6 +229,7 @@ class Functions:
                 timeout=timeout,
                 concurrency_key=concurrency_key,
                 priority=priority,
+                labels=tuple(sorted(_texts(own, "labels", labels))),
                 retry=retry,
                 notify=notify,
                 old_names=tuple(sorted(_texts(own, "old_names", old_names))),

@@ -93,6 +93,7 @@ def _request(
     otherwise_key: str | None = None,
 ) -> SubmitRequest:
     options, given = function.options, run.model_fields_set
+    labels = () if mode is ExecutionMode.MAIN_LOOP else options.labels
     return SubmitRequest(
         job_name=run.job_name or options.title,
         command=_call(function, values),
@@ -102,7 +103,7 @@ def _request(
         timeout_seconds=run.timeout_seconds or options.timeout,
         priority=options.priority if run.priority is None else run.priority,
         concurrency_key=options.concurrency_key or otherwise_key,
-        labels=run.labels,
+        labels=run.labels if "labels" in given else labels,
         run_at=run.run_at,
         delay_seconds=run.delay_seconds,
         retry=run.retry if "retry" in given else options.retry,

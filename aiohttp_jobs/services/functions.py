@@ -140,6 +140,7 @@ class FunctionService:
             "TimeoutSeconds": options.timeout,
             "ConcurrencyKey": options.concurrency_key,
             "Priority": options.priority,
+            "Labels": list(options.labels),
             "OldNames": list(options.old_names),
             "Parameters": [parameter.to_json() for parameter in signature.parameters],
             "Schema": signature.json_schema,

@@ -225,6 +225,15 @@ async def test_a_function_is_scheduled_with_its_values(host: Host) -> None:
     assert (code, err) == (0, "")
     values = {"index": "users", "dry_run": True}
     assert json.loads(out)["Job"] == {"Function": "rebuild", "Values": values, "JobName": "Nightly"}
+    change = ["schedule", "change", "Nightly"]
+    assert (await run(*change, "--value", "index=orders", env=env))[0] == 0
+    shown = json.loads((await run("schedule", "show", "Nightly", "--json", env=env))[1])
+    assert shown["Job"]["Values"] == {"index": "orders", "dry_run": True}
+    code, _, err = await run(*change, "--value", "table=orders", env=env)
+    assert (code, err) == (
+        1,
+        "aiohttp-jobs: There is no parameter 'table'; there is index, since, dry_run.\n",
+    )
     for arguments, sentence in [
         (["--function", "rebuild", "--value", "index=nothing"], "must be 'users' or 'orders'"),
         (["--function", "login", "--value", "password=geheim"], "is a secret"),

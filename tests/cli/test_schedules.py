@@ -51,10 +51,12 @@ async def test_a_schedule_is_made_shown_changed_disabled_and_deleted(host: Host)
 
 async def test_mistakes_end_with_a_sentence(host: Host) -> None:
     env = access_to(host, "debug")
+    assert (await run("schedule", "create", "--name", "text", "--cron", "@daily", "true", env=env))[0] == 0
     for arguments, sentence in [
         (("show", "nothing"), "There is no schedule with the name 'nothing'."),
         (("show", "00000000-0000-4000-8000-000000000000"), "There is no schedule 0"),
         (("change", "nothing"), "Say what to change"),
+        (("change", "text", "--value", "a=b"), "is a command, which has no values"),
         (("create", "--name", "x", "--cron", "61 * * * *", "true"), "cron"),
     ]:
         code, _, err = await run("schedule", *arguments, env=env)

@@ -17,7 +17,7 @@ from aiohttp_jobs.errors import InvalidFieldsError, NotFoundError, ShuttingDownE
 from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import Host
-from . import chained, sample, troublesome
+from . import chained, labelled, sample, troublesome
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -51,6 +51,34 @@ async def test_what_the_code_says_of_a_run_counts(host: Host) -> None:
     job = (await host.caller(user_id="host").request("GET", f"/jobs/{handle.id}")).body["job"]
     shown = ("ExecutionMode", "JobName", "Description", "Priority", "TimeoutSeconds", "UserID")
     assert [job[name] for name in shown] == ["BackgroundJob", "by code", "of a test", 9, 7.0, "host"]
+
+
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+async def test_its_workers_labels_are_the_functions_unless_the_run_names_others(
+    start_host: StartHost,
+) -> None:
+    alice = (await start_host(functions=labelled.jobs)).caller("debug")
+
+    async def labels(**run: Any) -> list[str]:
+        body = {"values": {}, "delaySeconds": 3600, **run}
+        answer = await alice.request("POST", "/functions/render/run", json=body)
+        assert answer.status == 200, answer.body
+        view = await alice.request("GET", f"/jobs/{answer.body['jobId']}")
+        found: list[str] = view.body["job"]["Labels"]
+        return found
+
+    assert await labels() == ["gpu"]
+    assert await labels(labels=["big"]) == ["big"]
+    assert await labels(labels=[]) == []
+    assert await labels(executionMode="MainLoop") == []
+
+
+async def test_labels_are_refused_where_there_are_no_workers(start_host: StartHost) -> None:
+    with pytest.raises(ConfigurationError, match="function render cannot run here: labels cannot be asked"):
+        await start_host(functions=labelled.jobs)
+    in_main_loop = Functions()
+    in_main_loop.function(mode="MainLoop", labels=["gpu"])(labelled.render.plain)
+    await start_host(functions=in_main_loop)
 
 
 async def test_it_is_cancelled_by_its_handle(host: Host) -> None:

@@ -60,6 +60,7 @@ async def test_a_function_is_shown_with_all_that_a_form_needs(host: Host) -> Non
         "TimeoutSeconds": 600,
         "ConcurrencyKey": "index",
         "Priority": None,
+        "Labels": [],
         "OldNames": ["reindex"],
         "Schedule": None,
         "Parameters": [

@@ -241,6 +241,9 @@ class FunctionView(_Shown):
     timeout_seconds: float | None
     concurrency_key: str | None
     priority: int | None
+    labels: Annotated[
+        list[str], Field(description="What a worker must have to run it, unless a run says so.")
+    ]
     old_names: list[str]
     parameters: list[FunctionParameter]
     json_schema: Annotated[dict[str, Any], Field(alias="Schema")]
