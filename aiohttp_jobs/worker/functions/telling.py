@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from ...model.progress import Progress, progress_sequence
@@ -35,6 +36,7 @@ class ProgressTeller:
         self._lock = threading.Lock()
         self._waiting: Progress | None = None
         self._next = 0.0
+        self._told = 0
         self._timer: Timer | None = None
         self._has_ended = False
 
@@ -46,7 +48,7 @@ class ProgressTeller:
             if wait <= 0:
                 self._tell()
             elif self._timer is None and not self._has_ended:
-                self._timer = self._later(wait, self._tell_late)
+                self._timer = self._later(wait, partial(self._tell_late, self._told))
 
     def end(self) -> None:
         """Tell what waits, and nothing more."""
@@ -56,15 +58,18 @@ class ProgressTeller:
                 self._timer.cancel()
             self._tell()
 
-    def _tell_late(self) -> None:
+    def _tell_late(self, told: int) -> None:
         with self._lock:
-            self._tell()
+            # A timer that comes late, on a busy machine, may have been forestalled by a report.
+            if told == self._told:
+                self._tell()
 
     def _tell(self) -> None:
         waiting, self._waiting = self._waiting, None
         self._timer = None
         if waiting is not None:
             self._next = time.monotonic() + _SECONDS
+            self._told += 1
             self._write(progress_sequence(waiting))
 
 

@@ -26,7 +26,7 @@ from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search
 
 from ....cases import cases
-from ....gate import until
+from ....gate import PATIENCE_SECONDS, until
 from ..support import NOW, Results, opened, result
 
 SEARCHED = [case for case in cases("terminal") if "search_finds" in case]
@@ -211,11 +211,11 @@ async def unwatched(tmp_path: Path) -> AsyncIterator[Results]:
 async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_asks(
     unwatched: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
-    monkeypatch.setattr(index, "_LONGEST_SECONDS", 60)
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 2.0)  # longer than a busy machine pauses between two results
+    monkeypatch.setattr(index, "_LONGEST_SECONDS", 600)
     for minute in range(60):
         unwatched.add(minute)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.05)
     assert rows_in(unwatched.at.index) == 0
     assert len(await unwatched.ids()) == 60
     assert rows_in(unwatched.at.index) == 60
@@ -229,11 +229,11 @@ async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_as
 async def test_but_not_for_ever_and_not_too_many(
     unwatched: Results, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, output: str, waiting: int
 ) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 0.5)
-    monkeypatch.setattr(index, "_LONGEST_SECONDS", 60)
+    monkeypatch.setattr(index, "_FLUSH_SECONDS", 2.0)
+    monkeypatch.setattr(index, "_LONGEST_SECONDS", 600)
     monkeypatch.setattr(index, bound, most)
     found = 0
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not found:
             unwatched.add(1, Output=output)
             await asyncio.sleep(0.01)
