@@ -31,7 +31,7 @@ from .postgres import bare_postgres, postgres, postgres_server
 __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
 
 API = "/apps/WebHostTaskManagement/api/v1"
-RESULT_SECONDS = 60.0
+RESULT_SECONDS = 120.0
 
 # In debug mode each future and callback keeps the stack that made it, for messages about it. One frame of it
 # will do: whole ones take up a third of the tests' time.

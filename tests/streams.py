@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import ClientTimeout
 
 from .conftest import Caller
+from .gate import PATIENCE_SECONDS
 
 
 class Stream:
@@ -30,7 +31,7 @@ class Stream:
         """Take in events up to the end, or `at_most` output events; then close the connection."""
         headers = {"Last-Event-ID": resume} if resume else {}
         async with self._caller.session.get(
-            self._url, headers=headers, timeout=ClientTimeout(total=60)
+            self._url, headers=headers, timeout=ClientTimeout(total=PATIENCE_SECONDS)
         ) as response:
             assert response.status == 200
             assert response.content_type == "text/event-stream"

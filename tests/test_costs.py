@@ -56,7 +56,7 @@ async def test_reading_lists_no_folder(start_host: StartHost, path: str) -> None
     host = await start_host(poll_interval=NEVER)
     alice = host.caller("debug")
     job = (await alice.run("echo true"))["JobID"]
-    await asyncio.sleep(0.2)  # a folder made just now is read again until its clock has ticked
+    await asyncio.sleep(0.5)  # a folder made just now is read again until its clock has ticked
     await read(alice, path.format(job=job))
 
     with listed_folders(host.base_dir) as listed:
@@ -67,7 +67,7 @@ async def test_reading_lists_no_folder(start_host: StartHost, path: str) -> None
 
 async def test_running_a_job_lists_no_folder_but_its_own(start_host: StartHost) -> None:
     host = await start_host(poll_interval=NEVER)
-    await asyncio.sleep(0.3)  # a folder that has just changed is listed again
+    await asyncio.sleep(1.0)  # a folder that has just changed is listed again
     alice = host.caller("debug")
     await alice.run("true")
     await alice.run("true", "Runspace")

@@ -20,7 +20,7 @@ from aiohttp import ClientError, ClientSession
 from aiohttp_jobs import JobsConfig
 
 from .conftest import API, Caller, Host, serve
-from .gate import Gate, until, until_answered
+from .gate import PATIENCE_SECONDS, Gate, until, until_answered
 from .hosts.process import ROOT, new_key
 from .streams import Stream
 
@@ -90,7 +90,7 @@ async def works_behind(caller: Caller, gate: Gate) -> None:
     job_id = await caller.submit(f"echo first; {gate.shell}; echo last")
     await gate.reached()
     stream = Stream(caller, job_id)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await stream.read(at_most=1)
     assert stream.text == "first\n"
     gate.open()

@@ -14,7 +14,7 @@ from pathlib import Path
 from aiohttp import ClientError, ClientSession
 
 from .conftest import API, Caller
-from .gate import until
+from .gate import PATIENCE_SECONDS, until
 from .hosts.process import new_key
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +70,7 @@ async def gunicorn(data_dir: Path) -> AsyncIterator[Gunicorn]:
     try:
         yield server
         process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
+        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
         assert not server.instances(), "a worker left its folder behind"
     finally:
         if process.returncode is None:
@@ -109,7 +109,7 @@ async def test_gunicorn_preload_boots_serves_jobs_and_survives_hup(tmp_path: Pat
 
 async def answers(caller: Caller) -> None:
     """Wait until the server does: workers start after the master has said that it listens."""
-    for _ in range(600):
+    for _ in range(2400):
         try:
             if (await caller.request("GET", "/me")).status == 200:
                 return

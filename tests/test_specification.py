@@ -16,7 +16,7 @@ import pytest
 
 from .conftest import Caller, Host, is_alive
 from .folders import paths_below
-from .gate import Gate, until
+from .gate import PATIENCE_SECONDS, Gate, until
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -306,7 +306,7 @@ async def test_a_hundred_results_are_shown_unless_asked_otherwise(
         record["JobID"] = str(UUID(int=number))
         (results / f"{record['JobID']}.json").write_text(json.dumps(record))
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(await alice.results(1000)) < 101:
             await asyncio.sleep(0.05)
     by_default = await alice.request("GET", "/jobs/results")
@@ -462,7 +462,7 @@ async def test_a_background_job_leaves_no_process_behind_after_its_timeout(
     pids = tmp_path / "pids"
     command = f"sleep 1000 & echo $! > {pids}; setsid sleep 1000 & echo $! >> {pids}; sleep 1000"
 
-    result = await host.caller("debug").run(command, timeoutSeconds=0.5)
+    result = await host.caller("debug").run(command, timeoutSeconds=4)
 
     assert (result["Status"], result["Success"]) == ("TimedOut", False)
     left = [int(pid) for pid in pids.read_text().split()]

@@ -29,7 +29,7 @@ PAGES = sorted(
 )
 BLOCK = re.compile(r"```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 END = "--- that was all ---"
-SECONDS = 60
+SECONDS = 120.0
 
 
 @dataclass

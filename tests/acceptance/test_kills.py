@@ -20,7 +20,7 @@ from aiohttp_jobs.client import JobsClient
 from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import API
-from ..gate import until
+from ..gate import PATIENCE_SECONDS, until
 from ..hosts.process import Process, new_key, running
 
 PREFIX = API.removesuffix("/api/v1")
@@ -209,7 +209,7 @@ async def test_schedules_on_two_hosts_fire_each_moment_once_whoever_dies(tmp_pat
             last_ones = {max(each for each in claimed if each[0] == key) for key in schedules.values()}
             fired = [job_id for each, job_id in claimed.items() if job_id and each not in last_ones]
             await results_of(client, fired)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while await client.jobs("running", "queued", "pending"):
                     await asyncio.sleep(0.05)
             results = await results_of(client, fired)

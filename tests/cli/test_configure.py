@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 from .command import access_to, opened_terminal, run, start
 
 
@@ -77,6 +78,6 @@ async def test_the_key_is_asked_for_and_not_shown(host: Host, tmp_path: Path) ->
         await terminal.hides_what_is_typed()
         terminal.type(f"{key}\n")
         await terminal.shows("Kept in")
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     assert key.encode() not in terminal.shown
     assert tomllib.loads(config_in(tmp_path).read_text())["api_key"] == key

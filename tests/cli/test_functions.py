@@ -16,7 +16,7 @@ from aiohttp_jobs.cli.values import collect
 
 from ..conftest import Host
 from ..functions import sample
-from ..gate import Gate, until
+from ..gate import PATIENCE_SECONDS, Gate, until
 from ..ui.functions import every_kind
 from ..ui.functions import jobs as page_functions
 from .command import access_to, opened_terminal, run, start
@@ -171,7 +171,7 @@ async def test_a_missing_secret_is_asked_for_without_being_shown(host: Host) -> 
         process = await start(*arguments, env=env, stdin=terminal.theirs, stderr=terminal.theirs)
         await terminal.shows("password")
         terminal.type("open sesame\n")
-        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         assert process.returncode == 0
         assert b"sesame" not in terminal.shown
     caller = host.caller("task_manager")
@@ -187,7 +187,7 @@ async def test_a_terminal_shows_a_bar_when_the_job_tells_how_far_it_is(host: Hos
         await terminal.shows("420 rows")
         gate.open()
         await terminal.shows("Succeeded after")
-        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         assert out == b"done\n"
 
 
@@ -205,7 +205,7 @@ async def test_on_a_terminal_the_bar_stands_below_whole_lines_of_the_output(host
         await until(lambda: b"60%" in terminal.read().rpartition(b"line\r\n")[2], "the bar below the line")
         gate.open()
         await terminal.shows("Succeeded after")
-        await asyncio.wait_for(process.communicate(), 30)
+        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
 
 
 async def test_a_function_is_scheduled_with_its_values(host: Host) -> None:
@@ -264,4 +264,4 @@ async def test_a_function_is_run_shown_and_exits_as_the_job_does(
     with opened_terminal() as terminal:
         process = await start("run", "wait_for", "--path", path, env=env, stderr=terminal.theirs)
         await terminal.shows('s and returned [{"row": 1, ')
-        await asyncio.wait_for(process.communicate(), 30)
+        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)

@@ -117,7 +117,7 @@ async def test_a_module_that_ends_the_process_fails_its_jobs_alone(
 async def test_a_module_that_hangs_as_it_is_imported_holds_up_its_jobs_alone(
     start_host: StartHost, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "_START_SECONDS", 2.0)
+    monkeypatch.setattr(pool, "_START_SECONDS", 10.0)
     good = write("good", GOOD)
     importlib.import_module(write("bad", BAD, good=good, does="time.sleep(600)"))
     alice = await caller(start_host, good)

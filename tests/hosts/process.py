@@ -107,7 +107,7 @@ def caller_of(host: Process, key: str, session: ClientSession) -> Caller:
 
 
 async def printed(caller: Caller, job_id: str, text: str) -> None:
-    for _ in range(1500):
+    for _ in range(3000):
         if text in (await caller.request("GET", f"/jobs/{job_id}/output")).body:
             return
         await asyncio.sleep(0.02)

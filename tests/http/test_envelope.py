@@ -12,6 +12,8 @@ from aiohttp_jobs.errors import StorageUnavailableError
 from aiohttp_jobs.http.as_is import EventStream, StreamAsIs
 from aiohttp_jobs.http.envelope import error_middleware
 
+from ..gate import PATIENCE_SECONDS
+
 
 @pytest.mark.parametrize("kind", [StreamAsIs, EventStream])
 async def test_a_stream_that_fails_breaks_off_and_nothing_else_follows_in_it(
@@ -32,5 +34,5 @@ async def test_a_stream_that_fails_breaks_off_and_nothing_else_follows_in_it(
         session.get(server.make_url("/")) as response,
     ):
         with pytest.raises(ClientPayloadError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await response.read()

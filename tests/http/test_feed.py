@@ -18,7 +18,7 @@ from tests.gate import Gate
 
 from ..engines import BOTH
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import psutil
 
 from ..conftest import Caller, Host
 from ..engines import BOTH
+from ..gate import PATIENCE_SECONDS
 
 
 async def job(caller: Caller, job_id: str) -> dict[str, Any]:
@@ -285,7 +286,7 @@ async def test_a_job_is_listed_while_it_is_picked_up(start_host: Callable[..., A
     may_go_on.clear()
     asked.clear()
     await root.request("POST", "/queue/resume")
-    await asyncio.wait_for(asked.wait(), 30)
+    await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
     for path in ("/jobs?scope=all", "/jobs?scope=all&state=queued"):
         [listed] = (await root.request("GET", path)).body["jobs"]
         assert (listed["JobID"], listed["Status"]) == (job_id, "Queued")

@@ -56,7 +56,7 @@ async def notices(caller: Caller, query: str = "") -> list[dict[str, Any]]:
 
 async def settled(caller: Caller, count: int = 1) -> list[dict[str, Any]]:
     """All notices, once there are `count` and none waits."""
-    for _ in range(1500):
+    for _ in range(3000):
         found = await notices(caller)
         if len(found) >= count and not any(each["State"] == "pending" for each in found):
             return found

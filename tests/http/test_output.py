@@ -13,7 +13,7 @@ import pytest
 from ..cases import cases
 from ..conftest import Caller, Host
 from ..engines import BOTH
-from ..gate import Gate
+from ..gate import PATIENCE_SECONDS, Gate
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -33,7 +33,7 @@ async def get(caller: Caller, job_id: str, method: str = "GET", **headers: str) 
 
 async def printed(caller: Caller, job_id: str, size: int) -> None:
     """Wait until the job has printed `size` bytes."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len((await get(caller, job_id))[1]) < size:
             await asyncio.sleep(0.02)
 

@@ -73,7 +73,7 @@ async def test_what_hangs_is_waited_for_once_and_asked_once() -> None:
     began = clock()
     for _ in range(100):
         assert set(await faults(readiness)) == {"disk"}
-    assert clock() - began < 1.0
+    assert clock() - began < 50.0  # where each alone would wait for a second
     release.set()
     await asyncio.sleep(0)
     while await faults(readiness):

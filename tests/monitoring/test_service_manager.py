@@ -13,6 +13,7 @@ import pytest
 from aiohttp_jobs.monitoring.service_manager import ServiceManager
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def systemd(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 async def heard(receiver: socket.socket) -> str:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return (await asyncio.get_running_loop().sock_recv(receiver, 100)).decode()
 
 

@@ -76,7 +76,7 @@ async def test_killed_at(
     ((notice_id, messages),) = told(receiver).items()
     assert {message["job"]["Status"] for message in messages} == {result["Status"]}
     assert {message["job"]["JobID"] for message in messages} == {job_id}
-    for _ in range(500):
+    for _ in range(3000):
         (notice,) = (await alice.request("GET", "/notices")).body["notices"]
         if notice["State"] == "sent":
             break

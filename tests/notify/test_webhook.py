@@ -23,6 +23,7 @@ from aiohttp_jobs.model.notice import Notice
 from aiohttp_jobs.notify.channel import DeliveryError
 from aiohttp_jobs.notify.webhook import DISABLED, REFUSED, WebhookChannel
 
+from ..gate import PATIENCE_SECONDS
 from ..raw_streams import serving
 from .support import Names, Receiver, make_notice, webhook
 
@@ -150,8 +151,7 @@ async def test_retry_after_is_understood(receiver: Receiver, make_config: Make) 
 
 async def test_nobody_there_or_nobody_answering(receiver: Receiver, make_config: Make) -> None:
     await receiver.stop()
-    config = make_config(**INTO_PRIVATE, webhook_timeout=0.3)
-    error = await failure(config, make_notice(webhook(receiver.url)))
+    error = await failure(make_config(**INTO_PRIVATE), make_notice(webhook(receiver.url)))
     assert (str(error), error.is_final) == ("The webhook's host cannot be reached.", False)
 
     left = asyncio.Event()
@@ -160,6 +160,7 @@ async def test_nobody_there_or_nobody_answering(receiver: Receiver, make_config:
         await reader.read()
         left.set()
 
+    config = make_config(**INTO_PRIVATE, webhook_timeout=0.3)
     async with serving(say_nothing, receiver.port):
         error = await failure(config, make_notice(webhook(receiver.url)))
         assert (str(error), error.is_final) == ("The webhook did not answer in time.", False)
@@ -295,5 +296,5 @@ async def test_an_endless_answer_is_not_read(make_config: Make) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     await send(make_config(**INTO_PRIVATE), make_notice(webhook(url)))
-    await asyncio.wait_for(gone.wait(), 30)
+    await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
     await runner.cleanup()

@@ -21,7 +21,7 @@ from aiohttp_jobs.system.storage_state import StorageState
 
 JOB = {"jobName": "report", "command": "echo hello", "executionMode": "BackgroundJob"}
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 120.0
 
 
 def utc(text: str) -> datetime:

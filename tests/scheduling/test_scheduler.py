@@ -12,6 +12,7 @@ from aiohttp_jobs.model.schedule import Schedule
 from aiohttp_jobs.scheduling.scheduler import Scheduler
 from aiohttp_jobs.system.storage_state import StorageState
 
+from ..gate import PATIENCE_SECONDS
 from .support import START, Bench, JobFolder, until, utc
 
 
@@ -386,7 +387,7 @@ async def test_closing_fires_to_the_end_what_has_begun(bench: Bench) -> None:
     bench.add("0 9 * * *")
     scheduler = await bench.start(Slow(bench.base / "jobs"))
     bench.time.tick(utc("2026-01-05 09:00"))
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
     closing = asyncio.create_task(scheduler.close())
     await asyncio.sleep(0)
     go_on.set()

@@ -12,6 +12,7 @@ import pytest
 from aiohttp_jobs.engine.embedded.records import ScheduleStore
 
 from ..conftest import Answer, Caller, Host
+from ..gate import PATIENCE_SECONDS
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB: dict[str, Any] = {"jobName": "report", "command": "echo mine", "executionMode": "BackgroundJob"}
@@ -64,7 +65,7 @@ async def test_what_an_admin_changed_runs_in_the_name_of_its_first_owner(start_h
     _miss_a_moment(host, made["ScheduleID"])
     host = await start_host()
     alice, admin = host.caller("task_manager"), host.caller("system_admin", user_id="root")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (results := await admin.results()):
             await asyncio.sleep(0.05)
     assert [(each["UserID"], each["Output"]) for each in results] == [("root", "theirs\n")]

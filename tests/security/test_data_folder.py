@@ -16,6 +16,7 @@ import aiohttp_jobs
 from aiohttp_jobs import ConfigurationError, JobsConfig
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 from ..hosts.process import ROOT
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -158,7 +159,7 @@ def test_a_volume_of_kubernetes_with_an_fsgroup_works_and_is_mentioned_once(tmp_
         assert host.stdout is not None
         port = host.stdout.readline()
         host.terminate()
-        _, said = host.communicate(timeout=30)
+        _, said = host.communicate(timeout=PATIENCE_SECONDS)
         assert port, said
         assert host.returncode == 0, said
         assert said.count(f"group {A_STRANGER}, which has no name on this machine") == 1

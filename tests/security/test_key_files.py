@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 from aiohttp_jobs import ConfigurationError
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 from ..hosts.process import Process, caller_of, new_key, running
 from .test_data_folder import A_STRANGER, ANOTHER, needs_root
 
@@ -35,7 +36,7 @@ async def secrets(start_host: StartHost) -> Path:
 
 async def refusal(start_host: StartHost, **settings: object) -> str:
     with pytest.raises(ConfigurationError) as refused:
-        await asyncio.wait_for(start_host(**settings), 30)
+        await asyncio.wait_for(start_host(**settings), PATIENCE_SECONDS)
     return str(refused.value)
 
 

@@ -18,7 +18,7 @@ from aiohttp_jobs.http.auth.wrong_keys import WrongKeys
 from ..conftest import Answer, Caller, Host
 
 StartHost = Callable[..., Awaitable[Host]]
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 async def guess(host: Host, secret: str) -> Answer:

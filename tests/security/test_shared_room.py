@@ -153,7 +153,7 @@ async def test_one_users_outputs_fill_the_disk(start_host: StartHost) -> None:
     await host.stop()
     host = await start_host(**settings)  # which looks anew
     mallory, alice = host.caller("task_manager", user_id="mallory"), host.caller("task_manager")
-    for _ in range(300):
+    for _ in range(2400):
         refused = await mallory.request("POST", "/jobs/submit", json=SCHEDULE["job"])
         if refused.status != 200:
             break

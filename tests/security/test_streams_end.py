@@ -24,7 +24,7 @@ from ..raw_streams import connected
 StartHost = Callable[..., Awaitable[Host]]
 End = Callable[[Host, Caller], Awaitable[None]]
 
-SECONDS = 60.0
+SECONDS = 120.0
 QUICKLY = {"heartbeat_interval": 0.4, "roles_cache_seconds": 0}
 FLOOD = "head -c 60000000 /dev/zero | tr '\\0' 'x'"
 STREAMS = ["/jobs/{job_id}/events", "/jobs/feed"]

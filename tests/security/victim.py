@@ -21,7 +21,7 @@ from ..gate import until
 from ..hosts.process import Process, caller_of, running
 from .traps import Trap, put
 
-ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 120.0
 READ = [
     "/jobs", "/jobs/results", "/jobs/{id}", "/jobs/{id}/output", "/results", "/results/{id}", "/queue",
     "/results/stats", "/results?q=true", "/schedules", "/schedules/{id}", "/templates", "/templates/{id}",

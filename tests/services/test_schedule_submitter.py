@@ -30,7 +30,7 @@ async def create(caller: Caller, **fields: Any) -> dict[str, Any]:
 
 
 async def results_of(caller: Caller, count: int) -> list[dict[str, Any]]:
-    for _ in range(1500):
+    for _ in range(3000):
         if len(results := await caller.results()) >= count:
             return results
         await asyncio.sleep(0.02)
@@ -78,7 +78,7 @@ async def test_a_moment_missed_in_downtime_runs_once_with_the_rights_of_now(
         assert (result["JobName"], result["Output"]) == ("report", "hello\n")
         (schedule,) = (await caller.request("GET", "/schedules")).body["schedules"]
         assert result["ScheduleID"] == schedule["ScheduleID"]
-    for _ in range(500):
+    for _ in range(3000):
         (schedule,) = (await caller.request("GET", "/schedules")).body["schedules"]
         if schedule["LastFiredAt"]:
             break

@@ -10,6 +10,8 @@ import pytest
 
 from aiohttp_jobs.worker.watchdog import BlockedTooLongError, Watchdog
 
+from ..gate import PATIENCE_SECONDS
+
 
 def spin(seconds: float) -> None:
     end = time.monotonic() + seconds
@@ -54,5 +56,5 @@ def test_it_works_on_a_loop_in_another_thread() -> None:
 
     thread = threading.Thread(target=lambda: asyncio.run(main()))
     thread.start()
-    thread.join(30)
+    thread.join(PATIENCE_SECONDS)
     assert len(caught) == 1

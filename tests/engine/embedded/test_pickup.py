@@ -84,7 +84,7 @@ async def test_own_submissions_make_nobody_look(start_host: StartHost) -> None:
     host = await start_host(poll_interval=NEVER)
     alice = host.caller("debug")
     await alice.run("true")
-    await asyncio.sleep(0.5)  # its user's folder was new
+    await asyncio.sleep(1.5)  # its user's folder was new
 
     with listed_folders(host.base_dir / "JobSubmission") as listed:
         for _ in range(5):

@@ -113,7 +113,7 @@ async def test_roles_are_asked_again_when_a_job_is_picked_up(start_host: StartHo
 
     host = await start_host(roles_resolver=resolve, roles_cache_seconds=0)
     caller = await host.signed_in("task_manager")
-    job_id = await caller.submit("true", delaySeconds=0.3)
+    job_id = await caller.submit("true", delaySeconds=3)
     roles["alice"] = []
     result = await caller.result(job_id)
     assert result["Status"] == "Rejected"
@@ -122,7 +122,7 @@ async def test_roles_are_asked_again_when_a_job_is_picked_up(start_host: StartHo
 
 async def test_jobs_of_a_key_that_was_disabled_do_not_run(host: Host) -> None:
     keys_before = host.caller("debug")
-    job_id = await keys_before.submit("true", delaySeconds=0.3)
+    job_id = await keys_before.submit("true", delaySeconds=3)
     keys = ApiKeys.in_data_dir(host.config.data_dir)
     keys.set_enabled(keys.all()[0].key_id, False)
     result = await (await host.signed_in("debug")).result(job_id)

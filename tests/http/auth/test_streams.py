@@ -13,7 +13,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from ...conftest import Host
 from ...gate import until_answered
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 @pytest.mark.parametrize("path", ["/jobs/{job_id}/events", "/jobs/feed"])

@@ -11,6 +11,8 @@ import pytest
 
 from aiohttp_jobs.worker.process.endings import Endings
 
+from ...gate import PATIENCE_SECONDS
+
 
 @pytest.fixture
 async def endings() -> AsyncIterator[Endings]:
@@ -24,7 +26,7 @@ def started(count: int) -> list[subprocess.Popen[bytes]]:
 
 
 async def until(told: list[int], count: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(told) < count:
             await asyncio.sleep(0.01)
 
