@@ -18,16 +18,20 @@ from .engine.embedded.api_keys import ApiKeys
 from .engine.embedded.files.instances import count_running
 from .engine.embedded.files.layout import Layout
 from .engine.embedded.fired_moments import FiredMomentFiles
+from .engine.embedded.notices import NoticeStore
 from .engine.embedded.outputs import EmbeddedOutputs
 from .engine.embedded.records import ScheduleStore, TemplateStore
 from .engine.embedded.store import FileSystemStore
 from .errors import ConfigurationError, ForbiddenError
 from .model.job import Submission, utc_now
+from .model.notice import NoticeState
 from .model.results import ResultFilter, Sort
+from .notify.outbox import Outbox
 from .system.app_folder import APP_FOLDER
 from .system.derived_keys import InstallationKeys
 from .system.jsontext import loads
 from .system.secret_box import Vault
+from .system.storage_state import StorageState
 
 if TYPE_CHECKING:
     from .engine.postgres.imports import PostgresImport
@@ -36,7 +40,7 @@ _AT_ONCE = 100
 _PIECE = 1024 * 1024
 _LARGEST_SUBMISSION = 64 * 1024 * 1024
 MOVED = "Moved"
-"""The folder, beside ``JobSubmission``, for what waited: it must not run on the data folder as well."""
+"""The folder, beside ``JobSubmission``, for what waited, to be run or sent: not here as well."""
 
 
 @dataclass
@@ -100,9 +104,11 @@ class _Moving:
         self._outputs = EmbeddedOutputs(self._store, lambda job_id: None)
         self._schedules, self._templates = ScheduleStore(base, keys), TemplateStore(base, keys)
         self._moments = FiredMomentFiles(base)
+        self._notices = NoticeStore(base)
         self._api_keys = ApiKeys.in_data_dir(data_dir)
         self.counts = {
-            name: ImportCount() for name in ("results", "waiting", "schedules", "templates", "api_keys")
+            name: ImportCount()
+            for name in ("results", "notices", "waiting", "schedules", "templates", "api_keys")
         }
 
     async def open(self, stack: AsyncExitStack) -> None:
@@ -114,12 +120,13 @@ class _Moving:
                 f"{len(lost)} jobs were running when the host of {self._base} died. Start it once more, and "
                 "stop it when they have their results; then import again."
             )
-        for records in (self._schedules, self._templates):
+        for records in (self._schedules, self._templates, self._notices):
             await asyncio.to_thread(records.open)
 
     async def move(self) -> dict[str, ImportCount]:
         await asyncio.to_thread(self._move_records)
         await self._move_results()
+        await self._move_notices()
         await self._move_waiting()
         return self.counts
 
@@ -171,6 +178,20 @@ class _Moving:
             for span in await output.spans():
                 async for start, data in _read(output, span.start, span.stop):
                     yield output.attempt, start, data
+
+    async def _move_notices(self) -> None:
+        """After the results, which they tell of. One not sent yet is put aside: it is to be sent once."""
+        outbox = Outbox(self._notices, self._store, storage=StorageState(self._base))
+        await outbox.settle(at_once=True)  # what a host that died had prepared
+        outbox.close()
+        await asyncio.to_thread(self._move_settled_notices)
+
+    def _move_settled_notices(self) -> None:
+        for known in self._notices.all():
+            notice = self._notices.get(known.notice_id)
+            self.counts["notices"].add(self._target.keep_notice(notice))
+            if notice.state is NoticeState.PENDING:
+                self._put_aside(self._base / NoticeStore.FOLDER / f"{notice.notice_id}.json")
 
     async def _move_waiting(self) -> None:
         """Each is put aside when it is in the database: it would run twice, were it in both."""

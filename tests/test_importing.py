@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.notices import NoticeStore
 from aiohttp_jobs.errors import ConfigurationError
+from aiohttp_jobs.model.job import JobStatus
+from aiohttp_jobs.model.notice_events import Event
 
 from .conftest import Caller, Host
 from .engine.postgres.support import SECRET
 from .gate import until_answered
+from .notify.support import email, make_notice
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
 
@@ -63,9 +67,15 @@ async def test_all_that_it_had_is_there_and_once(start_host: StartHost, postgres
     with pytest.raises(ConfigurationError, match="A host runs on"):
         await asyncio.to_thread(import_data_dir, old.config.data_dir, postgres, SECRET)
     await old.stop()
+    # One could not be sent yet, and of one the host died before it could say that it may be.
+    unsent = NoticeStore(old.base_dir)
+    rule, about = email("ops@example.org"), {"status": JobStatus.SUCCEEDED, "user_id": "alice"}
+    unsent.add(make_notice(rule, Event.SUCCESS, job_id=short["JobID"], **about))
+    unsent.prepare(make_notice(rule, Event.SUCCESS, job_id=long["JobID"], **about))
     brought = await asyncio.to_thread(import_data_dir, old.config.data_dir, postgres, SECRET)
     assert {name: tuple(asdict(count).values()) for name, count in brought.items()} == {
         "results": (3, 0, 0),
+        "notices": (2, 0, 0),
         "waiting": (2, 0, 0),
         "schedules": (1, 0, 0),
         "templates": (1, 0, 0),
@@ -73,7 +83,7 @@ async def test_all_that_it_had_is_there_and_once(start_host: StartHost, postgres
     }
     again = await asyncio.to_thread(import_data_dir, old.config.data_dir, postgres, SECRET)
     assert {(count.new, count.refused) for count in again.values()} == {(0, 0)}
-    assert (again["results"].known, again["waiting"].known) == (3, 0)
+    assert (again["results"].known, again["waiting"].known, again["notices"].known) == (3, 0, 0)
     # Nobody starts there again by mistake, and has what was moved run once more.
     with pytest.raises(ConfigurationError, match="belongs to hosts with a secret"):
         await start_host(**_SMALL)
@@ -83,6 +93,8 @@ async def test_all_that_it_had_is_there_and_once(start_host: StartHost, postgres
     )
     caller = new.bearer(secret, "alice")
     job_id = sealed.body["jobId"]
+    notices = (await caller.request("GET", "/notices")).body["notices"]
+    assert {each["JobID"] for each in notices} == {short["JobID"], long["JobID"]}
 
     async def has_ended() -> bool:
         answer = await caller.request("GET", f"/jobs/{job_id}")

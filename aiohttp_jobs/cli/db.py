@@ -64,9 +64,9 @@ def import_(
 ) -> None:
     """Move an installation from its data folder into the database.
 
-    Its results with their outputs, waiting jobs, schedules, templates and API keys are brought, sessions are
-    not. Can be run again: what is there already is left as it is. Start no host on the folder afterwards.
-    The secret of the database's hosts is taken from AIOHTTP_JOBS_SECRET.
+    Its results with their outputs, notices, waiting jobs, schedules, templates and API keys are brought,
+    sessions are not. Can be run again: what is there already is left as it is. Start no host on the folder
+    afterwards. The secret of the database's hosts is taken from AIOHTTP_JOBS_SECRET.
     """
     secret = os.environ.get("AIOHTTP_JOBS_SECRET")
     if not secret:

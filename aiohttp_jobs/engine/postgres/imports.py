@@ -17,6 +17,7 @@ import psycopg
 from ...errors import NotFoundError
 from ...model.api_key import ApiKey
 from ...model.job import ExecutionMode, Submission
+from ...model.notice import Notice
 from ...model.output import CHUNK
 from ...model.schedule import Schedule
 from ...model.template import Template
@@ -120,6 +121,16 @@ class PostgresImport:
     def keep_template(self, template: Template) -> bool:
         """Blocks."""
         return _add(self._installation.templates, template)
+
+    def keep_notice(self, notice: Notice) -> bool:
+        """It goes on to be sent, if it was not. Blocks."""
+        notices = self._installation.notices
+        try:
+            notices.get(notice.notice_id)
+        except NotFoundError:
+            notices.add(notice)
+            return True
+        return False
 
     def keep_api_key(self, key: ApiKey) -> bool:
         """It goes on to be proven by the same text. Blocks."""
