@@ -32,10 +32,10 @@ Move = tuple[str, Callable[[], Awaitable[None]]]
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.torture.cluster", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="about a minute, for every change")
+    parser.add_argument("--short", action="store_true", help="some 40 seconds, for every change")
     parser.add_argument("--seed", type=int, help="decides what happens; it is printed")
     parser.add_argument("--jobs", type=int, default=10_000, help="so many at most")
-    parser.add_argument("--seconds", type=float, help="do harm for so long (420; short: 40)")
+    parser.add_argument("--seconds", type=float, help="do harm for so long (420; short: 12)")
     return parser.parse_args()
 
 
@@ -131,7 +131,7 @@ async def run(options: argparse.Namespace, seed: int, folder: Path, server: Post
         )
         submitting = asyncio.create_task(load.submit_all())
         try:
-            await cluster.torture(options.seconds or (40.0 if options.short else 420.0))
+            await cluster.torture(options.seconds or (12.0 if options.short else 420.0))
         finally:
             load.is_over.set()
             await submitting
