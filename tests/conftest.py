@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.constants
+import gc
+import linecache
+import os
+import sys
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +27,7 @@ import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.base import ApiKeyRecords
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.worker.powershell import runspace
 
 from . import prefork
 from .engines import HostEngine, engine
@@ -37,6 +42,20 @@ RESULT_SECONDS = 120.0
 # will do: whole ones take up a third of the tests' time.
 asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
 traceback.extract_stack.__defaults__ = (None, 1)  # what asyncio calls without arguments
+_UNCHANGED = (sys.base_prefix, sys.prefix, str(prefork.ROOT / "aiohttp_jobs"), str(prefork.ROOT / "tests"))
+_look_whether_changed = linecache.checkcache
+
+
+def _look_unless_ours(filename: str | None = None) -> None:
+    """Each such frame has it asked whether its file has changed. These do not while tests run."""
+    if filename is None or not filename.startswith(_UNCHANGED):
+        _look_whether_changed(filename)
+
+
+linecache.checkcache = _look_unless_ours
+
+# A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
+runspace.PRACTICE_AFTER_JOBS = 1_000_000
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
@@ -82,6 +101,18 @@ SLOW = (
 
 It leaves out what runs over PostgreSQL, too."""
 
+LONGEST = (
+    "acceptance/test_pester.py",
+    "http/openapi/test_schemathesis.py",
+    "ui/test_accessibility.py",
+    "ui/test_tabs.py",
+    "worker/test_powershell_console.py",
+    "worker/test_powershell_hosts.py",
+    "worker/test_powershell_input.py",
+    "worker/test_powershell_retirement.py",
+)
+"""Whose tests take longest: each of xdist's processes begins with some, or one has them left in the end."""
+
 QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
     "kill_grace": 0.5,
@@ -93,9 +124,9 @@ QUICK: dict[str, Any] = {
 }
 
 
-def is_slow(path: Path) -> bool:
-    """Whether `path` is or lies in one of `SLOW`."""
-    return any(path.is_relative_to(Path(__file__).parent / each) for each in SLOW)
+def is_in(path: Path, names: tuple[str, ...]) -> bool:
+    """Whether `path` is or lies in one of `names`, below this folder."""
+    return any(path.is_relative_to(Path(__file__).parent / each) for each in names)
 
 
 def needs_postgres(item: pytest.Item) -> bool:
@@ -109,7 +140,7 @@ def needs_postgres(item: pytest.Item) -> bool:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Not even read what ``-m "not slow"`` would leave out."""
-    return True if config.getoption("markexpr") == "not slow" and is_slow(collection_path) else None
+    return True if config.getoption("markexpr") == "not slow" and is_in(collection_path, SLOW) else None
 
 
 def pytest_sessionfinish() -> None:
@@ -127,10 +158,35 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 terminalreporter.write_line(value)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """What is collected stays: the garbage collector neither looks at it now nor between the tests."""
+    gc.disable()
+    yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if is_slow(item.path) or needs_postgres(item):
+        if is_in(item.path, SLOW) or needs_postgres(item):
             item.add_marker(pytest.mark.slow)
+    items[:] = longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def longest_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """In as many equal parts as there are processes; each begins with its share of `LONGEST`."""
+    longest = [item for item in items if is_in(item.path, LONGEST)]
+    others = [item for item in items if not is_in(item.path, LONGEST)]
+    ordered: list[pytest.Item] = []
+    for number in range(processes):
+        ordered += longest[number::processes]
+        rest = len(items) // processes * (number + 1) - len(ordered)
+        ordered += others[:rest]
+        del others[:rest]
+    return ordered + others
 
 
 @dataclass

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from aiohttp_jobs.worker.interpreters import RUNNER
+from aiohttp_jobs.worker.powershell import runspace
 from aiohttp_jobs.worker.powershell.messages import STOP, Answer, practice, read_answer, read_version
 
 from ..conftest import Caller, Host, is_alive
@@ -80,25 +81,6 @@ async def test_one_process_serves_one_user_and_a_background_job_has_its_own(star
     assert (serving["UserID"], serving["JobsServed"], serving["Busy"]) == ("alice", 2, False)
 
 
-async def test_a_process_that_waits_practises_and_no_job_shows_it(host: Host) -> None:
-    caller = host.caller("debug")
-
-    async def look() -> list[int]:
-        found = (await run(caller, "$PID; [runspace]::DefaultRunspace.Id"))["Output"].split()
-        return [int(number) for number in found]
-
-    (process, _), (_, opened) = await look(), await look()
-    deadline = time.monotonic() + 60.0
-    while True:  # each run has a runspace of its own
-        await asyncio.sleep(0.5)
-        process_now, opened_now = await look()
-        assert process_now == process
-        if opened_now > opened + 2:
-            break
-        assert time.monotonic() < deadline, "it practises within 60 s"
-        opened = opened_now
-
-
 LEFT = """
 $left = 1; $global:left2 = 2; $env:LEFT = 'x'; function left { 1 }; Set-Alias leftAlias Get-Item
 $ErrorActionPreference = 'Stop'; $WarningPreference = 'SilentlyContinue'; Set-StrictMode -Version Latest
@@ -130,6 +112,37 @@ Write-Warning 'w'
 """
 
 
+def shown(result: dict[str, Any]) -> list[str]:
+    """What `LOOK` printed, but for the job's folder."""
+    folder, *rest = result["Output"].splitlines()[2].split(" ")
+    assert folder.endswith("/work")
+    return [*result["Output"].splitlines()[:2], *rest, *result["Output"].splitlines()[3:]]
+
+
+async def test_a_process_that_waits_practises_and_no_job_shows_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runspace, "PRACTICE_AFTER_JOBS", 2)
+    caller = host.caller("debug")
+    before = shown(await run(caller, LOOK))
+
+    async def look() -> list[int]:
+        found = (await run(caller, "$PID; [runspace]::DefaultRunspace.Id"))["Output"].split()
+        return [int(number) for number in found]
+
+    (process, _), (_, opened) = await look(), await look()
+    deadline = time.monotonic() + 60.0
+    while True:  # each run has a runspace of its own
+        await asyncio.sleep(0.5)
+        process_now, opened_now = await look()
+        assert process_now == process
+        if opened_now > opened + 2:
+            break
+        assert time.monotonic() < deadline, "it practises within 60 s"
+        opened = opened_now
+    assert shown(await run(caller, LOOK)) == before
+
+
 async def test_what_a_job_leaves_behind_the_next_one_does_not_find(host: Host) -> None:
     """In the same process; that a background job has one of its own is said above."""
     caller = host.caller("debug")
@@ -137,12 +150,6 @@ async def test_what_a_job_leaves_behind_the_next_one_does_not_find(host: Host) -
     left = await run(caller, LEFT)
     assert (left["Output"], left["Success"]) == ("", True)
     after = await run(caller, LOOK)
-
-    def shown(result: dict[str, Any]) -> list[str]:
-        folder, *rest = result["Output"].splitlines()[2].split(" ")
-        assert folder.endswith("/work")
-        return [*result["Output"].splitlines()[:2], *rest, *result["Output"].splitlines()[3:]]
-
     assert shown(after) == shown(before)
     assert shown(before)[-1] == "WARNING: w"
 

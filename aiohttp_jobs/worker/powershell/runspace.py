@@ -18,7 +18,7 @@ MOST_JOBS = 500
 MOST_MEMORY = 400 * 1024 * 1024
 _PRACTICE = 36
 """After some more than 32 runs PowerShell compiles a script, and .NET what it goes through."""
-_PRACTICE_AFTER_JOBS = 2
+PRACTICE_AFTER_JOBS = 2
 """To practise takes a processor for a second or two: for who comes back."""
 _PRACTICE_AFTER_SECONDS = 0.25
 _BREATH_SECONDS = 0.02
@@ -105,7 +105,7 @@ class PowerShellRunspaces:
         if self._busy or self._is_closing:
             return None
         for host in reversed(self._idle):
-            if host.served >= _PRACTICE_AFTER_JOBS and host.served + host.practised < _PRACTICE:
+            if host.served >= PRACTICE_AFTER_JOBS and host.served + host.practised < _PRACTICE:
                 return host
         return None
 
