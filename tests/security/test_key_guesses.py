@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
+from aiohttp_jobs.engine.embedded import api_keys
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import TooManyAttemptsError
 from aiohttp_jobs.http.auth.wrong_keys import WrongKeys
@@ -165,6 +169,27 @@ async def test_a_damaged_file_of_keys_fails_every_request(
     assert (await alice.request("POST", "/api-keys", json={"name": "n"})).status == 503
     assert path.read_bytes() == content
     path.write_bytes(good)
+    assert (await program.request("GET", "/me")).status == 200
+
+
+async def test_keys_work_again_at_once_when_the_disk_gives_their_file(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the disk refused is not remembered: the file has not changed since."""
+    program, path = host.caller("task_manager"), host.base_dir / "Secrets" / "api-keys.json"
+    assert (await program.request("GET", "/me")).status == 200
+
+    def refuse(path: Path, most: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    os.utime(path)
+    with monkeypatch.context() as sick, caplog.at_level(logging.ERROR, "aiohttp_jobs"):
+        sick.setattr(api_keys, "read_file", refuse)
+        for _ in range(3):
+            refused = await program.request("GET", "/me")
+            assert (refused.status, refused.body["code"]) == (503, "rights_unavailable")
+            assert "cannot be read (Input/output error)" in refused.body["error"]
+        assert len([record for record in caplog.records if str(path) in record.getMessage()]) == 1
     assert (await program.request("GET", "/me")).status == 200
 
 

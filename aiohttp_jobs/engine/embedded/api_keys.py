@@ -19,7 +19,14 @@ from ...errors import NotFoundError, RightsUnavailableError
 from ...model.api_key import ApiKey, ApiKeyFields
 from ...system.app_folder import APP_FOLDER
 from ...system.atomic import make_folder, replace_file
-from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, LockBusyError, locked, read_file
+from ...system.guarded_files import (
+    LARGEST_RECORD,
+    LOCK_SECONDS,
+    LockBusyError,
+    UnreadableFileError,
+    locked,
+    read_file,
+)
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
 from ..credentials import new_api_key, require_another_key
@@ -46,6 +53,7 @@ class ApiKeys:
         self._reading = threading.Lock()
         self._seen: _Identity | None = None
         self._ring: KeyRing | None = KeyRing()
+        self._complaint = ""
 
     @classmethod
     def in_data_dir(cls, data_dir: Path) -> ApiKeys:
@@ -62,12 +70,15 @@ class ApiKeys:
         return self._known()
 
     def read(self) -> KeyRing:
-        """The keys as they are now. Blocks when their file has changed."""
+        """The keys as they are now. Blocks when their file has changed.
+
+        That the disk refused is not remembered: once it gives the file, the keys work.
+        """
         with self._reading:
             identity = self._identity()
             if identity != self._seen:
                 self._ring = KeyRing() if identity is None else self._read_file()
-                self._seen = identity
+                self._seen, self._complaint = identity, ""
         return self._known()
 
     def create(self, *, most: int | None = None, **fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
@@ -159,10 +170,20 @@ class ApiKeys:
         return ring
 
     def _read_file(self) -> KeyRing | None:
-        """What the file says; ``None`` when it says nothing that can be understood."""
+        """What the file says; ``None`` when it says nothing that can be understood.
+
+        Raises `RightsUnavailableError` while it cannot be read.
+        """
         try:
             return _read(read_file(self._path, LARGEST_RECORD))
-        except (OSError, ValueError, RecursionError) as error:
+        except OSError as error:
+            if self._complaint != str(error):  # once, not for each request
+                self._complaint = str(error)
+                _logger.error("No API key works, as %s cannot be read: %s", self._path, error)
+            if isinstance(error, UnreadableFileError):
+                raise _unavailable(error.reason) from None
+            raise _unavailable(f"cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError) as error:
             _logger.error("No API key works, as %s cannot be read: %s", self._path, error)
         except TypeError:
             _logger.error("No API key works, as %s does not hold a list of keys", self._path)

@@ -23,7 +23,7 @@ from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
 from ...system.atomic import make_folder, replace_file, sync_folder
 from ...system.derived_keys import InstallationKeys
-from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, locked, read_file
+from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, UnreadableFileError, locked, read_file
 from ..base import Record
 from .files.folder_view import FolderView, remove_leftovers
 
@@ -159,6 +159,7 @@ class SignedRecords(RecordFiles[R]):
         self._view.look_again()
 
     def _load(self, name: str) -> R | None:
+        """Raises ``OSError`` while the disk refuses to give it."""
         noun = self.NOUN.capitalize()
         try:
             data = json.loads(read_file(self._folder / name, LARGEST_RECORD))
@@ -168,10 +169,13 @@ class SignedRecords(RecordFiles[R]):
             record = self._read(data)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, RecursionError) as error:
+        except (UnreadableFileError, ValueError, RecursionError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             _logger.error("%s file %s cannot be used: %s", noun, name, reason)
             return None
+        except OSError as error:
+            _logger.error("%s file %s cannot be read now: %s", noun, name, error)
+            raise
         return record if name == f"{record.record_id}.json" else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from aiohttp_jobs.engine.embedded import records
 from aiohttp_jobs.engine.embedded.records import TemplateStore
 from aiohttp_jobs.errors import ConflictError, NotFoundError
 from aiohttp_jobs.model.job import utc_now
@@ -41,6 +43,23 @@ def opened(base: Path) -> TemplateStore:
     store = TemplateStore(base)
     store.open()
     return store
+
+
+def test_a_template_that_the_disk_refused_to_give_is_there_once_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = make_template()
+    opened(tmp_path).add(template, most=10)
+
+    def refuse(path: Path, most: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store = opened(tmp_path)
+    with monkeypatch.context() as sick:
+        sick.setattr(records, "read_file", refuse)
+        assert store.all() == []
+    assert store.has_changed()
+    assert [each.template_id for each in store.all()] == [template.template_id]
 
 
 def test_a_template_is_one_private_file_that_the_next_process_reads_back_whole(tmp_path: Path) -> None:

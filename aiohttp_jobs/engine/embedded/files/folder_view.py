@@ -22,6 +22,8 @@ T = TypeVar("T")
 class FolderView(Generic[T]):
     """The files in `folder` that are named after ids; `load` reads the one of a name, ``None`` for none.
 
+    Where that raises ``OSError`` the file counts as none, and is read again at the next look.
+
     To be used by one thread at a time.
     """
 
@@ -46,11 +48,12 @@ class FolderView(Generic[T]):
         found = self._listed()
         for name in self.items.keys() - found.keys():
             del self.items[name]
-        for name, identity in found.items():
-            if self._files.get(name) != identity:
-                self._read(name)
+        news = [name for name, identity in found.items() if self._files.get(name) != identity]
+        unread = [name for name in news if not self._read(name)]
+        for name in unread:
+            found.pop(name)
         self._files = found
-        self._seen = changed_at if is_settled(changed_at, now) else None
+        self._seen = changed_at if is_settled(changed_at, now) and not unread else None
 
     def look_again(self) -> None:
         """The next `refresh` must not trust the folder's time stamp."""
@@ -74,11 +77,16 @@ class FolderView(Generic[T]):
                         found[entry.name] = _identity(entry.stat(follow_symlinks=False))
         return found
 
-    def _read(self, name: str) -> None:
+    def _read(self, name: str) -> bool:
+        """Whether the file could be read."""
         self.items.pop(name, None)
-        item = self._load(name)
+        try:
+            item = self._load(name)
+        except OSError:
+            return False
         if item is not None:
             self.items[name] = item
+        return True
 
 
 def remove_leftovers(folder: Path) -> None:
