@@ -176,7 +176,12 @@ _LABEL = "^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
 Label = Annotated[Text, StringConstraints(pattern=_LABEL), SchemaExtras({"pattern": _LABEL})]
 """What a worker says of itself, such as ``linux``, ``gpu`` or ``site-berlin``, and a job asks for."""
 MAX_LABELS = 16
-Labels = Annotated[tuple[Label, ...], Field(max_length=MAX_LABELS), limited("maxItems", "max_labels")]
+_LABELS = "What a worker must have to run it. Not in MainLoop, which is the host's own and no worker's."
+Labels = Annotated[
+    tuple[Label, ...],
+    Field(max_length=MAX_LABELS, description=_LABELS),
+    limited("maxItems", "max_labels"),
+]
 
 
 class JobStatusOnRetry(StrEnum):

@@ -27,8 +27,9 @@ _logger = logging.getLogger(__name__)
 class MainLoopExecutor:
     """Runs Python in this process, and hands other interpreters to `processes`.
 
-    `host` gives the application that is in scope as ``app``; `limit` is how many seconds the code
-    may block the loop at a stretch.
+    `host` gives the application that is in scope as ``app``. What the job would have in its environment in a
+    process of its own is in scope as ``environment``, unless a parameter has that name, as ``os.environ`` is
+    the server's. `limit` is how many seconds the code may block the loop at a stretch.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class MainLoopExecutor:
         state: HostState,
         abandoned: asyncio.Event,
     ) -> Outcome:
-        namespace = pycode.new_namespace(**{**execution.parameters.values, "app": self._host()})
+        names = {"environment": dict(execution.environment), **execution.parameters.values}
+        namespace = pycode.new_namespace(**{**names, "app": self._host()})
         try:
             codes = watchdog.guard(lambda: pycode.compile_job(execution.command, filename))
             await Watched(pycode.run_codes(codes, namespace), watchdog, state.watching, abandoned)

@@ -41,26 +41,27 @@ async def run(caller: Caller, command: str, mode: str, interpreter: str, **heade
 
 
 @pytest.mark.parametrize(
-    ("mode", "interpreter"),
+    ("mode", "interpreter", "show"),
     [
-        ("BackgroundJob", "shell"),
-        ("Runspace", "shell"),
-        ("MainLoop", "shell"),
-        ("BackgroundJob", "python"),
-        ("Runspace", "python"),
-        pytest.param("BackgroundJob", "powershell", marks=needs_pwsh),
-        pytest.param("Runspace", "powershell", marks=needs_pwsh),
-        pytest.param("MainLoop", "powershell", marks=needs_pwsh),
+        ("BackgroundJob", "shell", SHOW["shell"]),
+        ("Runspace", "shell", SHOW["shell"]),
+        ("MainLoop", "shell", SHOW["shell"]),
+        ("BackgroundJob", "python", SHOW["python"]),
+        ("Runspace", "python", SHOW["python"]),
+        ("MainLoop", "python", SHOW["python"].replace("os.environ", "environment")),
+        pytest.param("BackgroundJob", "powershell", SHOW["powershell"], marks=needs_pwsh),
+        pytest.param("Runspace", "powershell", SHOW["powershell"], marks=needs_pwsh),
+        pytest.param("MainLoop", "powershell", SHOW["powershell"], marks=needs_pwsh),
     ],
 )
 async def test_a_command_finds_it_in_its_environment_and_the_next_one_does_not(
-    host: Host, mode: str, interpreter: str
+    host: Host, mode: str, interpreter: str, show: str
 ) -> None:
     caller = host.caller("debug")
-    traced = await run(caller, SHOW[interpreter], mode, interpreter, traceparent=PARENT, tracestate=STATE)
+    traced = await run(caller, show, mode, interpreter, traceparent=PARENT, tracestate=STATE)
     assert traced["Output"].strip() == f"{PARENT} {STATE}"
     assert traced["Traceparent"] == PARENT
-    plain = await run(caller, SHOW[interpreter], mode, interpreter)
+    plain = await run(caller, show, mode, interpreter)
     assert plain["Output"].strip() == ""
 
 
