@@ -38,7 +38,6 @@ from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
 from .http.auth.wrong_keys import WrongKeys
 from .http.envelope import error_middleware
 from .http.host_application import HostApplication
-from .http.mcp.endpoint import mcp_routes
 from .http.open_streams import OPEN_STREAMS
 from .http.openapi.document import ApiDocument, host_limits
 from .monitoring.draining import Draining
@@ -136,7 +135,11 @@ def create_jobs_app(
     _add_services(jobs_app, plugin)
     for resource in _RESOURCES:
         jobs_app.add_routes(resource.routes)
-    jobs_app.add_routes(mcp_routes(jobs_app, config, sorted(plugin.interpreters)))
+    if config.mcp:
+        # Half a megabyte that most hosts do without.
+        from .http.mcp.endpoint import mcp_routes  # noqa: PLC0415
+
+        jobs_app.add_routes(mcp_routes(jobs_app, config, sorted(plugin.interpreters)))
     jobs_app.add_routes(ui_routes(config))
     jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
 

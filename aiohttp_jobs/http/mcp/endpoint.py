@@ -38,9 +38,7 @@ _EVENTS = {
 
 
 def mcp_routes(jobs_app: web.Application, config: JobsConfig, interpreters: list[str]) -> list[web.RouteDef]:
-    """The protocol's one route, none when it is switched off."""
-    if not config.mcp:
-        return []
+    """The protocol's one route."""
     jobs_app[CATALOGUE] = Catalogue(jobs_app, host_limits(config, interpreters))
     return [web.post("/mcp", serve_agent)]
 

@@ -32,7 +32,10 @@ Tell = Callable[[float, float | None, str], Awaitable[None]]
 class ToolModel(BaseModel):
     """What a tool takes or answers. Names are camelCase, as in requests everywhere here."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", populate_by_name=True)
+    # Not made before the first agent asks: most hosts have none.
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", populate_by_name=True, defer_build=True
+    )
 
 
 @dataclass(frozen=True, slots=True)

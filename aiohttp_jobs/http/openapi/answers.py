@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from .described import Described
 
-class Success(BaseModel):
+
+class Success(Described):
     """What every answer that is no failure has."""
 
     model_config = ConfigDict(extra="forbid")
@@ -23,7 +25,7 @@ class Done(Success):
     message: str
 
 
-class FieldFault(BaseModel):
+class FieldFault(Described):
     """What is wrong with one field, named by its path in the body, or with one parameter."""
 
     model_config = ConfigDict(extra="forbid")
@@ -32,7 +34,7 @@ class FieldFault(BaseModel):
     message: str
 
 
-class Limit(BaseModel):
+class Limit(Described):
     """The limit that was reached: a setting's name in camelCase, what it allows, and how much is used."""
 
     model_config = ConfigDict(extra="forbid")
@@ -42,7 +44,7 @@ class Limit(BaseModel):
     used: int
 
 
-class Failure(BaseModel):
+class Failure(Described):
     """Why a request was not carried out: a sentence for a person, and a code for a program."""
 
     model_config = ConfigDict(extra="forbid")

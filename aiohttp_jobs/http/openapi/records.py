@@ -30,9 +30,10 @@ from ...model.schedule import Schedule
 from ...model.session import SessionRecord
 from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
+from .described import Described
 
 
-class _Shown(BaseModel):
+class _Shown(Described):
     model_config = ConfigDict(alias_generator=record_name, extra="forbid")
 
 
@@ -43,12 +44,14 @@ def _without(name: str, model: type[BaseModel], *hidden: str, **added: Any) -> t
     }
     extra = model.model_config.get("extra")
     config = ConfigDict(
-        alias_generator=model.model_config["alias_generator"], extra="allow" if extra == "allow" else "forbid"
+        alias_generator=model.model_config["alias_generator"],
+        extra="allow" if extra == "allow" else "forbid",
+        defer_build=True,
     )
     return create_model(name, __config__=config, __doc__="", **shown, **added)
 
 
-class _Job(BaseModel):
+class _Job(Described):
     job_id: str
     job_name: str
     user_id: str
@@ -121,7 +124,7 @@ class JobView(_Job):
     exit_code: int | None = None
 
 
-class QueueView(BaseModel):
+class QueueView(Described):
     """The queue in order. Of other users' jobs only the numbers are shown, except to administrators."""
 
     model_config = ConfigDict(extra="forbid")
@@ -262,7 +265,7 @@ class CountedBucket(_Shown):
     rejected: int
 
 
-class Runtimes(BaseModel):
+class Runtimes(Described):
     """In seconds: what half of the jobs, 90 % and 99 % of them did not exceed, and the longest."""
 
     model_config = ConfigDict(alias_generator=str.capitalize, extra="forbid")
@@ -274,7 +277,7 @@ class Runtimes(BaseModel):
     max: float | None
 
 
-class NameCount(BaseModel):
+class NameCount(Described):
     """Jobs of one name: how many, how many of them without success, and the median runtime."""
 
     model_config = ConfigDict(alias_generator=to_pascal, extra="forbid")
@@ -285,7 +288,7 @@ class NameCount(BaseModel):
     p50: float | None
 
 
-class ResultStatistics(BaseModel):
+class ResultStatistics(Described):
     """How jobs ended over time, how long they took, and the ten names that were most frequent."""
 
     model_config = ConfigDict(extra="forbid")
@@ -295,7 +298,7 @@ class ResultStatistics(BaseModel):
     names: list[NameCount]
 
 
-class OwnLimits(BaseModel):
+class OwnLimits(Described):
     """What a submission may have: sizes in bytes or characters, times in seconds."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -307,7 +310,7 @@ class OwnLimits(BaseModel):
     default_timeout: float
 
 
-class SeenConnection(BaseModel):
+class SeenConnection(Described):
     """The caller's own request as the server sees it, behind whatever proxies there are.
 
     ``remote`` is what API keys' ``AllowedIPs`` are compared with.
@@ -320,7 +323,7 @@ class SeenConnection(BaseModel):
     remote: str | None
 
 
-class SessionCookie(BaseModel):
+class SessionCookie(Described):
     """The plugin's own session cookie; ``secure`` as it is configured."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -329,7 +332,7 @@ class SessionCookie(BaseModel):
     secure: bool
 
 
-class Me(BaseModel):
+class Me(Described):
     """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table.
 
     ``functions``: whether there are any of the host's own that they may run. ``sessionCookie`` is null where
