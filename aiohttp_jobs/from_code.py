@@ -19,6 +19,7 @@ from .model.job import ExecutionMode, JobStatus, RetryPolicy
 from .model.notice_rules import NotifyRules
 from .services.code_jobs import CodeJobs
 
+_AS_REGISTERED = FunctionRunRequest()
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -82,7 +83,7 @@ async def submit(
     given this function, ``ValueError`` for bad arguments, and whatever else submitting may raise.
     """
     service = _service(app, function)
-    given = {
+    given: dict[str, Any] = {
         "execution_mode": mode,
         "job_name": job_name,
         "priority": priority,
@@ -94,7 +95,9 @@ async def submit(
     }
     # What is not given is left out: it is then the function's to say.
     asked = {name: value for name, value in given.items() if value is not None}
-    request = FunctionRunRequest(description=description, **asked)
+    if description:
+        asked["description"] = description
+    request = FunctionRunRequest(**asked) if asked else _AS_REGISTERED
     submission = await service.submit(HostCode(user), function, request)
     return JobHandle(service, submission.job_id, user)
 

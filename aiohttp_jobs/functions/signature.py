@@ -144,6 +144,8 @@ class Signature:
 
         Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its texts never repeat a secret.
         """
+        if not values and not self._names[0]:
+            return Checked({}, {})
         kinds = self._kinds
         given = {name: _whole(kinds.get(name), value) for name, value in values.items()}
         faulty = {name: _content_fault(kinds.get(name), value) for name, value in given.items()}
@@ -171,6 +173,8 @@ class Signature:
 
         Raises `InvalidFieldsError` when it does not take them.
         """
+        if not values and not self._names[0]:
+            return [], {}
         loaded, faults = self._loaded(json.dumps(values).encode())
         if faults:
             raise InvalidFieldsError.of(faults)

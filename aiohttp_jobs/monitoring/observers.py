@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import ParamSpec, TypeVar
+from collections.abc import Mapping, Sequence
 
 from ..engine.base import JobObserver
 from ..model.job import JobResult, Submission
 
-P = ParamSpec("P")
-T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 
@@ -22,22 +19,27 @@ class Observers:
 
     def accepted(self, submission: Submission) -> None:
         for each in self._observers:
-            _tell(each.accepted, submission)
+            try:
+                each.accepted(submission)
+            except Exception:
+                _complain()
 
     def started(self, submission: Submission) -> Mapping[str, str]:
         more: dict[str, str] = {}
         for each in self._observers:
-            more.update(_tell(each.started, submission) or {})
+            try:
+                more.update(each.started(submission))
+            except Exception:
+                _complain()
         return more
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
         for each in self._observers:
-            _tell(each.ended, submission, result, again=again)
+            try:
+                each.ended(submission, result, again=again)
+            except Exception:
+                _complain()
 
 
-def _tell(tell: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    try:
-        return tell(*args, **kwargs)
-    except Exception:
-        _logger.exception("What became of a job cannot be counted or told")
-        return None
+def _complain() -> None:
+    _logger.exception("What became of a job cannot be counted or told")

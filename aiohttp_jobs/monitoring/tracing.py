@@ -7,8 +7,9 @@ no output, no parameter and no secret.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
+from time import monotonic
 
 from opentelemetry import context as contexts
 from opentelemetry import trace
@@ -21,6 +22,7 @@ from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, Submission, utc_now
 from ..model.trace import TRACEPARENT, TRACESTATE, TraceContext
 
+_ASK_SECONDS = 0.1
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -30,21 +32,33 @@ class JobTracing:
     def __init__(self) -> None:
         self._tracer: Tracer = trace.get_tracer("aiohttp_jobs", __version__)
         self._runs: dict[str, Span] = {}
+        self._has_nobody = True
+        self._asked_until = 0.0
 
     def _is_told_nobody(self) -> bool:
-        """Whether the host has not set up what becomes of spans, and they would be made for nothing."""
-        has_none = isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
-        return has_none and isinstance(self._tracer, trace.ProxyTracer)
+        """Whether the host has not set up what becomes of spans, and they would be made for nothing.
 
-    @contextmanager
-    def accepting(self, identity: Identity, mode: ExecutionMode) -> Iterator[TraceContext | None]:
+        That it has done so shows after a tenth of a second: to ask looks for a variable of the environment.
+        """
+        if self._has_nobody and (now := monotonic()) >= self._asked_until:
+            self._asked_until = now + _ASK_SECONDS
+            has_none = isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+            self._has_nobody = has_none and isinstance(self._tracer, trace.ProxyTracer)
+        return self._has_nobody
+
+    def accepting(
+        self, identity: Identity, mode: ExecutionMode
+    ) -> AbstractContextManager[TraceContext | None]:
         """The block accepts a job: a span of its own, which what follows is below.
 
         It is below the host's current span or, where the host has none, what the request came with.
         """
         if self._is_told_nobody() and trace.get_current_span() is trace.INVALID_SPAN:
-            yield identity.trace
-            return
+            return nullcontext(identity.trace)
+        return self._accepting(identity, mode)
+
+    @contextmanager
+    def _accepting(self, identity: Identity, mode: ExecutionMode) -> Iterator[TraceContext | None]:
         parent = None
         if not trace.get_current_span().get_span_context().is_valid:
             parent = _context_of(identity.trace)

@@ -30,6 +30,7 @@ class FunctionJobs:
         self._limits = limits
         self._jobs = jobs
         self._vault = vault
+        self._as_registered: dict[tuple[str, ExecutionMode], SubmitRequest] = {}
         for function in functions:
             self._require_usable(function)
 
@@ -51,7 +52,7 @@ class FunctionJobs:
         require_mode(function, mode)
         job_id = job_id or new_job_id()
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
-        request = _request(function, values, run, mode, None if schedule is None else schedule.own_key)
+        request = self._asked(function, values, run, mode, None if schedule is None else schedule.own_key)
         # Runs of one function exclude each other, whoever runs it.
         owner = FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None
         schedule_id = None if schedule is None else schedule.schedule_id
@@ -69,6 +70,23 @@ class FunctionJobs:
         """Raise what `submit` would raise for what the configuration does not take."""
         request = _request(function, values, run, mode)
         self._limits.require_within(request, request.job_name, request.notify, name_field=name_field)
+
+    def _asked(
+        self,
+        function: Function[..., Any],
+        values: Checked,
+        run: FunctionRunRequest,
+        mode: ExecutionMode,
+        otherwise_key: str | None,
+    ) -> SubmitRequest:
+        """What is submitted. Of runs that ask for nothing of their own it is checked once, not each time."""
+        if otherwise_key is not None or not run.model_fields_set <= {"values"}:
+            return _request(function, values, run, mode, otherwise_key)
+        key = function.name, mode
+        known = self._as_registered.get(key)
+        if known is None:
+            known = self._as_registered[key] = _request(function, values, run, mode)
+        return known.model_copy(update={"command": _call(function, values)})
 
     def _require_usable(self, function: Function[..., Any]) -> None:
         try:

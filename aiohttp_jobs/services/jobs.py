@@ -96,6 +96,7 @@ class JobService:
         self._storage = storage
         self._turns = turns
         self._notices = notices
+        self._most_waiting = MostWaiting(config.max_pending_per_user, config.max_pending_bytes_per_user)
 
     # --- submitting
 
@@ -180,10 +181,9 @@ class JobService:
         await self._storage.require_room(submission.user_id)
         if submission.notify:
             await self._notices.require_room(submission.user_id)
-        most = MostWaiting(self._config.max_pending_per_user, self._config.max_pending_bytes_per_user)
         # A schedule's or trigger's jobs have the same id whoever submits them: they may be known already.
         is_new = submission.schedule_id is None and submission.trigger_id is None
-        await self._queue.submit(submission, is_new=is_new, most_waiting=most)
+        await self._queue.submit(submission, is_new=is_new, most_waiting=self._most_waiting)
 
     # --- looking
 

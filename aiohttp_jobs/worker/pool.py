@@ -258,7 +258,7 @@ class WorkerPool:
                 self._retire(worker)
                 # The output ends only when nobody that the job started can print any more.
                 await worker.process.wait()
-            await worker.pipe.end()
+            await worker.pipe.end(is_told=reusable)
             is_taken_in = True
         finally:
             if reusable and is_taken_in and not self._is_closing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -46,3 +47,9 @@ def test_what_is_not_validated_is_the_same_record(
     assert made.model_copy(update={"attempt": 2}).to_record()["Attempt"] == 2
     with pytest.raises(ValidationError):
         made.job_id = "another"
+
+
+def test_each_new_job_has_a_random_id_of_its_own() -> None:
+    ids = [new_job_id() for _ in range(1000)]
+    assert len(set(ids)) == 1000
+    assert all(uuid.UUID(each).version == 4 and str(uuid.UUID(each)) == each for each in ids)

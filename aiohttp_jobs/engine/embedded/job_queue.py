@@ -74,8 +74,8 @@ class EmbeddedJobQueue:
     def _require_turn(self, user_id: str, size: int, most: MostWaiting) -> None:
         waiting = self._dispatcher.queue
         most.require_turn(
-            waiting.count(user_id) + self._being_added[user_id],
-            waiting.size(user_id) + self._bytes_being_added[user_id],
+            waiting.count(user_id) + self._being_added.get(user_id, 0),
+            waiting.size(user_id) + self._bytes_being_added.get(user_id, 0),
             size,
         )
 

@@ -43,7 +43,8 @@ class PendingJob(JobSummary):
 
     @property
     def slot(self) -> Slot:
-        return slot_of(self.mode, self.function)
+        # As `slot_of` has it, which many ask for of each job.
+        return self.mode if self.function is None else slot_of(self.mode, self.function)
 
     @property
     def lock(self) -> str | None:

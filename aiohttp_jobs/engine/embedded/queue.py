@@ -54,11 +54,11 @@ class WaitingJobs:
 
     def count(self, user_id: str) -> int:
         """How many of the user's jobs wait."""
-        return self._per_user[user_id]
+        return self._per_user.get(user_id, 0)
 
     def size(self, user_id: str) -> int:
         """How many bytes the commands of the user's waiting jobs have."""
-        return self._bytes_per_user[user_id]
+        return self._bytes_per_user.get(user_id, 0)
 
     def add(self, job: PendingJob) -> None:
         if job.job_id in self._jobs:
@@ -188,13 +188,13 @@ class WaitingJobs:
 
     def _first(self, jobs: deque[PendingJob], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
         for job in islice(jobs, _LOOK_AHEAD):
-            if self._waits(job) and may_start(job):
+            if self._jobs.get(job.job_id) is job and may_start(job):
                 return job
         return None
 
     def _drop_gone(self, jobs: deque[PendingJob]) -> None:
         """Take out what comes first and no longer waits."""
-        while jobs and not self._waits(jobs[0]):
+        while jobs and self._jobs.get(jobs[0].job_id) is not jobs[0]:
             jobs.popleft()
 
     def _served(self, job: PendingJob) -> None:

@@ -10,7 +10,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -88,9 +88,13 @@ class IndexedResults:
         await self._index.close()
         self._threads.shutdown()
 
-    def expected(self, job_id: str) -> AbstractContextManager[None]:
-        """While this process writes a result that it is going to `note`: nobody else need read it."""
-        return self._index.expecting(job_id)
+    def expect(self, job_id: str) -> None:
+        """This process is about to write a result, and to `note` it: nobody else need read it meanwhile."""
+        self._index.expected.add(job_id)
+
+    def expect_no_more(self, job_id: str) -> None:
+        """It was noted, or could not be written."""
+        self._index.expected.discard(job_id)
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Take notice of a result that this process has just written. Costs next to nothing.

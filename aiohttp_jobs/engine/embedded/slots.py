@@ -28,7 +28,8 @@ class Slots:
         """Whether neither its user nor its key stands in the way."""
         if not self.has_room_for(job.user_id):
             return False
-        return job.lock is None or job.lock not in self._locks
+        lock = job.lock
+        return lock is None or lock not in self._locks
 
     def has_room_for(self, user_id: str) -> bool:
         return not self.limits.per_user or self._users[user_id] < self.limits.per_user

@@ -162,13 +162,16 @@ class FileSystemStore:
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
-        with self.results.expected(claimed.job_id):
+        self.results.expect(claimed.job_id)
+        try:
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
             aside = await self._run(self._result_writer.write_aside, record) if is_large else None
             await self._group_commit.run(partial(self._result_writer.finish, claimed, record, aside))
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
+        finally:
+            self.results.expect_no_more(claimed.job_id)
         return record
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:

@@ -163,7 +163,8 @@ class ActiveJob(Generic[J]):
 
     def announce(self) -> None:
         """Wake those who watch it, and tell those who watch the list."""
-        self.notify()
+        if self._changed is not None:
+            self.notify()
         self.on_change(self)
 
     def notify(self) -> None:

@@ -41,9 +41,52 @@ _ROOM_SECONDS = 30.0
 _ROOM_PAUSE_SECONDS = 0.5
 _MOST_ATTEMPTS = 5
 _LONGEST_LIMIT = 10 * 366 * 86400.0
+_TOO_LONG = "The job was stopped: it ran longer than its limit of {:g} s."
 _OUTPUT_SECONDS = 60.0
 _OUTPUT_PAUSE_SECONDS = 2.0
 _logger = logging.getLogger(__name__)
+
+
+class TimeLimits:
+    """Stops jobs that run for too long. One timer is set for all that run, at the first moment that is due.
+
+    It is left alone as jobs end, and set anew when it has come: each job ends before its limit, as a rule.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[ActiveJob[Any], tuple[float, float]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, active: ActiveJob[Any], seconds: float) -> None:
+        """Stop it after that long, unless `end` is called before."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        self._running[active] = due, seconds
+        if self._timer is None or due < self._timer.when():
+            self._set_timer(loop, due)
+
+    def end(self, active: ActiveJob[Any]) -> None:
+        """It does not run any more."""
+        del self._running[active]
+        if not self._running and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late = [(active, seconds) for active, (due, seconds) in self._running.items() if due <= now]
+        for active, seconds in late:
+            active.stop(StopReason(JobStatus.TIMED_OUT, _TOO_LONG.format(seconds)))
+        following = [due for due, _ in self._running.values() if due > now]
+        if following:
+            self._set_timer(loop, min(following))
 
 
 class JobRunner:
@@ -67,6 +110,7 @@ class JobRunner:
         self._recheck = recheck
         self._vault = vault
         self._storage = storage
+        self._time_limits = TimeLimits()
 
     async def run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
         """The result of running the job, or of refusing to. Does not raise for what a job does."""
@@ -152,14 +196,14 @@ class JobRunner:
         active.started(submission, task, execution.log, started)
         if self._observer is not None and (more := self._observer.started(submission)):
             execution = replace(execution, environment={**execution.environment, **more})
-        timer = asyncio.get_running_loop().call_later(limit, _stop_late, active, limit)
+        self._time_limits.begin(active, limit)
         ended: Outcome | BaseException
         try:
             ended = await self._execute(execution, submission)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
-            timer.cancel()
+            self._time_limits.end(active)
             active.left()
         if task.cancelling():
             raise asyncio.CancelledError  # not the job is to end, but this task
@@ -287,11 +331,6 @@ async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptVa
     if masker is None:
         return kept_value(ended.returned, None)
     return await asyncio.to_thread(kept_value, ended.returned, masker)
-
-
-def _stop_late(active: ActiveJob[Any], limit: float) -> None:
-    message = f"The job was stopped: it ran longer than its limit of {limit:g} s."
-    active.stop(StopReason(JobStatus.TIMED_OUT, message))
 
 
 def _verdict(

@@ -98,8 +98,9 @@ def indexed_text(entry: IndexEntry) -> str:
 def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
     """`record` with no more of a long text than `entry_of` makes use of, to be held in its place."""
     texts = {name: text for name in ("Command", "Output") if isinstance(text := record.get(name), str)}
-    shorter = {name: _ends(text, search_bytes) for name, text in texts.items()}
-    return record if shorter == texts else {**record, **shorter}
+    if not any(_is_longer(text, search_bytes) for text in texts.values()):
+        return record
+    return {**record, **{name: _ends(text, search_bytes) for name, text in texts.items()}}
 
 
 def microseconds(moment: datetime) -> int:
@@ -140,7 +141,11 @@ def searched_output(output: Any, search_bytes: int) -> str:
 
 def _ends(text: str, most: int) -> str:
     """The first and the last `most` characters of a longer text: at least as many as of bytes."""
-    return f"{text[:most]}\n{text[-most:]}" if len(text) > 2 * most + 1 > 1 else text
+    return f"{text[:most]}\n{text[-most:]}" if _is_longer(text, most) else text
+
+
+def _is_longer(text: str, most: int) -> bool:
+    return len(text) > 2 * most + 1 > 1
 
 
 def searched_part(text: str, most: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import sys
 import time
 
 from ...model.output import CHUNK
@@ -41,9 +42,12 @@ class OutputPipe:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._is_watched = False
+        self._has_told = False
         self._is_let_go = False
         self._size = CHUNK
         self._stays = log is None
+        # What it is told of at once is all that there is; of other loops that is not known.
+        self._tells_all = sys.platform == "linux" and isinstance(self._loop, asyncio.SelectorEventLoop)
         if log is None:
             self._watch()
         else:
@@ -76,16 +80,23 @@ class OutputPipe:
     def begin(self, log: OutputLog) -> None:
         """From now on a job prints that has `log`, and `end` will be called for it."""
         self._log = log
+        self._has_told = False
 
-    async def end(self) -> None:
-        """Take in what the job has printed; what a survivor prints later is not kept."""
+    async def end(self, *, is_told: bool = False) -> None:
+        """Take in what the job has printed; what a survivor prints later is not kept.
+
+        `is_told`: the event loop has heard of the job's end by another descriptor that it watches, and runs
+        this later. If it has not heard of the pipe by then, nothing was printed: it is told of both at once.
+        """
         log = self._log
         try:
-            await self._flushed()
+            if self._flushing is not None:
+                await self._flushed()
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            if log is not None:
+            is_empty = is_told and self._tells_all and self._is_watched and not self._has_told
+            if log is not None and not is_empty:
                 await self._take_in_rest(log)
         finally:
             self._log = None
@@ -159,6 +170,7 @@ class OutputPipe:
             widen(self._read_end, size)
 
     def _on_readable(self) -> None:
+        self._has_told = True
         data = self._read()
         if data == b"":
             self._watch_no_more()

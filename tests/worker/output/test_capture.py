@@ -516,3 +516,32 @@ async def test_whoever_gives_up_waiting_for_the_end_leaves_no_pipe_behind(tmp_pa
         await ending
     pipe.let_go()
     assert pipes() == before
+
+
+async def test_all_that_is_printed_before_a_jobs_end_is_told_is_its_own(tmp_path: Path) -> None:
+    """Told of by another descriptor, as workers do it: what was printed before is not looked for then."""
+    loop, pipe = asyncio.get_running_loop(), OutputPipe()
+    told, tell = os.pipe()
+    try:
+        for number in range(100):
+            printed = b"x" * (number % 3) * (CHUNK if number % 10 == 9 else 1)
+            log, ended = OutputLog(tmp_path / f"log-{number}", 1024 * 1024, is_new=True), loop.create_future()
+            pipe.begin(log)
+            loop.add_reader(told, lambda ended=ended: ended.done() or ended.set_result(os.read(told, 1)))
+            thread = threading.Thread(target=_print_and_tell, args=(pipe.write_end, printed, tell))
+            thread.start()
+            await ended
+            await pipe.end(is_told=True)
+            thread.join()
+            assert log.output().text.encode() == printed
+    finally:
+        loop.remove_reader(told)
+        await pipe.close()
+        os.close(told)
+        os.close(tell)
+
+
+def _print_and_tell(output: int, printed: bytes, tell: int) -> None:
+    while printed:
+        printed = printed[os.write(output, printed) :]
+    os.write(tell, b"!")

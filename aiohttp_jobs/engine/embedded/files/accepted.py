@@ -51,6 +51,9 @@ class Accepted:
         self._submissions += is_kept
         self._files[path] = AcceptedFile(hashlib.sha256(data).digest(), submission if is_kept else None)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
+
     def take(self, path: str) -> AcceptedFile | None:
         found = self._files.pop(path, None)
         if found is not None and found.submission is not None:

@@ -35,7 +35,7 @@ class Accepting:
 
         Raises `TooManyPendingError` when no further one may wait.
         """
-        if allowance is None or not self._instance.others():
+        if allowance is None or not self._instance.has_others():
             yield
             return
         with contextlib.ExitStack() as stack:
@@ -49,14 +49,14 @@ class Accepting:
 
     def require_start(self, submission: Submission, allowance: Allowance | None) -> None:
         """Raise `TooManyPendingError`, or `QueuePausedError` when another process has paused the queue."""
-        if self._instance.others():
+        if self._instance.has_others():
             self.require_not_paused()
             if allowance is not None:
                 self._require_turn(submission, allowance)
 
     def require_not_paused(self) -> None:
         """Raise `QueuePausedError` when another process has paused the queue."""
-        if self._instance.others() and is_regular(self._at.paused):
+        if self._instance.has_others() and is_regular(self._at.paused):
             raise QueuePausedError
 
     def _require_turn(self, submission: Submission, allowance: Allowance) -> None:

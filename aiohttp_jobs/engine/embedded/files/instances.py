@@ -29,6 +29,7 @@ from ....system.removal import Sweeper, remove_tree
 from .timestamps import is_settled
 
 _CLEANING_SECONDS = 1.0
+_FRESH_SECONDS = 0.002
 _logger = logging.getLogger(__name__)
 
 
@@ -52,6 +53,7 @@ class Instance:
         self._lock: int | None = None
         self._alone: int | None = None
         self._listed: tuple[int | None, list[Path]] = (None, [])
+        self._seen: tuple[float, bool] = (0.0, False)
         self._complaint = ""
 
     def open(self) -> None:
@@ -135,6 +137,14 @@ class Instance:
             listed = [folder for folder in found if not folder.name.startswith(".")]
             self._listed = changed_at if is_settled(changed_at, now) else None, listed
         return listed
+
+    def has_others(self) -> bool:
+        """Whether there are any, as of two milliseconds ago at most: asked several times for each job."""
+        fresh_until, has_others = self._seen
+        if (now := time.monotonic()) >= fresh_until:
+            has_others = bool(self.others())
+            self._seen = now + _FRESH_SECONDS, has_others
+        return has_others
 
     def _others(self, own: Collection[str]) -> list[Path]:
         folders = sorted(self._root.iterdir())

@@ -40,7 +40,7 @@ class NewsWriter:
     def _write(self, items: list[ResultNews]) -> None:
         # Nobody is harmed who misses some: the list tells the rest.
         with contextlib.suppress(OSError), self._guard:
-            if not self._instance.others():
+            if not self._instance.has_others():
                 return
             path = self._instance.folder / _FILE
             descriptor = open_in_place(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -153,7 +153,9 @@ class Intake:
         folder = os.path.dirname(pending.key)
         user_folder = os.path.basename(folder)
         run, fault = Attempt(pending.stem, pending.attempt), pending.problem
-        if fault is None and self._was_used(run):
+        # What this process accepted, and nobody else has picked up since, has no result.
+        is_ours = pending.key in self._accepted
+        if fault is None and self._was_used(run, may_have_result=not is_ours):
             if self._has_gone_on(pending, user_folder):
                 return CommittedChange(None)
             run = Attempt(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
@@ -184,8 +186,9 @@ class Intake:
         undo = partial(self._put_back, pending, run, target)
         return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
 
-    def _was_used(self, run: Attempt) -> bool:
-        return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
+    def _was_used(self, run: Attempt, *, may_have_result: bool) -> bool:
+        has_ended = self.has_ended(run.job_id) if may_have_result else self._deleted_ids.has(run.job_id)
+        return has_ended or os.path.exists(self._at.claimed_file(run))
 
     def _has_gone_on(self, pending: PendingJob, user_folder: str) -> bool:
         """Whether another attempt of the job waits by now where `pending` was seen, or nothing does."""

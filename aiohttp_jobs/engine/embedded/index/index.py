@@ -53,9 +53,9 @@ class _Amount:
     records: int = 0
     characters: int = 0
 
-    def add(self, records: Sequence[Mapping[str, Any]]) -> None:
-        self.records += len(records)
-        self.characters += sum(len(record["Output"]) for record in records)
+    def add(self, record: Mapping[str, Any]) -> None:
+        self.records += 1
+        self.characters += len(record["Output"])
 
 
 class ResultIndex:
@@ -70,7 +70,8 @@ class ResultIndex:
         self._failures = 0
         self._describe = describe
         self._pending: deque[Mapping[str, Any]] = deque()
-        self._expected: set[str] = set()
+        self.expected: set[str] = set()
+        """The ids of results that may be found as files, and will be noted in a moment."""
         self._recent: set[bytes] | None = None
         self._noted = _Amount()
         self._written = _Amount()
@@ -103,24 +104,15 @@ class ResultIndex:
     def note(self, record: Mapping[str, Any]) -> None:
         """Take in, soon, a result that this process has just written. Every read waits for it."""
         self._pending.append(record)
-        self._noted.add([record])
+        self._noted.add(record)
         if self._timer is None:
             self._seen, self._waits_since = self._noted.records, monotonic()
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._on_timer)
 
-    @contextlib.contextmanager
-    def expecting(self, job_id: str) -> Iterator[None]:
-        """For the time in which the result may be found as a file, and will be noted in a moment."""
-        self._expected.add(job_id)
-        try:
-            yield
-        finally:
-            self._expected.discard(job_id)
-
     def noted(self) -> set[bytes]:
         """The ids of what is, or will be, noted and is not written yet. From any thread; exact in the one
         that writes."""
-        job_ids = self._expected.copy()  # first: what is noted meanwhile is in either
+        job_ids = self.expected.copy()  # first: what is noted meanwhile is in either
         job_ids.update(str(record["JobID"]) for record in tuple(self._pending))
         found = set[bytes]()
         for job_id in job_ids:
@@ -265,12 +257,13 @@ class ResultIndex:
             raise
         if self._recent is not None:
             self._recent.update(entry.job_id for entry in entries)
-        self._written.add(batch)
+        for record in batch:
+            self._written.add(record)
 
     def _forget_some(self) -> None:
         """Of what cannot be written, keep so much in memory: the rest is found as files."""
         while len(self._pending) > _MOST_KEPT:
-            self._written.add([self._pending.popleft()])
+            self._written.add(self._pending.popleft())
 
     def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         if self._database.was_replaced():
