@@ -57,7 +57,9 @@ class StorageLimits:
 
     async def require_room(self, user_id: str) -> None:
         """Raise `InsufficientStorageError` or `TooMuchKeptError` when no job of the user may be accepted."""
-        self._look(self._free, self._free_bytes, _DISK_SECONDS)
+        now = asyncio.get_running_loop().time()
+        if now >= self._free.fresh_until:
+            self._look(self._free, self._free_bytes, _DISK_SECONDS)
         if self._free.bytes is None and self._free.look is not None:
             await asyncio.wait([self._free.look], timeout=_PATIENCE_SECONDS)
         if self._free.bytes is not None and self._free.bytes < self._min_free:
@@ -66,7 +68,8 @@ class StorageLimits:
                 "tell whoever looks after it."
             )
         kept = self._kept_of(user_id)
-        self._look(kept, lambda: self._kept_bytes(user_id), _KEPT_SECONDS)
+        if now >= kept.fresh_until:
+            self._look(kept, lambda: self._kept_bytes(user_id), _KEPT_SECONDS)
         if kept.bytes is not None and kept.bytes >= self._most_kept:
             raise TooMuchKeptError(
                 "max_kept_bytes_per_user",
@@ -91,8 +94,8 @@ class StorageLimits:
         return kept
 
     def _look(self, seen: _Seen, find: Callable[[], Awaitable[int]], seconds: float) -> None:
-        """Have it looked for, unless that was done `seconds` ago or less, or is being done."""
-        if seen.look is None and asyncio.get_running_loop().time() >= seen.fresh_until:
+        """Have it looked for, unless that is being done; it is fresh for `seconds` then."""
+        if seen.look is None:
             seen.look = asyncio.create_task(self._find(seen, find, seconds))
 
     async def _find(self, seen: _Seen, find: Callable[[], Awaitable[int]], seconds: float) -> None:

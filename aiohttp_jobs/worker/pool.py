@@ -170,7 +170,8 @@ class WorkerPool:
         worker.pipe.begin(execution.log)
         answer: WorkerAnswer | None = None
         try:
-            answer = await _answer_of(worker)
+            worker.answer = asyncio.get_running_loop().create_future()
+            answer = read_answer(await worker.answer)
             if answer is not None:
                 worker.served += 1
                 return Outcome(answer.exit_code, returned=answer.returned)
@@ -180,6 +181,7 @@ class WorkerPool:
             await worker.process.stop(self._kill_grace, marks)
             raise
         finally:
+            worker.answer = None
             await self._give_back(worker, reusable=answer is not None and answer.is_reusable)
 
     # --- a worker for a job
@@ -433,15 +435,6 @@ class WorkerPool:
             code if code else 1,
             f"The worker process {how} before the job had finished. The worker was replaced.",
         )
-
-
-async def _answer_of(worker: PoolWorker) -> WorkerAnswer | None:
-    """The worker's answer, ``None`` when it has gone away or talks nonsense."""
-    worker.answer = asyncio.get_running_loop().create_future()
-    try:
-        return read_answer(await worker.answer)
-    finally:
-        worker.answer = None
 
 
 def read_answer(message: bytes) -> WorkerAnswer | None:

@@ -24,7 +24,7 @@ from ...model.job import (
 from ...system.secret_box import Vault
 from ...system.storage_faults import HOLDING, fault_of
 from ...system.storage_state import StorageState
-from ...worker.base import Execution, FunctionCall, NotStartedError, Outcome
+from ...worker.base import Execution, Executor, FunctionCall, NotStartedError, Outcome
 from ...worker.commands import Command, InterpreterMissingError, read_command
 from ...worker.environment import job_environment
 from ...worker.modes import ExecutionModes
@@ -199,7 +199,8 @@ class JobRunner:
         self._time_limits.begin(active, limit)
         ended: Outcome | BaseException
         try:
-            ended = await self._execute(execution, submission)
+            executor = self._executor_of(execution, submission)
+            ended = executor if isinstance(executor, Outcome) else await executor.run(execution)
         except (Exception, asyncio.CancelledError) as error:
             ended = error
         finally:
@@ -313,15 +314,16 @@ class JobRunner:
         deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
         return FunctionCall(function, parameters.values, submission.attempt, deadline)
 
-    async def _execute(self, execution: Execution, submission: Submission) -> Outcome:
+    def _executor_of(self, execution: Execution, submission: Submission) -> Executor | Outcome:
+        """What runs it, or how a function ends that nothing here runs."""
         mode = submission.execution_mode
         if submission.function is None:
-            return await self._modes.executors[mode].run(execution)
+            return self._modes.executors[mode]
         if execution.function is None:
             return Outcome(1, f"This server has no function {submission.function}.")
         if mode not in self._modes.function_executors:
             return Outcome(1, f"This server runs no functions in {mode}.")
-        return await self._modes.function_executors[mode].run(execution)
+        return self._modes.function_executors[mode]
 
 
 async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptValue:

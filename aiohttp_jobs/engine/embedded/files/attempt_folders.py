@@ -127,10 +127,13 @@ class AttemptFolders:
         return Folders(run_dir, job_dir)
 
     def _begin_run(self, run_dir: str) -> States | None:
-        with contextlib.suppress(OSError):
-            if self._spare_runs:
-                spare = self._spare_runs.pop()
+        if self._spare_runs:
+            spare = self._spare_runs.pop()
+            try:
                 os.rename(spare.place, run_dir)
+            except OSError:  # somebody has removed it
+                pass
+            else:
                 return spare.states if spare.will_tell else None
         with contextlib.suppress(FileExistsError):
             os.mkdir(run_dir, 0o700)

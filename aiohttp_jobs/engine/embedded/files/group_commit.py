@@ -27,7 +27,7 @@ _BREATH_SECONDS = 0.002
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommittedChange(Generic[T]):
     """What was done, not durable yet: `entry` tells the journal of it.
 

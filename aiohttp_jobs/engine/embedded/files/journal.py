@@ -56,8 +56,8 @@ class JournalEntry:
     data: bytes = b""
 
     def encoded(self, generation: int) -> bytes:
-        run, folder = os.fsencode(self.run), os.fsencode(self.folder)
-        lengths = (len(self.data), self.kind.value, len(run), len(folder))
+        run, folder = _bytes(self.run), _bytes(self.folder)
+        lengths = (len(self.data), int(self.kind), len(run), len(folder))
         checksum = _checksum(generation, lengths, (run, folder, self.data))
         return b"".join((_ENTRY.pack(generation, checksum, *lengths), run, folder, self.data))
 
@@ -193,6 +193,11 @@ def _entries(data: bytes, generation: int) -> Iterator[JournalEntry]:
             os.fsdecode(body[run : run + folder]),
             body[run + folder :],
         )
+
+
+def _bytes(name: str) -> bytes:
+    """As `os.fsencode`, which is asked six times for each job and nearly always has only this to do."""
+    return name.encode() if name.isascii() else os.fsencode(name)
 
 
 def _checksum(generation: int, lengths: tuple[int, int, int, int], pieces: Sequence[bytes]) -> int:

@@ -69,7 +69,7 @@ class ResultWriter:
                 with contextlib.suppress(OSError):
                     os.unlink(aside)
             raise
-        run, target = os.path.basename(claimed.run_dir), self._at.result_file(record["JobID"])
+        run, target = claimed.run_dir.rpartition("/")[2], self._at.result_file(record["JobID"])
         entry: JournalEntry | None = None
         unsynced: Sequence[str] = ()
         if aside is not None:
@@ -107,7 +107,8 @@ class ResultWriter:
         # In this order: the folder of a dead process tells that there may be something left to remove.
         try:
             self._remove_sealed_values(claimed)
-            self._run_folders.end(_run_of(claimed).name, safe_component(claimed.submission.user_id))
+            run = claimed.run_dir.rpartition("/")[2]
+            self._run_folders.end(run, safe_component(claimed.submission.user_id))
         finally:
             self._ended(claimed.submission.user_id, claimed.job_id)
 

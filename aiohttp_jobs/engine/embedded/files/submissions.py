@@ -77,7 +77,7 @@ class Intake:
         with self._accepting.turn(submission, allowance):
             put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission)
-        entry = _entry(Kind.ADDED, run, submission, data)
+        entry = _entry(Kind.ADDED, run.name, user_folder, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
         return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
 
@@ -102,7 +102,7 @@ class Intake:
         waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
         claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True, is_signed=True)
-        entry = _entry(Kind.CLAIMED, run, submission, data)
+        entry = _entry(Kind.CLAIMED, run.name, user_folder, submission, data)
         undo = partial(self._take_back_started, run, target)
         return CommittedChange(
             (pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo
@@ -150,8 +150,8 @@ class Intake:
         return claimed
 
     def _claim(self, pending: PendingJob) -> CommittedChange[ClaimedJob | None]:
-        folder = os.path.dirname(pending.key)
-        user_folder = os.path.basename(folder)
+        folder = pending.key.rpartition("/")[0]
+        user_folder = folder.rpartition("/")[2]
         run, fault = Attempt(pending.stem, pending.attempt), pending.problem
         # What this process accepted, and nobody else has picked up since, has no result.
         is_ours = pending.key in self._accepted
@@ -204,11 +204,13 @@ class Intake:
         return self._deleted_ids.has(job_id) or os.path.exists(self._at.result_file(job_id))
 
 
-def _entry(kind: Kind, run: Attempt, submission: Submission, data: bytes) -> JournalEntry | None:
+def _entry(
+    kind: Kind, run: str, user_folder: str, submission: Submission, data: bytes
+) -> JournalEntry | None:
     """What the journal is told of a new file; nothing of secret values, which it would keep for too long."""
     if submission.sealed_values is not None:
         return None
-    return JournalEntry(kind, run.name, safe_component(submission.user_id), data)
+    return JournalEntry(kind, run, user_folder, data)
 
 
 def pending_job(path: str, read: ReadSubmission, run: Attempt | None = None) -> PendingJob:
