@@ -19,10 +19,10 @@ from pebble import ProcessPool
 from aiohttp_jobs.config import JobsConfig
 from aiohttp_jobs.model.job import InterpreterName
 from aiohttp_jobs.worker.base import WORK, Execution
-from aiohttp_jobs.worker.environment import base_environment
 from aiohttp_jobs.worker.interpreters import find_interpreters
 from aiohttp_jobs.worker.output.log import OutputLog
 from aiohttp_jobs.worker.runspace import RunspaceExecutor
+from aiohttp_jobs.worker.workspace import base_environment
 
 ROUNDS, JOBS, WORKERS = 5, 300, 2
 

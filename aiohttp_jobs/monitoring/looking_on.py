@@ -13,8 +13,7 @@ from ..config import JobsConfig
 from ..engine.base import CloseInTime, Engine, JobObserver
 from ..system.storage_state import StorageState
 from .counting import JobCounts
-from .events import JobLog
-from .observers import Observers
+from .events import JobLog, Observers
 from .sharing import Sharing
 
 if TYPE_CHECKING:

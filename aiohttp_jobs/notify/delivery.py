@@ -21,8 +21,7 @@ from ..errors import NotFoundError
 from ..model.job import utc_now
 from ..model.notice import Notice, NoticeState
 from ..system.owned_tasks import end_tasks
-from ..system.retrying import retry_until_written
-from ..system.storage_state import StorageState
+from ..system.storage_state import StorageState, retry_until_written
 from .channel import Channel, DeliveryError
 from .outbox import Outbox
 

@@ -1,4 +1,5 @@
-"""Whether the disk below the data folder refuses: said once when it begins and once when it ends.
+"""Whether the disk below the data folder refuses, said once when it begins and once when it ends; and how
+what it refused is written again: the one way of backing off from a disk.
 
 What an error means is left to ``storage_faults``, and how much one user may keep to ``storage_limits``.
 """
@@ -12,13 +13,18 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from threading import Lock
+from typing import TypeVar
 
 from ..errors import StorageUnavailableError
 from .storage_faults import HOLDING, StorageFault, fault_of
 
+T = TypeVar("T")
+_FIRST_SECONDS = 0.5
+_LONGEST_SECONDS = 30.0
+_LONGEST_AWAY_SECONDS = 3.0
 _PROBE_BYTES = 1024 * 1024
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -185,3 +191,26 @@ def try_to_write(folder: str | Path, size: int) -> None:
     finally:
         os.close(descriptor)
         os.unlink(path)
+
+
+async def retry_until_written(
+    write: Callable[[], Awaitable[T]],
+    storage: StorageState,
+    logger: logging.Logger,
+    message: str,
+    *args: object,
+) -> T:
+    """The answer of `write`, which is asked again for as long as it raises ``OSError``, as of a full disk.
+
+    The pauses double from 0.5 s up to 30 s, or to 3 s while a database is away, and end when `storage` gets
+    well. Each refusal is reported to it with `message` and `args`, for `logger`.
+    """
+    delay = _FIRST_SECONDS
+    while True:
+        try:
+            return await write()
+        except OSError as error:
+            storage.report(error, logger, message, *args)
+            await storage.wait_for_end(delay)
+            is_away = isinstance(error, StorageUnavailableError)
+            delay = min(2 * delay, _LONGEST_AWAY_SECONDS if is_away else _LONGEST_SECONDS)

@@ -14,7 +14,6 @@ from ..model.job import ExecutionMode, InterpreterName
 from ..system.closing import Closing
 from .background import BackgroundExecutor
 from .base import Executor, WarmWorker
-from .environment import base_environment
 from .functions.background import FunctionBackground
 from .functions.mainloop import FunctionMainLoop
 from .functions.runspace import FunctionRunspaces
@@ -25,6 +24,7 @@ from .powershell.messages import Session
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
 from .watchdog import WatchdogSignals
+from .workspace import base_environment
 
 
 class ExecutionModes:

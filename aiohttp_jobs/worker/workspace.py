@@ -1,13 +1,17 @@
-"""The files a job runs with: its command, and the folder it works in."""
+"""What a job runs with: its variables, its command's file, and the folder it works in."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import NamedTuple
 
+from ..config import JobsConfig
+from ..model.job import Submission
 from ..system.guarded_files import open_in_place
 from .base import WORK, Execution, NotStartedError
 from .interpreters import Interpreter
+from .process.process import INSTANCE_VARIABLE, JOB_VARIABLE
 
 
 class Workspace(NamedTuple):
@@ -41,3 +45,27 @@ def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
 def working_folder(execution: Execution) -> str:
     """The folder that the command finds itself in."""
     return f"{execution.job_dir}/{WORK}"
+
+
+def base_environment(config: JobsConfig, instance_id: str) -> dict[str, str]:
+    """What every job of this process gets."""
+    allowed = {name: os.environ[name] for name in config.environment_allow if name in os.environ}
+    return {
+        "PATH": os.defpath,
+        **allowed,
+        **config.environment_extra,
+        INSTANCE_VARIABLE: instance_id,
+    }
+
+
+def job_environment(base: Mapping[str, str], submission: Submission) -> dict[str, str]:
+    """What this job gets, the names under which it can find out about itself included."""
+    traces = {"TRACEPARENT": submission.traceparent, "TRACESTATE": submission.tracestate}
+    return {
+        **base,
+        **{name: value for name, value in traces.items() if value is not None},
+        JOB_VARIABLE: submission.job_id,
+        "AIOHTTP_JOBS_JOB_NAME": submission.job_name,
+        "AIOHTTP_JOBS_ATTEMPT": str(submission.attempt),
+        "AIOHTTP_JOBS_USER_ID": submission.user_id,
+    }

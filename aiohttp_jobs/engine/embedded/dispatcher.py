@@ -18,8 +18,7 @@ from functools import partial
 from typing import Any
 
 from ...model.job import ExecutionMode, JobPhase, JobResult, Submission, utc_now
-from ...system.retrying import retry_until_written
-from ...system.storage_state import StorageState
+from ...system.storage_state import StorageState, retry_until_written
 from ...system.threads import started
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import (
@@ -47,8 +46,7 @@ from .job_store import (
     QueuePausedError,
     RunningElsewhere,
 )
-from .queue import WaitingJobs
-from .slots import Slots
+from .queue import Slots, WaitingJobs
 
 _KEY_SECONDS = 0.5
 _REFUSED_SECONDS = 2.0

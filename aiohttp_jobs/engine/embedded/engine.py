@@ -17,7 +17,7 @@ from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
 from ..base import Capability, CloseInTime, Follower, JobObserver, Notifier, Recheck
 from ..poller import SELDOM_SECONDS, Poller
-from ..running.changes import JobChanges
+from ..running.active import JobChanges
 from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
 from .api_keys import ApiKeys

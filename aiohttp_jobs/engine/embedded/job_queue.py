@@ -17,8 +17,7 @@ from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
 from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
-from ..running.active import ActiveJob
-from ..running.changes import JobChanges
+from ..running.active import ActiveJob, JobChanges
 from ..running.job_states import waiting_state
 from ..running.worker_states import worker_states
 from .awaited_results import AwaitedResults

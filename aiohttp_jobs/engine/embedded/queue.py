@@ -1,4 +1,4 @@
-"""Which waiting job is next: priorities, fairness between users, limits. In memory; does no I/O."""
+"""Which waiting job is next, and whether one more may run: priority, fairness, limits. Does no I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 
 from ...model.job import utc_now
-from ..base import Slot
+from ..base import Limits, Slot
 from .job_store import PendingJob
 
 _LOOK_AHEAD = 64
@@ -208,3 +208,47 @@ def _comes_before(job: PendingJob, other: PendingJob) -> bool:
     if job.priority != other.priority:
         return job.priority > other.priority
     return (job.submitted_at, job.job_id) < (other.submitted_at, other.job_id)
+
+
+class Slots:
+    """What runs in this process, counted against `limits`."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._running: Counter[Slot] = Counter()
+        self._users: Counter[str] = Counter()
+        self._locks: set[str] = set()
+
+    def with_room(self) -> Collection[Slot]:
+        found: list[Slot] = [None]
+        if self.limits.overall is None or self._running.total() < self.limits.overall:
+            found += [slot for slot, limit in self.limits.modes.items() if self._running[slot] < limit]
+        return found
+
+    def may_start(self, job: PendingJob) -> bool:
+        """Whether neither its user nor its key stands in the way."""
+        if not self.has_room_for(job.user_id):
+            return False
+        lock = job.lock
+        return lock is None or lock not in self._locks
+
+    def has_room_for(self, user_id: str) -> bool:
+        return not self.limits.per_user or self._users[user_id] < self.limits.per_user
+
+    def take(self, slot: Slot, user_id: str) -> None:
+        self._running[slot] += 1
+        self._users[user_id] += 1
+
+    def free(self, slot: Slot, user_id: str) -> None:
+        self._running[slot] -= 1
+        self._users[user_id] -= 1
+        if not self._users[user_id]:
+            del self._users[user_id]
+
+    def take_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.add(lock)
+
+    def free_lock(self, lock: str | None) -> None:
+        if lock is not None:
+            self._locks.discard(lock)

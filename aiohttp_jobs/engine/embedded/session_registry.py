@@ -25,7 +25,7 @@ from ...system.atomic import make_folder, put_file, sync_folder
 from ...system.guarded_files import read_file
 from ..credentials import is_digest_of, new_session
 from .files.folder_view import FILE_NAME, remove_leftovers
-from .files.names import safe_component
+from .files.layout import safe_component
 
 FOLDER = "Sessions"
 _USE_IS_NOTED_SECONDS = 60.0

@@ -40,8 +40,7 @@ from .files.group_commit import GroupCommit
 from .files.inotify import DroppedFilesWatch
 from .files.instances import Instance
 from .files.journal import LARGEST, Journal
-from .files.layout import Attempt, Layout
-from .files.names import safe_component
+from .files.layout import Attempt, Layout, safe_component
 from .files.news import NewsReader, NewsWriter
 from .files.offered_functions import OfferedFunctions, Versions
 from .files.orphans import Recovery

@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 
 from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
 from ...system.owned_tasks import OwnedTasks
-from ...system.retrying import retry_until_written
-from ...system.storage_state import StorageState
+from ...system.storage_state import StorageState, retry_until_written
 from ...worker.process.dead_mans_switch import boottime, started_before
 from ...worker.process.process import INSTANCE_VARIABLE, kill_marked
 from ..base import (

@@ -30,8 +30,7 @@ from ..base import (
     Recheck,
 )
 from ..poller import SELDOM_SECONDS, Poller
-from ..running.active import ActiveJob
-from ..running.changes import JobChanges
+from ..running.active import ActiveJob, JobChanges
 from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
 from .async_database import AsyncDatabase

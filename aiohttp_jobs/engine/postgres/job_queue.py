@@ -29,8 +29,7 @@ from ..base import (
     StopReason,
     WorkerState,
 )
-from ..running.active import ActiveJob
-from ..running.changes import JobChanges
+from ..running.active import ActiveJob, JobChanges
 from ..running.worker_states import worker_states
 from .database import DatabaseUnavailableError
 from .dispatcher import PostgresDispatcher

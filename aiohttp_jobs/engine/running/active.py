@@ -1,19 +1,25 @@
-"""A job from the moment this process knows of it until its result is kept: its state and who watches it."""
+"""A job from the moment this process knows of it until its result is kept: its state and who watches it.
+
+Those who watch the list are told by `JobChanges`; what a change looks like to them, and who may see it, is
+left to them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...model.progress import Progress
 from ...worker.output.log import OutputLog
-from ..base import JobState, JobSummary, StopReason
+from ..base import JobChange, JobState, JobSummary, StopReason
 from .job_states import waiting_state
 
+Listener = Callable[[JobChange], None]
 J = TypeVar("J", bound=JobSummary)
 
 _PROGRESS_SECONDS = 1.0
@@ -183,3 +189,42 @@ class ActiveJob(Generic[J]):
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         return self._changed
+
+
+class JobChanges:
+    """Passes changes on to all listeners, in the event loop."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+        self.on_departed: Callable[[str, str], None] = lambda user_id, job_id: None
+        """Told the owner and the id of each job that went to another process."""
+
+    @contextmanager
+    def watch(self, listener: Listener) -> Iterator[None]:
+        """Inside the block `listener` is called for each change."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def changed(self, active: ActiveJob[Any]) -> None:
+        """A job of this process is in another state than before."""
+        if not self._listeners:
+            return
+        if active.state is not JobPhase.ENDED:
+            state = active.snapshot()
+            self.tell(JobChange(state.user_id, state.job_id, state=state))
+        elif active.record is not None:
+            self.tell(JobChange(active.job.user_id, active.job.job_id, record=active.record))
+        else:
+            self.on_departed(active.job.user_id, active.job.job_id)
+
+    def deleted(self, user_id: str, job_id: str) -> None:
+        """The result of a job of `user_id` was deleted."""
+        self.tell(JobChange(user_id, job_id))
+
+    def tell(self, change: JobChange) -> None:
+        """Pass a change on."""
+        for listener in tuple(self._listeners):
+            listener(change)

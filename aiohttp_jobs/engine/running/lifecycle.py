@@ -26,12 +26,12 @@ from ...system.storage_faults import HOLDING, fault_of
 from ...system.storage_state import StorageState
 from ...worker.base import Execution, Executor, FunctionCall, NotStartedError, Outcome
 from ...worker.commands import Command, InterpreterMissingError, read_command
-from ...worker.environment import job_environment
 from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
 from ...worker.parameters import NO_PARAMETERS, Parameters
 from ...worker.return_values import NOTHING, KeptValue, kept_value
+from ...worker.workspace import job_environment
 from ..base import ClaimedJob, JobObserver, Recheck, StopReason
 from .active import ActiveJob
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import sys
 import time
+from array import array
 
 from ...model.output import CHUNK
 from .log import OutputLog
-from .pipes import has_bytes, widen
 from .segments import SEGMENT
 
 _FLUSH_BYTES = SEGMENT + CHUNK
@@ -264,3 +265,23 @@ def _fill(pipe: int, buffer: bytearray) -> int:
                 break
             count, rest = count + read, rest[read:]
     return count
+
+
+with contextlib.suppress(ImportError):  # Windows, where no job runs
+    import fcntl
+    import termios
+
+
+def has_bytes(pipe: int) -> bool:
+    """Whether anything can be read from `pipe` at once."""
+    count = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return bool(count[0])
+
+
+def widen(pipe: int, size: int) -> None:
+    """Give `pipe` room for `size` bytes, where the kernel can do that (Linux) and lets this user."""
+    set_size = getattr(fcntl, "F_SETPIPE_SZ", None)
+    if set_size is not None:
+        with contextlib.suppress(OSError):  # too many large pipes already
+            fcntl.fcntl(pipe, set_size, size)

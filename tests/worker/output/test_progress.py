@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_jobs.model.progress import Progress, last_progress, progress_sequence
-from aiohttp_jobs.worker.output.log import OutputLog
+from aiohttp_jobs.worker.output.log import OutputLog, ProgressScanner
 from aiohttp_jobs.worker.output.masking import MASK, Masker
-from aiohttp_jobs.worker.output.progress import ProgressScanner
 from aiohttp_jobs.worker.output.segments import SEGMENT
 
 PIECES = [

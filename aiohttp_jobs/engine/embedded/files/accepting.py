@@ -14,8 +14,7 @@ from ....system.atomic import make_folder
 from ....system.guarded_files import LockBusyError, is_regular, lock_file
 from ..job_store import Allowance, QueuePausedError
 from .instances import Instance
-from .layout import Layout
-from .names import safe_component
+from .layout import Layout, safe_component
 from .submission_reader import is_visible
 
 _LOCK_SECONDS = 0.05

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ....system.atomic import make_folder
 from ....system.guarded_files import LockBusyError, lock_file
-from .names import safe_component
+from .layout import safe_component
 
 
 class KeyLocks:

@@ -24,8 +24,7 @@ from .concurrency_keys import KeyLocks
 from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
-from .layout import Attempt, Layout
-from .names import safe_component
+from .layout import Attempt, Layout, safe_component
 from .sealed_values import SealedValues
 from .submission_reader import ReadSubmission
 from .submissions import pending_job

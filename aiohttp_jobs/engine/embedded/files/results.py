@@ -20,8 +20,7 @@ from ....system.jsontext import loads
 from ....system.removal import remove_tree
 from ....system.storage_faults import FaultKind, fault_of
 from .deleted_ids import DeletedIds
-from .layout import Attempt, Layout
-from .names import submission_stem
+from .layout import Attempt, Layout, submission_stem
 
 _MOST_ATTEMPTS = 21
 _MOST_SEGMENTS = 100_000

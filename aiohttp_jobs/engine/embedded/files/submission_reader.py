@@ -12,7 +12,7 @@ from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
 from ....system.guarded_files import UnreadableFileError, read_file
 from ....system.signing import FIELD as SIGNATURE
 from ....system.signing import Signer
-from .names import original_text, safe_component
+from .layout import original_text, safe_component
 
 UNSIGNED = (
     "This submission file is not signed, and unsigned files are not run here. Submit the job over "

@@ -26,8 +26,7 @@ from .deleted_ids import DeletedIds
 from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
-from .layout import Attempt, Layout
-from .names import safe_component
+from .layout import Attempt, Layout, safe_component
 from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked_up_before
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiohttp_jobs.engine.embedded.files.names import original_text, safe_component, submission_stem
+from aiohttp_jobs.engine.embedded.files.layout import original_text, safe_component, submission_stem
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 
