@@ -114,7 +114,7 @@ class Dispatcher:
         self._closing = True
         self._wake.set()
         for job in self._active.values():
-            job.notify()
+            job.let_go()
 
     async def close(self, grace: float, kill_grace: float) -> None:
         """Start nothing more, give running jobs `grace` seconds, then stop and record them.

@@ -113,11 +113,11 @@ class EmbeddedJobQueue:
             while (left := end - clock()) > 0 and not self.is_closing:
                 # Another process may take it, and hand it back for its next attempt.
                 active = self._dispatcher.find(job_id) or active
-                changes = [] if active is None or active.state is JobPhase.ENDED else [active.next_change()]
+                ends = [] if active is None or active.state is JobPhase.ENDED else [active.next_end()]
                 # Of one that runs here the file is there a moment before lists have its result.
                 if ended.done() and (active is None or active.state is not JobPhase.RUNNING):
                     break
-                awaited = changes if ended.done() else [ended, *changes]
+                awaited = ends if ended.done() else [ended, *ends]
                 await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if active is not None and active.record is not None:
                     return active.record

@@ -35,6 +35,7 @@ class ActiveJob(Generic[J]):
     __slots__ = (
         "_changed",
         "_clock",
+        "_over",
         "_progress_timer",
         "_progress_told",
         "_progress_told_at",
@@ -67,6 +68,7 @@ class ActiveJob(Generic[J]):
         self._task: asyncio.Task[Any] | None = None
         self._was_interrupted = False
         self._changed: asyncio.Future[None] | None = None
+        self._over: asyncio.Future[None] | None = None
         self._progress_told: Progress | None = None
         self._progress_told_at = 0.0
         self._progress_timer: asyncio.TimerHandle | None = None
@@ -146,7 +148,18 @@ class ActiveJob(Generic[J]):
     def ended(self, record: dict[str, Any] | None) -> None:
         """Its result is kept as `record` (``None``: it went elsewhere); there is nothing more to watch."""
         self.state, self.record = JobPhase.ENDED, record
+        self._tell_end()
         self.announce()
+
+    def let_go(self) -> None:
+        """Wake all who wait for anything of it: this process is about to stop."""
+        self._tell_end()
+        self.notify()
+
+    def _tell_end(self) -> None:
+        if self._over is not None:
+            over, self._over = self._over, None
+            over.set_result(None)
 
     def stop(self, reason: StopReason) -> None:
         if self.reason is None:
@@ -183,6 +196,12 @@ class ActiveJob(Generic[J]):
         """Wait until something changes; false when nothing does in `timeout` seconds."""
         done, _ = await asyncio.wait([self.next_change()], timeout=timeout)
         return bool(done)
+
+    def next_end(self) -> asyncio.Future[None]:
+        """Is done when it has ended, or this process is about to stop. Not to be cancelled either."""
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        return self._over
 
     def next_change(self) -> asyncio.Future[None]:
         """Is done when something changes. Others wait for it too: not to be cancelled."""
