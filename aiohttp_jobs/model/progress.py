@@ -1,7 +1,7 @@
 """How far a job is, and the escape sequence by which any program says so in its output. Pure.
 
 It is what terminals know as OSC 9;4 (from ConEmu): ``ESC ] 9 ; 4 ; STATE ; PERCENT [; TEXT] BEL``. TEXT,
-percent-encoded UTF-8, is this package's addition. Following an output is left to ``worker.output.progress``.
+percent-encoded UTF-8, is this package's addition. Following an output is left to ``worker.output.log``.
 """
 
 from __future__ import annotations

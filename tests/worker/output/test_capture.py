@@ -6,11 +6,14 @@ import asyncio
 import errno
 import fcntl
 import os
+import stat
 import tempfile
 import threading
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -326,16 +329,21 @@ def test_a_segment_that_is_written_over_while_it_is_read_is_gone(
 async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, write, refused = OutputLog(tmp_path / "log", 1024, limit=64 << 20), os.pwrite, 0
+    log, refused = OutputLog(tmp_path / "log", 1024, limit=64 << 20), 0
 
-    def refuse_first(descriptor: int, data: bytes, offset: int) -> int:
-        nonlocal refused
-        if refused < 2:
-            refused += 1
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write(descriptor, data, offset)
+    def refusing(write: Callable[..., int]) -> Callable[..., int]:
+        def refuse_first(descriptor: int, *rest: Any) -> int:
+            nonlocal refused
+            if refused < 2 and stat.S_ISREG(os.fstat(descriptor).st_mode):
+                refused += 1
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(descriptor, *rest)
 
-    monkeypatch.setattr(os, "pwrite", refuse_first)
+        return refuse_first
+
+    # A whole file at once or piece by piece, as the machine is busy or not.
+    monkeypatch.setattr(os, "pwrite", refusing(os.pwrite))
+    monkeypatch.setattr(os, "write", refusing(os.write))
     await asyncio.wait_for(_flood(OutputPipe(log), 400_000), 60)
     assert refused
     log.flush()
