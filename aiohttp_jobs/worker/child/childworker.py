@@ -76,9 +76,11 @@ def unbuffer_c_stdout() -> None:
 
 
 def flush(*streams: Any) -> None:
-    for stream in streams:
-        with suppress(OSError, ValueError, AttributeError):
+    for stream in {id(stream): stream for stream in streams}.values():
+        try:
             stream.flush()
+        except (OSError, ValueError, AttributeError):  # a job has closed it, or put something else there
+            continue
     _libc.fflush(None)  # what C code wrote lies in buffers of its own
 
 
@@ -95,7 +97,8 @@ class Variables:
         os.environ, os.environb = self._views
         for name in own:
             if os.fsencode(name) not in self._values:
-                os.environ.pop(name, None)
+                with suppress(KeyError):  # the job may have taken it away
+                    del os.environ[name]
         # To compare each value takes as long as all the rest of a short job.
         if self._places is None or self._where() != self._places:
             self._put_each_back()
@@ -172,17 +175,20 @@ class ChildWorker:
 
     def _connect(self) -> bool:
         """Have both streams print to the pipe, whatever a job put there; false when it is gone."""
-        with suppress(OSError):
-            if os.fstat(self._output).st_ino == self._pipe:
-                os.dup2(self._output, 1)
-                os.dup2(self._output, 2)
-                return True
-        return False
+        try:
+            if os.fstat(self._output).st_ino != self._pipe:
+                return False
+            os.dup2(self._output, 1)
+            os.dup2(self._output, 2)
+        except OSError:
+            return False
+        return True
 
 
 def _has_children() -> bool:
-    with suppress(ChildProcessError):
+    try:
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
-        return True
-    return False
+    except ChildProcessError:
+        return False
+    return True

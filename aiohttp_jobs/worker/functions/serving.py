@@ -132,7 +132,8 @@ class FunctionProcess:
             flush(sys.stdout, sys.stderr)
             os._exit(ending.exit_code)
         self._wait_for_threads()
-        return ending._replace(stays=not self._is_spoilt and not self._cancelled.is_set())
+        stays = not self._is_spoilt and not self._cancelled.is_set()
+        return ending if stays else ending._replace(stays=False)
 
     def _outcome(self, request: dict[str, Any], teller: ProgressTeller) -> Ending:
         try:
