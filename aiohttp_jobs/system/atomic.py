@@ -112,9 +112,11 @@ def put_in_place(temporary: str, target: str | Path) -> None:
 
 def write_aside(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> str:
     """The first half of that: the temporary file, ready for `put_in_place`."""
-    # Strings and bare calls: this is done twice for each job.
-    folder, name = os.path.split(target)
-    temporary = f"{scratch or folder or '.'}/.{name[:100]}.{_PROCESS}{os.getpid():x}.{next(_numbers):x}.tmp"
+    if scratch is None:
+        folder, name = os.path.split(target)
+    else:  # on a host, where this is done twice for each job
+        folder, name = os.fspath(scratch), os.fspath(target).rpartition("/")[2]
+    temporary = f"{folder or '.'}/.{name[:100]}.{_PROCESS}{os.getpid():x}.{next(_numbers):x}.tmp"
     descriptor = os.open(temporary, _NEW_FILE, 0o600)
     try:
         try:

@@ -97,10 +97,12 @@ def indexed_text(entry: IndexEntry) -> str:
 
 def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
     """`record` with no more of a long text than `entry_of` makes use of, to be held in its place."""
-    texts = {name: text for name in ("Command", "Output") if isinstance(text := record.get(name), str)}
-    if not any(_is_longer(text, search_bytes) for text in texts.values()):
-        return record
-    return {**record, **{name: _ends(text, search_bytes) for name, text in texts.items()}}
+    longer = {
+        name: _ends(text, search_bytes)
+        for name in ("Command", "Output")
+        if isinstance(text := record.get(name), str) and _is_longer(text, search_bytes)
+    }
+    return {**record, **longer} if longer else record
 
 
 def microseconds(moment: datetime) -> int:

@@ -28,15 +28,19 @@ class Accepting:
         self._at = at
         self._instance = instance
 
-    @contextlib.contextmanager
-    def turn(self, submission: Submission, allowance: Allowance | None) -> Iterator[None]:
+    def turn(
+        self, submission: Submission, allowance: Allowance | None
+    ) -> contextlib.AbstractContextManager[None]:
         """While the block runs, no other process accepts a job of the same user.
 
         Raises `TooManyPendingError` when no further one may wait.
         """
         if allowance is None or not self._instance.has_others():
-            yield
-            return
+            return contextlib.nullcontext()
+        return self._shared_turn(submission, allowance)
+
+    @contextlib.contextmanager
+    def _shared_turn(self, submission: Submission, allowance: Allowance) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             make_folder(self._at.keys)
             path = self._at.keys / f"{safe_component(submission.user_id)}.accepting"
