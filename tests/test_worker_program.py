@@ -142,7 +142,7 @@ async def test_one_that_finds_no_database_waits_for_it_and_ends_when_it_is_told_
 ) -> None:
     nowhere = f"{dsn.partition('?')[0]}?host={tmp_path}"
     async with worker(nowhere, tmp_path / "worker", is_ready=False) as there:
-        await there.until_said(f"PostgreSQL takes no connections at {tmp_path} yet, as nobody answers")
+        await there.until_said("The database cannot be reached yet, and is waited for")
         there.process.send_signal(signal.SIGTERM)
         assert await there.ended() == 0
     assert "Traceback" not in "".join(there.said)

@@ -8,17 +8,16 @@ import socket
 import time
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import PGconn, Ping
 
 from ...errors import ConfigurationError
 
 START_SECONDS = 60.0
 """How long a process that starts waits for the server."""
 _SECONDS = 2.0
-_PING_SECONDS = 5
+_CONNECT_SECONDS = 5
 _PAUSE_SECONDS = 0.5
-_AWAY = {Ping.REJECT: "the server is starting or stopping", Ping.NO_RESPONSE: "nobody answers"}
+_REFUSALS = ("authentication failed", "does not exist", "pg_hba.conf", "no password supplied", "certificate")
+"""What a server says that will say it again. In another language it is waited for, in vain."""
 _logger = logging.getLogger(__name__)
 
 
@@ -49,37 +48,33 @@ def _is_refused(family: int, address: str | tuple[object, ...]) -> bool:
 
 
 async def until_it_listens(dsn: str, seconds: float = START_SECONDS) -> None:
-    """Wait until the server of `dsn` takes connections; of which it lets in is not asked.
+    """Wait until the server of `dsn` can be reached; whether it lets anybody in is left to who connects.
 
-    Raises `ConfigurationError` when none does within `seconds`.
+    Raises `ConfigurationError` when it cannot within `seconds`.
     """
     end = time.monotonic() + seconds
     has_said = False
     while (why := await asyncio.to_thread(_why_away, dsn)) is not None:
-        there = _described(dsn)
         if time.monotonic() >= end:
             raise ConfigurationError(
-                f"PostgreSQL took no connections at {there} for {seconds:g} s: {why}. Start it, or say with "
+                f"The database could not be reached for {seconds:g} s: {why}. Start it, or say with "
                 "AIOHTTP_JOBS_DSN where it is; then start this process again."
             )
         if not has_said:
-            message = "PostgreSQL takes no connections at %s yet, as %s: waiting for it, for %g s at most."
-            _logger.warning(message, there, why, seconds)
+            message = "The database cannot be reached yet, and is waited for, for %g s at most: %s"
+            _logger.warning(message, seconds, why)
             has_said = True
         await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _why_away(dsn: str) -> str | None:
-    """Why the server takes no connections; ``None`` when it does, or when `dsn` is wrong."""
+    """Why the server cannot be reached; ``None`` when it can, or when it is no use to wait."""
+    # Not libpq's ping: it holds all threads of this process until it has an answer.
     try:
-        text = make_conninfo(dsn, connect_timeout=_PING_SECONDS)
+        psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg.ProgrammingError:
-        return None  # whoever connects is told what is wrong
-    return _AWAY.get(Ping(PGconn.ping(text.encode())))
-
-
-def _described(dsn: str) -> str:
-    """Where that is, without what nobody is to read."""
-    found = conninfo_to_dict(dsn)
-    where = found.get("host") or found.get("hostaddr") or "this machine"
-    return f"{where}, port {found['port']}" if found.get("port") else str(where)
+        return None
+    except psycopg.OperationalError as error:
+        why = " ".join(str(error).split())
+        return None if any(words in why for words in _REFUSALS) else why
+    return None
