@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
@@ -25,6 +25,7 @@ from .database import (
     Reachable,
     Row,
     Values,
+    failed_attempts,
     has_news,
     unavailable,
 )
@@ -52,11 +53,13 @@ class AsyncDatabase:
     Errors are those of `Database`; `TooSlowError`: a statement took too long, and was not done.
     """
 
-    def __init__(self, dsn: str, *, most: int = 4, seconds: float = 10.0) -> None:
+    def __init__(
+        self, dsn: str, *, most: int = 4, seconds: float = 10.0, wait_seconds: float = WAIT_SECONDS
+    ) -> None:
         async def configure(connection: AsyncConnection) -> None:
             await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
 
-        self._reachable = Reachable()
+        self._reachable = Reachable(wait_seconds)
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             dsn,
             kwargs={
@@ -82,7 +85,7 @@ class AsyncDatabase:
         """Return when there is a connection, or one has failed: who asks first is told of that."""
         await self._pool.open()
         end = time.monotonic() + OPEN_SECONDS
-        while time.monotonic() < end and not self._pool.get_stats().get("connections_errors"):
+        while time.monotonic() < end and not failed_attempts(self._pool):
             with suppress(PoolTimeout):
                 async with self._pool.connection(AWAY_SECONDS):
                     return
@@ -107,10 +110,24 @@ class AsyncDatabase:
             yield connection
 
     @asynccontextmanager
+    async def _lent(self, seconds: float) -> AsyncIterator[AsyncConnection]:
+        """One of the pool's, which is waited for so long; not where the pool found out that it gets none."""
+        failed = failed_attempts(self._pool)
+        async with AsyncExitStack() as stack:
+            first = self._pool.connection(min(seconds, AWAY_SECONDS))
+            try:
+                connection = await stack.enter_async_context(first)
+            except PoolTimeout:
+                if seconds <= AWAY_SECONDS or failed_attempts(self._pool) > failed:
+                    raise
+                connection = await stack.enter_async_context(self._pool.connection(seconds - AWAY_SECONDS))
+            yield connection
+
+    @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """One connection, for statements that are each done by themselves."""
         with _explaining(), self._reachable.asking() as seconds:
-            async with self._pool.connection(seconds) as connection:
+            async with self._lent(seconds) as connection:
                 self._reachable.reached()
                 yield connection
 

@@ -9,13 +9,13 @@ import asyncio
 import select
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, LiteralString, ParamSpec, TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from ...errors import BusyError, ConfigurationError, StorageUnavailableError
 from ...system.threads import DaemonThreads
@@ -117,6 +117,11 @@ def has_news(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any])
     return bool(waiting.poll(0))
 
 
+def failed_attempts(pool: ConnectionPool[Any] | AsyncConnectionPool[Any]) -> int:
+    """How often a pool could not connect."""
+    return pool.get_stats().get("connections_errors", 0)
+
+
 def _check(connection: Connection) -> None:
     if has_news(connection):
         ConnectionPool.check_connection(connection)
@@ -194,7 +199,7 @@ class Database:
                 with self._connection() as connection:
                     return state_of(connection).problem
             except DatabaseAwayError:
-                if time.monotonic() > end or self._pool.get_stats().get("connections_errors"):
+                if time.monotonic() > end or failed_attempts(self._pool):
                     raise
 
     def close(self) -> None:
@@ -249,9 +254,22 @@ class Database:
             yield connection
 
     @contextmanager
+    def _lent(self, seconds: float) -> Iterator[Connection]:
+        """One of the pool's, which is waited for so long; not where the pool found out that it gets none."""
+        failed = failed_attempts(self._pool)
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._pool.connection(min(seconds, AWAY_SECONDS)))
+            except PoolTimeout:
+                if seconds <= AWAY_SECONDS or failed_attempts(self._pool) > failed:
+                    raise
+                connection = stack.enter_context(self._pool.connection(seconds - AWAY_SECONDS))
+            yield connection
+
+    @contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            with self._reachable.asking() as seconds, self._pool.connection(seconds) as connection:
+            with self._reachable.asking() as seconds, self._lent(seconds) as connection:
                 self._reachable.reached()
                 yield connection
         except psycopg.errors.LockNotAvailable:

@@ -12,12 +12,15 @@ from aiohttp_jobs.client import JobEvent, JobsClient
 
 from ...conftest import Host
 from ...engines import HostEngine
-from ...gate import Gate, until_answered
+from ...gate import PATIENCE_SECONDS, Gate, until_answered
 from ...postgres import PostgresServer
 from ...tcp_proxy import TcpProxy
 from .support import SECRET, installation
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
+from aiohttp_jobs.engine.postgres.database import Database, DatabaseAwayError
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +154,24 @@ async def test_the_answer_to_a_cancellation_is_lost_and_the_job_ends_all_the_sam
 
     await until_answered(has_ended, "the end of the job")
     assert gate.pids == []
+
+
+async def test_who_asks_first_while_it_is_away_is_told_so_as_soon_as_it_cannot_be_reached(
+    server: PostgresServer,
+) -> None:
+    # Both would wait for an hour otherwise.
+    dsn = server.dsn(server.create_upgraded())
+    database, of_results = Database(dsn, wait_seconds=3600.0), AsyncDatabase(dsn, wait_seconds=3600.0)
+    await asyncio.to_thread(database.open)
+    await of_results.open()
+    await asyncio.to_thread(server.stop)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(DatabaseAwayError):
+                await asyncio.to_thread(database.row, "SELECT 1")
+            with pytest.raises(DatabaseAwayError):
+                await of_results.row("SELECT 1")
+    finally:
+        await asyncio.to_thread(server.start)
+        await of_results.close()
+        await asyncio.to_thread(database.close)
