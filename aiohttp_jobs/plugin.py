@@ -115,10 +115,10 @@ class Plugin:
         self._modes = ExecutionModes(config, application, functions)
         self._functions = self._modes.functions
         self._functions.check()
-        self.interpreters = self._modes.interpreters
         self.storage = StorageState(config.base_dir)
         self._vault = Vault(config.keys)
         self.engine = ENGINES[config.engine](config, self._modes, self.storage, self._vault)
+        self.interpreters = self.engine.interpreters
         self.policy = AccessPolicy(config)
         self._limits = LimitPolicy(
             config, self.interpreters, takes_labels=Capability.LABELS in self.engine.capabilities

@@ -21,6 +21,7 @@ from ..model.api_key import ApiKey, ApiKeyFields
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
+    InterpreterName,
     JobPhase,
     JobResult,
     JobStatus,
@@ -867,6 +868,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Of those that not every engine has."""
+        ...
+
+    @property
+    def interpreters(self) -> Collection[InterpreterName]:
+        """Those that jobs may ask for now."""
         ...
 
     @property

@@ -76,6 +76,7 @@ class EmbeddedEngine:
             keys=config.keys,
             functions=modes.functions,
         )
+        self.interpreters = modes.interpreters
         self.history = self.store
         self.results = self.store.results
         self.records = EmbeddedRecords(

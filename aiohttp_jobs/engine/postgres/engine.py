@@ -44,6 +44,7 @@ from .jobs import JobTable
 from .listening import until_it_listens
 from .migrations import schema_state
 from .numbers import PostgresNumbers
+from .offered_interpreters import OfferedInterpreters
 from .offers import WorkerOptions, offers_of
 from .output_chunks import OutputChunks
 from .outputs import PostgresOutputs
@@ -114,6 +115,7 @@ class PostgresEngine:
         self._table = JobTable(
             installation.database, me, installation.signer("submission"), stall_seconds, offers
         )
+        self.interpreters = OfferedInterpreters(modes.interpreters, installation.database, stall_seconds)
         self.workforce = PostgresWorkforce(installation.database, me, stall_seconds)
         self.host_rights = HostRights(installation.database, installation.signer("rights"))
         self._is_host = as_worker is None
@@ -212,6 +214,7 @@ class PostgresEngine:
         await asyncio.to_thread(self.sessions.open)
         if self._is_host:
             await asyncio.to_thread(self.host_rights.say, self._config)
+            await asyncio.to_thread(self.interpreters.look)
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         self._dispatcher.open()
@@ -221,7 +224,8 @@ class PostgresEngine:
         stack.push_async_callback(close, "Telling of changes", self.queue.close)
 
     def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
-        poller = Poller((*followers, self._modes.orphans), self._config.poll_interval)
+        also = (self.interpreters,) if self._is_host else ()
+        poller = Poller((*followers, self._modes.orphans, *also), self._config.poll_interval)
         poller.open()
         stack.push_async_callback(close, "Looking around", poller.close)
 

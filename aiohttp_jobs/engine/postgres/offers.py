@@ -58,6 +58,11 @@ def function_names(offers: Iterable[str]) -> frozenset[str]:
     return frozenset(name for name in found if "@" not in name)
 
 
+def interpreters_in(offers: Iterable[str]) -> frozenset[InterpreterName]:
+    """The interpreters among what is offered, of those that this release knows."""
+    return frozenset(name for name in InterpreterName if _INTERPRETER + name in set(offers))
+
+
 def waiting_for(needs: Collection[str], slot: str, living: Sequence[Offer]) -> str | None:
     """What a job waits for that none of those who live can run, as a sentence; ``None`` when one can."""
     able = [each for each in living if slot in each.slots]

@@ -18,6 +18,7 @@ import psycopg
 
 from aiohttp_jobs.engine.base import JobQuery, Limits
 from aiohttp_jobs.engine.postgres.jobs import JobTable
+from aiohttp_jobs.engine.postgres.offered_interpreters import OfferedInterpreters
 from aiohttp_jobs.engine.postgres.offers import offers_of
 from aiohttp_jobs.engine.postgres.presence import AboutProcess
 from aiohttp_jobs.engine.postgres.workforce import PostgresWorkforce
@@ -231,3 +232,24 @@ async def test_others_look_for_a_job_when_it_comes_and_not_when_it_is_claimed_or
     looks = Counter(job_id for _, what, job_id, *_ in said if what == "job")
     assert looks == {plain: 1, keyed: 2}
     assert {job_id for _, what, job_id, *_ in said if what == "progress"} == {plain, keyed}
+
+
+def test_an_interpreter_that_only_another_process_has_may_be_asked_for_while_that_lives(
+    postgres: str,
+) -> None:
+    shell, powershell = InterpreterName.SHELL, InterpreterName.POWERSHELL
+    with ExitStack() as stack:
+        mine = installation(postgres, stall_seconds=STALL)
+        mine.open()
+        stack.callback(mine.close)
+        known = OfferedInterpreters([shell], mine.database, STALL)
+        there = installation(
+            postgres, about=AboutProcess(kind="worker", offers=offers_of((), Functions(), [powershell]))
+        )
+        there.open()
+        assert powershell not in known
+        assert not known.has_news()
+        assert {shell, powershell} == set(known)
+        there.close()
+        known.look()
+        assert set(known) == {shell}
