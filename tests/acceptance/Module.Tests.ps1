@@ -107,6 +107,25 @@ Describe 'Waiting' -Tag 'Waiting' {
     }
 }
 
+Describe 'Functions' -Tag 'Functions' {
+    It 'are listed, completed and run, and what they return comes as objects' {
+        [void] (Reset-Module)
+        [void] (Connect-PSWebHost $env:JOBS_TEST_URL $env:JOBS_TEST_OPERATOR_KEY)
+        (Get-PSWebHostJobFunction).Name | Should -Contain 'sales_report'
+        (Get-PSWebHostJobFunction sales_report).Parameters.name | Should -Be 'region', 'months', 'price'
+        $line = 'Invoke-PSWebHostJobFunction -Name sal'
+        (TabExpansion2 $line $line.Length).CompletionMatches.CompletionText | Should -Be 'sales_report'
+
+        $values = @{ region = 'north'; months = 2 }
+        $rows = Invoke-PSWebHostJobFunction sales_report $values -Wait -InformationVariable printed
+        $rows.month | Should -Be 1, 2
+        "$printed" | Should -Be "$(($rows.sold | Measure-Object -Sum).Sum) sold in north"
+        (Invoke-PSWebHostJobFunction sales_report $values -JobName Later).JobName | Should -Be 'Later'
+        { Invoke-PSWebHostJobFunction sales_report @{ region = 'east' } } |
+            Should -Throw '*values.region*' -ErrorId 'invalid_fields,Invoke-PSWebHostJobFunction'
+    }
+}
+
 Describe 'Windows PowerShell 5.1' -Tag 'Syntax' {
     It 'can read the module, as far as its syntax and characters go' {
         $text | Should -Not -Match '[^\x00-\x7f]'  # without a mark at its start 5.1 takes a file for Latin 1

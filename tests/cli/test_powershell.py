@@ -72,7 +72,8 @@ async def test_powershell_finds_it_there_with_help_for_each_command(tmp_path: Pa
     )
     out, _ = await asyncio.wait_for(pwsh.communicate(), 120)
     commands = (
-        *("Connect-PSWebHost", "Get-PSWebHostJobResults", "Process-PSWebHostJobSubmissions"),
+        *("Connect-PSWebHost", "Get-PSWebHostJobFunction", "Get-PSWebHostJobResults"),
+        *("Invoke-PSWebHostJobFunction", "Process-PSWebHostJobSubmissions"),
         *("Remove-PSWebHostJobResults", "Submit-PSWebHostJob"),
     )
     assert sorted(out.decode().splitlines()) == ["5.1", *(f"{name} | True | True | " for name in commands)]

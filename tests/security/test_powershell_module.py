@@ -27,7 +27,7 @@ $VerbosePreference = $DebugPreference = $InformationPreference = 'Continue'
 $id = [guid]::NewGuid().ToString()
 $commands = { Connect-PSWebHost }, { Submit-PSWebHostJob x "'y'" }, { Submit-PSWebHostJob x "'y'" -Wait },
     { Get-PSWebHostJobResults }, { Get-PSWebHostJobResults -JobID $id }, { Remove-PSWebHostJobResults -JobID $id },
-    { Process-PSWebHostJobSubmissions }
+    { Process-PSWebHostJobSubmissions }, { Get-PSWebHostJobFunction }, { Invoke-PSWebHostJobFunction x -Wait }
 foreach ($command in $commands) {
     try { & $command *>&1 | Format-List * -Force | Out-String -Width 500 } catch { $_ | Format-List * -Force | Out-String -Width 500 }
 }

@@ -5,7 +5,7 @@
     Author               = 'The aiohttp-jobs authors'
     CompanyName          = 'aiohttp-jobs'
     Copyright            = 'MIT License'
-    Description          = 'Submits commands as jobs to a host with aiohttp-jobs, and reads and removes their results.'
+    Description          = 'Submits commands as jobs to a host with aiohttp-jobs, runs its functions, and reads and removes results.'
     PowerShellVersion    = '5.1'
     CompatiblePSEditions = @('Desktop', 'Core')
     FormatsToProcess     = @('PSWebHost_JobExecution.format.ps1xml')
@@ -15,6 +15,8 @@
         'Get-PSWebHostJobResults'
         'Remove-PSWebHostJobResults'
         'Process-PSWebHostJobSubmissions'
+        'Get-PSWebHostJobFunction'
+        'Invoke-PSWebHostJobFunction'
     )
     CmdletsToExport      = @()
     VariablesToExport    = @()

@@ -1,4 +1,5 @@
-# Commands for users of a host with aiohttp-jobs: submitting jobs, and reading and removing results, over HTTP.
+# Commands for users of a host with aiohttp-jobs: submitting jobs, running its functions, and reading and removing
+# results, over HTTP.
 # What a job may do, and whose it is, the server decides by the API key. Windows PowerShell 5.1 and PowerShell 7.
 
 Set-StrictMode -Version 2.0
@@ -10,6 +11,7 @@ $script:ReconnectSeconds = 1
 $script:MostReconnects = 30
 $script:Modes = 'MainLoop', 'Runspace', 'BackgroundJob'
 $script:Final = 'AuthenticationError', 'PermissionDenied', 'ObjectNotFound', 'InvalidArgument', 'LimitsExceeded'
+$script:ProgressInOutput = '\x1b\]9;4;[^\x07\x1b]*(\x07|\x1b\\)'  # shown as a bar already
 $script:DateFields = @('SubmittedAt', 'DateStarted', 'DateCompleted')
 $script:IsCore = $PSVersionTable.ContainsKey('PSEdition') -and $PSVersionTable.PSEdition -eq 'Core'
 
@@ -341,6 +343,42 @@ function Format-OutputLine([string] $Line) {
     $Line.Substring($Line.LastIndexOf([char] 13) + 1)
 }
 
+function New-Submission($Answer, [string] $JobName) {
+    # What is told of a job that was submitted; as a text its id.
+    $submission = [pscustomobject]@{
+        PSTypeName = 'PSWebHost.JobSubmission'
+        JobID = $Answer.jobId; JobName = $JobName
+        ExecutionMode = $Answer.executionMode; Message = $Answer.message
+    }
+    $submission | Add-Member -MemberType ScriptMethod -Name ToString -Value { $this.JobID } -Force
+    $submission
+}
+
+function New-JobFailure($Ended) {
+    $why = if ($Ended.ExitCode) { " with exit code $($Ended.ExitCode)" } else { '' }
+    $sentence = "The job '$($Ended.JobName)' ($($Ended.JobID)) ended as $($Ended.Status)$why."
+    New-Failure $sentence 'JobFailed' 'InvalidResult' (ConvertTo-JobResult $Ended)
+}
+
+# --- functions
+
+function ConvertTo-FunctionValue($Value) {
+    # A value as JSON has it: dates are texts (a day without a time is that day), and secrets, too.
+    if ($Value -is [securestring]) { return (New-Object Net.NetworkCredential('', $Value)).Password }
+    if ($Value -is [datetime]) {
+        if ($Value.TimeOfDay.Ticks -eq 0) { return $Value.ToString('yyyy-MM-dd') }
+        $Value = New-Object DateTimeOffset($Value)
+    }
+    if ($Value -is [DateTimeOffset]) { return $Value.ToString('yyyy-MM-ddTHH:mm:ss.ffffffzzz') }
+    if ($Value -is [array]) { return , @($Value | ForEach-Object { ConvertTo-FunctionValue $_ }) }
+    $Value
+}
+
+function ConvertTo-JobFunction($Record) {
+    $Record.PSObject.TypeNames.Insert(0, 'PSWebHost.JobFunction')
+    $Record
+}
+
 # --- the commands
 
 function Connect-PSWebHost {
@@ -474,15 +512,7 @@ function Submit-PSWebHostJob {
         if ($Interpreter) { $body.interpreter = $Interpreter.ToLowerInvariant() }
         if ($PSBoundParameters.ContainsKey('TimeoutSeconds')) { $body.timeoutSeconds = $TimeoutSeconds }
         $answer = Invoke-Api $to POST '/jobs/submit' $body $JobName
-        if (-not $Wait) {
-            $submission = [pscustomobject]@{
-                PSTypeName = 'PSWebHost.JobSubmission'
-                JobID = $answer.jobId; JobName = $JobName
-                ExecutionMode = $answer.executionMode; Message = $answer.message
-            }
-            $submission | Add-Member -MemberType ScriptMethod -Name ToString -Value { $this.JobID } -Force
-            return $submission
-        }
+        if (-not $Wait) { return New-Submission $answer $JobName }
         Write-Verbose "Job $($answer.jobId) was submitted."
         Watch-Job $to $answer.jobId | ForEach-Object {
             if ($_ -is [string]) { $_ } else { $ended = $_ }
@@ -490,11 +520,7 @@ function Submit-PSWebHostJob {
     } catch {
         $PSCmdlet.ThrowTerminatingError($_)
     }
-    if (-not $ended.Success) {
-        $why = if ($ended.ExitCode) { " with exit code $($ended.ExitCode)" } else { '' }
-        $sentence = "The job '$JobName' ($($ended.JobID)) ended as $($ended.Status)$why."
-        $PSCmdlet.WriteError((New-Failure $sentence 'JobFailed' 'InvalidResult' (ConvertTo-JobResult $ended)))
-    }
+    if (-not $ended.Success) { $PSCmdlet.WriteError((New-JobFailure $ended)) }
 }
 
 function Get-PSWebHostJobResults {
@@ -653,7 +679,147 @@ function Process-PSWebHostJobSubmissions {
     }
 }
 
+function Get-PSWebHostJobFunction {
+    <#
+    .SYNOPSIS
+    Gets the host's own functions that you may run as jobs.
+
+    .DESCRIPTION
+    Each is an object with Name, Title, Description, Modes, Parameters (name, type, required, default, choices and more)
+    and its JSON schema. A table shows some of that; Format-List * all.
+
+    .PARAMETER Name
+    Only the function of this name. One that is not there, or not yours to run, is an error.
+
+    .PARAMETER Url
+    Where the plugin is mounted, if it is not the connection's own address. See Connect-PSWebHost.
+
+    .PARAMETER ApiKey
+    The API key, as a text or a SecureString, if it is not the connection's own. See Connect-PSWebHost.
+
+    .OUTPUTS
+    PSWebHost.JobFunction
+
+    .EXAMPLE
+    Get-PSWebHostJobFunction
+
+    .EXAMPLE
+    (Get-PSWebHostJobFunction rebuild).Parameters | Format-Table name, type, required, default
+    #>
+    [CmdletBinding()]
+    param(
+        [Parameter(Position = 0)] [string] $Name,
+        [string] $Url,
+        [object] $ApiKey
+    )
+    try {
+        $to = Resolve-Connection $Url $ApiKey
+        if ($Name) {
+            $path = "/functions/$([Uri]::EscapeDataString($Name))"
+            return ConvertTo-JobFunction (Invoke-Api $to GET $path $null $Name).function
+        }
+        foreach ($record in @((Invoke-Api $to GET '/functions').functions)) { ConvertTo-JobFunction $record }
+    } catch {
+        $PSCmdlet.ThrowTerminatingError($_)
+    }
+}
+
+function Invoke-PSWebHostJobFunction {
+    <#
+    .SYNOPSIS
+    Runs one of the host's own functions as a job.
+
+    .DESCRIPTION
+    The values go to the server as data; it says which of them the function does not take. With -Wait what the function
+    prints is shown as it comes, and what it returns is written to the pipeline; an error follows when the job does not
+    succeed. Ctrl+C ends the waiting, not the job.
+
+    .PARAMETER Name
+    The function's name. Get-PSWebHostJobFunction lists them.
+
+    .PARAMETER Values
+    The values of its parameters by their names, as in @{ index = 'users'; dry_run = $true }. Dates may be dates, and
+    secrets SecureStrings.
+
+    .PARAMETER ExecutionMode
+    Where it runs, if not as it does by itself.
+
+    .PARAMETER JobName
+    What the job is called in lists and results, if not as the function.
+
+    .PARAMETER TimeoutSeconds
+    After how many seconds the job is stopped. The function's own limit if nothing is said.
+
+    .PARAMETER Wait
+    Wait until the job has ended, and write what the function has returned to the pipeline.
+
+    .PARAMETER Url
+    Where the plugin is mounted, if it is not the connection's own address. See Connect-PSWebHost.
+
+    .PARAMETER ApiKey
+    The API key, as a text or a SecureString, if it is not the connection's own. See Connect-PSWebHost.
+
+    .OUTPUTS
+    An object with JobID, JobName, ExecutionMode and Message; with -Wait what the function returned.
+
+    .EXAMPLE
+    $counts = Invoke-PSWebHostJobFunction -Name rebuild -Values @{ index = 'users' } -Wait
+
+    .EXAMPLE
+    Invoke-PSWebHostJobFunction login @{ user = 'me'; password = Read-Host -AsSecureString }
+    #>
+    [CmdletBinding()]
+    param(
+        [Parameter(Mandatory = $true, Position = 0)] [string] $Name,
+        [Parameter(Position = 1)] [Collections.IDictionary] $Values = @{},
+        [ValidateSet('MainLoop', 'Runspace', 'BackgroundJob')] [string] $ExecutionMode,
+        [string] $JobName,
+        [double] $TimeoutSeconds,
+        [switch] $Wait,
+        [string] $Url,
+        [object] $ApiKey
+    )
+    $ended = $null
+    try {
+        $to = Resolve-Connection $Url $ApiKey
+        $given = @{}
+        foreach ($each in $Values.Keys) { $given["$each"] = ConvertTo-FunctionValue $Values[$each] }
+        $body = @{ values = $given }
+        if ($ExecutionMode) { $body.executionMode = @($script:Modes -eq $ExecutionMode)[0] }
+        if ($JobName) { $body.jobName = $JobName }
+        if ($PSBoundParameters.ContainsKey('TimeoutSeconds')) { $body.timeoutSeconds = $TimeoutSeconds }
+        $answer = Invoke-Api $to POST "/functions/$([Uri]::EscapeDataString($Name))/run" $body $Name
+        if (-not $Wait) { return New-Submission $answer $(if ($JobName) { $JobName } else { $Name }) }
+        Write-Verbose "Job $($answer.jobId) was submitted."
+        Watch-Job $to $answer.jobId | ForEach-Object {
+            if ($_ -is [string]) { Write-Host ($_ -replace $script:ProgressInOutput, '') } else { $ended = $_ }
+        }
+    } catch {
+        $PSCmdlet.ThrowTerminatingError($_)
+    }
+    if (-not $ended.Success) {
+        $PSCmdlet.WriteError((New-JobFailure $ended))
+    } elseif (Test-Field $ended 'ReturnValue') {
+        $ended.ReturnValue
+    }
+}
+
 # --- completion
+
+$functionCommands = 'Get-PSWebHostJobFunction', 'Invoke-PSWebHostJobFunction'
+Register-ArgumentCompleter -CommandName $functionCommands -ParameterName Name -ScriptBlock {
+    param($commandName, $parameterName, $wordToComplete, $commandAst, $bound)
+    try {
+        $to = Resolve-Connection $bound['Url'] $bound['ApiKey']
+        foreach ($each in @((Invoke-Api $to GET '/functions' $null $null $script:CompletionSeconds).functions)) {
+            if ($each.Name -like "$wordToComplete*") {
+                New-Object Management.Automation.CompletionResult($each.Name, $each.Name, 'ParameterValue', $each.Title)
+            }
+        }
+    } catch {
+        # Whoever presses Tab wants no error.
+    }
+}
 
 $named = 'Get-PSWebHostJobResults', 'Remove-PSWebHostJobResults'
 Register-ArgumentCompleter -CommandName $named -ParameterName JobID -ScriptBlock {
