@@ -1,4 +1,4 @@
-"""The ``aiohttp-jobs`` command: API keys on the data folder, everything else over HTTP."""
+"""The ``aiohttp-jobs`` command. Which module each subcommand is in, is listed in ``commands``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _all() -> None:
 
 
 def main() -> None:
-    """Run the command that the arguments name, and exit as it wants."""
+    """Run the command that the arguments name, and exit with its exit code."""
     prepare_streams()
     code: Any = 0
     try:

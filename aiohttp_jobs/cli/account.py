@@ -1,4 +1,4 @@
-"""``aiohttp-jobs configure|me``: where the server is, and who one is there."""
+"""``aiohttp-jobs configure`` and ``me``: the server's address, the user's key, and what that key may do."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from .streams import read_in
 
 def configure(
     url: Annotated[
-        str | None, typer.Option(help="Where the plugin is mounted; asked for when it is not given.")
+        str | None, typer.Option(help="Where the plugin is mounted. Prompted for if not given.")
     ] = None,
     key_file: Annotated[
-        Path | None, typer.Option(help="Read the API key from this file ('-': stdin) instead of asking.")
+        Path | None, typer.Option(help="Read the API key from this file ('-': stdin) instead of a prompt.")
     ] = None,
-    check: Annotated[bool, typer.Option(help="Try the key before it is kept.")] = True,
+    check: Annotated[bool, typer.Option(help="Try the key before storing it.")] = True,
     as_json: AsJSON = False,
 ) -> None:
-    """Keep the server's address and your API key in a file that only you can read."""
+    """Store the server's address and your API key.
+
+    They are written to a configuration file that only you can read.
+    """
     if url is None and key_file is None:
         url = typer.prompt("Address of the plugin", default=read_config().get("url"))
     url = url or read_config().get("url") or fail("Give --url, the address at which the plugin is mounted.")
@@ -38,7 +41,7 @@ def configure(
 
 
 def me(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Show who the server takes you for, and what you may do."""
+    """Show who you are to the server, and your rights."""
     record = with_client(url, api_key, JobsClient.me)
     if as_json:
         print_json(record)

@@ -1,6 +1,7 @@
-"""``aiohttp-jobs api-key``: works on the data folder or database; a running host sees each change at once.
+"""``aiohttp-jobs api-key``: manages keys in a data folder or database.
 
-What it needs of the server is imported when it is used: every other command would wait for that.
+A running host sees each change at once. Server modules are imported on demand, to keep the other commands'
+start-up fast.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from ..model.api_key import ApiKey
     from ..without_a_host import Access
 
-api_keys = typer.Typer(no_args_is_help=True, help="Make, list, disable, enable and delete API keys.")
+api_keys = typer.Typer(no_args_is_help=True, help="Create, list, disable, enable and delete API keys.")
 
-KeyID = Annotated[str, typer.Argument(help="The KeyID that 'list' shows, or the beginning of it.")]
+KeyID = Annotated[str, typer.Argument(help="The key's id, or the beginning of it.")]
 
 
 @api_keys.command()
@@ -34,13 +35,13 @@ def create(
     user: Annotated[str, typer.Option(help="The user it acts as.")],
     data_dir: DataDir = None,
     dsn: Dsn = None,
-    role: Annotated[list[str] | None, typer.Option(help="A role it has; may be repeated.")] = None,
+    role: Annotated[list[str] | None, typer.Option(help="A role of the key; may be repeated.")] = None,
     allowed_ip: Annotated[
         list[str] | None,
-        typer.Option(help="An address or CIDR range it may be used from; may be repeated."),
+        typer.Option(help="An address or CIDR range that may use the key; may be repeated."),
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="When it ends: an ISO 8601 date or date and time, in UTC.")
+        str | None, typer.Option(help="When the key expires: an ISO 8601 date or date and time, in UTC.")
     ] = None,
     service: Annotated[
         bool,
@@ -48,7 +49,7 @@ def create(
     ] = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Make a key and print it, this one time."""
+    """Create a key and print it. It is shown only once."""
     try:
         with _opened(data_dir, dsn) as at:
             key, secret = at.api_keys.create(
@@ -74,7 +75,7 @@ def create(
 
 @api_keys.command("list")
 def list_keys(data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
-    """Show the keys, without their secrets."""
+    """List the keys, without their secrets."""
     try:
         with _opened(data_dir, dsn) as at:
             keys = at.api_keys.all()
@@ -102,7 +103,7 @@ def list_keys(data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False
 
 @api_keys.command()
 def disable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
-    """Stop a key from working, and keep its record."""
+    """Disable a key, and keep its record."""
     try:
         with _opened(data_dir, dsn) as at:
             news = {"enabled": False, "disabled_by": f"cli:{getpass.getuser()}"}
@@ -114,7 +115,7 @@ def disable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: A
 
 @api_keys.command()
 def enable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
-    """Have a key that was disabled work again, whoever disabled it."""
+    """Enable a key again, whoever disabled it."""
     try:
         with _opened(data_dir, dsn) as at:
             news = {"enabled": True, "disabled_by": None}
@@ -126,7 +127,7 @@ def enable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: As
 
 @api_keys.command()
 def delete(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
-    """Remove a key for good."""
+    """Delete a key for good."""
     try:
         with _opened(data_dir, dsn) as at:
             key = at.api_keys.delete(_key_id(at, key_id))

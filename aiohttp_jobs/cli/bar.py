@@ -1,4 +1,4 @@
-"""What a terminal shows below a job's output: its state, or a bar. When, ``following`` knows."""
+"""The status line or progress bar that a terminal shows below a job's output. ``following`` decides when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rich.status import Status
 
 
 class Line:
-    """A state with a sign that something is in motion."""
+    """A status line with a spinner."""
 
     def __init__(self, text: str) -> None:
         self._shown = Status(text, console=Console(stderr=True))
@@ -22,7 +22,7 @@ class Line:
 
 
 class Bar:
-    """A bar that says how far the job is, on a terminal."""
+    """A progress bar."""
 
     def __init__(self) -> None:
         words = TextColumn("{task.description}", markup=False)
@@ -31,7 +31,7 @@ class Bar:
         self._task: TaskID | None = None
 
     def draw(self, share: float | None, text: str) -> None:
-        """Without a `share` it is in motion."""
+        """Draw the bar. Without a `share` it is animated."""
         if self._task is not None:
             self._shown.remove_task(self._task)
         total = None if share is None else 100

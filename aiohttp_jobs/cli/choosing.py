@@ -1,4 +1,4 @@
-"""Finding what somebody means who names a thing by its id, by the beginning of its id, or by its name."""
+"""Finds the record that a user names by its id, by the beginning of its id, or by its name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Lists = Callable[[bool], Awaitable[list[Record]]]
 
 
 async def job_id_of(client: JobsClient, text: str) -> str:
-    """The id of the job that `text` is the id of, or the beginning of its id."""
+    """The id of the job whose id is, or begins with, `text`. Ends the command unless exactly one matches."""
     if (whole := _whole_id(text)) is not None:
         return whole
     require_beginning(text, "job")
@@ -32,7 +32,10 @@ async def job_id_of(client: JobsClient, text: str) -> str:
 
 
 async def notice_id_of(client: JobsClient, text: str) -> str:
-    """The same for a notice."""
+    """The id of the notice whose id is, or begins with, `text`.
+
+    Ends the command unless exactly one matches.
+    """
     if (whole := _whole_id(text)) is not None:
         return whole
     require_beginning(text, "notice")
@@ -47,7 +50,7 @@ async def notice_id_of(client: JobsClient, text: str) -> str:
 async def by_id_or_name(
     text: str, kind: str, get: Callable[[str], Awaitable[Record]], every: Lists
 ) -> Record:
-    """The `kind` (``schedule``) with this id, or else the only one with this name or this beginning."""
+    """The `kind` (``schedule``) with this id, or else the only one with this name or beginning of an id."""
     if (whole := _whole_id(text)) is not None:
         return await get(whole)
     field = f"{kind.capitalize()}ID"
@@ -65,13 +68,16 @@ async def by_id_or_name(
 
 
 def require_beginning(text: str, kind: str) -> None:
-    """End the command unless `text` can be the beginning of an id."""
+    """End the command if `text` cannot be the beginning of an id."""
     if not _BEGINNING.fullmatch(text):
         fail(f"{text!r} is no {kind} id. Give the whole id or its beginning, {_SHORTEST} characters or more.")
 
 
 def the_only(records: Iterable[Record], text: str, kind: str, field: str, name: str) -> Record:
-    """The one of `records` whose `field` begins with `text`; none or several end the command."""
+    """The only one of `records` whose `field` begins with `text`.
+
+    Ends the command if there is none or several.
+    """
     found = beginning(records, text, field)
     if not found:
         fail(f"There is no {kind} whose id begins with {text!r}.")
@@ -83,7 +89,7 @@ def the_only(records: Iterable[Record], text: str, kind: str, field: str, name: 
 
 
 def beginning(records: Iterable[Record], text: str, field: str) -> list[Record]:
-    """Those of `records` whose `field` begins with `text`."""
+    """The `records` whose `field` begins with `text`."""
     return [record for record in records if str(record.get(field)).startswith(text.lower())]
 
 

@@ -1,6 +1,6 @@
-"""Which module each command is in: it is imported when it is run, and all are when they are listed.
+"""The table of subcommands, each with the module that implements it. Modules are imported on demand.
 
-What a command imports takes a tenth of a second or more, and most need little of it.
+Importing one takes a tenth of a second or more, and most commands need only their own.
 """
 
 from __future__ import annotations
@@ -57,9 +57,41 @@ _HOMES = {
 }
 """In the order in which they are listed."""
 
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "configure": ("aiohttp-jobs configure --url https://example.org/apps/WebHostTaskManagement",),
+    "submit": (
+        "aiohttp-jobs submit --wait 'make backup'",
+        "aiohttp-jobs submit --interpreter python --mode Runspace --file job.py",
+        "aiohttp-jobs submit --retries 3 --notify-email ops@example.org 'make backup'",
+    ),
+    "jobs": ("aiohttp-jobs jobs --state running --state queued",),
+    "watch": ("aiohttp-jobs watch 5f0c1a2b",),
+    "output": ("aiohttp-jobs output 5f0c1a2b --save build.log",),
+    "run": ("aiohttp-jobs run rebuild --index users --dry-run", "aiohttp-jobs run rebuild --help"),
+    "results": (
+        "aiohttp-jobs results --search 'disk full' --status Failed --since 2027-01-01",
+        "aiohttp-jobs results show 5f0c1a2b",
+    ),
+    "schedule": (
+        "aiohttp-jobs schedule create --name nightly --cron '0 3 * * *' 'make backup'",
+        "aiohttp-jobs schedule next nightly",
+    ),
+    "template": (
+        "aiohttp-jobs template create --name deploy --parameter version 'deploy \"$PARAM_version\"'",
+        "aiohttp-jobs template run deploy --value version=1.4 --wait",
+    ),
+    "trigger": ("aiohttp-jobs trigger add deploy --name github --proof github --path version=ref",),
+    "api-key": ("aiohttp-jobs api-key create --data-dir data --name me --user me --role debug",),
+    "session": ("aiohttp-jobs session revoke-all --user alice",),
+    "doctor": ("aiohttp-jobs doctor --data-dir data",),
+    "db": ("aiohttp-jobs db upgrade --dsn postgresql://jobs@db.example.org/jobs",),
+    "worker": ("aiohttp-jobs worker --data-dir /var/lib/jobs --label gpu --concurrency background=4",),
+}
+"""What the help of a command ends with."""
+
 
 class OnDemand(TyperGroup):
-    """All commands, each of which is made when it is asked for."""
+    """A group whose commands are imported when they are run."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(_HOMES)
@@ -76,9 +108,11 @@ def _command(name: str) -> Any:
     home = _HOMES[name]
     found = getattr(import_module(f".{home.module}", __package__), home.name or name)
     alone = typer.Typer(**STYLE)
+    examples = EXAMPLES.get(name)
+    epilog = "\n  ".join(("\b\nExamples:", *examples)) if examples else None  # \b: keep the lines as they are
     if isinstance(found, typer.Typer):
-        alone.add_typer(found, name=name)
+        alone.add_typer(found, name=name, epilog=epilog)
     else:
-        alone.command(name, context_settings=home.settings)(found)
+        alone.command(name, context_settings=home.settings, epilog=epilog)(found)
     accept_no_proxy(alone)
     return get_group(alone).commands[name]

@@ -1,4 +1,4 @@
-"""Where the server is and with which key: from options, the environment, or a file of the user's own."""
+"""The server's address and the API key: from options, the environment, or the user's configuration file."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ Key = Annotated[
     typer.Option(
         "--api-key",
         envvar="AIOHTTP_JOBS_API_KEY",
-        help="The API key. Better in the environment or the file: ps shows options to everybody.",
+        help="The API key. Safer in the environment or the file: ps shows options to everybody.",
     ),
 ]
 
-JobID = Annotated[str, typer.Argument(help="The job's id, or its first 8 characters or more.")]
+JobID = Annotated[str, typer.Argument(help="The job's id, or at least its first 8 characters.")]
 
 INTERRUPTED = 130
 
 
 def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], Awaitable[T]]) -> T:
-    """Run `work` with a client; what goes wrong ends the command with a sentence."""
+    """Run `work` with a client. A failure ends the command with a sentence."""
     kept = {} if url and key else read_config()
     url, key = url or kept.get("url"), (key or kept.get("api_key") or "").strip()
     if not url or not key:
@@ -77,7 +77,7 @@ def _trace() -> dict[str, str]:
 def with_job(
     url: str | None, key: str | None, job_id: str, work: Callable[[JobsClient, str], Awaitable[T]]
 ) -> T:
-    """The same for `work` on the job whose id is or begins with `job_id`; it gets the whole id."""
+    """Run `work` with a client and the full id of the job whose id is, or begins with, `job_id`."""
 
     async def on_job(client: JobsClient) -> T:
         return await work(client, await job_id_of(client, job_id))

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs db``: the tables of a PostgreSQL database, made, brought up to date and checked."""
+"""``aiohttp-jobs db``: creates, upgrades and checks the tables of a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .printing import AsJSON, fail, print_json, print_text
 
 T = TypeVar("T")
 
-db = typer.Typer(no_args_is_help=True, help="Make and upgrade the tables of a PostgreSQL database.")
+db = typer.Typer(no_args_is_help=True, help="Create and upgrade the tables of a PostgreSQL database.")
 
 Dsn = Annotated[
     str,
@@ -30,7 +30,10 @@ _OUTDATED = 2
 
 @db.command()
 def upgrade(dsn: Dsn, as_json: AsJSON = False) -> None:
-    """Make the tables, or bring them up to date. Can be run again, and beside hosts."""
+    """Create or upgrade the tables.
+
+    Can be repeated, and run while hosts are running.
+    """
     from .. import database  # noqa: PLC0415 - every other command would wait for it
 
     taken = _or_fail(lambda: database.upgrade(dsn))
@@ -44,7 +47,10 @@ def upgrade(dsn: Dsn, as_json: AsJSON = False) -> None:
 
 @db.command()
 def check(dsn: Dsn, as_json: AsJSON = False) -> None:
-    """Say whether hosts and workers of this release can use the database. Exits with 2 when they cannot."""
+    """Check that this release can use the database.
+
+    Exits with 2 when it cannot.
+    """
     from .. import database  # noqa: PLC0415 - every other command would wait for it
 
     problem = _or_fail(lambda: database.problem(dsn))
@@ -59,10 +65,10 @@ def check(dsn: Dsn, as_json: AsJSON = False) -> None:
 @db.command("import")
 def import_(
     dsn: Dsn,
-    data_dir: Annotated[Path, typer.Option(help="The data folder of hosts that are stopped.")],
+    data_dir: Annotated[Path, typer.Option(help="The data folder. Its hosts must be stopped.")],
     as_json: AsJSON = False,
 ) -> None:
-    """Move an installation from its data folder into the database.
+    """Move a stopped installation from its folder to a database.
 
     Its results with their outputs, notices, waiting jobs, schedules, templates and API keys are brought,
     sessions are not. Can be run again: what is there already is left as it is. Start no host on the folder

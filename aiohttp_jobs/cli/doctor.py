@@ -1,6 +1,6 @@
-"""``aiohttp-jobs doctor``: looks at a data folder, a database, the machine and a host, and changes nothing.
+"""``aiohttp-jobs doctor``: checks an installation, and changes nothing.
 
-What is wrong, and what to do about it, is found by ``aiohttp_jobs.doctor``, imported when it is used.
+The checks are in ``aiohttp_jobs.doctor``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ def doctor(
     data_dir: Annotated[
         Path | None,
         typer.Option(
-            help="The folder that holds apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"
+            help="The folder that contains apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"
         ),
     ] = None,
     dsn: Annotated[
         str | None,
         typer.Option(
-            help="The database that jobs are kept in; its hosts' secret is taken from AIOHTTP_JOBS_SECRET.",
+            help="The database of the jobs. Its hosts' secret is read from AIOHTTP_JOBS_SECRET.",
             envvar="AIOHTTP_JOBS_DSN",
         ),
     ] = None,
@@ -45,9 +45,9 @@ def doctor(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Check the data folder, the database, this machine and a running host; say what to do.
+    """Check an installation and suggest fixes.
 
-    Exits with 2 for problems.
+    Looks at the data folder, the database, this machine and a running host. Exits with 2 for problems.
     """
     from ..doctor.finding import Status, worst  # noqa: PLC0415 - as said above
 

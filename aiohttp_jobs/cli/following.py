@@ -1,4 +1,4 @@
-"""Showing a job as it happens: output on stdout, how it is getting on on stderr, its exit code as ours."""
+"""Follows a job in the terminal: its output on stdout, its state on stderr, its exit code as ours."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def run_job(
     as_json: bool,
     cancel_on_interrupt: bool,
 ) -> int:
-    """Have `start` submit a job; print its id or, with `wait`, show it. The exit code to end with."""
+    """Submit a job by `start`, and print its id or, with `wait`, follow it.
+
+    Returns the exit code for the command.
+    """
 
     async def work(client: JobsClient) -> int:
         submitting = asyncio.ensure_future(start(client))
@@ -67,10 +70,10 @@ async def _interrupted(
 
 
 async def follow(client: JobsClient, job_id: str, *, as_json: bool, cancel_on_interrupt: bool = False) -> int:
-    """Show the job to its end; the exit code to end with.
+    """Show the job until it ends. Returns the exit code for the command.
 
-    Ctrl-C leaves the job running and says how to come back to it, or with `cancel_on_interrupt` has it
-    stopped and waits for that.
+    Ctrl-C leaves the job running and says how to come back to it; with `cancel_on_interrupt` it cancels the
+    job and waits for its end.
     """
     try:
         return await _show(client, job_id, as_json=as_json)

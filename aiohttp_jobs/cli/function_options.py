@@ -1,6 +1,7 @@
-"""A function's parameters as options of the command line, ``--index users --dry-run``, and the help for them.
+"""Turns a function's parameters into command-line options, such as ``--index users --dry-run``, with their
+help.
 
-What their texts mean is left to ``values``.
+``values`` converts the texts that are given for them.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class _Option(NamedTuple):
 def read_options(
     parameters: Sequence[Parameter], taken: Collection[str], arguments: Sequence[str]
 ) -> dict[str, Any]:
-    """The values that `arguments` give, as JSON by name. Ends the command for what cannot be read.
+    """The values in `arguments`, as JSON by parameter name. Ends the command for what cannot be read.
 
-    Options in `taken` are the command's own; parameters of that name have none here.
+    The options in `taken` belong to the command itself; a parameter of the same name gets no option.
     """
     options = _options(parameters, taken)
     found: dict[str, Any] = {}
@@ -56,7 +57,7 @@ def read_options(
 
 
 def option_lines(parameters: Sequence[Parameter], taken: Collection[str]) -> list[str]:
-    """The help for the parameters, a line each or two."""
+    """The help text for the parameters, one or two lines for each."""
     own = _options(parameters, taken)
     lines: list[str] = []
     for parameter in parameters:

@@ -1,4 +1,6 @@
-"""``aiohttp-jobs functions|function|run``: the host's own functions, whose parameters are options."""
+"""``aiohttp-jobs functions``, ``function`` and ``run``: the host's own functions, with their parameters as
+options.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def function(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show one of the host's functions, with its parameters."""
+    """Show a function and its parameters."""
     record = with_client(url, api_key, lambda client: client.functions.get(name))
     if as_json:
         print_json(record)
@@ -67,13 +69,16 @@ def run(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="The function's name.")] = None,
     show_help: Annotated[
-        bool, typer.Option("--help", help="Show this, or with a NAME the function's own options, and exit.")
+        bool,
+        typer.Option("--help", help="Show this message or, with a NAME, the function's options, and exit."),
     ] = False,
     value: Value = None,
     secret_file: SecretFile = None,
     secret_env: SecretEnv = None,
-    mode: Annotated[ExecutionMode | None, typer.Option(help="Where it runs, if not as usual.")] = None,
-    job_name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
+    mode: Annotated[
+        ExecutionMode | None, typer.Option(help="Where it runs, if not in the function's default mode.")
+    ] = None,
+    job_name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
     description: Description = "",
     timeout: Timeout = None,
     label: Label = None,
@@ -85,15 +90,15 @@ def run(
     notify_email: NotifyEmail = None,
     notify_webhook: NotifyWebhook = None,
     notify_on: NotifyOn = "always",
-    wait: Annotated[bool, typer.Option(help="Show the output as it comes; exit as the job does.")] = True,
+    wait: Annotated[bool, typer.Option(help="Follow the output, and exit as the job does.")] = True,
     cancel_on_interrupt: CancelOnInterrupt = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Run one of the host's functions: its parameters are options, 'run NAME --help' shows them.
+    """Run a function; 'run NAME --help' shows its options.
 
-    Secrets come from files, the environment, or are asked for; never from options.
+    Secrets are read from files or the environment, or asked for; never from options.
     """
     if name is None:
         if not show_help:

@@ -38,9 +38,9 @@ from .submission import (
     retry_policy,
 )
 
-Wait = Annotated[bool, typer.Option(help="Show the output as it comes; exit as the job does.")]
+Wait = Annotated[bool, typer.Option(help="Follow the output, and exit as the job does.")]
 CancelOnInterrupt = Annotated[
-    bool, typer.Option(help="Ctrl-C stops the job too; without this it goes on, and only the watching ends.")
+    bool, typer.Option(help="Ctrl-C cancels the job too. By default the job goes on.")
 ]
 _SAVED = {
     SavedHow.NEW: "",
@@ -61,7 +61,7 @@ _JOB_COLUMNS = {
 def submit(
     command: Command = None,
     file: CommandFile = None,
-    name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
+    name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
     mode: Mode = ExecutionMode.BACKGROUND_JOB,
     interpreter: Interpreter = None,
     description: Description = "",
@@ -115,7 +115,7 @@ def watch(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show a job's output as it comes, to its end; exit as the job does."""
+    """Follow a job's output until it ends; exit as it does."""
 
     async def work(client: JobsClient, job_id: str) -> int:
         return await follow(client, job_id, as_json=as_json, cancel_on_interrupt=cancel_on_interrupt)
@@ -125,15 +125,16 @@ def watch(
 
 def jobs(
     state: Annotated[
-        list[str] | None, typer.Option(help="running, queued, pending or done; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only in this state: running, queued, pending or done; may be repeated."),
     ] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Everybody's, if you may see them.")] = False,
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 30,
+    everyone: Annotated[bool, typer.Option("--all", help="Those of all users, if you may see them.")] = False,
+    limit: Annotated[int, typer.Option(help="The maximum number to show.")] = 30,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """List jobs: running, queued, pending and ended."""
+    """List running, queued, pending and ended jobs."""
     records = with_client(
         url, api_key, lambda client: client.jobs(*(state or []), everyone=everyone, limit=limit)
     )
@@ -147,13 +148,15 @@ def output(
     job_id: JobID,
     save: Annotated[
         Path | None,
-        typer.Option(help="Into this file: gets the rest if it has the beginning, else is replaced."),
+        typer.Option(
+            help="Save to this file. If it contains the beginning already, only the rest is fetched."
+        ),
     ] = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Print all that is kept of a job's output so far, or save it to a file."""
+    """Print a job's output so far, or save it to a file."""
 
     async def to_stdout(client: JobsClient, job_id: str) -> None:
         async for piece in client.stream_output(job_id):
@@ -179,7 +182,7 @@ def output(
 
 
 def attempts(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Show each attempt of a job that was tried more than once."""
+    """List the attempts of a job with retries."""
     records = with_job(url, api_key, job_id, lambda client, found: client.attempts(found))
     if as_json:
         print_json(records)
@@ -196,7 +199,7 @@ def rerun(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Submit the same job anew, as yourself and with your own roles."""
+    """Submit the same job again, with your own roles."""
 
     async def start(client: JobsClient) -> str:
         return await client.rerun(await job_id_of(client, job_id))
@@ -207,7 +210,7 @@ def rerun(
 
 
 def cancel(job_id: JobID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have a job stopped, or never started."""
+    """Cancel a running or waiting job."""
 
     async def work(client: JobsClient, job_id: str) -> dict[str, str]:
         return {"jobId": job_id, "status": await client.cancel(job_id)}

@@ -1,4 +1,7 @@
-"""The file that holds the server's address and the user's key: private, or not used at all."""
+"""The configuration file with the server's address and the user's key.
+
+It must be private, or it is refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def config_file() -> Path:
 
 
 def read_config() -> dict[str, str]:
-    """What the file says; nothing if there is none. Ends the command when others can read the file."""
+    """The file's settings; empty if there is no file. Ends the command when others can read the file."""
     path = config_file()
     try:
         with path.open("rb") as file:
@@ -41,7 +44,7 @@ def _require_private(path: Path, status: os.stat_result) -> None:
 
 
 def write_config(url: str, api_key: str) -> Path:
-    """Replace the file, readable by its owner alone from its first moment on."""
+    """Replace the file, which never exists readable by anybody but its owner."""
     path = config_file()
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs notices``: what was sent about jobs that ended, and what could not be."""
+"""``aiohttp-jobs notices``: the e-mails and webhooks about ended jobs: sent, waiting or failed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from .choosing import job_id_of, notice_id_of
 from .connection import Key, Url, with_client
 from .printing import AsJSON, print_json, print_table, report
 
-notices = typer.Typer(help="List notices, send failed ones again, delete them.")
-NoticeID = Annotated[str, typer.Argument(help="The NoticeID that the list shows, or the beginning of it.")]
+notices = typer.Typer(help="List, retry and delete e-mail and webhook notices.")
+NoticeID = Annotated[str, typer.Argument(help="The notice's id, or the beginning of it.")]
 
 
 @notices.callback(invoke_without_command=True)
 def list_notices(
     context: typer.Context,
-    state: Annotated[str | None, typer.Option(help="pending, sent or failed.")] = None,
-    job: Annotated[str | None, typer.Option(help="Only of this job: its id or the beginning of it.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Everybody's, if you may see them.")] = False,
-    limit: Annotated[int, typer.Option(help="How many at most.")] = 30,
+    state: Annotated[str | None, typer.Option(help="Only in this state: pending, sent or failed.")] = None,
+    job: Annotated[
+        str | None, typer.Option(help="Only about this job: its id, or the beginning of it.")
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Those of all users, if you may see them.")] = False,
+    limit: Annotated[int, typer.Option(help="The maximum number to show.")] = 30,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
@@ -46,14 +48,14 @@ def list_notices(
 
 @notices.command()
 def retry(notice_id: NoticeID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have one that failed sent again."""
+    """Send a failed notice again."""
     found = _with_notice(url, api_key, notice_id, lambda client, found: client.notices.retry(found))
     report({"noticeId": found}, "The notice will be sent again.", as_json=as_json)
 
 
 @notices.command()
 def delete(notice_id: NoticeID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Forget one, whether it was sent or not."""
+    """Delete a notice, whether it was sent or not."""
     found = _with_notice(url, api_key, notice_id, lambda client, found: client.notices.delete(found))
     report({"noticeId": found}, "The notice is deleted.", as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""Options that say where an installation is for commands that need no host: a data folder, or a database."""
+"""The options that name an installation for commands that need no host: a data folder, or a database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import typer
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        help="The folder that holds apps/WebHostTaskManagement/. [env var: AIOHTTP_JOBS_DATA_DIR]",
+        help="The folder that contains apps/WebHostTaskManagement/. [env var: AIOHTTP_JOBS_DATA_DIR]",
     ),
 ]
 Dsn = Annotated[
     str | None,
     typer.Option(
-        help="The database in place of a folder: postgresql://user@host/database. Its hosts' secret is taken "
+        help="The database, instead of a folder: postgresql://user@host/database. Its hosts' secret is read "
         "from AIOHTTP_JOBS_SECRET. A dsn with a password belongs into the variable. "
         "[env var: AIOHTTP_JOBS_DSN]",
     ),
@@ -25,9 +25,9 @@ Dsn = Annotated[
 
 
 def place(data_dir: Path | None, dsn: str | None) -> dict[str, Any]:
-    """What ``without_a_host.opened_access`` is to be given for what was typed, and the environment.
+    """The data folder or database to open, from the options and the environment.
 
-    Hosts with a database have a folder too, so of the variables that of the database counts.
+    Hosts with a database have a folder too, so if both variables are set, the database is used.
     """
     if data_dir is None and dsn is None:
         dsn = os.environ.get("AIOHTTP_JOBS_DSN")

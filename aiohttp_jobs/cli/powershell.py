@@ -1,4 +1,4 @@
-"""``aiohttp-jobs powershell-module``: puts the PowerShell module of this package where PowerShell looks."""
+"""``aiohttp-jobs powershell-module``: installs the PowerShell module that comes with this package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ MODULE = "PSWebHost_JobExecution"
 
 FolderOption = Annotated[
     Path | None,
-    typer.Option("--path", help="The folder of modules to put it into, if not the one of your own."),
+    typer.Option("--path", help="Install it here instead of your own module folder."),
 ]
 
 
 def powershell_module(path: FolderOption = None, as_json: AsJSON = False) -> None:
-    """Install the PowerShell module for users, or bring it up to date: Submit-PSWebHostJob and others."""
+    """Install or update the PowerShell module.
+
+    It offers Submit-PSWebHostJob and more to users of PowerShell.
+    """
     target = (path or module_folder()).absolute() / MODULE
     source = files("aiohttp_jobs.client") / "powershell" / MODULE
     try:
@@ -35,7 +38,9 @@ def powershell_module(path: FolderOption = None, as_json: AsJSON = False) -> Non
 
 
 def module_folder() -> Path:
-    """The user's own folder of modules: the first of ``PSModulePath`` in their home, or the usual one."""
+    """The user's folder of PowerShell modules: the first of ``PSModulePath`` in their home, or the usual
+    one.
+    """
     home = Path.home()
     found = os.environ.get("PSModulePath", "")  # noqa: SIM112 - so it is spelled outside Windows
     for entry in found.split(os.pathsep):

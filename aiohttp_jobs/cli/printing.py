@@ -1,4 +1,4 @@
-"""What the commands share in speaking: JSON for scripts, tables for people, failures on stderr."""
+"""How commands print: JSON for scripts, tables for people, errors on stderr."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def print_json(data: Any) -> None:
 
 
 def print_text(text: str = "") -> None:
-    """`text` and the end of a line."""
+    """Print a line."""
     write_out(f"{text}\n")
 
 
 def print_table(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """A table of `records`; `columns` maps headings to the names of fields.
+    """Print `records` as a table; `columns` maps headings to field names.
 
-    Ids are never cut, as they are typed again. On a terminal times are short and local.
+    Ids are never shortened, so that they can be used again. On a terminal, times are short and local.
     """
     from .tables import table_text  # noqa: PLC0415 - most commands print none, and would wait for it
 
@@ -34,7 +34,7 @@ def print_table(records: Iterable[Mapping[str, Any]], columns: Mapping[str, str]
 
 
 def print_fields(record: Mapping[str, Any]) -> None:
-    """One record, a field a line; fields without a value are left out."""
+    """Print one record, a field a line. Fields without a value are left out."""
     shown = {name: text_of(value) for name, value in record.items() if value not in (None, "", [], ())}
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
@@ -44,7 +44,7 @@ def print_fields(record: Mapping[str, Any]) -> None:
 
 
 def report(data: Any, sentence: str, *, as_json: bool) -> None:
-    """Say what was done: `data` for scripts, `sentence` for people."""
+    """Report what was done: `data` with ``--json``, otherwise `sentence`."""
     if as_json:
         print_json(data)
     else:
@@ -58,7 +58,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def text_of(value: Any) -> str:
-    """A value as people read it, in which nothing commands their terminal."""
+    """A value as text for people, without terminal control sequences."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -71,7 +71,7 @@ def text_of(value: Any) -> str:
 
 
 def harmless(text: str) -> str:
-    """Without what a terminal would obey: what others named their jobs is only to be read."""
+    """`text` without terminal control sequences, which another user may have put into a job's name."""
     return "".join(
         each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
     )

@@ -1,7 +1,7 @@
-"""The proxy to reach the server through: what the environment says, unless ``--no-proxy`` or loopback.
+"""The HTTP proxy to use: from the environment, except for loopback addresses and with ``--no-proxy``.
 
-aiohttp's ``trust_env`` is not used: it would also send a password from ``~/.netrc`` in the API key's place,
-and requests to this machine through the proxy.
+aiohttp's ``trust_env`` is not used: it would also send a password from ``~/.netrc`` in place of the API key,
+and send requests to this machine through the proxy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NoProxy = Annotated[
 
 
 def proxy_for(url: str) -> str | None:
-    """The address of the proxy for `url`; ``None`` to connect to its host itself."""
+    """The address of the proxy for `url`; ``None`` to connect directly."""
     address = URL(url)
     host = address.host or ""
     if _is_loopback(host) or urllib.request.proxy_bypass(f"{host}:{address.port}"):
@@ -42,7 +42,7 @@ def proxy_for(url: str) -> str | None:
 
 
 def accept_no_proxy(app: typer.Typer) -> None:
-    """Give ``--no-proxy`` to every command of `app` that talks to a server."""
+    """Add ``--no-proxy`` to every command of `app` that connects to a server."""
     for command in app.registered_commands:
         command.callback = _accepting(command.callback)
     for group in app.registered_groups:
@@ -66,7 +66,7 @@ def _accepting(callback: Callable[..., Any] | None) -> Callable[..., Any] | None
     option = inspect.Parameter("no_proxy", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=NoProxy)
     parameters = [*signature.parameters.values(), option]
     accepting.__annotations__ = {each.name: each.annotation for each in parameters}
-    accepting.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    accepting.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
     return accepting
 
 

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs queue`` and ``runspaces``: what waits, pausing, and the warm workers."""
+"""``aiohttp-jobs queue``, ``runspaces`` and ``restart-mainloop``: the queue and the warm workers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def show_by_default(
 
 @queue.command()
 def show(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Show what waits, in order."""
+    """Show the waiting jobs, in order."""
     record = with_client(url, api_key, JobsClient.queue)
     if as_json:
         print_json(record)
@@ -36,7 +36,7 @@ def show(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
 
 @queue.command()
 def pause(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have no more jobs started. For admins."""
+    """Pause the queue: no more jobs are started. For admins."""
     with_client(url, api_key, JobsClient.pause)
     report(
         {"paused": True}, "The queue is paused: what runs goes on, nothing more is started.", as_json=as_json
@@ -45,7 +45,7 @@ def pause(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None
 
 @queue.command()
 def resume(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Let jobs be started again. For admins."""
+    """Resume the queue. For admins."""
     with_client(url, api_key, JobsClient.resume)
     report({"paused": False}, "The queue goes on.", as_json=as_json)
 
@@ -61,6 +61,9 @@ def runspaces(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> 
 
 
 def restart_mainloop(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have the next MainLoop job in PowerShell begin a new session. For the role debug."""
+    """Start PowerShell's MainLoop session anew. For debug.
+
+    Variables and modules of the session are lost. Needs the role debug.
+    """
     with_client(url, api_key, JobsClient.restart_main_loop)
     report({"restarted": True}, "The next MainLoop job in PowerShell begins a new session.", as_json=as_json)

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs results``: finding, showing and deleting what jobs left."""
+"""``aiohttp-jobs results``: searches, shows, counts and deletes results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ from .streams import write_out
 
 results = typer.Typer(help="List, search, show, count and delete results.")
 
-Status = Annotated[list[str] | None, typer.Option(help="Succeeded, Failed, TimedOut, …; may be repeated.")]
+Status = Annotated[
+    list[str] | None,
+    typer.Option(help="Only with this status: Succeeded, Failed, TimedOut, …; may be repeated."),
+]
 InMode = Annotated[list[str] | None, typer.Option("--mode", help="Only of this mode; may be repeated.")]
-Name = Annotated[str | None, typer.Option(help="The job's name; a '*' at its end is for any ending.")]
-Since = Annotated[str | None, typer.Option(help="Ended then or later: ISO 8601, your own time zone if none.")]
-Until = Annotated[str | None, typer.Option(help="Ended before then, likewise.")]
-Everyone = Annotated[bool, typer.Option("--all", help="Everybody's, if you may see them.")]
-Search = Annotated[str | None, typer.Option(help="Words to find in name, command or output.")]
+Name = Annotated[str | None, typer.Option(help="Only jobs of this name; may end with '*'.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only jobs that ended then or later: ISO 8601, local time by default.")
+]
+Until = Annotated[
+    str | None, typer.Option(help="Only jobs that ended before then: ISO 8601, local time by default.")
+]
+Everyone = Annotated[bool, typer.Option("--all", help="Those of all users, if you may see them.")]
+Search = Annotated[str | None, typer.Option(help="Words to search for in names, commands and outputs.")]
 
 
 @results.callback(invoke_without_command=True)
@@ -33,20 +40,21 @@ def list_results(
     status: Status = None,
     mode: InMode = None,
     name: Name = None,
-    user: Annotated[str | None, typer.Option(help="Of this user, if you may see them.")] = None,
+    user: Annotated[str | None, typer.Option(help="Only those of this user, if you may see them.")] = None,
     since: Since = None,
     until: Until = None,
     sort: Annotated[
-        str | None, typer.Option(help="completed, started, runtime or name; a '-' before it turns it round.")
+        str | None,
+        typer.Option(help="completed, started, runtime or name; a leading '-' reverses the order."),
     ] = None,
     everyone: Everyone = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 30,
-    all_pages: Annotated[bool, typer.Option("--all-pages", help="All there are, however many.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="The maximum number to show.")] = 30,
+    all_pages: Annotated[bool, typer.Option("--all-pages", help="Show all, without a maximum.")] = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """List results, newest first, or those that match."""
+    """List or search results, newest first."""
     if context.invoked_subcommand is not None:
         return
     filters: dict[str, Any] = {
@@ -83,7 +91,7 @@ def show(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show one result, its output included."""
+    """Show one result with its output."""
     record = with_job(url, api_key, job_id, lambda client, found: client.result(found)).to_record()
     if as_json:
         print_json(record)
@@ -98,7 +106,7 @@ def show(
 @results.command()
 def delete(
     job_ids: Annotated[
-        list[str] | None, typer.Argument(help="The jobs' ids, or 8 first characters or more of each.")
+        list[str] | None, typer.Argument(help="The jobs' ids, or at least the first 8 characters of each.")
     ] = None,
     status: Status = None,
     mode: InMode = None,
@@ -106,12 +114,12 @@ def delete(
     search: Search = None,
     until: Until = None,
     since: Since = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Delete results of yours: those with these ids, or all that match."""
+    """Delete your results by id, or all that match."""
     given = {
         "status": status,
         "mode": mode,
@@ -139,7 +147,7 @@ def delete(
 
 @results.command()
 def stats(
-    bucket: Annotated[str, typer.Option(help="hour or day.")] = "day",
+    bucket: Annotated[str, typer.Option(help="The length of each period: hour or day.")] = "day",
     name: Annotated[str | None, typer.Option(help="Only jobs of exactly this name.")] = None,
     since: Since = None,
     until: Until = None,
@@ -148,7 +156,7 @@ def stats(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Count how jobs ended, hour by hour or day by day."""
+    """Count how jobs ended, by hour or day."""
 
     async def work(client: JobsClient) -> dict[str, Any]:
         return await client.result_stats(

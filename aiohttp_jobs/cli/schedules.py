@@ -1,4 +1,4 @@
-"""``aiohttp-jobs schedule``: commands that run by the clock."""
+"""``aiohttp-jobs schedule``: runs commands and functions by cron schedules."""
 
 from __future__ import annotations
 
@@ -41,16 +41,21 @@ from .submission import (
 )
 from .values import Value, collect
 
-schedule = typer.Typer(no_args_is_help=True, help="Make, list, change and delete schedules.")
+schedule = typer.Typer(no_args_is_help=True, help="Create, list, change and delete schedules.")
 
-ID = Annotated[str, typer.Argument(metavar="ID", help="Its id or the beginning of it, or its name.")]
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, the beginning of its id, or its name.")]
 Cron = Annotated[str, typer.Option(help="Five fields such as '0 3 * * *', or @hourly, @daily, …")]
-Timezone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin; UTC if not given.")]
-Overlap = Annotated[OverlapPolicy | None, typer.Option(help="If the job before it has not ended yet.")]
-Misfire = Annotated[MisfirePolicy | None, typer.Option(help="For moments that passed while nobody ran.")]
-Jitter = Annotated[float | None, typer.Option(help="Start up to so many seconds later, at random.")]
-StartAt = Annotated[str | None, typer.Option(help="No moment before this: ISO 8601 with a time zone.")]
-EndAt = Annotated[str | None, typer.Option(help="No moment after this: ISO 8601 with a time zone.")]
+Timezone = Annotated[str | None, typer.Option(help="IANA name, such as Europe/Berlin; UTC by default.")]
+Overlap = Annotated[
+    OverlapPolicy | None, typer.Option(help="What to do if the previous job is still running.")
+]
+Misfire = Annotated[
+    MisfirePolicy | None,
+    typer.Option(help="What to do about runs that were missed while no host was running."),
+]
+Jitter = Annotated[float | None, typer.Option(help="Start up to this many seconds late, at random.")]
+StartAt = Annotated[str | None, typer.Option(help="No runs before this: ISO 8601 with a time zone.")]
+EndAt = Annotated[str | None, typer.Option(help="No runs after this: ISO 8601 with a time zone.")]
 _COLUMNS = {"ScheduleID": "ScheduleID", "Name": "Name", "Cron": "Cron", "Zone": "Timezone"}
 _COLUMNS |= {"Enabled": "Enabled", "Next": "NextRunAt", "Last": "LastFiredAt", "Error": "LastError"}
 
@@ -58,24 +63,26 @@ _COLUMNS |= {"Enabled": "Enabled", "Next": "NextRunAt", "Last": "LastFiredAt", "
 @schedule.command()
 def create(
     cron: Cron,
-    name: Annotated[str, typer.Option(help="What to call it, and its jobs.")],
+    name: Annotated[str, typer.Option(help="The name of the schedule and of its jobs.")],
     command: Command = None,
     file: CommandFile = None,
     function: Annotated[
-        str | None, typer.Option(help="One of the host's functions, in place of a command.")
+        str | None, typer.Option(help="Run this function of the host instead of a command.")
     ] = None,
     value: Value = None,
     timezone: Timezone = None,
-    disabled: Annotated[bool, typer.Option("--disabled", help="Do not start yet.")] = False,
+    disabled: Annotated[bool, typer.Option("--disabled", help="Create it disabled.")] = False,
     overlap: Overlap = None,
     misfire: Misfire = None,
-    misfire_grace: Annotated[float | None, typer.Option(help="Seconds a moment may be late.")] = None,
+    misfire_grace: Annotated[
+        float | None, typer.Option(help="How many seconds late a run may still start.")
+    ] = None,
     jitter: Jitter = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
     mode: Annotated[
         ExecutionMode | None,
-        typer.Option(help="Where it runs; BackgroundJob if not given, a function as it does by itself."),
+        typer.Option(help="Where it runs. Default: BackgroundJob, or the function's default mode."),
     ] = None,
     interpreter: Interpreter = None,
     description: Description = "",
@@ -92,7 +99,7 @@ def create(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Have a command, or one of the host's functions, run by the clock."""
+    """Create a schedule for a command or a function."""
     if function is None:
         if value:
             fail("--value is for a function's parameters: give --function too.")
@@ -136,12 +143,12 @@ def create(
 
 @schedule.command("list")
 def list_schedules(
-    everyone: Annotated[bool, typer.Option("--all", help="Everybody's, if you may see them.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Those of all users, if you may see them.")] = False,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """List schedules, with when each runs next."""
+    """List schedules with their next runs."""
     records = with_client(url, api_key, lambda client: client.schedules.list(everyone=everyone))
     if as_json:
         print_json(records)
@@ -162,12 +169,12 @@ def show(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key
 @schedule.command("next")
 def next_runs(
     schedule_id: ID,
-    count: Annotated[int, typer.Option(help="How many.")] = 10,
+    count: Annotated[int, typer.Option(help="How many runs to show.")] = 10,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show when it will run."""
+    """Show the next runs of a schedule."""
 
     async def work(client: JobsClient) -> list[Record]:
         record = await _find(client, schedule_id)
@@ -182,12 +189,12 @@ def preview(
     timezone: Timezone = None,
     start_at: StartAt = None,
     end_at: EndAt = None,
-    count: Annotated[int, typer.Option(help="How many.")] = 5,
+    count: Annotated[int, typer.Option(help="How many runs to show.")] = 5,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show when a schedule with that line would run; nothing is made."""
+    """Show when a cron line would run, without creating it."""
 
     async def work(client: JobsClient) -> list[Record]:
         asked = client.schedules.preview
@@ -207,14 +214,14 @@ def _print_runs(records: list[Record], as_json: bool, none: str) -> None:
 
 @schedule.command()
 def enable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Let it run again, from its next moment on."""
+    """Enable a schedule, from its next run on."""
     record = _change(url, api_key, schedule_id, {"enabled": True})
     report(record, f"{record['Name']} is enabled{_next(record)}.", as_json=as_json)
 
 
 @schedule.command()
 def disable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Keep it, but do not let it run."""
+    """Disable a schedule, without deleting it."""
     record = _change(url, api_key, schedule_id, {"enabled": False})
     report(record, f"{record['Name']} is disabled.", as_json=as_json)
 
@@ -222,26 +229,31 @@ def disable(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: 
 @schedule.command()
 def change(
     schedule_id: ID,
-    name: Annotated[str | None, typer.Option(help="A new name for it.")] = None,
-    cron: Annotated[str | None, typer.Option(help="New moments.")] = None,
+    name: Annotated[str | None, typer.Option(help="The new name.")] = None,
+    cron: Annotated[str | None, typer.Option(help="The new cron line.")] = None,
     timezone: Timezone = None,
-    command: Annotated[str | None, typer.Option(help="A new command.")] = None,
+    command: Annotated[str | None, typer.Option(help="The new command.")] = None,
     file: CommandFile = None,
-    mode: Annotated[ExecutionMode | None, typer.Option(help="Where it runs from now on.")] = None,
-    interpreter: Annotated[InterpreterName | None, typer.Option(help="What reads the command.")] = None,
+    mode: Annotated[ExecutionMode | None, typer.Option(help="The new mode.")] = None,
+    interpreter: Annotated[
+        InterpreterName | None, typer.Option(help="The program that runs the command.")
+    ] = None,
     value: Value = None,
     timeout: Timeout = None,
     priority: Priority = None,
     overlap: Overlap = None,
     misfire: Misfire = None,
     jitter: Jitter = None,
-    start_at: Annotated[str | None, typer.Option(help="As in create; '' takes it away.")] = None,
-    end_at: Annotated[str | None, typer.Option(help="As in create; '' takes it away.")] = None,
+    start_at: Annotated[str | None, typer.Option(help="As in create; '' removes it.")] = None,
+    end_at: Annotated[str | None, typer.Option(help="As in create; '' removes it.")] = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Change what is given, and nothing else; of a function's values those that are named."""
+    """Change the settings that are given, and no others.
+
+    Of a function's values, only those that are named are changed.
+    """
     job = {
         "command": None if command is None and file is None else command_text(command, file),
         "executionMode": mode,
@@ -269,7 +281,7 @@ def change(
 
 @schedule.command()
 def delete(schedule_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Delete it; jobs that it submitted stay."""
+    """Delete a schedule; jobs that it submitted stay."""
 
     async def work(client: JobsClient) -> Record:
         record = await _find(client, schedule_id)

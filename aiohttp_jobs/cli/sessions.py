@@ -1,6 +1,6 @@
-"""``aiohttp-jobs session``: who is signed in, and signing them out: over HTTP, on a data folder or database.
+"""``aiohttp-jobs session``: lists and ends sessions, over HTTP, or in a data folder or database.
 
-What it needs of the server is imported when it is used: every other command would wait for that.
+Server modules are imported on demand, to keep the other commands' start-up fast.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ T = TypeVar("T")
 
 session = typer.Typer(
     no_args_is_help=True,
-    help="Show who is signed in, and sign them out. Over HTTP this takes an administrator's key.",
+    help="List and end sessions. Over HTTP this needs an administrator's key.",
 )
 
 DataDir = Annotated[
     Path | None,
-    typer.Option(help="Work on this folder, which holds apps/WebHostTaskManagement/, and not over HTTP."),
+    typer.Option(help="Use this folder, which contains apps/WebHostTaskManagement/, instead of HTTP."),
 ]
-Dsn = Annotated[str | None, typer.Option(help="Work on this database, and not over HTTP.")]
-User = Annotated[str | None, typer.Option(help="Whose; by default the key's own user; without HTTP all.")]
+Dsn = Annotated[str | None, typer.Option(help="Use this database instead of HTTP.")]
+User = Annotated[
+    str | None, typer.Option(help="Only this user's. Default: over HTTP the key's own user, otherwise all.")
+]
 _COLUMNS = {
     "SessionID": "SessionID",
     "User": "UserID",
@@ -46,14 +48,14 @@ _COLUMNS = {
 @session.command("list")
 def list_sessions(
     user: User = None,
-    everyone: Annotated[bool, typer.Option("--all", help="Everybody's.")] = False,
+    everyone: Annotated[bool, typer.Option("--all", help="Those of all users.")] = False,
     data_dir: DataDir = None,
     dsn: Dsn = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Show the sessions that are open, the last to sign in first."""
+    """List open sessions, latest sign-in first."""
 
     def without_host(at: Access) -> list[dict[str, Any]]:
         return [each.public() for each in at.sessions.all(user)]
@@ -73,14 +75,14 @@ def list_sessions(
 
 @session.command()
 def revoke(
-    session_id: Annotated[str, typer.Argument(help="The SessionID that 'list' shows.")],
+    session_id: Annotated[str, typer.Argument(help="The session's id, as shown by 'list'.")],
     data_dir: DataDir = None,
     dsn: Dsn = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Sign out one session; what it has open ends."""
+    """End one session and its open streams."""
 
     def without_host(at: Access) -> None:
         at.sessions.revoke(at.sessions.owner_of(session_id), session_id)
@@ -98,7 +100,10 @@ def revoke_all(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Sign a user out everywhere; without HTTP and --user, everybody."""
+    """End all sessions of a user.
+
+    With --data-dir or --dsn and without --user: those of all users.
+    """
 
     def without_host(at: Access) -> int:
         users = {each.record.user_id for each in at.sessions.all(user)}

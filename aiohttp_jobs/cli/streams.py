@@ -1,6 +1,6 @@
-"""Standard input, output and error as they come: closed, full, a pipe that nobody reads, or not in UTF-8.
+"""Standard input, output and error, also when they are closed, full, a broken pipe, or not in UTF-8.
 
-What is said, and in which form, is left to ``printing`` and the commands.
+What is printed, and how, is in ``printing`` and the commands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BROKEN_PIPE = 141
 
 
 class OutputError(Exception):
-    """Standard output takes nothing more; the message says why. `code` is the exit code for that."""
+    """Standard output cannot be written. The message says why; `code` is the exit code to end with."""
 
     def __init__(self, error: OSError) -> None:
         self.is_broken_pipe = error.errno == errno.EPIPE
@@ -25,7 +25,7 @@ class OutputError(Exception):
 
 
 def prepare_streams() -> None:
-    """Have all three streams there, and take any character whatever their encoding is."""
+    """Open any standard stream that is missing, and let all of them take any character."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             # Else the first file or socket that is opened would get the number, and what is printed.
@@ -34,14 +34,14 @@ def prepare_streams() -> None:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             mode = "r" if number == 0 else "w"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for the process's life
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace" if stream is sys.stderr else "replace")  # type: ignore[union-attr]
 
 
 def write_out(data: str | bytes) -> None:
-    """Write to standard output, all of it before this returns. Raises `OutputError`."""
+    """Write all of `data` to standard output. Raises `OutputError`."""
     try:
         if isinstance(data, str):
             sys.stdout.write(data)
@@ -55,7 +55,7 @@ def write_out(data: str | bytes) -> None:
 
 
 def say(sentence: str) -> None:
-    """Write a line to standard error, if that can be written."""
+    """Write a line to standard error, if possible."""
     try:
         sys.stderr.write(f"aiohttp-jobs: {sentence}\n")
         sys.stderr.flush()
@@ -64,14 +64,14 @@ def say(sentence: str) -> None:
 
 
 def flush_all() -> None:
-    """Write what is left. Raises `OutputError`."""
+    """Flush both streams. Raises `OutputError`."""
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     write_out("")
 
 
 def read_in() -> str:
-    """All of standard input, which is UTF-8. Raises ``ValueError`` and ``OSError``."""
+    """Read all of standard input as UTF-8. Raises ``ValueError`` and ``OSError``."""
     return sys.stdin.buffer.read().decode()
 
 
@@ -81,7 +81,7 @@ def takes_all_characters() -> bool:
 
 
 def reason(error: OSError) -> str:
-    """Why something failed, in words that fit into a sentence."""
+    """Why something failed, as words for the middle of a sentence."""
     if error.errno == errno.ENOSPC:
         return "no space left on the device"
     text = error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""What ``submit``, ``schedule create`` and ``template create`` have in common: a job, from options."""
+"""The options of a job, shared by ``submit``, ``schedule create`` and ``template create``."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ if TYPE_CHECKING:
 Command = Annotated[
     str | None,
     typer.Argument(
-        help="The command; '-' or nothing reads it from stdin. One that starts with '-' follows '--'."
+        help="The command. Read from stdin if it is '-' or missing. Put '--' before one that starts with '-'."
     ),
 ]
 CommandFile = Annotated[Path | None, typer.Option("--file", help="Read the command from this file.")]
 Mode = Annotated[ExecutionMode, typer.Option(help="Where it runs.")]
-Interpreter = Annotated[InterpreterName | None, typer.Option(help="What reads the command.")]
-Description = Annotated[str, typer.Option(help="A note kept with it.")]
-Timeout = Annotated[float | None, typer.Option(help="Seconds after which it is stopped.")]
+Interpreter = Annotated[InterpreterName | None, typer.Option(help="The program that runs the command.")]
+Description = Annotated[str, typer.Option(help="A note that is stored with the job.")]
+Timeout = Annotated[float | None, typer.Option(help="Stop the job after this many seconds.")]
 RunAt = Annotated[str | None, typer.Option(help="When to start: ISO 8601 with a time zone.")]
 Delay = Annotated[float | None, typer.Option(help="Seconds to wait before starting.")]
-Priority = Annotated[int | None, typer.Option(help="0 (last) to 9 (first).")]
-ConcurrencyKey = Annotated[str | None, typer.Option(help="Jobs with the same key never overlap.")]
+Priority = Annotated[int | None, typer.Option(help="From 0 (last) to 9 (first).")]
+ConcurrencyKey = Annotated[
+    str | None, typer.Option(help="Jobs with the same key never run at the same time.")
+]
 Label = Annotated[
     list[str] | None,
-    typer.Option("--label", help="A label that the worker must have, such as gpu; may be repeated."),
+    typer.Option("--label", help="Run only on a worker with this label, such as gpu; may be repeated."),
 ]
-Retries = Annotated[int, typer.Option(help="How often to try again when it fails.")]
+Retries = Annotated[int, typer.Option(help="How often to retry when it fails.")]
 Backoff = Annotated[float, typer.Option(help="Seconds before the first retry; each further wait is longer.")]
 NotifyEmail = Annotated[
-    list[str] | None, typer.Option(metavar="ADDRESS", help="Send mail when it ends; may be repeated.")
+    list[str] | None, typer.Option(metavar="ADDRESS", help="Send an e-mail when it ends; may be repeated.")
 ]
 NotifyWebhook = Annotated[
-    list[str] | None, typer.Option(metavar="URL", help="Call this address when it ends; may be repeated.")
+    list[str] | None, typer.Option(metavar="URL", help="Send a webhook when it ends; may be repeated.")
 ]
 NotifyOn = Annotated[
-    str, typer.Option(help="When to: always, failure, first_failure, recovery, or several with commas.")
+    str,
+    typer.Option(
+        help="When to notify: always, failure, first_failure, recovery, or several, separated by commas."
+    ),
 ]
 
 
@@ -51,7 +56,7 @@ _NAME_LENGTH = 40
 
 
 def command_text(command: str | None, file: Path | None) -> str:
-    """The command, from wherever it was given."""
+    """The command, from the argument, the file or standard input."""
     if file is not None and command is not None:
         fail("Give either a command or --file, not both.")
     if file is not None:
@@ -70,9 +75,9 @@ def _from_stdin() -> str:
 
 
 def name_of(command: str) -> str:
-    """What a job is called when nobody said: its first words, without a first line such as ``#!/bin/sh``.
+    """The default name of a job: its first words, without a first line such as ``#!/bin/sh``.
 
-    The page does the same (``nameOf`` in ``core/submission.js``).
+    The page uses the same rule (``nameOf`` in ``core/submission.js``).
     """
     text = command.removeprefix("\ufeff")
     if text.startswith("#!"):
@@ -86,7 +91,7 @@ def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:
         return None
     from pydantic import ValidationError  # noqa: PLC0415 - every other command would wait for it
 
-    from ..model.job import RetryPolicy  # noqa: PLC0415
+    from ..model.job import RetryPolicy  # noqa: PLC0415 - the same
 
     try:
         return RetryPolicy(count=retries, backoff_seconds=backoff)
@@ -96,7 +101,7 @@ def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:
 
 
 def notices(emails: Sequence[str] | None, webhooks: Sequence[str] | None, on: str) -> list[dict[str, Any]]:
-    """The field ``notify`` of a request."""
+    """The request's field ``notify``."""
     events = [each.strip() for each in on.split(",")]
     when: Any = events[0] if len(events) == 1 else events
     by_mail = [{"channel": "email", "to": list(emails), "on": when}] if emails else []
@@ -117,7 +122,7 @@ def job_body(
     retry: RetryPolicy | None = None,
     notify: list[dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The fields of a request that were given, in camelCase."""
+    """The request's fields that were given, in camelCase."""
     fields = {
         "jobName": name,
         "command": command,

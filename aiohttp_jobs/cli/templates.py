@@ -1,4 +1,4 @@
-"""``aiohttp-jobs template``: saved commands with parameters. Secret values never come from an option."""
+"""``aiohttp-jobs template``: saved commands with parameters. Secret values are never taken from options."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ from .submission import (
 )
 from .values import SecretEnv, SecretFile, Value, collect
 
-template = typer.Typer(no_args_is_help=True, help="Make, list, run and delete templates.")
+template = typer.Typer(no_args_is_help=True, help="Create, list, run and delete templates.")
 
-ID = Annotated[str, typer.Argument(metavar="ID", help="Its id or the beginning of it, or its name.")]
+ID = Annotated[str, typer.Argument(metavar="ID", help="Its id, the beginning of its id, or its name.")]
 FromFile = Annotated[
     Path, typer.Argument(help="The template as JSON, or as TOML if the name ends with .toml.", metavar="FILE")
 ]
@@ -51,11 +51,13 @@ FromFile = Annotated[
 def create(
     definition: Annotated[
         Path | None,
-        typer.Option("--from", help="The whole template in a file: JSON, or TOML if it ends with .toml."),
+        typer.Option(
+            "--from", help="Read the whole template from a file: JSON, or TOML if it ends with .toml."
+        ),
     ] = None,
     command: Command = None,
     file: CommandFile = None,
-    name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+    name: Annotated[str | None, typer.Option(help="The name.")] = None,
     description: Description = "",
     mode: Mode = ExecutionMode.BACKGROUND_JOB,
     interpreter: Interpreter = None,
@@ -74,7 +76,7 @@ def create(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Save a command, with the parameters that it takes and the roles that may run it."""
+    """Create a template: a command with parameters and roles."""
     if definition is not None:
         body = _read(definition)
     else:
@@ -98,7 +100,7 @@ def create(
 def replace(
     template_id: ID, definition: FromFile, as_json: AsJSON = False, url: Url = None, api_key: Key = None
 ) -> None:
-    """Put what is in a file in a template's place."""
+    """Replace a template by the contents of a file."""
     body = _read(definition)
 
     async def work(client: JobsClient) -> Record:
@@ -143,7 +145,7 @@ def run(
     value: Value = None,
     secret_file: SecretFile = None,
     secret_env: SecretEnv = None,
-    name: Annotated[str | None, typer.Option(help="What to call the job.")] = None,
+    name: Annotated[str | None, typer.Option(help="The job's name.")] = None,
     priority: Priority = None,
     run_at: RunAt = None,
     delay: Delay = None,
@@ -153,7 +155,10 @@ def run(
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Run a template. Secrets come from files, the environment, or are asked for; never from options."""
+    """Run a template.
+
+    Secrets are read from files or the environment, or asked for; never from options.
+    """
     record = with_client(url, api_key, lambda client: find_template(client, template_id))
     values = collect(record.get("Parameters") or [], value or [], secret_file or [], secret_env or [])
 
@@ -169,7 +174,7 @@ def run(
 
 @template.command()
 def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Delete a template; jobs that were made from it stay."""
+    """Delete a template; jobs that it started stay."""
 
     async def work(client: JobsClient) -> Record:
         record = await find_template(client, template_id)
@@ -181,7 +186,7 @@ def delete(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: K
 
 
 async def find_template(client: JobsClient, text: str) -> Record:
-    """The template that `text` means: its id or the beginning of it, or its name."""
+    """The template whose id is, or begins with, `text`, or whose name it is."""
 
     async def every(_everyone: bool) -> list[Record]:
         return await client.templates.list()

@@ -1,4 +1,4 @@
-"""``aiohttp-jobs trigger``: addresses at which other programs run templates. Secrets are printed once."""
+"""``aiohttp-jobs trigger``: webhook addresses at which other programs run templates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .connection import Key, Url, with_client
 from .printing import AsJSON, fail, print_json, print_table, print_text, report
 from .templates import ID, find_template
 
-trigger = typer.Typer(no_args_is_help=True, help="Let other programs run a template: webhooks that come in.")
+trigger = typer.Typer(no_args_is_help=True, help="Let other programs run a template, by webhook.")
 
 _COLUMNS = {
     "TriggerID": "TriggerID",
@@ -25,37 +25,40 @@ _COLUMNS = {
     "Path": "Path",
 }
 
-TriggerID = Annotated[str, typer.Argument(metavar="TRIGGER", help="Its whole id.")]
+TriggerID = Annotated[str, typer.Argument(metavar="TRIGGER", help="The trigger's id.")]
 
 
 @trigger.command()
 def add(
     template_id: ID,
-    name: Annotated[str, typer.Option(help="What to call it.")],
+    name: Annotated[str, typer.Option(help="The name.")],
     proof: Annotated[TriggerProof, typer.Option(help="How senders prove that they know the secret.")],
     path: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=PATH",
-            help="Where in the payload a parameter's value is, such as branch=ref; may be repeated.",
+            help="Take a parameter's value from the payload, such as branch=ref; may be repeated.",
         ),
     ] = None,
     value: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="The value of another parameter; may be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="Give a parameter a fixed value; may be repeated."),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
             metavar="PATH=JSON",
-            help="What the payload must have there, such as ref=refs/heads/main; may be repeated.",
+            help="Run only if the payload has this value, such as ref=refs/heads/main; may be repeated.",
         ),
     ] = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Make an address that runs a template as you. Prints its path and its secret, this one time."""
+    """Add a webhook address that runs a template as you.
+
+    Prints its path and its secret, which is shown only once.
+    """
     body: dict[str, Any] = {
         "name": name,
         "proof": proof.value,
@@ -77,7 +80,10 @@ def add(
 
 @trigger.command("list")
 def list_triggers(template_id: ID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """List the triggers of a template: your own, or all if you may edit it."""
+    """List the triggers of a template.
+
+    Your own, or all of them if you may edit the template.
+    """
 
     async def work(client: JobsClient) -> list[Record]:
         record = await find_template(client, template_id)
@@ -92,28 +98,28 @@ def list_triggers(template_id: ID, as_json: AsJSON = False, url: Url = None, api
 
 @trigger.command()
 def enable(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have a trigger take what it is sent again."""
+    """Enable a trigger again."""
     record = with_client(url, api_key, lambda client: client.templates.set_trigger_enabled(trigger_id, True))
     report(record, f"{record['Name']} is on.", as_json=as_json)
 
 
 @trigger.command()
 def disable(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Have a trigger refuse what it is sent; its address and its secret stay."""
+    """Disable a trigger; its address and secret stay."""
     record = with_client(url, api_key, lambda client: client.templates.set_trigger_enabled(trigger_id, False))
     report(record, f"{record['Name']} is off.", as_json=as_json)
 
 
 @trigger.command()
 def rotate(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Give a trigger another secret, and print it; the old one counts no more."""
+    """Replace a trigger's secret and print the new one."""
     secret = with_client(url, api_key, lambda client: client.templates.rotate_trigger(trigger_id))
     report({"secret": secret}, secret, as_json=as_json)
 
 
 @trigger.command()
 def remove(trigger_id: TriggerID, as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """Remove a trigger; its address is nobody's then."""
+    """Remove a trigger and its address."""
     with_client(url, api_key, lambda client: client.templates.delete_trigger(trigger_id))
     report({"triggerId": trigger_id}, "The trigger is removed.", as_json=as_json)
 

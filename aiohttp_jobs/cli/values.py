@@ -1,4 +1,4 @@
-"""The values of a template's or function's parameters: from options, secrets from anywhere but options."""
+"""The values of a template's or function's parameters, from options; secrets never from options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ SecretFile = Annotated[
 ]
 SecretEnv = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VARIABLE", help="Take a secret from the environment; may be repeated."),
+    typer.Option(
+        metavar="NAME=VARIABLE", help="Read a secret from an environment variable; may be repeated."
+    ),
 ]
 _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -40,10 +42,10 @@ def collect(
     *,
     asks: bool = True,
 ) -> dict[str, Any]:
-    """What to send for `parameters`, `given` included; missing secrets are asked for, unseen, if it `asks`.
+    """The values to send for `parameters`, `given` included. With `asks`, missing secrets are prompted for.
 
-    Ends the command when a name is unknown, a value is not of its type, or a secret stands in an option,
-    where ``ps`` would show it to everybody.
+    Ends the command when a name is unknown, a value does not fit its type, or a secret is given in an option,
+    where ``ps`` shows it to everybody.
     """
     known = {str(each["name"]): each for each in parameters}
     found: dict[str, Any] = dict(given or {})
@@ -65,15 +67,15 @@ def collect(
 
 
 def add(found: dict[str, Any], parameter: Mapping[str, Any], value: Any) -> None:
-    """Have `found` hold the value of `parameter`; a list takes one item after the other."""
+    """Store `value` for `parameter` in `found`; values of a list are appended."""
     name = str(parameter["name"])
     found[name] = [*found.get(name, []), value] if parameter["type"] == "list" else value
 
 
 def read_value(parameter: Mapping[str, Any], text: str) -> Any:
-    """`text` as JSON that `parameter` may take: of a list one item, of an object its JSON.
+    """Convert `text` to JSON for `parameter`: for a list one item, for an object its JSON.
 
-    A moment without a time zone is one of the user's own. Ends the command for a text that cannot be read so.
+    A time without a time zone is in the user's own. Ends the command for a text that cannot be converted.
     """
     kind, name = parameter["type"], str(parameter["name"])
     if kind == "list":

@@ -1,6 +1,6 @@
 """``aiohttp-jobs worker``: runs jobs of a PostgreSQL database on this machine, without HTTP.
 
-What a worker is, is left to ``worker_program``.
+The worker itself is in ``worker_program``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET = "AIOHTTP_JOBS_SECRET"  # noqa: S105 - the name of a variable
 Dsn = Annotated[
     str | None,
     typer.Option(
-        help="postgresql://user@host/database. One with a password belongs into the variable.",
+        help="postgresql://user@host/database. If it has a password, use the variable.",
         envvar="AIOHTTP_JOBS_DSN",
         show_envvar=True,
     ),
@@ -33,40 +33,47 @@ def worker(
     dsn: Dsn = None,
     secret_file: Annotated[
         Path | None,
-        typer.Option(
-            help=f"A file that only you can read, with the secret of all hosts and workers; else {_SECRET}."
-        ),
+        typer.Option(help=f"Read the installation's secret from this private file. Default: {_SECRET}."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What it is called; by default, as this machine.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The worker's name. Default: the name of this machine.")
+    ] = None,
     label: Annotated[
-        list[str] | None, typer.Option("--label", help="What jobs may ask for, such as gpu; may be repeated.")
+        list[str] | None,
+        typer.Option("--label", help="A label that jobs may ask for, such as gpu; may be repeated."),
     ] = None,
     concurrency: Annotated[
-        str | None, typer.Option(help="Jobs at once, as in runspace=4,background=16; a kind not named: none.")
+        str | None,
+        typer.Option(help="How many jobs to run at once, by mode, such as runspace=4,background=16."),
     ] = None,
     import_: Annotated[
         list[str] | None,
-        typer.Option("--import", metavar="MODULE", help="Has the host's functions; may be repeated."),
+        typer.Option(
+            "--import",
+            metavar="MODULE",
+            help="Import the host's functions from this module; may be repeated.",
+        ),
     ] = None,
     config: Annotated[
         str | None,
         typer.Option(
             metavar="MODULE:NAME",
-            help="The hosts' JobsConfig, or what returns it: needed where they have a roles_resolver.",
+            help="The hosts' JobsConfig, or a function that returns it; for a roles_resolver.",
         ),
     ] = None,
-    app_dir: Annotated[Path | None, typer.Option(help="Where to look for these modules first.")] = None,
+    app_dir: Annotated[Path | None, typer.Option(help="The folder to import these modules from.")] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(
-            help="This machine's own folder, in which running jobs work; else AIOHTTP_JOBS_DATA_DIR."
-        ),
+        typer.Option(help="This machine's folder for running jobs. Default: AIOHTTP_JOBS_DATA_DIR."),
     ] = None,
     grace: Annotated[
-        float | None, typer.Option(help="Seconds that running jobs have when it is told to end.")
+        float | None, typer.Option(help="How many seconds running jobs get to finish when it is stopped.")
     ] = None,
 ) -> None:
-    """Run jobs of a PostgreSQL database. SIGTERM drains it, a second one ends it now."""
+    """Run jobs from a PostgreSQL database.
+
+    SIGTERM drains the worker: it finishes its jobs, then exits. A second one stops it now.
+    """
     from .. import worker_program  # noqa: PLC0415 - every other command would wait for it
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

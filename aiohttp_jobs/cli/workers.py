@@ -1,4 +1,4 @@
-"""``aiohttp-jobs workers``: the hosts and workers that share the work, and draining one."""
+"""``aiohttp-jobs workers``: lists and drains the hosts and workers that share the work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..client import JobsClient, Record
 from .connection import Key, Url, with_client
 from .printing import AsJSON, print_json, print_table, report
 
-workers = typer.Typer(help="Show hosts and workers, and drain one. For admins.")
+workers = typer.Typer(help="List hosts and workers, and drain one. For admins.")
 
 
 @workers.callback(invoke_without_command=True)
@@ -23,7 +23,7 @@ def show_by_default(
 
 @workers.command()
 def show(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
-    """List them, with what they run."""
+    """List hosts and workers and their running jobs."""
     records = with_client(url, api_key, lambda client: client.workers.list())
     if as_json:
         print_json(records)
@@ -35,12 +35,12 @@ def show(as_json: AsJSON = False, url: Url = None, api_key: Key = None) -> None:
 
 @workers.command()
 def drain(
-    worker_id: Annotated[str, typer.Argument(help="Its id, as 'workers' shows it.")],
+    worker_id: Annotated[str, typer.Argument(help="The worker's id, as shown by 'workers'.")],
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
 ) -> None:
-    """Have a worker take no more jobs, finish those that it runs, and end."""
+    """Let a worker finish its jobs, and then exit."""
 
     async def work(client: JobsClient) -> None:
         await client.workers.drain(worker_id)
