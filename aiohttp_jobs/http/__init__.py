@@ -1,1 +1,4 @@
-"""HTTP handlers, one module per resource: they parse, call the service and shape the answer."""
+"""HTTP handlers, one module for each resource.
+
+They parse the request, call a service, and build the response.
+"""

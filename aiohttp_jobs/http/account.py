@@ -1,4 +1,4 @@
-"""``/api/v1/me`` and ``/api/v1/api-keys``: who is calling, what they may do, and their keys."""
+"""``/api/v1/me`` and ``/api/v1/api-keys``: the caller's identity, rights and keys."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/me")
-@operation("Show who is calling", {200: answering("OneSelf", me=Me)})
+@operation("Get the caller's identity and rights", {200: answering("OneSelf", me=Me)})
 @needs()
 async def show_me(request: web.Request) -> web.Response:
-    """Who the caller is, the modes, interpreters, priorities and endpoints that are theirs, and how the
-    server sees their request."""
+    """The caller's identity, and the modes, interpreters, priorities and endpoints they may use.
+
+    ``connection`` shows their request as the server sees it, for setting up proxies.
+    """
     seen = {"scheme": request.scheme, "host": request.host, "remote": request.remote}
     config = request.app[CONFIG]
     is_own = config.identity_resolver is None and has_own_cookie(request)
@@ -51,7 +53,7 @@ async def show_me(request: web.Request) -> web.Response:
 )
 @needs("manage_api_keys", everyone="manage_all_api_keys")
 async def list_api_keys(request: web.Request) -> web.Response:
-    """The caller's keys, without their secrets; ``scope=all`` for administrators."""
+    """The caller's keys, without their secrets. Administrators get all keys with ``scope=all``."""
     everyone = SCOPE.of(request) == "all"
     keys = await request.app[ACCOUNT].list_keys(identity_of(request), everyone=everyone)
     return answer({"success": True, "count": len(keys), "apiKeys": keys})
@@ -59,15 +61,16 @@ async def list_api_keys(request: web.Request) -> web.Response:
 
 @routes.post(_KEYS)
 @operation(
-    "Make an API key",
+    "Create an API key",
     {201: answering("ApiKeyMade", apiKey=ApiKeyView, secret=str)},
     body=ApiKeyRequest,
     errors=(ForbiddenError, TooManyKeptError),
     makes={"keyId": "/apiKey/KeyID"},
+    example={"name": "ci", "roles": ["task_manager"], "allowedIPs": ["192.0.2.0/24"]},
 )
 @needs("manage_api_keys", person=True)
 async def create_api_key(request: web.Request) -> web.Response:
-    """The answer holds the key itself, ``secret``, which is never shown again."""
+    """Create a key. The response contains its secret, ``secret``, which cannot be shown again."""
     body = await read_model(request, ApiKeyRequest, request.app[CONFIG].max_body_bytes)
     key, secret = await request.app[ACCOUNT].create_key(identity_of(request), body)
     return answer({"success": True, "apiKey": key, "secret": secret}, status=201)
@@ -79,10 +82,11 @@ async def create_api_key(request: web.Request) -> web.Response:
     {200: answering("OneApiKey", apiKey=ApiKeyView)},
     body=ApiKeyChange,
     errors=_ONE_OF_THEM,
+    example={"enabled": False},
 )
 @needs("manage_api_keys", person=True)
 async def change_api_key(request: web.Request) -> web.Response:
-    """Disable a key, or enable it again: whoever disabled it, or an administrator."""
+    """Disable a key or enable it again. Only whoever disabled it, or an administrator, may enable it."""
     key_id, identity = path_id(request, "key"), identity_of(request)
     await request.app[ACCOUNT].require_changeable(identity, key_id)
     change = await read_model(request, ApiKeyChange, request.app[CONFIG].max_body_bytes)
@@ -94,5 +98,6 @@ async def change_api_key(request: web.Request) -> web.Response:
 @operation("Delete an API key", {200: Done}, errors=_ONE_OF_THEM)
 @needs("manage_api_keys", person=True)
 async def delete_api_key(request: web.Request) -> web.Response:
+    """Delete a key for good. Requests with it are refused from now on."""
     await request.app[ACCOUNT].delete_key(identity_of(request), path_id(request, "key"))
     return answer({"success": True, "message": "API key deleted successfully"})

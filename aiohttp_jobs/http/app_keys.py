@@ -1,4 +1,4 @@
-"""The keys under which handlers find the plugin's parts in their application."""
+"""The application keys under which handlers find the plugin's parts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Answers that are sent byte for byte as they were made, whatever the host's middlewares do to all answers.
+"""Response classes that the host's middlewares must not compress or re-encode.
 
-A host that calls ``enable_compression()`` on every answer would otherwise compress what is compressed
-already, hold back what is a stream, and change lengths and ranges that were told.
+A host that calls ``enable_compression()`` on every response would compress what is compressed already, delay
+streams, and invalidate lengths and ranges that were announced.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _BEGUN = "aiohttp_jobs.answer_has_begun"
 
 
 def has_begun(request: web.Request) -> bool:
-    """Whether a stream is being sent as the answer: another answer would be taken for the rest of it."""
+    """Whether a response has begun to be sent, so that it is too late to send another."""
     return bool(request.get(_BEGUN, False))
 
 
@@ -30,12 +30,12 @@ class _AsIs(web.StreamResponse):
 
 
 class ResponseAsIs(_AsIs, web.Response):
-    """An answer that is compressed already, or that has no body to compress."""
+    """A response that is compressed already, or has no body to compress."""
 
 
 class StreamAsIs(_AsIs):
-    """An answer in pieces, whose length, range or digest counts its bytes."""
+    """A streamed response whose length, range or digest was announced for the bytes as they are."""
 
 
 class EventStream(_AsIs, EventSourceResponse):
-    """Server-Sent Events, each of which has to arrive at once."""
+    """A stream of Server-Sent Events, each of which must arrive at once."""

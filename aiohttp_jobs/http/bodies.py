@@ -1,6 +1,6 @@
-"""Requests' bodies, read within limits and checked: however a body is made, it holds up nobody else.
+"""Reads request bodies within limits of size and time, and validates them without holding up other requests.
 
-What the fields mean is left to the models, how an error is answered to ``envelope``.
+What the fields mean is in the models; errors become responses in ``envelope``.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
 async def read_model(request: web.Request, model: type[Model], max_bytes: int) -> Model:
-    """The request's JSON body as a `model`.
+    """Read the JSON body as a `model`.
 
     Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
@@ -56,7 +56,7 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
 
 
 async def read_object(request: web.Request, max_bytes: int) -> dict[str, Any]:
-    """The request's body, which is a JSON object of any fields. Raises what `read_model` does."""
+    """Read the JSON body as an object with any fields. Raises what `read_model` does."""
     return await _read(request, max_bytes, _parse_object)
 
 
@@ -68,7 +68,7 @@ async def _read(request: web.Request, max_bytes: int, parse: Callable[[bytes], T
 
 
 def parse_model(body: bytes, model: type[Model]) -> Model:
-    """The JSON text `body` as a `model`. Takes some 50 ms at most, whatever it is.
+    """Parse the JSON text `body` as a `model`; takes 50 ms at most, whatever the body is.
 
     Raises `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
@@ -96,10 +96,7 @@ def as_model(data: Mapping[str, Any], model: type[Model]) -> Model:
 
 
 async def glance(request: web.Request, most: int, seconds: float) -> bytes:
-    """The request's body if it has at most `most` bytes and comes within `seconds`, else what came of it.
-
-    For refusals alone: nothing is judged, and nobody is waited for any longer.
-    """
+    """Up to `most` bytes of the body, as far as they come within `seconds`; for refusals. Never raises."""
     if (request.content_length or 0) > most:
         return b""
     if not request.can_read_body:
@@ -189,7 +186,7 @@ def _require_small_containers(data: dict[str, Any]) -> None:
 
 
 def invalid_fields(error: ValidationError) -> InvalidFieldsError:
-    """The error that names each field that pydantic found fault with; of hundreds, only how many."""
+    """The error that names each field that pydantic rejected; of very many, only their number."""
     count = error.error_count()
     if count > _MOST_FAULTS:
         message = f"has {count} faults; compare it with the description of the API (openapi.json)"

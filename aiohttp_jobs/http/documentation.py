@@ -1,7 +1,7 @@
-"""``/api/v1/openapi.json`` and ``/api/v1/docs``: the API's own description, and a page that shows it.
+"""``/api/v1/openapi.json`` and ``/api/v1/docs``: the OpenAPI document, and a page that shows it.
 
-The page is open to everybody, as it is the same everywhere. The document is not: it tells what this
-host's limits are and which interpreters it has, and who may not use the API has no use for that.
+The page is public, as it is the same everywhere. The document is not: it shows this host's limits and
+interpreters.
 """
 
 from __future__ import annotations
@@ -43,20 +43,21 @@ routes = web.RouteTableDef()
 
 @routes.get(ROOT + "/openapi.json")
 @operation(
-    "Describe the API", {200: Content("application/json", "This document.", schema={"type": "object"})}
+    "Get the OpenAPI document",
+    {200: Content("application/json", "This document.", schema={"type": "object"})},
 )
 @needs()
 async def show_document(request: web.Request) -> web.Response:
-    """In OpenAPI 3.1, with the limits of this host."""
+    """The OpenAPI 3.1 document of this host, with its limits."""
     address = request.path.removesuffix("/openapi.json")
     return raw_answer(request.app[DOCUMENT].json(request.app, address))
 
 
 @routes.get(ROOT + "/docs")
 @public
-@operation("Show the API's description", {200: Content("text/html", "A page that shows this document.")})
+@operation("Read the API documentation", {200: Content("text/html", "A page that shows this document.")})
 async def show_page(_request: web.Request) -> web.FileResponse:
-    """It can be read by those who are signed in."""
+    """A page that shows the document to those who are signed in, and lets them try each request."""
     return _file("docs.html", "text/html; charset=utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The shapes around every answer: JSON, and errors as JSON. Reading bodies is left to ``bodies``."""
+"""Builds JSON responses, and turns errors into JSON responses. Request bodies are read in ``bodies``."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _logger = logging.getLogger(__name__)
 
 
 def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
-    """A JSON answer that no cache keeps."""
+    """A JSON response that is never cached."""
     return raw_answer(dumps(data), status=status)
 
 
 def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
-    """The same for what is JSON already."""
+    """A JSON response from bytes that are JSON already."""
     kind = RevocableResponse if len(body) > LARGE_BYTES else web.Response
     return kind(body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS)
 
 
 async def encoded(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    """Each of `records` as JSON, encoded by a thread: they may be large."""
+    """Encode each of `records` as JSON, in a thread, because they may be large."""
     return await one_by_one(dumps, records)
 
 
 async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more: Any) -> web.StreamResponse:
-    """A JSON answer with the list `name` of `texts`, which are JSON each, and then the fields `more`.
+    """A JSON response with the list `name` of `texts`, each of which is JSON, followed by the fields `more`.
 
-    A long one is sent piece by piece, for as long as the rights of whoever asked last: putting a thousand
-    long outputs together would hold up the loop.
+    A long list is streamed: joining a thousand long outputs would block the event loop. It is aborted when
+    the caller loses their rights.
     """
     start = b'{"success":true,"count":%d,"%s":[' % (len(texts), name.encode())
     rest = b"]" + (b"," if more else b"") + dumps(more)[1:]
@@ -89,9 +89,9 @@ def _pieces(start: bytes, texts: Sequence[bytes], rest: bytes) -> Iterator[bytes
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turns every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace.
+    """Turn every failure into ``{"success": false, "error": …, "code": …}``; never a stack trace.
 
-    A stream that is being sent breaks off: to whoever reads it, another answer would be the rest of it.
+    A response that is being streamed already is aborted instead.
     """
     try:
         return await handler(request)
@@ -116,9 +116,9 @@ def _failure_of(request: web.Request, error: Exception) -> web.Response:
 
 
 def refusal_of(request: web.Request, error: Exception) -> JobsError | None:
-    """What whoever sent `request` is told of `error`; ``None`` for one of the server's own.
+    """The error to send for `error`; ``None`` if it is the server's own fault.
 
-    The latter is in the log then, and they are told `OWN_ERROR`.
+    In that case it is logged, and the response is `OWN_ERROR`.
     """
     if isinstance(error, JobsError):
         return error
@@ -151,8 +151,7 @@ def _failure(status: int, message: str, code: str, **more: Any) -> web.Response:
 
 
 def path_id(request: web.Request, what: str) -> str:
-    """The id in the request's path, in its canonical form; `what` is ``job``, ``schedule``, …
-
-    Raises `InvalidFieldsError`.
+    """The id in the request's path, in canonical form; `what` is ``job``, ``schedule``, … Raises
+    `InvalidFieldsError`.
     """
     return identifier(f"{what}Id", request.match_info[f"{what}_id"], f"{what} id")

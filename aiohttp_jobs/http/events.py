@@ -1,4 +1,4 @@
-"""``/api/v1/jobs/{id}/events``: a job as it happens, by Server-Sent Events (WHATWG HTML)."""
+"""``/api/v1/jobs/{id}/events``: follows one job by Server-Sent Events (WHATWG HTML)."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ _RETRY_MILLISECONDS = 1000
 _POSITION = "([0-9]{1,3})-([0-9]{1,15})"
 _MESSAGE = "must be the id of an event of this job, such as '1-2048'"
 _HEADER = MatchingHeader(
-    name="Last-Event-ID", pattern=_POSITION, message=_MESSAGE, example="1-2048", description="Where to go on."
+    name="Last-Event-ID",
+    pattern=_POSITION,
+    message=_MESSAGE,
+    example="1-2048",
+    description="The id of the last event that was received: resume after it.",
 )
 _QUERY = Matching(
     name="lastEventId",
     pattern=_POSITION,
     message=_MESSAGE,
     example="1-2048",
-    description="The same for those who cannot set headers.",
+    description="The same as the header `Last-Event-ID`, for clients that cannot set it.",
 )
 _FOLLOW = Choice(
     name="follow",
     choices=("0", "1"),
     default="1",
-    description="0: end once everything so far has been told, after two seconds at most.",
+    description="0: end the stream after all events so far, within two seconds.",
 )
 _PAUSE_SECONDS = 0.25
 _SO_FAR_SECONDS = 2.0
@@ -71,10 +75,11 @@ routes = web.RouteTableDef()
 )
 @needs()
 async def follow_job(request: web.Request) -> web.StreamResponse:
-    """Events ``output``, ``status``, ``progress``, ``end``. ``Last-Event-ID`` resumes without gap or repeat.
+    """A stream of the events ``hello``, ``output``, ``status``, ``progress`` and ``end``.
 
-    ``hello``, the first, tells whose stream it is. ``end`` is the last; a client should close then, or it
-    will be connected again and told so again.
+    ``hello`` comes first and names the user whose stream it is. ``Last-Event-ID`` resumes the stream without
+    gaps or repeats. ``end`` comes last; close the stream then, or the browser will connect again and get
+    another ``end``.
     """
     start = _start(request)
     events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)

@@ -1,4 +1,4 @@
-"""``/api/v1/jobs/feed``: the job list as it changes, by Server-Sent Events (WHATWG HTML)."""
+"""``/api/v1/jobs/feed``: follows the list of jobs by Server-Sent Events (WHATWG HTML)."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ routes = web.RouteTableDef()
 )
 @needs("list_jobs", everyone="see_all_jobs")
 async def watch_jobs(request: web.Request) -> web.StreamResponse:
-    """Events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
+    """A stream of the events ``hello``, ``job``, ``removed`` and ``resync``; ``scope=all`` as for the list.
 
-    ``hello`` tells whose stream it is. The list is to be loaded after it and after each ``resync``; every
-    change since then comes as an event. The stream ends now and then, so that whoever connects again is
-    checked again.
+    ``hello`` names the user whose stream it is. Load the list after it and after each ``resync``; every later
+    change comes as an event. The stream is closed now and then, so that rights are checked again on
+    reconnection.
     """
     everyone = SCOPE.of(request) == "all"
     changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)

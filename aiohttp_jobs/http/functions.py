@@ -1,4 +1,4 @@
-"""``/api/v1/functions``: listing, showing and running the host's own functions."""
+"""``/api/v1/functions``: lists, shows and runs the host's own functions."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ routes = web.RouteTableDef()
 @operation("List functions", {200: listing("Functions", functions=FunctionView)})
 @needs()
 async def list_functions(request: web.Request) -> web.StreamResponse:
-    """Those of the host's own functions that the caller may run."""
+    """The host's own functions that the caller may run."""
     functions = await request.app[FUNCTIONS].list_functions(identity_of(request))
     return await listed(request, "functions", await encoded(functions))
 
 
 @routes.get(_ONE)
-@operation("Show a function", {200: answering("OneFunction", function=FunctionView)}, errors=(NotFoundError,))
+@operation("Get a function", {200: answering("OneFunction", function=FunctionView)}, errors=(NotFoundError,))
 @needs()
 async def get_function(request: web.Request) -> web.Response:
-    """By its name, or by one that it had before."""
+    """One function, by its current or a former name."""
     function = await request.app[FUNCTIONS].get(identity_of(request), request.match_info["name"])
     return answer({"success": True, "function": function})
 
@@ -51,10 +51,11 @@ async def get_function(request: web.Request) -> web.Response:
     parameters=(WAIT,),
     errors=(ForbiddenError, NotFoundError, *SUBMITTING_ERRORS),
     makes=JOB_MADE,
+    example={"values": {"index": "users"}},
 )
 @needs()
 async def run_function(request: web.Request) -> web.Response:
-    """Answers as submitting does."""
+    """Submit a job that runs the function. The response is that of submitting a job."""
     service, identity, name = request.app[FUNCTIONS], identity_of(request), request.match_info["name"]
     service.require_runner(identity, name)
     with asked_wait(request) as wait:

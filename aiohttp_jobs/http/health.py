@@ -1,6 +1,6 @@
-"""``/healthz`` and ``/readyz``, which anybody may ask, and ``/api/v1/health``, which says why.
+"""``/healthz`` and ``/readyz``, which anybody may call, and ``/api/v1/health``, which also gives reasons.
 
-Neither of the first two looks for who asks, so that nothing that is broken can hold them up.
+The first two do not authenticate, so that a failing user table or disk cannot delay them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ routes = web.RouteTableDef()
 @public
 @unlisted
 async def is_alive(_request: web.Request) -> web.Response:
-    """The event loop goes round: there is no more to it."""
+    """The event loop runs; nothing else is checked."""
     return answer({"success": True})
 
 
@@ -33,7 +33,7 @@ async def is_alive(_request: web.Request) -> web.Response:
 @public
 @unlisted
 async def is_ready(request: web.Request) -> web.Response:
-    """503 when no jobs can be taken, with the names of what is in the way, which tell nothing else."""
+    """503 when no jobs can be accepted, with the names of the failing checks and nothing else."""
     faults = [each.name for each in await request.app[READINESS].findings() if not each.is_good]
     if not faults:
         return answer({"success": True})
@@ -48,13 +48,13 @@ async def is_ready(request: web.Request) -> web.Response:
 
 @routes.get("/api/v1/health")
 @operation(
-    "Tell whether jobs can be taken",
+    "Get the host's health",
     {200: answering("Health", ready=bool, findings=list[HealthFinding])},
     errors=(ForbiddenError,),
 )
 @needs("see_health")
 async def show_health(request: web.Request) -> web.Response:
-    """The same as ``GET <prefix>/readyz``, which anybody may ask, and what it does not say: why not."""
+    """The checks of ``GET <prefix>/readyz``, which anybody may call, and the reason for each that fails."""
     findings = await request.app[READINESS].findings()
     shown = [{"Name": each.name, "Good": each.is_good, "Message": each.message} for each in findings]
     return answer({"success": True, "ready": all(each.is_good for each in findings), "findings": shown})

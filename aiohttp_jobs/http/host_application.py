@@ -1,4 +1,4 @@
-"""The application that the plugin is mounted in, by name or as the first request shows it."""
+"""Finds the application that the plugin is mounted in: the given one, or the root of the first request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 
 class HostApplication:
-    """Knows the application at the root: `given`, or else that of the first request; until then `mounted`."""
+    """The root application: `given`, or else that of the first request; until then `mounted`."""
 
     def __init__(self, given: web.Application | None) -> None:
         self._given = given
@@ -20,7 +20,7 @@ class HostApplication:
 
     @property
     def note(self) -> Middleware:
-        """A middleware that learns from the first request which application it is."""
+        """A middleware that learns the root application from the first request."""
 
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

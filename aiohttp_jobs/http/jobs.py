@@ -1,4 +1,4 @@
-"""``/api/v1/jobs``: submitting, listing, showing, cancelling, and reading a job's output."""
+"""``/api/v1/jobs``: submits, lists, shows and cancels jobs, and serves their output."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
 STATES = ("running", "queued", "pending", "done")
 
-_STATE = Choices(name="state", choices=STATES, description="All when left out.")
-_LIMIT = Count(name="limit", default=100, most=1000)
+_STATE = Choices(name="state", choices=STATES, description="Only in these states; all by default.")
+_LIMIT = Count(name="limit", default=100, most=1000, description="The maximum number of jobs.")
 _ID_PREFIX = Matching(
     name="idPrefix",
     pattern="[0-9A-Fa-f]{8}[0-9A-Fa-f-]{0,28}",
     message="must be the first 8 characters or more of a job id",
     example="a7f3e8d9",
+    description="Only jobs whose ids begin with this.",
 )
 _ONE_JOB = (ForbiddenError, NotFoundError)
 _CANCELLING = answering("Cancelling", jobId=str, status=Literal["Cancelling"])
@@ -81,10 +82,11 @@ async def _explain_mode(request: web.Request, identity: Identity) -> None:
     parameters=(WAIT,),
     errors=(ForbiddenError, *SUBMITTING_ERRORS),
     makes=JOB_MADE,
+    example={"jobName": "disk", "command": "df -h .", "executionMode": "BackgroundJob", "timeoutSeconds": 60},
 )
 @needs("submit", explain=_explain_mode)
 async def submit_job(request: web.Request) -> web.Response:
-    """Specification, "Submit Job"."""
+    """Submit a job (specification, "Submit Job"). It is durable when the response arrives."""
     with asked_wait(request) as wait:
         body = await read_model(request, SubmitRequest, request.app[CONFIG].max_body_bytes)
         submission = await request.app[SERVICE].submit(identity_of(request), body)
@@ -100,9 +102,9 @@ async def submit_job(request: web.Request) -> web.Response:
 )
 @needs("list_jobs", everyone="see_all_jobs")
 async def list_jobs(request: web.Request) -> web.Response:
-    """The caller's jobs in every state; ``scope=all`` for those who may see everyone's.
+    """The caller's jobs in every state; those of all users with ``scope=all``.
 
-    ``idPrefix`` finds what somebody means who types the beginning of an id.
+    ``idPrefix`` finds jobs by the beginning of their id.
     """
     states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
     prefix = _ID_PREFIX.of(request)
@@ -117,9 +119,10 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 @routes.get(JOB)
-@operation("Show a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
+@operation("Get a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
 @needs()
 async def get_job(request: web.Request) -> web.Response:
+    """One job in any state. An ended job has the fields of its result, without the output."""
     job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "job": job})
 
@@ -128,7 +131,7 @@ async def get_job(request: web.Request) -> web.Response:
 @operation("Cancel a job", {202: _CANCELLING}, errors=(*_ONE_JOB, ConflictError))
 @needs("cancel_jobs")
 async def cancel_job(request: web.Request) -> web.Response:
-    """Asking twice is as good as once."""
+    """Stop a running job, or discard a waiting one. Can be repeated."""
     job_id = path_id(request, "job")
     status = await request.app[SERVICE].cancel(identity_of(request), job_id)
     return answer({"success": True, "jobId": job_id, "status": status}, status=202)
@@ -138,6 +141,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 @operation("List the attempts of a job", {200: listing("Attempts", attempts=JobResult)}, errors=_ONE_JOB)
 @needs()
 async def list_attempts(request: web.Request) -> web.Response:
+    """The results of the job's attempts so far, first to last."""
     attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
     return answer({"success": True, "count": len(attempts), "attempts": attempts})
 
@@ -155,27 +159,27 @@ async def list_attempts(request: web.Request) -> web.Response:
 )
 @needs()
 async def read_output(request: web.Request) -> web.StreamResponse:
-    """The output as plain text: from ``offset`` on for polling, by ``Range`` (RFC 9110), or whole.
+    """The output as plain text: whole, by ``Range`` (RFC 9110), or from ``offset`` on for polling.
 
-    For polling, ``X-Output-Offset`` is where the answer starts, ``X-Output-Next`` where to go on, and
-    ``X-Output-Complete`` whether there will be more. ``X-Output-Attempt`` is the attempt that printed
-    it: of another attempt nothing goes on from there.
+    For polling, ``X-Output-Offset`` is where the response starts, ``X-Output-Next`` where to continue, and
+    ``X-Output-Complete`` tells whether the output is complete. ``X-Output-Attempt`` is the attempt that
+    printed it: when it changes, start again at 0.
     """
     return await output_answer(request, path_id(request, "job"))
 
 
 @routes.get(JOB + "/output/digest")
 @operation(
-    "Tell whether a file holds the beginning of the output",
+    "Get a digest of the beginning of an output",
     {200: _DIGEST},
     parameters=(LENGTH,),
     errors=(*_ONE_JOB, RangeError, LimitReachedError),
 )
 @needs()
 async def digest_output(request: web.Request) -> web.Response:
-    """The SHA-256 of the output's first ``length`` bytes, in hexadecimal.
+    """The SHA-256 of the output's first ``length`` bytes, in hexadecimal, to resume a download.
 
-    A file with that digest goes on with ``Range: bytes=<length>-`` and ``If-Range: <etag>``.
+    A file with that digest can be continued with ``Range: bytes=<length>-`` and ``If-Range: <etag>``.
     """
     digest = await output_digest(request, path_id(request, "job"), LENGTH.of(request) or 0)
     return answer({"success": True, **digest})

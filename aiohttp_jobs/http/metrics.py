@@ -1,4 +1,4 @@
-"""``/metrics``: what Prometheus scrapes, for who may see it and for whoever has the token."""
+"""``/metrics``: the metrics for Prometheus, for administrators and for the bearer of the configured token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .openapi.operations import unlisted
 
 
 class Exposition(Protocol):
-    """What makes the metrics, if they are turned on: see ``monitoring.metrics``."""
+    """Produces the metrics, if they are enabled; see ``monitoring.metrics``."""
 
     async def exposition(self, accept: str) -> tuple[bytes, str]: ...
 
@@ -28,7 +28,7 @@ routes = web.RouteTableDef()
 @takes_token("metrics_token")
 @needs("see_metrics")
 async def show_metrics(request: web.Request) -> web.Response:
-    """In the format that is asked for: Prometheus' text, or OpenMetrics."""
+    """The metrics, as Prometheus text or OpenMetrics, whichever the client accepts."""
     metrics = request.app.get(METRICS)
     if metrics is None:
         raise NotFoundError("This server counts nothing: metrics_enabled is off.")

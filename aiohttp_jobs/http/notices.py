@@ -1,4 +1,4 @@
-"""``/api/v1/notices``: listing, sending again and deleting notices."""
+"""``/api/v1/notices``: lists, retries and deletes notices."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NOTICES = web.AppKey("aiohttp_jobs.notices", NoticeService)
 
 _ALL = "/api/v1/notices"
 _ONE = "/api/v1/notices/{notice_id}"
-_STATE = Choices(name="state", choices=SHOWN_STATES, description="All when left out.")
-_JOB_ID = OptionalIdentifier(name="jobId", kind="job id", description="Only those about this job.")
-_LIMIT = Count(name="limit", default=100, most=1000)
+_STATE = Choices(name="state", choices=SHOWN_STATES, description="Only in these states; all by default.")
+_JOB_ID = OptionalIdentifier(name="jobId", kind="job id", description="Only notices about this job.")
+_LIMIT = Count(name="limit", default=100, most=1000, description="The maximum number of notices.")
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
 routes = web.RouteTableDef()
@@ -36,7 +36,7 @@ routes = web.RouteTableDef()
 )
 @needs("list_notices", everyone="see_all_jobs")
 async def list_notices(request: web.Request) -> web.Response:
-    """The caller's own notices, newest first; ``scope=all`` for those who may see everyone's jobs."""
+    """The caller's notices, newest first; those of all users with ``scope=all``."""
     notices = await request.app[NOTICES].list_notices(
         identity_of(request),
         _STATE.of(request) or SHOWN_STATES,
@@ -49,12 +49,13 @@ async def list_notices(request: web.Request) -> web.Response:
 
 @routes.post(_ONE + "/retry")
 @operation(
-    "Send a notice again",
+    "Retry a notice",
     {202: answering("OneNotice", notice=NoticeView)},
     errors=(*_ONE_OF_THEM, ConflictError),
 )
 @needs("manage_notices")
 async def retry_notice(request: web.Request) -> web.Response:
+    """Send a failed notice again, with as many attempts as a new one."""
     notice = await request.app[NOTICES].retry(identity_of(request), path_id(request, "notice"))
     return answer({"success": True, "notice": notice}, status=202)
 
@@ -63,5 +64,6 @@ async def retry_notice(request: web.Request) -> web.Response:
 @operation("Delete a notice", {200: Done}, errors=_ONE_OF_THEM)
 @needs("manage_notices")
 async def delete_notice(request: web.Request) -> web.Response:
+    """Delete a notice. If it was not sent yet, it never will be."""
     await request.app[NOTICES].delete(identity_of(request), path_id(request, "notice"))
     return answer({"success": True, "message": "Notice deleted successfully"})

@@ -1,6 +1,6 @@
-"""How many answers that take long, such as event streams, are open at once: of each user, and in all.
+"""Limits how many long responses, such as event streams, are open at once, per user and in total.
 
-Ending a stream whose rights are gone is left to ``auth.streams``.
+``auth.streams`` ends streams whose callers have lost their rights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .auth.middleware import identity_of
 
 
 class OpenStreams:
-    """Counts what is open in this process: at most `most_per_user` of each user and `most` in all."""
+    """Counts the open streams of this process: at most `most_per_user` of each user and `most` in total."""
 
     def __init__(self, most_per_user: int, most: int) -> None:
         self._most_per_user = most_per_user
@@ -25,12 +25,12 @@ class OpenStreams:
 
     @property
     def total(self) -> int:
-        """How many are open, of all users."""
+        """How many streams are open, of all users."""
         return self._open.total()
 
     @contextmanager
     def one_more(self, user_id: str) -> Iterator[None]:
-        """Counts one while the block runs. Raises `LimitReachedError` when there is no room for it."""
+        """Count one stream while the block runs. Raises `LimitReachedError` when there are too many."""
         if self._open[user_id] >= self._most_per_user:
             raise _too_many("max_streams_per_user", self._most_per_user, self._open[user_id], of_all=False)
         if self._open.total() >= self._most:
@@ -49,7 +49,10 @@ OPEN_STREAMS: web.AppKey[OpenStreams] = web.AppKey("aiohttp_jobs.open_streams", 
 
 @contextmanager
 def open_stream(request: web.Request) -> Iterator[None]:
-    """The block answers `request` for as long as it takes. Raises `LimitReachedError`: do this first."""
+    """Count `request` as an open stream while the block runs.
+
+    Raises `LimitReachedError`, so call it first.
+    """
     with request.app[OPEN_STREAMS].one_more(identity_of(request).user_id):
         yield
 

@@ -1,6 +1,6 @@
-"""Answers with a job's output: whole, a piece from an offset on, or by Range (RFC 9110), with validators.
+"""Responses with a job's output: whole, from an offset on, or by Range (RFC 9110), with validators.
 
-Who may read it is the service's to say; where the output lies is left to the engine.
+The service checks who may read it; the engine finds it.
 """
 
 from __future__ import annotations
@@ -32,25 +32,32 @@ _RANGE_SET = re.compile(r"bytes=[ \t]*(?:([0-9]+)-([0-9]*)|-([0-9]+))[ \t]*", re
 _MOST_DIGITS = 18
 _TAG = re.compile(r'"(?P<id>[0-9a-f-]{36})-(?P<attempt>[0-9]{1,9})-(?P<length>[0-9]{1,18})"')
 
-OFFSET = Offset(name="offset", description="Where to start, for polling.")
-BYTES = Count(name="limit", default=_PIECE, most=_MOST, description="The most bytes to send, with offset.")
-DOWNLOAD = Choice(name="download", choices=("0", "1"), default="0", description="1: as a file.")
+OFFSET = Offset(name="offset", description="The first byte to return, for polling.")
+BYTES = Count(
+    name="limit",
+    default=_PIECE,
+    most=_MOST,
+    description="The maximum number of bytes to return, with `offset`.",
+)
+DOWNLOAD = Choice(
+    name="download", choices=("0", "1"), default="0", description="1: send it as a file to save."
+)
 RANGE = Header(
     name="Range",
-    description="One range of bytes. Several, and other units, are ignored: the answer is the whole output.",
+    description="One range of bytes. Several ranges, or other units, are ignored.",
     example="bytes=0-",
 )
 IF_RANGE = Header(
     name="If-Range",
-    description="An ETag: Range counts only if what it asks for follows what that answer had.",
+    description="An ETag: use `Range` only if it continues the response that had this ETag.",
     example='"a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d-1-1000"',
 )
 IF_NONE_MATCH = Header(
     name="If-None-Match",
-    description="ETags: 304 if an ended job's output has one of them.",
+    description="ETags: 304 if the output of an ended job has one of them.",
     example='"a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d-1-1000"',
 )
-LENGTH = Offset(name="length", description="Of how many bytes.")
+LENGTH = Offset(name="length", description="The number of bytes to digest.")
 
 _NUMBER = {"type": "integer"}
 _TEXT = {"type": "string"}
@@ -107,7 +114,7 @@ class _Asked(NamedTuple):
 
 
 async def output_answer(request: web.Request, job_id: str) -> web.StreamResponse:
-    """The answer to a request for the output of `job_id`."""
+    """The response to a request for the output of `job_id`."""
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
     with open_stream(request):
         async with while_rights_last(request):
@@ -136,9 +143,9 @@ async def _sent(request: web.Request, job_id: str, reader: JobOutput) -> web.Str
 
 
 async def output_digest(request: web.Request, job_id: str, length: int) -> dict[str, Any]:
-    """What tells whether a file holds the first `length` bytes of the output, and how to go on.
+    """The digest of the first `length` bytes of the output, and the ETag to continue with.
 
-    Raises `RangeError` when there are not so many, or not without a gap while the job runs.
+    Raises `RangeError` when there are fewer bytes, or some are missing while the job runs.
     """
     reader = await request.app[SERVICE].output(identity_of(request), job_id)
     with open_stream(request):

@@ -1,4 +1,4 @@
-"""``/api/v1/queue``, ``/runspaces``, ``/mainloop``: what waits, pausing, workers, PowerShell's session."""
+"""``/api/v1/queue``, ``/runspaces`` and ``/mainloop``: waiting jobs, pausing, and the warm workers."""
 
 from __future__ import annotations
 
@@ -23,37 +23,40 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/queue")
-@operation("Show the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
+@operation("Get the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
 @needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
+    """The waiting jobs in order, the numbers of running jobs, and the limits."""
     return answer({"success": True, "queue": await request.app[QUEUE].view(identity_of(request))})
 
 
 @routes.post("/api/v1/queue/pause")
-@operation("Start no more jobs", {200: answering("QueuePaused", paused=Literal[True])}, errors=_FORBIDDEN)
+@operation("Pause the queue", {200: answering("QueuePaused", paused=Literal[True])}, errors=_FORBIDDEN)
 @needs("manage_queue")
 async def pause_queue(request: web.Request) -> web.Response:
+    """Start no more jobs, in any process. Running jobs go on, and submitting stays possible."""
     await request.app[QUEUE].set_paused(identity_of(request), True)
     return answer({"success": True, "paused": True})
 
 
 @routes.post("/api/v1/queue/resume")
-@operation("Start jobs again", {200: answering("QueueResumed", paused=Literal[False])}, errors=_FORBIDDEN)
+@operation("Resume the queue", {200: answering("QueueResumed", paused=Literal[False])}, errors=_FORBIDDEN)
 @needs("manage_queue")
 async def resume_queue(request: web.Request) -> web.Response:
+    """Start jobs again."""
     await request.app[QUEUE].set_paused(identity_of(request), False)
     return answer({"success": True, "paused": False})
 
 
 @routes.post("/api/v1/queue/pick-up")
 @operation(
-    "Pick up submissions now",
+    "Pick up dropped files now",
     {202: answering("PickUpRequested", requested=Literal[True])},
     errors=_FORBIDDEN,
 )
 @needs("pick_up_submissions")
 async def pick_up(request: web.Request) -> web.Response:
-    """Files that other programs put into ``JobSubmission`` are looked for at once, not at the next poll."""
+    """Look for files that other programs have put into ``JobSubmission`` now, not at the next poll."""
     request.app[QUEUE].pick_up(identity_of(request))
     return answer({"success": True, "requested": True}, status=202)
 
@@ -62,17 +65,21 @@ async def pick_up(request: web.Request) -> web.Response:
 @operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
 @needs("see_runspaces")
 async def list_runspaces(request: web.Request) -> web.Response:
+    """The warm processes for Runspace jobs, in the process that answers."""
     workers = await request.app[QUEUE].runspaces(identity_of(request))
     return answer({"success": True, "count": len(workers), "runspaces": workers})
 
 
 @routes.post("/api/v1/mainloop/restart")
 @operation(
-    "Begin the MainLoop session of PowerShell anew",
+    "Restart PowerShell's MainLoop session",
     {200: answering("MainLoopRestarted", restarted=Literal[True])},
     errors=(ForbiddenError, ConflictError),
 )
 @needs("restart_mainloop")
 async def restart_main_loop(request: web.Request) -> web.Response:
+    """The next MainLoop job in PowerShell starts a new session, without the variables and modules of this
+    one.
+    """
     await request.app[QUEUE].restart_main_loop(identity_of(request))
     return answer({"success": True, "restarted": True})

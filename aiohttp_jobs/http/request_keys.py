@@ -1,4 +1,4 @@
-"""Keys of what the plugin keeps on a request, in every version of aiohttp that it runs with."""
+"""Typed keys of the values that the plugin stores on a request, for every supported version of aiohttp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 
 def request_key(name: str, kind: type[T]) -> web.RequestKey[T]:
-    """A key for ``request[key]``, whose value is a `kind`; `name` is unique, with the package's in front."""
+    """A key for ``request[key]`` with a value of type `kind`; `name` is unique and starts with the package's
+    name.
+    """
     if hasattr(web, "RequestKey"):
         return web.RequestKey(name, kind)
     # Before 3.14 aiohttp takes plain strings there, and since then it warns of them.

@@ -1,4 +1,4 @@
-"""What can be asked of results: the parameters of a query, and the body of a deletion."""
+"""The query parameters and request bodies that select results."""
 
 from __future__ import annotations
 
@@ -71,30 +71,44 @@ ResultName = Annotated[OneLine, Field(min_length=1, max_length=1000)]
 _UserID = Annotated[Text, Field(min_length=1, max_length=1000)]
 _Cursor = Annotated[Text, Field(min_length=1, max_length=2000, json_schema_extra={"format": "cursor"})]
 
-_WHEN = "Completed {}: a date, or a date and time, in UTC unless it says otherwise."
-_STATUS = Choices(name="status", choices=tuple(JobStatus))
-_MODE = Choices(name="mode", choices=tuple(ExecutionMode))
+_WHEN = "Only results completed {}: a date, or a date and time, in UTC if it has no offset."
+_STATUS = Choices(name="status", choices=tuple(JobStatus), description="Only with these statuses.")
+_MODE = Choices(name="mode", choices=tuple(ExecutionMode), description="Only of these modes.")
 _NAME: Final = Value[str](
-    name="name", adapter=TypeAdapter(ResultName), description="Or its beginning, with `*` at the end."
+    name="name",
+    adapter=TypeAdapter(ResultName),
+    description="The whole name or, with `*` at the end, its beginning.",
 )
 _EXACT_NAME: Final = Value[str](name="name", adapter=TypeAdapter(ResultName), description="The whole name.")
 _SINCE = Value[datetime](name="from", adapter=TypeAdapter(Moment), description=_WHEN.format("then or later"))
-_UNTIL = Value[datetime](name="to", adapter=TypeAdapter(Moment), description=_WHEN.format("before"))
-_SUCCESS = Flag(name="success", description="Only those that succeeded, or only those that did not.")
+_UNTIL = Value[datetime](name="to", adapter=TypeAdapter(Moment), description=_WHEN.format("before then"))
+_SUCCESS = Flag(name="success", description="true: only successful jobs; false: only the others.")
 _Q = Value[tuple[Term, ...]](
     name="q",
     adapter=TypeAdapter(Words),
-    description='Words, `beginnings*` and `"phrases"`, all of which the name, command or output has.',
+    description='Words, `beginnings*` and `"phrases"` that the name, command or output must all contain.',
 )
 _CURSOR = Value[str](
-    name="cursor", adapter=TypeAdapter(_Cursor), description="`nextCursor` of the page before."
+    name="cursor", adapter=TypeAdapter(_Cursor), description="`nextCursor` of the previous page."
 )
-_LIMIT = Count(name="limit", default=50, most=1000)
-_SORT = Choice(name="sort", choices=tuple(Sort), default=Sort.COMPLETED_DOWN)
+_LIMIT = Count(name="limit", default=50, most=1000, description="The maximum number of results on the page.")
+_SORT = Choice(
+    name="sort",
+    choices=tuple(Sort),
+    default=Sort.COMPLETED_DOWN,
+    description="The order; a leading `-` reverses it.",
+)
 _USER = Value[str](
-    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+    name="user",
+    adapter=TypeAdapter(_UserID),
+    description="Only this user's. Other users' need the right to see all.",
 )
-_BUCKET = Choice(name="bucket", choices=tuple(_BUCKETS), default="day", description="Of UTC.")
+_BUCKET = Choice(
+    name="bucket",
+    choices=tuple(_BUCKETS),
+    default="day",
+    description="The length of each bucket; days are in UTC.",
+)
 
 LIST_PARAMETERS: tuple[RequestParameter[Any], ...] = (
     _CURSOR, _LIMIT, _SORT, SCOPE, _USER, _STATUS, _MODE, _NAME, _SINCE, _UNTIL, _SUCCESS, _Q,
@@ -103,7 +117,10 @@ STATS_PARAMETERS: tuple[RequestParameter[Any], ...] = (_SINCE, _UNTIL, _BUCKET, 
 
 
 class ResultConditions(BaseModel):
-    """Which results: all of these hold. `from` is included, `to` is not; `name` may end with ``*``."""
+    """Conditions on results that all must hold.
+
+    `from` is inclusive, `to` exclusive; `name` may end with ``*``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
 
@@ -167,7 +184,7 @@ class DeletionRequest(BaseModel):
 
 
 def result_filter(request: web.Request, caller: str) -> ResultFilter:
-    """Which results are asked for. Raises `InvalidFieldsError` for a parameter there is not."""
+    """The filter that a request asks for. Raises `InvalidFieldsError`, also for unknown parameters."""
     require_known(request, LIST_PARAMETERS)
     return _filter(
         _USER.of(request) or (None if SCOPE.of(request) == "all" else caller),
@@ -182,12 +199,15 @@ def result_filter(request: web.Request, caller: str) -> ResultFilter:
 
 
 def result_page(request: web.Request) -> tuple[Sort, str | None, int]:
-    """In which order, behind which cursor, and how many."""
+    """The order, cursor and size of the page that a request asks for."""
     return Sort(_SORT.of(request)), _CURSOR.of(request), _LIMIT.of(request)
 
 
 def stats_filter(request: web.Request, caller: str) -> StatsFilter:
-    """What is to be counted. Raises `InvalidFieldsError`, also for more buckets than anybody looks at."""
+    """The filter and buckets of a request for statistics.
+
+    Raises `InvalidFieldsError`, also for too many buckets.
+    """
     require_known(request, STATS_PARAMETERS)
     bucket = _BUCKETS[_BUCKET.of(request)]
     since, until = _times(request, timedelta(seconds=bucket.value * _DEFAULT_BUCKETS[bucket]))

@@ -1,4 +1,6 @@
-"""``/api/v1/jobs/results``, the specification's, and ``/api/v1/results``: lists, search, deletion."""
+"""``/api/v1/jobs/results`` of the specification, and ``/api/v1/results``: lists, searches and deletes
+results.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,13 @@ from .result_query import (
 
 RESULTS = web.AppKey("aiohttp_jobs.results", ResultService)
 
-_LIMIT = Count(name="maxResults", default=DEFAULT_MAX_RESULTS, most=MOST_RESULTS)
-_JOB_ID = Identifier(name="jobId", kind="job id")
+_LIMIT = Count(
+    name="maxResults",
+    default=DEFAULT_MAX_RESULTS,
+    most=MOST_RESULTS,
+    description="The maximum number of results.",
+)
+_JOB_ID = Identifier(name="jobId", kind="job id", description="The id of the job.")
 _FORBIDDEN = (ForbiddenError, LimitReachedError)
 
 routes = web.RouteTableDef()
@@ -36,28 +43,28 @@ routes = web.RouteTableDef()
 
 @routes.get("/api/v1/jobs/results")
 @operation(
-    "List one's own results",
+    "List your results",
     {200: listing("Results", results=JobResult)},
     parameters=(_LIMIT,),
     errors=_FORBIDDEN,
 )
 @needs("list_results")
 async def list_results(request: web.Request) -> web.StreamResponse:
-    """Specification, "Get Job Results"."""
+    """The caller's results with their outputs, newest first (specification, "Get Job Results")."""
     newest = await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request))
     return await listed(request, "results", newest)
 
 
 @routes.delete("/api/v1/jobs/results")
 @operation(
-    "Delete one of one's own results",
+    "Delete a result",
     {200: Done},
     parameters=(_JOB_ID,),
     errors=(ForbiddenError, NotFoundError, ConflictError),
 )
 @needs("delete_results")
 async def delete_result(request: web.Request) -> web.Response:
-    """Specification, "Delete Job Result"."""
+    """Delete one of the caller's results (specification, "Delete Job Result")."""
     await request.app[RESULTS].delete_one(identity_of(request), _JOB_ID.of(request))
     return answer({"success": True, "message": "Job result deleted successfully"})
 
@@ -71,7 +78,10 @@ async def delete_result(request: web.Request) -> web.Response:
 )
 @needs("list_results", everyone="see_all_jobs")
 async def search_results(request: web.Request) -> web.StreamResponse:
-    """A page of results without their outputs; ``indexing`` while more of them may turn up."""
+    """One page of matching results, without their outputs.
+
+    ``indexing`` is true while results are still being indexed, so that more may turn up.
+    """
     identity, (sort, cursor, limit) = identity_of(request), result_page(request)
     wanted = result_filter(request, identity.user_id)
     found = await request.app[RESULTS].page(identity, wanted, sort, cursor, limit)
@@ -80,16 +90,16 @@ async def search_results(request: web.Request) -> web.StreamResponse:
 
 @routes.get("/api/v1/results/stats")
 @operation(
-    "Count results",
+    "Get statistics of results",
     {200: answering("Statistics", stats=ResultStatistics)},
     parameters=STATS_PARAMETERS,
     errors=_FORBIDDEN,
 )
 @needs("list_results", everyone="see_all_jobs")
 async def result_statistics(request: web.Request) -> web.Response:
-    """How jobs ended in each hour or day, how long they took, and which ran most.
+    """How jobs ended in each hour or day, how long they took, and the most frequent names.
 
-    ``from`` must be before ``to``, and at most 1000 buckets.
+    ``from`` must be before ``to``; at most 1000 buckets.
     """
     identity = identity_of(request)
     wanted = stats_filter(request, identity.user_id)
@@ -98,14 +108,18 @@ async def result_statistics(request: web.Request) -> web.Response:
 
 @routes.post("/api/v1/results/delete")
 @operation(
-    "Delete many of one's own results",
+    "Delete many results",
     {200: answering("Deleted", deleted=int, more=bool)},
     body=DeletionRequest,
     errors=_FORBIDDEN,
+    example={"filter": {"status": ["Failed"], "to": "2027-01-01"}},
 )
 @needs("delete_results")
 async def delete_results(request: web.Request) -> web.Response:
-    """By ids, or by conditions as for searching; ask again while there are ``more``."""
+    """Delete results of the caller by ids, or by the conditions of a search.
+
+    At most some hundreds are deleted at once: repeat the request while the response has ``more``.
+    """
     service, identity = request.app[RESULTS], identity_of(request)
     body = await read_model(request, DeletionRequest, request.app[CONFIG].max_body_bytes)
     more = False
@@ -119,7 +133,7 @@ async def delete_results(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/v1/results/{job_id:(?!stats$|delete$)[^/]+}")
-@operation("Show a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
+@operation("Get a result", {200: answering("Result", result=JobResult)}, errors=(*_FORBIDDEN, NotFoundError))
 @needs("list_results")
 async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""

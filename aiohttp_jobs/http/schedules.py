@@ -1,4 +1,4 @@
-"""``/api/v1/schedules``: making, listing, showing, changing and deleting schedules."""
+"""``/api/v1/schedules``: creates, lists, shows, changes and deletes schedules."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .openapi.answers import Done, answering, listing
 from .openapi.operations import operation
-from .openapi.parameters import SCOPE, Count, Needed, Value, require_known
+from .openapi.parameters import SCOPE, Count, RequiredValue, Value, require_known
 from .openapi.records import ScheduledRun, ScheduleView
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
 _ALL = "/api/v1/schedules"
 _ONE = "/api/v1/schedules/{schedule_id:(?!preview$)[^/]+}"
-_COUNT = Count(name="count", default=10, most=MOST_RUNS)
-_FIVE = Count(name="count", default=5, most=MOST_RUNS)
-_CRON = Needed[str](name="cron", adapter=TypeAdapter(CronLine))
-_ZONE = Value[str](name="timezone", adapter=TypeAdapter(TimeZone), description="IANA; UTC by default.")
-_START = Value[datetime](name="startAt", adapter=TypeAdapter(Moment))
-_END = Value[datetime](name="endAt", adapter=TypeAdapter(Moment))
+_COUNT = Count(name="count", default=10, most=MOST_RUNS, description="How many runs to list.")
+_FIVE = Count(name="count", default=5, most=MOST_RUNS, description="How many runs to list.")
+_CRON = RequiredValue[str](
+    name="cron", adapter=TypeAdapter(CronLine), description="Five fields, or `@hourly`, `@daily`, …"
+)
+_ZONE = Value[str](
+    name="timezone", adapter=TypeAdapter(TimeZone), description="An IANA time zone; UTC by default."
+)
+_START = Value[datetime](name="startAt", adapter=TypeAdapter(Moment), description="No runs before this time.")
+_END = Value[datetime](name="endAt", adapter=TypeAdapter(Moment), description="No runs after this time.")
 _PREVIEW = (_CRON, _ZONE, _START, _END, _FIVE)
 _SCHEDULE = answering("OneSchedule", schedule=ScheduleView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
@@ -47,14 +51,21 @@ routes = web.RouteTableDef()
 
 @routes.post(_ALL)
 @operation(
-    "Make a schedule",
+    "Create a schedule",
     {201: _SCHEDULE},
     body=ScheduleRequest,
     errors=(ForbiddenError, NotFoundError, TooManyKeptError),
     makes={"scheduleId": "/schedule/ScheduleID"},
+    example={
+        "name": "nightly",
+        "cron": "0 3 * * *",
+        "timezone": "Europe/Berlin",
+        "job": {"jobName": "nightly", "command": "make backup", "executionMode": "BackgroundJob"},
+    },
 )
 @needs("submit")
 async def create_schedule(request: web.Request) -> web.Response:
+    """Submit a command or a function by a cron schedule. The caller owns it."""
     body = await read_model(request, ScheduleRequest, request.app[CONFIG].max_body_bytes)
     schedule = await request.app[SCHEDULES].create(identity_of(request), body)
     return answer({"success": True, "schedule": schedule}, status=201)
@@ -69,17 +80,17 @@ async def create_schedule(request: web.Request) -> web.Response:
 )
 @needs()
 async def list_schedules(request: web.Request) -> web.StreamResponse:
-    """The caller's own schedules; ``scope=all`` for administrators."""
+    """The caller's schedules; those of all users with ``scope=all``."""
     everyone = SCOPE.of(request) == "all"
     schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
     return await listed(request, "schedules", await encoded(schedules))
 
 
 @routes.get(_ALL + "/preview")
-@operation("Try a cron line", {200: listing("PreviewedRuns", runs=ScheduledRun)}, parameters=_PREVIEW)
+@operation("Preview a cron line", {200: listing("PreviewedRuns", runs=ScheduledRun)}, parameters=_PREVIEW)
 @needs()
 async def preview_schedule(request: web.Request) -> web.Response:
-    """When a cron line would fire, for whoever is about to make a schedule of it."""
+    """The next runs of a cron line, before a schedule is created with it."""
     require_known(request, _PREVIEW)
     wanted = Preview(
         cron=_CRON.of(request) or "",
@@ -93,33 +104,40 @@ async def preview_schedule(request: web.Request) -> web.Response:
 
 
 @routes.get(_ONE)
-@operation("Show a schedule", {200: _SCHEDULE}, errors=_ONE_OF_THEM)
+@operation("Get a schedule", {200: _SCHEDULE}, errors=_ONE_OF_THEM)
 @needs()
 async def get_schedule(request: web.Request) -> web.Response:
+    """One schedule and its next run."""
     schedule = await request.app[SCHEDULES].get(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "schedule": schedule})
 
 
 @routes.get(_ONE + "/next")
 @operation(
-    "Tell when a schedule fires",
+    "List the next runs of a schedule",
     {200: listing("Runs", runs=ScheduledRun)},
     parameters=(_COUNT,),
     errors=_ONE_OF_THEM,
 )
 @needs()
 async def next_runs(request: web.Request) -> web.Response:
-    """The next ``count`` moments (1 to 100): in UTC, on the zone's clock, and with jitter."""
+    """The next ``count`` runs (1 to 100): in UTC, in the schedule's time zone, and with jitter."""
     schedule_id = path_id(request, "schedule")
     runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, _COUNT.of(request))
     return answer({"success": True, "count": len(runs), "runs": runs})
 
 
 @routes.patch(_ONE)
-@operation("Change a schedule", {200: _SCHEDULE}, body=ScheduleChange, errors=(*_ONE_OF_THEM, ConflictError))
+@operation(
+    "Change a schedule",
+    {200: _SCHEDULE},
+    body=ScheduleChange,
+    errors=(*_ONE_OF_THEM, ConflictError),
+    example={"enabled": False},
+)
 @needs()
 async def change_schedule(request: web.Request) -> web.Response:
-    """Fields that are left out stay as they are, those inside ``job`` too."""
+    """Change the fields that are given; all others stay, also those inside ``job``."""
     service, identity, schedule_id = (
         request.app[SCHEDULES],
         identity_of(request),
@@ -135,6 +153,6 @@ async def change_schedule(request: web.Request) -> web.Response:
 @operation("Delete a schedule", {200: Done}, errors=_ONE_OF_THEM)
 @needs()
 async def delete_schedule(request: web.Request) -> web.Response:
-    """Jobs that the schedule submitted are not touched."""
+    """Delete a schedule. Jobs that it has submitted are not affected."""
     await request.app[SCHEDULES].delete(identity_of(request), path_id(request, "schedule"))
     return answer({"success": True, "message": "Schedule deleted successfully"})

@@ -1,4 +1,4 @@
-"""``/api/v1/sessions``: where somebody is signed in, and signing out there."""
+"""``/api/v1/sessions``: lists and ends sessions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
 _SESSIONS = "/api/v1/sessions"
 _UserID = Annotated[Text, Field(min_length=1, max_length=500)]  # of which all fit into the address
 _USER = Value[str](
-    name="user", adapter=TypeAdapter(_UserID), description="Whose, for those who may see everybody's."
+    name="user",
+    adapter=TypeAdapter(_UserID),
+    description="Only this user's. Other users' need the right to see all.",
 )
 
 routes = web.RouteTableDef()
@@ -42,7 +44,7 @@ routes = web.RouteTableDef()
 )
 @needs("manage_sessions", everyone="manage_all_sessions")
 async def list_sessions(request: web.Request) -> web.Response:
-    """Where the caller is signed in; ``scope=all`` and ``user`` for administrators."""
+    """The caller's open sessions. Administrators get others' with ``scope=all`` or ``user``."""
     identity, everyone = identity_of(request), SCOPE.of(request) == "all"
     service, user_id = request.app[SESSION_SERVICE], _USER.of(request)
     sessions = await service.list(identity, _registry(request), everyone=everyone, user_id=user_id)
@@ -51,14 +53,17 @@ async def list_sessions(request: web.Request) -> web.Response:
 
 @routes.post(_SESSIONS + "/revoke")
 @operation(
-    "Sign out everywhere",
+    "End all sessions of a user",
     {200: answering("SessionsRevoked", revoked=int)},
     body=SessionsToEnd,
     errors=(ForbiddenError,),
+    example={"keepCurrent": True},
 )
 @needs("manage_sessions")
 async def revoke_sessions(request: web.Request) -> web.Response:
-    """End the caller's sessions; for administrators those of ``userId``. ``keepCurrent`` spares this one."""
+    """End all sessions of the caller or, for administrators, of ``userId``; with ``keepCurrent`` all but this
+    one.
+    """
     body = await read_model(request, SessionsToEnd, request.app[CONFIG].max_body_bytes)
     service = request.app[SESSION_SERVICE]
     count = await service.revoke_all(identity_of(request), _registry(request), body)
@@ -66,10 +71,10 @@ async def revoke_sessions(request: web.Request) -> web.Response:
 
 
 @routes.delete(_SESSIONS + "/{session_id:(?!revoke$)[^/]+}")
-@operation("Sign out one session", {200: Done}, errors=(ForbiddenError, NotFoundError))
+@operation("End a session", {200: Done}, errors=(ForbiddenError, NotFoundError))
 @needs("manage_sessions")
 async def revoke_session(request: web.Request) -> web.Response:
-    """One's own, or anybody's for administrators. Open streams of the session end as well."""
+    """End one session and its open streams. Administrators may end anybody's."""
     session_id = path_id(request, "session")
     await request.app[SESSION_SERVICE].revoke(identity_of(request), _registry(request), session_id)
     return answer({"success": True, "message": "Session signed out successfully"})

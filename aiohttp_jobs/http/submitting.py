@@ -1,4 +1,4 @@
-"""What is answered to whatever submits a job, at once or with its result."""
+"""The response of every route that submits a job: at once, or when the job has ended."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ LONGEST_SECONDS = 50
 WAIT = Seconds(
     name="wait",
     most=MOST_SECONDS,
-    description="Answer when the job has ended, with its `result`, or after so many seconds without (null); "
-    f"after {LONGEST_SECONDS} at the latest, as proxies give up after 60. "
-    "What is not due yet is not waited for.",
+    description="Wait up to this many seconds for the job to end, and return its `result`; null if it has "
+    f"not ended by then. At most {LONGEST_SECONDS} s are waited, because proxies time out after 60 s. "
+    "A job that is not due yet is not waited for.",
 )
 SUBMITTED = create_model(
     "Submitted",
@@ -58,9 +58,10 @@ SUBMITTED = create_model(
 
 @contextmanager
 def asked_wait(request: web.Request) -> Iterator[int]:
-    """How many seconds the block, which submits and answers, may wait.
+    """How many seconds the response may wait for the job's result; the block submits and responds.
 
-    Raises `ForbiddenError` for who may not read results, and `LimitReachedError`: before submitting.
+    Raises `ForbiddenError` for a caller who may not read results, and `LimitReachedError`, both before
+    anything is submitted.
     """
     seconds = WAIT.of(request)
     if not seconds:
@@ -72,7 +73,7 @@ def asked_wait(request: web.Request) -> Iterator[int]:
 
 
 async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:
-    """The answer, `wait` seconds from now at the latest."""
+    """The response for `job_id`, after at most `wait` seconds."""
     told = {
         "success": True,
         "jobId": submission.job_id,

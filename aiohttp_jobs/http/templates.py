@@ -1,4 +1,4 @@
-"""``/api/v1/templates``: making, listing, showing, replacing, deleting and running templates."""
+"""``/api/v1/templates``: creates, lists, shows, replaces, deletes and runs templates."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
 
 _ALL = "/api/v1/templates"
 _ONE = "/api/v1/templates/{template_id}"
+_EXAMPLE = {
+    "name": "deploy",
+    "command": 'deploy -- "$PARAM_version"',
+    "executionMode": "BackgroundJob",
+    "parameters": [{"name": "version", "type": "string", "required": True}],
+    "runRoles": ["operator"],
+}
 _TEMPLATE = answering("OneTemplate", template=TemplateView)
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 _SUBMITTING = (*_ONE_OF_THEM, *SUBMITTING_ERRORS)
@@ -33,14 +40,16 @@ routes = web.RouteTableDef()
 
 @routes.post(_ALL)
 @operation(
-    "Make a template",
+    "Create a template",
     {201: _TEMPLATE},
     body=TemplateRequest,
     errors=(ForbiddenError, TooManyKeptError),
     makes={"templateId": "/template/TemplateID"},
+    example=_EXAMPLE,
 )
 @needs("manage_templates", "submit")
 async def create_template(request: web.Request) -> web.Response:
+    """Save a command with parameters, for users who may run it but submit no commands of their own."""
     body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
     template = await request.app[TEMPLATES].create(identity_of(request), body)
     return answer({"success": True, "template": template}, status=201)
@@ -50,24 +59,30 @@ async def create_template(request: web.Request) -> web.Response:
 @operation("List templates", {200: listing("Templates", templates=TemplateView)})
 @needs()
 async def list_templates(request: web.Request) -> web.StreamResponse:
-    """Those that the caller may run or edit."""
+    """The templates that the caller may run or edit."""
     templates = await request.app[TEMPLATES].list_templates(identity_of(request))
     return await listed(request, "templates", await encoded(templates))
 
 
 @routes.get(_ONE)
-@operation("Show a template", {200: _TEMPLATE}, errors=(NotFoundError,))
+@operation("Get a template", {200: _TEMPLATE}, errors=(NotFoundError,))
 @needs()
 async def get_template(request: web.Request) -> web.Response:
+    """One template that the caller may run or edit."""
     template = await request.app[TEMPLATES].get(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "template": template})
 
 
 @routes.put(_ONE)
-@operation("Replace a template", {200: _TEMPLATE}, body=TemplateRequest, errors=_ONE_OF_THEM)
+@operation(
+    "Replace a template", {200: _TEMPLATE}, body=TemplateRequest, errors=_ONE_OF_THEM, example=_EXAMPLE
+)
 @needs("manage_templates", "submit")
 async def replace_template(request: web.Request) -> web.Response:
-    """The whole template, as for making one; fields that are left out take their defaults."""
+    """Replace the whole template; fields that are left out get their defaults.
+
+    The caller owns it from now on.
+    """
     service, identity, template_id = (
         request.app[TEMPLATES],
         identity_of(request),
@@ -83,6 +98,7 @@ async def replace_template(request: web.Request) -> web.Response:
 @operation("Delete a template", {200: Done}, errors=_ONE_OF_THEM)
 @needs("manage_templates")
 async def delete_template(request: web.Request) -> web.Response:
+    """Delete a template and its triggers. Jobs that still wait for their turn will be rejected."""
     await request.app[TEMPLATES].delete(identity_of(request), path_id(request, "template"))
     return answer({"success": True, "message": "Template deleted successfully"})
 
@@ -95,10 +111,11 @@ async def delete_template(request: web.Request) -> web.Response:
     parameters=(WAIT,),
     errors=_SUBMITTING,
     makes=JOB_MADE,
+    example={"values": {"version": "1.4"}},
 )
 @needs()
 async def run_template(request: web.Request) -> web.Response:
-    """Answers as submitting does."""
+    """Submit a job that runs the template. The response is that of submitting a job."""
     service, identity, template_id = (
         request.app[TEMPLATES],
         identity_of(request),
@@ -112,7 +129,7 @@ async def run_template(request: web.Request) -> web.Response:
 
 @routes.post(JOB + "/rerun")
 @operation(
-    "Run a job again",
+    "Rerun a job",
     {200: SUBMITTED},
     parameters=(WAIT,),
     errors=(*_SUBMITTING, ConflictError),
@@ -120,7 +137,7 @@ async def run_template(request: web.Request) -> web.Response:
 )
 @needs()
 async def rerun_job(request: web.Request) -> web.Response:
-    """The same job once more, as the caller's own. Answers as submitting does."""
+    """Submit the same job again, as the caller's own. The response is that of submitting a job."""
     identity, job_id = identity_of(request), path_id(request, "job")
     with asked_wait(request) as wait:
         return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)

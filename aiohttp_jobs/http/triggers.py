@@ -1,4 +1,6 @@
-"""``/api/v1/templates/{id}/triggers``, ``/api/v1/triggers``, and ``/triggers/{id}``: what is delivered."""
+"""``/api/v1/templates/{id}/triggers``, ``/api/v1/triggers``, and ``/triggers/{id}``, which receives
+deliveries.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,10 @@ from .openapi.records import TriggerView
 
 
 class Receiving:
-    """The deliveries that are being read, by the addresses they come from; by whom is not known yet.
+    """Limits the deliveries that are being received, by address, as their senders are not authenticated yet.
 
-    One address never has more of the places than are left for all others, so that slow ones shut nobody out.
+    One address gets at most as many places as are left for all others, so slow senders cannot lock others
+    out.
     """
 
     def __init__(self) -> None:
@@ -48,7 +51,7 @@ class Receiving:
 
     @contextmanager
     def one_from(self, remote: str | None) -> Iterator[None]:
-        """A place during the block. Raises `BusyError`."""
+        """Take one place for `address` while the block runs. Raises `BusyError`."""
         address = network_of(remote)
         if self._by_address[address] >= _MOST_AT_ONCE - self._by_address.total():
             raise BusyError("Too many deliveries are being received at once. Try again in a few seconds.")
@@ -83,15 +86,24 @@ routes = web.RouteTableDef()
 
 @routes.post(_OF_TEMPLATE)
 @operation(
-    "Make a trigger",
+    "Create a trigger",
     {201: _MADE},
     body=TemplateTriggerRequest,
     errors=(ForbiddenError, NotFoundError, TooManyKeptError),
     makes={"triggerId": "/trigger/TriggerID"},
+    example={
+        "name": "github",
+        "proof": "github",
+        "paths": {"version": "ref"},
+        "only": [{"path": "repository.full_name", "equals": "example/site"}],
+    },
 )
 @needs("manage_triggers")
 async def create_trigger(request: web.Request) -> web.Response:
-    """An address at which other programs run the template as the caller. Its secret is told this one time."""
+    """Create a webhook address that runs the template as the caller.
+
+    Its secret is shown only in this response.
+    """
     template_id = path_id(request, "template")
     await request.app[TRIGGERS].require_maker(identity_of(request), template_id)
     body = await read_model(request, TemplateTriggerRequest, request.app[CONFIG].max_body_bytes)
@@ -107,21 +119,22 @@ async def create_trigger(request: web.Request) -> web.Response:
 )
 @needs()
 async def list_triggers(request: web.Request) -> web.StreamResponse:
-    """The caller's own; all of them for those who may edit the template."""
+    """The caller's triggers of the template; all of them for those who may edit it."""
     triggers = await request.app[TRIGGERS].of_template(identity_of(request), path_id(request, "template"))
     return await listed(request, "triggers", await encoded([_shown(request, each) for each in triggers]))
 
 
 @routes.patch(_ONE)
 @operation(
-    "Switch a trigger on or off",
+    "Enable or disable a trigger",
     {200: answering("OneTrigger", trigger=TriggerView)},
     body=TriggerChange,
     errors=(ForbiddenError, NotFoundError),
+    example={"enabled": False},
 )
 @needs("manage_triggers")
 async def change_trigger(request: web.Request) -> web.Response:
-    """While it is off, what it is sent is refused, and may come again."""
+    """Enable or disable a trigger. While it is disabled, deliveries are refused with 403."""
     identity, trigger_id = identity_of(request), path_id(request, "trigger")
     await request.app[TRIGGERS].require_changeable(identity, trigger_id)
     change = await read_model(request, TriggerChange, request.app[CONFIG].max_body_bytes)
@@ -130,10 +143,10 @@ async def change_trigger(request: web.Request) -> web.Response:
 
 
 @routes.post(_ONE + "/rotate")
-@operation("Give a trigger another secret", {200: _SECRET}, errors=(ForbiddenError, NotFoundError))
+@operation("Rotate a trigger's secret", {200: _SECRET}, errors=(ForbiddenError, NotFoundError))
 @needs("manage_triggers")
 async def rotate_trigger(request: web.Request) -> web.Response:
-    """The old one counts no more. The new one is told this one time."""
+    """Replace the secret. The old one is invalid at once; the new one is shown only in this response."""
     secret = await request.app[TRIGGERS].rotate(identity_of(request), path_id(request, "trigger"))
     return answer({"success": True, "secret": secret})
 
@@ -142,6 +155,7 @@ async def rotate_trigger(request: web.Request) -> web.Response:
 @operation("Delete a trigger", {200: Done}, errors=(NotFoundError,))
 @needs()
 async def delete_trigger(request: web.Request) -> web.Response:
+    """Delete a trigger; its address no longer exists. Jobs that it has submitted go on."""
     await request.app[TRIGGERS].delete(identity_of(request), path_id(request, "trigger"))
     return answer({"success": True, "message": "Trigger deleted successfully"})
 
@@ -150,7 +164,7 @@ async def delete_trigger(request: web.Request) -> web.Response:
 @public
 @unlisted
 async def receive_delivery(request: web.Request) -> web.Response:
-    """The door: the body is read first, then it is proven, and only then is it looked at."""
+    """Receive a delivery: read the body, authenticate it, and only then parse it."""
     trigger_id, deliveries = request.match_info["trigger_id"].lower()[:_LONGEST_ID], request.app[DELIVERIES]
     body = await _raw_body(request)
     found = await deliveries.proven(trigger_id, request.headers, body)

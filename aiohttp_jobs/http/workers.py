@@ -1,4 +1,4 @@
-"""``/api/v1/workers``: who shares the work, on whichever machine, and having one of them end."""
+"""``/api/v1/workers``: the hosts and workers that share the work, on all machines, and draining a worker."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ routes = web.RouteTableDef()
 @operation("List hosts and workers", {200: listing("Workers", workers=WorkerView)}, errors=(ForbiddenError,))
 @needs("manage_queue")
 async def list_workers(request: web.Request) -> web.Response:
-    """Those that share the work. None where hosts run all jobs (see ``capabilities`` of ``GET /me``)."""
+    """The hosts and workers that share the work.
+
+    Empty where hosts run all jobs (see ``capabilities`` of ``GET /me``).
+    """
     workers = await request.app[WORKERS].view(identity_of(request))
     return answer({"success": True, "count": len(workers), "workers": workers})
 
@@ -37,7 +40,7 @@ async def list_workers(request: web.Request) -> web.Response:
 )
 @needs("manage_queue")
 async def drain_worker(request: web.Request) -> web.Response:
-    """It takes no more jobs, finishes those that it runs, and ends. Asking twice is as good as once."""
+    """Let a worker take no more jobs, finish its running ones, and exit. Can be repeated."""
     worker_id = path_id(request, "worker")
     await request.app[WORKERS].drain(identity_of(request), worker_id)
     return answer({"success": True, "workerId": worker_id, "draining": True}, status=202)

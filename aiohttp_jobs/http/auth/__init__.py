@@ -1,1 +1,1 @@
-"""Who is calling: sessions, API keys, and the middleware that yields an Identity."""
+"""Authentication: sessions, API keys, and the middleware that finds the caller's `Identity`."""

@@ -1,7 +1,7 @@
-"""Cross-Origin Resource Sharing (WHATWG Fetch) for the pages of trusted origins.
+"""Cross-Origin Resource Sharing (WHATWG Fetch) for pages of trusted origins.
 
-Whether a request counts is judged as for any other: this only lets browsers send it, and read the answer.
-Origins that the host allows by itself, as with aiohttp-cors, are left to the host.
+It only lets browsers send requests and read responses; whether a request is authorized is decided as always.
+Origins that the host itself allows, such as with aiohttp-cors, are left to the host.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _MAX_AGE = "600"
 
 
 def preflight_middleware(trusted: Collection[str]) -> Middleware:
-    """Answers preflights, which prove nobody's identity by their nature, and tell nothing.
+    """Answer preflight requests, which carry no credentials by design.
 
-    Those for a route that the host has given an ``OPTIONS`` handler of its own go to that handler.
+    If the host has an ``OPTIONS`` handler for the route, that handler gets the request.
     """
 
     @web.middleware
@@ -48,7 +48,7 @@ def preflight_middleware(trusted: Collection[str]) -> Middleware:
 
 
 def share_with(trusted: Collection[str]) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """For ``on_response_prepare``: lets pages of `trusted` origins read the answer."""
+    """An ``on_response_prepare`` handler that lets pages of `trusted` origins read the response."""
 
     async def share(request: web.Request, response: web.StreamResponse) -> None:
         origin = request.headers.get(hdrs.ORIGIN)

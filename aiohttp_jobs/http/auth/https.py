@@ -1,4 +1,4 @@
-"""Whether a request came over HTTPS, as this process or a proxy before it says."""
+"""Finds out whether a request came over HTTPS, to this process or to a proxy in front of it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from aiohttp import web
 
 
 def arrived_over_https(request: web.BaseRequest) -> bool:
-    """Whether this host's own connection is encrypted, or a header says that a proxy's is.
+    """Whether the connection is encrypted, or a header says that a proxy's connection is.
 
-    Anybody may send such a header: good enough for advice, not for deciding who is trusted.
+    Anybody can send such a header: use this for advice, not for security decisions.
     """
     forwarded = request.headers.get("X-Forwarded-Proto", "").lower().split(",")
     return (

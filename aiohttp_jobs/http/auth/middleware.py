@@ -1,4 +1,4 @@
-"""The middleware that finds out who is calling and refuses those whom nothing proves."""
+"""The middleware that authenticates each request and refuses those that prove no identity."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ _JUDGING = request_key("aiohttp_jobs.judging", _Judging)
 
 
 def public(handler: H) -> H:
-    """Mark a handler that anybody may ask, signed in or not; it must not look for an identity."""
+    """Mark a handler that anybody may call, signed in or not. It must not ask for an identity."""
     setattr(handler, _PUBLIC, True)
     return handler
 
 
 def is_public(handler: Handler) -> bool:
-    """Whether `public` marks it."""
+    """Whether a handler is marked with `public`."""
     return bool(getattr(handler, _PUBLIC, False))
 
 
 def takes_token(setting: str) -> Callable[[H], H]:
-    """Mark a handler that may also be asked with the configuration's token `setting` as the bearer.
+    """Mark a handler that may also be called with the configured token `setting` as the bearer token.
 
-    It must not look for an identity then.
+    It must not ask for an identity then.
     """
 
     def mark(handler: H) -> H:
@@ -76,7 +76,7 @@ def identity_middleware(
     roles: CurrentRoles,
     sessions: Sessions,
 ) -> Middleware:
-    """Every request that passes it has an `Identity` (see `identity_of`) with the right its route needs."""
+    """Authenticate every request, see `identity_of`, and require the right that its route declares."""
 
     async def find(request: web.Request, again: bool = False) -> Identity | None:
         if (secret := _bearer_of(request)) is not None:
@@ -112,24 +112,24 @@ def identity_middleware(
 
 
 def identity_of(request: web.Request) -> Identity:
-    """Who sent this request."""
+    """The identity that sent this request."""
     return request[_IDENTITY]
 
 
 def is_identified(request: web.Request) -> bool:
-    """Whether it is known who sent this request: not of one for something public."""
+    """Whether the request has an identity; false on public routes."""
     return _IDENTITY in request
 
 
 def heartbeat_of(request: web.Request) -> float:
-    """Within how many seconds an answer to this request ends after the rights of whoever sent it."""
+    """The number of seconds within which a stream ends after its caller has lost their rights."""
     return request[_JUDGING].heartbeat
 
 
 async def identity_now(request: web.Request) -> Identity | None:
-    """Who sent this request, as judged anew at this moment; ``None`` if nothing proves it any more.
+    """Authenticate the request again, now; ``None`` if nothing proves an identity any more.
 
-    ``None`` also when that cannot be found out at the moment.
+    Also ``None`` if that cannot be found out at the moment.
     """
     try:
         return await identity_again(request)
@@ -145,7 +145,7 @@ def _of_request(identity: Identity | None) -> Identity | None:
 
 
 async def identity_again(request: web.Request) -> Identity | None:
-    """The same, but raises `AuthenticationError` and `RightsUnavailableError` as the first judgement does."""
+    """Authenticate the request again, now. Raises `AuthenticationError` and `RightsUnavailableError`."""
     return await request[_JUDGING].find(request, True)
 
 

@@ -1,4 +1,4 @@
-"""The same-origin check of state changes that are proven by a cookie (against CSRF)."""
+"""The same-origin check (against CSRF) of state-changing requests that are authenticated by a cookie."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which right a route needs: said beside its handler, asked for before anything but the caller is judged.
+"""Declares which right a route needs, next to its handler, to be checked before anything else in the request.
 
-What only the service can tell, such as whose job it is, is left to the service.
+Checks that need data, such as whose job it is, are made by the services.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Explain = Callable[[web.Request, Identity], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What the caller of a route must be allowed to do; see `needs`."""
+    """What the caller of a route must be allowed to do; declared by `needs`."""
 
     endpoints: tuple[str, ...]
     everyone: str | None
@@ -35,13 +35,12 @@ class Right:
 def needs(
     *endpoints: str, everyone: str | None = None, person: bool = False, explain: Explain | None = None
 ) -> Callable[[H], H]:
-    """Declare that a handler is for who may use all of `endpoints`; without one, for who is signed in.
+    """Declare the rights that a handler needs; without any, the caller only has to be signed in.
 
-    `endpoints` and `everyone` are rights of `AccessPolicy`. `everyone` is needed beside them by
-    requests for what belongs to others (``scope=all``, or ``user`` with another user's id). With
-    `person`, callers who are proven by an API key are refused. `explain` is awaited when one of
-    `endpoints` is missing, and may raise a `ForbiddenError` that says more exactly what is; it must not
-    wait for the caller.
+    `endpoints` and `everyone` are rights of `AccessPolicy`. `everyone` is needed in addition for requests
+    about other users' data (``scope=all``, or ``user`` with another user's id). With `person`, callers with
+    an API key are refused. `explain` is awaited when one of `endpoints` is missing, and may raise a
+    `ForbiddenError` that is more specific; it must not wait for the caller.
     """
     right = Right(endpoints, everyone, person, explain)
 
@@ -53,7 +52,7 @@ def needs(
 
 
 def right_of(handler: Handler) -> Right | None:
-    """What `needs` says of a handler; ``None`` if it says nothing."""
+    """The right that a handler declares; ``None`` if it declares none."""
     found: Right | None = getattr(handler, _RIGHT, None)
     return found
 

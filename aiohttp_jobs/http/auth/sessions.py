@@ -1,4 +1,6 @@
-"""Sign-in kept in an aiohttp-session session: the host's own, or an encrypted cookie of the plugin's."""
+"""Sign-in with aiohttp-session: in the host's own session storage, or in an encrypted cookie of the
+plugin.
+"""
 
 from __future__ import annotations
 
@@ -113,9 +115,9 @@ class _RequestStorage(aiohttp_session.AbstractStorage):
 
 
 def own_session_middleware(config: JobsConfig) -> Middleware:
-    """Keeps sessions in an encrypted cookie wherever the host has not set up aiohttp-session.
+    """Install an encrypted session cookie, unless the host has set up aiohttp-session itself.
 
-    Raises `ConfigurationError` for a `session_key` that is none.
+    Raises `ConfigurationError` for an invalid `session_key`.
     """
     own = _OwnStorage(config)
 
@@ -138,15 +140,14 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
 
 
 def has_own_cookie(request: web.Request) -> bool:
-    """Whether sessions are kept in the plugin's own cookie, not in one of the host's."""
+    """Whether sessions are in the plugin's own cookie, not in the host's storage."""
     return isinstance(request.get(aiohttp_session.STORAGE_KEY), _RequestStorage)
 
 
 def session_key(config: JobsConfig) -> bytes:
-    """The 32 bytes that encrypt the plugin's own cookie: the setting's, or the installation's.
+    """The 32 bytes that encrypt the plugin's cookie: the setting's, or the installation's own.
 
-    A key file is made if one is needed and not there. Raises `ConfigurationError` when it is no such key.
-    Blocks.
+    Creates a key file if one is needed. Raises `ConfigurationError` for an invalid key. Blocks.
     """
     if config.session_key is None:
         return base64.urlsafe_b64decode(config.keys.get("session.key"))
@@ -159,10 +160,10 @@ def session_key(config: JobsConfig) -> bytes:
 
 
 class Sessions:
-    """Whom a request's session belongs to, as `remember` has it.
+    """Finds the user whom `remember` has signed in to a request's session.
 
-    Of several plugins in one host, all use the registry of the one that was mounted first, so that a
-    session that has ended is at an end for all of them.
+    If a host has several plugins, all use the registry of the first one, so that a session ends for all of
+    them.
     """
 
     def __init__(self, registry: SessionRecords) -> None:
@@ -170,20 +171,20 @@ class Sessions:
         self._shared: SessionRecords | None = None
 
     def registry(self, request: web.Request) -> SessionRecords:
-        """Where the sessions of the host that got `request` are kept."""
+        """The registry of the host that received `request`."""
         if self._shared is None:
             self._shared = _registry_in(request.match_info.apps[0]) or self._own
         return self._shared
 
     @property
     def own(self) -> SessionRecords:
-        """That of this plugin, whether or not another was mounted before it."""
+        """This plugin's own registry, even if the host uses another plugin's."""
         return self._own
 
     async def identity(self, request: web.Request, *, again: bool = False) -> Identity | None:
-        """Whoever `remember` signed in, ``None`` when nobody is, or their session has ended.
+        """The signed-in user; ``None`` when nobody is, or their session has ended.
 
-        `again` has the session loaded anew, in case that its storage has dropped it since.
+        With `again`, the session is loaded anew, in case its storage has dropped it since.
         """
         if aiohttp_session.STORAGE_KEY not in request:
             return None
@@ -212,11 +213,12 @@ SESSIONS = web.AppKey("aiohttp_jobs.sessions", Sessions)
 async def remember(request: web.Request, user_id: str, roles: Collection[str]) -> None:
     """Sign `user_id` in with `roles`: later requests of this session are theirs, until it ends.
 
-    Call it in the host's own login handler, once the user has proven who they are. The session gets
-    a new id, so that one planted before signing in is worth nothing; one that was signed in already
-    ends. Raises ``ValueError`` for a user id that cannot be one, `ConfigurationError` where no plugin
-    is mounted, and aiohttp's ``HTTPInsufficientStorage`` or ``HTTPServiceUnavailable``, which are answers
-    of their own, while the disk does not take the session.
+    Call it in the host's login handler, once the user is authenticated. The session gets a new id, against
+    session fixation; a session that is signed in already ends.
+
+    Raises ``ValueError`` for an invalid user id, `ConfigurationError` where no plugin is mounted, and
+    aiohttp's ``HTTPInsufficientStorage`` or ``HTTPServiceUnavailable``, which are responses of their own,
+    when the session cannot be stored.
     """
     if not user_id or "\0" in user_id:
         raise ValueError("user_id must be a non-empty text without NUL characters")
@@ -252,9 +254,9 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
 
 
 async def forget(request: web.Request) -> None:
-    """Sign out: the session no longer belongs to anybody, and copies of its cookie are worth nothing.
+    """Sign out: end the session, so that copies of its cookie are worthless.
 
-    Raises aiohttp's ``HTTPServiceUnavailable``, which is an answer of its own, while the disk refuses that.
+    Raises aiohttp's ``HTTPServiceUnavailable``, which is a response of its own, when that cannot be stored.
     """
     session = await aiohttp_session.get_session(request)
     signed_in = _signed_in(session)

@@ -1,6 +1,6 @@
-"""Whatever goes on for longer than the rights of whoever asked for it ends with those rights.
+"""Ends streams and long responses when their caller loses their rights, or disconnects.
 
-So it does once they have left, which aiohttp tells a handler only when it writes.
+aiohttp tells a handler that its client has gone only when it writes.
 """
 
 from __future__ import annotations
@@ -28,18 +28,17 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class RightsWatch:
-    """`has_ended` tells whether the block was ended before its time, because the rights were."""
+    """`has_ended` becomes true when the block is ended because the caller's rights have."""
 
     has_ended: bool = False
 
 
 @asynccontextmanager
 async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
-    """End the block, without an exception, once the request no longer proves the same identity and roles.
+    """End the block, without an exception, once the request's identity or roles have changed.
 
-    That is found out within a ``heartbeat_interval``, whatever the block is doing: waiting for something to
-    happen, or for a reader that does not read. So does one whose reader has left, within a second. What
-    such a reader has not been sent yet is dropped with the connection.
+    That is noticed within one ``heartbeat_interval``, whatever the block is waiting for; a disconnected
+    client is noticed within a second. What was not sent yet is dropped with the connection.
     """
     watch = RightsWatch()
     try:
@@ -57,7 +56,7 @@ async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
 
 
 async def still_has_rights(request: web.Request) -> bool:
-    """Whether the request proves the same identity, with the same roles, as when it came."""
+    """Whether the request still proves the same identity with the same roles as when it arrived."""
     try:
         async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
             return await identity_now(request) == identity_of(request)
@@ -70,9 +69,9 @@ async def still_has_rights(request: web.Request) -> bool:
 
 
 async def require_rights_still(request: web.Request) -> None:
-    """Raise `AuthenticationError` unless the request proves the same identity and roles as when it came.
+    """Raise `AuthenticationError` unless the request still proves the same identity and roles.
 
-    Raises `RightsUnavailableError` when that cannot be found out, as while the host's table of users is away.
+    Raises `RightsUnavailableError` when that cannot be found out, such as when the host's user table is away.
     """
     try:
         async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
@@ -84,9 +83,9 @@ async def require_rights_still(request: web.Request) -> None:
 
 
 class RevocableResponse(web.Response):
-    """An answer that is sent for as long as the rights of whoever asked for it last.
+    """A long response that is aborted when the caller loses their rights.
 
-    It breaks off with them, and the connection with it, so that it is not taken for a whole one.
+    The connection is closed with it, so that the client does not take it for complete.
     """
 
     _asked: web.BaseRequest | None = None
@@ -107,9 +106,10 @@ class RevocableResponse(web.Response):
 
 
 def break_off(request: web.Request) -> web.Response:
-    """Close the connection, and drop what was not sent yet: the answer is not to be taken for a whole one.
+    """Abort a response: close the connection and drop what was not sent, so that it is not taken for
+    complete.
 
-    What is returned goes nowhere; it is for handlers, which have to return something.
+    The return value goes nowhere; it is for handlers, which have to return a response.
     """
     if request.transport is not None:
         request.transport.abort()

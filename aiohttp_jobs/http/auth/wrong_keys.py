@@ -1,7 +1,6 @@
-"""API keys that do not hold: counted for each address and each key that is meant, and written down.
+"""Limits attempts with wrong API keys, by address and by key id, and logs them.
 
-Whether a key holds is left to ``engine.key_ring``, which is asked first: wrong keys shut out no
-right one, though all come from the same proxy.
+Keys are checked first (``engine.key_ring``), so wrong keys never lock out a valid one from the same proxy.
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ class _Count:
 
 
 class WrongKeys:
-    """Raises `TooManyAttemptsError` for more than `most` in `seconds`, from one address or for one key.
+    """Raises `TooManyAttemptsError` after more than `most` wrong keys in `seconds`, by address or key id.
 
-    That goes on until so many seconds have passed without one. The log gets a line when it begins and one
-    when it ends, for at most 20 addresses and keys at a time.
+    The limit holds until that many seconds have passed without a wrong key. The log gets one line when it
+    begins and one when it ends, for at most 20 addresses and keys at a time.
     """
 
     def __init__(self, most: int, seconds: float = 60.0) -> None:
@@ -43,9 +42,9 @@ class WrongKeys:
         self._timer: asyncio.TimerHandle | None = None
 
     def note(self, remote: str | None, key_id: str | None) -> None:
-        """A wrong key came from the address `remote`; `key_id` is that of the key it meant to be, if any.
+        """Count a wrong key from the address `remote`.
 
-        Raises `TooManyAttemptsError`.
+        `key_id` is the key it names, if any. Raises `TooManyAttemptsError`.
         """
         too_many = self._is_too_many(f"the address {network_of(remote)}")
         if key_id is not None:
@@ -54,7 +53,7 @@ class WrongKeys:
             raise TooManyAttemptsError
 
     def close(self) -> None:
-        """Write down what has not ended yet."""
+        """Log the end of what is still being limited."""
         if self._timer is not None:
             self._timer.cancel()
         for subject in list(self._written):
@@ -115,7 +114,7 @@ class WrongKeys:
 
 
 def network_of(remote: str | None) -> str:
-    """What counts as one address: of IPv6, which gives everybody 64 bits to choose from, the network."""
+    """The address to count by. For IPv6 that is the /64 network, as each client has a whole one."""
     try:
         address = ipaddress.ip_address(remote or "")
     except ValueError:

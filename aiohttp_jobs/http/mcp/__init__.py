@@ -1,5 +1,5 @@
-"""The plugin as a server of the Model Context Protocol, for agents: another way in, over the same services.
+"""The plugin as a server of the Model Context Protocol, for agents, over the same services as the HTTP API.
 
-It keeps nothing between two requests, so that any process may answer each: the newest revision has no
-sessions, and the older ones let a server do without.
+Nothing is kept between requests, so any process can answer each: the newest revision of the protocol has no
+sessions, and older ones let a server do without.
 """

@@ -1,6 +1,6 @@
-"""Which tools somebody may use at this moment, page by page or one by its name.
+"""Lists the tools that a caller may use, page by page, or finds one by its name.
 
-They are looked up at each request: a role that was taken away, or a template, takes its tools with it.
+They are computed for each request, so a lost role or a deleted template removes its tools at once.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ _MOST_BYTES = 256 * 1024
 
 
 class Catalogue:
-    """The tools of one application; `limits` are the settings that their schemas name."""
+    """The tools of one application; `limits` are the settings that their schemas show."""
 
     def __init__(self, app: web.Application, limits: Mapping[str, Any]) -> None:
         self._app = app
         self._every = [*job_tools(limits), *result_tools()]
 
     async def page(self, identity: Identity, after: str) -> tuple[list[bytes], str | None]:
-        """Tools whose names come after `after`, as JSON texts in the order of their names, and where the next
-        page begins, if there is one."""
+        """Some tools, as JSON texts ordered by name, after the name `after`; and where the next page begins,
+        if there is one.
+        """
         tools = sorted(await self._all(identity), key=lambda tool: tool.name)
         wanted = [tool for tool in tools if tool.name > after][: _MOST_TOOLS + 1]
         texts = await one_by_one(lambda tool: dumps(tool.to_json()), wanted)
@@ -42,7 +43,7 @@ class Catalogue:
         return texts[:count], wanted[count - 1].name if count < len(wanted) else None
 
     async def find(self, identity: Identity, name: str) -> Tool | None:
-        """The tool of this name, if `identity` may use it."""
+        """The tool with this name, if `identity` may use it."""
         kind = name.partition("_")[0]
         if kind in (FUNCTION, TEMPLATE):
             tools = await self._of_kind(identity, kind)

@@ -1,5 +1,7 @@
-"""``POST /mcp``: the protocol's "Streamable HTTP". Each message is answered with JSON, or where a tool tells
-how far it is, with a stream of Server-Sent Events that ends with the answer.
+"""``POST /mcp``: the protocol's transport "Streamable HTTP".
+
+Each message is answered with JSON or, if a tool reports progress, with a stream of Server-Sent Events that
+ends with the answer.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def mcp_routes(jobs_app: web.Application, config: JobsConfig, interpreters: list
 @unlisted
 @needs()
 async def serve_agent(request: web.Request) -> web.StreamResponse:
-    """No session is made, so that GET, for what a server says by itself, and DELETE are not there (405)."""
+    """Handle one message. As there are no sessions, GET and DELETE are not allowed (405)."""
     config = request.app[CONFIG]
     # Also of who has an API key: no page of another site is to speak through its reader's browser.
     require_same_origin(request, config.trusted_origins, config.trusted_proxies)

@@ -1,4 +1,4 @@
-"""The tools for jobs: submitting, watching, listing, cancelling, and reading what they print."""
+"""The tools for jobs: submit, watch, list, cancel, and read output."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Bytes = Annotated[int, Field(ge=4, le=_MOST_BYTES, strict=True)]
 
 
 class SubmitArguments(SubmitRequest):
-    """As for ``POST /jobs/submit``."""
+    """The arguments of ``POST /jobs/submit``."""
 
     # Agents' models take no schema that offers alternatives at its top.
     model_config = ConfigDict(json_schema_extra=None)
@@ -95,7 +95,9 @@ class WatchedJob(ToolModel):
         Field(description="What was printed since the position that was asked for, as a terminal shows it."),
     ]
     left_out: Annotated[int, Field(description="Bytes before that which are not kept.")]
-    position: Annotated[str, Field(description="Where to go on.")]
+    position: Annotated[
+        str, Field(description="The id of the last event that was received: resume after it.")
+    ]
     job: Annotated[dict[str, Any], Field(description="The job, and once it has ended its result.")]
 
 
@@ -123,7 +125,7 @@ class Cancelling(ToolModel):
 
 
 def job_tools(limits: Mapping[str, Any]) -> list[Tool]:
-    """All of them; `limits` are the settings that schemas name."""
+    """All tools for jobs; `limits` are the settings that their schemas show."""
     return [
         make_tool(
             submit_job,
@@ -148,7 +150,7 @@ def job_tools(limits: Mapping[str, Any]) -> list[Tool]:
         ),
         make_tool(
             get_job,
-            "Show a job",
+            "Get a job",
             "What a job is, in which state, and once it has ended its result without the output.",
             OneJob,
             Shown,
@@ -184,7 +186,7 @@ def job_tools(limits: Mapping[str, Any]) -> list[Tool]:
 
 
 def only_modes(tool: Tool, modes: Sequence[ExecutionMode]) -> Tool:
-    """The tool that submits, for somebody who may run in `modes` only."""
+    """The tool that submits, for a caller who may only run in `modes`."""
     properties = {**tool.takes["properties"], "executionMode": {"type": "string", "enum": list(modes)}}
     return replace(tool, takes={**tool.takes, "properties": properties})
 
@@ -196,7 +198,7 @@ async def submit_job(call: Call) -> dict[str, Any]:
 
 
 def submitted(job_id: str, mode: ExecutionMode) -> dict[str, Any]:
-    """The answer to whatever submits a job."""
+    """The answer of every tool that submits a job."""
     return answered(SubmittedJob(job_id=job_id, execution_mode=mode))
 
 

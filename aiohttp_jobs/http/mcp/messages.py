@@ -1,6 +1,6 @@
-"""One message of the Model Context Protocol, read from a request: JSON-RPC 2.0, and the protocol's revision.
+"""Parses messages of the Model Context Protocol: JSON-RPC 2.0, and the protocol's revision.
 
-What a method does is left to ``methods``, tools to ``tool`` and the modules that make them.
+Methods are in ``methods``, tools in ``tool`` and the modules that define them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MessageID = str | int | None
 
 
 class RpcError(Exception):
-    """A message that cannot be carried out: `code` is JSON-RPC's or the protocol's, `status` HTTP's."""
+    """An error response to a message: `code` is JSON-RPC's or the protocol's, `status` HTTP's."""
 
     def __init__(self, code: int, message: str, *, status: int = 400, data: Any = None) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class RpcError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A request, or a notification, which has no `id`. `is_newest` tells which rules of the protocol hold."""
+    """A request or, without an `id`, a notification. `is_newest` selects the protocol's newest revision."""
 
     method: str
     params: Mapping[str, Any]
@@ -64,20 +64,20 @@ class Message:
 
     @property
     def progress_token(self) -> str | int | None:
-        """By which whoever asked wants to be told how far it is."""
+        """The token under which the caller wants progress reports, if any."""
         token = self.meta.get("progressToken")
         return token if isinstance(token, str | int) and not isinstance(token, bool) else None
 
 
 def id_of(data: Mapping[str, Any]) -> MessageID:
-    """The id to answer to; ``None`` for one that cannot be one."""
+    """The id to answer to; ``None`` if it is not valid."""
     found = data.get("id")
     is_one = isinstance(found, int) and not isinstance(found, bool)
     return found if is_one or (isinstance(found, str) and len(found) <= _MOST_ID) else None
 
 
 def read_message(data: Mapping[str, Any], headers: Mapping[str, str]) -> Message:
-    """The message in the JSON object `data`, which came with `headers`. Raises `RpcError`."""
+    """Parse the message in the JSON object `data`, which came with `headers`. Raises `RpcError`."""
     method, params = data.get("method"), data.get("params", {})
     if data.get("jsonrpc") != "2.0" or not isinstance(method, str):
         raise RpcError(

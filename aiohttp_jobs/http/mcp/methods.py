@@ -1,4 +1,4 @@
-"""What the protocol's methods answer. How an answer is sent is left to ``endpoint``."""
+"""The protocol's methods, from a message to its result. Results are sent by ``endpoint``."""
 
 from __future__ import annotations
 
@@ -48,10 +48,7 @@ class ToolCall:
 async def answer_to(
     request: web.Request, message: Message, catalogue: Catalogue
 ) -> dict[str, Any] | ToolCall:
-    """The result of a request that is not `message`'s of a tool; that tool, for whoever calls it to send.
-
-    Raises `RpcError`.
-    """
+    """The result of a request or, for a tool call, a `ToolCall` for the caller to run. Raises `RpcError`."""
     match message.method:
         case "server/discover" if message.is_newest:
             return _discovered()
@@ -68,9 +65,9 @@ async def answer_to(
 
 
 async def call_tool(request: web.Request, wanted: ToolCall, tell: Tell | None = None) -> dict[str, Any]:
-    """The result of a tool's call. What went wrong is told in it, so that an agent can do better.
+    """Call a tool and return its result. A failure is part of the result, so that the agent can react to it.
 
-    Raises `RpcError` for an error of the server's own.
+    Raises `RpcError` for an error of the server itself.
     """
     try:
         found = await wanted.tool.call(Call(request, wanted.arguments, tell))
@@ -89,7 +86,7 @@ async def call_tool(request: web.Request, wanted: ToolCall, tell: Tell | None = 
 
 
 def completed(result: dict[str, Any], message: Message) -> dict[str, Any]:
-    """`result` with what the newest revision wants in each."""
+    """`result` with the fields that the newest revision requires."""
     return {"resultType": "complete", **result} if message.is_newest else result
 
 

@@ -1,4 +1,4 @@
-"""A tool for each template and each function that somebody may run, with its own parameters."""
+"""A tool for each template and each function that the caller may run, with its own parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEXT = "Answers with the job's id at once; follow it with watch_job."
 
 
 def function_tools(functions: Sequence[Mapping[str, Any]]) -> list[Tool]:
-    """Of `functions`, as `FunctionService` lists them."""
+    """The tools for `functions`, as `FunctionService` lists them."""
     return [
         Tool(
             tool_name(FUNCTION, each["Name"]),
@@ -40,7 +40,7 @@ def function_tools(functions: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 
 def template_tools(templates: Sequence[Mapping[str, Any]]) -> list[Tool]:
-    """Of those of `templates`, as `TemplateService` lists them, that whoever asks may run."""
+    """The tools for those of `templates`, as `TemplateService` lists them, that the caller may run."""
     return [
         Tool(
             tool_name(TEMPLATE, each["Name"], each["TemplateID"][:_MARK]),

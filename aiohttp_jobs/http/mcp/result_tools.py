@@ -1,4 +1,4 @@
-"""The tools for results: searching and deleting them."""
+"""The tools for results: search and delete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_TEXT = 500
 
 
 class SearchArguments(ResultConditions):
-    """Which results: all of these hold; without any, all of the caller's own."""
+    """Conditions that all must hold; without any, all of the caller's results match."""
 
     model_config = ConfigDict(json_schema_extra=None)
 
@@ -43,7 +43,7 @@ class Deleted(ToolModel):
 
 
 def result_tools() -> list[Tool]:
-    """All of them."""
+    """All tools for results."""
     return [
         make_tool(
             search_results,

@@ -1,6 +1,6 @@
-"""A tool as agents see and call it: its name, what it takes and answers, what it may change, who may use it.
+"""A tool as agents see and call it: name, schemas, side effects, and who may use it.
 
-Which tools there are is left to ``catalogue``, carrying a call's answer to ``methods``.
+``catalogue`` lists the tools, ``methods`` calls them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Tell = Callable[[float, float | None, str], Awaitable[None]]
 
 
 class ToolModel(BaseModel):
-    """What a tool takes or answers. Names are camelCase, as in requests everywhere here."""
+    """The arguments or the answer of a tool. Field names are camelCase, as in HTTP requests."""
 
     # Not made before the first agent asks: most hosts have none.
     model_config = ConfigDict(
@@ -40,7 +40,7 @@ class ToolModel(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a tool does to the world, for agents that ask a person before they do some things."""
+    """The side effects of a tool, for agents that ask a person before some of them."""
 
     nothing: bool = False
     destroys: bool = False
@@ -65,7 +65,7 @@ ENDS = Changes(destroys=True, same_when_repeated=True)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool, with what it was given; `tell` where whoever asked wants to know how far it is."""
+    """One call of a tool with its arguments. `tell` reports progress, if the caller wants it."""
 
     request: web.Request
     arguments: Mapping[str, Any]
@@ -81,7 +81,7 @@ class Call:
 
 
 class ToolFunction(Protocol):
-    """What a tool does, as a function whose name is the tool's."""
+    """The implementation of a tool: a function whose name is the tool's."""
 
     __name__: str
 
@@ -90,7 +90,7 @@ class ToolFunction(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`call` answers with a JSON object that fits `answers`, or raises a `JobsError` as routes do."""
+    """A tool. `call` returns a JSON object that fits `answers`, or raises a `JobsError` as routes do."""
 
     name: str
     title: str
@@ -127,8 +127,9 @@ def make_tool(
     tells: bool = False,
     limits: Mapping[str, Any] = MappingProxyType({}),
 ) -> Tool:
-    """The tool that calls `call`, and has its name; `limits` are the settings that the schema of what it
-    takes names."""
+    """The tool that is implemented by `call` and has its name; `limits` are the settings that its schema
+    shows.
+    """
     return Tool(
         call.__name__,
         title,
@@ -148,9 +149,9 @@ def answered(answer: BaseModel) -> dict[str, Any]:
 
 
 def tool_name(kind: str, text: str, mark: str = "") -> str:
-    """A name that agents take: of `text` its letters and digits, and then `mark`, which makes it unique.
+    """A valid tool name: the letters and digits of `text`, followed by `mark`, which makes it unique.
 
-    What is too long is cut, and then marked by a digest of all of it.
+    A name that is too long is cut and ends with a digest of the whole.
     """
     words = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")
     end = f"_{mark}" if mark else ""
@@ -162,7 +163,7 @@ def tool_name(kind: str, text: str, mark: str = "") -> str:
 
 
 def brief(value: Any, most: int) -> Any:
-    """A record whose texts have at most `most` characters each: an agent has to read all that it gets."""
+    """`record` with each text cut to `most` characters, because an agent has to read all of it."""
     if isinstance(value, str):
         left = len(value) - most
         return value if left <= 0 else f"{value[:most]}… ({left} more characters)"
@@ -172,6 +173,6 @@ def brief(value: Any, most: int) -> Any:
 
 
 def brief_json(value: Any, most: int) -> Any:
-    """`value`, or if it is longer than `most` characters as JSON, that text, cut."""
+    """`value` or, if its JSON is longer than `most` characters, that text, cut."""
     text = json.dumps(value, ensure_ascii=False)
     return value if len(text) <= most else brief(text, most)

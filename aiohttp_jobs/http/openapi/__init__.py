@@ -1,1 +1,1 @@
-"""The OpenAPI 3.1 document, made from what the handlers themselves use, and the page that shows it."""
+"""The OpenAPI 3.1 document, built from what the handlers themselves use, and the page that shows it."""

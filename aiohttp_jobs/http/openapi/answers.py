@@ -1,4 +1,4 @@
-"""The envelopes around records: ``{"success": true, …}``, and the one of every failure."""
+"""The schemas around records: ``{"success": true, …}``, and that of every error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Success(Described):
 
 
 class Done(Success):
-    """Something was done; there is nothing more to tell."""
+    """A successful response without data."""
 
     message: str
 
@@ -58,9 +58,10 @@ class Failure(Described):
 
 @cache
 def answering(name: str, /, **fields: Any) -> type[BaseModel]:
-    """The model of a successful answer with `fields`, each a type: `name`, and that it is an answer.
+    """The model `name` of a successful response with `fields`, given as types.
 
-    Without that, programs that generate clients would call a type and its one field the same.
+    The model's name ends with "Answer", so that client generators do not give a type and its one field the
+    same name.
     """
     required: dict[str, Any] = {field: (type_, ...) for field, type_ in fields.items()}
     return create_model(f"{name}Answer", __base__=Success, __doc__="", **required)
@@ -72,9 +73,9 @@ def listing(name: str, /, **plural: Any) -> type[BaseModel]:
 
 
 def page(name: str, /, **plural: Any) -> type[BaseModel]:
-    """The same for one page of a long list: ``nextCursor`` is null on the last.
+    """The model `name` of one page of a long list: ``nextCursor`` is null on the last page.
 
-    ``indexing`` tells that more records may turn up.
+    ``indexing`` is true while results are still being indexed, so that more may turn up.
     """
     return answering(name, count=int, nextCursor=str | None, indexing=bool, **_lists(plural))
 

@@ -1,4 +1,4 @@
-"""Builds the OpenAPI 3.1 document by walking an application's routes and what their handlers say."""
+"""Builds the OpenAPI document from an application's routes and the `operation` of each handler."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _JSON = "application/json"
 
 @dataclass(frozen=True)
 class DescribedRoute:
-    """A route and what its handler says of itself. `path` is below `ROOT`, as OpenAPI writes it."""
+    """A route with its handler's `operation`. `path` is below `ROOT`, as OpenAPI writes it."""
 
     method: str
     path: str
@@ -75,7 +75,7 @@ class DescribedRoute:
 
 
 def described_routes(app: web.Application) -> list[DescribedRoute]:
-    """The routes of the API. ``LookupError`` for one that says nothing of itself."""
+    """The routes of the API. Raises ``LookupError`` for one without an `operation`."""
     found = []
     for method, path, handler in _routes(app):
         operation = operation_of(handler)
@@ -86,9 +86,9 @@ def described_routes(app: web.Application) -> list[DescribedRoute]:
 
 
 def build_document(app: web.Application, limits: Mapping[str, Any], address: str) -> dict[str, Any]:
-    """The document of the API mounted in `app`, found at `address`.
+    """The document of the API that is mounted in `app` and reached at `address`.
 
-    `limits` are the settings of this host that schemas name.
+    `limits` are the settings of this host that schemas show.
     """
     routes = described_routes(app)
     models = [key for route in routes for key in route.models]
@@ -112,7 +112,7 @@ def build_document(app: web.Application, limits: Mapping[str, Any], address: str
 
 
 class ApiDocument:
-    """The document of one host, made when it is first asked for. `limits`: see `build_document`."""
+    """The document of one host, built on first use. `limits`: see `build_document`."""
 
     def __init__(self, limits: Mapping[str, Any]) -> None:
         self._limits = limits
@@ -125,14 +125,16 @@ class ApiDocument:
 
 
 _DESCRIPTION = """
-    Submit commands as jobs, watch them run, and keep their results. Requests and envelopes are
-    camelCase, records PascalCase. What is said to fit is what this host, as it is configured, takes.
-    Two levels above the API are `healthz` and `readyz`, for load balancers, and `metrics`, for Prometheus.
+    Submit commands and functions as jobs, follow them, and search their results.
+
+    Request and response fields are camelCase, those of stored records PascalCase. The limits shown are those
+    that are configured on this host. Two levels above the API are `healthz` and `readyz`, for load balancers,
+    and `metrics`, for Prometheus.
 """
 
 
 def host_limits(config: JobsConfig, interpreters: list[str]) -> dict[str, Any]:
-    """The settings that schemas may name (see ``schema_extras``)."""
+    """The settings that schemas may show (see ``schema_extras``)."""
     settings = {name: getattr(config, name) for name in JobsConfig.model_fields}
     channels = notice_channels(config)
     return {
@@ -198,15 +200,22 @@ def _operation(route: DescribedRoute, schemas: Schemas, routes: list[DescribedRo
         found["parameters"] = parameters
     if operation.body is not None:
         schema = schemas.reference(operation.body, "validation")
-        found["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema}}}
+        example = {} if operation.example is None else {"example": dict(operation.example)}
+        found["requestBody"] = {"required": True, "content": {_JSON: {"schema": schema, **example}}}
     if is_public(handler):
         found["security"] = []
     return found
 
 
 def _path_parameter(name: str) -> dict[str, Any]:
-    schema = _NAME if name == "name" else _ID
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    schema, meaning = (_NAME, "name of the function") if name == "name" else (_ID, f"id of the {name[:-2]}")
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": schema,
+        "description": f"The {meaning}.",
+    }
 
 
 def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:
@@ -226,7 +235,7 @@ def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:
 def _answer(answer: Any, schemas: Schemas) -> dict[str, Any]:
     if not isinstance(answer, Content):
         schema = schemas.reference(answer, "serialization")
-        return {"description": "Done.", "content": {_JSON: {"schema": schema}}}
+        return {"description": "Success.", "content": {_JSON: {"schema": schema}}}
     found: dict[str, Any] = {"description": answer.description}
     if answer.media_type is not None:
         found["content"] = {answer.media_type: {"schema": dict(answer.schema)}}

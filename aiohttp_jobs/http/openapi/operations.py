@@ -1,4 +1,4 @@
-"""What a handler says of itself, next to it: its summary, parameters, body, answers and errors."""
+"""Describes a handler for the OpenAPI document, next to it: summary, parameters, body, answers and errors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ JsonHandler = Callable[[web.Request], Awaitable[R]]
 
 @dataclass(frozen=True)
 class Content:
-    """An answer that is not a JSON object of the API's own. `headers` have a schema each.
+    """A response that is not one of the API's JSON objects.
 
-    `media_type` is ``None`` for an answer without a body.
+    `headers` maps names to schemas; `media_type` is ``None`` for an empty body.
     """
 
     media_type: str | None
@@ -38,7 +38,7 @@ Answer = type[BaseModel] | Content
 
 @dataclass(frozen=True)
 class Operation:
-    """One handler's part of the document; see `operation`."""
+    """One handler's part of the document; made by `operation`."""
 
     summary: str
     answers: Mapping[int, Answer]
@@ -46,6 +46,7 @@ class Operation:
     parameters: tuple[RequestParameter[Any], ...]
     errors: tuple[type[JobsError], ...]
     makes: Mapping[str, str]
+    example: Mapping[str, Any] | None
 
 
 def operation(
@@ -56,15 +57,17 @@ def operation(
     parameters: tuple[RequestParameter[Any], ...] = (),
     errors: tuple[type[JobsError], ...] = (),
     makes: Mapping[str, str] | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> Callable[[JsonHandler[R]], JsonHandler[R]]:
-    """Describe a handler. Its docstring is the description, its module's name the tag.
+    """Describe a handler. Its docstring becomes the description, its module's name the tag.
 
-    `parameters` are read before the handler runs, which gets them with ``PARAMETER.of(request)``.
-    `errors` are those of its own: a missing identity, a foreign origin and bad bodies, parameters or
-    ids go without saying. `makes` tells where an answer holds the ids of what was made:
-    ``{"jobId": "/jobId"}`` for a path parameter and a JSON pointer (RFC 6901).
+    `parameters` are validated before the handler runs, which reads them by ``PARAMETER.of(request)``.
+    `errors` are the handler's own; those for a missing identity, a foreign origin and invalid bodies,
+    parameters or ids are added to every operation. `makes` says where the response has the ids of what was
+    created: ``{"jobId": "/jobId"}`` maps a path parameter to a JSON pointer (RFC 6901).
+    `example` is a body that the handler accepts.
     """
-    described = Operation(summary, answers, body, parameters, errors, makes or {})
+    described = Operation(summary, answers, body, parameters, errors, makes or {}, example)
 
     def describe(handler: JsonHandler[R]) -> JsonHandler[R]:
         @wraps(handler)
@@ -79,13 +82,13 @@ def operation(
 
 
 def unlisted(handler: JsonHandler[R]) -> JsonHandler[R]:
-    """Mark a handler that is no part of the API, such as a page's files."""
+    """Mark a handler that is not part of the API, such as one for the page's files."""
     setattr(handler, _UNLISTED, True)
     return handler
 
 
 def operation_of(handler: Any) -> Operation | None:
-    """What `operation` said of a handler."""
+    """The `Operation` of a handler, if it has one."""
     found: Operation | None = getattr(handler, _OPERATION, None)
     return found
 

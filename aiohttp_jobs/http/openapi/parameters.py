@@ -1,7 +1,4 @@
-"""Parameters in queries and headers: each object both describes one and reads it, so the two cannot differ.
-
-What a value means is left to the handlers.
-"""
+"""Query and header parameters. Each object both documents and reads one, so that the two cannot differ."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", 
 
 @dataclass(frozen=True, kw_only=True)
 class RequestParameter(Generic[T]):
-    """One parameter. `of` is what a handler asks it for, once it is declared in the handler's operation."""
+    """One parameter. Handlers read it by `of`, once it is declared in their `operation`."""
 
     name: str
     description: str = ""
@@ -36,21 +33,24 @@ class RequestParameter(Generic[T]):
     is_required: ClassVar[bool] = False
 
     def of(self, request: web.Request) -> T:
-        """Its value in this request. ``LookupError`` when the handler's operation does not declare it."""
+        """Its value in this request.
+
+        Raises ``LookupError`` when the handler's operation does not declare it.
+        """
         value: T = request[VALUES][self.name]
         return value
 
     def read(self, request: web.Request) -> T:
-        """Raises `InvalidFieldsError`, which names the parameter."""
+        """Parse its value. Raises `InvalidFieldsError`, which names the parameter."""
         raise NotImplementedError
 
     @property
     def schema(self) -> dict[str, Any]:
-        """What `read` takes, in JSON Schema's words."""
+        """The JSON schema of what `read` accepts."""
         raise NotImplementedError
 
     def text(self, request: web.Request) -> str | None:
-        """As it was sent, if it was: once."""
+        """The text that was sent for it, if any. Raises `InvalidFieldsError` if it was sent repeatedly."""
         source = request.query if self.location == "query" else request.headers
         values = source.getall(self.name, [])
         if len(values) > 1:
@@ -80,7 +80,7 @@ class Count(RequestParameter[int]):
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds(RequestParameter[int]):
-    """A whole number of seconds from 0, which is the default, to `most`."""
+    """A whole number of seconds from 0, the default, to `most`."""
 
     most: int
 
@@ -138,7 +138,7 @@ class Choice(RequestParameter[str]):
 
 @dataclass(frozen=True, kw_only=True)
 class Choices(RequestParameter[list[str]]):
-    """Some of `choices`, separated by commas or given repeatedly."""
+    """Some of `choices`, comma-separated or repeated."""
 
     choices: Sequence[str]
     explode: ClassVar[bool] = True
@@ -158,7 +158,7 @@ class Choices(RequestParameter[list[str]]):
 
 @dataclass(frozen=True, kw_only=True)
 class Identifier(RequestParameter[str]):
-    """An id that must be given, in its canonical form once read. `kind` is what it is the id of."""
+    """A required id, read in its canonical form. `kind` says what it identifies."""
 
     kind: str
     is_required: ClassVar[bool] = True
@@ -173,7 +173,7 @@ class Identifier(RequestParameter[str]):
 
 @dataclass(frozen=True, kw_only=True)
 class OptionalIdentifier(RequestParameter[str | None]):
-    """The same for an id that may be left out."""
+    """An optional id, read in its canonical form."""
 
     kind: str
 
@@ -203,7 +203,7 @@ class Flag(RequestParameter[bool | None]):
 
 @dataclass(frozen=True, kw_only=True)
 class Value(RequestParameter[T | None]):
-    """What pydantic makes of a text, by a type that describes itself."""
+    """An optional value that pydantic parses, of a type that has its own JSON schema."""
 
     adapter: TypeAdapter[Any]
 
@@ -222,8 +222,8 @@ class Value(RequestParameter[T | None]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needed(Value[T]):
-    """The same for one that must be given."""
+class RequiredValue(Value[T]):
+    """A required value that pydantic parses."""
 
     is_required: ClassVar[bool] = True
 
@@ -235,7 +235,7 @@ class Needed(Value[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Matching(RequestParameter[re.Match[str] | None]):
-    """A text that all of `pattern` fits; `message` tells what it must be."""
+    """A text that matches `pattern` as a whole; `message` says what it must be."""
 
     pattern: str
     message: str
@@ -257,14 +257,14 @@ class Matching(RequestParameter[re.Match[str] | None]):
 
 @dataclass(frozen=True, kw_only=True)
 class MatchingHeader(Matching):
-    """The same in a header."""
+    """A header whose value matches `pattern` as a whole."""
 
     location: ClassVar[str] = "header"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header(RequestParameter[str | None]):
-    """A header that HTTP says how to read: any text; one that makes no sense is no error."""
+    """A header that is read as HTTP says: any text is accepted, and a value without meaning is ignored."""
 
     example: str
     location: ClassVar[str] = "header"
@@ -282,19 +282,19 @@ SCOPE = Choice(
     name="scope",
     choices=("own", "all"),
     default="own",
-    description="`all` shows everybody's, to those who may see them.",
+    description="`all`: those of all users, for callers who may see them.",
 )
 
 
 def identifier(name: str, text: str, kind: str) -> str:
-    """The id `text` in its canonical form. Raises `InvalidFieldsError`."""
+    """The id `text` in canonical form. Raises `InvalidFieldsError`."""
     if not re.fullmatch(UUID_PATTERN, text):
         raise InvalidFieldsError.of_one(name, f"must be a {kind}, a UUID such as '{_EXAMPLE_ID}'")
     return text.lower()
 
 
 def require_known(request: web.Request, parameters: tuple[RequestParameter[Any], ...]) -> None:
-    """Raise `InvalidFieldsError` for a query that has more than these."""
+    """Raise `InvalidFieldsError` for query parameters other than these."""
     # A condition that is misspelt must not be taken for no condition.
     unknown = sorted(set(request.query) - {parameter.name for parameter in parameters})
     if unknown:

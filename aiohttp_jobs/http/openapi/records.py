@@ -1,7 +1,7 @@
-"""The shapes of what is shown but nowhere stored: views of jobs, the queue, workers, runs.
+"""Schemas of records that are shown but not stored: views of jobs, the queue, workers and runs.
 
-Made to describe what ``streams.serializers`` and the services return;
-nothing is validated with them at run time.
+They describe what ``streams.serializers`` and the services return; nothing is validated with them at run
+time.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Job(Described):
 
 
 class HealthFinding(_Shown):
-    """How one thing that taking jobs needs is."""
+    """The result of one readiness check."""
 
     name: str
     good: bool
@@ -66,7 +66,7 @@ class HealthFinding(_Shown):
 
 
 class WaitingJob(_Job):
-    """A job in the queue. `Position` 1 is the next; null while it is not due yet."""
+    """A waiting job. `Position` 1 starts next; it is null while the job is not due yet."""
 
     model_config = ConfigDict(alias_generator=record_name, extra="forbid")
 
@@ -80,16 +80,16 @@ class WaitingJob(_Job):
 
 
 class ProgressView(_Shown):
-    """How far a running job says it is: from 0 to 1, null when it does not know."""
+    """The progress that a running job reports, from 0 to 1; null if unknown."""
 
     share: Annotated[float, Field(ge=0, le=1)] | None
     text: Annotated[str, Field(max_length=MOST_TEXT)]
 
 
 class JobView(_Job):
-    """A job in any state. What it has beside the required fields depends on the state.
+    """A job in any state. Which optional fields it has depends on the state.
 
-    One that has ended is shown as its result is, without ``Output``.
+    An ended job has the fields of its result, without ``Output``.
     """
 
     model_config = ConfigDict(alias_generator=record_name, extra="allow")
@@ -107,11 +107,13 @@ class JobView(_Job):
     runtime: float | None = None
     worker: int | None = None
     output_size: int = 0
-    progress: Annotated[ProgressView | None, Field(description="Absent unless the job tells it.")] = None
+    progress: Annotated[ProgressView | None, Field(description="Absent unless the job reports it.")] = None
     waiting_for: Annotated[
-        str | None, Field(description="Why it does not start, while no worker that runs could run it.")
+        str | None, Field(description="Why the job cannot start, while no live worker can run it.")
     ] = None
-    labels: Annotated[tuple[str, ...], Field(description="What whoever runs it has to have.")] = ()
+    labels: Annotated[
+        tuple[str, ...], Field(description="The labels that a worker must have to run it.")
+    ] = ()
     command: str = ""
     description: str = ""
     interpreter: InterpreterName | str | None = None
@@ -138,9 +140,9 @@ class QueueView(Described):
 
 
 class RunspaceView(_Shown):
-    """A warm worker. Whose job it runs is shown to its owner and to those who may see all jobs."""
+    """A warm worker. The job it runs is shown to the job's owner and to those who may see all jobs."""
 
-    worker: Annotated[int, Field(description="Its process id.")]
+    worker: Annotated[int, Field(description="The process id.")]
     busy: bool
     user_id: str | None
     job_id: str | None
@@ -150,7 +152,7 @@ class RunspaceView(_Shown):
 
 
 class RunningThereView(_Shown):
-    """A job that a worker runs."""
+    """A job that a host or worker runs."""
 
     job_id: str
     job_name: str
@@ -158,9 +160,10 @@ class RunningThereView(_Shown):
 
 
 class WorkerView(_Shown):
-    """A host or a worker that shares the work. ``Jobs`` are those of ``Running`` that the caller may see.
+    """A host or a worker that shares the work.
 
-    ``Places``: how many jobs it runs at once, by their kind. ``Alive``: it was heard of a short time ago.
+    ``Running`` counts its jobs, ``Jobs`` lists those that the caller may see. ``Places`` is how many jobs it
+    runs at once, by kind. ``Alive`` is false when its last heartbeat is too long ago.
     """
 
     worker_id: str
@@ -180,13 +183,13 @@ class WorkerView(_Shown):
 
 
 class ScheduleView(Schedule):
-    """A schedule, and when it fires next."""
+    """A schedule and its next run."""
 
     next_run_at: UtcDatetime | None
 
 
 class ScheduledRun(_Shown):
-    """A moment to come: in UTC, on the clock of the schedule's time zone, and with jitter."""
+    """A future run: in UTC, in the schedule's time zone, and with jitter."""
 
     scheduled_for: UtcDatetime
     local: str
@@ -231,9 +234,10 @@ TriggerView = _without(
 
 
 class FunctionView(_Shown):
-    """One of the host's functions. The first of `Modes`, all of them the caller's to use, is the default.
+    """One of the host's functions.
 
-    `Parameters` are for forms, and `Schema` is the JSON schema of the object of all values.
+    `Modes` are those that the caller may use; the first is the default. `Parameters` describe a form,
+    `Schema` is the JSON schema of the object of all values.
     """
 
     name: str
@@ -254,7 +258,7 @@ class FunctionView(_Shown):
 
 
 class CountedBucket(_Shown):
-    """How many jobs ended in each way from ``Start`` on, until the next bucket."""
+    """How many jobs ended with each status, from ``Start`` until the next bucket."""
 
     start: UtcDatetime
     succeeded: int
@@ -313,7 +317,7 @@ class OwnLimits(Described):
 class SeenConnection(Described):
     """The caller's own request as the server sees it, behind whatever proxies there are.
 
-    ``remote`` is what API keys' ``AllowedIPs`` are compared with.
+    API keys' ``AllowedIPs`` are compared with ``remote``.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -335,8 +339,8 @@ class SessionCookie(Described):
 class Me(Described):
     """Who the caller is and what they may do. ``permissions`` are names of the endpoint role table.
 
-    ``functions``: whether there are any of the host's own that they may run. ``sessionCookie`` is null where
-    the host has sessions of its own.
+    ``permissions`` are names of the table of endpoint roles. ``functions`` tells whether they may run any of
+    the host's functions. ``sessionCookie`` is null where the host has its own sessions.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid")
@@ -350,7 +354,7 @@ class Me(Described):
     max_priority: int
     capabilities: Annotated[
         list[str],
-        Field(description="What not every installation can do: labels, manyMachines, droppedFiles."),
+        Field(description="Optional features of this installation: labels, manyMachines, droppedFiles."),
     ]
     permissions: list[str]
     functions: bool

@@ -1,4 +1,4 @@
-"""The JSON schemas of a document: from the models, with this host's limits, under ``components``."""
+"""The JSON schemas of the document: from the models, with this host's limits, under ``components``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Key = tuple[type[BaseModel], JsonSchemaMode]
 
 
 class Schemas:
-    """The schemas of some models. `limits` has the value of each setting that a model's schema names."""
+    """The schemas of some models. `limits` has the value of each setting that a schema shows."""
 
     def __init__(self, models: Collection[Key], limits: Mapping[str, Any]) -> None:
         found, definitions = models_json_schema(
@@ -30,7 +30,7 @@ class Schemas:
         self.components = {name: _for_generators(schema) for name, schema in components.items()}
 
     def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, Any]:
-        """``{"$ref": …}`` to the schema of `model`, as it is sent (``validation``) or answered."""
+        """``{"$ref": …}`` to the schema of `model`, for requests (``validation``) or responses."""
         return dict(self._references[model, mode])
 
 
@@ -49,7 +49,7 @@ def _for_generators(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def schema_of(model: type[BaseModel], mode: JsonSchemaMode, limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of one model by itself, which has whatever it refers to under ``$defs``."""
+    """The schema of a single model, with everything it refers to under ``$defs``."""
     schema = model.model_json_schema(by_alias=True, mode=mode, schema_generator=_Brief)
     return dict(_members(schema, limits))
 

@@ -64,6 +64,26 @@ async def test_every_route_is_in_the_document(host: Host) -> None:
     assert len(identifiers) == len(set(identifiers))
 
 
+async def test_every_operation_and_parameter_is_described_and_every_body_has_a_valid_example(
+    host: Host,
+) -> None:
+    found = await document(host.caller())
+    bodies = 0
+    for methods in found["paths"].values():
+        for each in methods.values():
+            assert each["summary"], each
+            assert each["description"], each["operationId"]
+            assert all(parameter["description"] for parameter in each.get("parameters", [])), each
+            if "requestBody" in each:
+                media = each["requestBody"]["content"]["application/json"]
+                rooted = {"components": found["components"], **media["schema"]}
+                assert not list(Draft202012Validator(rooted).iter_errors(media["example"])), each[
+                    "operationId"
+                ]
+                bodies += 1
+    assert bodies > 10
+
+
 async def test_a_route_that_says_nothing_of_itself_is_noticed() -> None:
     async def handler(_request: web.Request) -> web.Response:
         return web.Response()
