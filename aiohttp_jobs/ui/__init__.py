@@ -1,1 +1,1 @@
-"""The page for managing jobs, at the mount point: its shell and its assets; all data comes from the API."""
+"""The web page, at the mount point: its HTML and its assets. All data comes from the API."""

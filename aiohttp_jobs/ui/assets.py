@@ -1,7 +1,7 @@
-"""The page's files, in memory, compressed, below one fingerprint; serving them is left to ``routes``.
+"""The page's files, compressed in memory, under a common fingerprint. ``routes`` serves them.
 
-All lie below one fingerprint of all of them, so that modules import each other by relative paths (an import
-map would need an inline script) and browsers may keep every file for good.
+All share one fingerprint, so that modules can import each other by relative paths (an import map would need
+an inline script), and browsers can cache every file forever.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST_LOGO_BYTES = 256 * 1024
 
 
 class Asset:
-    """One file. `compressed` is made when it is first asked for."""
+    """One file. `compressed` is computed on first use."""
 
     def __init__(self, body: bytes, content_type: str) -> None:
         self.body = body
@@ -42,7 +42,7 @@ class Asset:
 
     @functools.cached_property
     def compressed(self) -> bytes:
-        """The file as gzip (RFC 1952); a picture that gains nothing stays out of this."""
+        """The file as gzip (RFC 1952). Not for pictures, which do not get smaller."""
         return gzip.compress(self.body, 9, mtime=0)
 
 
@@ -54,7 +54,7 @@ class Assets:
     files: Mapping[str, Asset]
 
     def preloads(self, entry: str) -> list[str]:
-        """`entry` and every module that it needs at once, so that a browser fetches them side by side."""
+        """`entry` and all modules that it imports, for browsers to fetch in parallel."""
         found: list[str] = []
         waiting = [entry]
         while waiting:
@@ -65,7 +65,7 @@ class Assets:
         return found
 
     def with_logo(self, path: Path) -> Assets:
-        """These and a picture of the host's, as ``logo.svg`` or ``logo.png``. Raises `ConfigurationError`."""
+        """These and the host's picture, as ``logo.svg`` or ``logo.png``. Raises `ConfigurationError`."""
         suffix = path.suffix.lower()
         if suffix not in _LOGO_TYPES:
             raise ConfigurationError(f"ui_logo: {path} must be an SVG or PNG file.")
@@ -82,7 +82,7 @@ class Assets:
 
 @functools.cache
 def package_assets() -> Assets:
-    """The files that came with the package. Blocks for some milliseconds, the first time."""
+    """The package's files. Blocks for some milliseconds the first time."""
     digest = hashlib.sha256()
     files: dict[str, Asset] = {}
     for path in sorted(_FOLDER.rglob("*")):

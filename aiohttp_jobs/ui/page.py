@@ -1,6 +1,6 @@
-"""The page's shell: HTML that loads the modules and tells them the host's branding. Pure but for `template`.
+"""The page's HTML, which loads the modules and contains the host's branding.
 
-It names nothing by an absolute path, so it works below any prefix and behind proxies that change paths.
+It contains no absolute paths, so it works below any prefix and behind proxies that change paths.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def render_page(config: JobsConfig, assets: Assets) -> str:
 
 
 def is_file(logo: str | None) -> bool:
-    """Whether a `ui_logo` is a file to be served, and not a path on the host."""
+    """Whether `ui_logo` is a file to serve, rather than a path on the host."""
     return logo is not None and Path(logo).is_file()
 
 

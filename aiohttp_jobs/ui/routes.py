@@ -1,4 +1,4 @@
-"""The page's routes: the shell at the mount point, and its assets. Both are public and hold no data."""
+"""The page's routes: the HTML at the mount point, and its assets. Both are public and contain no data."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ASSET_HEADERS = {
 
 
 def ui_routes(config: JobsConfig) -> list[web.RouteDef]:
-    """The page's routes, none when it is switched off. Blocks while it reads the files.
+    """The page's routes; none if it is disabled. Blocks while it reads the files.
 
     Raises `ConfigurationError` for a template or a logo that cannot be used.
     """

@@ -89,14 +89,14 @@ async def test_an_administrator_looks_at_one_user(host: Host, visit: Visit) -> N
     await alice.submit("true", "Of Alice")
     await bob.submit("sleep 30", "Of Bob")
     page = await admin.open()
-    await page.get_by_label("Everybody's jobs").check()
+    await page.get_by_label("All users").check()
     await expect(page.locator(".job-link")).to_have_count(2)
     await page.get_by_label("User", exact=True).fill("bob")
     await expect(page.get_by_role("link", name="Of Bob")).to_be_visible()
     await expect(page.get_by_role("link", name="Of Alice")).to_have_count(0)
     await alice.open()
     await expect(alice.page.get_by_role("link", name="Of Alice")).to_be_visible()
-    await expect(alice.page.get_by_label("Everybody's jobs")).to_have_count(0)
+    await expect(alice.page.get_by_label("All users")).to_have_count(0)
 
 
 async def test_after_a_restart_of_the_host_list_and_output_go_on(start_host: StartHost, visit: Visit) -> None:

@@ -36,7 +36,7 @@ async def test_an_api_key_opens_the_page_and_lasts_as_long_as_the_tab(host: Host
     await page.get_by_text("Use an API key instead").click()
     await page.get_by_label("API key").fill("not a key")
     await page.get_by_role("button", name="Use this key").click()
-    await expect(page.get_by_text("This key does not hold.")).to_be_visible()
+    await expect(page.get_by_text("This key is not valid.")).to_be_visible()
     secret = host.caller("task_manager").session.headers["Authorization"].removeprefix("Bearer ")
     await page.get_by_label("API key").fill(secret)
     await page.get_by_role("button", name="Use this key").click()

@@ -77,7 +77,7 @@ async def test_an_administrator_pauses_the_queue_and_sees_it_move(host: Host, vi
     await visitor.submit("true", "Waits")
     await expect(page.get_by_role("link", name="Waits")).to_be_visible()
     await page.get_by_role("button", name="Resume").click()
-    await expect(page.get_by_text("Nothing waits")).to_be_visible()
+    await expect(page.get_by_text("No jobs are waiting")).to_be_visible()
 
 
 async def test_the_workers_are_shown(host: Host, visit: Visit) -> None:
@@ -138,13 +138,13 @@ async def test_the_history_counts_what_has_run(host: Host, visit: Visit) -> None
     await host.caller("task_manager").run("true", jobName="Counted last")
     page = await visitor.open("#/history")
     await expect(
-        page.get_by_role("img", name=re.compile("Jobs an hour: 3 successes, 1 failure"))
+        page.get_by_role("img", name=re.compile("Jobs per hour: 3 successes, 1 failure"))
     ).to_be_visible()
     await expect(page.locator(".chart canvas")).to_be_visible()
     await expect(page.get_by_role("row", name=re.compile("Counted 3"))).to_be_visible()
     await expect(page.locator(".outcomes")).to_contain_text("25 %")
-    await expect(page.locator(".runtimes")).to_contain_text("90 % at most")
-    await page.get_by_text("The numbers as a table").click()
+    await expect(page.locator(".runtimes")).to_contain_text("90th percentile")
+    await page.get_by_text("Show as a table").click()
     await expect(page.get_by_role("columnheader", name="Succeeded")).to_be_visible()
 
 
@@ -258,7 +258,7 @@ async def test_an_administrator_sees_everybodys_keys_and_makes_one_for_another(
     secret = await page.get_by_label("The key", exact=True).inner_text()
     await page.get_by_role("button", name="I have kept it").click()
     await expect(page.get_by_text("No keys yet")).to_be_visible()
-    await page.get_by_label("Everybody's").check()
+    await page.get_by_label("All users").check()
     await expect(page.get_by_role("row", name=re.compile("Of Bob bob"))).to_be_visible()
     assert (await host.bearer(secret).request("GET", "/me")).body["me"]["userId"] == "bob"
     await page.get_by_role("button", name="New key").click()

@@ -37,7 +37,7 @@ function View({ route }) {
       location.reload()} />`;
   }
   if (!VIEWS[view]) {
-    return html`<h1>Not here</h1><${Empty} title="There is no such view">
+    return html`<h1>Page not found</h1><${Empty} title="There is no such page">
       Check the address, or go to <a href=${link("jobs")}>the jobs</a>.<//>`;
   }
   if (failed) return html`<${Problem} error=${failed} retry=${() => location.reload()} />`;

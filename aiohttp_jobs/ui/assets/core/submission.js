@@ -8,7 +8,7 @@ export const MODES = {
 };
 export const INTERPRETERS = {
   shell: "POSIX shell, /bin/sh, or what its #! line asks for",
-  bash: "Bash",
+  bash: "Bash, with arrays and brace expansion",
   python: "Python, with top-level await",
   powershell: "PowerShell, pwsh",
 };

@@ -46,7 +46,7 @@ function Everybody({ params, change }) {
   const [user, setUser] = useTyped(params.user ?? "", (text) => change({ user: text, scope: "all" }));
   const everyone = params.scope === "all" || Boolean(params.user);
   return html`<label class="check"><input type="checkbox" checked=${everyone}
-      onChange=${(event) => change({ scope: event.target.checked ? "all" : "", user: "" })} /> Everybody's jobs</label>
+      onChange=${(event) => change({ scope: event.target.checked ? "all" : "", user: "" })} /> All users</label>
     ${
     everyone && html`
       <input aria-label="User" placeholder="of every user" class="user" value=${user} spellcheck=${false}

@@ -8,7 +8,7 @@ import { Field } from "./parts.js";
 export function SignIn() {
   const { settings, reload, hadKey } = useSession();
   const [secret, setSecret] = useState("");
-  const [problem, setProblem] = useState(hadKey ? "This key does not hold. Check it, or ask whoever made it." : "");
+  const [problem, setProblem] = useState(hadKey ? "This key is not valid. Check it, or ask whoever created it." : "");
   useTitle("Sign in");
   const next = encodeURIComponent(location.pathname + location.search + location.hash);
   const use = async (event) => {
@@ -17,14 +17,14 @@ export function SignIn() {
     apiKey.set(secret.trim());
     if ((await reload()) === "in") return undefined;
     apiKey.clear();
-    return setProblem("This key does not hold. Check it, or ask whoever made it.");
+    return setProblem("This key is not valid. Check it, or ask whoever created it.");
   };
   return html`
     <main class="signin" id="main">
       <div class="panel">
           ${settings.logo && html`<img src=${settings.logo} alt="" width="44" height="44" />`}
           <h1>${settings.title}</h1>
-          <p>Run commands as jobs, watch them, and keep their results. You are not signed in.</p>
+          <p>Run commands as jobs, follow them, and search their results. You are not signed in.</p>
           ${settings.login
             ? html`<a class="button primary" href=${settings.login.replace("{next}", next)}>Sign in</a>`
             : html`<p>Sign in to this application first, then load this page again.</p>`}

@@ -1,4 +1,4 @@
-// What has run: jobs an hour (or a day) by outcome, how long they took, and which run most often.
+// What has run: jobs per hour (or day) by outcome, how long they took, and which run most often.
 import { html, useMemo } from "../core/html.js";
 import { get } from "../core/api.js";
 import { count, formatDay, formatDuration, formatShort } from "../core/format.js";
@@ -60,8 +60,8 @@ function Outcomes({ total, count: all }) {
 
 /** How long they took, as bars by the logarithm, so that seconds and hours can stand side by side. */
 function Runtimes({ runtime }) {
-  const rows = [["Half took at most", runtime.P50], ["90 % at most", runtime.P90], ["99 % at most", runtime.P99], [
-    "The longest",
+  const rows = [["Median", runtime.P50], ["90th percentile", runtime.P90], ["99th percentile", runtime.P99], [
+    "Longest",
     runtime.Max,
   ]];
   const share = (seconds) =>
@@ -99,7 +99,7 @@ function Charts({ stats, from, to, bucket }) {
     stats,
   ]);
   const total = (name) => stats.buckets.reduce((sum, one) => sum + (one[name] ?? 0), 0);
-  const title = bucket === "hour" ? "Jobs an hour" : "Jobs a day";
+  const title = bucket === "hour" ? "Jobs per hour" : "Jobs per day";
   const label = `${title}: ${count(total("Succeeded"), "success", "successes")}, ${
     count(total("Failed"), "failure")
   } in all`;
@@ -110,7 +110,7 @@ function Charts({ stats, from, to, bucket }) {
     ],
     ["Jobs", (one) => one.Count.toLocaleString()],
     ["Failed", (one) => (one.Failed ? html`<span class="fault">${one.Failed.toLocaleString()}</span>` : "0")],
-    ["Typical runtime", (one) => formatDuration(one.P50)],
+    ["Median runtime", (one) => formatDuration(one.P50)],
   ];
   return html`
     <div class="charts">
@@ -121,7 +121,7 @@ function Charts({ stats, from, to, bucket }) {
       <section class="panel">
         <h2>${title}</h2>
         <${StackedBars} times=${times} series=${series} label=${label} nameOf=${nameOf(bucket)} />
-        <${Fold} summary="The numbers as a table">
+        <${Fold} summary="Show as a table">
           <${Counts} buckets=${stats.buckets} bucket=${bucket} />
           <//>
           </section>
@@ -148,7 +148,7 @@ export default function History({ route }) {
       <div class="actions">
           ${may(me, "see_all_jobs") &&
             html`<label class="check"><input type="checkbox" checked=${scope === "all"} onChange=${(event) =>
-              change({ scope: event.target.checked ? "all" : "" })} /> Everybody's jobs</label>`}
+              change({ scope: event.target.checked ? "all" : "" })} /> All users</label>`}
           <select aria-label="Range" value=${range} onChange=${(event) =>
             change({ range: event.target.value })}>${Object.entries(RANGES).map(([name, [words]]) =>
               html`<option value=${name} key=${name}>${words}</option>`

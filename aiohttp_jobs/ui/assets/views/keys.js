@@ -111,7 +111,7 @@ export default function Keys({ route }) {
   if (me.proof === "api_key")
     return html`
       <h1>API keys</h1>
-      <${Empty} title="Not with a key">An API key cannot make or show others. Sign in to the application for that.<//>
+      <${Empty} title="Not with a key">An API key cannot create or show others. Sign in to the application for that.<//>
     `;
   return html`
     <header class="view-head">
@@ -122,7 +122,7 @@ export default function Keys({ route }) {
         onChange=${(event) =>
               go(link("keys", null, { scope: event.target.checked ? "all" : "" }), {
                 replace: true,
-              })} /> Everybody's</label>`}
+              })} /> All users</label>`}
           <${Button} kind="primary" icon="new" onClick=${() => setCreating(true)}>New key<//></div></header>
         <p class="lead">With a key, a program submits and reads jobs as you, with those
           of your roles that you give it.</p>
@@ -131,7 +131,7 @@ export default function Keys({ route }) {
         ) => (apiKeys.length
           ? html`<${Table} records=${apiKeys} id="KeyID" columns=${columns} />` :
           html`<${Empty} title="No keys yet">
-            Make one for each program, so that each can be taken away by itself.<//>`)}<//>
+            Create one for each program, so that each can be revoked by itself.<//>`)}<//>
         ${creating && html`<${Create} onClose=${() => setCreating(false)} onMade=${(answer) => {
           setCreating(false);
           setMade(answer);

@@ -60,7 +60,7 @@ export default function Notices({ route }) {
         html`<span class="actions">${
           one.State !== "sent" && html`<${Button} icon="again" onClick=${() =>
             act(() =>
-              post(`notices/${one.NoticeID}/retry`), "It is tried again.")}>Send again<//>`
+              post(`notices/${one.NoticeID}/retry`), "The notice will be sent again.")}>Send again<//>`
         }
       <${Sure} icon="trash" label="Delete" question="Delete the notice?" onSure=${() =>
           act(() => request("DELETE", `notices/${one.NoticeID}`), "The notice was deleted.")} /></span>`,
@@ -72,7 +72,7 @@ export default function Notices({ route }) {
       <div class="actions">
           ${may(me, "manage_all_notices") &&
             html`<label class="check"><input type="checkbox" checked=${scope === "all"} onChange=${(event) =>
-              change({ scope: event.target.checked ? "all" : "" })} /> Everybody's</label>`}
+              change({ scope: event.target.checked ? "all" : "" })} /> All users</label>`}
           <select aria-label="State" value=${state ?? ""} onChange=${(event) => change({ state: event.target.value })}>
           <option value="">Every state</option><option value="pending">Waiting</option>
           <option value="sent">Sent</option>

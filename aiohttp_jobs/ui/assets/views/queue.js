@@ -13,7 +13,7 @@ import { Table } from "../parts/table.js";
 
 function Numbers({ queue }) {
   const numbers = [["Running", queue.running], ["Queued", queue.queued], ["Not due yet", queue.pending], [
-    "At once in all",
+    "Overall limit",
     queue.limits.overall ?? "no limit",
   ]];
   return html`<dl class="numbers">${
@@ -75,7 +75,7 @@ export default function Queue() {
       <${Numbers} queue=${queue} />
       ${queue.jobs.length ? html`<${Table} records=${queue.jobs} id="JobID" columns=${columns} />` : html`
         <${Empty}
-          title="Nothing waits">Jobs that cannot start at once are listed here, in the order in which they will run.<//>
+          title="No jobs are waiting">Jobs that cannot start at once are listed here, in their order.<//>
       `}
     `}<//>`;
 }

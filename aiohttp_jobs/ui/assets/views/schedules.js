@@ -90,7 +90,7 @@ function List({ route }) {
         onChange=${() =>
               go(link("schedules", null, { scope: scope === "all" ? "" : "all" }), {
                 replace: true,
-              })} /> Everybody's</label>`}${add}</div>
+              })} /> All users</label>`}${add}</div>
     </header>
     <${Loaded} result=${result} what="Loading the schedules">${(
       { schedules },

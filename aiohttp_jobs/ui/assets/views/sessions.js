@@ -19,7 +19,7 @@ export default function Sessions({ route }) {
   const everywhere = () => post("sessions/revoke").then(reload, (error) => toast(error.message, "bad"));
   const columns = [
     ...(scope === "all" ? [["User", (one) => html`<b><${Text}>${one.UserID}<//></b>`]] : []),
-    ["With", (one) => html`<${Text}>${one.UserAgent || "unknown"}<//>`],
+    ["Browser", (one) => html`<${Text}>${one.UserAgent || "unknown"}<//>`],
     ["Address", (one) => one.Address || "unknown"],
     ["Signed in", (one) => html`<${Age} at=${one.SignedInAt} />`],
     ["Last used", (one) => html`<${Age} at=${one.LastUsedAt} />`],
@@ -28,7 +28,7 @@ export default function Sessions({ route }) {
       (
         one,
       ) => (one.Current
-        ? "this one"
+        ? "this session"
         : html`<${Sure} icon="out" label="Sign out" question="Sign this session out?" onSure=${() => end(one)} />`),
     ],
   ];
@@ -47,7 +47,7 @@ export default function Sessions({ route }) {
         onChange=${(event) =>
               go(link("sessions", null, { scope: event.target.checked ? "all" : "" }), {
                 replace: true,
-              })} /> Everybody's</label>`}
+              })} /> All users</label>`}
           ${me.proof === "session" && html`
             <${Button}
               onClick=${others}>Sign out everywhere else<//>
@@ -55,7 +55,7 @@ export default function Sessions({ route }) {
           `}
         </div>
     </header>
-    <p class="lead">Where you are signed in. What is unknown to you, sign out, and change your password.</p>
+    <p class="lead">Where you are signed in. If you do not recognize one, sign it out and change your password.</p>
     <${Loaded} result=${result} what="Loading the sessions">${(
       { sessions },
     ) => (sessions.length

@@ -59,8 +59,9 @@ export default function Workers() {
     ],
   ];
   return html`<header class="view-head"><h1>Workers</h1></header>
-    <p class="lead">Hosts answer requests, workers only run jobs. One that is drained takes no more, and ends.</p>
+    <p class="lead">Hosts answer requests and may run jobs; workers only run jobs.
+      A drained worker finishes its jobs and exits.</p>
     <${Loaded} result=${result} what="Loading the workers">${({ workers }) => (workers.length
       ? html`<${Table} records=${workers} id="WorkerID" columns=${columns} />`
-      : html`<${Empty} title="Nobody">Hosts run all jobs here.<//>`)}<//>`;
+      : html`<${Empty} title="No workers">Here the hosts run all jobs themselves.<//>`)}<//>`;
 }
