@@ -1,7 +1,4 @@
-"""JobsConfig: every setting, with its default, unit and check; from code or from the environment.
-
-What the settings mean for a job is left to the modules that use them.
-"""
+"""JobsConfig: every setting with its default, unit and validation, from code or from the environment."""
 
 from __future__ import annotations
 
@@ -84,168 +81,179 @@ class JobsConfig(BaseModel):
     )
 
     data_dir: Converted[Path, Path | str]
-    """The folder that holds (or will hold) ``apps/WebHostTaskManagement/``."""
+    """The folder that contains (or will contain) ``apps/WebHostTaskManagement/``."""
     allow_shared_data_dir: bool = False
-    """Start although others can write to the data folder or to a folder above it, own it, or can read its
-    keys. Whoever can, can run commands as anybody; without this setting the host does not start then."""
+    """Start even if other Unix users can write to the data folder or a folder above it, own it, or can read
+    its keys. They could run commands as anybody, so the host refuses to start without this setting."""
     engine: Literal["embedded", "postgres"] = "embedded"
-    """What keeps the jobs: the data folder, or a PostgreSQL database that many hosts share."""
+    """Where jobs are stored: in the data folder, or in a PostgreSQL database that many hosts share."""
     dsn: Annotated[str | None, Field(repr=False, min_length=1)] = None
-    """Where the database is (``postgresql://user@host/database``), with ``engine="postgres"``. A password in
-    it belongs into the environment."""
+    """The database (``postgresql://user@host/database``), with ``engine="postgres"``. If it has a password,
+    set it in the environment."""
     secret: Annotated[str | None, Field(repr=False, min_length=32)] = None
-    """What all keys of the installation are made of, at least 32 characters: those of sessions, signatures,
-    encrypted values and webhooks. Needed with ``engine="postgres"``, the same in all hosts; it belongs into
+    """The secret from which all keys of the installation are derived (sessions, signatures, encrypted values,
+    webhooks), at least 32 characters. Required with ``engine="postgres"``, the same in all hosts; set it in
     the environment (``AIOHTTP_JOBS_SECRET``). Default: key files, 0600, in the data folder."""
     stall_seconds: Annotated[Seconds, Field(ge=1)] = 30.0
-    """With ``engine="postgres"``, the same in all hosts and workers: one that the database has not heard of
-    for so long counts as dead, and its jobs end or are tried again. It ends its commands before that."""
+    """With ``engine="postgres"``, the same in all hosts and workers: a process without a heartbeat for this
+    long is considered dead, and its jobs end or are retried. It ends its commands before that."""
     runs_jobs: bool = True
-    """Run jobs of all kinds in this process. With ``engine="postgres"`` a host may leave them to workers,
-    with False: it then runs only what was asked of it in MainLoop."""
+    """Run jobs in this process. With ``engine="postgres"``, False leaves them to workers: the host then only
+    runs the MainLoop jobs that were submitted to it."""
     prefix: str = "/apps/WebHostTaskManagement"
-    """Where the sub-application is mounted."""
+    """The path at which the sub-application is mounted."""
 
     # --- who is calling
     session_key: str | None = None
-    """Fernet key (32 bytes, base64url) of the plugin's own session cookie. Default: one made of
+    """Fernet key (32 bytes, base64url) of the plugin's own session cookie. Default: derived from
     ``secret``, or a key file, 0600, in the data folder, so that sessions survive a restart."""
     session_cookie: str = "PSWebSessionID"
+    """The name of the plugin's own session cookie."""
     session_max_age: Seconds = 12 * 3600
-    """How long a sign-in lasts, whatever its cookie says; then the user signs in again."""
+    """How long a session lasts after sign-in, whatever its cookie says."""
     max_sessions_per_user: Count = 50
-    """Sessions that one user may have open. With one more, the one that was not used for longest ends."""
+    """Open sessions per user. With one more, the least recently used one ends."""
     session_secure: bool = False
-    """Mark the session cookie ``Secure``. Turn it on wherever the host is served over HTTPS."""
+    """Mark the session cookie ``Secure``. Enable it wherever the host is served over HTTPS."""
     identity_resolver: Annotated[IdentityResolver | None, Field(repr=False)] = None
-    """Finds out who is calling, in place of the session. Bearer keys go on working beside it."""
+    """Authenticates requests instead of the session. API keys work as well."""
     roles_resolver: Annotated[RolesResolver | None, Field(repr=False)] = None
-    """Tells a user's roles of this moment (``None``: no such user). It is asked for each request and
-    again when a job is picked up; no session and no API key has a role that its user does not have."""
+    """Returns a user's current roles (``None``: no such user). It is called for each request and again when
+    a job is picked up; sessions and API keys never have a role that their user lacks."""
     roles_cache_seconds: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 2.0
-    """How long an answer of ``roles_resolver`` counts, and so how long a role that was taken away may still
-    be used. 0: it is asked each time."""
+    """How long an answer of ``roles_resolver`` is cached, and so how long a revoked role may still be used.
+    0: not at all."""
     roles_timeout: Seconds = 5.0
-    """How long ``roles_resolver`` may take. After that, or when it raises, requests are answered with 503."""
+    """The timeout of ``roles_resolver``. When it is exceeded, or it raises, requests get 503."""
     max_api_keys_per_user: Count = 50
-    """API keys that one user may have; the command on the data folder makes more all the same."""
+    """API keys per user. The command line on the data folder is not limited."""
     max_wrong_keys: Count = 10
-    """API keys that do not hold, in a minute from one address (of IPv6: /64 network) or for one key, before
-    further ones are answered with 429. A key that holds is never refused for others that do not."""
+    """Invalid API keys per minute, from one address (IPv6: /64 network) or for one key, after which further
+    ones get 429. A valid key is never refused because of others' invalid ones."""
     trusted_origins: Converted[tuple[str, ...], Sequence[str]] = by_default(())
-    """Origins, beside the host's own, whose pages may use the API, with an API key or with the session cookie
-    of whoever looks at them: browsers are told so (CORS)."""
+    """Other origins whose pages may use the API, with an API key or with their visitor's session cookie
+    (CORS)."""
     trusted_proxies: Converted[tuple[Network, ...], Sequence[str]] = by_default(())
-    """Addresses and networks (CIDR) of proxies whose ``X-Forwarded-Host`` says which host the browser asked.
-    Needed only where the proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
+    """Addresses and networks (CIDR) of proxies whose ``X-Forwarded-Host`` is trusted. Needed only where the
+    proxy does not pass ``Host`` on, for browsers without ``Sec-Fetch-Site``."""
 
     # --- roles
     mode_roles: Converted[ModeRoles, RolesOf[ExecutionMode] | RolesOf[str]] = by_default(MODE_ROLES)
+    """The roles that may run jobs in each mode. Modes that are left out keep their default."""
     endpoint_roles: Converted[Mapping[str, frozenset[str]], RolesOf[str]] = by_default(ENDPOINT_ROLES)
+    """The roles that have each right. Rights that are left out keep their default."""
 
     # --- picking up
     poll_interval: Seconds = 2.0
-    """How often is looked for what other programs did in the data folder (specification: 2 s). On Linux files
-    that they drop into ``JobSubmission/`` are picked up at once."""
+    """How often to look for changes by other programs in the data folder (specification: 2 s). On Linux,
+    files that they drop into ``JobSubmission/`` are picked up at once."""
     allow_unsigned_submissions: bool = False
-    """Run submission files that carry no signature. Whoever can write the folder can then run anything
-    with any role: see the how-to on dropping files before turning it on."""
+    """Run submission files without a signature. Anybody who can write to the folder can then run any command
+    with any role: read the how-to on dropping files before you enable it."""
 
     # --- running
     default_interpreter: Converted[InterpreterName, InterpreterName | str] = by_default(InterpreterName.SHELL)
+    """The interpreter of commands that name none."""
     shebang_interpreters: Converted[tuple[str, ...], Sequence[str]] = by_default(_SHEBANGS)
-    """Which programs the first line of a shell command (``#!/usr/bin/env python3``) may name, where they are
-    installed; a version may follow. It chooses the interpreter, and keeps nobody from starting a program."""
+    """Programs that the first line of a shell command (``#!/usr/bin/env python3``) may name; a version may
+    follow. This selects the interpreter, and does not prevent anybody from starting a program."""
     powershell_spares: Annotated[int, Field(ge=0)] = 1
-    """PowerShell processes (of some 100 MB) that wait for a BackgroundJob, or another user's Runspace job,
-    once a first job has asked for PowerShell. 0: each such job waits until one has started."""
+    """Spare PowerShell processes (about 100 MB each) for BackgroundJobs and for other users' Runspace jobs,
+    started once a first job needs PowerShell. 0: each such job waits for its own to start."""
     powershell_width: Annotated[int, Field(ge=20, le=4096)] = 120
-    """Columns of a table that PowerShell prints."""
+    """The width, in columns, of tables that PowerShell prints."""
     powershell_output: Literal["console", "text"] = "console"
-    """How PowerShell shows an object: as its console does, or as its ``ToString()``."""
+    """How PowerShell prints an object: like its console, or by ``ToString()``."""
     max_parallel_runspace: Count = Field(default_factory=_default_parallel)
-    """Warm workers, and so Runspace jobs at once. PowerShell has as many of its own, once it is asked for."""
+    """Warm workers, and so parallel Runspace jobs. PowerShell has as many of its own, once it is used."""
     max_parallel_background: Count = Field(default_factory=lambda: 4 * _default_parallel())
+    """Parallel BackgroundJobs."""
     max_parallel_mainloop_functions: Count = 16
-    """The host's own functions that run in MainLoop at once. They are coroutines, so one costs little."""
+    """The host's own functions that run in MainLoop at the same time. They are coroutines, and cheap."""
     mainloop_timeout: Seconds = 2.0
-    """How long MainLoop Python may block the event loop at a stretch."""
+    """How long MainLoop Python may block the event loop at a time."""
     default_timeout: Seconds = 3600.0
+    """The time limit of jobs that ask for none."""
     max_timeout: Seconds = 24 * 3600.0
-    """The longest ``timeoutSeconds`` a submission may ask for."""
+    """The maximum of ``timeoutSeconds`` in a submission."""
     kill_grace: Annotated[float, Field(ge=0)] = 5.0
-    """Between SIGTERM and SIGKILL when a job is stopped."""
+    """The time between SIGTERM and SIGKILL when a job is stopped."""
     shutdown_grace: Annotated[float, Field(ge=0)] = 10.0
-    """How long running jobs may go on when the host shuts down."""
+    """How long running jobs may continue when the host shuts down."""
     environment_allow: Converted[frozenset[str], Collection[str]] = by_default(_ALLOWED)
-    """The host's environment variables that jobs get. Nothing else leaks into them."""
+    """The host's environment variables that jobs get. No others are passed on."""
     environment_extra: Mapping[str, str] = Field(default_factory=dict)
     """Variables set for every job."""
 
     # --- limits
     max_body_bytes: Bytes = 1024 * 1024
+    """The maximum size of a request body."""
     max_command_bytes: Bytes = 256 * 1024
+    """The maximum size of a command."""
     max_name_length: Count = 100
+    """The maximum length of a job's name, in characters."""
     max_description_length: Count = 2000
+    """The maximum length of a description, in characters."""
     max_output_bytes: Annotated[int, Field(ge=1024)] = 1024 * 1024
-    """What a result keeps of a job's output: half from the start, half from the end."""
+    """How much of an output its result contains: half from the start, half from the end."""
     max_log_bytes: Annotated[int, Field(ge=0)] = 128 * 1024 * 1024
-    """What is kept on disk of an output that does not fit into its result, for watching and download."""
+    """How much of a longer output is stored on disk, for following and downloading it."""
     max_database_log_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
-    """What a database keeps of it, with ``engine="postgres"``: half from the start, half from the end."""
+    """How much of it is stored in the database, with ``engine="postgres"``: half from each end."""
     max_pending_per_user: Count = 1000
+    """Waiting jobs per user."""
     max_pending_bytes_per_user: Bytes = 64 * 1024 * 1024
-    """What the commands of one user's waiting jobs may have together."""
+    """The total size of the commands of one user's waiting jobs."""
     max_pending_notices_per_user: Count = 1000
-    """Notices of one user that may wait to be sent before new jobs that ask for some are refused. What jobs
-    that were accepted before ask for is sent all the same."""
+    """Waiting notices per user, above which new jobs that ask for notices are refused. Those of jobs that
+    were accepted before are still sent."""
     max_kept_bytes_per_user: Bytes = 10 * 1024 * 1024 * 1024
-    """What one user's results may take, with the outputs kept beside them, before new jobs are refused;
-    ``retention_bytes_per_user`` deletes old ones instead."""
+    """The total size of one user's results, including outputs beside them, above which new jobs are refused;
+    ``retention_bytes_per_user`` deletes old results instead."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 64 * 1024 * 1024
-    """New jobs are refused while the data folder's disk has less room than this. 0: never."""
+    """New jobs are refused while the data folder's disk has less free space than this. 0: never."""
     max_schedules_per_user: Count = 100
-    """Schedules that one user may keep."""
+    """Schedules per user."""
 
     max_streams_per_user: Count = 100
-    """Answers that take long which one user may have open at once in a process: event streams, downloads of
+    """Long responses that one user may have open at the same time in a process: event streams, downloads of
     output, and submissions that wait for their result."""
     max_streams: Count = 2000
-    """The same of all users together."""
+    """The same for all users together."""
 
     max_searches_per_user: Count = 100
-    """Lists, searches, statistics and deletions of results that one user may have waiting for their turn."""
+    """Queries and deletions of results that one user may have waiting for their turn."""
 
     # --- looking after the host
     readiness_drain: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
-    """How long a host that ``web.run_app`` runs goes on after SIGTERM before it closes its listener, with
-    ``/readyz`` answering 503. Elsewhere the file ``draining`` in the data folder turns ``/readyz`` off."""
+    """How long a host under ``web.run_app`` keeps its listener open after SIGTERM, with ``/readyz`` returning
+    503. Elsewhere, the file ``draining`` in the data folder makes ``/readyz`` return 503."""
     metrics_enabled: bool = False
-    """Count jobs, and tell at ``<prefix>/metrics`` what all processes have counted. Needs the extra
+    """Count jobs, and serve the totals of all processes at ``<prefix>/metrics``. Needs the extra
     ``metrics``."""
     metrics_token: Annotated[str | None, Field(repr=False, min_length=16)] = None
-    """Whoever sends it as a bearer may read the metrics, and nothing else: for Prometheus. Without one, that
-    takes an API key or a session with the role (``see_metrics``)."""
+    """A bearer token that gives access to the metrics and nothing else, for Prometheus. Without it, an API
+    key or a session with the right ``see_metrics`` is needed."""
     tracing_enabled: bool = True
-    """Make spans of jobs where opentelemetry-api is installed (the extra ``tracing``). The trace that a
-    request says it belongs to (``traceparent``) is kept and passed on in any case."""
+    """Create spans of jobs if opentelemetry-api is installed (the extra ``tracing``). A request's trace
+    context (``traceparent``) is stored and passed on in any case."""
     systemd_notify: bool = False
-    """Tell systemd when the host is ready, stops, and lives: for units with ``Type=notify``."""
+    """Notify systemd that the host is ready, stopping, and alive: for units with ``Type=notify``."""
 
     # --- queue
     max_parallel: Count | None = None
-    """Jobs at once in all modes together. Default: the sum of the modes' limits."""
+    """Parallel jobs in all modes together. Default: the sum of the modes' limits."""
     max_parallel_per_user: Count | None = None
-    """Jobs of one user at once. Default: no limit beside the modes'."""
+    """Parallel jobs per user. Default: only the modes' limits."""
     priority_roles: Mapping[str, int] = Field(default_factory=lambda: PRIORITY_ROLES)
     """The highest priority (0 to 9) that each role may use."""
     starvation_seconds: Seconds = 600.0
-    """A job that has waited this long goes before all others, whatever their priority."""
+    """A job that has waited this long starts before all others, whatever their priority."""
 
     # --- watching
     heartbeat_interval: Seconds = 15.0
-    """Between signs of life on an event stream that has nothing else to say. Whatever is still being sent or
-    waited for ends within this time of the session, key or role that asked for it."""
+    """The interval between heartbeats on an idle event stream. A long response ends within this time after
+    the session, key or role that requested it."""
 
     # --- notices
     smtp_host: str | None = None
@@ -255,38 +263,38 @@ class JobsConfig(BaseModel):
     smtp_security: Literal["none", "starttls", "tls"] = "starttls"
     """How the connection is secured. The server's certificate is always verified."""
     smtp_ca_file: Converted[Path | None, Path | str | None] = by_default(None)
-    """Certificates (PEM) to trust in place of the system's, for a mail server with a private authority."""
+    """CA certificates (PEM) to trust instead of the system's, for a mail server with a private CA."""
     smtp_username: str | None = None
-    """Who signs in to the mail server. Needs ``starttls`` or ``tls``."""
+    """The user name at the mail server. Needs ``starttls`` or ``tls``."""
     smtp_password: Annotated[str | None, Field(repr=False)] = None
-    """The password that goes with it."""
+    """The password of ``smtp_username``."""
     smtp_from: EmailAddress | None = None
-    """The address that messages come from. Needed with ``smtp_host``."""
+    """The sender's address. Required with ``smtp_host``."""
     smtp_timeout: Seconds = 30.0
-    """How long sending a message may take."""
+    """The timeout for sending a message."""
     notice_title: OneLine = "aiohttp-jobs"
-    """Says in subjects, and as the sender's name, which installation a message comes from."""
+    """Names the installation in subjects, and as the sender."""
     notify_base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = None
-    """Where users reach the host, such as ``https://jobs.example.org``, for links in notices."""
+    """The public address of the host, such as ``https://jobs.example.org``, for links in notices."""
     webhook_secret: Annotated[str | None, Field(repr=False, min_length=16)] = None
-    """Signs webhooks. Default: one made of ``secret``, or a key file, 0600, in the data folder."""
+    """Signs webhooks. Default: derived from ``secret``, or a key file in the data folder."""
     webhook_enabled: bool = True
-    """Whether jobs may ask for webhooks at all. Turned off, those that are still to be sent fail."""
+    """Whether jobs may ask for webhooks. If disabled, webhooks that still wait fail."""
     webhook_allow_private: bool = False
-    """Let webhooks go to loopback, private and other addresses that are not on the internet."""
+    """Allow webhooks to loopback, private and other addresses that are not public."""
     webhook_allowed_hosts: Converted[frozenset[str], Collection[str]] = by_default(frozenset())
-    """Hosts (names or addresses, as in the URL) that webhooks may go to wherever they are: to any port, or
-    to the one that follows the host, as in ``hooks.internal:8080``."""
+    """Hosts (names or addresses, as in the URL) that webhooks may always go to: to any port, or only to the
+    given one, as in ``hooks.internal:8080``."""
     webhook_allowed_ports: Converted[frozenset[Port] | Literal["any"], Collection[int] | Literal["any"]] = (
         by_default(frozenset({80, 443}))
     )
-    """Ports that webhooks may go to, of hosts that are not in ``webhook_allowed_hosts``."""
+    """Ports that webhooks may go to on hosts that are not in ``webhook_allowed_hosts``."""
     webhook_timeout: Seconds = 10.0
-    """How long a webhook may take in all."""
+    """The total timeout of a webhook."""
     notice_max_attempts: Count = 10
-    """How often sending a notice is tried before it has failed."""
+    """Attempts to send a notice before it is considered failed."""
     notice_retry_seconds: Seconds = 15.0
-    """The wait before the second attempt; it doubles from then on, up to an hour, with jitter."""
+    """The delay before the second attempt; it doubles for each further one, up to an hour, with jitter."""
     notice_keep_sent: Seconds = 7 * 86400
     """How long sent notices are kept."""
     notice_keep_failed: Seconds = 30 * 86400
@@ -296,61 +304,59 @@ class JobsConfig(BaseModel):
 
     # --- results
     search_output_bytes: Bytes = 64 * 1024
-    """How much of each output, and of each command, can be searched: half from the start, half from the
-    end."""
+    """How much of each output, and of each command, is searchable: half from the start, half from the end."""
     retention_age: Seconds | None = None
-    """Results older than this are deleted. Default: none is deleted for its age."""
+    """Results older than this are deleted. Default: none."""
     retention_count_per_user: Count | None = None
-    """How many results of one user are kept, the newest. Default: all."""
+    """How many results are kept per user; older ones are deleted. Default: all."""
     retention_count: Count | None = None
-    """How many results are kept in all, the newest. Default: all."""
+    """How many results are kept in total; older ones are deleted. Default: all."""
     retention_bytes_per_user: Bytes | None = None
-    """How much one user's results may take, with the outputs kept beside them. Default: no limit."""
+    """The total size of results per user, including outputs beside them. Default: no limit."""
     retention_bytes: Bytes | None = None
-    """How much all results may take, with the outputs kept beside them. Default: no limit."""
+    """The total size of all results, including outputs beside them. Default: no limit."""
     retention_interval: Seconds = 300.0
-    """Between looks for results that are no longer kept."""
+    """The interval between deletions of results that are no longer kept."""
 
     # --- templates
     max_templates: Count = 1000
-    """Templates that are kept, of all users together."""
+    """Templates of all users together."""
     max_templates_per_user: Count = 100
-    """Templates that one user may keep."""
+    """Templates per user."""
 
     # --- triggers
     max_triggers: Count = 1000
-    """Triggers that are kept, of all users together."""
+    """Triggers of all users together."""
     max_triggers_per_user: Count = 100
-    """Triggers that one user may keep."""
+    """Triggers per user."""
     max_trigger_deliveries_per_minute: Annotated[int, Field(ge=1, le=200)] = 60
-    """Deliveries of one trigger, in all processes together, before further ones are answered with 429."""
+    """Deliveries per trigger and minute, over all processes, after which further ones get 429."""
 
     # --- agents
     mcp: bool = False
-    """Serve agents at ``<prefix>/mcp``, by the Model Context Protocol. Off: there is nothing there."""
+    """Serve agents at ``<prefix>/mcp``, by the Model Context Protocol."""
 
     # --- the page
     ui_enabled: bool = True
-    """Serve the page for managing jobs at the mount point. Off: there is nothing at that address."""
+    """Serve the page at the mount point."""
     ui_title: Annotated[str, Field(min_length=1, max_length=100)] = "Jobs"
-    """What the page calls itself, in its header and in the browser's tab."""
+    """The page's title, in its header and in the browser's tab."""
     ui_logo: str | None = None
     """A picture (SVG or PNG) for the page's header: the path of a file, or else a path on the host."""
     ui_template: Converted[Path | None, Path | str | None] = by_default(None)
-    """An HTML file to put the page into; it has ``{{ jobs_head }}`` once and ``{{ jobs_body }}`` once."""
+    """An HTML file to embed the page in; it has ``{{ jobs_head }}`` and ``{{ jobs_body }}`` once each."""
     ui_login_url: str | None = None
-    """Where users sign in. ``{next}`` in it becomes the address to come back to."""
+    """The sign-in address. ``{next}`` in it is replaced by the address to return to."""
     ui_logout_url: str | None = None
-    """Where users sign out; the page sends a form there by POST."""
+    """The sign-out address, to which the page sends a form by POST."""
     ui_csrf_cookie: FieldName | None = None
-    """The cookie from which the page takes the token that a CSRF middleware of the host's asks for. It must
-    not be ``HttpOnly``."""
+    """The cookie that contains the token for the host's CSRF middleware. It must not be ``HttpOnly``."""
     ui_csrf_meta: FieldName | None = None
-    """The name of the ``<meta>`` element from which the page takes that token, in place of a cookie."""
+    """The name of the ``<meta>`` element that contains that token, instead of a cookie."""
     ui_csrf_header: FieldName = "X-CSRF-Token"
-    """The header in which the page sends the token with all that changes something."""
+    """The header in which the page sends the token with every change."""
     ui_csrf_field: FieldName = "csrf_token"
-    """The field in which it sends the token with the form that signs out."""
+    """The field in which it sends the token with the sign-out form."""
 
     @field_validator("ui_login_url", "ui_logout_url")
     @classmethod
@@ -428,7 +434,7 @@ class JobsConfig(BaseModel):
 
     @property
     def base_dir(self) -> Path:
-        """``<data_dir>/apps/WebHostTaskManagement``: everything the plugin keeps lies below it."""
+        """``<data_dir>/apps/WebHostTaskManagement``, which contains everything the plugin stores."""
         return self.data_dir.absolute() / APP_FOLDER
 
     @property
@@ -438,21 +444,21 @@ class JobsConfig(BaseModel):
 
     @property
     def keys(self) -> InstallationKeys:
-        """The keys of the installation."""
+        """The installation's keys, for signing and encryption."""
         return InstallationKeys(self.base_dir, self.secret)
 
     @property
     def webhook_targets(self) -> WebhookTargets:
-        """Where webhooks may go."""
+        """The addresses that webhooks may be sent to."""
         return WebhookTargets(
             self.webhook_allow_private, self.webhook_allowed_hosts, self.webhook_allowed_ports
         )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None, /, **settings: Any) -> JobsConfig:
-        """Settings from ``AIOHTTP_JOBS_*`` variables; `settings` given in code win over them.
+        """Read settings from ``AIOHTTP_JOBS_*`` variables; `settings` given here take precedence.
 
-        Lists and tables are JSON. Raises `ConfigurationError` naming the variable that is wrong.
+        Lists and tables are written as JSON. Raises `ConfigurationError` that names the variable at fault.
         """
         found = os.environ if environ is None else environ
         values = {
