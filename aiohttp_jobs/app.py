@@ -1,6 +1,6 @@
-"""Builds the sub-application: its routes, middlewares and lifetime.
+"""Builds the sub-application: routes, middlewares and lifetime.
 
-Its parts are put together by ``plugin``.
+The parts behind them are created in ``plugin``.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ _RESOURCES = (
 def setup(
     app: web.Application, config: JobsConfig | None = None, *, functions: Functions | None = None
 ) -> web.Application:
-    """Mount the plugin in `app` at ``config.prefix``; the mounted sub-application.
+    """Mount the plugin in `app` at ``config.prefix`` and return the mounted sub-application.
 
-    Without `config`, settings come from ``AIOHTTP_JOBS_*`` variables. Where `app` has not set up
-    aiohttp-session, an encrypted session cookie is installed, for the host's own routes too. Writes no file
-    and starts nothing, so that the process may still fork: both are done when the application starts.
-    `functions` are those of the host's own that are jobs. Raises `ConfigurationError` when something is
-    mounted at that prefix already, a setting or a function cannot be used, or `app` is starting or has
-    started.
+    Without `config`, settings are read from ``AIOHTTP_JOBS_*`` variables. `functions` are the host's own
+    functions that can be run as jobs. If `app` does not use aiohttp-session yet, an encrypted session cookie
+    is installed, for the host's own routes too. No file is written and nothing is started until the
+    application starts, so the process may still fork.
+
+    Raises `ConfigurationError` when the prefix is taken, a setting or a function cannot be used, or `app` is
+    starting or has started.
     """
     if app.on_startup.frozen:
         raise ConfigurationError(
@@ -101,10 +102,11 @@ def create_jobs_app(
     host: web.Application | None = None,
     functions: Functions | None = None,
 ) -> web.Application:
-    """The sub-application, for hosts that mount it themselves with ``add_subapp``.
+    """Create the sub-application, for hosts that mount it themselves with ``add_subapp``.
 
-    `host` is what MainLoop Python sees as ``app``; by default the application at the root of the
-    first request. `functions` are those of the host's own that are jobs. Raises `ConfigurationError`.
+    `host` is the application that MainLoop Python sees as ``app``; by default, the root application of the
+    first request. `functions` are the host's own functions that can be run as jobs. Raises
+    `ConfigurationError`.
     """
     require_supported_system()
     config = config or JobsConfig.from_environment()
@@ -124,25 +126,36 @@ def create_jobs_app(
     )
     application.mounted = jobs_app
     jobs_app[CONFIG] = config
-    jobs_app[STORAGE] = plugin.storage
     jobs_app[SESSIONS] = own_sessions
-    jobs_app[OPEN_STREAMS] = plugin.open_streams
-    if plugin.metrics is not None:
-        jobs_app[metrics.METRICS] = plugin.metrics
     jobs_app[triggers.RECEIVING] = triggers.Receiving()
     jobs_app[triggers.WRONG_SECRETS] = wrong_keys
-    jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, sorted(plugin.interpreters)))
     _add_services(jobs_app, plugin)
+    _add_routes(jobs_app, config, sorted(plugin.interpreters))
+    jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
+    _add_lifetime(jobs_app, config, plugin, host, wrong_keys)
+    return jobs_app
+
+
+def _add_routes(jobs_app: web.Application, config: JobsConfig, interpreters: list[str]) -> None:
+    jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, interpreters))
     for resource in _RESOURCES:
         jobs_app.add_routes(resource.routes)
     if config.mcp:
         # Half a megabyte that most hosts do without.
         from .http.mcp.endpoint import mcp_routes  # noqa: PLC0415
 
-        jobs_app.add_routes(mcp_routes(jobs_app, config, sorted(plugin.interpreters)))
+        jobs_app.add_routes(mcp_routes(jobs_app, config, interpreters))
     jobs_app.add_routes(ui_routes(config))
-    jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
 
+
+def _add_lifetime(
+    jobs_app: web.Application,
+    config: JobsConfig,
+    plugin: Plugin,
+    host: web.Application | None,
+    wrong_keys: WrongKeys,
+) -> None:
+    """Open `plugin` when the application starts, and close it when the application is cleaned up."""
     manager = ServiceManager() if config.systemd_notify else ServiceManager({})
     draining = Draining(plugin.begin_drain, config.readiness_drain)
 
@@ -163,7 +176,6 @@ def create_jobs_app(
 
     jobs_app.on_shutdown.append(begin_shutdown)
     jobs_app.cleanup_ctx.append(lifetime)
-    return jobs_app
 
 
 def _mounted(host: web.Application | None) -> list[str]:
@@ -173,6 +185,7 @@ def _mounted(host: web.Application | None) -> list[str]:
 
 
 def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
+    """Make the parts of `plugin` available to the handlers."""
     jobs_app[ACCESS] = plugin.policy
     jobs_app[SERVICE] = plugin.jobs
     jobs_app[results.RESULTS] = plugin.results
@@ -189,3 +202,7 @@ def _add_services(jobs_app: web.Application, plugin: Plugin) -> None:
     jobs_app[functions.FUNCTIONS] = plugin.functions
     jobs_app[health.READINESS] = plugin.readiness
     jobs_app[CODE_JOBS] = plugin.code_jobs
+    jobs_app[STORAGE] = plugin.storage
+    jobs_app[OPEN_STREAMS] = plugin.open_streams
+    if plugin.metrics is not None:
+        jobs_app[metrics.METRICS] = plugin.metrics

@@ -1,6 +1,6 @@
-"""The plugin put together: who may do what, one engine, and the services; opened and closed in order.
+"""Puts the plugin together: access policy, one engine, and the services; opens and closes them in order.
 
-The only module that knows which engine there is. Routes and middlewares are left to ``app``.
+The only module that chooses the engine. Routes and middlewares are in ``app``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .http.auth.sessions import session_key
 from .http.open_streams import OpenStreams
 from .monitoring.counting import STREAMS, workers_present
 from .monitoring.disk import Disk
-from .monitoring.looking_on import LookingOn
+from .monitoring.instrumentation import Instrumentation
 from .monitoring.readiness import Phase, Readiness
 from .monitoring.sharing import Sharing
 from .notify.channel import Channel
@@ -73,12 +73,12 @@ if TYPE_CHECKING:
     from .monitoring.metrics import Metrics
 
 MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
-"""An engine is made of the configuration, of what runs jobs, of whom to tell when the disk refuses, and of
-what opens sealed values."""
+"""Creates an engine from the configuration, the execution modes, the state of the disk, and the vault that
+decrypts secret values."""
 
 
 def _postgres(config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault) -> Engine:
-    """The engine on a database, of which others need not have what it imports."""
+    """The engine on a database, imported on demand because it needs psycopg."""
     with postgres_needed():
         from .engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - as said above
     return PostgresEngine(config, modes, storage, vault)
@@ -91,7 +91,7 @@ _logger = logging.getLogger(__name__)
 
 
 def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -> Metrics:
-    """What makes the metrics, of which others need not have what it imports. Raises `ConfigurationError`."""
+    """The metrics, imported on demand because they need prometheus-client. Raises `ConfigurationError`."""
     try:
         from .monitoring.metrics import Metrics  # noqa: PLC0415 - as said above
     except ModuleNotFoundError as error:
@@ -102,10 +102,10 @@ def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -
 
 
 class Plugin:
-    """All parts of one mounted plugin. Nothing is started, and no file made, before it is opened.
+    """All parts of one mounted plugin. Nothing is started and no file created before `opened`.
 
-    `application` tells what MainLoop Python sees as ``app``; `functions` are the host's that are jobs. Raises
-    `ConfigurationError` for settings that cannot be used here, and functions that could not run.
+    `application` returns what MainLoop Python sees as ``app``; `functions` are the host's own functions.
+    Raises `ConfigurationError` for settings that cannot be used here, and for functions that could not run.
     """
 
     def __init__(
@@ -141,6 +141,8 @@ class Plugin:
         self._make_monitoring()
         self._make_notices()
         self._make_jobs()
+        self._make_templates()
+        self._make_functions()
         self._make_schedules()
         self.account = AccountService(
             config,
@@ -172,13 +174,13 @@ class Plugin:
 
     def _make_monitoring(self) -> None:
         config, engine = self._config, self.engine
-        self._looking_on = LookingOn(config, engine, self.storage, self._present)
+        self._instrumentation = Instrumentation(config, engine, self.storage, self._present)
         self.metrics: Metrics | None = None
-        if self._looking_on.sharing is not None:
-            self.metrics = _metrics(engine, self._looking_on.sharing, self.disk, config)
+        if self._instrumentation.sharing is not None:
+            self.metrics = _metrics(engine, self._instrumentation.sharing, self.disk, config)
 
     def _present(self) -> dict[str, float]:
-        """What this process says of itself beside what it counts."""
+        """This process's current values, published with its counters."""
         return {**workers_present(self._modes.warm_workers()), STREAMS: self.open_streams.total}
 
     def _make_notices(self) -> None:
@@ -203,7 +205,7 @@ class Plugin:
         engine.connect(
             PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
             self._outbox,
-            self._looking_on.observer,
+            self._instrumentation.observer,
         )
         queue = engine.queue
         self._feed = JobFeed(queue)
@@ -221,15 +223,14 @@ class Plugin:
             self._storage_limits,
             self._turns,
             self.notices,
-            self._looking_on.tracing,
+            self._instrumentation.tracing,
         )
-        self.queue = QueueService(
-            self.policy,
-            queue,
-            self._modes.restart_session,
-        )
+        self.queue = QueueService(self.policy, queue, self._modes.restart_session)
         self.results = ResultService(self.policy, lookup, engine.history, engine.results, self._turns)
         self._retention = Retention(config, engine.results, self.storage)
+
+    def _make_templates(self) -> None:
+        config, engine = self._config, self.engine
         self.templates = TemplateService(
             config,
             self.policy,
@@ -249,10 +250,13 @@ class Plugin:
             engine.records.triggers,
             self.templates,
             self._rights,
-            queue,
+            engine.queue,
             engine.history,
             self._vault,
         )
+
+    def _make_functions(self) -> None:
+        config, engine = self._config, self.engine
         function_jobs = FunctionJobs(self._functions, self._limits, self.jobs, self._vault)
         self.functions = FunctionService(
             self.policy,
@@ -262,7 +266,9 @@ class Plugin:
             engine.records.schedules,
             config.prefix,
         )
-        self.code_jobs = CodeJobs(self._functions, function_jobs, queue, engine.history, engine.results)
+        self.code_jobs = CodeJobs(
+            self._functions, function_jobs, engine.queue, engine.history, engine.results
+        )
         self.reruns = Reruns(self.policy, self.jobs, self.templates, self.functions)
 
     def _make_schedules(self) -> None:
@@ -297,11 +303,11 @@ class Plugin:
         )
 
     def begin_drain(self) -> None:
-        """Take jobs as before, but say that others had better be asked."""
+        """Report "not ready" so that load balancers send requests elsewhere; jobs are still accepted."""
         self.readiness.phase = Phase.DRAINING
 
     def begin_shutdown(self) -> None:
-        """Start nothing more, and let go whoever watches or waits."""
+        """Start no more jobs, and end all streams and waiting requests."""
         self.readiness.phase = Phase.CLOSING
         self._scheduler.begin_closing()
         self.engine.begin_closing()
@@ -310,7 +316,7 @@ class Plugin:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
-        """Everything is open while the block runs, and is closed in turn when it ends.
+        """Open all parts for the duration of the block, and close them in order when it ends.
 
         Raises `ConfigurationError` when the data folder cannot be used.
         """
@@ -321,7 +327,7 @@ class Plugin:
                 self._config.base_dir / "JobSubmission",
             )
         async with AsyncExitStack() as stack:
-            await self._look_before_starting()
+            await self._check_before_starting()
             try:
                 await self._open(stack, Closing())
             except StorageUnavailableError as error:
@@ -353,10 +359,10 @@ class Plugin:
         self.engine.follow((self._scheduler, self._delivery), stack, closing.close)
         stack.callback(self.disk.close)
         stack.push_async_callback(closing.close, "Looking at how the host is", self.readiness.close)
-        self._looking_on.open(stack, closing.close)
+        self._instrumentation.open(stack, closing.close)
         self.readiness.phase = Phase.SERVING
 
-    async def _look_before_starting(self) -> None:
+    async def _check_before_starting(self) -> None:
         config = self._config
         await asyncio.to_thread(
             require_private_data_folder,

@@ -1,7 +1,7 @@
-"""A worker put together: an engine without HTTP, which claims jobs of a database and runs them.
+"""A worker process: a database engine without HTTP, which claims jobs and runs them.
 
-Its options are left to ``cli.worker``, deciding what may run to ``access``, running to the engine. Sending
-notices, firing schedules and MainLoop stay with hosts.
+Its command-line options are in ``cli.worker``. Hosts send notices, fire schedules and run MainLoop jobs;
+workers do not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .errors import ConfigurationError, StorageUnavailableError
 from .functions.registry import Functions
 from .model.job import ExecutionMode, Labels
 from .monitoring.counting import workers_present
-from .monitoring.looking_on import LookingOn
+from .monitoring.instrumentation import Instrumentation
 from .monitoring.service_manager import ServiceManager
 from .notify.outbox import Outbox
 from .system.closing import Closing
@@ -63,8 +63,10 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRequest:
-    """What a worker is asked to be. `places` are jobs at once by ``runspace`` and ``background``, `config` is
-    ``module:name`` of a `JobsConfig`, or of what returns one; `settings` are some of the configuration's own.
+    """The options of a worker.
+
+    `places` is how many jobs it runs at once in ``runspace`` and ``background``; `config` is ``module:name``
+    of a `JobsConfig` or of a function that returns one; `settings` override single settings of it.
     """
 
     name: str
@@ -77,9 +79,9 @@ class WorkerRequest:
 
 
 def run_worker(request: WorkerRequest, say: Callable[[str], None]) -> None:
-    """Run a worker until it is told to end; `say` is given what a person wants to know, line by line.
+    """Run a worker until it is asked to stop.
 
-    Raises `ConfigurationError`. Blocks.
+    `say` prints a line for a person. Raises `ConfigurationError`. Blocks.
     """
     require_supported_system()
     if request.app_dir is not None:
@@ -95,9 +97,9 @@ def run_worker(request: WorkerRequest, say: Callable[[str], None]) -> None:
 
 
 class WorkerProgram:
-    """One worker. Nothing is started, and no file made, before it runs.
+    """One worker. Nothing is started and no file created before `run`.
 
-    One that `has_own_rights` goes by `config`'s tables of roles, any other by those of the hosts. Raises
+    With `has_own_rights` it uses `config`'s tables of roles, otherwise those that the hosts publish. Raises
     `ConfigurationError`.
     """
 
@@ -127,10 +129,10 @@ class WorkerProgram:
             FunctionRights(self._policy, functions, rights, self._vault),
         )
         self._outbox = Outbox(engine.records.notices, engine.history, storage=self._storage)
-        self._looking_on = LookingOn(
+        self._instrumentation = Instrumentation(
             config, engine, self._storage, lambda: workers_present(self._modes.warm_workers())
         )
-        engine.connect(check, self._outbox, self._looking_on.observer)
+        engine.connect(check, self._outbox, self._instrumentation.observer)
         self._ending = asyncio.Event()
         self._problem: str | None = None
         self._tables: RightsTables | None = None
@@ -138,7 +140,7 @@ class WorkerProgram:
         self._manager = ServiceManager() if config.systemd_notify else ServiceManager({})
 
     async def run(self, say: Callable[[str], None]) -> None:
-        """Until SIGTERM or SIGINT, or until somebody drains it. Raises `ConfigurationError`."""
+        """Run until SIGTERM or SIGINT, or until the worker is drained. Raises `ConfigurationError`."""
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._asked_to_end)
@@ -171,7 +173,7 @@ class WorkerProgram:
 
     def _adopt(self, tables: RightsTables) -> None:
         self._tables = tables
-        if tables.asks_resolver and not self._current.are_told:
+        if tables.asks_resolver and not self._current.has_resolver:
             self._problem = _NO_RESOLVER
         elif not self._has_own_rights:
             self._policy.adopt(tables.modes, tables.rights)
@@ -216,7 +218,7 @@ class WorkerProgram:
         await self._modes.open(stack, closing, self._engine.instance_id)
         self._engine.start(stack, closing.close)
         self._engine.follow((self,), stack, closing.close)
-        self._looking_on.open(stack, closing.close)
+        self._instrumentation.open(stack, closing.close)
         return True
 
     async def _unless_it_ends(self, opening: Coroutine[Any, Any, None]) -> bool:

@@ -1,1 +1,1 @@
-"""Who may do what, and how much of it: asked by every service, and again before a job runs."""
+"""Authorization and limits: who may do what, and how much, at each request and again before a job runs."""

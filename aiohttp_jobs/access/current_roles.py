@@ -1,6 +1,6 @@
-"""The roles that users have now, as the host's ``roles_resolver`` tells them.
+"""Looks up users' current roles with the host's ``roles_resolver``, and caches them.
 
-What a role allows is left to ``policy``, who is calling to ``middleware``.
+What a role allows is in ``policy``, authentication in ``http.auth.middleware``.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class _Known:
 
 
 class CurrentRoles:
-    """What the ``roles_resolver`` says of users, kept for ``roles_cache_seconds``.
+    """Users' current roles, from the ``roles_resolver``, cached for ``roles_cache_seconds``.
 
-    Each user is asked for once at a time: whoever wants to know meanwhile gets the same answer. A
-    resolver that raises, answers nonsense or takes longer than ``roles_timeout`` seconds makes the
-    methods raise `RolesUnavailableError`: the roles of before are never used in its place.
+    Concurrent requests for one user share a lookup. A resolver that raises, returns nonsense or takes longer
+    than ``roles_timeout`` seconds makes the methods raise `RolesUnavailableError`: outdated roles are never
+    used instead.
     """
 
     def __init__(self, config: JobsConfig) -> None:
@@ -43,12 +43,12 @@ class CurrentRoles:
         self._is_failing = False
 
     @property
-    def are_told(self) -> bool:
-        """Whether there is a ``roles_resolver``. Without one, roles are those of whoever signed in."""
+    def has_resolver(self) -> bool:
+        """Whether there is a ``roles_resolver``. Without one, users keep the roles they signed in with."""
         return self._resolver is not None
 
     async def of_user(self, user_id: str, otherwise: Collection[str]) -> frozenset[str] | None:
-        """The user's roles of now, ``None`` when there is no such user; `otherwise` without a resolver."""
+        """The user's current roles; ``None`` when there is no such user. Without a resolver: `otherwise`."""
         if self._resolver is None:
             return frozenset(otherwise)
         known = self._known.get(user_id)
@@ -61,9 +61,9 @@ class CurrentRoles:
         return lookup.result()
 
     async def of_key(self, key: ApiKey) -> frozenset[str] | None:
-        """The key's roles, cut by those that its user has now; ``None`` when the key ended with its user.
+        """The key's roles that its user still has; ``None`` when that user no longer exists.
 
-        A service key is not cut while the resolver does not know its user.
+        A service key keeps all its roles as long as the resolver does not know its user.
         """
         current = await self.of_user(key.user_id, key.roles)
         if current is None:
@@ -71,10 +71,10 @@ class CurrentRoles:
         return current & frozenset(key.roles)
 
     async def apply_to(self, identity: Identity) -> Identity:
-        """`identity`, which no key of the plugin's proved, with the roles that its user has now.
+        """`identity`, which was not authenticated by an API key of the plugin, with its user's current roles.
 
-        A session has all of them. Other identities come from the host's ``identity_resolver``, which may
-        know of a narrower proof, such as a token with a scope: they keep those roles that the user still
+        A session gets all of them. An identity from the host's ``identity_resolver`` may have been
+        authenticated with a narrower scope, such as a token: it keeps only those roles that the user still
         has. Raises `AuthenticationError` when there is no such user.
         """
         current = await self.of_user(identity.user_id, identity.roles)
@@ -87,7 +87,7 @@ class CurrentRoles:
         )
 
     async def close(self) -> None:
-        """End the lookups that are still going on, within 5 s."""
+        """Cancel the lookups that are running; takes 5 s at most."""
         lookups = set(self._lookups.values())
         for lookup in lookups:
             lookup.cancel()

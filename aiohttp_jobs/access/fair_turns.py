@@ -1,4 +1,4 @@
-"""Turns at something that only few can do at once, shared out fairly between users. In memory, no I/O."""
+"""A semaphore that is shared out fairly between users. In memory, no I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..errors import LimitReachedError
 
 
 class FairTurns:
-    """`at_once` turns at the same time, `per_user` of one user. Users who wait are served in rotation.
+    """At most `at_once` turns at the same time, `per_user` of one user; waiting users are served round robin.
 
-    `most_waiting` of one user may wait, the limit of the setting `setting`; `what` names them in a
-    sentence, as in "searches".
+    At most `most_waiting` turns of one user may wait, which is the limit of the setting `setting`; `what`
+    names them in a sentence, as in "searches".
     """
 
     def __init__(self, at_once: int, per_user: int, most_waiting: int, *, setting: str, what: str) -> None:
@@ -28,7 +28,10 @@ class FairTurns:
 
     @asynccontextmanager
     async def turn(self, user_id: str) -> AsyncIterator[None]:
-        """Runs the block when it is the user's turn. Raises `LimitReachedError` if too many wait."""
+        """Wait for the user's turn and run the block.
+
+        Raises `LimitReachedError` if too many of theirs wait.
+        """
         await self._wait(user_id)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Who may run a function of the host's: asked at each run, and again when its job is picked up."""
+"""Who may run a function of the host, when it is submitted and again when its job is picked up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOT_OURS = (
 
 
 class FunctionRights:
-    """Tells in which modes somebody may run a function; raises `ForbiddenError` for jobs that may not run."""
+    """Decides in which modes a user may run a function, and whether a job of one may still run."""
 
     def __init__(self, policy: AccessPolicy, functions: Functions, rights: RightsCheck, vault: Vault) -> None:
         self._policy = policy
@@ -31,9 +31,11 @@ class FunctionRights:
         self._vault = vault
 
     def modes(self, function: Function[..., Any], roles: Collection[str]) -> list[ExecutionMode]:
-        """Those in which someone with `roles` may run it, the default first; none: it is not theirs to run.
+        """The modes in which someone with `roles` may run the function, the default first; empty if they may
+        not.
 
-        One of the function's own roles is enough for each. Without any, it takes what a command takes.
+        One of the function's own roles is enough for every mode. A function without roles needs the same
+        rights as a command.
         """
         options = function.options
         if options.roles:
@@ -42,7 +44,10 @@ class FunctionRights:
         return [mode for mode in options.modes if mode in allowed]
 
     async def recheck(self, claimed: ClaimedJob, name: str) -> None:
-        """The second look at the job of the function `name`: there may be other code by now."""
+        """Check again, at pick-up, a job of the function `name`: roles and code may have changed.
+
+        Raises `ForbiddenError`.
+        """
         submission = claimed.submission
         function = self._functions.get(name)
         if function is None:

@@ -1,4 +1,7 @@
-"""LimitPolicy: how much a submission may have, by the configuration. What waits or is kept is not counted."""
+"""LimitPolicy: the configured limits of a submission, such as sizes.
+
+What waits or is stored is not counted here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _NO_WEBHOOKS = "'webhook' cannot be used: this server sends none (webhook_enable
 
 
 class LimitedCommand(Protocol):
-    """What is to run, as a submission, a schedule's job and a template say it."""
+    """The part of a submission, a schedule's job or a template that limits apply to."""
 
     @property
     def command(self) -> str: ...
@@ -36,9 +39,9 @@ class LimitedCommand(Protocol):
 
 
 class LimitPolicy:
-    """How much a submission may have by the configuration, and which of the interpreters are `installed`.
+    """The configured limits of a submission.
 
-    `takes_labels`: there may be workers, which have some.
+    `installed` are the available interpreters; `takes_labels`: there may be workers with labels.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class LimitPolicy:
         self._installed = installed
 
     def interpreter_of(self, command: LimitedCommand) -> InterpreterName:
-        """The interpreter that is asked for, or else the configuration's default."""
+        """The requested interpreter, or the configured default."""
         return command.interpreter or self._config.default_interpreter
 
     def require_within(
@@ -61,9 +64,10 @@ class LimitPolicy:
         field: str = "{}",
         name_field: str = "jobName",
     ) -> None:
-        """Raise `TooLargeError` or `InvalidFieldsError` for what this configuration does not take.
+        """Raise `TooLargeError` or `InvalidFieldsError` for what exceeds a limit.
 
-        `name` is the job's, and called `name_field` in the error, where `field` takes each field's name.
+        `name` is the job's name, which the error calls `name_field`; `field` maps other field names to those
+        in the error.
         """
         config = self._config
         size = len(command.command.encode())
@@ -92,7 +96,7 @@ class LimitPolicy:
             )
 
     def require_name(self, name: str) -> None:
-        """Raise `InvalidFieldsError` for a name, of the field ``name``, that is too long."""
+        """Raise `InvalidFieldsError` for a name (the field ``name``) that is too long."""
         if faults := _length_faults("name", name, self._config.max_name_length):
             raise InvalidFieldsError.of(faults)
 
@@ -102,7 +106,7 @@ def _length_faults(field: str, text: str, most: int) -> list[dict[str, Any]]:
 
 
 def notice_channels(config: JobsConfig) -> list[str]:
-    """By which channels jobs may ask for notices."""
+    """The channels that jobs may ask notices from."""
     usable = {"email": config.smtp_host is not None, "webhook": config.webhook_enabled}
     return [name for name in CHANNELS if usable.get(name, True)]
 

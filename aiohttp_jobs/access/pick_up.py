@@ -1,4 +1,4 @@
-"""The last look at a submission before its job runs: who may run it by now, and what limits allow."""
+"""The last check of a submission before its job runs: rights and limits, as they are now."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .templates import TemplateRights
 
 
 class PickUpCheck:
-    """Asked with each job that was picked up; raises a `JobsError` when it may not run.
+    """Called with each job that was picked up; raises a `JobsError` when it may not run.
 
-    Without `limits`, whatever was accepted is within them.
+    Without `limits`, limits are not checked again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""AccessPolicy: who may do what, by the configuration's tables of roles."""
+"""AccessPolicy: which roles may do what, by the tables in the configuration."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..model.roles import AUTHENTICATED, ENDPOINT_ROLES, effective_roles
 
 
 class AccessPolicy:
-    """Answers from ``mode_roles``, ``endpoint_roles`` and ``priority_roles``; whose roles, the caller says.
+    """Answers from the tables ``mode_roles``, ``endpoint_roles`` and ``priority_roles``.
 
-    A right is a key of ``endpoint_roles``.
+    A right is a key of ``endpoint_roles``. The caller supplies the roles.
     """
 
     def __init__(self, config: JobsConfig) -> None:
@@ -24,7 +24,7 @@ class AccessPolicy:
     def adopt(
         self, modes: Mapping[ExecutionMode, frozenset[str]], rights: Mapping[str, frozenset[str]]
     ) -> None:
-        """Answer from these tables from now on. A mode or right that they do not have is nobody's."""
+        """Use these tables from now on. A mode or right that they lack is denied to everybody."""
         self._modes = {mode: modes.get(mode, frozenset()) for mode in ExecutionMode}
         self._rights = {right: rights.get(right, frozenset()) for right in ENDPOINT_ROLES}
 
@@ -40,16 +40,16 @@ class AccessPolicy:
                 raise ForbiddenError(f"To {action} requires elevated roles: {_one_of(self._rights[right])}")
 
     def is_own_or(self, right: str, identity: Identity, owner: str | None) -> bool:
-        """Whether something of the user `owner`'s is the caller's own, or the caller has `right`."""
+        """Whether `owner` is the caller, or the caller has `right`."""
         return owner == identity.user_id or self.allows(identity.roles, right)
 
     def require_own_or(self, right: str, identity: Identity, owner: str | None, noun: str) -> None:
-        """Raise `ForbiddenError`, in which it is called a `noun`, where `is_own_or` is false."""
+        """Raise `ForbiddenError`, about a `noun`, unless `is_own_or`."""
         if not self.is_own_or(right, identity, owner):
             raise ForbiddenError(f"This {noun} is not yours.")
 
     def require_mode(self, roles: Collection[str], mode: ExecutionMode) -> None:
-        """Raise `ForbiddenError`, in the specification's words, unless `roles` may run in `mode`."""
+        """Raise `ForbiddenError`, with the specification's message, unless `roles` may run in `mode`."""
         needed = self._modes[mode]
         if _have_one(roles, needed):
             return
@@ -70,7 +70,9 @@ class AccessPolicy:
             raise ForbiddenError(f"Your roles allow priorities up to {highest}, not {priority}.")
 
     def require_concurrency_key(self, roles: Collection[str], key: str | None) -> None:
-        """Raise `ForbiddenError` for a key that all users share, unless `roles` may use such keys."""
+        """Raise `ForbiddenError` for a concurrency key shared by all users, unless `roles` may use such
+        keys.
+        """
         if is_shared_key(key) and not self.allows(roles, "share_concurrency_keys"):
             raise ForbiddenError(
                 f"Your roles do not allow concurrency keys that all users share. Leave out '{SHARED_KEY}' "
@@ -88,11 +90,11 @@ class AccessPolicy:
         self.require_concurrency_key(roles, key)
 
     def modes(self, roles: Collection[str]) -> list[ExecutionMode]:
-        """Those in which `roles` may run."""
+        """The modes in which `roles` may run commands."""
         return [mode for mode, needed in self._modes.items() if _have_one(roles, needed)]
 
     def rights(self, roles: Collection[str]) -> list[str]:
-        """All that `roles` have."""
+        """All rights of `roles`."""
         return [right for right in self._rights if self.allows(roles, right)]
 
 

@@ -1,4 +1,4 @@
-"""The second look at a submission's rights, at the moment it is picked up."""
+"""Checks the rights of a stored submission again, when its job is picked up."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .policy import AccessPolicy
 
 
 class Submitted(Protocol):
-    """What is kept of who asked for something: a submission, or a schedule."""
+    """The stored fields that say who submitted something: a job or a schedule."""
 
     @property
     def user_id(self) -> str: ...
@@ -27,11 +27,10 @@ class Submitted(Protocol):
 
 
 class RightsCheck:
-    """Raises `ForbiddenError` for a submission whose owner may not, by now, run it.
+    """Raises `ForbiddenError` for a submission whose owner may no longer run it.
 
-    The roles are those of this moment: what the configured ``roles_resolver`` says, without one those in
-    the submission. The API key it was submitted with must still be there, enabled and not expired, and
-    no role counts that it does not have.
+    The roles are those that the ``roles_resolver`` gives now; without one, those stored in the submission.
+    The API key that submitted it must still be enabled and not expired, and limits the roles to its own.
     """
 
     def __init__(self, policy: AccessPolicy, api_keys: ApiKeyRecords, current: CurrentRoles) -> None:
@@ -44,10 +43,10 @@ class RightsCheck:
         self._policy.require_run(roles, submission.execution_mode, submission.concurrency_key)
 
     async def has_user(self, user_id: str, submitted_with: str) -> bool:
-        """Whether there still is the user whose job was `submitted_with` this; true without a resolver.
+        """Whether the user who was `submitted_with` this proof still exists; true without a resolver.
 
-        A service key is a user of its own, and so is whoever the host's own code submits for. Raises
-        `RightsUnavailableError` when that cannot be told.
+        Service keys and the host's own code need no user. Raises `RightsUnavailableError` when it cannot be
+        found out.
         """
         if submitted_with == FROM_CODE:
             return True
@@ -58,9 +57,10 @@ class RightsCheck:
         return await self._current.of_user(user_id, ()) is not None
 
     async def roles(self, submission: Submitted) -> Collection[str]:
-        """The roles that whoever submitted this has now.
+        """The current roles of the submitter.
 
-        Raises `ForbiddenError` when they are gone, and `RightsUnavailableError` when that cannot be told.
+        Raises `ForbiddenError` when the submitter or their key no longer exists, and `RightsUnavailableError`
+        when that cannot be found out.
         """
         proof, _, key_id = submission.submitted_with.partition(":")
         if proof == Proof.API_KEY and key_id:

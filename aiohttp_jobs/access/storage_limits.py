@@ -1,6 +1,6 @@
-"""Whether there is room for one more job: on the disk, and in what its user may keep.
+"""Whether there is room for another job: on the disk, and within what its user may store.
 
-What is deleted to make room is left to ``retention``. Looking takes time: what was seen a moment ago counts.
+Results are deleted by ``services.retention``. Checks take time, so recent ones are reused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class _Seen:
 
 
 class StorageLimits:
-    """`kept_bytes` tells how much a user's results take, with the outputs kept beside them."""
+    """`kept_bytes` returns how many bytes a user's results take, including outputs that are stored beside
+    them.
+    """
 
     def __init__(
         self, config: JobsConfig, kept_bytes: Callable[[str], Awaitable[int]], storage: StorageState
@@ -49,7 +51,7 @@ class StorageLimits:
         self._kept: OrderedDict[str, _Seen] = OrderedDict()
 
     async def close(self) -> None:
-        """End what is still being looked for."""
+        """Cancel the checks that are running."""
         looks = [seen.look for seen in (self._free, *self._kept.values()) if seen.look is not None]
         for look in looks:
             look.cancel()

@@ -1,4 +1,4 @@
-"""Who may run a template, and whether its owner still vouches for it: asked at each run and each pick-up."""
+"""Who may run a template, and whether its owner may still run its command, at submission and at pick-up."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from .recheck import RightsCheck
 
 
 def may_run(template: Template, user_id: str, roles: Collection[str]) -> bool:
-    """Whether someone with `roles` may run it: one of its roles is enough, and its owner always may."""
+    """Whether someone with `roles` may run the template: its owner always, others with one of its roles."""
     return template.user_id == user_id or bool(effective_roles(roles) & frozenset(template.run_roles))
 
 
 class TemplateRights:
-    """Raises `ForbiddenError` for a template that may not be run, and for its jobs at their pick-up."""
+    """Raises `ForbiddenError` for a template that may not be run, and for its jobs when they are picked
+    up.
+    """
 
     def __init__(
         self, policy: AccessPolicy, store: RecordStore[Template], rights: RightsCheck, vault: Vault
@@ -32,7 +34,9 @@ class TemplateRights:
         self._vault = vault
 
     async def require_owner(self, template: Template) -> None:
-        """The command is its owner's: they must still be allowed to run it, and it must have no problem."""
+        """Raise `ForbiddenError` unless the template's owner may still run its command and the template is
+        valid.
+        """
         if template.problem is not None:
             raise ForbiddenError(template.problem)
         try:
@@ -45,7 +49,7 @@ class TemplateRights:
             ) from None
 
     async def recheck(self, submission: Submission) -> None:
-        """The second look at a template's job, in place of the one at its submitter's right to submit."""
+        """Check a template's job again at pick-up, instead of its submitter's right to submit commands."""
         try:
             template = await asyncio.to_thread(self._store.get, submission.template_id or "")
         except NotFoundError:

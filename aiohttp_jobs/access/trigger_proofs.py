@@ -1,6 +1,6 @@
-"""Whether a request knows a trigger's secret, as GitHub, GitLab and others prove it. Always takes as long.
+"""Authenticates deliveries to a trigger, as GitHub, GitLab and others sign them, in constant time.
 
-What such a request is known by again is told too. Which secret it should be is left to those who ask.
+Also returns what identifies a repeated delivery. The caller supplies the secret.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ _BYTES = 32
 
 
 def new_secret() -> str:
-    """A secret in the form of Standard Webhooks, which GitHub and all others take as the text that it is."""
+    """A new secret in the format of Standard Webhooks, which GitHub and all others accept as text."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """What a delivery is known by again: by what is signed if anything is; ``None`` when by nothing."""
+    """The key that identifies a repeated delivery: derived from what is signed, if anything is; ``None`` if
+    there is none.
+    """
 
     key: str | None
 
@@ -36,7 +38,10 @@ class Proven:
 def prove(
     proof: TriggerProof, secret: str, headers: Mapping[str, str], body: bytes, now: float
 ) -> Proven | None:
-    """``None`` unless the request knows `secret`. Every way to prove it is tried, whichever counts."""
+    """Authenticate the request with `secret`; ``None`` if that fails.
+
+    All methods are tried, whichever the trigger uses.
+    """
     signed = _hub_signature(secret, body)
     is_github = _same(headers.get("X-Hub-Signature-256"), signed)
     is_standard = _is_standard(secret, headers, body, now)

@@ -1,1 +1,1 @@
-"""What those who look after a host ask of it: whether it lives, takes jobs, and how it fares."""
+"""What operators need: liveness, readiness, metrics, traces and logs."""

@@ -1,6 +1,6 @@
-"""What a process counts of its jobs: a few additions for each, by outcome and mode and never by name.
+"""Counts a process's jobs: a few additions for each, by outcome and mode, never by name.
 
-What all processes have counted together is left to ``sharing``, how it is shown to ``metrics``.
+``sharing`` adds up all processes; ``metrics`` shows the totals.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Counts = defaultdict[str, float]
 
 
 def key(*parts: object) -> str:
-    """The name of one number, made of what it counts, its labels and its part."""
+    """The key of one number: its metric, labels and part."""
     return "|".join(map(str, parts))
 
 
 class Histogram:
-    """Adds to `counts` how often something took how long; `bounds` are in seconds, the last is endless."""
+    """A histogram of durations in `counts`; `bounds` are in seconds, the last is infinite."""
 
     def __init__(self, counts: Counts, bounds: Sequence[float], *name: object) -> None:
         self._counts = counts
@@ -38,7 +38,7 @@ class Histogram:
         self._sum = key(*name, SUM)
 
     def observe(self, seconds: float) -> None:
-        """Count something that took so long; less than nothing, as after a clock was set back, is nothing."""
+        """Count a duration in seconds. Negative ones, as after a clock was set back, count as zero."""
         seconds = max(0.0, seconds)
         self._counts[self._parts[bisect_left(self._bounds, seconds)]] += 1
         self._counts[self._sum] += seconds
@@ -50,13 +50,13 @@ class _Worker(Protocol):
 
 
 def workers_present(workers: Sequence[_Worker]) -> dict[str, float]:
-    """How many warm `workers` of this process run a job, and how many do not."""
+    """How many of this process's warm `workers` are busy, and how many idle."""
     busy = sum(worker.job_id is not None for worker in workers)
     return {BUSY: busy, IDLE: len(workers) - busy}
 
 
 class JobCounts:
-    """A `JobObserver` that counts. What was counted is taken away by `take`."""
+    """A `JobObserver` that counts. `take` returns the counts and resets them."""
 
     def __init__(self) -> None:
         self._counts: Counts = defaultdict(float)
@@ -87,11 +87,11 @@ class JobCounts:
         self.has_news = True
 
     def lagged(self, seconds: float) -> None:
-        """Count that the event loop came round so late."""
+        """Count a delay of the event loop."""
         self._lag.observe(seconds)
 
     def take(self) -> dict[str, float]:
-        """What was counted since the last time."""
+        """The counts since the last call."""
         taken = dict(self._counts)
         self._counts.clear()
         self.has_news = False

@@ -1,5 +1,4 @@
-"""The disk below the data folder: how much room there is, and whether it can be written. Never waits for it
-in the event loop."""
+"""The disk of the data folder: free space, and whether it can be written. Never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -22,14 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """In bytes. `free` is what the host's user may still write."""
+    """Space in bytes. `free` is what the host's user may still write."""
 
     total: int
     free: int
 
 
 class Disk:
-    """The disk of the data folder `base`, on which new jobs need `min_free` bytes."""
+    """The disk of the data folder `base`; new jobs need `min_free` bytes on it."""
 
     def __init__(self, base: Path, min_free: int, storage: StorageState) -> None:
         self._base = base
@@ -40,12 +39,12 @@ class Disk:
         """While it is there, the host is to be given no more requests."""
 
     async def room(self) -> Room:
-        """Raises ``OSError``."""
+        """The space on the disk. Raises ``OSError``."""
         usage = await self.in_thread(lambda: shutil.disk_usage(self._base))
         return Room(usage.total, usage.free)
 
     async def require_usable(self) -> None:
-        """Raises ``OSError`` or `NotReadyError` when no job could be kept on it."""
+        """Raise ``OSError`` or `NotReadyError` when no job could be stored on the disk."""
         if self._storage.holds_jobs:
             raise NotReadyError("The disk refused what was written last; see the server's log.")
         free = (await self.room()).free
@@ -56,16 +55,16 @@ class Disk:
         await self.in_thread(lambda: try_to_write(self._base, _WRITTEN_BYTES))
 
     async def require_undrained(self) -> None:
-        """Raises `NotReadyError` while the file `drain_file` is there, which somebody has put there."""
+        """Raise `NotReadyError` while the file `drain_file`, which an operator creates, exists."""
         if await self.in_thread(lambda: is_regular(self.drain_file)):
             raise NotReadyError(
                 "The file 'draining' in the data folder says that this host is about to stop."
             )
 
     def close(self) -> None:
-        """Not wait for what hangs."""
+        """Stop, without waiting for a call that hangs."""
         self._threads.shutdown()
 
     async def in_thread(self, function: Callable[[], T]) -> T:
-        """What `function` returns, which may hang as the disk does, and hangs nobody else then."""
+        """Call `function` in a thread of its own kind, because it may hang as long as the disk does."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)

@@ -1,8 +1,7 @@
-"""Before the host stops: not ready any more for a while in which it still answers, so that whoever gives it
-requests goes elsewhere first.
+"""Reports "not ready" for a while before the host stops, so that load balancers send requests elsewhere
+first.
 
-For ``web.run_app``, which closes the listener at once when SIGTERM comes. What being ready means is left to
-``readiness``.
+For ``web.run_app``, which closes its listener at once on SIGTERM. What "ready" means is in ``readiness``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Draining:
-    """Takes SIGTERM in place of ``web.run_app``: calls `begin`, and lets the host stop `seconds` later.
+    """Handles SIGTERM before ``web.run_app``: calls `begin`, and lets the host stop `seconds` later.
 
     A second SIGTERM stops it at once.
     """
@@ -31,7 +30,7 @@ class Draining:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """From now on. Does nothing where somebody else has to have the signal: the log says so then."""
+        """Install the signal handler. If something else needs the signal, a log message says so instead."""
         if not self._seconds:
             return
         if "gunicorn.arbiter" in sys.modules or threading.current_thread() is not threading.main_thread():

@@ -1,8 +1,7 @@
-"""The metrics of all processes together, as Prometheus and OpenMetrics read them.
+"""The metrics of all processes together, in the formats of Prometheus and OpenMetrics.
 
-Needs prometheus-client, of which the formats are used and nothing that is global: two plugins in one host do
-not see each other. No label has the name of a job or a user. Counting is left to ``counting``, adding up to
-``sharing``.
+Needs prometheus-client, without its global registry: two plugins in one host do not affect each other. No
+label contains the name of a job or a user. ``counting`` counts, ``sharing`` adds up.
 """
 
 from __future__ import annotations
@@ -62,10 +61,10 @@ class _Seen:
 
 
 class Metrics:
-    """What there is to know of the processes on the storage of `engine`; see the reference about metrics."""
+    """The metrics of all processes that share the storage of `engine`; see the reference on metrics."""
 
     def __init__(self, engine: Engine, sharing: Sharing, disk: Disk, min_free: int, name: str) -> None:
-        """`min_free` is in bytes; `name` is the engine's in the configuration."""
+        """`min_free` is in bytes; `name` is the engine's name in the configuration."""
         self._engine = engine
         self._sharing = sharing
         self._disk = disk
@@ -74,9 +73,9 @@ class Metrics:
         self._one_at_a_time = asyncio.Lock()
 
     async def exposition(self, accept: str) -> tuple[bytes, str]:
-        """The metrics of this moment in the format that an Accept header asks for, and its content type.
+        """The current metrics in the format that an Accept header asks for, and their content type.
 
-        Raises `StorageUnavailableError` when they cannot be found out within some seconds.
+        Raises `StorageUnavailableError` when they cannot be read within some seconds.
         """
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS), self._one_at_a_time:

@@ -1,6 +1,6 @@
-"""Readiness: whether this process can take jobs now, found out without waiting for what does not answer.
+"""Readiness: whether this process can accept jobs now, without waiting for checks that hang.
 
-What the single looks ask is left to whoever makes them.
+The checks themselves are supplied by the caller.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ SERVER = "server"
 
 
 class NotReadyError(Exception):
-    """Something stands in the way of taking jobs. The message tells whoever looks after the host what."""
+    """Jobs cannot be accepted. The message tells the operator why."""
 
 
 class Phase(Enum):
-    """Where a process is in its life. The values are sentences."""
+    """The phase of a process's life. The values are sentences."""
 
     STARTING = "The server is starting."
     SERVING = "The server is up."
@@ -38,7 +38,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ReadinessFinding:
-    """How one thing that taking jobs needs is now; `message` is for whoever looks after the server."""
+    """The result of one check; `message` is for the operator."""
 
     name: str
     is_good: bool
@@ -46,10 +46,10 @@ class ReadinessFinding:
 
 
 class Readiness:
-    """Looks when it is asked, at most twice a second, each thing in a task of its own.
+    """Runs the checks on demand, at most twice a second, each in its own task.
 
-    A look that hangs is waited for once, for a second; until it comes to an end, what it looks at does not
-    answer, and is not looked at again.
+    A check that hangs is waited for once, for a second. Until it returns, it counts as failed and is not
+    started again.
     """
 
     def __init__(self, looks: Mapping[str, Look]) -> None:
@@ -61,14 +61,14 @@ class Readiness:
         return self.phase in (Phase.DRAINING, Phase.CLOSING)
 
     async def findings(self) -> list[ReadinessFinding]:
-        """How everything is; answers within about a second."""
+        """The results of all checks, within about a second."""
         server = ReadinessFinding(SERVER, self.phase is Phase.SERVING, self.phase.value)
         if self.phase is Phase.STARTING:
             return [server]
         return [server, *await asyncio.gather(*(each.finding() for each in self._watched))]
 
     async def close(self) -> None:
-        """End what is still being looked at, as far as it can be."""
+        """Cancel the checks that are running, as far as possible."""
         for each in self._watched:
             await each.close()
 

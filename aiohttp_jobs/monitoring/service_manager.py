@@ -1,6 +1,6 @@
-"""Tells systemd how the host is: ready, stopping, alive (sd_notify(3), without its library).
+"""Reports to systemd that the host is ready, stopping, or alive (sd_notify(3), without its library).
 
-What a unit has to say for that is in the how-to about serving.
+The unit's settings are described in the how-to about deployment.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _logger = logging.getLogger(__name__)
 
 
 class ServiceManager:
-    """Who started the host, as its `environment` says; nothing is told where that is nobody who listens.
+    """The service manager named in `environment`; does nothing where there is none.
 
-    That the host is alive is told by the event loop itself, three times in the unit's ``WatchdogSec``: a host
-    whose loop is blocked for so long is started again.
+    The event loop itself reports that the host is alive, three times in the unit's ``WatchdogSec``, so a host
+    whose loop is blocked for that long is restarted.
     """
 
     def __init__(self, environment: Mapping[str, str] = MappingProxyType(os.environ)) -> None:
@@ -32,23 +32,23 @@ class ServiceManager:
         self._task: asyncio.Task[None] | None = None
 
     def ready(self) -> None:
-        """The host has started, and takes jobs."""
+        """Report that the host has started."""
         self.tell("READY=1")
         if self._address and self._interval and self._task is None:
             self._task = asyncio.create_task(self._stay_alive(), name="aiohttp-jobs-watchdog")
 
     def stopping(self) -> None:
-        """The host has begun to stop."""
+        """Report that the host is stopping."""
         self.tell("STOPPING=1")
 
     async def close(self) -> None:
-        """Tell nothing more."""
+        """Report nothing more."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def tell(self, state: str) -> None:
-        """Send `state`, an assignment of sd_notify(3). Does not wait, and does not fail."""
+        """Send `state`, an assignment of sd_notify(3). Does not block or fail."""
         if not self._address:
             return
         with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as sender:

@@ -1,6 +1,6 @@
-"""What this process counts, told to all others, and what all have counted: whichever is asked knows of all.
+"""Publishes this process's counters to all others, and reads everybody's totals.
 
-Measures the event loop on the way. Where the numbers are kept is left to the engine.
+Also measures the event loop's delay. The engine stores the numbers.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Sharing:
-    """Passes on what `counts` has counted, within a second or so, and with it what is `present` here.
+    """Publishes the numbers in `counts` and `present`, within about a second.
 
-    What could not be passed on is passed on later, and counts once whatever became of the first try. What a
-    process has counted in its last second is lost when it is killed.
+    What could not be published is published later, and counted once whatever became of the first try. The
+    last second's counts of a killed process are lost.
     """
 
     def __init__(
@@ -54,16 +54,16 @@ class Sharing:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-numbers")
 
     async def close(self) -> None:
-        """Pass on what there still is."""
+        """Publish the remaining counts."""
         if self._loop_task is not None:
             await end_tasks({self._loop_task}, 0.0)
             await self._try_to_pass_on()
         self._threads.shutdown()
 
     async def of_all(self) -> NumbersOfAll:
-        """What all processes have counted, this one's until now included, and how each is.
+        """The totals of all processes, including this one's so far, and the current values of each.
 
-        Raises `StorageUnavailableError` when that cannot be found out within some seconds, and ``OSError``.
+        Raises `StorageUnavailableError` when they cannot be read within some seconds, and ``OSError``.
         """
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS), self._one_at_a_time:

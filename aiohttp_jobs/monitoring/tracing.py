@@ -1,7 +1,6 @@
-"""Spans of jobs by OpenTelemetry: accepted, waited, run, finished, in the trace that a submission came with.
+"""OpenTelemetry spans of jobs: accepted, waited, run, finished, in the trace that came with the submission.
 
-Needs opentelemetry-api; what becomes of spans is for the host, which sets up its SDK. They have no command,
-no output, no parameter and no secret.
+Needs opentelemetry-api; the host sets up the SDK. Spans contain no command, output, parameter or secret.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 
 
 class JobTracing:
-    """A `JobObserver` that makes spans, and what gives submissions their place in a trace."""
+    """A `JobObserver` that creates spans, and gives submissions their place in a trace."""
 
     def __init__(self) -> None:
         self._tracer: Tracer = trace.get_tracer("aiohttp_jobs", __version__)
@@ -51,7 +50,7 @@ class JobTracing:
     ) -> AbstractContextManager[TraceContext | None]:
         """The block accepts a job: a span of its own, which what follows is below.
 
-        It is below the host's current span or, where the host has none, what the request came with.
+        Its own parent is the host's current span or, if there is none, the request's trace context.
         """
         if self._is_told_nobody() and trace.get_current_span() is trace.INVALID_SPAN:
             return nullcontext(identity.trace)
@@ -120,7 +119,7 @@ class JobTracing:
 
 
 def variables(told: TraceContext) -> dict[str, str]:
-    """What a command's environment has of its trace."""
+    """The environment variables that pass the trace on to a command."""
     found = {TRACEPARENT.upper(): told.parent}
     return found if told.state is None else {**found, TRACESTATE.upper(): told.state}
 

@@ -1,1 +1,1 @@
-"""What callers can do, one module for each resource: the only door for HTTP, schedules and the page."""
+"""What callers can do, one service for each resource. HTTP, schedules and the page call nothing else."""

@@ -1,7 +1,4 @@
-"""AccountService: what a caller may do here, and the API keys they make for their own programs.
-
-How keys are kept is left to the engines.
-"""
+"""AccountService: a caller's identity, rights and API keys. The engines store the keys."""
 
 from __future__ import annotations
 
@@ -43,7 +40,8 @@ _Network = Annotated[Text, Field(max_length=100), SchemaExtras({"format": "ip-ne
 class ApiKeyRequest(BaseModel):
     """The body of ``POST /api-keys``.
 
-    Without `roles`, the key has those of whoever makes it; another user's those of them that this user has.
+    Without `roles`, the key gets the roles of its creator; a key for another user, those of them that this
+    user has too.
     """
 
     model_config = ConfigDict(alias_generator=_camel, extra="forbid", frozen=True, populate_by_name=True)
@@ -71,7 +69,7 @@ class ApiKeyChange(BaseModel):
 
 
 class AccountService:
-    """What callers can learn and change about themselves. Every method takes their `Identity`."""
+    """What callers can learn and change about themselves. Every method takes the caller's `Identity`."""
 
     def __init__(
         self,
@@ -91,7 +89,7 @@ class AccountService:
         self._capabilities = capabilities
 
     def describe(self, identity: Identity) -> dict[str, Any]:
-        """Who the caller is and what they may do, in camelCase; times are in seconds, sizes in bytes."""
+        """The caller's identity and rights, in camelCase. Times are in seconds, sizes in bytes."""
         config = self._config
         return {
             "userId": identity.user_id,
@@ -114,7 +112,7 @@ class AccountService:
         }
 
     async def list_keys(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
-        """The caller's keys without their secrets; with `everyone`, all there are."""
+        """The caller's keys without their secrets; with `everyone`, the keys of all users."""
         self._policy.require(identity.roles, "manage_api_keys")
         if everyone:
             self._policy.require(identity.roles, "manage_all_api_keys")
@@ -123,11 +121,11 @@ class AccountService:
         return await one_by_one(ApiKey.public, wanted)
 
     async def create_key(self, identity: Identity, request: ApiKeyRequest) -> tuple[dict[str, Any], str]:
-        """A new key: its record, and the key itself, which is never shown again.
+        """Create a key; return its record and its secret, which is not stored.
 
-        Raises `ForbiddenError` for roles that the caller, or the key's user, does not have, for another
-        user's key and a service key unless the caller may, and for whoever was themselves proven by a key:
-        what leaks must not multiply. `TooManyKeptError` when the user has as many as are allowed.
+        Raises `ForbiddenError` for roles that the caller or the key's user lacks, for a service key or
+        another user's key unless the caller may create them, and for callers who are authenticated by a key:
+        a leaked key must not multiply. Raises `TooManyKeptError` when the user has reached the limit.
         """
         self._require_person(identity)
         user_id = request.user_id or identity.user_id
@@ -159,10 +157,10 @@ class AccountService:
         return key.public(), secret
 
     async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:
-        """The key, which is enabled or disabled from now on.
+        """Enable or disable a key; return its record.
 
-        Raises `NotFoundError`, also for a key that the caller may not know of; `ForbiddenError` for
-        enabling what somebody else disabled, unless the caller is an administrator.
+        Raises `NotFoundError`, also for a key that the caller may not know of, and `ForbiddenError` for
+        enabling a key that somebody else disabled, unless the caller is an administrator.
         """
         self._require_person(identity)
         is_admin = self._manages_all(identity)
@@ -186,7 +184,7 @@ class AccountService:
         return key.public()
 
     async def delete_key(self, identity: Identity, key_id: str) -> None:
-        """Raises `NotFoundError`, also for a key that the caller may not know of."""
+        """Delete a key. Raises `NotFoundError`, also for a key that the caller may not know of."""
         self._require_person(identity)
         async with self._changing:
             await asyncio.to_thread(
@@ -194,7 +192,7 @@ class AccountService:
             )
 
     async def require_changeable(self, identity: Identity, key_id: str) -> None:
-        """Raise `ForbiddenError`, or `NotFoundError` also for a key that the caller may not know of."""
+        """Raise `ForbiddenError`, or `NotFoundError` for a key that the caller may not know of."""
         self._require_person(identity)
         key = (await self._api_keys.now()).get(key_id)
         if key is None:
@@ -205,7 +203,7 @@ class AccountService:
         """The roles of the key to be made: none that its maker lacks, and none that its user does."""
         roles = identity.roles if request.roles is None else frozenset(request.roles)
         _require_roles(roles, identity.roles, "you do")
-        if not self._current.are_told or (user_id == identity.user_id and not request.service):
+        if not self._current.has_resolver or (user_id == identity.user_id and not request.service):
             return roles
         current = await self._current.of_user(user_id, ())
         if request.service:

@@ -1,6 +1,6 @@
-"""What the host's own code, which needs no role, can do with jobs: submit, await and cancel them.
+"""CodeJobs: submits, awaits and cancels jobs for the host's own code, which needs no role.
 
-For ``from_code``, and for schedules that are the code's.
+Used by ``from_code``, and for schedules that the code declares.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 1.0
 
 
 class CodeJobs:
-    """The door for the host's own code, to one plugin's `functions`."""
+    """What the host's own code can do with the `functions` of one plugin."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class CodeJobs:
 
     @contextmanager
     def opened(self) -> Iterator[None]:
-        """The code may submit while the block runs."""
+        """Accept submissions while the block runs."""
         self._is_open = True
         try:
             yield
@@ -51,11 +51,11 @@ class CodeJobs:
             self._is_open = False
 
     def has(self, function: Function[..., Any]) -> bool:
-        """Whether it is one of the plugin's."""
+        """Whether the function belongs to this plugin."""
         return self._functions.get(function.name) is function
 
     async def submit(self, code: HostCode, bound: BoundFunction[Any], run: FunctionRunRequest) -> Submission:
-        """Submit a job for the user that `code` is. `run` has no values of its own.
+        """Submit a job as the user of `code`. `run` has no values of its own.
 
         Raises `ConfigurationError` while the plugin is not open, and whatever `JobService.submit` raises.
         """
@@ -68,7 +68,10 @@ class CodeJobs:
         return await self._jobs.submit(code, bound.function, bound.values, run, mode)
 
     async def submit_scheduled(self, schedule: Schedule, job: ScheduledFunction, job_id: str) -> None:
-        """Submit the `job` of a schedule of the code's. Raises `NotFoundError`, and what `submit` raises."""
+        """Submit the `job` of a schedule that the code declares.
+
+        Raises `NotFoundError`, and what `submit` raises.
+        """
         function = self._functions.get(job.function)
         if function is None:
             raise NotFoundError(f"There is no function {job.function}.")
@@ -77,9 +80,10 @@ class CodeJobs:
         await self._jobs.submit(code, function, values, job, mode, job_id=job_id, schedule=schedule)
 
     async def result_of(self, job_id: str) -> dict[str, Any]:
-        """The result of a job that the code has submitted, once it has ended.
+        """Wait for a job of the code to end, and return its result.
 
-        Raises `NotFoundError` when it is deleted before, and `ShuttingDownError` when this process stops.
+        Raises `NotFoundError` when the result is deleted first, and `ShuttingDownError` when this process
+        stops.
         """
         while True:
             is_over = await self._queue.get(job_id) is None
@@ -92,9 +96,9 @@ class CodeJobs:
                 raise NotFoundError(f"There is no job {job_id} any more.")
 
     async def ended(self, most: int = 1000) -> list[dict[str, Any]]:
-        """The results of the last `most` jobs, whoever submitted them, once none is queued or runs any more.
+        """Wait until no job is queued or running, and return the last `most` results. For tests.
 
-        For tests. What is not due yet is not waited for.
+        Jobs that are not due yet are not waited for.
         """
         query = JobQuery(frozenset({JobPhase.QUEUED, JobPhase.RUNNING}), limit=1)
         while found := await self._queue.find(query):
@@ -105,6 +109,6 @@ class CodeJobs:
         return [result for result in results if result is not None]
 
     async def cancel(self, job_id: str, user_id: str) -> None:
-        """Have a job that the code has submitted for this user stopped; nothing if it has ended."""
+        """Cancel a job that the code submitted for this user. Does nothing when it has ended."""
         if await self._queue.get(job_id) is not None:
             await self._queue.cancel(job_id, cancelled_by(user_id))

@@ -1,6 +1,6 @@
-"""The schedules that the host's functions have in its code: made, changed and removed when the host starts.
+"""The schedules that functions declare in the host's code: created, updated and removed when the host starts.
 
-What they may be changed in by people is left to ``schedules``, firing to the scheduler.
+What users may change in them is in ``schedules``; the scheduler fires them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _FOLLOWED = ("name", "job", "user_id", *_TIMES)
 
 
 class CodeSchedules:
-    """Those of `functions`, for the plugin mounted at `prefix`; `is_elsewhere` says whether another process
-    that lives has a function, as one of another release or with other settings.
+    """The schedules of `functions`, for the plugin mounted at `prefix`.
 
-    Raises `ConfigurationError` for a cron line, a time zone or values that cannot be.
+    `is_elsewhere` says whether another live process has a function, as one of another release or with other
+    settings may. Raises `ConfigurationError` for an invalid cron line, time zone or value.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class CodeSchedules:
         }
 
     def write(self) -> None:
-        """Have the kept schedules as the code says. Blocks. Raises ``OSError``."""
+        """Update the stored schedules to what the code declares. Raises ``OSError``. Blocks."""
         kept = {each.schedule_id: each for each in self._store.all() if each.from_code}
         for wanted in self._wanted:
             current = kept.get(wanted.schedule_id)

@@ -1,6 +1,6 @@
-"""Jobs of the host's functions, put together and submitted, for whoever has been found to may run them.
+"""Builds and submits jobs of the host's functions, for callers who were found to have the right.
 
-Who may is left to ``functions`` and ``code_jobs``, accepting the job to `JobService`.
+That right is checked in ``functions`` and ``code_jobs``; `JobService` accepts the job.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _LONGEST_CALL = 2000
 
 
 class FunctionJobs:
-    """Submits jobs of `functions`: what a run does not say of itself, its function does."""
+    """Submits jobs of `functions`. What a run leaves out is taken from the function's options."""
 
     def __init__(self, functions: Functions, limits: LimitPolicy, jobs: JobService, vault: Vault) -> None:
-        """Raises `ConfigurationError` for a function that nobody could run, as the configuration is."""
+        """Raises `ConfigurationError` for a function that nobody could run with this configuration."""
         self._limits = limits
         self._jobs = jobs
         self._vault = vault
@@ -45,9 +45,10 @@ class FunctionJobs:
         job_id: str | None = None,
         schedule: Schedule | None = None,
     ) -> Submission:
-        """Accept a job of `function` with `values`, and not those of `run`; `schedule` is what submits it.
+        """Submit a job of `function` with `values`, instead of those of `run`.
 
-        Raises `InvalidFieldsError` for a mode that is not the function's, and what `JobService.submit` does.
+        `schedule` is the schedule that submits it, if any. Raises `InvalidFieldsError` for a mode that the
+        function does not have, and whatever `JobService.submit` raises.
         """
         require_mode(function, mode)
         job_id = job_id or new_job_id()
@@ -67,7 +68,7 @@ class FunctionJobs:
         mode: ExecutionMode,
         name_field: str = "jobName",
     ) -> None:
-        """Raise what `submit` would raise for what the configuration does not take."""
+        """Raise what `submit` would raise about limits."""
         request = _request(function, values, run, mode)
         self._limits.require_within(request, request.job_name, request.notify, name_field=name_field)
 
@@ -97,7 +98,7 @@ class FunctionJobs:
 
 
 def require_mode(function: Function[..., Any], mode: ExecutionMode) -> None:
-    """Raise `InvalidFieldsError` for a mode in which `function` does not run."""
+    """Raise `InvalidFieldsError` for a mode that `function` does not have."""
     if mode not in function.options.modes:
         known = ", ".join(function.options.modes)
         raise InvalidFieldsError.of_one("executionMode", f"must be one of this function's: {known}")

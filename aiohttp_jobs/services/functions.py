@@ -1,6 +1,6 @@
-"""FunctionService: the one door for people to the host's functions. Who may do what is decided here.
+"""FunctionService: lists and runs the host's functions for users, with their rights.
 
-Submitting is left to ``function_jobs``, checking values to the function's signature.
+``function_jobs`` submits the jobs; the function's signature validates the values.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .function_jobs import FunctionJobs, require_mode
 
 
 class FunctionService:
-    """What a user can do with the host's functions. Every method takes the `Identity` of whoever asks.
+    """What a user can do with the host's functions. Every method takes the caller's `Identity`.
 
-    A function that somebody may not run does not exist for them. `schedules` has those of the code too, of
-    the plugin mounted at `prefix`.
+    A function that the caller may not run does not exist for them. `schedules` includes those that the code
+    of the plugin at `prefix` declares.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class FunctionService:
         self._prefix = prefix
 
     async def list_functions(self, identity: Identity) -> list[dict[str, Any]]:
-        """Those that the caller may run, in the order in which they were registered."""
+        """The functions that the caller may run, in the order of their registration."""
         schedules = await self._code_schedules()
         found = [(each, self._rights.modes(each, identity.roles)) for each in self._functions]
         return [self._view(function, modes, schedules) for function, modes in found if modes]
 
     def has_any(self, identity: Identity) -> bool:
-        """Whether there is one that the caller may run."""
+        """Whether the caller may run any function."""
         return any(self._rights.modes(each, identity.roles) for each in self._functions)
 
     async def get(self, identity: Identity, name: str) -> dict[str, Any]:
-        """A function, by its name or an old one, as it is shown. Raises `NotFoundError`."""
+        """A function by its current or a former name, as the API shows it. Raises `NotFoundError`."""
         function, modes = self._runnable(identity, name)
         return self._view(function, modes, await self._code_schedules())
 
@@ -71,7 +71,7 @@ class FunctionService:
         job_id: str | None = None,
         schedule: Schedule | None = None,
     ) -> Submission:
-        """Submit a job of the function, as the caller's. `schedule` is what submits it in their name.
+        """Submit a job of the function as the caller's. `schedule` is the schedule that submits it, if any.
 
         Raises `NotFoundError`, `ForbiddenError`, and whatever `JobService.submit` raises.
         """
@@ -84,7 +84,7 @@ class FunctionService:
     def require_schedulable(self, identity: Identity, job: ScheduledFunction) -> None:
         """Raise what running `job` now would raise, with its fields below ``job``. Blocks.
 
-        `InvalidFieldsError` too for secret values, which schedules do not keep.
+        Raises `InvalidFieldsError` for secret values too: schedules do not store them.
         """
         try:
             function, mode = self._require_run(identity, job.function, job)

@@ -1,6 +1,6 @@
-"""JobService: the one door for routes, schedules, CLI and page. Who may do what is decided here.
+"""JobService: submits, lists, follows and cancels jobs, with the caller's rights.
 
-Storing is left to the store, running to dispatch, watching to ``streams.job``, shapes to ``serializers``.
+The engine stores and runs jobs; ``streams.job`` follows them, ``serializers`` shows them.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ _LISTED = (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING)
 
 
 class Tracing(Protocol):
-    """What makes spans."""
+    """Creates the span in which a job is accepted."""
 
     def accepting(
         self, identity: Identity, mode: ExecutionMode
     ) -> AbstractContextManager[TraceContext | None]:
-        """The block accepts a job of `identity`: where that is in a trace."""
+        """A span for accepting a job of `identity`; yields its place in the trace."""
         ...
 
 
 class JobService:
-    """What a user can do with jobs. Every method takes the `Identity` of whoever asks."""
+    """What a user can do with jobs. Every method takes the caller's `Identity`."""
 
     def __init__(
         self,
@@ -108,11 +108,11 @@ class JobService:
         *,
         schedule_id: str | None = None,
     ) -> Submission:
-        """Accept a job durably and have it run. `schedule_id` names the schedule that submits it.
+        """Submit a job; it is durable when this returns.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError`,
-        `LimitReachedError`, `TooMuchKeptError`, `InsufficientStorageError` or `ShuttingDownError`; nothing
-        was accepted then.
+        `schedule_id` is the schedule that submits it, if any. Raises `ForbiddenError`, `InvalidFieldsError`,
+        `TooLargeError`, `TooManyPendingError`, `LimitReachedError`, `TooMuchKeptError`,
+        `InsufficientStorageError` or `ShuttingDownError`; nothing was accepted then.
         """
         mode, key, priority = request.execution_mode, request.concurrency_key, request.priority
         self._policy.require_run(identity.roles, mode, key, priority)
@@ -125,9 +125,9 @@ class JobService:
         origin: TemplateOrigin | FunctionOrigin,
         job_id: str,
     ) -> Submission:
-        """The same for a job of a template or a function that `identity` may run, whatever else they may do.
+        """Submit a job of a template or a function that `identity` may run, whatever their other rights.
 
-        Whoever calls this has checked that, and `request` is what the template or the function says.
+        The caller must have checked that. `request` comes from the template or the function.
         """
         return await self._accept(identity, request, job_id, **_fields_of(origin))
 
@@ -192,8 +192,8 @@ class JobService:
     ) -> list[dict[str, Any]]:
         """Running, queued, pending and ended jobs, in this order; `states` are lower-case.
 
-        `id_prefix`: only those whose ids begin with it, in lower case.
-        With `everyone`, all users' jobs that wait or run; `ForbiddenError` unless the caller may.
+        `id_prefix` selects jobs by the beginning of their ids, in lower case. `everyone` includes other
+        users' jobs; raises `ForbiddenError` unless the caller may see them.
         """
         self._policy.require(identity.roles, "list_jobs")
         if everyone:
@@ -213,7 +213,7 @@ class JobService:
         return views
 
     def watch_jobs(self, identity: Identity, *, everyone: bool) -> AsyncGenerator[JobListChange, None]:
-        """What changes from now on in what `list_jobs` lists. Raises what that raises, at once."""
+        """The changes of what `list_jobs` lists, from now on. Raises what that raises, at once."""
         self._policy.require(identity.roles, "list_jobs")
         if everyone:
             self._policy.require(identity.roles, "see_all_jobs")
@@ -224,7 +224,7 @@ class JobService:
         )
 
     async def get_job(self, identity: Identity, job_id: str) -> dict[str, Any]:
-        """One job, whatever its state. Raises `NotFoundError` or `ForbiddenError`."""
+        """One job in any state. Raises `NotFoundError` or `ForbiddenError`."""
         found = await self._find(identity, job_id)
         if found.record is not None:
             return ended_view(found.record)
@@ -232,9 +232,9 @@ class JobService:
         return job_view(found.known) | (details(submission) if submission else {})
 
     async def submission(self, identity: Identity, job_id: str) -> Submission:
-        """What was submitted, for whoever may see the job.
+        """The submission of a job that the caller may see.
 
-        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it is not known any more.
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it is no longer stored.
         """
         for _ in range(2):  # it may be on its way from one place to another
             submission = await self._lookup.submission(await self._find(identity, job_id))
@@ -252,25 +252,26 @@ class JobService:
     async def follow(
         self, identity: Identity, job_id: str, start: tuple[int, int]
     ) -> AsyncIterator[StreamEvent]:
-        """What is to be told of a job, from `start` (attempt, offset) on.
+        """The events of a job from `start` (attempt, offset) on.
 
-        The same right is needed as for reading its result; raises before the first event.
+        Needs the right to read its result. Raises before the first event.
         """
         await self._find(identity, job_id)
         stream = JobStream(self._lookup, self._outputs, job_id, start)
         return stream.events(self._config.heartbeat_interval, lambda: self._queue.is_closing)
 
     def require_reader(self, identity: Identity) -> None:
-        """Raise `ForbiddenError` for someone who may not read results, their own included."""
+        """Raise `ForbiddenError` for callers who may read no results, not even their own."""
         self._policy.require(identity.roles, "list_results")
 
     async def result_within(
         self, identity: Identity, submission: Submission, seconds: float
     ) -> dict[str, Any] | None:
-        """The result of a job that `identity` has just submitted, if it ends within that time.
+        """Wait for the result of a job that `identity` has just submitted; ``None`` if it does not end in
+        time.
 
-        A job that is not due yet is not waited for, nor is any when the server stops. The same right is
-        needed as for reading it later.
+        Does not wait for a job that is not due yet, or while the server stops. Needs the right to read
+        results.
         """
         self.require_reader(identity)
         if submission.run_at is not None and submission.run_at > utc_now():
@@ -278,7 +279,7 @@ class JobService:
         return await self._queue.end_of(submission.job_id, seconds)
 
     async def output(self, identity: Identity, job_id: str) -> JobOutput:
-        """The job's output, to be read from any offset."""
+        """The output of a job, to be read from any offset. Raises `NotFoundError` or `ForbiddenError`."""
         found = await self._find(identity, job_id)
         if found.record is not None:
             return self._outputs.kept(found.record)
@@ -287,9 +288,9 @@ class JobService:
     # --- stopping
 
     async def cancel(self, identity: Identity, job_id: str) -> str:
-        """Have a job stopped, or never started; asking twice is as good as once.
+        """Cancel a job; return its state. Can be repeated.
 
-        Its state now. Raises `NotFoundError`, `ForbiddenError`, `ConflictError` when it has ended.
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it has ended.
         """
         self._policy.require(identity.roles, "cancel_jobs")
         found = await self._find(identity, job_id, "cancel_all_jobs")

@@ -1,4 +1,4 @@
-"""NoticeService: the one door for routes and page to notices. Who may do what is decided here."""
+"""NoticeService: lists, retries and deletes notices, with the caller's rights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..model.notice_rules import EmailRule
 
 
 class NoticeService:
-    """What a user can do with notices. Every method takes the `Identity` of whoever asks.
+    """What a user can do with notices. Every method takes the caller's `Identity`.
 
     `changed` is called when there is something to send.
     """
@@ -35,7 +35,7 @@ class NoticeService:
         self._changed = changed
 
     async def require_room(self, user_id: str) -> None:
-        """Raise `LimitReachedError` when so many notices of the user's wait that no job may ask for more."""
+        """Raise `LimitReachedError` when so many of the user's notices wait that no job may add another."""
         most = self._config.max_pending_notices_per_user
 
         def count() -> int:
@@ -61,7 +61,7 @@ class NoticeService:
         everyone: bool,
         limit: int,
     ) -> list[dict[str, Any]]:
-        """One's own notices, or everybody's, newest first. Raises `ForbiddenError`."""
+        """The caller's notices, or those of all users, newest first. Raises `ForbiddenError`."""
         self._policy.require(identity.roles, "list_notices")
         if everyone:
             self._policy.require(identity.roles, "see_all_jobs")
@@ -77,9 +77,9 @@ class NoticeService:
         return await asyncio.to_thread(views)
 
     async def retry(self, identity: Identity, notice_id: str) -> dict[str, Any]:
-        """Have a notice sent now, with as many attempts as a new one; as it is shown then.
+        """Send a notice now, with as many attempts as a new one; return it.
 
-        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it has been sent.
+        Raises `NotFoundError`, `ForbiddenError`, or `ConflictError` when it was sent already.
         """
         self._policy.require(identity.roles, "manage_notices")
 
@@ -97,7 +97,7 @@ class NoticeService:
         return notice.view()
 
     async def delete(self, identity: Identity, notice_id: str) -> None:
-        """Forget a notice; one that waits is not sent. Raises `NotFoundError` or `ForbiddenError`."""
+        """Delete a notice; one that waits is not sent. Raises `NotFoundError` or `ForbiddenError`."""
         self._policy.require(identity.roles, "manage_notices")
 
         def remove() -> None:

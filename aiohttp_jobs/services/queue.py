@@ -1,6 +1,6 @@
-"""QueueService: what waits and what runs, whichever process has it, for those who look after it.
+"""QueueService: shows, pauses and resumes the queue of all processes, and lists the warm workers.
 
-One job, waiting or not, is left to `JobService`; which is next, to dispatch.
+Single jobs are in `JobService`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_QUEUED_SHOWN = 1000
 
 
 class QueueService:
-    """Every method takes the `Identity` of whoever asks."""
+    """What a user can do with the queue. Every method takes the caller's `Identity`."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class QueueService:
         self._restart_session = restart_session
 
     async def view(self, identity: Identity) -> dict[str, Any]:
-        """The queue in order; of other users' jobs only what shows one's own place."""
+        """The waiting jobs in order. Of other users' jobs, only their number is shown."""
         self._policy.require(identity.roles, "see_queue")
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
         user_id = None if everyone else identity.user_id
@@ -52,17 +52,20 @@ class QueueService:
         }
 
     async def set_paused(self, identity: Identity, paused: bool) -> None:
-        """Start no more jobs, or go on. Running jobs are not touched; submitting stays possible."""
+        """Pause or resume starting jobs. Running jobs go on, and jobs can still be submitted."""
         self._policy.require(identity.roles, "manage_queue")
         await self._queue.set_paused(paused)
 
     def pick_up(self, identity: Identity) -> None:
-        """Have submissions that other programs put into the folder looked for now, not at the next poll."""
+        """Look for submissions that other programs have put into the folder now, not at the next poll."""
         self._policy.require(identity.roles, "pick_up_submissions")
         self._queue.look_soon()
 
     async def runspaces(self, identity: Identity) -> list[dict[str, Any]]:
-        """The warm workers. Whose job one runs is shown to its owner and to who may see all jobs."""
+        """The warm workers.
+
+        The job that one runs is shown to its owner and to callers who may see all jobs.
+        """
         self._policy.require(identity.roles, "see_runspaces")
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
         return [
@@ -71,9 +74,9 @@ class QueueService:
         ]
 
     async def restart_main_loop(self, identity: Identity) -> None:
-        """Have the next MainLoop job in PowerShell begin a new session.
+        """Let the next MainLoop job in PowerShell start a new session.
 
-        Raises `ConflictError` while a job runs in the present one.
+        Raises `ConflictError` while a job runs in the current one.
         """
         self._policy.require(identity.roles, "restart_mainloop")
         if not await self._restart_session():

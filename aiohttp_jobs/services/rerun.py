@@ -1,4 +1,4 @@
-"""Running a job again: what it ran, submitted anew as the caller's own, with the caller's own rights."""
+"""Reruns: submits a job again as the caller's own, with the caller's rights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FUNCTION_SECRETS = (
 
 
 class Reruns:
-    """Submits jobs again, from wherever they are: waiting, running, ended."""
+    """Submits waiting, running or ended jobs again."""
 
     def __init__(
         self,
@@ -43,10 +43,10 @@ class Reruns:
         self._templates = templates
 
     async def rerun(self, identity: Identity, job_id: str) -> Submission:
-        """The new job. It starts as soon as it can; its priority is at most what the caller may use.
+        """Submit the job again, to start as soon as possible; its priority is limited to what the caller may
+        use.
 
-        Raises what reading the job and what submitting it raise, and `ConflictError` when it cannot be
-        put together again.
+        Raises what reading and submitting the job raise, and `ConflictError` when it cannot be reconstructed.
         """
         old = await self._jobs.submission(identity, job_id)
         highest = self._policy.highest_priority(identity.roles)

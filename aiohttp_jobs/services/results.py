@@ -1,7 +1,4 @@
-"""ResultService: what a user can do with results, one or many at a time. Who may do what is decided here.
-
-Which results there are is left to the engine; what else one job left, to `JobService`.
-"""
+"""ResultService: reads, searches, counts and deletes results, with the caller's rights."""
 
 from __future__ import annotations
 
@@ -27,8 +24,11 @@ SEARCHES_PER_USER = 2
 
 
 class ResultService:
-    """Every method takes the `Identity` of whoever asks, and waits for its turn in `turns` where it may take
-    long: what one user asks holds up nobody else. Raises `LimitReachedError` if too much of theirs waits."""
+    """What a user can do with results. Every method takes the caller's `Identity`.
+
+    Slow queries wait for a turn in `turns`, so that one user's do not delay others'. Raises
+    `LimitReachedError` if too many of a user's queries wait.
+    """
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class ResultService:
         self._turns = turns
 
     async def newest(self, identity: Identity, limit: int) -> list[bytes]:
-        """The caller's own results, whole, most recently completed first, each as JSON text."""
+        """The caller's results with their outputs, most recently completed first, each as JSON text."""
         self._policy.require(identity.roles, "list_results")
         wanted = ResultFilter(identity.user_id)
         async with self._turns.turn(identity.user_id):
@@ -55,9 +55,9 @@ class ResultService:
     async def page(
         self, identity: Identity, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int
     ) -> ResultPage:
-        """A page of results without their outputs.
+        """One page of results without their outputs.
 
-        Raises `ForbiddenError` for others' results unless the caller may see all jobs, and
+        Raises `ForbiddenError` for other users' results unless the caller may see all jobs, and
         `InvalidFieldsError` for a cursor of another list or a search that takes too long.
         """
         self._policy.require(identity.roles, "list_results")
@@ -73,7 +73,7 @@ class ResultService:
             raise _too_slow("q") from None
 
     async def get(self, identity: Identity, job_id: str) -> dict[str, Any]:
-        """A whole result, one's own or, for those who may see all jobs, anybody's."""
+        """One result with its output; other users' only for callers who may see all jobs."""
         self._policy.require(identity.roles, "list_results")
         record = await self._history.get_result(job_id)
         if record is None:
@@ -82,10 +82,10 @@ class ResultService:
         return record
 
     async def delete_one(self, identity: Identity, job_id: str) -> None:
-        """Delete one of the caller's own results, with its submission.
+        """Delete one of the caller's results, with its submission.
 
-        Raises `NotFoundError`, `ForbiddenError` for somebody else's, `ConflictError` while the job
-        has not ended.
+        Raises `NotFoundError`, `ForbiddenError` for another user's, and `ConflictError` while the job has not
+        ended.
         """
         self._policy.require(identity.roles, "delete_results")
         found = await self._lookup.find(job_id)
@@ -96,9 +96,9 @@ class ResultService:
         await self._results.delete([job_id])
 
     async def delete(self, identity: Identity, job_ids: Sequence[str]) -> int:
-        """Delete some of the caller's own results: how many of them there were.
+        """Delete some of the caller's results; return how many existed.
 
-        Raises `ForbiddenError`, and deletes none, if one of them is somebody else's.
+        Raises `ForbiddenError`, and deletes none, if one of them is another user's.
         """
         self._policy.require(identity.roles, "delete_results")
         async with self._turns.turn(identity.user_id):
@@ -111,9 +111,9 @@ class ResultService:
             return await self._results.delete(list(owners))
 
     async def delete_matching(self, identity: Identity, wanted: ResultFilter) -> tuple[int, bool]:
-        """Delete the caller's own results that are `wanted`, a few hundred at a time.
+        """Delete matching results of the caller, a few hundred at a time.
 
-        How many were deleted, and whether there are more.
+        Returns how many were deleted, and whether there are more.
         """
         self._policy.require(identity.roles, "delete_results")
         own = replace(wanted, user_id=identity.user_id)
@@ -124,7 +124,7 @@ class ResultService:
             raise _too_slow("filter") from None
 
     async def statistics(self, identity: Identity, wanted: StatsFilter) -> dict[str, Any]:
-        """How the caller's jobs ended, or everybody's. Raises like `page`."""
+        """Statistics of the caller's jobs, or of all users'. Raises what `page` raises."""
         self._policy.require(identity.roles, "list_results")
         self._require_own(identity, wanted.user_id)
         try:

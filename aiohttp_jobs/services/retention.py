@@ -1,7 +1,4 @@
-"""The periodic task that deletes results which are no longer kept, the oldest first.
-
-Which those are is left to the store, and how much is kept to the configuration.
-"""
+"""Retention: a periodic task that deletes results which the configuration no longer keeps, oldest first."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Retention:
-    """Applies the configuration's ``retention_…`` settings to the results in `results`."""
+    """Applies the configuration's ``retention_…`` settings to `results`."""
 
     def __init__(self, config: JobsConfig, results: ResultRepository, storage: StorageState) -> None:
         self._results = results
@@ -39,14 +36,14 @@ class Retention:
             self._task = asyncio.create_task(self._run(), name="aiohttp-jobs-retention")
 
     async def close(self) -> None:
-        """Ends between two batches at the latest; the next start goes on from there."""
+        """Stop after the current batch at the latest; the next start continues."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     async def apply(self) -> int:
-        """Delete all that is not kept now; how many results."""
+        """Delete all results that are no longer kept; return how many."""
         # What was deleted by hand must not count: a newer result would go in its place.
         await self._results.catch_up()
         deleted = 0

@@ -1,4 +1,4 @@
-"""How a schedule's job gets into the system: with its owner's rights of that moment, under a fixed id."""
+"""Submits the jobs of schedules: with their owner's current rights, under the id of the claimed moment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class ScheduledJobs:
         self._queue = queue
 
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
-        """Raises `JobsError` when the owner may not run it any more, or limits refuse it."""
+        """Submit the schedule's job.
+
+        Raises `JobsError` when the owner may no longer run it, or limits refuse it.
+        """
         job = schedule.job
         if schedule.from_code and isinstance(job, ScheduledFunction):
             await self._code.submit_scheduled(schedule, job, job_id)
@@ -49,13 +52,13 @@ class ScheduledJobs:
             await self._service.submit(owner, schedule.submission(), job_id, schedule_id=schedule.schedule_id)
 
     async def is_known(self, job_id: str) -> bool:
-        """Whether the job was ever accepted, even if its result has been deleted since."""
+        """Whether the job was ever accepted, even if its result was deleted since."""
         return await self.is_active(job_id) or await self._history.was_used(job_id)
 
     async def is_active(self, job_id: str) -> bool:
-        """Whether it waits or runs, in any process."""
+        """Whether the job waits or runs, in any process."""
         return await self._queue.get(job_id) is not None
 
     async def cancel(self, job_id: str) -> None:
-        """Have it stopped; does nothing when it has ended."""
+        """Cancel the job. Does nothing when it has ended."""
         await self._queue.cancel(job_id, _REPLACED)

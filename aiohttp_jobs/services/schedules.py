@@ -1,7 +1,4 @@
-"""ScheduleService: the one door for routes and page to schedules. Who may do what is decided here.
-
-Firing is left to the scheduler, keeping to the store.
-"""
+"""ScheduleService: creates, lists, changes and deletes schedules, with the caller's rights."""
 
 from __future__ import annotations
 
@@ -45,11 +42,11 @@ _RUNS_NOTHING = frozenset({"name", "enabled"})
 
 
 class ScheduleService:
-    """What a user can do with schedules. Every method takes the `Identity` of whoever asks.
+    """What a user can do with schedules. Every method takes the caller's `Identity`.
 
-    Owners see and change their own, administrators everybody's. Whoever changes what runs or when owns
-    the schedule from then on: nothing runs in the name of somebody who did not ask for it. `changed` is
-    called after each change. `require_function` raises what running a function now would raise, and blocks.
+    Owners see and change their own, administrators everybody's. Whoever changes what runs, or when, becomes
+    the owner, so that nothing runs in the name of somebody who did not ask for it. `changed` is called after
+    each change. `require_function` raises what running a function now would raise; it blocks.
     """
 
     def __init__(
@@ -74,10 +71,10 @@ class ScheduleService:
         self._clock = clock
 
     async def create(self, identity: Identity, request: ScheduleRequest) -> dict[str, Any]:
-        """A new schedule of the caller's, as it is shown.
+        """Create a schedule for the caller; return it as the API shows it.
 
-        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyKeptError`, or
-        `NotFoundError` for a function.
+        Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyKeptError`, or `NotFoundError`
+        for an unknown function.
         """
         await asyncio.to_thread(self._require_submittable, identity, request.job)
         self._limits.require_name(request.name)
@@ -102,7 +99,7 @@ class ScheduleService:
         return await self._do(keep)
 
     async def list_schedules(self, identity: Identity, *, everyone: bool) -> list[dict[str, Any]]:
-        """The caller's own schedules, or everybody's, oldest first. Raises `ForbiddenError`."""
+        """The caller's schedules, or those of all users, oldest first. Raises `ForbiddenError`."""
         if everyone and not self._policy.allows(identity.roles, _EVERYBODYS):
             raise ForbiddenError("Only administrators may list everybody's schedules.")
         now = self._clock()
@@ -111,12 +108,12 @@ class ScheduleService:
         return await one_by_one(partial(_view, now=now), wanted)
 
     async def get(self, identity: Identity, schedule_id: str) -> dict[str, Any]:
-        """One schedule as it is shown. Raises `NotFoundError` or `ForbiddenError`."""
+        """One schedule as the API shows it. Raises `NotFoundError` or `ForbiddenError`."""
         now = self._clock()
         return await asyncio.to_thread(lambda: _view(self._mine(identity, schedule_id), now))
 
     async def next_runs(self, identity: Identity, schedule_id: str, count: int) -> list[dict[str, Any]]:
-        """The next moments, at most `count`; none for a schedule that is disabled or at its end.
+        """The next runs, at most `count`; empty for a schedule that is disabled or has ended.
 
         Raises `NotFoundError` or `ForbiddenError`.
         """
@@ -128,7 +125,7 @@ class ScheduleService:
         return await asyncio.to_thread(runs)
 
     async def preview(self, query: Preview) -> list[dict[str, Any]]:
-        """When a schedule that was made now would fire, without jitter. Raises `InvalidFieldsError`."""
+        """The runs of a schedule if it were created now, without jitter. Raises `InvalidFieldsError`."""
         now = self._clock()
 
         def runs() -> list[dict[str, Any]]:
@@ -140,9 +137,9 @@ class ScheduleService:
         return await asyncio.to_thread(runs)
 
     async def update(self, identity: Identity, schedule_id: str, change: BaseModel) -> dict[str, Any]:
-        """Change what `change`, a `ScheduleChange`, has set; the schedule as it is shown then.
+        """Apply `change`, a `ScheduleChange`; return the schedule as the API shows it.
 
-        The caller owns it then, if it changed more than its name and whether it is enabled. Raises
+        The caller becomes the owner, unless only its name or whether it is enabled has changed. Raises
         `NotFoundError`, whatever `create` raises, `ForbiddenError` for enabling what an administrator
         disabled, and `ConflictError` for fields that this kind of job does not have.
         """
@@ -160,7 +157,7 @@ class ScheduleService:
         return await self._do(lambda: _view(self._store.change(schedule_id, merge), now))
 
     async def delete(self, identity: Identity, schedule_id: str) -> None:
-        """Raises `NotFoundError` or `ForbiddenError`. Jobs that it submitted are not touched."""
+        """Delete a schedule; jobs that it has submitted stay. Raises `NotFoundError` or `ForbiddenError`."""
 
         def remove() -> None:
             if self._mine(identity, schedule_id).from_code:

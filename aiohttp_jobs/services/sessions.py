@@ -1,6 +1,6 @@
-"""SessionService: where somebody is signed in, and ending that.
+"""SessionService: lists and ends sessions, with the caller's rights.
 
-How sessions are kept is left to the engines, signing in to ``http.auth.sessions``.
+Signing in is in ``http.auth.sessions``.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..model.job import CommandText
 
 
 class SessionsToEnd(BaseModel):
-    """The body of ``POST /sessions/revoke``: whose sessions end (the caller's own when left out).
+    """The body of ``POST /sessions/revoke``: the user whose sessions end, by default the caller.
 
-    With `keep_current`, the caller's own session of this request stays.
+    With `keep_current`, the session of this request stays.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
@@ -31,8 +31,10 @@ class SessionsToEnd(BaseModel):
 
 
 class SessionService:
-    """What callers can learn and do about sessions. Every method takes their `Identity`, and the registry
-    of the host that they asked."""
+    """What callers can do with sessions.
+
+    Every method takes the caller's `Identity` and the host's session registry.
+    """
 
     def __init__(self, policy: AccessPolicy) -> None:
         self._policy = policy
@@ -40,7 +42,7 @@ class SessionService:
     async def list(
         self, identity: Identity, registry: SessionRecords, *, everyone: bool, user_id: str | None
     ) -> list[dict[str, Any]]:
-        """The caller's sessions, the last to sign in first; with `everyone` all, with `user_id` that user's.
+        """The caller's sessions, latest sign-in first; with `user_id` that user's, with `everyone` all.
 
         Raises `ForbiddenError`.
         """
@@ -50,7 +52,7 @@ class SessionService:
         return [each.public() | {"Current": _is_own(identity, each.record.session_id)} for each in found]
 
     async def revoke(self, identity: Identity, registry: SessionRecords, session_id: str) -> None:
-        """End one session. Raises `NotFoundError`, also for one that the caller may not know of."""
+        """End one session. Raises `NotFoundError`, also for a session that the caller may not know of."""
         self._require(identity, identity.user_id)
         owner = await asyncio.to_thread(registry.owner_of, session_id)
         try:
@@ -60,7 +62,7 @@ class SessionService:
         await asyncio.to_thread(registry.revoke, owner, session_id)
 
     async def revoke_all(self, identity: Identity, registry: SessionRecords, request: SessionsToEnd) -> int:
-        """End all sessions of a user; how many those were. Raises `ForbiddenError`."""
+        """End all sessions of a user; return how many there were. Raises `ForbiddenError`."""
         whose = request.user_id or identity.user_id
         self._require(identity, whose)
         keep = identity.session_id if request.keep_current else None

@@ -1,6 +1,6 @@
-"""TemplateService: the one door to templates. Who may do what is decided here.
+"""TemplateService: creates, lists, replaces, deletes and runs templates, with the caller's rights.
 
-Submitting is left to `JobService`, keeping to the store, checking values to ``parameters``.
+`JobService` submits the jobs; ``model.parameters`` validates the values.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _HIDDEN = frozenset({"Roles", "SubmittedWith", "SessionID"})
 
 
 class TemplateService:
-    """What a user can do with templates. Every method takes the `Identity` of whoever asks.
+    """What a user can do with templates. Every method takes the caller's `Identity`.
 
-    A template that somebody may neither run nor edit does not exist for them.
+    A template that the caller may neither run nor edit does not exist for them.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class TemplateService:
         """Is told of each template that was deleted."""
 
     async def create(self, identity: Identity, request: TemplateRequest) -> dict[str, Any]:
-        """A new template of the caller's, as it is shown.
+        """Create a template for the caller; return it as the API shows it.
 
         Raises `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, or `TooManyKeptError`.
         """
@@ -77,17 +77,17 @@ class TemplateService:
         return self._view(identity, template)
 
     async def list_templates(self, identity: Identity) -> list[dict[str, Any]]:
-        """Those that the caller may run or edit, oldest first."""
+        """The templates that the caller may run or edit, oldest first."""
         every = await asyncio.to_thread(self._store.all)
         visible = [each for each in every if self._is_visible(identity, each)]
         return await one_by_one(partial(self._view, identity), visible)
 
     async def get(self, identity: Identity, template_id: str) -> dict[str, Any]:
-        """One template as it is shown. Raises `NotFoundError`."""
+        """One template as the API shows it. Raises `NotFoundError`."""
         return self._view(identity, await self._visible(identity, template_id))
 
     async def require_editor(self, identity: Identity, template_id: str) -> None:
-        """Raise `NotFoundError` or `ForbiddenError` unless the caller may change this template."""
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may edit this template."""
         self._require_editor(identity, await self._visible(identity, template_id))
 
     async def require_runner(self, identity: Identity, template_id: str) -> None:
@@ -95,7 +95,7 @@ class TemplateService:
         await self._runnable(identity, template_id)
 
     async def replace(self, identity: Identity, template_id: str, request: TemplateRequest) -> dict[str, Any]:
-        """Write a template anew; the caller owns it then, and it runs with their rights behind it.
+        """Replace a template. The caller becomes its owner, and it runs with their rights behind it.
 
         Raises `NotFoundError` and whatever `create` raises.
         """
@@ -111,7 +111,10 @@ class TemplateService:
         return self._view(identity, await asyncio.to_thread(self._store.change, template_id, written))
 
     async def delete(self, identity: Identity, template_id: str) -> None:
-        """Raises `NotFoundError` or `ForbiddenError`. Jobs that wait for their turn will be rejected."""
+        """Delete a template; its waiting jobs will be rejected.
+
+        Raises `NotFoundError` or `ForbiddenError`.
+        """
         await self.require_editor(identity, template_id)
         await asyncio.to_thread(self._store.remove, template_id)
         await self.on_deleted(template_id)
@@ -125,10 +128,10 @@ class TemplateService:
         job_id: str | None = None,
         trigger_id: str | None = None,
     ) -> Submission:
-        """Submit a job of the template, as the caller's. `trigger_id` names the trigger that submits it.
+        """Submit a job of the template as the caller's. `trigger_id` is the trigger that submits it, if any.
 
-        Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`,
-        `TooManyPendingError` or `ShuttingDownError`.
+        Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError`, `TooLargeError`, `TooManyPendingError`
+        or `ShuttingDownError`.
         """
         template, values = await self._run_checked(identity, template_id, request)
         job_id = job_id or new_job_id()
@@ -139,7 +142,7 @@ class TemplateService:
         return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
 
     async def require_run(self, identity: Identity, template_id: str, request: RunRequest) -> None:
-        """Raise what `run` would raise for who may not run the template, and for values it does not take."""
+        """Raise what `run` would raise about rights and values."""
         await self._run_checked(identity, template_id, request)
 
     async def _run_checked(

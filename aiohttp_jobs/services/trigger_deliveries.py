@@ -1,6 +1,6 @@
-"""TriggerDeliveries: what other programs send to triggers' addresses, from the proof to the submitted job.
+"""TriggerDeliveries: authenticates what other programs send to triggers, and submits the templates' jobs.
 
-Whoever cannot prove that they know the secret learns nothing, not even whether there is such a trigger.
+A sender who does not know the secret learns nothing, not even whether the trigger exists.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ class TriggerBusyError(LimitReachedError):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """`job_id` is ``None`` for a payload that the trigger is not for; `is_new`: it was not known."""
+    """The outcome of a delivery.
+
+    `job_id` is ``None`` for a payload that does not meet the trigger's conditions; `is_new` is false for a
+    repeated delivery.
+    """
 
     job_id: str | None
     is_new: bool
 
 
 class TriggerDeliveries:
-    """Takes deliveries for all triggers, of which `store` has what is needed to remember them."""
+    """Accepts the deliveries of all triggers, and records them in `store` to recognize repeated ones."""
 
     def __init__(
         self,
@@ -82,14 +86,17 @@ class TriggerDeliveries:
     async def proven(
         self, trigger_id: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[TemplateTrigger, Proven] | None:
-        """The trigger, if there is one and the request knows its secret. As quick when not, whyever."""
+        """The trigger, if it exists and the request proves knowledge of its secret.
+
+        Takes as long if not, for whatever reason.
+        """
         return await asyncio.to_thread(self._prove, trigger_id, headers, body)
 
     async def deliver(self, trigger: TemplateTrigger, proven: Proven, payload: Any) -> Delivered:
-        """Run the trigger's template with what `payload` says, unless that delivery is known already.
+        """Run the trigger's template with values from `payload`, unless the delivery is a repeated one.
 
-        Raises `TriggerBusyError`, `ForbiddenError` when it is off or its owner may not run it any more, and
-        what `TemplateService.run` raises. What is refused may be sent again.
+        Raises `TriggerBusyError`, `ForbiddenError` when the trigger is disabled or its owner may no longer
+        run the template, and what `TemplateService.run` raises. A refused delivery may be sent again.
         """
         _require_enabled(trigger)
         if not all(each.holds(value_at(payload, each.path)) for each in trigger.only):

@@ -1,6 +1,6 @@
-"""TriggerService: making, listing, rotating and removing triggers. Who may do what is decided here.
+"""TriggerService: creates, lists, rotates and removes triggers, with the caller's rights.
 
-What comes in at their addresses is left to ``trigger_deliveries``.
+Deliveries to them are handled in ``trigger_deliveries``.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ SECRET = "secret"  # noqa: S105 - the name of a value
 
 
 class TriggerService:
-    """What a user can do with triggers. Every method takes the `Identity` of whoever asks.
+    """What a user can do with triggers. Every method takes the caller's `Identity`.
 
-    A trigger is its owner's. Who may edit its template, or may manage all triggers, sees and removes it too.
+    A trigger belongs to its creator. Users who may edit its template, or manage all triggers, can see and
+    remove it too.
     """
 
     def __init__(
@@ -48,14 +49,17 @@ class TriggerService:
         self._vault = vault
 
     async def require_maker(self, identity: Identity, template_id: str) -> None:
-        """Raise `NotFoundError` or `ForbiddenError` unless the caller may make a trigger of this template."""
+        """Raise `NotFoundError` or `ForbiddenError` unless the caller may create a trigger for this
+        template.
+        """
         self._policy.require(identity.roles, "manage_triggers")
         await self._templates.require_runner(identity, template_id)
 
     async def create(
         self, identity: Identity, template_id: str, request: TemplateTriggerRequest
     ) -> tuple[dict[str, Any], str]:
-        """A new trigger of the caller's as it is shown, and its secret, which nobody is told again.
+        """Create a trigger for the caller; return it as the API shows it, and its secret, which is not shown
+        again.
 
         Raises `NotFoundError`, `ForbiddenError`, `InvalidFieldsError` or `TooManyKeptError`.
         """
@@ -82,19 +86,22 @@ class TriggerService:
         return self._view(identity, trigger), secret
 
     async def of_template(self, identity: Identity, template_id: str) -> list[dict[str, Any]]:
-        """Those of one template that the caller may see, oldest first. Raises `NotFoundError`."""
+        """The triggers of one template that the caller may see, oldest first. Raises `NotFoundError`."""
         may_edit = (await self._templates.get(identity, template_id))["MayEdit"]
         every = await asyncio.to_thread(self._store.all)
         found = [each for each in every if each.template_id == template_id]
         return [self._view(identity, each) for each in found if may_edit or self._is_theirs(identity, each)]
 
     async def require_changeable(self, identity: Identity, trigger_id: str) -> None:
-        """Raise `NotFoundError`, or `ForbiddenError` unless it is the caller's own."""
+        """Raise `NotFoundError`, or `ForbiddenError` unless the trigger is the caller's own."""
         self._policy.require(identity.roles, "manage_triggers")
         _require_owner(identity, await self._visible(identity, trigger_id))
 
     async def set_enabled(self, identity: Identity, trigger_id: str, enabled: bool) -> dict[str, Any]:
-        """Switch it on or off; off, it refuses what it is sent. Raises as `require_changeable`."""
+        """Enable or disable a trigger; a disabled one refuses deliveries.
+
+        Raises what `require_changeable` raises.
+        """
         await self.require_changeable(identity, trigger_id)
         news = {"enabled": enabled}
         changed = await asyncio.to_thread(
@@ -103,7 +110,7 @@ class TriggerService:
         return self._view(identity, changed)
 
     async def rotate(self, identity: Identity, trigger_id: str) -> str:
-        """A new secret in place of the old one, which counts no more. Raises as `require_changeable`."""
+        """Replace the secret; the old one is invalid at once. Raises what `require_changeable` raises."""
         await self.require_changeable(identity, trigger_id)
         secret, sealed = await self._new_secret(trigger_id)
         news = {"sealed_secret": sealed, "rotated_at": utc_now()}
@@ -111,7 +118,7 @@ class TriggerService:
         return secret
 
     async def delete(self, identity: Identity, trigger_id: str) -> None:
-        """Raises `NotFoundError`. Jobs that it has submitted go on."""
+        """Delete a trigger; jobs that it has submitted go on. Raises `NotFoundError`."""
         await self._visible(identity, trigger_id)
         await asyncio.to_thread(self._store.remove, trigger_id)
 

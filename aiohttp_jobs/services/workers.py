@@ -1,7 +1,4 @@
-"""WorkerService: the hosts and workers that share the work, for those who look after them.
-
-How they tell each other is left to the engine.
-"""
+"""WorkerService: lists and drains the hosts and workers that share the work, for administrators."""
 
 from __future__ import annotations
 
@@ -17,21 +14,24 @@ _RIGHT = "manage_queue"
 
 
 class WorkerService:
-    """Every method takes the `Identity` of whoever asks. Without a `workforce`, hosts run all jobs."""
+    """What a user can do with workers.
+
+    Every method takes the caller's `Identity`. Without a `workforce`, hosts run all jobs.
+    """
 
     def __init__(self, policy: AccessPolicy, workforce: Workforce | None) -> None:
         self._policy = policy
         self._workforce = workforce
 
     async def view(self, identity: Identity) -> list[dict[str, Any]]:
-        """Those that live, and those that died a short time ago. Raises `ForbiddenError`."""
+        """The live hosts and workers, and those that died a short time ago. Raises `ForbiddenError`."""
         self._policy.require(identity.roles, _RIGHT)
         found = [] if self._workforce is None else await self._workforce.all()
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
         return [_view(each, identity.user_id, everyone=everyone) for each in found]
 
     async def drain(self, identity: Identity, worker_id: str) -> None:
-        """Have a worker take no more jobs, finish what it runs, and end; asking twice is as good as once.
+        """Let a worker take no more jobs, finish its running ones, and exit. Can be repeated.
 
         Raises `ForbiddenError`, `NotFoundError`, and `ConflictError` for a host.
         """

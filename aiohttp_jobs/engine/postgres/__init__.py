@@ -1,5 +1,4 @@
-"""The engine of many machines: jobs, results and records in a PostgreSQL database.
+"""The engine for many machines: jobs, results and records in a PostgreSQL database.
 
-Nothing outside imports it but what puts the plugin together.
-Nothing here is imported unless it is asked for, as it needs psycopg (``aiohttp-jobs[postgres]``).
+Imported only when it is configured, because it needs psycopg (``aiohttp-jobs[postgres]``).
 """

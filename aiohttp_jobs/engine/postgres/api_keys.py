@@ -1,7 +1,4 @@
-"""API keys in the database, signed, so that who can write there cannot make themselves one.
-
-What a key may do is left to ``engine.key_ring`` and ``access.current_roles``.
-"""
+"""API keys in the database, signed, so that somebody who can only write to the database cannot create one."""
 
 from __future__ import annotations
 

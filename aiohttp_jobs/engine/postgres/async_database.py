@@ -1,6 +1,5 @@
-"""Connections to the database for the event loop, whose questions end within a time.
-
-The SQL is left to those who ask. `Database` is the same for threads.
+"""AsyncDatabase: connections for the event loop, with a time limit for each statement. `Database` is for
+threads.
 """
 
 from __future__ import annotations

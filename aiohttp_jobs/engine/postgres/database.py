@@ -1,6 +1,5 @@
-"""Connections to the database, for threads, and what it means when one fails.
-
-The SQL is left to those who ask. Making the tables is left to ``migrations``.
+"""Database: connections for threads, and the errors that their failures mean. Tables are created by
+``migrations``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Runs jobs of the database in this process: claims as many as have room, and gives each its verdict.
+"""PostgresDispatcher: claims as many jobs as this process has room for, runs them, and stores their results.
 
-Which job is next is left to the database, how one is run to ``running.lifecycle``.
+The database decides which job is next; ``running.lifecycle`` runs one.
 """
 
 from __future__ import annotations

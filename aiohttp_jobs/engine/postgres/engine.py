@@ -1,7 +1,4 @@
-"""The engine of many machines put together: one process's share of an installation on a database.
-
-Who may run what is asked through the recheck that it is given; who is told of results, through the notifier.
-"""
+"""Builds the engine: one process's part of an installation on a database."""
 
 from __future__ import annotations
 

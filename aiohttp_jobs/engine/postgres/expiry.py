@@ -1,7 +1,7 @@
-"""Which results retention no longer keeps, and deleting results so that what is kept stays counted.
+"""Deletes results that retention no longer keeps, and keeps the stored amounts correct.
 
-What is too much, and which are the oldest, is read by one process at a time: two that ask at once never
-delete twice as many. Dropping whole months is left to ``months``.
+One process at a time decides what to delete, so two never delete twice as many. ``months`` drops whole
+months.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..searching import first_id, microseconds
 from .async_database import AsyncConnection, one
 
 _EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": who looks for what is too much
-Told = Sequence[tuple[str, str]]
+DeletedJobs = Sequence[tuple[str, str]]
 """The jobs, and whose they were."""
 
 _DELETE = """
@@ -48,14 +48,14 @@ HAVING sum(results) <> 0 OR sum(size) <> 0
 """
 
 
-async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> Told:
+async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> DeletedJobs:
     """Delete the results with these ids, if there are such; which there were."""
     return [(row[0], row[1]) for row in await (await connection.execute(_DELETE, (list(ids),))).fetchall()]
 
 
 async def delete_expired(
     connection: AsyncConnection, rules: RetentionRules, now: datetime, limit: int
-) -> Told:
+) -> DeletedJobs:
     """Delete at most `limit` results, the oldest first; which. Within a transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_EXPIRING,))
     # One rule at a time: what goes for one of them may be all that was too much for the next.

@@ -1,4 +1,4 @@
-"""What there is to know of a database before a host is started on it, by looking alone. Blocks."""
+"""Facts about a database before a host starts on it, by reading only. Blocks."""
 
 from __future__ import annotations
 

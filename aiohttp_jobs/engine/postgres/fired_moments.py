@@ -1,4 +1,4 @@
-"""Who fires which moment: rows that only one process gets, and that outlive the process. All calls block."""
+"""Claims on the moments of schedules, as rows. All calls block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What single jobs have left that have ended: the half of `JobHistory` that asks for kept results."""
+"""JobHistory for ended jobs, whose results are stored."""
 
 from __future__ import annotations
 

@@ -1,6 +1,5 @@
-"""What the rights of hosts are, by their configuration: told by each that starts, for workers without one.
-
-Who has which role is left to ``access``. All calls block.
+"""Publishes the hosts' tables of roles for workers that have no configuration of their own. All calls
+block.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Takes in what another installation has: each thing once, however often it is brought.
+"""Imports the jobs, results and records of another installation, each once, however often it is repeated.
 
-Reading the other one is left to ``aiohttp_jobs.importing``.
+``aiohttp_jobs.importing`` reads the other installation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What one process has of an installation on a database: its records, and the keys that all of them share.
-
-The jobs, their results and outputs are still to come.
-"""
+"""One process's connection to an installation: its records, and the keys that all processes share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JobHistory in the database: what jobs have left that have ended, and what is known of the others."""
+"""JobHistory of all jobs in the database, ended or not."""
 
 from __future__ import annotations
 

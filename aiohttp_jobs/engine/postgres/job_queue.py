@@ -1,6 +1,6 @@
-"""JobQueue on a database: rows say what waits and runs; what changes is heard of from those who change it.
+"""JobQueue on a database: rows hold the jobs, notifications announce changes.
 
-Running jobs is left to ``dispatcher``, the rows to ``jobs``.
+``dispatcher`` runs jobs; the SQL is in ``jobs``.
 """
 
 from __future__ import annotations

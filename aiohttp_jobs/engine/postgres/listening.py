@@ -1,4 +1,4 @@
-"""Whether a PostgreSQL server is there at all, and takes connections; nothing is asked of a database."""
+"""Whether a PostgreSQL server is listening and accepts connections, without asking a database."""
 
 from __future__ import annotations
 

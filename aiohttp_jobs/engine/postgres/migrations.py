@@ -1,7 +1,6 @@
-"""The schema of the database: which steps lead to it, which of them were taken, and taking the others.
+"""The schema of the database and its versions: which steps exist, which were taken, and taking the others.
 
-The steps are the files in ``schema/``. One that has been released is never changed: what is to be otherwise
-is a step of its own. Blocks. Connecting as a host does is left to ``database``.
+The steps are the files in ``schema/``. A released step is never changed; a change is a new step. Blocks.
 """
 
 from __future__ import annotations

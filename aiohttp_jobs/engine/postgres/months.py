@@ -1,7 +1,7 @@
-"""The months that results lie in: a partition for each, made ahead, and dropped when nothing in it is kept.
+"""The monthly partitions of ``results``: created ahead of time, and dropped when nothing in them is kept.
 
-Neither holds up who reads or writes meanwhile: a new partition is attached when it is whole, and an old one
-is detached ``CONCURRENTLY``.
+Neither blocks readers or writers: a new partition is attached when it is complete, and an old one is detached
+``CONCURRENTLY``.
 """
 
 from __future__ import annotations

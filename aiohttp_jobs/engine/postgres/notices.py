@@ -1,6 +1,6 @@
-"""Notices in the database. Those whose job's result is not kept yet are rows of a kind of their own.
+"""Notices in the database; prepared ones are rows of their own kind. All calls block.
 
-All calls block. What is sent when is left to ``notify.delivery``.
+``notify.delivery`` sends them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The numbers that processes on a database count together. All calls block.
-
-Each is one row, to which processes add; what was counted by one that died stays in it.
-"""
+"""Counters shared by the processes on a database: one row each. All calls block."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a job needs of whoever runs it, and what a process offers, in the same words: SQL compares them.
-
-Whether all needs are met is left to the database. Pure.
-"""
+"""What a job needs and what a process offers, in the same terms, which SQL compares. Pure."""
 
 from __future__ import annotations
 

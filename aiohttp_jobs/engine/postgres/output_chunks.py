@@ -1,6 +1,5 @@
-"""What jobs print, in pieces in the database: for who watches elsewhere, and what results have no room for.
-
-Reading an output piece by piece is left to ``outputs``.
+"""Copies of outputs, in chunks in the database: for watchers on other machines, and for outputs too long for
+a result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""OutputStore on a database: of a job that runs here from its log, of others from what was copied."""
+"""OutputStore on a database: a job of this process is read from its log, others from their copies."""
 
 from __future__ import annotations
 

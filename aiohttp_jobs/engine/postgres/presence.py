@@ -1,6 +1,6 @@
-"""Presence: that this process lives, told to all others on the database, and what it alone may do for them.
+"""Presence: this process's heartbeat, and the tasks that only it may do.
 
-A process that was not heard of for the stall time, by the database's clock, has died, whatever it says later.
+A process without a heartbeat for the stall time, by the database's clock, is dead, whatever it reports later.
 """
 
 from __future__ import annotations

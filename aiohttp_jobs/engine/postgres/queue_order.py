@@ -1,6 +1,6 @@
-"""The order of the jobs that are due: places in it, and who comes first, by counts of each user's jobs alone.
+"""The order of due jobs, computed from the counts of each user's jobs, for places in the queue and lists.
 
-It is the order of ``claim`` in ``schema/``, as if every job could start. Reading rows is left to ``jobs``.
+It is the order of ``claim`` in ``schema/``, as if every job could start. ``jobs`` reads the rows.
 """
 
 from __future__ import annotations

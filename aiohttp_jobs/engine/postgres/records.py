@@ -1,6 +1,5 @@
-"""Records in the database: schedules and templates, and the table that notices and API keys lie in too.
-
-All calls block. What a record means, and who may change it, is left to those who keep it here.
+"""Records in the database: schedules and templates, and the table that notices and API keys share. All calls
+block.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A result as a row of the table ``results``: made of its record, and put into the database.
-
-Finding rows is left to ``results_search``.
-"""
+"""Converts a result to a row of ``results`` and inserts it. ``results_search`` finds rows."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Finding results: what is asked for, as statements that each walk one index, from where the last page ended.
+"""Searches results with statements that each walk one index from where the last page ended.
 
-In the order of completion they go by stretches of time, each eight times as long as the last: mostly there is
-enough in the newest, which lies in one month or two. Whether what has the words of a phrase has the phrase is
-left to who asks.
+In the order of completion, they cover periods, each eight times as long as the last: usually the newest, in
+one or two months, suffice. The caller checks whether a result with the words of a phrase has the phrase.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The folders of the jobs that this process runs: what is kept of each, where it works. All calls block."""
+"""The folders of the jobs that this process runs: the host's data about each, and its working folder. All
+calls block.
+"""
 
 from __future__ import annotations
 

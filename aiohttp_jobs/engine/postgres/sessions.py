@@ -1,7 +1,4 @@
-"""The sessions that are open, in the database.
-
-What the cookie holds is left to ``http.auth.sessions``, and who may end whose session to ``SessionService``.
-"""
+"""The open sessions, in the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How jobs ended over time, how long they took, and which run most. The cost grows with the time asked."""
+"""Statistics of results: how jobs ended over time, runtimes, and the most frequent names.
+
+The cost grows with the period.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one verdict of a job: its end and its result in one transaction, fenced by who has the job."""
+"""Ends jobs: their end and their result in one transaction, refused unless this process still has the job."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The hosts and workers on a database as those see them who look after them, and draining one.
-
-That a process lives, and that it learns of being drained, is left to ``presence``.
-"""
+"""The hosts and workers on a database, and draining one. ``presence`` sends the heartbeats."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whoever looks on at the jobs of one process, a host's or a worker's: the log, spans, and counting.
+"""Everything that observes the jobs of one process: the log, traces, and counters.
 
-What is made of the numbers is left to ``metrics``.
+``metrics`` publishes the numbers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from .tracing import JobTracing
 
 
-class LookingOn:
-    """All of it, as `config` has it turned on. `observer` is for the engine's `connect`.
+class Instrumentation:
+    """The observers that `config` enables. Pass `observer` to the engine's `connect`.
 
-    `present` is what this process says of itself beside what it counts.
+    `present` returns this process's current values, published next to its counters.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LookingOn:
         self.observer = Observers(observers)
 
     def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Pass on what is counted from now on, until `stack` closes it. The engine is open."""
+        """Publish the counters from now on, until `stack` closes it. The engine must be open."""
         if self.sharing is not None:
             self.sharing.open()
             stack.push_async_callback(close, "Counting", self.sharing.close)
