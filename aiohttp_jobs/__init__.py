@@ -1,6 +1,6 @@
-"""aiohttp-jobs: submit, run and keep commands as jobs from inside any aiohttp application.
+"""aiohttp-jobs: run commands and your own functions as jobs, from inside any aiohttp application.
 
-This is the whole public face; everything else may change between versions.
+The names in ``__all__`` are the public API. Everything else may change between versions.
 """
 
 from __future__ import annotations

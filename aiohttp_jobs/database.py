@@ -1,7 +1,6 @@
 """What ``aiohttp-jobs db`` does to a PostgreSQL database, without a host.
 
-The steps themselves are left to ``engine.postgres.migrations``, which is loaded when one is wanted: it needs
-psycopg, which only those who use that engine have.
+The schema is in ``engine.postgres.migrations``, which is imported on demand because it needs psycopg.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def upgrade(dsn: str) -> list[str]:
-    """Bring the tables up to date: what each step was that was taken. Raises `ConfigurationError`. Blocks."""
+    """Upgrade the tables; return a description of each step taken. Raises `ConfigurationError`. Blocks."""
     return [str(step) for step in _migrations().upgrade_schema(dsn)]
 
 
 def problem(dsn: str) -> str | None:
-    """Why this release cannot use the database, as a sentence; ``None`` when it can.
+    """A sentence that says why this release cannot use the database; ``None`` when it can.
 
-    Raises `ConfigurationError` when the database cannot be asked. Blocks.
+    Raises `ConfigurationError` when the database cannot be reached. Blocks.
     """
     found: str | None = _migrations().schema_state(dsn).problem
     return found
 
 
 def facts(dsn: str, secret: str | None) -> DatabaseFacts:
-    """What there is to know of a database without problems. Raises `ConfigurationError`. Blocks."""
+    """Facts about a database that has no problem. Raises `ConfigurationError`. Blocks."""
     with postgres_needed():
         from .engine.postgres.facts import database_facts  # noqa: PLC0415 - as said above
     return database_facts(dsn, secret)
@@ -41,9 +40,8 @@ def facts(dsn: str, secret: str | None) -> DatabaseFacts:
 
 @contextmanager
 def postgres_needed() -> Iterator[None]:
-    """Inside the block something of ``engine.postgres`` is imported.
-
-    Raises `ConfigurationError` when what that engine needs is not installed.
+    """Turns a failing import of ``engine.postgres`` inside the block into a `ConfigurationError` that says
+    what to install.
     """
     try:
         yield

@@ -1,6 +1,6 @@
-"""Every error a caller can meet, each with its HTTP status and a stable code.
+"""Every error that a caller can get, with its HTTP status and stable code.
 
-The message is a sentence for a person. Turning an error into a response is left to ``http.envelope``.
+The message is a sentence for a person. ``http.envelope`` turns errors into responses.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 @dataclass(frozen=True, slots=True)
 class ReachedLimit:
-    """A limit that stands in the way: the setting's name in camelCase, what it allows, how much is used."""
+    """A limit that was reached: the setting's name in camelCase, its value, and how much is used."""
 
     name: str
     value: int
@@ -26,7 +26,7 @@ _LONGEST_DETAIL = 500
 
 
 def field_error(field: str, message: str) -> dict[str, Any]:
-    """One entry of an error's ``details``: the field, and what is wrong with it."""
+    """One entry of an error's ``details``: the field's name and what is wrong with it."""
     return {"field": field, "message": message}
 
 
@@ -47,7 +47,7 @@ class JobsError(Exception):
         details: list[dict[str, Any]] | None = None,
         headers: Mapping[str, str] | None = None,
     ):
-        """`headers` are further ones of the answer."""
+        """`headers` are added to the response."""
         super().__init__(_cut(message or (self.__doc__ or "").strip(), _LONGEST_MESSAGE))
         self.details = details and [_cut_detail(each) for each in details[:MOST_DETAILS]]
         self.headers = dict(headers or {})
@@ -146,9 +146,9 @@ class InvalidFieldsError(JobsError):
 
     @classmethod
     def of(cls, faults: Sequence[dict[str, Any]], separator: str = " ") -> Self:
-        """The error that says each of `faults`, entries that `field_error` made, in one sentence.
+        """The error for `faults`, entries made by `field_error`, as one sentence.
 
-        `separator` stands between a field and what is wrong with it. Of many faults the first 20 are said.
+        `separator` stands between a field's name and its fault. At most the first 20 faults are included.
         """
         text = "; ".join(f"{fault['field']}{separator}{fault['message']}" for fault in faults[:MOST_DETAILS])
         more = f"; and {len(faults) - MOST_DETAILS} more" if len(faults) > MOST_DETAILS else ""
@@ -156,7 +156,7 @@ class InvalidFieldsError(JobsError):
 
     @classmethod
     def of_one(cls, field: str, message: str, separator: str = " ") -> Self:
-        """The same for one field."""
+        """The error for a single field."""
         return cls.of([field_error(field, message)], separator)
 
 
@@ -170,8 +170,9 @@ class LimitReachedError(JobsError):
     def __init__(
         self, setting: str, *, most: int, used: int, what: str, advice: str, of_all: bool = False
     ) -> None:
-        """`setting` is the field of `JobsConfig`, `what` is counted, as in "schedules", and `advice` is a
-        sentence about what to do. `of_all`: the limit is on all users together."""
+        """`setting` is the field of `JobsConfig`; `what` is what it counts, as in "schedules"; `advice` is a
+        sentence that says what to do. With `of_all`, the limit applies to all users together.
+        """
         subject = "There are" if of_all else "You have"
         super().__init__(f"{subject} {used} {what}, and no more than {most} are allowed. {advice}")
         first, *rest = setting.split("_")
@@ -231,9 +232,10 @@ class BusyError(JobsError):
 
 
 class JobFailedError(Exception):
-    """A job that was awaited has not succeeded. `result` is its whole result, and the message says why.
+    """A job that was awaited has not succeeded.
 
-    `job_status` is how it ended, in the specification's word.
+    The message says why; `result` is its whole result, `job_status` the specification's word for how it
+    ended.
     """
 
     def __init__(self, result: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Jobs that the host's own code submits: `submit`, and the handle by which they are awaited or cancelled.
+"""Jobs submitted by the host's own code: `submit`, and `JobHandle` to await or cancel them.
 
-What is submitted, and that a request cannot claim to be code, is left to ``services.code_jobs``.
+The rights of such jobs are in ``services.code_jobs``.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class JobHandle(Generic[R_co]):
-    """A job that was submitted. Awaiting it gives what the function returned, as JSON has it.
+    """A submitted job. Awaiting it returns the function's return value, as JSON has it.
 
-    Raises `JobFailedError` for a job that ended in any other way, and `ShuttingDownError` when this process
-    stops before. May be awaited several times, and dropped: the job goes on.
+    Raises `JobFailedError` when the job did not succeed, and `ShuttingDownError` when this process stops
+    first. It may be awaited several times, or dropped: the job goes on.
     """
 
     def __init__(self, service: CodeJobs, job_id: str, user: str) -> None:
@@ -43,14 +43,15 @@ class JobHandle(Generic[R_co]):
         return self._value().__await__()
 
     async def result(self) -> dict[str, Any]:
-        """The job's whole result, once it has ended in whichever way, in the specification's names.
+        """Wait for the job to end, however it ends, and return its whole result, in the specification's
+        names.
 
-        Raises `NotFoundError` when it is deleted before, and `ShuttingDownError`.
+        Raises `NotFoundError` when the result is deleted first, and `ShuttingDownError`.
         """
         return await self._service.result_of(self.id)
 
     async def cancel(self) -> None:
-        """Have the job stopped, or never started. Does nothing when it has ended."""
+        """Stop the job, or discard it if it waits. Does nothing when it has ended."""
         await self._service.cancel(self.id, self._user)
 
     async def _value(self) -> R_co:
@@ -75,12 +76,14 @@ async def submit(
     retry: RetryPolicy | None = None,
     notify: NotifyRules | None = None,
 ) -> JobHandle[R]:
-    """Submit a job of ``function.bind(…)`` to the plugin that is mounted in `app`, durably.
+    """Durably submit a job of ``function.bind(…)`` to the plugin that is mounted in `app`.
 
-    The host's code needs no role. The job is `user`'s, who sees it like any other of theirs, and is counted
-    by their limits. `delay` and `timeout` are in seconds, `run_at` is aware; what is left out is as the
-    function was registered. Raises `ConfigurationError` where the plugin has not been started, or was not
-    given this function, ``ValueError`` for bad arguments, and whatever else submitting may raise.
+    The host's own code needs no role. The job belongs to `user`, who sees it like their other jobs, and
+    counts towards their limits. `delay` and `timeout` are in seconds, `run_at` must be timezone-aware; what
+    is left out comes from the function's registration.
+
+    Raises `ConfigurationError` when the plugin has not started or does not know this function, ``ValueError``
+    for bad arguments, and whatever else submitting may raise.
     """
     service = _service(app, function)
     given: dict[str, Any] = {

@@ -1,6 +1,7 @@
 """Moves a stopped installation from its data folder into a PostgreSQL database: ``aiohttp-jobs db import``.
 
-What is brought again is left as it is there. Sessions are not moved: users sign in again.
+Can be repeated: what is in the database already is left unchanged. Sessions are not moved; users sign in
+again.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ MOVED = "Moved"
 
 @dataclass
 class ImportCount:
-    """How many of a kind were brought: new there, or there already; or not, because they cannot be used."""
+    """How many records of one kind were imported, were there already, or were left out because they cannot be
+    used.
+    """
 
     new: int = 0
     known: int = 0
@@ -59,10 +62,10 @@ class ImportCount:
 
 
 def import_data_dir(data_dir: Path, dsn: str, secret: str) -> dict[str, ImportCount]:
-    """Bring everything into the database; what there was of each kind.
+    """Import everything into the database; return the counts by kind.
 
-    Raises `ConfigurationError` when a host runs on the folder, or has not ended what it ran, and when the
-    database cannot be used. Blocks.
+    Raises `ConfigurationError` when a host still runs on the folder or has left running jobs behind, and when
+    the database cannot be used. Blocks.
     """
     base = data_dir.absolute() / APP_FOLDER
     if not base.is_dir():

@@ -1,6 +1,6 @@
-"""Logs as JSON, one object a line, with all that records carry as ``extra``: for hosts that want them so.
+"""A log formatter that writes one JSON object a line, including every ``extra`` of a record.
 
-Imports nothing of the package, so that a logging configuration may name it.
+Imports nothing of the package, so that a logging configuration can name it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 class JsonFormatter(logging.Formatter):
-    """``time`` (UTC), ``level``, ``logger``, ``message``, ``exception`` where there is one, and every extra.
+    """Writes ``time`` (UTC), ``level``, ``logger``, ``message``, ``exception`` if there is one, and every
+    extra.
 
-    What a line break or a control character in a name would do to plain lines it cannot do here.
+    Line breaks and control characters are escaped, so a job's name cannot forge a line.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,6 +1,6 @@
-"""The API keys and sessions of an installation whose host may not be running, for the command line.
+"""API keys and sessions of an installation whose host may not be running, for the command line.
 
-They lie in a data folder or, with a dsn, in a database. What is done with them is left to ``cli``.
+Opens a data folder or, with a dsn, a database. The commands themselves are in ``cli``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .system.operating_system import require_supported_system
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may get in, and who is in."""
+    """The API keys and sessions of one installation."""
 
     api_keys: ApiKeyRecords
     sessions: SessionRecords
@@ -30,9 +30,10 @@ class Access:
 def opened_access(
     *, data_dir: Path | None = None, dsn: str | None = None, secret: str | None = None
 ) -> Iterator[Access]:
-    """That of the installation on a database, which has this `secret`, or else in a data folder. Blocks.
+    """Open the keys and sessions in the database `dsn`, with the installation's `secret`, or else in a data
+    folder.
 
-    Raises `ConfigurationError` when it cannot be opened.
+    Raises `ConfigurationError` when that is not possible. Blocks.
     """
     require_supported_system()
     if dsn is None:

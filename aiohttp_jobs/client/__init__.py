@@ -1,6 +1,6 @@
-"""JobsClient: a typed asyncio client of the plugin's HTTP API, one module for each resource.
+"""JobsClient: a typed asyncio client of the HTTP API, one module for each resource.
 
-Printing and options are left to the ``cli`` package.
+The ``cli`` package uses it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ __all__ = ["ClientError", "JobEvent", "JobsClient", "Record", "SavedHow", "Saved
 
 
 class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
-    """Talks to the plugin mounted at `url`, such as ``https://host/apps/WebHostTaskManagement``.
+    """A client of the plugin that is mounted at `url`, such as ``https://host/apps/WebHostTaskManagement``.
 
-    Use it as an async context manager. Every method raises `ClientError` when the server refuses and
-    ``aiohttp.ClientConnectionError`` when it cannot be reached. `timeout` is in seconds, for each
-    request but `follow`. In place of the key, `session` may be one that is signed in by cookie; it is
-    not closed. `proxy` is the address of an HTTP proxy to go through, and `headers`, such as ``traceparent``,
-    are sent with each request. Jobs, results and the queue are methods of its own; the rest are in
-    `schedules`, `templates`, `functions`, `notices`, `workers`, `api_keys` and `sessions`.
+    Use it as an async context manager. Every method raises `ClientError` when the server refuses the request,
+    and ``aiohttp.ClientConnectionError`` when it cannot be reached. `timeout` is in seconds, for each request
+    except `follow`. Instead of an API key, `session` may be a session that is signed in by cookie; it is not
+    closed. `proxy` is the address of an HTTP proxy; `headers`, such as ``traceparent``, are sent with each
+    request.
+
+    Jobs, results and the queue are methods of the client itself; the rest is in `schedules`, `templates`,
+    `functions`, `notices`, `workers`, `api_keys` and `sessions`.
     """
 
     @property
@@ -55,14 +57,14 @@ class JobsClient(JobCalls, ResultCalls, QueueCalls, Connection):
 
     @property
     def api_keys(self) -> ApiKeyCalls:
-        """Only for who is signed in: a key cannot make keys."""
+        """Manage API keys. Needs a session: a key cannot create keys."""
         return ApiKeyCalls(self)
 
     @property
     def sessions(self) -> SessionCalls:
-        """For who is signed in, and for administrators' keys."""
+        """Manage sessions. Needs a session, or an administrator's key."""
         return SessionCalls(self)
 
     async def me(self) -> Record:
-        """Who the server takes the caller for, and what they may do."""
+        """The caller's identity and rights."""
         return dict((await self.call("GET", "/me"))["me"])

@@ -15,7 +15,7 @@ class ApiKeyCalls:
         self._connection = connection
 
     async def list(self, *, everyone: bool = False) -> builtins.list[Record]:
-        """The keys, without their secrets."""
+        """The caller's keys, without their secrets."""
         answer = await self._connection.call("GET", "/api-keys", params={"scope": scope(everyone)})
         return [dict(key) for key in answer["apiKeys"]]
 
@@ -29,9 +29,10 @@ class ApiKeyCalls:
         user_id: str | None = None,
         service: bool = False,
     ) -> tuple[Record, str]:
-        """A new key and its secret, which is not shown again.
+        """Create a key; return its record and its secret, which is not shown again.
 
-        A `service` key is for a program whose user the server does not know; only administrators make one.
+        A `service` key is for a program whose user the server does not know; only administrators may create
+        one.
         """
         body = given(
             name=name,

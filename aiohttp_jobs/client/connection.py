@@ -1,4 +1,4 @@
-"""The client's connection: who is calling, where to, and what refusals become."""
+"""The connection of a client: requests, credentials, and errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Record = dict[str, Any]
 
 
 class ClientError(Exception):
-    """The server refused a request. The message is its sentence; `details` names the fields at fault.
+    """The server refused a request.
 
-    `limit` has the ``name``, ``value`` and ``used`` of a limit that was reached; `retry_after` is the
-    number of seconds after which the same request is worth another try.
+    The message is the server's sentence; `details` names the fields at fault. `limit` has the ``name``,
+    ``value`` and ``used`` of a limit that was reached; `retry_after` is the number of seconds after which to
+    try again.
     """
 
     def __init__(
@@ -39,7 +40,10 @@ class ClientError(Exception):
 
 
 class Connection:
-    """Requests below ``<url>/api/v1``, proven by an API key or by a session's cookie. See `JobsClient`."""
+    """Sends requests to ``<url>/api/v1``, authenticated by an API key or a session cookie.
+
+    See `JobsClient`.
+    """
 
     def __init__(
         self,
@@ -82,7 +86,7 @@ class Connection:
         json: Mapping[str, Any] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Record:
-        """Any request below ``/api/v1`` that answers JSON."""
+        """Send any request below ``/api/v1`` that returns JSON."""
         async with self._request(method, path, json=json, params=params) as response:
             await raise_for(response)
             return dict(await response.json())
@@ -97,7 +101,7 @@ class Connection:
 
 
 async def raise_for(response: ClientResponse) -> None:
-    """Raise the `ClientError` that a refusal is."""
+    """Raise the `ClientError` for a refused request."""
     if response.status < 400:
         return
     try:
@@ -118,7 +122,7 @@ async def raise_for(response: ClientResponse) -> None:
 
 
 def given(**fields: Any) -> Record:
-    """The fields that are not ``None``: what is left out is the server's to choose."""
+    """The fields that are not ``None``, so that the server uses its defaults for the others."""
     return {name: value for name, value in fields.items() if value is not None}
 
 

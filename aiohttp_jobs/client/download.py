@@ -1,7 +1,4 @@
-"""Saving a job's output to a file: what it holds already is verified before anything is added to it.
-
-Requests go through the client's connection; printing is left to the ``cli`` package.
-"""
+"""Downloads a job's output to a file, and resumes after checking what the file already contains."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ _PAUSE_SECONDS = 1.0
 
 
 class SavedHow(StrEnum):
-    """What was done with the file."""
+    """How the file was written."""
 
     NEW = "new"
     CONTINUED = "continued"
@@ -39,7 +36,7 @@ class SavedHow(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SavedOutput:
-    """A file that has `size` bytes of a job's output, printed by the attempt `attempt`."""
+    """A file with `size` bytes of the output of the attempt `attempt`."""
 
     size: int
     attempt: int
@@ -47,7 +44,7 @@ class SavedOutput:
 
 
 class Download:
-    """One job's output, on its way into a file. `request` is the connection's, for `address` below it."""
+    """The download of one job's output. `request` is the connection's; `address` is below it."""
 
     def __init__(
         self, request: Callable[..., AbstractAsyncContextManager[ClientResponse]], address: str
@@ -60,9 +57,9 @@ class Download:
     async def save(self, path: Path) -> SavedOutput:
         """Write the output so far to `path`.
 
-        A file whose bytes are the beginning of it, which the server's digest tells, is gone on with;
-        any other stays as it is until all has come, and is replaced then. Raises ``OSError``,
-        `ClientError` and aiohttp's errors of transport.
+        A file that is a prefix of the output, according to the server's digest, is continued. Any other file
+        is kept until all has been received, and then replaced. Raises ``OSError``, `ClientError` and
+        aiohttp's client errors.
         """
         if await asyncio.to_thread(_has_nothing_to_lose, path):
             return await self._into(path, "wb", SavedHow.NEW)

@@ -1,4 +1,4 @@
-"""Following a job's event stream over broken connections and restarts of the server."""
+"""Follows a job's event stream, and reconnects after broken connections and server restarts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SERVER_IS_AWAY = frozenset({502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """One event of a job's stream: ``output``, ``status``, ``progress`` or ``end``.
+    """One event of a job: ``output``, ``status``, ``progress`` or ``end``.
 
-    `position` resumes after it.
+    Resume after it with `position`.
     """
 
     name: str
@@ -29,15 +29,15 @@ class JobEvent:
 
     @property
     def text(self) -> str:
-        """What was printed, for ``output``."""
+        """The printed text of an ``output`` event."""
         return str(self.data.get("Text", ""))
 
 
 class EventCalls(Connection):
-    """A job as it happens."""
+    """Follows jobs."""
 
     async def follow(self, job_id: str, position: str | None = None) -> AsyncIterator[JobEvent]:
-        """The job's events from `position` on, to its end; connects again when the stream breaks off."""
+        """The job's events after `position` until it ends; reconnects when the stream breaks."""
         failures = 0
         while failures <= _MOST_RECONNECTS:
             try:

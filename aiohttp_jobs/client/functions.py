@@ -20,11 +20,11 @@ class FunctionCalls:
         self._connection = connection
 
     async def list(self) -> builtins.list[Record]:
-        """Those that one may run."""
+        """The functions that the caller may run."""
         return [dict(each) for each in (await self._connection.call("GET", "/functions"))["functions"]]
 
     async def get(self, name: str) -> Record:
-        """One, by its name or by one that it had before."""
+        """One function, by its current or a former name."""
         return dict((await self._connection.call("GET", f"/functions/{name}"))["function"])
 
     async def run(
@@ -43,7 +43,7 @@ class FunctionCalls:
         retry: RetryPolicy | None = None,
         notify: Sequence[Mapping[str, Any]] | None = None,
     ) -> str:
-        """Submit a job of `function` with these values, which are JSON; the job's id."""
+        """Submit a job of `function` with these JSON values; return the job's id."""
         body = given(
             values=dict(values or {}),
             executionMode=None if mode is None else str(mode),

@@ -1,4 +1,4 @@
-"""Submitting, listing, watching and stopping jobs, and reading what they print."""
+"""Submits, lists, follows and cancels jobs, and reads their output."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _taking(
         own = inspect.signature(send)
         self_, *_ = own.parameters.values()
         fields = inspect.signature(make).parameters.values()
-        method.__signature__ = own.replace(parameters=[self_, *fields])  # type: ignore[attr-defined]
+        method.__signature__ = own.replace(parameters=[self_, *fields])  # type: ignore[attr-defined]  # for help()
         return method
 
     return decorate
@@ -90,14 +90,14 @@ class JobCalls(EventCalls):
 
     @_with_fields
     async def submit(self, body: Record) -> str:
-        """Submit a job; its id. `notify` are notices to send, `more` further fields, in camelCase."""
+        """Submit a job; return its id. `notify` are notice rules, `more` further fields in camelCase."""
         return str((await self.call("POST", "/jobs/submit", json=body))["jobId"])
 
     @_with_fields
     async def run(self, body: Record) -> JobResult:
-        """Submit a job, with what `submit` takes, and wait for its end; its result.
+        """Submit a job with the arguments of `submit`, wait for it to end, and return its result.
 
-        One request, for a job that takes less than half a minute.
+        A job that takes less than half a minute needs only one request.
         """
         query = {"wait": str(_WAIT_SECONDS)}
         answer = await self.call("POST", "/jobs/submit", json=body, params=query)
@@ -106,7 +106,7 @@ class JobCalls(EventCalls):
         return result_of(answer["result"])
 
     async def rerun(self, job_id: str) -> str:
-        """Submit the same job anew, as oneself and with one's own roles; the new one's id."""
+        """Submit the same job again, as the caller's own; return the new id."""
         return str((await self.call("POST", f"/jobs/{job_id}/rerun"))["jobId"])
 
     async def jobs(
@@ -114,7 +114,7 @@ class JobCalls(EventCalls):
     ) -> list[Record]:
         """Jobs in the given states (``running``, ``queued``, ``pending``, ``done``; all by default).
 
-        `id_prefix`: only those whose ids begin with it; it has 8 characters or more.
+        `id_prefix` selects jobs by at least the first 8 characters of their ids.
         """
         query = given(limit=str(limit), scope=scope(everyone), idPrefix=id_prefix)
         if states:
@@ -123,23 +123,23 @@ class JobCalls(EventCalls):
         return list(answer["jobs"])
 
     async def job(self, job_id: str) -> Record:
-        """One job, whatever its state."""
+        """One job in any state."""
         return dict((await self.call("GET", f"/jobs/{job_id}"))["job"])
 
     async def attempts(self, job_id: str) -> list[Record]:
-        """The results of each attempt so far, first to last."""
+        """The results of the job's attempts so far, first to last."""
         return list((await self.call("GET", f"/jobs/{job_id}/attempts"))["attempts"])
 
     async def cancel(self, job_id: str) -> str:
-        """Have a job stopped; its state now."""
+        """Cancel a job; return its status."""
         return str((await self.call("POST", f"/jobs/{job_id}/cancel"))["status"])
 
     async def output(self, job_id: str) -> str:
-        """All that is kept of a job's output so far."""
+        """The job's output so far."""
         return b"".join([piece async for piece in self.stream_output(job_id)]).decode()
 
     async def stream_output(self, job_id: str) -> AsyncIterator[bytes]:
-        """The same in pieces, for outputs that are long."""
+        """The job's output so far in pieces, for long outputs."""
         path = f"/jobs/{job_id}/output"
         async with self._request("GET", path, timeout=DOWNLOAD_TIMEOUT) as response:
             await raise_for(response)
@@ -147,23 +147,20 @@ class JobCalls(EventCalls):
                 yield piece
 
     async def save_output(self, job_id: str, path: Path) -> int:
-        """Write the job's output so far to `path`; how many bytes the file has then.
-
-        See `download_output`.
-        """
+        """Write the job's output so far to `path`; return the file's size in bytes. See `download_output`."""
         return (await self.download_output(job_id, path)).size
 
     async def download_output(self, job_id: str, path: Path) -> SavedOutput:
-        """Write the job's output so far to `path`; what was done with the file.
+        """Write the job's output so far to `path`; return how that was done.
 
-        Only what a file does not have yet is fetched, if what it has is the beginning of the same
-        attempt's output; any other file is replaced once all has come. Broken connections are made good.
-        Raises ``OSError`` too.
+        If the file already contains the beginning of the same attempt's output, only the rest is fetched. Any
+        other file is replaced once all has been received. Reconnects when the connection breaks. Raises
+        ``OSError`` too.
         """
         return await Download(self._request, f"/jobs/{job_id}/output").save(path)
 
     async def wait(self, job_id: str) -> JobResult:
-        """Wait for the job's end; its result."""
+        """Wait for the job to end; return its result."""
         async for _ in self.follow(job_id):
             pass
         record = (await self.call("GET", f"/results/{job_id}"))["result"]

@@ -1,4 +1,4 @@
-"""Notices: what was, is being, and could not be sent about jobs that ended."""
+"""Notices: the e-mails and webhooks about ended jobs."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class NoticeCalls:
         everyone: bool = False,
         limit: int = 100,
     ) -> builtins.list[Record]:
-        """Newest first; `state` is ``pending``, ``sent`` or ``failed``."""
+        """The notices, newest first; `state` is ``pending``, ``sent`` or ``failed``."""
         query = given(state=state, jobId=job_id, scope=scope(everyone), limit=str(limit))
         answer = await self._connection.call("GET", "/notices", params=query)
         return [dict(notice) for notice in answer["notices"]]
 
     async def retry(self, notice_id: str) -> None:
-        """Have one that failed sent again."""
+        """Send a failed notice again."""
         await self._connection.call("POST", f"/notices/{notice_id}/retry")
 
     async def delete(self, notice_id: str) -> None:

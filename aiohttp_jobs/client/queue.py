@@ -9,18 +9,18 @@ class QueueCalls(Connection):
     """``/queue``, ``/runspaces`` and ``/mainloop``."""
 
     async def queue(self) -> Record:
-        """What waits, in order, and the limits."""
+        """The waiting jobs in order, and the limits."""
         return dict((await self.call("GET", "/queue"))["queue"])
 
     async def pause(self) -> None:
-        """Have no more jobs started. For admins."""
+        """Pause the queue: no more jobs are started. For administrators."""
         await self.call("POST", "/queue/pause")
 
     async def resume(self) -> None:
         await self.call("POST", "/queue/resume")
 
     async def pick_up(self) -> None:
-        """Have submissions in the folder picked up now, not at the next poll. For the elevated roles."""
+        """Look for submission files now, not at the next poll. For the elevated roles."""
         await self.call("POST", "/queue/pick-up")
 
     async def runspaces(self) -> list[Record]:
@@ -28,5 +28,5 @@ class QueueCalls(Connection):
         return list((await self.call("GET", "/runspaces"))["runspaces"])
 
     async def restart_main_loop(self) -> None:
-        """Have the next MainLoop job in PowerShell begin a new session. For the role ``debug``."""
+        """Let the next MainLoop job in PowerShell start a new session. For the role ``debug``."""
         await self.call("POST", "/mainloop/restart")

@@ -1,4 +1,4 @@
-"""Reading, searching, counting and deleting results."""
+"""Reads, searches, counts and deletes results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PAGE = 200
 
 
 def result_of(record: Mapping[str, Any]) -> JobResult:
-    """A result as the API answers it, with its types."""
+    """Convert a result from the API to its typed form."""
     from ..model.job import JobResult  # noqa: PLC0415 - the shapes take long to build, and most calls have none
 
     return JobResult.model_validate(record)
@@ -24,12 +24,12 @@ class ResultCalls(Connection):
     """``/results``, and the specification's ``/jobs/results``."""
 
     async def result(self, job_id: str) -> JobResult:
-        """The result of a job that has ended, its output included."""
+        """The result of an ended job, with its output."""
         record = (await self.call("GET", f"/results/{job_id}"))["result"]
         return result_of(record)
 
     async def results(self, limit: int = 100) -> list[Record]:
-        """One's own results, newest first, their outputs included."""
+        """The caller's results with their outputs, newest first."""
         answer = await self.call("GET", "/jobs/results", params={"maxResults": str(limit)})
         return list(answer["results"])
 
@@ -49,11 +49,11 @@ class ResultCalls(Connection):
         limit: int | None = None,
         page: int = _PAGE,
     ) -> AsyncIterator[Record]:
-        """Results without their outputs, `page` in each request, `limit` at most.
+        """Search results, without their outputs: up to `limit`, fetched `page` at a time.
 
-        `text` is looked for in name, command and output; `name` may end with ``*``; `since` and
-        `until` (ISO 8601) are about when they ended; `sort` is a field such as ``-completed``. Results
-        that arrive meanwhile make nothing appear twice or go missing.
+        `text` is searched for in names, commands and outputs; `name` may end with ``*``; `since` and `until`
+        (ISO 8601) apply to when they ended; `sort` is a field such as ``-completed``. Results that arrive
+        meanwhile cause neither duplicates nor gaps.
         """
         query = given(
             q=text,
@@ -86,7 +86,7 @@ class ResultCalls(Connection):
         name: str | None = None,
         everyone: bool = False,
     ) -> Record:
-        """How many ended how, in each ``hour`` or ``day`` (`bucket`), and how long they took."""
+        """How many jobs ended with each status, by ``hour`` or ``day`` (`bucket`), and how long they took."""
         query = given(bucket=bucket, name=name, scope=scope(everyone), **{"from": since, "to": until})
         return dict((await self.call("GET", "/results/stats", params=query))["stats"])
 
@@ -96,9 +96,9 @@ class ResultCalls(Connection):
     async def delete_results(
         self, job_ids: Collection[str] = (), *, where: Mapping[str, Any] | None = None
     ) -> int:
-        """Delete one's own results by their ids, or all that `where` finds; how many there were.
+        """Delete the caller's results by ids, or all that match `where`; return how many.
 
-        `where` has the names of the search's query, such as ``{"status": ["Failed"], "to": ...}``.
+        `where` uses the names of the search parameters, such as ``{"status": ["Failed"], "to": ...}``.
         """
         body: Record = {"jobIds": list(job_ids)} if where is None else {"filter": dict(where)}
         deleted, more = 0, True

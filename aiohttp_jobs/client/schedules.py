@@ -1,4 +1,4 @@
-"""Schedules: cron lines and the jobs that they submit."""
+"""Schedules: jobs that are submitted by cron lines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ScheduleCalls:
         start_at: str | None = None,
         end_at: str | None = None,
     ) -> Record:
-        """A new schedule that submits `job` (what ``/jobs/submit`` takes, in camelCase) at each moment."""
+        """Create a schedule that submits `job` (the body of ``/jobs/submit``, in camelCase)."""
         body = given(
             name=name,
             cron=cron,
@@ -48,7 +48,7 @@ class ScheduleCalls:
         return dict((await self._connection.call("POST", "/schedules", json=body))["schedule"])
 
     async def list(self, *, everyone: bool = False) -> builtins.list[Record]:
-        """One's own, or everybody's, oldest first."""
+        """The caller's schedules, or those of all users, oldest first."""
         answer = await self._connection.call("GET", "/schedules", params={"scope": scope(everyone)})
         return [dict(schedule) for schedule in answer["schedules"]]
 
@@ -56,7 +56,7 @@ class ScheduleCalls:
         return dict((await self._connection.call("GET", f"/schedules/{schedule_id}"))["schedule"])
 
     async def update(self, schedule_id: str, change: Mapping[str, Any]) -> Record:
-        """Change the fields in `change` (camelCase), and no others, not even inside ``job``."""
+        """Change the fields in `change` (camelCase) and no others, also inside ``job``."""
         answer = await self._connection.call("PATCH", f"/schedules/{schedule_id}", json=change)
         return dict(answer["schedule"])
 
@@ -64,7 +64,7 @@ class ScheduleCalls:
         await self._connection.call("DELETE", f"/schedules/{schedule_id}")
 
     async def next_runs(self, schedule_id: str, count: int = 10) -> builtins.list[Record]:
-        """The next moments: in UTC, on the schedule's own clock, and with jitter."""
+        """The next runs: in UTC, in the schedule's time zone, and with jitter."""
         query = {"count": str(count)}
         answer = await self._connection.call("GET", f"/schedules/{schedule_id}/next", params=query)
         return [dict(run) for run in answer["runs"]]
@@ -78,7 +78,7 @@ class ScheduleCalls:
         end_at: str | None = None,
         count: int = 5,
     ) -> builtins.list[Record]:
-        """When a schedule with that line would run. Raises `ClientError`, which says what is wrong."""
+        """The next runs of a cron line. Raises `ClientError`, which says what is wrong with it."""
         asked = given(cron=cron, timezone=timezone, startAt=start_at, endAt=end_at, count=str(count))
         answer = await self._connection.call("GET", "/schedules/preview", params=asked)
         return [dict(run) for run in answer["runs"]]

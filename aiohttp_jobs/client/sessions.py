@@ -1,4 +1,4 @@
-"""Sessions over HTTP: where somebody is signed in, and signing out there."""
+"""Sessions: where users are signed in, and ending them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class SessionCalls:
         self._connection = connection
 
     async def list(self, *, everyone: bool = False, user_id: str | None = None) -> builtins.list[Record]:
-        """The sessions that are open, the last to sign in first; for administrators `user_id`'s, or all."""
+        """The open sessions, latest sign-in first; for administrators those of `user_id`, or all."""
         params = {"scope": scope(everyone), **given(user=user_id)}
         answer = await self._connection.call("GET", "/sessions", params=params)
         return [dict(session) for session in answer["sessions"]]
 
     async def revoke(self, session_id: str) -> None:
-        """Sign out one session."""
+        """End one session."""
         await self._connection.call("DELETE", f"/sessions/{session_id}")
 
     async def revoke_all(self, *, user_id: str | None = None, keep_current: bool = False) -> int:
-        """Sign out everywhere, or there but for this session; how many sessions that ended."""
+        """End all sessions of the caller or of `user_id`, optionally except this one; return how many."""
         body = given(userId=user_id, keepCurrent=keep_current)
         answer = await self._connection.call("POST", "/sessions/revoke", json=body)
         return int(answer["revoked"])

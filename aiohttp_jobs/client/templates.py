@@ -16,11 +16,11 @@ class TemplateCalls:
         self._connection = connection
 
     async def create(self, template: Mapping[str, Any]) -> Record:
-        """A new template; `template` is the request, in camelCase."""
+        """Create a template; `template` is the request in camelCase."""
         return dict((await self._connection.call("POST", "/templates", json=template))["template"])
 
     async def list(self) -> builtins.list[Record]:
-        """Those that one may run or edit."""
+        """The templates that the caller may run or edit."""
         return [dict(each) for each in (await self._connection.call("GET", "/templates"))["templates"]]
 
     async def get(self, template_id: str) -> Record:
@@ -43,7 +43,7 @@ class TemplateCalls:
         run_at: str | None = None,
         delay_seconds: float | None = None,
     ) -> str:
-        """Submit the template's job with these values of its parameters; the job's id."""
+        """Submit a job of the template with these parameter values; return the job's id."""
         body = given(
             values=dict(values or {}),
             jobName=name,
@@ -55,22 +55,25 @@ class TemplateCalls:
         return str(answer["jobId"])
 
     async def add_trigger(self, template_id: str, trigger: Mapping[str, Any]) -> tuple[Record, str]:
-        """A new trigger, and its secret, told this one time; `trigger` is the request, in camelCase."""
+        """Create a trigger; return its record and its secret, which is not shown again.
+
+        `trigger` is the request in camelCase.
+        """
         answer = await self._connection.call("POST", f"/templates/{template_id}/triggers", json=trigger)
         return dict(answer["trigger"]), str(answer["secret"])
 
     async def triggers(self, template_id: str) -> builtins.list[Record]:
-        """One's own triggers of a template; all of them for who may edit it."""
+        """The caller's triggers of a template; all of them for those who may edit it."""
         answer = await self._connection.call("GET", f"/templates/{template_id}/triggers")
         return [dict(each) for each in answer["triggers"]]
 
     async def set_trigger_enabled(self, trigger_id: str, enabled: bool) -> Record:
-        """Switch a trigger on or off; its record then."""
+        """Enable or disable a trigger; return its record."""
         body = {"enabled": enabled}
         return dict((await self._connection.call("PATCH", f"/triggers/{trigger_id}", json=body))["trigger"])
 
     async def rotate_trigger(self, trigger_id: str) -> str:
-        """A new secret for a trigger, in place of the old one."""
+        """Replace a trigger's secret; return the new one."""
         return str((await self._connection.call("POST", f"/triggers/{trigger_id}/rotate"))["secret"])
 
     async def delete_trigger(self, trigger_id: str) -> None:

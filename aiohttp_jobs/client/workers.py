@@ -14,9 +14,9 @@ class WorkerCalls:
         self._connection = connection
 
     async def list(self) -> builtins.list[Record]:
-        """Those that live, and those that died a short time ago."""
+        """The live hosts and workers, and those that died a short time ago."""
         return list((await self._connection.call("GET", "/workers"))["workers"])
 
     async def drain(self, worker_id: str) -> None:
-        """Have a worker take no more jobs, finish those that it runs, and end."""
+        """Let a worker take no more jobs, finish its running ones, and exit."""
         await self._connection.call("POST", f"/workers/{worker_id}/drain")

@@ -1,1 +1,1 @@
-"""What may be wrong with a data folder, the machine and a host. Looks and tells; changes nothing."""
+"""Checks for problems of a data folder, the machine and a host. Changes nothing."""

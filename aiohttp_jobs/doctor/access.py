@@ -1,7 +1,7 @@
-"""Who but this process's user may reach the data folder: owners, modes and links, from the root down.
+"""Checks who else can reach the data folder: owners, permissions and links, from the root down.
 
-Used at start-up, which refuses what is a problem, and by ``aiohttp-jobs doctor``. Reads nothing but
-folders and the states of files. ACLs count as far as they show in the group's permissions.
+Used at start-up, which is refused for problems, and by ``aiohttp-jobs doctor``. Reads only folders and file
+metadata. ACLs count as far as they show in the group's permissions.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ class _Entry:
 
 
 def access_faults(data_dir: Path, *, allow_unsigned: bool = False) -> list[Finding]:
-    """What lets others read secrets of, write to, or put something in the place of the data folder.
+    """What lets other users read secrets of the data folder, write to it, or replace it.
 
-    `allow_unsigned`: submission files run without a signature, so that nobody else may drop any. Never
-    raises; what does not exist yet is not looked at. Blocks.
+    `allow_unsigned`: unsigned submission files are run, so no other user may create any. Never raises; what
+    does not exist yet is skipped. Blocks.
     """
     if not HAS_PEOPLE:
         return []

@@ -1,4 +1,6 @@
-"""What a host looks at before it starts: a data folder that others can reach, and running as root."""
+"""The checks before a host starts: a data folder that others can reach, no usable storage, or running as
+root.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,9 @@ _logger = logging.getLogger(__name__)
 
 
 def require_private_data_folder(data_dir: Path, *, allow_unsigned: bool, allow_shared: bool) -> None:
-    """Raise `ConfigurationError`, a sentence that says what to do, when others can reach the data folder.
+    """Raise `ConfigurationError` with advice when other users can reach the data folder.
 
-    With `allow_shared`, and for what may be meant so, that is a warning in the log. Blocks.
+    With `allow_shared`, and where it may be intended, a warning is logged instead. Blocks.
     """
     faults = access_faults(data_dir, allow_unsigned=allow_unsigned)
     problems = [fault for fault in faults if fault.status is Status.PROBLEM]
@@ -36,9 +38,9 @@ def require_private_data_folder(data_dir: Path, *, allow_unsigned: bool, allow_s
 
 
 def require_usable_storage(base: Path, min_free_bytes: int) -> None:
-    """Raise `ConfigurationError`, a sentence that says what to do, when nothing can be written below `base`.
+    """Raise `ConfigurationError` with advice when nothing can be written below `base`.
 
-    Makes `base` if it is not there. Blocks.
+    Creates `base` if it does not exist. Blocks.
     """
     try:
         make_folder(base)
@@ -49,7 +51,7 @@ def require_usable_storage(base: Path, min_free_bytes: int) -> None:
 
 
 def start_error(base: Path, error: Exception) -> ConfigurationError:
-    """What is said of an `error` of the disk at a start on the folder `base`."""
+    """The error for a failing disk while a host starts on the folder `base`."""
     fault = fault_of(error)
     if fault is None:
         reason = error.strerror if isinstance(error, OSError) else None
@@ -94,7 +96,7 @@ def _needed(base: Path) -> str:
 
 
 def warn_of_root() -> None:
-    """Say in the log that this process, and so each of its jobs, may do anything on this machine."""
+    """Log a warning if this process, and so each of its jobs, runs as root."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         _logger.warning(
             "This host runs as root, and so does every command that its users submit. Run it as a user of "

@@ -1,4 +1,6 @@
-"""What lies in the data folder: damaged and foreign entries, the index, and what dead processes left."""
+"""Checks the contents of the data folder: damaged or foreign entries, the index, and leftovers of dead
+processes.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ _INDEX_SECONDS = 20.0
 
 
 def content_findings(at: Layout) -> Iterator[Finding]:
-    """What is to be said of the data folder's entries and of its index. Blocks, for some seconds."""
+    """Check the data folder's entries and its index. Blocks, for some seconds."""
     yield _foreign(at)
     yield _damaged(at)
     yield _index(at)

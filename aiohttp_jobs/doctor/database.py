@@ -1,4 +1,4 @@
-"""Whether hosts can keep their jobs in a database, and whether others can read what they tell each other."""
+"""Checks a database: whether hosts can use it, and whether others can read what they send each other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CHECK = "database"
 
 
 def database_findings(dsn: str, secret: str | None) -> Iterator[Finding]:
-    """What is to be said of the database at `dsn`, whose hosts have `secret`. Changes nothing. Blocks."""
+    """Check the database at `dsn`, whose hosts use `secret`. Changes nothing. Blocks."""
     try:
         if problem := database.problem(dsn):
             yield Finding(_CHECK, Status.PROBLEM, problem)

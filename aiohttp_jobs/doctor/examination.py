@@ -1,4 +1,4 @@
-"""All that can be looked at without a running host, in the order in which it is shown."""
+"""All checks that need no running host, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .storage import storage_findings
 
 
 def data_folder_findings(data_dir: Path) -> Iterator[Finding]:
-    """What is to be said of a data folder. Changes nothing in it. Blocks, for some seconds."""
+    """Check a data folder. Changes nothing in it. Blocks, for some seconds."""
     at = Layout(data_dir.absolute() / APP_FOLDER)
     faults = access_faults(data_dir)
     yield from faults

@@ -1,4 +1,4 @@
-"""What a check has found, and how bad that is. How it is shown is left to the command line."""
+"""The result of a check, and how severe it is. The command line prints it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How bad a finding is: a warning may be wanted, a problem is not."""
+    """The severity of a finding: a warning may be intended, a problem is not."""
 
     OK = "ok"
     WARNING = "warning"
@@ -20,10 +20,10 @@ _ORDER = tuple(Status)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check has looked at.
+    """The result of one check.
 
-    `check` is a stable name for scripts, `message` a sentence that says what is so, `advice` one that says
-    what to do about it, empty when there is nothing to do.
+    `check` is a stable name for scripts, `message` a sentence that says what was found, `advice` one that
+    says what to do, empty when there is nothing to do.
     """
 
     check: str
@@ -36,5 +36,5 @@ class Finding:
 
 
 def worst(findings: Iterable[Finding]) -> Status:
-    """The worst status among `findings`; ``OK`` when there are none."""
+    """The most severe status among `findings`; ``OK`` when there are none."""
     return max((finding.status for finding in findings), key=_ORDER.index, default=Status.OK)

@@ -1,4 +1,4 @@
-"""What a running host says over HTTP: its clock, what it sees of a request behind proxies, its cookies."""
+"""Checks a running host over HTTP: its clock, its proxies, and its cookies."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class _Answer:
 
 
 async def host_findings(url: str, api_key: str | None) -> list[Finding]:
-    """What is to be said of the host whose plugin is mounted at `url`.
+    """Check the host whose plugin is mounted at `url`.
 
-    Without `api_key`, only what it says to everybody. Sends ``GET`` requests alone.
+    Without `api_key`, only what anybody may see is checked. Sends only ``GET`` requests.
     """
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     address = url.rstrip("/")

@@ -1,4 +1,4 @@
-"""Whether the keys of a data folder are whole. Who can read them is left to ``access``."""
+"""Checks that the key files of a data folder are intact. Who can read them is checked in ``access``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .finding import Finding, Status
 
 
 def key_findings(data_dir: Path, secrets: Path) -> Iterator[Finding]:
-    """What is to be said of the key files that there are; none is made. Blocks."""
+    """Check the key files that exist; none is created. Blocks."""
     found: list[str] = []
     for name, read in READERS.items():
         path = secrets / name

@@ -1,4 +1,4 @@
-"""What the machine has: interpreters, Python and the libraries, and the limits of this user."""
+"""Checks the machine: interpreters, Python and libraries, and the limits of this user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REQUIREMENT = re.compile(r"([\w.-]+)\s*>=\s*([\d.]+)\s*(;.*)?")
 
 
 def machine_findings() -> Iterator[Finding]:
-    """What is to be said of this installation, if a host can run here. Blocks, for some seconds at most."""
+    """Check this machine, if hosts can run on it. Blocks, for some seconds at most."""
     try:
         require_supported_system()
     except ConfigurationError as error:
@@ -127,7 +127,8 @@ def _version(name: str) -> str | None:
 
 
 def _numbers(version: str) -> list[int]:
-    numbers = [int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number]  # type: ignore[index]
+    released, *_ = re.split(r"[^\d.]", version, maxsplit=1)
+    numbers = [int(number) for number in released.split(".") if number]
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return numbers

@@ -1,4 +1,4 @@
-"""Users and groups of this machine by their numbers: what they are called, and who else is in a group."""
+"""Resolves Unix users and groups: their names, and who else is a member of a group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = 0
 
 
 class Reach(Enum):
-    """Whom a permission of a file's group lets in, beside this process's own user and root."""
+    """Whom the permissions of a file's group admit, besides this process's own user and root."""
 
     NOBODY_ELSE = "nobody else"
     UNKNOWN = "whoever is in a group that this machine does not know"
@@ -25,7 +25,7 @@ class Reach(Enum):
 
 
 def user_name(uid: int) -> str | None:
-    """The user's name; ``None`` when this machine knows no such user."""
+    """The user's name; ``None`` when this machine does not know the user."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -33,13 +33,13 @@ def user_name(uid: int) -> str | None:
 
 
 def described_user(uid: int) -> str:
-    """The user for a sentence: by name where there is one."""
+    """The user for a sentence: by name if there is one."""
     name = user_name(uid)
     return f"the user {name}" if name is not None else f"user {uid}"
 
 
 def described_group(gid: int) -> str:
-    """The group for a sentence: by name where there is one."""
+    """The group for a sentence: by name if there is one."""
     try:
         return f"the group {grp.getgrgid(gid).gr_name}"
     except KeyError:
@@ -47,15 +47,15 @@ def described_group(gid: int) -> str:
 
 
 def is_trusted(uid: int) -> bool:
-    """Whether files of this user are as safe as one's own: they are one's own, or root's."""
+    """Whether files of this user are as safe as our own: the user is this process's own, or root."""
     return uid in {ROOT, os.geteuid()}
 
 
 def group_reach(gid: int) -> Reach:
-    """Whom the group lets in.
+    """Whom the group admits.
 
-    Nobody else: a user's private group, as Debian makes them. Unknown: a number without a name that this
-    process is a member of, as Kubernetes' ``fsGroup`` is.
+    Nobody else: a user's private group, as Debian creates them. Unknown: a group id without a name that this
+    process is a member of, such as Kubernetes' ``fsGroup``.
     """
     try:
         members = set(grp.getgrgid(gid).gr_mem)

@@ -1,4 +1,4 @@
-"""Where the data folder lies: its file system, the room on it, and whether its clock is this machine's."""
+"""Checks the file system of the data folder: its type, its free space, and its clock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NETWORK = re.compile(r"nfs|cifs|smb|9p|ceph|gluster|fuse\.sshfs|lustre|afs")
 
 
 def storage_findings(at: Layout) -> Iterator[Finding]:
-    """What is to be said of the file system below the data folder. Blocks, for some seconds at most."""
+    """Check the file system below the data folder. Blocks, for some seconds at most."""
     yield from _room(at)
     yield _file_system(at.base)
     yield _future_files(at)
@@ -102,7 +102,7 @@ def _file_system(base: Path) -> Finding:
 
 
 def file_system_of(path: Path) -> str | None:
-    """The type of the file system that `path` lies on, such as ``ext4``; ``None`` where it cannot be told."""
+    """The type of the file system of `path`, such as ``ext4``; ``None`` if unknown."""
     try:
         mounts = _MOUNTS.read_text().splitlines()
         path = path.resolve(strict=True)

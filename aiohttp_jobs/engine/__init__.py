@@ -1,1 +1,3 @@
-"""Where jobs are kept and handed out: the protocol in ``base``, and the engines behind it."""
+"""Storage engines: the protocol in ``base``, and its implementations ``embedded`` (files) and
+``postgres``.
+"""

@@ -1,9 +1,11 @@
-"""What the rooms above ask of an engine, whichever keeps the jobs. The first file to read.
+"""The interface between the plugin and its storage engines, as protocols and the types they exchange.
 
-An `Engine` is what one process has of it. `JobQueue` has the jobs that have not ended, `JobHistory` what each
-has left, `ResultRepository` many results at a time, `OutputStore` what jobs print, `Records` what users make;
-`EventBus` tells of changes. What only one process may do is claimed where it is kept: a moment of a schedule
-in `FiredMoments`, sending in `NoticeRecords`.
+Read this first. An `Engine` is one process's connection to the storage. It consists of `JobQueue` (jobs that
+have not ended), `JobHistory` (results and submissions of single jobs), `ResultRepository` (lists and searches
+of results), `OutputStore` (what jobs print), `Records` (schedules, templates, triggers, notices),
+`ApiKeyRecords` and `SessionRecords`. `EventBus` publishes changes. Work that only one process may do is
+claimed in the storage: a moment of a schedule through `FiredMoments`, the sending of notices through
+`NoticeRecords.lead`. Implementations are in ``embedded`` and ``postgres``.
 """
 
 from __future__ import annotations
@@ -39,7 +41,10 @@ from ..model.template_trigger import TemplateTrigger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSummary:
-    """What the queue goes by: whose job it is, and when it may start. `mode` is ``None`` if it cannot run."""
+    """What the queue needs to order and limit a job.
+
+    `mode` is ``None`` when the submission is not valid: such a job never runs, it only gets a result.
+    """
 
     job_id: str
     user_id: str
@@ -54,11 +59,11 @@ class JobSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState(JobSummary):
-    """A job that has not ended, whichever process has it.
+    """The state of a job that has not ended, in whichever process.
 
-    `position` is its place in the queue, the first is 1, and ``None`` where it has none. `runtime` is in
-    seconds, `worker` a process id and `output_size` in bytes; `submission` may be ``None`` in lists.
-    `waiting_for` is a sentence, where no worker that lives can run it.
+    `position` is its place in the queue, counted from 1; ``None`` unless it is queued. `runtime` is in
+    seconds, `worker` a process id, `output_size` in bytes. `submission` may be ``None`` in lists.
+    `waiting_for` is a sentence that says what is missing when no live worker can run the job.
     """
 
     phase: JobPhase
@@ -75,14 +80,16 @@ class JobState(JobSummary):
 
 @dataclass(frozen=True, slots=True)
 class FoundJob:
-    """A job: how it stands or, once it has ended, its `record`."""
+    """A job that was looked up: its `state` while it has not ended, afterwards its stored result,
+    `record`.
+    """
 
     state: JobState | None = None
     record: dict[str, Any] | None = None
 
     @property
     def known(self) -> JobState:
-        """How it stands when it has not ended."""
+        """The job's state. Raises ``LookupError`` when it has ended."""
         if self.state is None:
             raise LookupError("the job has ended")
         return self.state
@@ -93,7 +100,7 @@ class FoundJob:
 
     @property
     def attempt(self) -> int:
-        """The last attempt, or the one of this moment."""
+        """The number of the current or, once the job has ended, the last attempt; the first is 1."""
         if self.record is None:
             return self.known.attempt
         attempt = self.record.get("Attempt")  # in a file that anybody may have written
@@ -102,7 +109,9 @@ class FoundJob:
 
 @dataclass(frozen=True, slots=True)
 class JobQuery:
-    """Which jobs to find: of `user_id`, or everyone's; `limit` of them at most; ids that begin as told."""
+    """Which jobs to find: those in one of `phases` whose owner is `user_id` (``None``: any user) and whose id
+    starts with `id_prefix`; `limit` of them at most.
+    """
 
     phases: frozenset[JobPhase]
     limit: int
@@ -110,13 +119,13 @@ class JobQuery:
     id_prefix: str = ""
 
     def finds(self, state: JobState) -> bool:
-        """Whether a job is one of these."""
+        """Whether `state` matches the query."""
         is_theirs = self.user_id is None or state.user_id == self.user_id
         return state.phase in self.phases and is_theirs and state.job_id.startswith(self.id_prefix)
 
 
 class Capability(StrEnum):
-    """What not every engine can do."""
+    """An optional feature that an engine may have."""
 
     DROPPED_FILES = "droppedFiles"
     """Other programs submit jobs by files in the data folder."""
@@ -134,14 +143,16 @@ result."""
 
 
 def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:
-    """By what a job in `mode` is counted that runs this `function`, if any."""
+    """The slot that counts a job in `mode` which runs the host's function `function`, or a command if that is
+    ``None``.
+    """
     is_apart = mode is ExecutionMode.MAIN_LOOP and function is not None
     return MAIN_LOOP_FUNCTIONS if is_apart else mode
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs one process runs at once: of each kind, of each user, in all. ``None``: no limit."""
+    """How many jobs one process runs at once: by slot, by user, and in all. ``None`` means no limit."""
 
     modes: Mapping[ExecutionMode | Literal["MainLoopFunctions"], int]
     per_user: int | None = None
@@ -150,7 +161,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class QueueSummary:
-    """How many jobs wait and run in all processes; `pending` are not due yet. `limits` are this process's."""
+    """The numbers of waiting and running jobs over all processes.
+
+    `pending` jobs are not due yet. `limits` are those of this process.
+    """
 
     is_paused: bool
     queued: int
@@ -161,13 +175,18 @@ class QueueSummary:
 
 @dataclass(frozen=True, slots=True)
 class MostWaiting:
-    """How many jobs of one user may wait, in all processes, and how many bytes their commands may have."""
+    """How many jobs of one user may wait, over all processes, and how many bytes their commands may have
+    together.
+    """
 
     jobs: int
     size: int
 
     def require_turn(self, waiting: int, waiting_size: int, size: int) -> None:
-        """Raise `TooManyPendingError` when no further job, of `size` bytes, may wait beside what does."""
+        """Raise `TooManyPendingError` if a further job of `size` bytes may not wait, given those that do.
+
+        `waiting` is the number of the user's waiting jobs, `waiting_size` the bytes of their commands.
+        """
         if waiting >= self.jobs:
             raise TooManyPendingError(
                 "max_pending_per_user",
@@ -188,7 +207,10 @@ class MostWaiting:
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """`status` is what the result will say, `message` the sentence added to the output."""
+    """Why a job is stopped: its result gets `status`, and `message` is appended to its output.
+
+    `by` is the user who asked for it, if one did.
+    """
 
     status: JobStatus
     message: str
@@ -199,13 +221,16 @@ SHUT_DOWN = StopReason(JobStatus.INTERRUPTED, "The job was stopped because the s
 
 
 def cancelled_by(user_id: str) -> StopReason:
-    """The reason of a job that `user_id` cancelled."""
+    """The reason to stop a job that `user_id` has cancelled."""
     return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
 
 
 @dataclass(frozen=True, slots=True)
 class JobChange:
-    """A job is in another `state`, or has ended with the result `record`; neither: that was deleted."""
+    """One change of a job: it has a new `state`, or it has ended with the result `record`.
+
+    With neither, its result was deleted.
+    """
 
     user_id: str
     job_id: str
@@ -219,9 +244,10 @@ MISSED = JobChange("", "")
 
 @dataclass(frozen=True, slots=True)
 class WorkerState:
-    """A process that is kept for Runspace jobs: whose it is, once it has served one, and the job it runs now.
+    """A warm process for Runspace jobs.
 
-    `memory` is in bytes, ``None`` when it cannot be told.
+    `user_id` is ``None`` until it has served a user, `job_id` while it is idle. `memory` is in bytes,
+    ``None`` where the system does not report it.
     """
 
     pid: int
@@ -234,7 +260,7 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class RunningThere:
-    """A job that a process runs, and whose it is."""
+    """A job in the list of what a host or worker runs."""
 
     job_id: str
     user_id: str
@@ -243,8 +269,11 @@ class RunningThere:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerProcess:
-    """A host or a worker that shares the work: `kind` says which. `places` are the jobs that it runs at once,
-    by slot; `heard_at` is its last sign of life, and without one for a time it is not `is_alive`."""
+    """A host or a worker that shares the work; `kind` is ``host`` or ``worker``.
+
+    `places` is how many jobs it runs at once, by slot. `heard_at` is the time of its last heartbeat;
+    `is_alive` becomes false when that is too long ago.
+    """
 
     worker_id: str
     kind: str
@@ -262,92 +291,103 @@ class WorkerProcess:
 
 
 class Workforce(Protocol):
-    """The processes that share the work, on whichever machine. Raises ``OSError``."""
+    """The hosts and workers that share the work, on all machines.
+
+    Raises ``OSError`` when the storage fails.
+    """
 
     async def all(self) -> list[WorkerProcess]:
-        """Those that live, and those that died a short time ago."""
+        """The live processes, and those that died a short time ago."""
         ...
 
     async def kind_of(self, worker_id: str) -> str | None:
-        """``host`` or ``worker``; ``None`` when none that lives has this id."""
+        """``host`` or ``worker``; ``None`` when no live process has this id."""
         ...
 
     async def drain(self, worker_id: str) -> None:
-        """Have a worker take no more jobs, and end when those that it runs have ended."""
+        """Ask a worker to take no more jobs, and to exit when its running jobs have ended."""
         ...
 
 
 class EventBus(Protocol):
-    """Tells what changes, in whichever process."""
+    """Publishes the changes of jobs in all processes."""
 
     def watch(self, listener: Callable[[JobChange], None]) -> AbstractAsyncContextManager[None]:
-        """Inside the block `listener` is called for each change of a job, whichever process has it.
+        """Call `listener` for each change of any job while the block runs.
 
-        Of this process's jobs at once, of the others' within some seconds. `MISSED` is one of them.
+        Changes in this process are published at once, those in others within some seconds. `MISSED` is
+        published when changes may have been lost.
         """
         ...
 
 
 class JobQueue(EventBus, Protocol):
-    """The jobs that have not ended, of all processes and machines that share one engine's storage.
+    """The jobs that have not ended, of all processes that share one storage.
 
-    To be asked from the event loop. Raises ``OSError`` when the storage fails.
+    To be called on the event loop. Every method may raise ``OSError`` when the storage fails.
     """
 
     @property
     def is_closing(self) -> bool:
-        """Whether this process starts nothing more."""
+        """Whether this process has stopped starting jobs, because it is about to close."""
         ...
 
     async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
-        """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
+        """Accept a job: once this returns, the job is durable and will run.
 
-        Raises `TooManyPendingError` when as many of its user's jobs wait, in all processes, as may.
+        `is_new` promises that its id was just generated, which saves looking it up. Raises
+        `TooManyPendingError` when its user's waiting jobs have reached `most_waiting`.
         """
         ...
 
     async def get(self, job_id: str) -> JobState | None:
-        """A job, with its submission where that can be read; ``None`` when it has ended, or never was."""
+        """The state of a job, with its submission if that can be read; ``None`` when it has ended or never
+        existed.
+        """
         ...
 
     async def look_up(self, job_id: str) -> FoundJob | None:
-        """A job however it stands, its result included where it has ended; ``None`` when there is none."""
+        """A job in any state, ended ones included; ``None`` when there is none with this id."""
         ...
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
-        """The result of a job as soon as it has ended, if that is within `seconds`, in whichever process.
+        """Wait up to `seconds` for a job to end, in whichever process; its stored result, or ``None``.
 
-        Waits for nothing when this process is about to close.
+        Returns ``None`` at once when this process is closing.
         """
         ...
 
     async def find(self, query: JobQuery) -> list[JobState]:
-        """Running jobs, then queued ones in the order in which they would start, then those not due yet."""
+        """The jobs that match: running ones, then queued ones in the order in which they would start, then
+        pending ones.
+        """
         ...
 
     async def summary(self) -> QueueSummary:
-        """How much waits and runs."""
+        """How many jobs wait and run."""
         ...
 
     async def cancel(self, job_id: str, reason: StopReason) -> None:
-        """Have a job stopped, or never started, for `reason`; does nothing for one that has ended."""
+        """Stop a running job, or discard a waiting one, for `reason`. Does nothing when the job has ended."""
         ...
 
     async def set_paused(self, paused: bool) -> None:
-        """Start no more jobs, or go on, durably and in every process; running ones are not touched."""
+        """Pause or resume starting jobs, durably and in every process. Running jobs go on."""
         ...
 
     def look_soon(self) -> None:
-        """Have what other programs have put into the storage looked for now, not at the next look."""
+        """Look for jobs that other programs have dropped into the storage now, instead of at the next
+        poll.
+        """
         ...
 
     async def workers(self) -> list[WorkerState]:
-        """The processes that this process keeps for Runspace jobs."""
+        """The warm Runspace processes of this process."""
         ...
 
 
 class JobOutput(Protocol):
-    """What one attempt has printed; `size` is in bytes; `complete`: there will be no more."""
+    """The output of one attempt. `size` is in bytes; once it is `complete`, nothing more is added."""
 
     @property
     def attempt(self) -> int: ...
@@ -359,45 +399,50 @@ class JobOutput(Protocol):
     def complete(self) -> bool: ...
 
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        """From `offset` on, ending with a whole character (`most` is then at least 4) or exactly.
+        """At most `most` bytes from `offset` on.
 
-        Nothing where it ends, and when it has been moved or deleted since it was asked for.
+        With `whole`, they end with a whole UTF-8 character, and `most` must be at least 4. Returns an empty
+        part at the end of the output, and when the output was moved or deleted meanwhile.
         """
         ...
 
     async def spans(self) -> list[Span]:
-        """The stretches that are kept; some of what was printed last may be left out while the job runs."""
+        """The byte ranges that are stored.
+
+        While the job runs, the most recent output may be missing from them.
+        """
         ...
 
 
 class OutputStore(Protocol):
-    """What jobs print, whichever process runs them, and what is kept of it afterwards."""
+    """The output of running jobs, in whichever process, and of ended ones."""
 
     async def live(self, state: JobState) -> JobOutput:
-        """Of a job that has not ended. There is nothing in it until the job has started."""
+        """The output of a job that has not ended; empty until it starts."""
         ...
 
     def kept(self, record: dict[str, Any]) -> JobOutput:
-        """Of an attempt that has ended, by its stored result."""
+        """The output of an ended attempt, by its stored result."""
         ...
 
     def next_change(self, job_id: str) -> asyncio.Future[None]:
-        """Is done when a job may have printed more or be in another state; now and then for nothing.
+        """A future that is done when the job may have printed more or changed its state; it may also be done
+        for nothing.
 
-        Taken before one looks, it misses nothing. Others wait for it too: not to be cancelled.
+        To miss nothing, get it before you read. It is shared with other waiters: do not cancel it.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job that this process, and no other, owns until it is finished.
+    """A job that this process owns exclusively until it is finished.
 
-    `problem` is set when what was claimed must not run. `run_dir` is a private folder for what the host
-    keeps about the running job, `job_dir` the job's own, elsewhere, with the folder ``worker.base.WORK`` in
-    it (empty for a lost job, which does not run again); both go when it is finished. `lock` is the
-    `PendingJob.lock` that is held for it. `accepted_here`: it is, to the byte, what this process accepted.
-    `is_signed`: at least this installation has accepted it, and nobody has changed it since.
+    If `problem` is set, the job must not run, only get a result. `run_dir` is the host's private folder for
+    it; `job_dir`, elsewhere, is the job's own and contains the folder ``worker.base.WORK`` (empty for a job
+    recovered from a dead process, which does not run again). Both are removed when the job is finished.
+    `lock` is the `PendingJob.lock` held for it. `accepted_here`: the submission is byte for byte the one that
+    this process accepted. `is_signed`: this installation accepted it, and it was not changed since.
     """
 
     job_id: str
@@ -411,66 +456,71 @@ class ClaimedJob:
 
 
 class JobHistory(Protocol):
-    """What single jobs have left: submissions, results, and those of their attempts.
+    """What single jobs have left: submissions, results, and the results of earlier attempts.
 
-    Raises ``OSError`` when the storage fails.
+    Every method may raise ``OSError`` when the storage fails.
     """
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
-        """The kept results of the attempts before that of `submission`, first to last."""
+        """The stored results of the attempts before the one of `submission`, first to last."""
         ...
 
     async def attempts_of(self, record: dict[str, Any]) -> list[dict[str, Any]]:
-        """The same for a job that has ended, by its stored result."""
+        """The stored results of the attempts before the last one of an ended job, first to last."""
         ...
 
     async def submission_of(self, record: dict[str, Any]) -> Submission | None:
-        """The submission of a job that has ended, by its stored result; ``None``: gone, or not valid."""
+        """The submission of an ended job, by its stored result; ``None`` when it is gone or not valid."""
         ...
 
     async def was_used(self, job_id: str) -> bool:
-        """Whether a job with this id has ended, its result kept or deleted."""
+        """Whether a job with this id has ended, even if its result was deleted since."""
         ...
 
     async def list_results(
         self, user_id: str | None, limit: int, id_prefix: str = ""
     ) -> list[dict[str, Any]]:
-        """The user's results without their outputs, or everyone's, most recently completed first.
+        """Up to `limit` results without their outputs, most recently completed first.
 
-        With `id_prefix`, only those of jobs whose ids have these digits first.
+        `user_id` ``None`` means those of all users. With `id_prefix`, only jobs whose ids start with it.
         """
         ...
 
     async def previous_status(self, user_id: str, job_name: str, before: datetime) -> JobStatus | None:
-        """How the user's last job of that name that ended before `before` ended; not cancelled ones."""
+        """The status of the user's last job called `job_name` that ended before `before`; cancelled jobs are
+        skipped.
+        """
         ...
 
     async def get_result(self, job_id: str) -> dict[str, Any] | None:
-        """The result of a job, as it is stored."""
+        """The stored result of a job; ``None`` when there is none."""
         ...
 
     async def current_submission(self, job_id: str) -> Submission | None:
-        """That of a job that waits or runs, in whichever process. For what is known nowhere else."""
+        """The submission of a job that waits or runs, in whichever process.
+
+        Expensive: use it only when nothing else knows it.
+        """
         ...
 
 
 class BadCursorError(ValueError):
-    """The cursor is not one of this engine's, or for other conditions or another order."""
+    """The cursor does not belong to this engine, this query or this order."""
 
 
 class TooSlowError(Exception):
-    """A question about results that cannot be answered in a reasonable time."""
+    """A query for results that would take unreasonably long."""
 
 
 class ResultRepository(Protocol):
-    """The results that are kept, many at a time. What one job left is `JobHistory`'s to say."""
+    """Lists, searches, counts and deletes results. Single jobs are in `JobHistory`."""
 
     async def page(
         self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False
     ) -> ResultPage:
-        """`limit` results, from where `cursor` says; with a ``Snippet`` where words are looked for.
+        """One page of at most `limit` results after `cursor`. A text search adds a ``Snippet`` to each.
 
-        Without `outputs` they come without theirs. Raises `BadCursorError` and `TooSlowError`.
+        The outputs are left out unless `outputs` is set. Raises `BadCursorError` and `TooSlowError`.
         """
         ...
 
@@ -479,37 +529,38 @@ class ResultRepository(Protocol):
         ...
 
     async def kept_bytes(self, user_id: str) -> int:
-        """How much the user's results take, with the outputs kept beside them."""
+        """How many bytes the user's results take, including outputs that are stored beside them."""
         ...
 
     async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Whose results those of `job_ids` are that there are."""
+        """The owner of each of `job_ids` that has a result."""
         ...
 
     async def delete(self, job_ids: Sequence[str]) -> int:
-        """Delete results with all that belongs to them; how many of them there were."""
+        """Delete results with everything that belongs to them; return how many there were."""
         ...
 
     async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
-        """Delete `limit` of the results that are `wanted`: how many, and whether there may be more.
+        """Delete up to `limit` matching results; return how many, and whether there may be more.
 
         Raises `TooSlowError`.
         """
         ...
 
     async def count(self) -> int:
-        """How many there are, of all users."""
+        """The number of results of all users."""
         ...
 
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
-        """Delete at most `limit` results that `rules` no longer keep, the oldest first; how many.
+        """Delete up to `limit` of the results that `rules` no longer keep, oldest first; return how many.
 
-        Or more where that costs no more, such as all of a month. Nothing is left to delete when it was none.
+        It may delete more where that is cheaper, such as a whole month. Zero means that nothing is left to
+        delete.
         """
         ...
 
     async def catch_up(self) -> None:
-        """Return when what other programs added and removed until now is known."""
+        """Return when all that other programs have added and removed so far is visible here."""
         ...
 
 
@@ -517,7 +568,7 @@ class ResultRepository(Protocol):
 
 
 class Record(Protocol):
-    """What can be kept: an id (a UUID), whose it is, a date, and the JSON object it is stored as."""
+    """A record that can be stored: its id (a UUID), its owner, its creation time, and its JSON object."""
 
     @property
     def record_id(self) -> str: ...
@@ -532,99 +583,101 @@ R = TypeVar("R", bound=Record)
 
 
 class ChangingRecords(Protocol[R]):
-    """What every kind of records can do; may be used from several threads. Every process sees each change."""
+    """What every record store can do. Thread-safe; each change is visible to all processes."""
 
     def all(self) -> list[R]:
         """Every record, oldest first. Cheap when nothing changed."""
         ...
 
     def has_changed(self) -> bool:
-        """Whether `all` would find anything new."""
+        """Whether `all` would return anything new."""
         ...
 
     def get(self, record_id: str, /) -> R:
-        """Raises `NotFoundError`."""
+        """The record with this id. Raises `NotFoundError`."""
         ...
 
     def change(self, record_id: str, change: Callable[[R], R], /) -> R:
-        """Replace a record durably by what `change` makes of it; nobody else changes it meanwhile.
+        """Durably replace a record by what `change` returns for it, atomically over all threads and
+        processes.
 
-        Raises `NotFoundError`, `BusyError`, and whatever `change` raises.
+        Returns the new record. Raises `NotFoundError`, `BusyError`, and whatever `change` raises.
         """
         ...
 
 
 class RecordStore(ChangingRecords[R], Protocol):
-    """Records that users make: schedules, templates, triggers."""
+    """A store of records that users create: schedules, templates or triggers."""
 
     def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
-        """Keep a new record durably.
+        """Store a new record durably.
 
-        Raises `TooManyKeptError` when its owner has `most_per_user` already, or all users together `most`.
+        Raises `TooManyKeptError` when its owner has `most_per_user` records already, or all users together
+        have `most`.
         """
         ...
 
     def remove(self, record_id: str) -> None:
-        """Raises `NotFoundError`."""
+        """Delete a record. Raises `NotFoundError`."""
         ...
 
 
 class Follower(Protocol):
-    """A part that an engine tells of what other processes do with the records that the part reads."""
+    """A part of the plugin that reads shared records, and has to notice when other processes change them."""
 
     def has_news(self) -> bool:
-        """Whether a look would find anything. Blocks for a few system calls at most."""
+        """Whether a look would find any change. Blocks for a few system calls at most."""
         ...
 
     def look_soon(self) -> None:
-        """Look at once."""
+        """Look for changes at once."""
         ...
 
 
 class NoticeRecords(ChangingRecords[Notice], Protocol):
-    """Notices: prepared before their job's result is kept, to be sent from their release on."""
+    """Notices. Each is prepared before its job's result is stored, and released for sending afterwards."""
 
     def open(self) -> None: ...
 
     def prepare(self, notice: Notice) -> None:
-        """Keep a notice durably that must not be sent yet. An earlier one with its id is replaced."""
+        """Durably store a notice that must not be sent yet. It replaces an earlier one with the same id."""
         ...
 
     def withdraw(self, notice_ids: Collection[str]) -> None:
-        """Forget prepared notices, if there are such."""
+        """Delete prepared notices. Unknown ids are ignored."""
         ...
 
     def prepared(self, min_age: float) -> list[Notice]:
-        """Those that have been prepared for `min_age` seconds; usually none."""
+        """The notices that were prepared at least `min_age` seconds ago and not released; usually none."""
         ...
 
     def release(self, notice_id: str) -> None:
-        """From now on a prepared notice is to be sent. Nothing happens if somebody released it already."""
+        """Let a prepared notice be sent. Does nothing if it was released already."""
         ...
 
     def add(self, notice: Notice) -> None:
-        """Keep a notice durably that is to be sent, and was not prepared."""
+        """Durably store a notice that may be sent at once."""
         ...
 
     def remove(self, notice_ids: Collection[str]) -> None:
-        """Those that are gone already do not matter."""
+        """Delete notices. Unknown ids are ignored."""
         ...
 
     def lead(self) -> bool:
-        """Whether this process is the one that sends."""
+        """Whether this process is the one that sends; becomes it if no other is."""
         ...
 
     def step_down(self) -> None:
-        """Leave sending to another process."""
+        """Let another process send."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FiredMoment:
-    """One moment of one schedule, to be handled by the holder and nobody else.
+    """A claim on one moment of one schedule, exclusive to its holder.
 
-    `job_id` is the only one that may be submitted for it. ``None``: this moment is skipped, and
-    `skipped` says why.
+    `job_id` is the only id under which a job may be submitted for it. It is ``None`` when the moment is
+    skipped, for the reason `skipped`.
     """
 
     schedule_id: str
@@ -637,50 +690,50 @@ M = TypeVar("M", bound=FiredMoment)
 
 
 class FiredMoments(Protocol[M]):
-    """Who fires which moment: claims that only one process gets, and that outlive the process."""
+    """Claims on the moments of schedules: at most one process gets each, and claims outlive the process."""
 
     def open(self) -> None: ...
 
     def take(
         self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
     ) -> M | None:
-        """Claim a moment durably; ``None`` when it is claimed already, by whomever.
+        """Durably claim a moment; ``None`` when it is claimed already.
 
-        What it returns must be given to `finish` or `release`.
+        A claim must be passed to `finish` or `release`.
         """
         ...
 
     def take_over(self) -> list[M]:
-        """Those that nobody holds and that were not finished; each is now held by the caller."""
+        """Take over unfinished claims whose processes died; the caller now holds them."""
         ...
 
     def any_unfinished(self) -> bool:
-        """Whether there are any that were not finished, held by whomever."""
+        """Whether any claim is unfinished, whoever holds it."""
         ...
 
     def finish(self, claim: M, /) -> None:
-        """What was announced is done, or will never be."""
+        """Mark a claim as done: its job was submitted, or never will be."""
         ...
 
     def release(self, claim: M, /) -> None:
-        """Leave it to whoever finds it next."""
+        """Give a claim up, to be taken over by another process."""
         ...
 
     def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
-        """The newest claimed moment that is not after `now`; nothing up to it needs a look.
+        """The newest claimed moment that is not after `now`: everything up to it has been handled.
 
-        `now` itself when all are later: then the clock was set back, and what lies before may have been
-        fired and forgotten.
+        Returns `now` itself when all claims are later. The clock was set back then, and earlier moments may
+        have been fired and forgotten.
         """
         ...
 
     def forget(self, schedule_id: str) -> None:
-        """Forget about a schedule that was deleted."""
+        """Delete the claims of a schedule that was deleted."""
         ...
 
 
 class Records(Protocol):
-    """What an engine keeps beside jobs and their results."""
+    """The record stores of an engine."""
 
     @property
     def schedules(self) -> RecordStore[Schedule]: ...
@@ -695,54 +748,54 @@ class Records(Protocol):
 
 
 class SessionRecords(Protocol):
-    """The sessions that are open. All calls but `find` block."""
+    """The open sessions. All methods but `find` block."""
 
     async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
-        """The session, if it has not ended and `secret` is its own; it counts as used then."""
+        """The open session with this id, if `secret` is its secret. Records that it was used."""
         ...
 
     def add(self, user_id: str, *, address: str = "", user_agent: str = "") -> tuple[SessionRecord, str]:
-        """A new session and its secret, which is kept nowhere else. Raises ``OSError``."""
+        """Start a session; return its record and its secret, which is not stored. Raises ``OSError``."""
         ...
 
     def all(self, user_id: str | None = None) -> list[OpenSession]:
-        """The sessions of one user, or of all, that have not ended; the last to sign in first."""
+        """The open sessions of one user, or of all users; latest sign-in first."""
         ...
 
     def owner_of(self, session_id: str) -> str:
-        """Whose session that is. Raises `NotFoundError` when it is nobody's, or has ended."""
+        """The user of an open session. Raises `NotFoundError`."""
         ...
 
     def revoke(self, user_id: str, session_id: str) -> bool:
-        """End a session durably, for every process; false when it had ended already."""
+        """End a session durably in every process; false when it had ended already."""
         ...
 
     def revoke_all(self, user_id: str, keep: str | None = None) -> int:
-        """End every session of a user, but `keep`; how many those were."""
+        """End all sessions of a user except `keep`; return how many were ended."""
         ...
 
 
 class ApiKeyRing(Protocol):
-    """The API keys of one moment. Does no I/O."""
+    """A snapshot of the API keys. Does no I/O."""
 
     def get(self, key_id: str) -> ApiKey | None:
-        """The key with this id, if there is one."""
+        """The key with this id, or ``None``."""
         ...
 
     def find(self, secret: str, remote: str | None) -> ApiKey | None:
-        """The key that `secret` is, if it may be used now from the address `remote`."""
+        """The key whose secret is `secret`, if it may be used now from the address `remote`."""
         ...
 
     def id_meant_by(self, secret: str) -> str | None:
-        """The id of the key that `secret` is, or says that it is; ``None`` when there is no such key."""
+        """The id that `secret` names, even if the rest of it is wrong; ``None`` when no key has that id."""
         ...
 
 
 class ApiKeyRecords(Protocol):
-    """The API keys. All calls but `now` block."""
+    """The API keys. All methods but `now` block."""
 
     async def now(self) -> ApiKeyRing:
-        """The keys as they are now. Raises `RightsUnavailableError` when that cannot be told."""
+        """The current keys. Raises `RightsUnavailableError` when they cannot be read."""
         ...
 
     def all(self) -> list[ApiKey]:
@@ -750,9 +803,9 @@ class ApiKeyRecords(Protocol):
         ...
 
     def create(self, *, most: int | None = None, **fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
-        """A new key: its record, and the key itself, which is shown only here.
+        """Create a key; return its record and its secret, which is not stored.
 
-        Raises pydantic's ``ValidationError`` for a bad value, `TooManyKeptError` when its user has `most`
+        Raises pydantic's ``ValidationError`` for a bad value, and `TooManyKeptError` when its user has `most`
         keys already.
         """
         ...
@@ -760,11 +813,14 @@ class ApiKeyRecords(Protocol):
     def change(
         self, key_id: str, make: Callable[[ApiKey], ApiKey], require: Callable[[ApiKey], None] = ...
     ) -> ApiKey:
-        """The key as `make` returns it, which is kept. Raises `NotFoundError`, and what `require` raises."""
+        """Replace a key by what `make` returns for it, and return that.
+
+        Raises `NotFoundError`, and what `require` raises for the old one.
+        """
         ...
 
     def delete(self, key_id: str, require: Callable[[ApiKey], None] = ...) -> ApiKey:
-        """The key, which is no more. Raises `NotFoundError`, and what `require` raises for it."""
+        """Delete a key and return it. Raises `NotFoundError`, and what `require` raises for it."""
         ...
 
 
@@ -773,20 +829,23 @@ class ApiKeyRecords(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NumbersOfAll:
-    """What all processes have `counted`, those that died too, and what each that lives says of itself."""
+    """The totals over all processes, dead ones included (`counted`), and the current values of each live
+    process (`present`).
+    """
 
     counted: Mapping[str, float]
     present: Sequence[Mapping[str, float]]
 
 
 class SharedNumbers(Protocol):
-    """Numbers that all processes add to, kept beyond the death of each."""
+    """Counters that all processes add to, and that survive each of them."""
 
     def exchange(self, turn: int, counted: Mapping[str, float], present: Mapping[str, float]) -> NumbersOfAll:
-        """Add `counted` to what all have counted, and have `present` be what this process says of itself.
+        """Add `counted` to the totals, publish `present` as this process's current values, and return
+        everybody's.
 
-        A process's `turn` grows from call to call. The same once more, when it was not known what became of
-        the first time, adds nothing. Raises what the storage raises.
+        `turn` increases with each call of a process. Repeating a call with the same `turn`, after an error
+        that left its outcome unknown, adds nothing. Raises what the storage raises.
         """
         ...
 
@@ -802,49 +861,53 @@ CloseInTime = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 class Notifier(Protocol):
-    """Who is told of outcomes. Neither method raises."""
+    """Sends notices of outcomes. No method raises."""
 
     async def prepare(self, submission: Submission, result: JobResult) -> Any:
-        """Get ready durably to tell of `result`, which is about to be kept."""
+        """Durably prepare the notices of `result`, which is about to be stored; return what `release`
+        needs.
+        """
         ...
 
     async def release(self, prepared: Any) -> None:
-        """The result is kept: tell what `prepare` returned."""
+        """Send the prepared notices: their result is stored."""
         ...
 
 
 class JobObserver(Protocol):
-    """Who looks on at what this process does with jobs. No method waits or raises."""
+    """Observes the jobs of this process, for logs, metrics and traces. No method waits or raises."""
 
     def accepted(self, submission: Submission) -> None:
         """A job was accepted durably."""
         ...
 
     def started(self, submission: Submission) -> Mapping[str, str]:
-        """An attempt begins to run. What its environment is to have beside what it has anyway."""
+        """An attempt starts. Returns environment variables to add to it."""
         ...
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
-        """An attempt has ended, and its `result` is kept; `again`: another will follow."""
+        """An attempt has ended and its `result` is stored; `again` tells whether another attempt follows."""
         ...
 
 
 class Engine(Protocol):
-    """One process's share of an engine. Makes no file, and starts nothing, before it is opened.
+    """One process's part of an engine. It creates no file and starts nothing before `open`.
 
-    What an engine is made of is said in ``plugin``. What it opens it has closed by the `stack` that it is
-    given, each part by `close`.
+    ``plugin`` builds it. What it opens, it registers on the `stack` that it is given, each part to be closed
+    through `close`.
     """
 
     @property
     def instance_id(self) -> str:
-        """Names this process among those that share the storage, once it is open; jobs carry it in their
-        environment."""
+        """Identifies this process among those that share the storage, once it is open.
+
+        Jobs see it in their environment.
+        """
         ...
 
     @property
     def queue(self) -> JobQueue:
-        """Is there once the engine is connected, as `outputs` is."""
+        """The job queue; available, as `outputs` is, once the engine is connected."""
         ...
 
     @property
@@ -862,12 +925,12 @@ class Engine(Protocol):
 
     @property
     def numbers(self) -> SharedNumbers:
-        """Is there once the engine is open."""
+        """The shared counters; available once the engine is open."""
         ...
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Of those that not every engine has."""
+        """The optional features that this engine has."""
         ...
 
     @property
@@ -877,12 +940,12 @@ class Engine(Protocol):
 
     @property
     def workforce(self) -> Workforce | None:
-        """``None`` where jobs are run by the hosts alone."""
+        """The hosts and workers; ``None`` when the hosts alone run jobs."""
         ...
 
     @property
     def seldom(self) -> float:
-        """The seconds after which a `Follower` looks by itself, in case that it was told nothing."""
+        """After how many seconds a `Follower` looks even if it was not woken."""
         ...
 
     def functions_elsewhere(self) -> Collection[str]:
@@ -893,33 +956,34 @@ class Engine(Protocol):
         ...
 
     async def require_reachable(self) -> None:
-        """Return when what keeps the jobs answers. Raises `JobsError` when it does not.
+        """Return when the storage answers. Raises `JobsError` when it does not.
 
-        The disk of the data folder, which is looked at by whoever asks, is left out.
+        The disk of the data folder is not included: the caller checks it.
         """
         ...
 
     def connect(
         self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
     ) -> None:
-        """Have `recheck` asked before each job runs, `notifier` told of its end, and `observer` of all.
+        """Set who is called for jobs: `recheck` before each one runs, `notifier` at its end, and `observer`
+        throughout.
 
-        To be called once.
+        To be called once, before `open`.
         """
         ...
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Open what is kept. Raises what the storage raises."""
+        """Open the storage. Raises what the storage raises."""
         ...
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Run jobs from now on."""
+        """Start running jobs."""
         ...
 
     def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Tell `followers` of what other processes do from now on."""
+        """Start waking `followers` when other processes change something."""
         ...
 
     def begin_closing(self) -> None:
-        """Start nothing more, and let go whoever waits for a job."""
+        """Start no more jobs, and release everybody who waits for one."""
         ...

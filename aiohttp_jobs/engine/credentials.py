@@ -1,6 +1,6 @@
-"""API keys and sessions as they are made, with secrets of which only digests are kept. Does no I/O.
+"""Creates API keys and sessions, with secrets of which only digests are stored.
 
-Where they are kept is left to the engines.
+No I/O: the engines store them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _MOST_OF_A_NAME = 200
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret: its SHA-256, in hexadecimal digits."""
+    """The stored digest of a secret: its SHA-256 in hexadecimal."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
 def is_digest_of(digest: str, secret: str) -> bool:
-    """Whether `secret` has that digest; how long that takes to tell says nothing of it."""
+    """Whether `digest` is the digest of `secret`, compared in constant time."""
     return hmac.compare_digest(digest.encode(), digest_of(secret).encode())
 
 
 def new_api_key(**fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
-    """A new key: its record, and the key itself: its id, a dot, and 32 random bytes in base64url.
+    """A new key: its record and its secret, which is the id, a dot, and 32 random bytes in base64url.
 
     Raises pydantic's ``ValidationError`` for a bad value.
     """
@@ -44,7 +44,7 @@ def new_api_key(**fields: Unpack[ApiKeyFields]) -> tuple[ApiKey, str]:
 
 
 def require_another_key(used: int, most: int | None) -> None:
-    """Raise `TooManyKeptError` for a user who has `used` keys, if `most` are allowed."""
+    """Raise `TooManyKeptError` for a user who has `used` keys of `most` allowed ones."""
     if most is not None and used >= most:
         raise TooManyKeptError(
             "max_api_keys_per_user", most=most, used=used, what="API keys", advice="Delete one first."
@@ -54,7 +54,7 @@ def require_another_key(used: int, most: int | None) -> None:
 def new_session(
     user_id: str, max_age: timedelta, *, address: str = "", user_agent: str = ""
 ) -> tuple[SessionRecord, str]:
-    """A new session, which ends after `max_age`, and its secret."""
+    """A new session that ends after `max_age`, and its secret."""
     secret, now = secrets.token_urlsafe(_SECRET_BYTES), utc_now()
     record = SessionRecord(
         session_id=str(uuid.uuid4()),

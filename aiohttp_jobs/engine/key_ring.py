@@ -1,6 +1,6 @@
-"""The API keys of one moment: which of them a text is. Does no I/O.
+"""KeyRing: a snapshot of the API keys, and finding the key for a secret.
 
-How they are kept, and how changes of them come to be known, is left to the engines.
+No I/O: the engines store the keys.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _logger = logging.getLogger(__name__)
 
 
 class KeyRing:
-    """The keys of one moment, made of the `lines` in their file, each the JSON text of a record.
+    """The API keys in `lines`, each the JSON text of a record.
 
-    There may be ten thousand. So only their ids, digests and users are taken from them at first, with pauses,
-    and a record is kept as text until its key is asked for: so many objects would have the garbage collector
-    hold the interpreter while it goes through all that the host has. One that is damaged is named in the
-    log, and its key does not work; the others do. Raises ``ValueError`` for a line that is no JSON.
+    There may be ten thousand: only ids, digests and users are parsed at first, with pauses, and a record
+    stays text until it is needed, because so many objects would slow down the garbage collector for the whole
+    host. A damaged record is logged and its key does not work; the others do. Raises ``ValueError`` for a
+    line that is not JSON.
     """
 
     def __init__(self, lines: Iterable[bytes] = ()) -> None:
@@ -46,19 +46,19 @@ class KeyRing:
         self._checked: dict[str, ApiKey | None] = {}
 
     def count_of(self, user_id: str) -> int:
-        """How many keys the user has, with those that are damaged, disabled or expired."""
+        """How many keys the user has, including damaged, disabled and expired ones."""
         return self._of_users[user_id]
 
     def index_of(self, key_id: str) -> int:
-        """Which of `lines` has the key with this id. Raises ``KeyError``."""
+        """The index in `lines` of the key with this id. Raises ``KeyError``."""
         return self._index[key_id]
 
     def all(self) -> Iterator[ApiKey]:
-        """Every key that is not damaged, oldest first. Takes some 10 microseconds for each."""
+        """All keys that are not damaged, oldest first. Takes about 10 microseconds for each."""
         return (key for key_id in self._index if (key := self.get(key_id)) is not None)
 
     def get(self, key_id: str) -> ApiKey | None:
-        """The key with this id, if there is one."""
+        """The key with this id, or ``None``."""
         if key_id not in self._index:
             return None
         if key_id not in self._checked:
@@ -66,16 +66,16 @@ class KeyRing:
         return self._checked[key_id]
 
     def find(self, secret: str, remote: str | None) -> ApiKey | None:
-        """The key that `secret` is, if it may be used now from the address `remote`.
+        """The key whose secret is `secret`, if it may be used now from the address `remote`.
 
-        It is looked up by its digest: how long that takes tells at most something about digests, which
-        nobody can choose, and nothing about a key.
+        It is looked up by digest, so timing reveals at most something about digests, which nobody can choose,
+        and nothing about a key.
         """
         key = self._opened_by(secret)
         return key if key is not None and key.is_valid_at(utc_now(), remote) else None
 
     def id_meant_by(self, secret: str) -> str | None:
-        """The id of the key that `secret` is, or says that it is; ``None`` when there is no such key."""
+        """The id that `secret` names, even if the rest of it is wrong; ``None`` when no key has that id."""
         key = self._opened_by(secret)
         claimed = secret.partition(".")[0] if key is None else key.key_id
         return claimed if claimed in self._index else None

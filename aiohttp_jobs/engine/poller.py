@@ -1,7 +1,4 @@
-"""One look around for all parts together: in one thread and at one time, because waking up is what costs.
-
-Whether there is something to do for it, and what, is left to each part.
-"""
+"""One periodic look for all parts of a process together, in one thread, because waking up is what costs."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Poller:
-    """Every `interval` seconds, has those of `parts` look that have something to look at."""
+    """Every `interval` seconds, calls `look_soon` on those `parts` that have news."""
 
     def __init__(self, parts: Sequence[Follower], interval: float) -> None:
         self._parts = parts

@@ -1,1 +1,1 @@
-"""The host's own functions as jobs: registered, described as forms, called with checked values."""
+"""The host's own functions as jobs: registered, described as forms, and called with validated values."""

@@ -1,6 +1,6 @@
-"""What a function is told of the job that it runs as, and how it tells how far it has come.
+"""JobContext: what a function knows of its job, and how it reports progress and logs.
 
-What progress prints, and who sets `cancelled`, is left to whatever runs the function.
+Whatever runs the function sets `cancelled` and handles the reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ if TYPE_CHECKING:  # workers do without
 
 
 class Cancelled(Protocol):
-    """Set when the job is to end: it was cancelled, or its time is over. As ``threading.Event`` has it."""
+    """Set when the job is to stop: it was cancelled, or timed out.
+
+    Has the interface of ``threading.Event``.
+    """
 
     def is_set(self) -> bool: ...
 
@@ -25,10 +28,10 @@ class Cancelled(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """The job that a function runs as; the function's first parameter, if it asks for one.
+    """The job that a function runs as, passed as its first parameter if it asks for it.
 
-    `user` is whose job it is, `attempt` counts from 1, and at `deadline` (aware) the job's time is over.
-    What `log` is told goes into the job's output. In a coroutine `cancelled` goes with ``CancelledError``.
+    `user` is the job's owner, `attempt` counts from 1, `deadline` (aware) is when the job times out. `log`
+    writes to the job's output. In a coroutine, cancellation also raises ``CancelledError``.
     """
 
     id: str
@@ -38,12 +41,12 @@ class JobContext:
     cancelled: Cancelled
     log: logging.Logger
     report: Callable[[float | None, str], None] = field(repr=False)
-    """Told what `progress` is, for whatever runs the function."""
+    """Receives each progress; set by whatever runs the function."""
     application: web.Application | None = field(default=None, repr=False)
 
     @property
     def app(self) -> web.Application:
-        """The host's application. Raises ``RuntimeError`` outside of MainLoop, where there is none."""
+        """The host's application. Raises ``RuntimeError`` outside MainLoop."""
         if self.application is None:
             raise RuntimeError(
                 "job.app is there only in MainLoop: other functions run in processes of their own, without "
@@ -52,8 +55,9 @@ class JobContext:
         return self.application
 
     def progress(self, share: float | None, text: str = "") -> None:
-        """Tell how much of the work is done, from 0 to 1, ``None``: that is not known; and, in `text`, what.
+        """Report the share of the work that is done, from 0 to 1 or ``None`` if unknown, and what is done
+        now.
 
-        May be called as often as one likes: the last one is always shown.
+        It may be called often: updates are throttled, and the last one is always shown.
         """
         self.report(share, text)

@@ -1,6 +1,7 @@
-"""Which of the host's functions are jobs, and how each runs unless a run says otherwise.
+"""Functions: the host's functions that are jobs, with their options.
 
-Raises `ConfigurationError` for what could not run, when it is registered or when the application starts.
+Functions that could not run raise `ConfigurationError` when they are registered, or when the application
+starts.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ IN_WORKERS = frozenset({ExecutionMode.RUNSPACE, ExecutionMode.BACKGROUND_JOB})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOptions:
-    """How a function runs; the first of `modes` unless a run asks for another. `timeout` is in seconds."""
+    """How a function runs: the first of `modes`, unless a run asks for another. `timeout` is in seconds."""
 
     title: str
     name: str
@@ -58,14 +59,17 @@ class FunctionOptions:
 
 @dataclass(frozen=True, slots=True)
 class BoundFunction(Generic[R_co]):
-    """A function, and values that it takes, as JSON: what `submit` makes a job of."""
+    """A function with its arguments, as JSON, to be passed to `submit`."""
 
     function: Function[..., Any]
     values: Checked = field(repr=False)
 
 
 class Function(Generic[P, R]):
-    """One of the host's functions. May still be called as what it was, its context first if it has one."""
+    """A function of the host that is a job.
+
+    It can still be called directly, its context first if it takes one.
+    """
 
     def __init__(self, function: Callable[..., Any], options: FunctionOptions, owner: Functions) -> None:
         self.plain = function
@@ -95,7 +99,7 @@ class Function(Generic[P, R]):
 
     @property
     def description(self) -> str:
-        """Its docstring."""
+        """The function's docstring."""
         return inspect.getdoc(self.plain) or ""
 
     @property
@@ -108,22 +112,23 @@ class Function(Generic[P, R]):
 
     @cached_property
     def version(self) -> str:
-        """Which of the releases that may run side by side has it so: as it was said, or else by what it takes
-        and where it runs."""
+        """Distinguishes releases that run side by side: the given version, or one derived from its parameters
+        and modes.
+        """
         if self.options.version is not None:
             return self.options.version
         modes = ",".join(sorted(self.options.modes))
         return hashlib.sha256(f"{modes} {self.signature.fingerprint}".encode()).hexdigest()[:12]
 
     def bind(self, *args: P.args, **kwargs: P.kwargs) -> BoundFunction[R]:
-        """The function with these values, which are checked here and now.
+        """The function with these arguments, which are validated now.
 
-        Raises ``TypeError`` as a call would, and `InvalidFieldsError` for a value that it does not take.
+        Raises ``TypeError`` as a call would, and `InvalidFieldsError` for an invalid value.
         """
         return BoundFunction(self, self.signature.validate(self.signature.to_json(args, kwargs)))
 
     def check(self) -> None:
-        """Raise `ConfigurationError` if it could not run as a job."""
+        """Raise `ConfigurationError` if the function could not run as a job."""
         self.signature.parameters  # noqa: B018 - read for what it raises
         if IN_WORKERS & set(self.options.modes):
             self._require_importable()
@@ -169,7 +174,7 @@ class _Decorator(Protocol):
 
 
 class Functions:
-    """The host's functions that are jobs; given to ``aiohttp_jobs.setup``."""
+    """The host's functions that are jobs, to be passed to ``aiohttp_jobs.setup``."""
 
     def __init__(self) -> None:
         self._functions: dict[str, Function[..., Any]] = {}
@@ -177,14 +182,14 @@ class Functions:
         self._on_worker_start: list[Callable[[], Any]] = []
 
     def __iter__(self) -> Iterator[Function[..., Any]]:
-        """In the order in which they were registered."""
+        """The functions in the order of their registration."""
         return iter(self._functions.values())
 
     def __len__(self) -> int:
         return len(self._functions)
 
     def get(self, name: str) -> Function[..., Any] | None:
-        """The function with this name, or that had it once."""
+        """The function with this current or former name; ``None`` if there is none."""
         return self._functions.get(name) or self._by_old_name.get(name)
 
     def function(
@@ -209,13 +214,13 @@ class Functions:
     ) -> _Decorator:
         """A decorator that makes a function a job.
 
-        `mode` is where it may run, the first by default. One of `roles` is needed to run it; without any,
-        whoever may submit commands in that mode may. `timeout` is in seconds. `labels` are those that a
-        worker must have to run it, but in MainLoop, which is the host's; only over PostgreSQL. `old_names`
-        are those that jobs and schedules of former releases may have. `version` is another where releases
-        that run side by side must not run each other's jobs; by default, where it takes other parameters.
-        `cron`, in `timezone`, has it run with `values`, as a job of `user`'s, who need not be anybody.
-        Raises `ConfigurationError`; so does the decorator.
+        `mode` is where it may run: one mode, or several with the default first. To run it, a user needs one
+        of `roles`; without roles, the right to submit commands in that mode. `timeout` is in seconds.
+        `labels` are those that a worker must have to run it, outside MainLoop and only over PostgreSQL.
+        `old_names` are former names, for stored jobs and schedules. `version` distinguishes releases that run
+        side by side but must not run each other's jobs; by default it changes with the parameters. `cron`, in
+        `timezone`, schedules it with `values` as a job of `user`, who need not exist. Raises
+        `ConfigurationError`; so does the decorator.
         """
 
         def register(function: Callable[..., Any]) -> Function[..., Any]:
@@ -244,13 +249,13 @@ class Functions:
         return cast("_Decorator", register)
 
     def on_worker_start(self, start: H) -> H:
-        """Have `start` called, without arguments, once in each worker before its first function."""
+        """Call `start`, without arguments, once in each worker process before its first function."""
         self._on_worker_start.append(start)
         return start
 
     @property
     def worker_starts(self) -> Sequence[Callable[[], Any]]:
-        """What `on_worker_start` was given, in that order."""
+        """The functions given to `on_worker_start`, in that order."""
         return tuple(self._on_worker_start)
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
-"""A function's Python signature as what forms, requests and its call need, by pydantic.
+"""Turns a Python signature into form fields, a JSON schema and validation, with pydantic.
 
-Who may run the function, and where, is left to others. Nothing here does I/O.
+Rights and modes are elsewhere. Does no I/O.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _MOMENTS = (FunctionParameterType.DATE, FunctionParameterType.DATETIME, Function
 
 
 class Checked(NamedTuple):
-    """The values of one run that a function takes, as JSON by name: the secret ones, and all others."""
+    """The validated values of one run, as JSON by name: secret values, and all others."""
 
     plain: dict[str, Any]
     secret: dict[str, str]
@@ -88,10 +88,9 @@ class _Schemas(GenerateJsonSchema):
 
 
 class Signature:
-    """What `function` takes, but for the `JobContext` that may come first.
+    """The parameters of `function`, without the `JobContext` that may come first.
 
-    Everything but `takes_context` raises `ConfigurationError` for a function with a parameter that no form
-    can take.
+    Everything but `takes_context` raises `ConfigurationError` for a parameter of an unsupported type.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -99,7 +98,7 @@ class Signature:
 
     @cached_property
     def takes_context(self) -> bool:
-        """Whether its first parameter is the job's context: by its annotation, or called ``job``."""
+        """Whether the first parameter is the job's context: annotated as `JobContext`, or named ``job``."""
         first = next(iter(self._declared.values()), None)
         if first is None or first.kind in {*_NOT_NAMED, inspect.Parameter.KEYWORD_ONLY}:
             return False
@@ -112,7 +111,7 @@ class Signature:
 
     @cached_property
     def parameters(self) -> tuple[FunctionParameter, ...]:
-        """The parameters as forms have them, in the order of the function's."""
+        """The parameters as form fields, in order."""
         schema = self._model.model_json_schema(schema_generator=_Schemas)
         described, definitions = schema["properties"], schema.get("$defs", {})
         parameters = []
@@ -125,7 +124,9 @@ class Signature:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names what it takes, in 12 hexadecimal digits; not defaults, and not what is told to people."""
+        """12 hexadecimal digits that change with the parameters, but not with defaults, titles or
+        descriptions.
+        """
         taken = [each.model_copy(update={"description": "", "default": None}) for each in self.parameters]
         text = json.dumps([each.to_json() for each in taken], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -140,9 +141,10 @@ class Signature:
         return schema
 
     def validate(self, values: Mapping[str, Any]) -> Checked:
-        """The `values` of one run, which are JSON, if the function takes them; they stay as they are.
+        """Validate the JSON `values` of one run, and return them unchanged.
 
-        Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its texts never repeat a secret.
+        Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its messages never contain a
+        secret.
         """
         if not values and not self._names[0]:
             return Checked({}, {})
@@ -169,9 +171,9 @@ class Signature:
         return checked
 
     def call_arguments(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """What to call the function with, after its context: `values`, of JSON, as the objects it asks for.
+        """The Python arguments to call the function with, after its context, converted from JSON `values`.
 
-        Raises `InvalidFieldsError` when it does not take them.
+        Raises `InvalidFieldsError` for invalid values.
         """
         if not values and not self._names[0]:
             return [], {}
@@ -197,9 +199,9 @@ class Signature:
         return arguments, keywords
 
     def to_json(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The values, as JSON by name, of a call with Python objects.
+        """The values of a call with Python objects, as JSON by name.
 
-        Raises ``TypeError`` as the call would, and `InvalidFieldsError` for an object that is no JSON.
+        Raises ``TypeError`` as the call would, and `InvalidFieldsError` for an object that has no JSON form.
         """
         faults, values = [], {}
         for name, value in self._bound(args, kwargs).items():

@@ -1,1 +1,1 @@
-"""What everything else speaks in: jobs, results, schedules, templates, notices, keys. Does no I/O."""
+"""The data types that all layers share: jobs, results, schedules, templates, notices, keys. Does no I/O."""

@@ -1,4 +1,4 @@
-"""An API key: what is kept of it, and whether it may be used now."""
+"""ApiKey: the stored record of an API key, and whether it may be used now."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _network(text: str) -> str:
 
 
 class ApiKeyFields(TypedDict):
-    """What is said of a key as it is made; it means what the same field of `ApiKey` does."""
+    """The fields that are given when a key is created; see `ApiKey`."""
 
     name: str
     user_id: str
@@ -29,11 +29,11 @@ class ApiKeyFields(TypedDict):
 
 
 class ApiKey(BaseModel):
-    """What is kept of a key.
+    """The stored record of a key.
 
     `allowed_ips` are addresses and CIDR ranges; empty means any. `disabled_by` is the user who disabled it,
     while it is disabled. A `service` key is for a program whose user the host's ``roles_resolver`` does not
-    know; any other ends with its user.
+    know; any other key ends with its user.
     """
 
     model_config = ConfigDict(
@@ -65,11 +65,11 @@ class ApiKey(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
     def public(self) -> dict[str, Any]:
-        """The key as it may be shown: everything but its digest."""
+        """The key as it may be shown: without its digest."""
         return self.model_dump(mode="json", by_alias=True, exclude={"sha256"})
 
     def is_alive_at(self, now: datetime) -> bool:
-        """Whether it is neither disabled nor expired."""
+        """Whether it is enabled and not expired."""
         return self.enabled and (self.expires_at is None or now < self.expires_at)
 
     def is_valid_at(self, now: datetime, remote: str | None) -> bool:
@@ -88,7 +88,7 @@ class ApiKey(BaseModel):
 
 
 def ended_with_user(subject: str, key: ApiKey) -> str:
-    """The sentence that says why `key`, called `subject`, does not work: its user is not known."""
+    """The sentence that says that `key`, called `subject`, does not work because its user is unknown."""
     return (
         f"{subject} does not work, as its user {key.user_id!r} is not known to the server, or no longer. "
         "A program without a user of its own needs a service key, which an administrator makes."

@@ -1,6 +1,6 @@
-"""Types of settings that are given in one way and kept in another, such as a path that may be given as text.
+"""Types of settings that accept one type and store another, such as a path given as text.
 
-pydantic converts them. Type checkers that know nothing of pydantic would otherwise refuse what it takes.
+pydantic converts them. Type checkers without its plugin would otherwise reject what it accepts.
 """
 
 from __future__ import annotations
@@ -31,5 +31,5 @@ else:
 
 
 def by_default(value: object) -> Any:
-    """The default of a `Converted` field, whose type no type checker would take `value` for."""
+    """The default of a `Converted` field, typed so that type checkers accept it."""
     return Field(default_factory=lambda: value)

@@ -1,4 +1,4 @@
-"""The shapes of the host's functions: their parameters as forms have them, and one run's request. Pure."""
+"""The host's functions as data: their parameters as form fields, and the request of a run. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FROM_CODE = "code"
 
 @dataclass(frozen=True, slots=True)
 class FunctionOrigin:
-    """What a submission keeps of the function that it runs: see `Submission`."""
+    """What a submission stores about the function it runs; see `Submission`."""
 
     function: str
     function_version: str
@@ -43,7 +43,9 @@ class FunctionOrigin:
 
 
 class HostCode(Identity):
-    """Whoever the host's own code submits for. It needs no role, and no request has such an identity."""
+    """The identity of the host's own code, which submits as a user. It needs no role, and no request can have
+    it.
+    """
 
     __slots__ = ()
 
@@ -56,7 +58,7 @@ FunctionName = Annotated[str, StringConstraints(strict=True, pattern=f"^{FUNCTIO
 
 
 class FunctionParameterType(StrEnum):
-    """What is entered for a parameter, and how: an ``object`` as JSON, a ``list`` item by item."""
+    """The form field of a parameter: an ``object`` is entered as JSON, a ``list`` item by item."""
 
     STRING = "string"
     INT = "int"
@@ -74,10 +76,10 @@ class FunctionParameterType(StrEnum):
 
 
 class FunctionItem(BaseModel):
-    """What a list takes, or one parameter without its name. What is not told has no limit.
+    """The values that a list, or a parameter, accepts. Limits that are ``None`` do not exist.
 
-    `minimum` and `maximum` may be reached; limits that may not be are in the JSON schema only, as is all that
-    is told of an ``object``.
+    `minimum` and `maximum` are inclusive; exclusive limits are only in the JSON schema, as is everything
+    about an ``object``.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True)
@@ -98,7 +100,7 @@ class FunctionItem(BaseModel):
 
 
 class FunctionParameter(FunctionItem):
-    """One parameter. An optional one may be left out, a `nullable` one may be null; `default` is JSON."""
+    """One parameter. An optional one may be omitted, a `nullable` one may be null; `default` is JSON."""
 
     name: str
     description: str = ""
@@ -108,13 +110,13 @@ class FunctionParameter(FunctionItem):
     allow_leading_dash: bool = True
 
     def to_json(self) -> dict[str, Any]:
-        """As the API shows it: without the limits that there are not."""
+        """The parameter as the API shows it, without limits that are ``None``."""
         shown = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return {"default": None, **shown}
 
 
 class FunctionRunRequest(RunRequest):
-    """The body of ``POST /functions/{name}/run``. What the values must be is the function's to say."""
+    """The body of ``POST /functions/{name}/run``. The function's signature validates the values."""
 
     execution_mode: ExecutionMode | None = None
     description: DescriptionText = ""

@@ -1,4 +1,4 @@
-"""One shape for whoever is calling, however they proved who they are."""
+"""Identity: who sent a request, however they were authenticated."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .trace import TraceContext
 
 
 class Proof(StrEnum):
-    """How an identity was proven."""
+    """How an identity was authenticated."""
 
     SESSION = "session"
     API_KEY = "api_key"
@@ -19,11 +19,11 @@ class Proof(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A user. An `identity_resolver` of the host returns one of these.
+    """A user who sent a request. A host's `identity_resolver` returns one of these.
 
-    `proof` decides two things: requests proven by a Bearer key need no same-origin check, and jobs
-    submitted with a key are checked against that key (`key_id`) again when they are picked up. `trace` is
-    what the request said that it belongs to.
+    `proof` decides two things: requests with an API key need no same-origin check, and jobs submitted with a
+    key (`key_id`) are checked against it again when they are picked up. `trace` is the request's trace
+    context.
     """
 
     user_id: str
@@ -34,22 +34,23 @@ class Identity:
     trace: TraceContext | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Raises ``ValueError`` for a user that cannot have jobs: every submission carries these texts."""
+        """Raises ``ValueError`` for a user id or session id that a submission cannot store."""
         if not self.user_id or not all(map(_is_storable, (self.user_id, self.session_id, *self.roles))):
             raise ValueError("user_id must not be empty; it, session_id and roles must be text without NUL")
 
     @property
     def submitted_with(self) -> str:
-        """What a submission remembers of this identity's proof."""
+        """What a submission stores about the authentication of its submitter."""
         return f"{self.proof}:{self.key_id}" if self.key_id else str(self.proof)
 
     @classmethod
     def remembered(
         cls, submitted_with: str, *, user_id: str, session_id: str, roles: Collection[str]
     ) -> Identity:
-        """Whoever a record's `submitted_with` was of, with other `roles`: usually those they have now.
+        """The identity that a record's `submitted_with` was made from, with other `roles`, usually the
+        current ones.
 
-        Raises ``ValueError`` for a proof that there is not.
+        Raises ``ValueError`` for an unknown proof.
         """
         proof, _, key_id = submitted_with.partition(":")
         return cls(user_id, session_id, frozenset(roles), Proof(proof), key_id or None)

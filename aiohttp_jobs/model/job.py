@@ -1,6 +1,6 @@
-"""The shapes of the specification: submissions, results, and the words they use.
+"""Submissions and results, as the specification defines them. Does no I/O.
 
-Requests are camelCase, stored records PascalCase (``JobID``, ``UserID``). Nothing here does I/O.
+Requests are camelCase, stored records PascalCase (``JobID``, ``UserID``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEFAULT_PRIORITY = 5
 
 
 class JobPhase(StrEnum):
-    """Where a job stands. ``Pending``: not due yet. ``Queued``: waits for its turn."""
+    """The state of a job that has not ended. ``Pending``: not due yet. ``Queued``: waiting to start."""
 
     PENDING = "Pending"
     QUEUED = "Queued"
@@ -52,7 +52,7 @@ def utc_now() -> datetime:
 
 
 def format_utc(moment: datetime) -> str:
-    """ISO 8601 in UTC with ``Z``, to the microsecond, so that text order is time order."""
+    """A time as ISO 8601 in UTC with ``Z`` and microseconds, so that text order is time order."""
     in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
@@ -134,7 +134,7 @@ SHARED_KEY = "shared:"
 
 
 def is_shared_key(key: str | None) -> bool:
-    """Whether it is a concurrency key that all users share."""
+    """Whether the concurrency key is shared by all users."""
     return key is not None and key.startswith(SHARED_KEY)
 
 
@@ -186,7 +186,7 @@ Labels = Annotated[
 
 
 class JobStatusOnRetry(StrEnum):
-    """The outcomes after which a job may be tried again."""
+    """The outcomes after which a job may be retried."""
 
     FAILED = "Failed"
     TIMED_OUT = "TimedOut"
@@ -194,9 +194,9 @@ class JobStatusOnRetry(StrEnum):
 
 
 class RetryPolicy(BaseModel):
-    """How often a job is tried again, after how long, and after which outcomes.
+    """How often a job is retried, with which delay, and after which outcomes.
 
-    The wait before attempt n + 1 is ``backoffSeconds * backoffFactor ** (n - 1)``, at most a day.
+    The delay before attempt n + 1 is ``backoffSeconds * backoffFactor ** (n - 1)``, at most a day.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
@@ -210,7 +210,7 @@ class RetryPolicy(BaseModel):
     )
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after attempt number `attempt` (the first is 1)."""
+        """The delay in seconds after attempt number `attempt`; the first is 1."""
         return float(min(86400.0, self.backoff_seconds * self.backoff_factor ** (attempt - 1)))
 
     def covers(self, status: JobStatus, attempt: int) -> bool:
@@ -226,7 +226,7 @@ ONE_START_TIME: dict[str, Any] = {"anyOf": [_null("runAt"), _null("delaySeconds"
 
 
 class Startable(Protocol):
-    """A request that may say when its job is to start."""
+    """A request that may say when its job starts."""
 
     @property
     def run_at(self) -> datetime | None: ...
@@ -238,14 +238,14 @@ S = TypeVar("S", bound=Startable)
 
 
 def one_start_time(request: S) -> S:
-    """A validator: the request as it is. Raises ``ValueError`` for one that has both ways to say when."""
+    """A validator. Raises ``ValueError`` for a request with both a start time and a delay."""
     if request.run_at is not None and request.delay_seconds is not None:
         raise ValueError("give either runAt or delaySeconds, not both")
     return request
 
 
 class SubmitRequest(BaseModel):
-    """The body of ``POST /jobs/submit``. Lengths are checked against the configuration by the service."""
+    """The body of ``POST /jobs/submit``. The service checks lengths against the configuration."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -288,7 +288,7 @@ TemplateValues = Mapping[str, str | int | None]
 
 @dataclass(frozen=True, slots=True)
 class TemplateOrigin:
-    """What a submission keeps of the template it was made from: see `Submission`."""
+    """What a submission stores about the template it was made from; see `Submission`."""
 
     template_id: str
     template_digest: str
@@ -341,17 +341,19 @@ Tracestate = Annotated[str | None, BeforeValidator(_valid_state)]
 
 
 class Submission(_Record):
-    """One accepted job as it lies in ``JobSubmission/`` (specification, "Submission File").
+    """An accepted job as it is stored in ``JobSubmission/`` (specification, "Submission File").
 
-    ``SubmittedWith`` tells how the submitter was known (``session`` or ``api_key:<KeyID>``);
-    ``TimeoutSeconds`` is in seconds; ``Traceparent`` and ``Tracestate`` are what the request said of its
-    trace, or the span that it was accepted in. ``Signature`` is added by the store. A template's job has the
-    template's id, the digest of what was approved, the values, and encrypted those that are secret, which
-    are an empty text once the job has ended; its concurrency key is that of the template's owner,
-    ``ConcurrencyOwner``. ``TriggerID`` is the trigger that submitted it, if one did. A job that runs one of
-    the host's functions has its name, ``Function``, and the values that it was given, the secret ones apart
-    in the same way; ``Command`` shows the call. Where there are workers, one runs it that has all its
-    ``Labels``, and the function in its ``FunctionVersion``.
+    ``SubmittedWith`` is how the submitter was authenticated (``session`` or ``api_key:<KeyID>``).
+    ``Traceparent`` and ``Tracestate`` are the request's trace context, or the span in which it was accepted.
+    ``Signature`` is added by the store.
+
+    A template's job has the template's id, the digest of the approved template, and the values; secret values
+    are encrypted, and replaced by an empty text once the job has ended. Its concurrency key belongs to the
+    template's owner, ``ConcurrencyOwner``. ``TriggerID`` is the trigger that submitted it, if any.
+
+    A function's job has the function's name, ``Function``, and the values in the same way; ``Command`` shows
+    the call. Where there are workers, it needs one with all its ``Labels``, and with the function in its
+    ``FunctionVersion``.
     """
 
     job_id: JobID
@@ -389,7 +391,7 @@ class Submission(_Record):
 
 
 class AttemptSummary(_Record):
-    """One attempt of a job that was tried more than once."""
+    """One attempt of a job with retries."""
 
     attempt: int
     date_started: UtcDatetime
@@ -400,10 +402,10 @@ class AttemptSummary(_Record):
 
 
 class JobResult(_Record):
-    """One finished job as it lies in ``JobResults/`` (specification, "Result File").
+    """An ended job as it is stored in ``JobResults/`` (specification, "Result File").
 
-    ``Runtime`` is in seconds from a monotonic clock. ``ExitCode`` is what the process returned,
-    negative when a signal ended it (-9 for SIGKILL), absent when nothing was started.
+    ``Runtime`` is in seconds, by a monotonic clock. ``ExitCode`` is the process's, negative for a signal (-9
+    for SIGKILL), and absent when nothing was started.
     """
 
     job_id: JobID

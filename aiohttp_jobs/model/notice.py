@@ -1,4 +1,4 @@
-"""A notice: one thing to tell to one place, with all that telling it needs. Nothing here does I/O."""
+"""Notice: one message to one channel about one job, with everything needed to send it. Does no I/O."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TOLD_OF_A_FUNCTION = ("Command", "Function", "FunctionValues", "ReturnValue")
 
 
 class NoticeState(StrEnum):
-    """Where a notice stands. One that is `PREPARED` waits for its job's result to be kept."""
+    """The state of a notice. `PREPARED`: its job's result is not stored yet."""
 
     PREPARED = "prepared"
     PENDING = "pending"
@@ -40,11 +40,11 @@ SHOWN_STATES = (NoticeState.PENDING, NoticeState.SENT, NoticeState.FAILED)
 
 
 class Notice(KeptRecord):
-    """One notice as it lies in ``Notices/<NoticeID>.json``.
+    """A notice as it is stored in ``Notices/<NoticeID>.json``.
 
-    ``Remaining`` are the addresses that have not got it yet. ``Job`` is what is told: fields of the
-    job's result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it; of a
-    function also the call, and what it returned.
+    ``Remaining`` are the recipients that have not got it yet. ``Job`` is its content: fields of the job's
+    result, and ``OutputTail``, the last 2,000 characters of its output as a terminal shows it; for a function
+    also the call and its return value.
     """
 
     notice_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -80,7 +80,7 @@ class Notice(KeptRecord):
         event: Event,
         submitted_with: str = "",
     ) -> Self:
-        """What rule number `index` of a job wants told of its `result`: prepared, not yet to be sent."""
+        """A prepared notice for rule number `index` of a job with this `result`."""
         now = utc_now()
         return cls(
             notice_id=notice_id(result.job_id, result.attempt, index),
@@ -102,20 +102,20 @@ class Notice(KeptRecord):
         )
 
     def view(self) -> dict[str, Any]:
-        """The JSON object as it is shown."""
+        """The notice as the API shows it."""
         return {name: value for name, value in self.to_record().items() if name not in _PRIVATE}
 
     def without_job(self) -> Self:
-        """A copy to keep in memory, where thousands may be."""
+        """A copy without the job's data, to be cached in memory."""
         return self.model_copy(update={"job": {}})
 
     def fits(self, result: dict[str, Any]) -> bool:
-        """Whether this is about the job's stored `result`, and not about one that was never kept."""
+        """Whether it is about the stored `result`, and not about one that was never stored."""
         return all(self.job.get(name) == result.get(name) for name in ("Attempt", "Status"))
 
 
 def notice_id(job_id: str, attempt: int, index: int) -> str:
-    """The same for the same job, attempt and rule, whoever prepares it and however often."""
+    """The id of a notice; the same for the same job, attempt and rule, however often it is prepared."""
     return str(uuid.uuid5(_NAMESPACE, f"{job_id}:{attempt}:{index}"))
 
 

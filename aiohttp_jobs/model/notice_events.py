@@ -1,4 +1,4 @@
-"""Which outcome is worth telling to whom: pure decisions."""
+"""Which notices an outcome causes. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NEED_PREVIOUS = frozenset({Trigger.FIRST_FAILURE, Trigger.RECOVERY})
 
 
 class Event(StrEnum):
-    """What a notice tells."""
+    """The event that a notice reports."""
 
     SUCCESS = "success"
     FAILURE = "failure"
@@ -23,17 +23,17 @@ class Event(StrEnum):
 
 
 def needs_previous(rules: Iterable[Rule], status: JobStatus) -> bool:
-    """Whether the outcome before matters to any of `rules`. Nobody asks it of a cancelled job."""
+    """Whether any of `rules` depends on the previous outcome. A cancelled job never does."""
     if status is JobStatus.CANCELLED:
         return False
     return any(_NEED_PREVIOUS & set(rule.on) for rule in rules)
 
 
 def event_for(rule: Rule, status: JobStatus, previous: JobStatus | None = None) -> Event | None:
-    """What `rule` wants told of a job that ended with `status`; ``None`` when nothing.
+    """The event to report to `rule` for a job that ended with `status`; ``None`` for none.
 
-    `previous` is how the same user's job of the same name ended before, ``None`` if there was none.
-    A job that was cancelled neither fails nor recovers.
+    `previous` is the status of the user's previous job of the same name, ``None`` if there was none. A
+    cancelled job neither fails nor recovers.
     """
     failed, failed_before = status in FAILURES, previous in FAILURES
     if Trigger.FIRST_FAILURE in rule.on and failed and not failed_before:

@@ -1,7 +1,7 @@
-"""The shapes of `notify`: who wants to be told of which outcomes. Nothing here does I/O.
+"""The rules in a request's `notify`: which outcomes to report, and to whom. Does no I/O.
 
-Imports little of the package, because submissions hold these. Which outcome fires which rule is left
-to ``notice_events``, where a webhook may go to ``model.webhook_targets``.
+Imports little, because submissions contain these. Which outcome matches a rule is in ``notice_events``, which
+webhook addresses are allowed in ``webhook_targets``.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Trigger(StrEnum):
-    """The outcomes a rule can ask for. A failure is any end but success or cancellation."""
+    """The outcomes that a rule can report. A failure is any end but success or cancellation."""
 
     ALWAYS = "always"
     FAILURE = "failure"
@@ -42,7 +42,7 @@ class Trigger(StrEnum):
 
 
 def email_address(text: str) -> str:
-    """`text`, if it is one plain ASCII address such as ``ops@example.org``. Raises ``ValueError``."""
+    """Validate one plain ASCII address such as ``ops@example.org``. Raises ``ValueError``."""
     try:
         if len(text) > _MAX_ADDRESS_LENGTH or not re.fullmatch(_ADDRESS, text):
             raise ValueError
@@ -53,7 +53,7 @@ def email_address(text: str) -> str:
 
 
 def webhook_url(text: str) -> str:
-    """`text`, if a webhook may be sent there as far as its form goes. Raises ``ValueError``."""
+    """Validate the form of a webhook's address. Raises ``ValueError``."""
     if len(text) > MAX_URL_LENGTH:
         raise ValueError(f"must have at most {MAX_URL_LENGTH} characters")
     if not _PRINTABLE.fullmatch(text) or "\\" in text:
@@ -107,7 +107,7 @@ class _Rule(BaseModel):
 
 
 class EmailRule(_Rule):
-    """One message to all of `to`, by the server's own mail server."""
+    """Sends one message to all of `to`, through the server's SMTP settings."""
 
     channel: Literal["email"]
     to: Annotated[
@@ -120,7 +120,7 @@ class EmailRule(_Rule):
 
 
 class WebhookRule(_Rule):
-    """One signed POST to `url`."""
+    """Sends a signed POST request to `url`."""
 
     channel: Literal["webhook"]
     url: WebhookURL

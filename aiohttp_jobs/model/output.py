@@ -1,4 +1,4 @@
-"""Pieces of a job's output, wherever it is kept."""
+"""Pieces of a job's output, wherever it is stored."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ CHUNK = 64 * 1024
 
 
 class OutputPart(NamedTuple):
-    """A piece of an output. `offset` is where it starts, past the one asked for if that is not kept."""
+    """A piece of an output. `offset` is where it starts: after the requested one, if that is in a gap."""
 
     offset: int
     data: bytes
 
 
 class Span(NamedTuple):
-    """A stretch of an output that is kept without a gap: from `start` up to `stop`, in bytes."""
+    """A byte range that is stored without a gap: from `start` up to `stop`."""
 
     start: int
     stop: int

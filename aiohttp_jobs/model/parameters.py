@@ -1,4 +1,4 @@
-"""A template's parameters: what each takes, and the values of one run checked against it. Pure."""
+"""A template's parameters: their types and limits, and validation of a run's values. Pure."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ Choices = Annotated[
 
 
 class Parameter(BaseModel):
-    """One parameter, as requests and records have it. `pattern` (RE2) must match the whole value."""
+    """One parameter, in requests and records. `pattern` (RE2) must match the whole value."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -154,13 +154,13 @@ class Parameter(BaseModel):
 
     @property
     def hides_builtin(self) -> bool:
-        """Whether a Python command would find it in place of one of the language's own functions."""
+        """Whether it would hide one of Python's built-in functions from a Python command."""
         return self.name in _BUILTINS
 
     def fault(self, value: object, *, with_pattern: bool = True) -> str | None:
-        """What is wrong with `value`, as the end of a sentence that never repeats it.
+        """What is wrong with `value`, as the end of a sentence that never contains the value.
 
-        Compiles the pattern, for some milliseconds, unless `with_pattern` is false.
+        Compiles the pattern, which takes milliseconds, unless `with_pattern` is false.
         """
         if self.type is ParameterType.INT:
             return self._number_fault(value)
@@ -214,10 +214,10 @@ class Parameter(BaseModel):
 
 
 def saving_faults(parameters: Sequence[Parameter], interpreter: InterpreterName) -> list[dict[str, Any]]:
-    """What is wrong with the parameters of a template that is to be saved, whose command `interpreter` reads.
+    """What is wrong with the parameters of a new template whose command is run by `interpreter`.
 
-    Names that hide a builtin from a Python command, patterns, and defaults that do not match theirs: an
-    entry of an error's ``details`` each. Takes some milliseconds for each pattern.
+    Names that hide a built-in from a Python command, patterns, and defaults that do not match theirs: each as
+    an entry of an error's ``details``. Takes some milliseconds for each pattern.
     """
     return [*_name_faults(parameters, interpreter), *_pattern_faults(parameters)]
 
@@ -251,7 +251,7 @@ def _pattern_faults(parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
 
 
 class RunValues(NamedTuple):
-    """The values of one run by name: every parameter but the secrets that were given, and these."""
+    """The values of one run by name: all but the secret ones, and the secret ones."""
 
     plain: dict[str, str | int | None]
     secret: dict[str, str]
@@ -261,14 +261,14 @@ class RunValues(NamedTuple):
 
 
 def require_size(size: int) -> None:
-    """Raise `InvalidFieldsError` for values that have `size` bytes together, as JSON, if that is too much."""
+    """Raise `InvalidFieldsError` if the values, `size` bytes of JSON together, are too large."""
     if size > MAX_VALUES_BYTES:
         message = f"must have at most {MAX_VALUES_BYTES} bytes together, as JSON; these have {size}"
         raise InvalidFieldsError.of_one("values", message)
 
 
 def require_few_lines(secrets: Iterable[str]) -> None:
-    """Raise `InvalidFieldsError` for the secret values of one run if they have too many lines."""
+    """Raise `InvalidFieldsError` if the secret values of one run have too many lines."""
     lines = sum(len(secret.splitlines()) for secret in secrets)
     if lines > MAX_SECRET_LINES:
         message = f"must have at most {MAX_SECRET_LINES} lines in all secrets together; these have {lines}"
@@ -276,7 +276,7 @@ def require_few_lines(secrets: Iterable[str]) -> None:
 
 
 def secret_fault(value: str) -> str | None:
-    """Why `value` cannot be a secret, as the end of a sentence that never repeats it."""
+    """Why `value` cannot be a secret, as the end of a sentence that never contains it."""
     if len(value) > MAX_VALUE_LENGTH:
         return f"must have at most {MAX_VALUE_LENGTH} characters"
     if "\0" in value:
@@ -288,9 +288,9 @@ def secret_fault(value: str) -> str | None:
 
 
 def check_values(parameters: Iterable[Parameter], given: Mapping[str, Any]) -> RunValues:
-    """What a run gets; ``None`` stands for a value that was not given, and takes the default.
+    """Validate the values of a run; ``None`` stands for a missing value, which gets the default.
 
-    Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its texts never repeat a value.
+    Raises `InvalidFieldsError` with ``values.<name>`` for each fault; its messages never contain a value.
     """
     known = {parameter.name: parameter for parameter in parameters}
     faults = [

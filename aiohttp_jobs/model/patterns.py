@@ -1,7 +1,7 @@
-"""The regular expressions of template parameters: how costly one may be, and matching. Calls take some ms.
+"""The regular expressions of template parameters: limits on their cost, and matching. Takes milliseconds.
 
-RE2 and not re: its time is linear in the value's length. What it costs to compile is bounded here: RE2 holds
-the interpreter's lock meanwhile, so that a thread alone would not keep the event loop free.
+RE2 is used instead of ``re`` because its time is linear in the value's length. Compiling is limited here,
+because RE2 holds the interpreter's lock meanwhile, so a thread would not keep the event loop responsive.
 """
 
 from __future__ import annotations
@@ -51,5 +51,5 @@ def matches(pattern: str, value: str) -> bool:
 
 
 def too_many(patterns: Iterable[str | None]) -> bool:
-    """Whether a template with these patterns has too many different ones."""
+    """Whether a template has too many different patterns."""
     return len({pattern for pattern in patterns if pattern is not None}) > MOST_PATTERNS

@@ -1,4 +1,4 @@
-"""Paths into a JSON document, such as ``commits[0].author.name``, and what is there. Pure."""
+"""Paths into a JSON document, such as ``commits[0].author.name``. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PayloadPath = Annotated[
 
 
 def value_at(payload: Any, path: str) -> Any:
-    """What `payload` has at `path`, a `PayloadPath`; ``None`` when it has nothing there."""
+    """The value of `payload` at `path`, a `PayloadPath`; ``None`` if there is none."""
     found = payload
     for key, index, quoted in re.findall(_STEP, path):
         if index:

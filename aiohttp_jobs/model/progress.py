@@ -1,4 +1,4 @@
-"""How far a job is, and the escape sequence by which any program says so in its output. Pure.
+"""Progress, and the escape sequence with which any program can report it in its output. Pure.
 
 It is what terminals know as OSC 9;4 (from ConEmu): ``ESC ] 9 ; 4 ; STATE ; PERCENT [; TEXT] BEL``. TEXT,
 percent-encoded UTF-8, is this package's addition. Following an output is left to ``worker.output.log``.
@@ -26,14 +26,16 @@ _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The `share` of the work that is done, from 0 to 1, ``None``: unknown; `text` says what is done now."""
+    """The `share` of the work that is done, from 0 to 1 or ``None`` if unknown; `text` says what is done
+    now.
+    """
 
     share: float | None
     text: str = ""
 
 
 def progress_sequence(progress: Progress | None) -> str:
-    """What a program prints to show `progress`; ``None`` takes it away."""
+    """The sequence that reports `progress`; ``None`` removes it."""
     if progress is None:
         return "\x1b]9;4;0;0\x07"
     text = one_line(progress.text)
@@ -45,7 +47,9 @@ def progress_sequence(progress: Progress | None) -> str:
 
 
 def last_progress(output: bytes) -> tuple[Progress | None] | None:
-    """What the last whole sequence in `output` says, which may be "none"; ``None`` where there is none."""
+    """The report in the last complete sequence in `output`, which may remove the progress; ``None`` if there
+    is none.
+    """
     end = len(output)
     while (at := output.rfind(START, 0, end)) >= 0:
         if (match := _SEQUENCE.match(output, at, at + LONGEST)) is not None:
@@ -55,7 +59,7 @@ def last_progress(output: bytes) -> tuple[Progress | None] | None:
 
 
 def one_line(text: str) -> str:
-    """`text` as it is shown: one line without control characters, not too long."""
+    """`text` as one short line without control characters."""
     return _NOT_SHOWN.sub(" ", text).strip()[:MOST_TEXT]
 
 

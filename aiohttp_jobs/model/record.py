@@ -1,4 +1,4 @@
-"""What all stored records have in common: their fields' names in files, and how one becomes JSON."""
+"""The base of stored records: their field names in files, and their JSON."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 def record_name(field: str) -> str:
-    """The name that a field has in stored records: ``JobID`` for ``job_id``."""
+    """The name of a field in stored records: ``JobID`` for ``job_id``."""
     return "".join("ID" if word == "id" else word.capitalize() for word in field.split("_"))
 
 
 class KeptRecord(BaseModel):
-    """A record that only this package writes. What it does not know of it does not keep."""
+    """A record that only this package writes. Unknown fields are dropped."""
 
     model_config = ConfigDict(alias_generator=record_name, extra="ignore", frozen=True, populate_by_name=True)
 

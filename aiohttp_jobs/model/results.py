@@ -1,4 +1,4 @@
-"""What is asked of many results at once, and what comes back: queries, sorts, statistics, retention rules."""
+"""Queries for results and their answers: filters, sorts, statistics, retention rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .search import Term
 
 
 class Sort(StrEnum):
-    """By what results are sorted; with a leading ``-``, the latest, longest or last first."""
+    """The order of results; a leading ``-`` means descending."""
 
     COMPLETED_DOWN = "-completed"
     COMPLETED = "completed"
@@ -33,10 +33,10 @@ class Sort(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ResultFilter:
-    """Which results are asked for: those of `user_id`, or of everybody (``None``).
+    """Which results to find: those of `user_id`, or of all users (``None``).
 
-    `name` with `name_is_prefix` is a beginning; completed from `since` on and before `until`; the
-    digits of the job's id begin with `id_digits`.
+    With `name_is_prefix`, `name` is a prefix. `since` is inclusive, `until` exclusive; job ids begin with
+    `id_digits`.
     """
 
     user_id: str | None
@@ -52,7 +52,9 @@ class ResultFilter:
 
     @classmethod
     def telling(cls, user_id: str, name: str, before: datetime) -> ResultFilter:
-        """How the user's jobs of that name ended which were completed before `before`, and not cancelled."""
+        """The filter for the user's earlier jobs of that name that ended before `before` and were not
+        cancelled.
+        """
         statuses = (status.value for status in JobStatus if status is not JobStatus.CANCELLED)
         return cls(user_id, statuses=tuple(statuses), name=name, until=before)
 
@@ -62,7 +64,7 @@ class ResultFilter:
 
 
 class Bucket(Enum):
-    """The stretches of time that are counted together, in seconds; days are those of UTC."""
+    """The lengths of the periods of statistics, in seconds; days are in UTC."""
 
     HOUR = 3600
     DAY = 86400
@@ -70,7 +72,7 @@ class Bucket(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StatsFilter:
-    """Completed from `since` on and before `until`; of `user_id`, or of everybody."""
+    """Results completed from `since` (inclusive) to `until` (exclusive), of `user_id` or of all users."""
 
     user_id: str | None
     since: datetime
@@ -92,7 +94,9 @@ class StatsFilter:
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """How much is kept: `age` in seconds, bytes with the outputs beside the results. ``None``: all."""
+    """How much is kept: `age` in seconds, and bytes including outputs beside the results. ``None`` means no
+    limit.
+    """
 
     age: float | None = None
     count_per_user: int | None = None
@@ -107,10 +111,10 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """`records` are JSON texts; with `cursor` the next page is asked for, if there is one.
+    """A page of results. `records` are JSON texts; `cursor` requests the next page, if there is one.
 
-    There may be fewer than were asked for, even none, on a page that is not the last.
-    `indexing`: the results are being indexed, there may be more than are known.
+    A page that is not the last may have fewer results than requested, even none. `indexing`: there may be
+    more results than are indexed so far.
     """
 
     records: list[bytes]

@@ -1,7 +1,4 @@
-"""Roles: those that the plugin knows, and what each may do where the configuration says nothing else.
-
-Who may do what here and now is left to ``access.policy``.
-"""
+"""The built-in roles, and their default rights. ``access.policy`` applies the configured ones."""
 
 from __future__ import annotations
 
@@ -65,5 +62,5 @@ PRIORITY_ROLES: Mapping[str, int] = MappingProxyType(
 
 
 def effective_roles(roles: Collection[str]) -> frozenset[str]:
-    """The roles of someone who is signed in: what they were given, and ``authenticated``."""
+    """The roles of a signed-in user: those they were given, and ``authenticated``."""
     return frozenset(roles) | {AUTHENTICATED}

@@ -1,6 +1,6 @@
-"""The shapes of schedules: requests in camelCase, the record in PascalCase. Nothing here does I/O.
+"""Schedules: requests in camelCase, the record in PascalCase. Does no I/O.
 
-Whether a cron line and a time zone make sense is left to ``cron``, who may do what to the service.
+``scheduling.cron`` validates cron lines and time zones, the service rights.
 """
 
 from __future__ import annotations
@@ -100,18 +100,18 @@ def _no_start_time(job: J) -> J:
 
 
 class ScheduledJob(SubmitRequest, _Scheduled):
-    """What is submitted at each moment: the body of ``POST /jobs/submit``, but for its own start time.
+    """What is submitted at each moment: the body of ``POST /jobs/submit`` without its start time.
 
-    A field added to `SubmitRequest` is a field of schedules too.
+    A field that is added to `SubmitRequest` becomes a field of schedules too.
     """
 
     _no_start_time = model_validator(mode="after")(_no_start_time)
 
 
 class ScheduledFunction(FunctionRunRequest, _Scheduled):
-    """The same for one of the host's functions: the body of ``POST /functions/{name}/run``, and its name.
+    """A function to run at each moment: its name and the body of ``POST /functions/{name}/run``.
 
-    Secret values are not for schedules, which the service sees to.
+    Secret values are not allowed in schedules, which the service checks.
     """
 
     function: FunctionName
@@ -134,7 +134,7 @@ _of_one_kind = field_validator("job", mode="wrap")(_either)
 
 
 class ScheduleRequest(BaseModel):
-    """The body of ``POST /schedules``. Seconds are real numbers; dates need a UTC offset."""
+    """The body of ``POST /schedules``. Seconds are real numbers; times need a UTC offset."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
@@ -170,7 +170,7 @@ class ScheduleRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """When would such a schedule fire, the next `count` times?"""
+    """A request for the next `count` runs of such a schedule."""
 
     cron: str
     timezone: str
@@ -227,13 +227,13 @@ def _request_name(name: str) -> str:
 
 
 class Schedule(KeptRecord):
-    """One schedule as it lies in ``Schedules/<ScheduleID>.json``.
+    """A schedule as it is stored in ``Schedules/<ScheduleID>.json``.
 
-    ``ActiveSince``: moments up to then are not this schedule's (it was made, enabled or retimed then).
-    ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, before jitter. ``SubmittedWith``,
-    ``SessionID`` and ``Roles`` are the owner's of when the owner last set what runs or when.
-    ``DisabledBy``: the user who disabled it, while it is disabled. ``FromCode``: the host's own code has made
-    it, for one of its functions, and looks after it.
+    ``ActiveSince``: moments up to then are ignored, because it was created, enabled or retimed then.
+    ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, without jitter. ``SubmittedWith``,
+    ``SessionID`` and ``Roles`` are the owner's, from when they last set what runs or when. ``DisabledBy`` is
+    the user who disabled it, while it is disabled. ``FromCode``: it is declared in the host's code, for one
+    of its functions.
     """
 
     schedule_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -283,22 +283,22 @@ class Schedule(KeptRecord):
         return self.schedule_id
 
     def request(self) -> dict[str, Any]:
-        """What could be sent to make it anew."""
+        """The request that would create it again."""
         return {to_camel(field): getattr(self, field) for field in ScheduleRequest.model_fields}
 
     def owner(self, roles: Collection[str]) -> Identity:
-        """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
+        """The identity of its owner, with their current `roles`, as whom its jobs are submitted."""
         return Identity.remembered(
             self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
         )
 
     @property
     def own_key(self) -> str | None:
-        """The concurrency key of its jobs that must not overlap, and have no other."""
+        """The concurrency key of its jobs if they must not overlap and have no other."""
         return None if self.overlap_policy is OverlapPolicy.SKIP else f"schedule:{self.schedule_id}"
 
     def submission(self) -> SubmitRequest:
-        """The command to submit, with `own_key` if it has no key. ``TypeError`` where it is a function."""
+        """The command to submit, with `own_key` if it has no key. Raises ``TypeError`` for a function."""
         if isinstance(self.job, ScheduledFunction):
             raise TypeError("this schedule runs a function")
         fields = self.job.model_dump(exclude_unset=True)
@@ -311,5 +311,5 @@ _CODE_SCHEDULES = uuid.UUID("5d6cf9a4-8f0b-4c2e-9b53-9a4a2f4a7c11")
 
 
 def code_schedule_id(prefix: str, function: str) -> str:
-    """The id of the schedule that the code has for a function of the plugin mounted at `prefix`."""
+    """The id of the schedule that the code declares for a function, for the plugin mounted at `prefix`."""
     return str(uuid.uuid5(_CODE_SCHEDULES, f"{prefix} {function}"))

@@ -1,6 +1,6 @@
-"""What pydantic types say of themselves in JSON schemas, beside what pydantic finds out.
+"""Additional JSON schema keywords for pydantic types. Imports nothing of the package.
 
-Imports nothing of the package. Which settings a host has is left to ``openapi``.
+``http.openapi`` inserts the host's limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HOST_VARIANTS = "x-host-variants"
 
 @dataclass(frozen=True, eq=False)
 class SchemaExtras:
-    """Keywords for the JSON schema of a type, that say what its validators check."""
+    """Keywords for a type's JSON schema that describe what its validators check."""
 
     keywords: Mapping[str, Any]
 
@@ -30,7 +30,7 @@ class SchemaExtras:
 
 @dataclass(frozen=True, eq=False)
 class HostLimited:
-    """The same for requests only: what is kept may be older than the host's settings."""
+    """Keywords for requests only: stored records may be older than the host's limits."""
 
     keywords: Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""Scripts that put no blanks between words, or endings onto them, such as Chinese, Thai and Korean. Pure."""
+"""Scripts without blanks between words, or with attached endings, such as Chinese, Thai and Korean. Pure."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ RUN = re.compile(f"[{RANGES}]+")
 
 
 def is_run(word: str) -> bool:
-    """Whether `word`, one of those that `apart` gives, is a run of such characters."""
+    """Whether `word`, from `apart`, is a run of such characters."""
     return RUN.match(word) is not None
 
 
 def apart(text: str) -> str:
-    """`text` with blanks around its runs."""
+    """`text` with blanks around its runs of such characters."""
     return text if text.isascii() else RUN.sub(lambda run: f" {run[0]} ", text)

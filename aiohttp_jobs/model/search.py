@@ -1,4 +1,4 @@
-"""What a user types into the search box: words, phrases, beginnings. Finding them is left to engines."""
+"""Parses search queries: words, phrases and prefixes. The engines search."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LEAST_PREFIX = 3
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A word or a phrase that must be there; with `prefix`, its last word may go on.
+    """A word or a phrase to be found. With `prefix`, its last word may continue.
 
-    The words of `text` have blanks between them; a run of Chinese, Thai and the like is one word.
+    The words of `text` are separated by blanks; a run of Chinese, Thai and so on is one word.
     """
 
     text: str
@@ -24,9 +24,9 @@ class Term:
 
 
 def parse_search(text: str) -> tuple[Term, ...]:
-    """The terms of `text`: words, ``"phrases in quotes"``, ``beginnings*``.
+    """The terms of `text`: words, ``"phrases in quotes"``, ``prefixes*``.
 
-    Raises ``ValueError``, with what a person should change, when there is nothing to look for.
+    Raises ``ValueError``, with what to change, when there is nothing to search for.
     """
     terms: list[Term] = []
     for phrase, word, star in re.findall(r'"([^"]*)"|([^\s"*]+)(\*?)', text.replace("\0", " ")):

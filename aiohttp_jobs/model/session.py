@@ -1,4 +1,4 @@
-"""A session: what is kept of a sign-in, and how it is shown."""
+"""Sessions: the stored record of a sign-in, and what is shown of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from .job import UtcDatetime, format_utc
 
 
 class SessionRecord(BaseModel):
-    """What is kept of a session, from sign-in on, without change. `sha256` is of the secret in its cookie."""
+    """The stored record of a session, which never changes. `sha256` is the digest of the secret in its
+    cookie.
+    """
 
     model_config = ConfigDict(
         alias_generator=lambda name: {
@@ -36,12 +38,12 @@ class SessionRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """A session that has not ended, and when it was last used, to the minute."""
+    """An open session, and when it was last used, to the minute."""
 
     record: SessionRecord
     last_used_at: datetime
 
     def public(self) -> dict[str, Any]:
-        """The session as it may be shown: everything but the digest."""
+        """The session as it may be shown: without its digest."""
         shown = self.record.model_dump(mode="json", by_alias=True, exclude={"sha256"})
         return shown | {"LastUsedAt": format_utc(self.last_used_at)}

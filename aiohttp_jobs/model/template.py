@@ -1,4 +1,4 @@
-"""The shapes of templates: requests in camelCase, the record in PascalCase. Nothing here does I/O."""
+"""Templates: requests in camelCase, the record in PascalCase. Does no I/O."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _NAMES: dict[str, Any] = {
 class TemplateRequest(BaseModel):
     """The body of ``POST /templates`` and ``PUT /templates/{id}``.
 
-    A field that `SubmitRequest` has too means the same and is passed on to each job.
+    Fields that `SubmitRequest` has too mean the same, and are passed on to each job.
     """
 
     model_config = ConfigDict(
@@ -102,7 +102,7 @@ class TemplateRequest(BaseModel):
 
 
 class RunRequest(BaseModel):
-    """The body of ``POST /templates/{id}/run``. What the values must be is the template's to say."""
+    """The body of ``POST /templates/{id}/run``. The template validates the values."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -122,10 +122,10 @@ class RunRequest(BaseModel):
 
 
 class Template(KeptRecord):
-    """One template as it lies in ``Templates/<TemplateID>.json``.
+    """A template as it is stored in ``Templates/<TemplateID>.json``.
 
-    Its owner, ``UserID``, is whoever last wrote it: it runs only while they may run such commands
-    themselves. ``SubmittedWith``, ``SessionID`` and ``Roles`` are the owner's of that moment.
+    Its owner, ``UserID``, is whoever wrote it last: it runs only while they may run such commands themselves.
+    ``SubmittedWith``, ``SessionID`` and ``Roles`` are the owner's at that time.
     """
 
     template_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -160,7 +160,7 @@ class Template(KeptRecord):
 
     @property
     def digest(self) -> str:
-        """Names what a run was approved of: the command, how it runs, and what it is given."""
+        """A digest of what a run approves: the command, how it runs, and its parameters."""
         record = self.to_record()
         names = ("Command", "ExecutionMode", "Interpreter", "Parameters")
         text = json.dumps([record[name] for name in names], sort_keys=True)
@@ -168,7 +168,7 @@ class Template(KeptRecord):
 
     @property
     def problem(self) -> str | None:
-        """Why it does not run until it is changed, as a sentence; ``None`` for one that may run."""
+        """A sentence that says why it cannot run until it is changed; ``None`` if it can."""
         hidden = [each.name for each in self.parameters if each.hides_builtin]
         if self.interpreter is not InterpreterName.PYTHON or not hidden:
             return None

@@ -1,4 +1,4 @@
-"""The shapes of triggers: addresses at which other programs run a template, each with a secret of its own."""
+"""Triggers: webhook addresses at which other programs run a template, each with its own secret."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TriggerProof(StrEnum):
 
 
 class PayloadCondition(BaseModel):
-    """Something that the payload must have for the template to run. Types count: 1 is not "1"."""
+    """A value that the payload must have. Types matter: 1 is not "1"."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
 
@@ -69,8 +69,8 @@ class PayloadCondition(BaseModel):
 class TemplateTriggerRequest(BaseModel):
     """The body of ``POST /templates/{id}/triggers``.
 
-    `paths` says where in the payload parameters' values are, `values` is what others are given, and `only` is
-    what all has to hold.
+    `paths` maps parameters to places in the payload, `values` gives fixed values to others, and `only` are
+    conditions that must all hold.
     """
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
@@ -95,7 +95,7 @@ class TriggerChange(BaseModel):
 
 
 class TriggerDelivery(BaseModel):
-    """A delivery that was accepted: what it is known by again, when it came, and which job it is."""
+    """An accepted delivery: the key that identifies a repetition, its time, and its job."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,9 +105,9 @@ class TriggerDelivery(BaseModel):
 
 
 class TemplateTrigger(KeptRecord):
-    """One trigger as it lies in ``Triggers/<TriggerID>.json``.
+    """A trigger as it is stored in ``Triggers/<TriggerID>.json``.
 
-    Its jobs are its owner's, ``UserID``, and run with the rights that they have at that moment.
+    Its jobs belong to its owner, ``UserID``, and run with their current rights.
     """
 
     trigger_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
@@ -132,22 +132,22 @@ class TemplateTrigger(KeptRecord):
         return self.trigger_id
 
     def owner(self, roles: Collection[str]) -> Identity:
-        """Whoever owns it, with the `roles` they have now: who its jobs are submitted by."""
+        """The identity of its owner, with their current `roles`, as whom its jobs are submitted."""
         return Identity.remembered(
             self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
         )
 
     def delivered(self, key: str) -> TriggerDelivery | None:
-        """The delivery that is known by `key`, if it is remembered."""
+        """The recent delivery with this `key`, if any."""
         return next((each for each in self.deliveries if each.key == key), None)
 
     def remembering(self, delivery: TriggerDelivery) -> TemplateTrigger:
-        """The same with one more delivery, and without those that are too old or too many."""
+        """A copy with one more delivery, without those that are too old or too many."""
         kept = [each for each in self.deliveries if each.at > delivery.at - DELIVERY_SECONDS]
         return self.model_copy(update={"deliveries": (*kept, delivery)[-MOST_DELIVERIES:]})
 
     def wait_seconds(self, now: datetime, most_per_minute: int) -> int:
-        """After how many seconds another delivery is accepted; 0: at once."""
+        """The number of seconds until another delivery is accepted; 0 means now."""
         recent = [each.at for each in self.deliveries if each.at > now.timestamp() - 60]
         if len(recent) < most_per_minute:
             return 0

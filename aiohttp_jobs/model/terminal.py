@@ -1,8 +1,8 @@
-"""What output looks like once a terminal has printed it: bars drawn over themselves, no colours, no titles.
+"""What a terminal shows of an output: progress bars overwritten, no colours, no titles.
 
-A model of lines, not of a screen. A line feed makes a line final, so what moves the cursor up or down is left
-out and a block of several bars that is drawn again follows the block before it. Each character takes one
-column. `ui/assets/core/terminal.js` does the same for the page; `tests/cases/terminal.json` holds both to it.
+A model of lines, not of a screen: a line feed makes a line final, so cursor movements up or down are ignored,
+and a block of several bars that is redrawn follows the block before it. Each character takes one column.
+`ui/assets/core/terminal.js` does the same for the page; `tests/cases/terminal.json` tests both.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LONGEST_SEQUENCE = 256
 
 
 def as_seen(text: str) -> str:
-    """`text` as it is seen after a terminal has printed it, with as many line feeds."""
+    """`text` as a terminal shows it, with the same number of line feeds."""
     if not _has_controls(text):
         return text
     terminal = Terminal()
@@ -41,7 +41,9 @@ def as_seen(text: str) -> str:
 
 
 def tail_as_seen(text: str, most: int) -> str:
-    """The last `most` characters of what is seen of `text`; no more lines are looked at than that takes."""
+    """The last `most` characters of `text` as a terminal shows it; only as many lines as needed are
+    processed.
+    """
     lines: list[str] = []
     size, end = 0, len(text)
     while end > 0 and size < most:
@@ -52,7 +54,7 @@ def tail_as_seen(text: str, most: int) -> str:
 
 
 class Terminal:
-    """Takes text in pieces and gives back what is final of it. Holds one row, however long the line is."""
+    """Processes text in pieces and returns what is final. Buffers one row, however long the line is."""
 
     def __init__(self) -> None:
         self._unfinished = ""
@@ -62,7 +64,7 @@ class Terminal:
         self._is_drawn_over = self._has_tabs = False
 
     def write(self, text: str) -> str:
-        """The lines that `text` brings to an end, with their line feeds; of a long one, its full rows."""
+        """The lines that `text` completes, with their line feeds; of a long line, its full rows."""
         text = self._whole_sequences(self._unfinished + text)
         end = text.rfind("\n") + 1
         lines, last = text[:end], text[end:]
@@ -75,7 +77,7 @@ class Terminal:
         return final
 
     def end(self) -> str:
-        """What has no line feed yet, as it is seen now. The next piece starts a new line."""
+        """The current, incomplete line as it is shown now. The next piece starts a new line."""
         text = self._row_text()
         self._unfinished = ""
         self._clear_row()

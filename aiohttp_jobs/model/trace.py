@@ -1,6 +1,6 @@
-"""Which trace a request and a job belong to: W3C Trace Context, as headers carry it.
+"""W3C Trace Context of a request and its job. Invalid values are ignored, as the standard requires.
 
-https://www.w3.org/TR/trace-context/: what is not valid is ignored, as that says.
+https://www.w3.org/TR/trace-context/
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ _LONGEST_PARENT = 512
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """`parent` is a ``traceparent`` of version 00, and `state` the ``tracestate`` that goes with it."""
+    """A trace context: `parent` is a ``traceparent`` of version 00, `state` its ``tracestate``."""
 
     parent: str
     state: str | None = None
 
     @classmethod
     def of(cls, parents: Sequence[str], states: Sequence[str] = ()) -> Self | None:
-        """What the headers of a request say; ``None`` where they say nothing valid.
+        """The trace context in a request's headers; ``None`` if there is no valid one.
 
-        Of a later version what version 00 knows of is taken. A bad ``tracestate`` alone is left out.
+        Of a later version, the parts that version 00 defines are used. An invalid ``tracestate`` alone is
+        dropped.
         """
         if len(parents) != 1 or (parent := _parent(parents[0].strip(" \t"))) is None:
             return None
@@ -42,7 +43,7 @@ class TraceContext:
 
 
 def trace_id_of(parent: str | None) -> str | None:
-    """The trace's id in a ``traceparent`` that has been checked."""
+    """The trace id in a valid ``traceparent``."""
     return None if parent is None else TraceContext(parent).trace_id
 
 
@@ -58,7 +59,7 @@ def _parent(text: str) -> str | None:
 
 
 def valid_state(headers: Sequence[str]) -> str | None:
-    """What ``tracestate`` headers say together; ``None`` where that is nothing, or not valid."""
+    """The combined ``tracestate`` headers; ``None`` if they are empty or not valid."""
     members = [each.strip(" \t") for header in headers for each in header.split(",")]
     members = [each for each in members if each]
     keys = {each.partition("=")[0] for each in members}

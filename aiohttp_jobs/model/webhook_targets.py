@@ -1,7 +1,7 @@
-"""Which network addresses a webhook may reach: pure decisions.
+"""Which network addresses a webhook may be sent to. Pure.
 
-A webhook's address is written by a user, and connected to from where the server stands. Unless told
-otherwise it must not reach what only the server can reach.
+A user writes a webhook's address, and the server connects to it. By default it must not reach what only the
+server can reach (server-side request forgery).
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ PRIVATE = "must be on the internet; this server does not send webhooks to privat
 
 
 def is_public(text: str) -> bool:
-    """Whether the IP address `text` (with or without a zone) is one on the internet.
+    """Whether the IP address `text` (with or without a zone) is public.
 
-    Not: everything in IANA's registries of special-purpose addresses, multicast, reserved addresses, what
-    clouds keep for their own machines, and IPv6 forms that carry such an IPv4 address (mapped, NAT64) or may
-    carry any (6to4, Teredo, ISATAP, IPv4-compatible).
+    Not public are all of IANA's special-purpose registries, multicast, reserved addresses, cloud metadata
+    services, and IPv6 forms that contain such an IPv4 address (mapped, NAT64) or may contain any (6to4,
+    Teredo, ISATAP, IPv4-compatible).
     """
     try:
         address = ip_address(text)
@@ -103,7 +103,7 @@ def _is_public_v6(address: IPv6Address) -> bool:
 
 
 def is_plainly_private(host: str) -> bool:
-    """Whether `host`, as written in a URL, is seen to be private without asking a name server."""
+    """Whether `host`, as written in a URL, is recognizably private without a DNS query."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith((".localhost", ".local", ".internal")):
         return True
@@ -120,7 +120,7 @@ def is_plainly_private(host: str) -> bool:
 
 
 def allowed_host(text: str) -> tuple[str, int | None]:
-    """The host and the port, ``None`` for any, that an administrator allows by `text`.
+    """Parse an entry of the allow-list: the host, and the port, ``None`` for any.
 
     `text` is a name or an address as in a URL, alone or with ``:<port>``; an IPv6 address with a port is in
     brackets. Raises ``ValueError`` for anything else.
@@ -139,18 +139,18 @@ def allowed_host(text: str) -> tuple[str, int | None]:
 
 @dataclass(frozen=True, slots=True)
 class WebhookTargets:
-    """Where a host's settings let webhooks go: see ``JobsConfig.webhook_*``."""
+    """The targets that a host's settings allow; see ``JobsConfig.webhook_*``."""
 
     allow_private: bool
     hosts: Collection[str]
     ports: Ports
 
     def may_be_private(self, url: URL) -> bool:
-        """Whether `url` may lead to any address, and not only to those on the internet."""
+        """Whether `url` may resolve to a private address."""
         return self.allow_private or self._is_named(url)
 
     def fault(self, url: URL) -> str | None:
-        """What is seen to be wrong with `url` without a name server, as the end of a sentence."""
+        """What is recognizably wrong with `url` without a DNS query, as the end of a sentence."""
         if self._is_named(url):
             return None
         host = url.host or ""

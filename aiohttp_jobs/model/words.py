@@ -1,6 +1,7 @@
-"""The words of the specification, which `job` and `schedule` make shapes of.
+"""The enumerations of the specification, used by `job` and `schedule`.
 
-The command line offers them without the shapes: those take a tenth of a second to build.
+Separate from these modules because the command line needs only the enumerations, and building the models
+takes a tenth of a second.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class ExecutionMode(StrEnum):
 
 
 class InterpreterName(StrEnum):
-    """What reads the command."""
+    """The program that runs a command."""
 
     SHELL = "shell"
     BASH = "bash"
@@ -26,7 +27,9 @@ class InterpreterName(StrEnum):
 
     @property
     def absence(self) -> str:
-        """That a server has not got it, and how it was looked for; a sentence without its end."""
+        """A sentence, without its end, that says that the server does not have it, and how it was searched
+        for.
+        """
         sought = " (there is no pwsh on the PATH of the host)" if self is InterpreterName.POWERSHELL else ""
         return f"{self} is not installed on this server{sought}"
 
@@ -43,7 +46,7 @@ class JobStatus(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """What happens when the job of the moment before has not ended yet."""
+    """What to do when the previous job is still running."""
 
     SKIP = "skip"
     QUEUE = "queue"
@@ -51,7 +54,7 @@ class OverlapPolicy(StrEnum):
 
 
 class MisfirePolicy(StrEnum):
-    """What happens to moments that passed while nobody could fire them; `RUN_ONCE` makes up for the last."""
+    """What to do about missed moments; `RUN_ONCE` runs the last of them."""
 
     SKIP = "skip"
     RUN_ONCE = "run_once"

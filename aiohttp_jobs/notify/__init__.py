@@ -1,1 +1,1 @@
-"""Notices: who is told, by e-mail or webhook, when a job has ended; durable, and harmless to jobs."""
+"""Notices: e-mails and webhooks about ended jobs. They are durable, and their failures never affect a job."""

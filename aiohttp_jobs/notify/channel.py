@@ -1,4 +1,4 @@
-"""What delivery asks of a way to tell somebody something."""
+"""The interface of a notice channel, such as e-mail."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MAX_ERROR = 300
 
 
 class DeliveryError(Exception):
-    """A notice did not arrive. The message is one short sentence, without secrets or addresses' paths.
+    """A notice was not delivered. The message is a short sentence without secrets or paths of addresses.
 
-    `is_final`: trying again is of no use. `retry_after`: the receiver asked for so many seconds.
-    `remaining`: the addresses that have not got it, ``None`` for all.
+    `is_final`: retrying is useless. `retry_after`: the receiver asked to wait this many seconds. `remaining`:
+    the recipients that did not get it; ``None`` means all.
     """
 
     def __init__(
@@ -35,13 +35,13 @@ class Channel(Protocol):
     """Sends notices of one kind."""
 
     async def open(self) -> None:
-        """Get ready. Raises `ConfigurationError`."""
+        """Prepare for sending. Raises `ConfigurationError`."""
         ...
 
     async def close(self) -> None: ...
 
     async def send(self, notice: Notice) -> None:
-        """Raises `DeliveryError`. May take long: the caller bounds it."""
+        """Send a notice. Raises `DeliveryError`. May take long; the caller sets a timeout."""
         ...
 
 

@@ -1,6 +1,7 @@
-"""The task that sends notices: when, how many at once, how often again, and until when they are kept.
+"""Delivery: the task that sends notices: when, how many at once, how often to retry, and how long to keep
+them.
 
-How a notice is sent is left to the channels, what there is to send to the outbox.
+Channels send single notices; the outbox supplies them.
 """
 
 from __future__ import annotations
@@ -36,14 +37,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Sends what is in `store`. Of several processes on one data folder, one does it at a time.
+    """Sends the notices in `store`; of several processes that share it, one at a time is active.
 
-    Looks every `interval` seconds (by default the configuration's), and at once when it is woken.
-
-    Users take turns, and nobody has all that is sent at once: a receiver that does not answer holds up
-    only those who chose it.
-
-    At least once: after a crash between sending and noting it, a notice is sent again with the same id.
+    Looks every `interval` seconds (the configured interval by default), and at once when woken. Users take
+    turns, so a receiver that does not respond delays only its own user. Delivery is at least once: after a
+    crash between sending and recording it, a notice is sent again with the same id.
     """
 
     def __init__(
@@ -80,22 +78,22 @@ class Delivery:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-notices")
 
     def wake(self) -> None:
-        """Look at once: there is something to send."""
+        """Look at once, because there is something to send."""
         self._wake.set()
 
     look_soon = wake
 
     def has_news(self) -> bool:
-        """Whether a look would find anything that was not planned. Blocks."""
+        """Whether a look would find unplanned changes. Blocks."""
         return self._store.lead() and (self._is_behind or self._store.has_changed())
 
     def begin_closing(self) -> None:
-        """Begin to send nothing more. What is not sent yet is sent after the next start."""
+        """Start sending nothing more. Unsent notices are sent after the next start."""
         self._closing = True
         self._wake.set()
 
     async def close(self) -> None:
-        """Give what is being sent 5 s to arrive."""
+        """Wait up to 5 s for notices that are being sent."""
         self.begin_closing()
         if self._loop_task is not None:
             await end_tasks({self._loop_task}, _CLOSE_SECONDS)

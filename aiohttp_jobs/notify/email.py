@@ -1,4 +1,4 @@
-"""Notices by e-mail, through the configured mail server. Trying again is left to ``delivery``."""
+"""Sends notices by e-mail through the configured SMTP server. Retries are in ``delivery``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _POLICY = SMTP_POLICY.clone(cte_type="7bit")
 
 
 class EmailChannel:
-    """Sends by the ``smtp_*`` settings of `config`; certificates are verified."""
+    """Sends with the ``smtp_*`` settings of `config`; certificates are verified."""
 
     def __init__(self, config: JobsConfig) -> None:
         self._config = config
@@ -60,7 +60,7 @@ class EmailChannel:
             raise ConfigurationError(f"smtp_ca_file cannot be read: {error.strerror or error}") from None
 
     async def close(self) -> None:
-        """Each message has a connection of its own, which has been closed."""
+        """Do nothing: each message has its own connection, which is closed."""
 
     async def send(self, notice: Notice) -> None:
         config = self._config
@@ -98,7 +98,7 @@ class EmailChannel:
 
 
 def write_message(config: JobsConfig, notice: Notice) -> EmailMessage:
-    """The message, with a ``Message-ID`` that is the same whenever it is sent again."""
+    """Build the message. Its ``Message-ID`` is the same whenever it is sent again."""
     sender = config.smtp_from or ""
     message = EmailMessage(policy=_POLICY)
     message["From"] = Address(one_line(config.notice_title), addr_spec=sender)
@@ -113,7 +113,7 @@ def write_message(config: JobsConfig, notice: Notice) -> EmailMessage:
 
 
 def job_link(config: JobsConfig, job_id: str) -> str | None:
-    """The job on the page, for people; ``None`` without `notify_base_url`."""
+    """A link to the job on the page; ``None`` without `notify_base_url`."""
     if config.notify_base_url is None:
         return None
     return f"{config.notify_base_url.rstrip('/')}{config.prefix}/#/job/{job_id}"

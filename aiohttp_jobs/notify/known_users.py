@@ -1,4 +1,4 @@
-"""Keeps back notices of users who are gone: what a job printed is not told to somebody who was removed."""
+"""Withholds notices about jobs of removed users."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ IsKnown = Callable[[str, str], Awaitable[bool]]
 
 
 class KnownUsersOnly:
-    """A `Channel` that sends over `channel` what is about jobs of users whom `is_known` knows."""
+    """A `Channel` that passes on to `channel` only notices of users that `is_known` accepts."""
 
     def __init__(self, channel: Channel, is_known: IsKnown) -> None:
         self._channel = channel
         self._is_known = is_known
 
     async def open(self) -> None:
-        """Raises `ConfigurationError`."""
+        """Open the channel. Raises `ConfigurationError`."""
         await self._channel.open()
 
     async def close(self) -> None:
         await self._channel.close()
 
     async def send(self, notice: Notice) -> None:
-        """Raises `DeliveryError`, a final one when the user is gone."""
+        """Send a notice. Raises `DeliveryError`, a final one when the user no longer exists."""
         try:
             is_known = await self._is_known(notice.user_id, notice.submitted_with)
         except RightsUnavailableError:

@@ -1,7 +1,7 @@
-"""From a job's outcome to notices that may be sent: never before the job has ended, never not at all.
+"""Outbox: turns the outcome of a job into notices, never before its result is stored, and never losing one.
 
-They are prepared durably before the result is kept and released after that. Whatever dies in between
-leaves prepared ones, which `settle` releases or drops, according to whether the result was kept.
+Notices are prepared durably before the result is stored, and released afterwards. If the process dies in
+between, `settle` releases or drops them, depending on whether the result was stored.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The notices of one outcome; `kept`, unless the disk refused them."""
+    """The prepared notices of one outcome; `kept` is false if the disk refused them."""
 
     notices: tuple[Notice, ...]
     kept: bool
 
 
 class Outbox:
-    """Where the dispatcher puts outcomes. Nothing that goes wrong here ever harms a job.
+    """Receives outcomes from the dispatcher. Failures here never affect a job.
 
     `released` is called when there is something to send.
     """
@@ -61,7 +61,7 @@ class Outbox:
         self._threads.shutdown()
 
     async def prepare(self, submission: Submission, result: JobResult) -> Prepared:
-        """Get ready to tell of `result`, which is about to be kept. Does not raise."""
+        """Prepare the notices of `result`, which is about to be stored. Does not raise."""
         status = result.status
         notices: tuple[Notice, ...] = ()
         try:
@@ -82,7 +82,7 @@ class Outbox:
         return Prepared(notices, kept=True)
 
     async def release(self, prepared: Prepared) -> None:
-        """The result is kept: have its notices sent. Does not raise."""
+        """Send the prepared notices: their result is stored. Does not raise."""
         if not prepared.notices:
             return
         try:
@@ -93,7 +93,7 @@ class Outbox:
         self._released()
 
     async def settle(self, *, at_once: bool = False) -> None:
-        """Release or drop what dead processes prepared. Raises ``OSError``."""
+        """Release or drop the notices that dead processes prepared. Raises ``OSError``."""
         for notice in await self._run(self._store.prepared, 0.0 if at_once else _YOUNG_SECONDS):
             has_ended = await self._has_ended(notice)
             if has_ended:

@@ -1,4 +1,4 @@
-"""Notices as signed POST requests. What addresses they may reach is left to ``model.webhook_targets``."""
+"""Sends notices as signed POST requests. Allowed addresses are in ``model.webhook_targets``."""
 
 from __future__ import annotations
 
@@ -46,15 +46,17 @@ _AGAIN = frozenset({408, 425, 429})
 
 
 def signature(secret: bytes, body: bytes, moment: int) -> str:
-    """The value of `SIGNATURE_HEADER`: HMAC-SHA256 of the time (Unix seconds), a dot and the body."""
+    """The value of `SIGNATURE_HEADER`: HMAC-SHA256 of the time (Unix seconds), a dot, and the body."""
     digest = hmac.new(secret, b"%d." % moment + body, hashlib.sha256).hexdigest()
     return f"t={moment},v1={digest}"
 
 
 class WebhookChannel:
-    """Sends by the ``webhook_*`` settings of `config`; `resolver` finds addresses, by default the system's.
+    """Sends with the ``webhook_*`` settings of `config`; `resolver` resolves host names, by default the
+    system's.
 
-    Each request has a connection, and a guard on it, of its own. No proxy, no cookies, no redirects.
+    Each request has its own connection, with its own check of the address. No proxy, cookies or redirects are
+    used.
     """
 
     def __init__(self, config: JobsConfig, resolver: AbstractResolver | None = None) -> None:

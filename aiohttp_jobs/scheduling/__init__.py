@@ -1,1 +1,1 @@
-"""Jobs that repeat: cron schedules, kept on disk and fired exactly once for each moment."""
+"""Schedules: cron lines, stored durably and fired exactly once for each moment."""

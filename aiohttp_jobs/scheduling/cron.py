@@ -1,9 +1,9 @@
-"""Cron lines in time zones: when is the next moment? Parsing and matching are left to cronsim.
+"""Computes the moments of a cron line in a time zone. Parsing and matching are done by cronsim.
 
-cronsim rather than croniter, by comparison with every minute of the clock changes in seven zones:
-croniter runs a daily job twice on the night that has an hour twice and adds runs on the night that
-lacks one, has no types, and needs dateutil; cronsim does what Debian's cron does. Its one defect, runs
-left out after a change that is no whole hour (Australia/Lord_Howe), is made good here.
+cronsim was chosen over croniter by comparing every minute of the clock changes in seven zones: croniter runs
+a daily job twice on the night with a repeated hour, adds runs on the night with a skipped one, has no types,
+and needs dateutil; cronsim behaves like Debian's cron. Its one defect, runs left out after a change that is
+not a whole hour (Australia/Lord_Howe), is corrected here.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta
 
 @dataclass(frozen=True, slots=True)
 class CronTimes:
-    """The moments of one cron line in one time zone; all datetimes given and returned are aware, in UTC.
+    """The moments of one cron line in one time zone. All datetimes are aware and in UTC.
 
-    As in Debian's cron, a line whose minute or hour starts with ``*`` follows the clock on the wall:
-    it runs in both of a doubled hour and not in a skipped one. Any other line runs once a night: in
-    the first of a doubled hour, and right after a skipped one.
+    As in Debian's cron, a line whose minute or hour starts with ``*`` follows wall-clock time: it runs in
+    both of a repeated hour and not in a skipped one. Any other line runs once a night: in the first of a
+    repeated hour, and right after a skipped one.
     """
 
     line: str
@@ -76,7 +76,7 @@ class CronTimes:
         return None
 
     def local(self, moment: datetime) -> str:
-        """`moment` as the clock of the time zone shows it, with its offset (ISO 8601)."""
+        """`moment` in the time zone, with its UTC offset (ISO 8601)."""
         return moment.astimezone(self.zone).isoformat()
 
     def _between(self, start: datetime, until: datetime) -> Iterator[datetime]:
@@ -127,10 +127,10 @@ class CronTimes:
 
 @lru_cache(maxsize=1024)
 def read_cron(line: str, timezone_name: str) -> CronTimes:
-    """The times of a cron line in an IANA time zone. Reads the zone's file, so it may block.
+    """The moments of a cron line in an IANA time zone. Reads the zone's file, so it may block.
 
-    Takes lines that were kept before `check_cron` was asked of new ones. Raises
-    `InvalidFieldsError` whose details name ``cron`` and ``timezone``, whichever is wrong.
+    Accepts lines that were stored before `check_cron` existed. Raises `InvalidFieldsError` for ``cron`` or
+    ``timezone``.
     """
     faults: list[dict[str, Any]] = []
     expanded = _normalised(line)
@@ -148,7 +148,7 @@ def read_cron(line: str, timezone_name: str) -> CronTimes:
 def check_cron(line: str) -> None:
     """Raise `InvalidFieldsError` for a bad cron line, or one that fires at other times than it seems to say.
 
-    For lines that are new: those that were kept before go on as they did.
+    Only for new lines: stored ones go on as they did.
     """
     fields = read_cron(line, "UTC").line.upper().split()
     faults = (_misleading(place, field) for place, field in enumerate(fields))

@@ -1,8 +1,8 @@
-"""The task that fires schedules: finds what is due, claims it, has it submitted, remembers it.
+"""Scheduler: the task that fires schedules. It finds what is due, claims it, submits it, and records it.
 
-Exactly once for each moment, whatever happens: a moment is claimed durably, with the id of its job,
-before that job is submitted; a claim left by a dead process is completed with the same id. Submitting
-is left to the `Submitter`, when the moments are to ``timetable``, claiming to ``fired_moments``.
+Each moment is fired exactly once: it is claimed durably, with the id of its job, before that job is
+submitted, and a claim left by a dead process is completed with the same id. The `Submitter` submits,
+``timetable`` computes moments, `FiredMoments` stores claims.
 """
 
 from __future__ import annotations
@@ -48,31 +48,31 @@ Wait = Callable[[asyncio.Event, float], Awaitable[None]]
 
 
 class Submitter(Protocol):
-    """What the scheduler asks of the rest of the system."""
+    """How the scheduler submits jobs and asks about them."""
 
     async def submit(self, schedule: Schedule, job_id: str, scheduled_for: datetime) -> None:
-        """Submit ``schedule.submission()`` as `job_id`, with the rights that its owner has now.
+        """Submit ``schedule.submission()`` as `job_id`, with its owner's current rights.
 
-        Raises `JobsError` when it is refused; `ShuttingDownError` and any other exception mean that
-        it has to be tried again.
+        Raises `JobsError` when it is refused. After `ShuttingDownError` or any other exception it must be
+        retried.
         """
         ...
 
     async def is_known(self, job_id: str) -> bool:
-        """Whether this job was ever accepted: it waits, runs, has ended, or its result was deleted."""
+        """Whether this job was ever accepted, even if its result was deleted since."""
         ...
 
     async def is_active(self, job_id: str) -> bool:
-        """Whether it waits or runs, in any process."""
+        """Whether the job waits or runs, in any process."""
         ...
 
     async def cancel(self, job_id: str) -> None:
-        """Have it stopped, or never started; does nothing when it has ended."""
+        """Cancel the job. Does nothing when it has ended."""
         ...
 
 
 async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
-    """The real `Wait`."""
+    """The `Wait` that is used outside tests."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
 
@@ -92,11 +92,11 @@ class _Plan:
 
 
 class Scheduler:
-    """Fires the schedules in `store`. Several processes may do so on one data folder.
+    """Fires the schedules in `store`; several processes may share it.
 
-    Looks at the folder every `interval` seconds (at most 30, so that a clock that was set is noticed),
-    and at once when it is woken. What `leaves` holds for, told how many seconds ago the moment was, another
-    process is to fire.
+    Looks at least every `interval` seconds (at most 30, to notice changes of the clock), and at once when
+    woken. Moments for which `leaves` is true, given how many seconds ago they were due, are left to another
+    process.
     """
 
     def __init__(
@@ -134,22 +134,22 @@ class Scheduler:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-scheduler")
 
     def wake(self) -> None:
-        """Look at once: something changed."""
+        """Look at once, because something changed."""
         self._wake.set()
 
     look_soon = wake
 
     def has_news(self) -> bool:
-        """Whether a look would find anything that was not planned. Blocks."""
+        """Whether a look would find unplanned changes. Blocks."""
         return self._has_failed or self._store.has_changed() or self._claims.any_unfinished()
 
     def begin_closing(self) -> None:
-        """Fire nothing more from now on."""
+        """Fire nothing more."""
         self._closing = True
         self._wake.set()
 
     async def close(self) -> None:
-        """Fire nothing more; what is being fired is fired to the end, within 30 s."""
+        """Fire nothing more, and finish what is being fired, within 30 s."""
         self.begin_closing()
         if self._loop_task is not None:
             await end_tasks({self._loop_task}, _CLOSE_SECONDS)
@@ -157,7 +157,7 @@ class Scheduler:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is being fired and nothing has changed since the last look."""
+        """Whether nothing is being fired and nothing changed since the last look."""
         return not self._tasks and not self._wake.is_set()
 
     async def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""When one schedule fires: its cron moments between start and end, and the jitter of each."""
+"""Timetable: when one schedule fires, from its cron line, start, end and jitter."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """The moments of `schedule`. A moment is nominal; `fire_at` is when it is really fired."""
+    """The moments of `schedule`. Moments are nominal; `fire_at` adds the jitter."""
 
     schedule: Schedule
     times: CronTimes
 
     @classmethod
     def of(cls, schedule: Schedule) -> Timetable:
-        """May block. Raises `InvalidFieldsError` for a bad cron line or time zone."""
+        """The timetable of a schedule.
+
+        Raises `InvalidFieldsError` for a bad cron line or time zone. May block.
+        """
         return cls(schedule, read_cron(schedule.cron, schedule.timezone))
 
     def after(self, moment: datetime) -> datetime | None:
@@ -36,7 +39,7 @@ class Timetable:
         return None if found is None or (end is not None and found > end) else found
 
     def fire_at(self, moment: datetime) -> datetime:
-        """`moment` and its jitter, the same in every process and never beyond the moment that follows."""
+        """`moment` with its jitter, the same in every process and never beyond the next moment."""
         most = timedelta(seconds=self.schedule.jitter_seconds)
         if not most:
             return moment
@@ -47,7 +50,7 @@ class Timetable:
         return moment + most * (int.from_bytes(hashlib.sha256(seed).digest()[:4]) / 2**32)
 
     def due(self, handled: datetime, now: datetime) -> datetime | None:
-        """The last moment later than `handled` that should have been fired by `now`."""
+        """The last moment after `handled` that should have been fired by `now`."""
         after = max(handled, self._start)
         until = now if self.schedule.end_at is None else min(now, self.schedule.end_at)
         while (moment := self.times.latest(after, until)) is not None and self.fire_at(moment) > now:
@@ -55,7 +58,7 @@ class Timetable:
         return moment
 
     def upcoming(self, now: datetime) -> Iterator[datetime]:
-        """The moments still to be fired as of `now`; none when the schedule is disabled."""
+        """The moments to be fired after `now`; none when the schedule is disabled."""
         if not self.schedule.enabled:
             return
         jitter = timedelta(seconds=self.schedule.jitter_seconds)
@@ -66,13 +69,13 @@ class Timetable:
             moment = self.after(moment)
 
     def view(self, now: datetime) -> dict[str, Any]:
-        """The schedule as it is shown, with its next moment."""
+        """The schedule as the API shows it, with its next moment."""
         following = next(self.upcoming(now), None)
         text = None if following is None else format_utc(following)
         return {**self.schedule.to_record(), "NextRunAt": text}
 
     def next_runs(self, now: datetime, count: int) -> list[dict[str, Any]]:
-        """The next `count` moments: in UTC, on the clock of the time zone, and with jitter."""
+        """The next `count` moments: in UTC, in the time zone, and with jitter."""
         return [
             shown_run(self.times, moment, self.fire_at(moment))
             for moment in islice(self.upcoming(now), count)
@@ -87,7 +90,7 @@ class Timetable:
 def moments_between(
     times: CronTimes, now: datetime, start: datetime | None, end: datetime | None
 ) -> Iterator[datetime]:
-    """The moments later than `now`, from `start` on, up to `end`."""
+    """The moments after `now`, from `start` to `end`."""
     moment = times.after(now if start is None else max(now, start - _INSTANT))
     while moment is not None and (end is None or moment <= end):
         yield moment
@@ -95,7 +98,7 @@ def moments_between(
 
 
 def shown_run(times: CronTimes, moment: datetime, fires_at: datetime) -> dict[str, Any]:
-    """A moment as it is shown: in UTC, on the clock of the time zone, and with jitter."""
+    """A moment as the API shows it: in UTC, in the time zone, and with jitter."""
     return {
         "ScheduledFor": format_utc(moment),
         "Local": times.local(moment),

@@ -1,1 +1,1 @@
-"""What is watched as it happens: the output of one job, and the list of jobs."""
+"""Live views: the output and state of one job, and the list of jobs."""

@@ -1,7 +1,7 @@
-"""Watching one job: its output from any offset and its changes of state, while it runs and afterwards.
+"""Follows one job: its output from any offset and its changes of state, while it runs and afterwards.
 
-Each watcher reads at its own pace, wherever the output is kept; a slow one costs nobody anything.
-One that lags when an attempt ends is told the rest of it before the next.
+Each watcher reads at its own pace; a slow one delays nobody. One that lags behind at the end of an attempt
+gets the rest of it before the next attempt.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _AWAY_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One thing to tell: ``output``, ``status``, ``progress``, ``end``, or ``heartbeat`` (nothing new).
+    """One event: ``output``, ``status``, ``progress``, ``end``, or ``heartbeat`` (nothing new).
 
-    `position` is where to go on after it, ``<attempt>-<offset>``.
+    `position` is where to resume after it, ``<attempt>-<offset>``.
     """
 
     name: str
@@ -41,7 +41,7 @@ CURRENT = (0, 0)
 
 
 class JobStream:
-    """One watcher's way through the job `job_id`, from `start` (attempt, offset) on."""
+    """One watcher of the job `job_id`, from `start` (attempt, offset) on."""
 
     def __init__(self, lookup: JobLookup, outputs: OutputStore, job_id: str, start: tuple[int, int]) -> None:
         self._lookup = lookup
@@ -53,10 +53,9 @@ class JobStream:
         self._progress_due = 0.0
 
     async def events(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
-        """Everything up to the job's end, the server's, or that the job is deleted.
+        """All events until the job ends or is deleted, or the server stops.
 
-        At the latest after `heartbeat` seconds without news that is told too, so that a watcher that left is
-        noticed.
+        A ``heartbeat`` follows `heartbeat` seconds without news, so that a disconnected watcher is noticed.
         """
         while not closing():
             try:

@@ -1,6 +1,6 @@
-"""Tells watchers of the job list what changes, as it changes; each watcher reads at its own pace.
+"""Publishes changes of the job list to watchers, each of which reads at its own pace.
 
-Which changes somebody may see is left to the caller, what a job looks like to ``serializers``.
+The caller decides which changes a watcher may see; ``serializers`` formats the jobs.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ MOST_CHANGES = 1000
 
 @dataclass(frozen=True, slots=True)
 class JobListChange:
-    """One thing to tell: ``job``, ``removed``, ``heartbeat``, ``hello`` (from now on nothing is missed) or
-    ``resync`` (something was missed: load the list anew)."""
+    """One event: ``job``, ``removed``, ``heartbeat``, ``hello`` (nothing is missed from now on) or ``resync``
+    (changes were missed: reload the list).
+    """
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -61,7 +62,7 @@ class _Watcher:
 
 
 class JobFeed:
-    """`events` tells of the changes; it is listened to while somebody watches, and no longer."""
+    """Passes on the changes that `events` publishes; it subscribes only while somebody watches."""
 
     def __init__(self, events: EventBus, most: int = MOST_CHANGES) -> None:
         self._events = events
@@ -81,7 +82,7 @@ class JobFeed:
             watcher.note(change.job_id, self._last[1], self._most)
 
     def close(self) -> None:
-        """Let all watchers go; for when the server stops."""
+        """End all watchers, because the server stops."""
         self._closed = True
         for watcher in self._watchers:
             watcher.wake.set()
@@ -89,9 +90,9 @@ class JobFeed:
     async def watch(
         self, wants: Callable[[str], bool], heartbeat: float, lifetime: float
     ) -> AsyncGenerator[JobListChange, None]:
-        """``hello``, then every change of jobs whose owner `wants` holds for, for `lifetime` seconds at most.
+        """``hello``, then every change of jobs whose owner `wants` accepts, for at most `lifetime` seconds.
 
-        `heartbeat` seconds without news are told too, so that a watcher that left is noticed.
+        A ``heartbeat`` follows `heartbeat` seconds without news, so that a disconnected watcher is noticed.
         """
         watcher = _Watcher(wants)
         async with self._events.watch(partial(self._note, watcher)):

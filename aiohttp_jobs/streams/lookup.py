@@ -1,4 +1,4 @@
-"""Finding one job wherever it is: running or waiting, in whichever process, or ended."""
+"""Finds one job, whether it waits, runs in whichever process, or has ended."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from ..model.job import Submission
 
 
 class JobLookup:
-    """Asks `queue` for jobs, and `history` for what else they have left."""
+    """Looks jobs up in `queue`, and their stored data in `history`."""
 
     def __init__(self, queue: JobQueue, history: JobHistory) -> None:
         self._queue = queue
         self._history = history
 
     async def find(self, job_id: str) -> FoundJob:
-        """The job with that id. Raises `NotFoundError`."""
+        """The job with this id. Raises `NotFoundError`."""
         found = await self._queue.look_up(job_id)
         if found is None:
             raise NotFoundError(f"There is no job {job_id}.")
         return found
 
     async def submission(self, found: FoundJob) -> Submission | None:
-        """What was submitted, as far as it is known."""
+        """The job's submission; ``None`` if it is no longer stored."""
         if found.record is not None:
             return await self._history.submission_of(found.record)
         if found.known.submission is not None:
@@ -32,7 +32,7 @@ class JobLookup:
         return await self._history.current_submission(found.known.job_id)
 
     async def earlier_attempts(self, found: FoundJob) -> list[dict[str, Any]]:
-        """The kept results of the attempts before its last one, first to last."""
+        """The stored results of the attempts before the last one, first to last."""
         if found.attempt == 1:
             return []
         if found.record is not None:

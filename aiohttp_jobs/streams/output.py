@@ -1,4 +1,4 @@
-"""An output that is kept, as the one text that is downloaded. Where outputs lie is left to the engine."""
+"""The stored output of an ended job as one text, for downloads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _PIECE = 256 * 1024
 
 
 class WholeOutput:
-    """All that is kept of an ended job's output as one text, with a note in place of what is not kept."""
+    """The stored output as one text, with a note in place of each gap."""
 
     def __init__(self, reader: JobOutput, spans: Sequence[Span]) -> None:
-        """`spans` are the reader's own."""
+        """`spans` are the byte ranges that the reader has."""
         self._reader = reader
         self._pieces: list[bytes | Span] = []
         end = 0
@@ -32,7 +32,7 @@ class WholeOutput:
     async def read(self, start: int, stop: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `stop`, in pieces.
 
-        Raises `NotFoundError` when the output is deleted while it is read.
+        Raises `NotFoundError` when the output is deleted meanwhile.
         """
         position = 0
         for piece in self._pieces:
@@ -56,7 +56,7 @@ class WholeOutput:
 
 
 def left_out(count: int) -> bytes:
-    """The line that stands for `count` bytes that are not kept."""
+    """The line that stands for `count` missing bytes."""
     return f"\n[... {count} bytes of output left out ...]\n".encode()
 
 

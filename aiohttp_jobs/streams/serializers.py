@@ -1,4 +1,4 @@
-"""How jobs are shown: plain records in the specification's names, made from what is known. Pure."""
+"""Converts jobs to JSON records with the specification's field names. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def job_view(state: JobState) -> dict[str, Any]:
 
 
 def waiting_view(state: JobState) -> dict[str, Any]:
-    """A job in the queue, as the queue shows it."""
+    """A waiting job, as the queue lists it."""
     return {
         "JobID": state.job_id,
         "JobName": state.job_name,
@@ -43,7 +43,7 @@ def waiting_view(state: JobState) -> dict[str, Any]:
 
 
 def details(submission: Submission) -> dict[str, Any]:
-    """What one job's own view has beside the list's."""
+    """The fields that the view of a single job adds to those in a list."""
     return {
         "Command": submission.command,
         "Description": submission.description,
@@ -63,16 +63,16 @@ def details(submission: Submission) -> dict[str, Any]:
 
 
 def ended_feed_view(record: dict[str, Any]) -> dict[str, Any]:
-    """A job that has ended as the feed of the list tells of it: without what may be long."""
+    """An ended job for the feed of the job list, without fields that may be long."""
     long = {"Command", "Description"}
     return {name: value for name, value in ended_list_view(record).items() if name not in long}
 
 
 def ended_list_view(record: dict[str, Any]) -> dict[str, Any]:
-    """A job that has ended as a list has it."""
+    """An ended job for a list."""
     return {name: value for name, value in record.items() if name not in LONG_FIELDS}
 
 
 def ended_view(record: dict[str, Any]) -> dict[str, Any]:
-    """A job that has ended: its result without the output, which has an address of its own."""
+    """An ended job: its result without the output, which has its own address."""
     return {name: value for name, value in record.items() if name != "Output"}

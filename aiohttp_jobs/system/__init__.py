@@ -1,1 +1,1 @@
-"""What is asked of the operating system: files, threads, disks that refuse. Knows nothing of jobs."""
+"""Operating system services: files, threads, disk errors. Knows nothing of jobs."""

@@ -1,4 +1,4 @@
-"""Where the plugin keeps everything below a data folder."""
+"""The path of the plugin's own folder below a data folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes that survive a crash: temporary file, fsync, rename, fsync of the folder. All calls block."""
+"""Durable, atomic writes: temporary file, fsync, rename, fsync of the folder. All calls block."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _numbers = itertools.count()
 
 
 def sync_file(descriptor: int) -> None:
-    """Have what was written to an open file or folder on the disk itself, so that it survives a power cut."""
+    """Flush an open file or folder to the disk, so that it survives a power cut."""
     if _FULL_SYNC is not None:
         with contextlib.suppress(OSError):  # a file system that knows no such thing
             fcntl.fcntl(descriptor, _FULL_SYNC)
@@ -49,10 +49,10 @@ def sync_folder(folder: str | Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` (0700) and its parents, each durably; nothing happens if it is there.
+    """Create `folder` (0700) and its parents durably, if they do not exist.
 
-    What is in its place and is no folder is set aside below the plugin's own folder, where a job may have put
-    it, and nowhere else: raises ``NotADirectoryError`` then.
+    Anything else in its place is moved aside if it is below the plugin's own folder, where a job may have put
+    it; elsewhere ``NotADirectoryError`` is raised.
     """
     if os.path.isdir(folder):
         return
@@ -68,10 +68,9 @@ def make_folder(folder: Path) -> None:
 
 
 def mend_folder(folder: Path) -> None:
-    """See that `folder` is there and can be used, whatever a job has done to it.
+    """Make sure that `folder` exists and can be used, whatever a job has done to it.
 
-    One that was removed, or replaced by something else, is made anew, and one whose rights were taken away
-    gets them back. Raises ``OSError`` when that is not possible.
+    A folder that was removed or replaced is recreated, and lost permissions are restored. Raises ``OSError``.
     """
     make_folder(folder)
     if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
@@ -79,7 +78,7 @@ def mend_folder(folder: Path) -> None:
 
 
 def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None:
-    """Write `data` to `target` (0600) so that readers see the old file or the whole new one.
+    """Write `data` to `target` (0600) atomically: readers see either the old or the new file.
 
     `scratch` is a folder on the same file system for the temporary file; by default the target's own.
     """
@@ -88,14 +87,16 @@ def replace_file(target: Path, data: bytes, scratch: Path | None = None) -> None
 
 
 def put_file(target: str | Path, data: bytes, scratch: Path | None = None, *, sync: bool = False) -> None:
-    """The same, but durable only once `target` and its folder are synced (`sync`: the file is already)."""
+    """Like `replace_file`, but durable only once `target`'s folder is synced, and with `sync` the file
+    already is.
+    """
     put_in_place(write_aside(target, data, scratch, sync=sync), target)
 
 
 def put_in_place(temporary: str, target: str | Path) -> None:
-    """Rename what `write_aside` has written; where that fails, nothing is left of it.
+    """Rename the file that `write_aside` wrote; if that fails, it is removed.
 
-    A folder in the file's place, which a job may have put there, is set aside.
+    A folder in its place, which a job may have created, is moved aside.
     """
     try:
         try:
@@ -140,10 +141,10 @@ def random_key() -> bytes:
 
 
 def create_secret(target: Path, data: bytes) -> bytes:
-    """The content of the secret file `target`, created with `data` (0600) if it is not there yet.
+    """The content of the secret file `target`; created with `data` (0600) if it does not exist.
 
-    Two processes that start at once end up with the same secret: the first one wins. Raises
-    `UnreadableFileError` when something else than a file of a few bytes lies there.
+    Two processes that start at once get the same secret: the first one wins. Raises `UnreadableFileError` if
+    anything other than a small file is there.
     """
     make_folder(target.parent)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")

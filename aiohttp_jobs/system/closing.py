@@ -1,4 +1,4 @@
-"""Closing the plugin's parts in turn, within a time that is bounded whatever one of them waits for."""
+"""Closes the plugin's parts in turn, within a time limit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Closing:
-    """Gives each part five seconds to close, and all that are closed by it together ten.
+    """Gives each part five seconds to close, and all of them together ten.
 
-    A part that takes longer is left as it is: what it has on the disk is complete at every moment, and is
-    taken up by the next start.
+    A part that takes longer is abandoned: what it has on the disk is complete at every moment, and the next
+    start continues with it.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""Where an installation's keys are from: its secret, the same on all machines, or files in ``Secrets/``.
+"""The installation's keys: derived from its secret, the same on all machines, or in files in ``Secrets/``.
 
-What a key is for is left to those who ask for it. All calls block.
+All calls block.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ _FORMS: Mapping[Callable[[Path], bytes], Callable[[bytes], bytes]] = {
 
 
 class InstallationKeys:
-    """The keys of the installation below `base`, each by the name of the file that has it without a `secret`.
+    """The keys of the installation below `base`, by the names of their files.
 
-    Where there are files beside a secret, what they signed and encrypted is still believed.
+    With a `secret`, keys are derived from it; what was signed or encrypted with existing files is still
+    accepted.
     """
 
     def __init__(self, base: Path, secret: str | None = None) -> None:
@@ -46,27 +47,29 @@ class InstallationKeys:
         self._secret = None if secret is None else secret.encode()
 
     def get(self, name: str) -> bytes:
-        """The key, in the form that the file would have it in. Raises `ConfigurationError`."""
+        """The key, in the format of its file. Raises `ConfigurationError`."""
         read = READERS[name]
         if self._secret is None:
             return read(self._folder / name)
         return _FORMS[read](derived_key(self._secret, _PURPOSES[name]))
 
     def earlier(self, name: str) -> list[bytes]:
-        """What `get` returned before there was a secret, if the file is still there."""
+        """The key from before there was a secret, if its file still exists."""
         path = self._folder / name
         return [] if self._secret is None or not path.exists() else [READERS[name](path)]
 
     def signer(self, name: str) -> Signer:
-        """What signs with that key. Raises `ConfigurationError`."""
+        """A signer with that key. Raises `ConfigurationError`."""
         return Signer(self.get(name), *self.earlier(name))
 
     def has_secret(self) -> bool:
-        """Whether the folder belongs to hosts with a secret already."""
+        """Whether hosts with a secret have used the folder already."""
         return (self._folder / FINGERPRINT).exists()
 
     def require_same_secret(self) -> None:
-        """Raise `ConfigurationError` when the folder belongs to hosts with another secret, or with one."""
+        """Raise `ConfigurationError` when other hosts use the folder with another secret, or with one and we
+        have none.
+        """
         path = self._folder / FINGERPRINT
         if self._secret is None:
             if path.exists():
@@ -90,10 +93,10 @@ class InstallationKeys:
 
 
 def derived_key(secret: bytes, purpose: str) -> bytes:
-    """A key of 32 bytes for one `purpose`, which says nothing about `secret` or its other keys."""
+    """A key of 32 bytes for one `purpose`; it reveals nothing about `secret` or its other keys."""
     return hmac.digest(secret, purpose.encode(), hashlib.sha256)
 
 
 def fingerprint(secret: bytes) -> str:
-    """By which to tell whether two processes have the same `secret`; it may be kept where others read it."""
+    """Identifies a `secret`, to compare those of two processes; it need not be kept secret."""
     return derived_key(secret, "fingerprint").hex()

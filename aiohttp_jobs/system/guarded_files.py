@@ -1,8 +1,8 @@
-"""Opening, reading and locking what lies below the data folder, whoever may have put it there.
+"""Opens, reads and locks files below the data folder safely, whoever may have put them there.
 
-Jobs run as the host's own Unix user, so anything may lie at any path: a link, a named pipe, a file without
-end. Nothing in here follows a link in a file's place, waits for another process without a limit, or reads
-more than it is told to. What a file means is left to those who ask. All calls block.
+Jobs run as the host's own Unix user, so there may be anything at any path: a link, a named pipe, an endless
+file. Nothing here follows a symbolic link in a file's place, waits for another process without a limit, or
+reads more than its limit. All calls block.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _logger = logging.getLogger(__name__)
 
 
 class UnreadableFileError(OSError):
-    """What lies at a path cannot be used as a file. `reason` goes on after its name, as in "is a folder"."""
+    """A path cannot be used as a file. `reason` follows its name, as in "is a folder"."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
         super().__init__(f"{path} {reason}")
@@ -47,14 +47,14 @@ class UnreadableFileError(OSError):
 
 
 class LockBusyError(OSError):
-    """Somebody has held a lock for longer than it is waited for."""
+    """A lock was not released within the time that it is waited for."""
 
 
 def open_regular(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | None = None) -> int:
-    """A descriptor of the regular file `path`, made (0600) if `flags` say so; relative to `folder` if given.
+    """Open the regular file `path`, relative to `folder` if given; create it (0600) if `flags` say so.
 
-    Raises ``FileNotFoundError``, `UnreadableFileError` for anything but a regular file that may be opened,
-    and ``OSError`` for what is not the file's fault.
+    Returns a descriptor. Raises ``FileNotFoundError``, `UnreadableFileError` for anything but a regular file
+    that may be opened, and ``OSError`` for other failures.
     """
     try:
         descriptor = os.open(path, flags | _GUARDED, 0o600, dir_fd=folder)
@@ -71,7 +71,7 @@ def open_regular(path: str | Path, flags: int = os.O_RDONLY, *, folder: int | No
 
 
 def open_folder(path: str | Path) -> int:
-    """A descriptor of the folder `path`, for its entries; raises like `open_regular`, for links too."""
+    """Open the folder `path` and return a descriptor. Raises what `open_regular` raises, also for links."""
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | _GUARDED)
     except OSError as error:
@@ -81,7 +81,7 @@ def open_folder(path: str | Path) -> int:
 
 
 def read_file(path: str | Path, most: int) -> bytes:
-    """What the file `path` holds. Raises like `open_regular`, and for a file with more than `most` bytes."""
+    """The content of the file `path`. Raises what `open_regular` raises, also for more than `most` bytes."""
     descriptor = open_regular(path)
     try:
         size = os.fstat(descriptor).st_size
@@ -99,7 +99,7 @@ def read_file(path: str | Path, most: int) -> bytes:
 
 
 def is_regular(path: str | Path) -> bool:
-    """Whether there is a regular file at `path` itself; a link is none."""
+    """Whether `path` is a regular file, not a link to one."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -107,7 +107,7 @@ def is_regular(path: str | Path) -> bool:
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder at `path` itself; a link is none."""
+    """Whether `path` is a folder, not a link to one."""
     try:
         return stat.S_ISDIR(os.lstat(path).st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -115,9 +115,9 @@ def is_folder(path: str | Path) -> bool:
 
 
 def set_aside(path: str | Path, reason: object) -> bool:
-    """Move away what must not stay at `path`, to a hidden name beside it, and log that, with the `reason`.
+    """Rename what must not stay at `path` to a hidden name beside it, and log that with the `reason`.
 
-    False when it cannot be moved. Nothing is lost: whoever put it there finds it under the logged name.
+    False when that fails. Nothing is lost: the log names the new path.
     """
     folder, _, name = str(path).rpartition("/")
     aside = f"{folder}/.{name.lstrip('.')[:100]}.{secrets.token_hex(4)}.aside"
@@ -133,13 +133,17 @@ def set_aside(path: str | Path, reason: object) -> bool:
 
 
 def set_aside_unless_folder(path: str | Path, reason: object) -> None:
-    """The same for what must be a folder: one that another thread or process has made by now stays there."""
+    """Like `set_aside`, unless `path` is a folder, which another thread or process may have created
+    meanwhile.
+    """
     if os.path.lexists(path) and not is_folder(path):
         set_aside(path, reason)
 
 
 def open_in_place(path: str | Path, flags: int) -> int:
-    """Like `open_regular`, for a file that only this package writes: whatever else is there is set aside."""
+    """Like `open_regular`, for a file that only this package writes: anything else in its place is moved
+    aside.
+    """
     try:
         return open_regular(path, flags)
     except UnreadableFileError as error:
@@ -149,9 +153,9 @@ def open_in_place(path: str | Path, flags: int) -> int:
 
 
 def lock_file(path: str | Path, seconds: float) -> int:
-    """A descriptor of the lock file `path`, made if need be, that has its lock until it is closed.
+    """Open the lock file `path`, creating it if needed, and lock it until the returned descriptor is closed.
 
-    Waits `seconds` at most, and then raises `LockBusyError`. What is no regular file is set aside.
+    Waits up to `seconds`, then raises `LockBusyError`. Anything but a regular file is moved aside.
     """
     descriptor = open_in_place(path, os.O_RDWR | os.O_CREAT)
     try:
@@ -167,7 +171,7 @@ def lock_file(path: str | Path, seconds: float) -> int:
 
 @contextlib.contextmanager
 def locked(path: str | Path, seconds: float) -> Iterator[None]:
-    """Alone, among all threads and processes, while the block runs: see `lock_file`."""
+    """Hold the lock while the block runs, exclusively among all threads and processes; see `lock_file`."""
     descriptor = lock_file(path, seconds)
     try:
         yield
@@ -176,10 +180,7 @@ def locked(path: str | Path, seconds: float) -> Iterator[None]:
 
 
 def lock(descriptor: int, seconds: float = 0.0, *, shared: bool = False) -> None:
-    """Lock an open file for this process alone, or `shared` with others that do.
-
-    Raises `LockBusyError` if others hold it for `seconds`.
-    """
+    """Lock an open file, exclusively or `shared`. Raises `LockBusyError` if others hold it for `seconds`."""
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     end, pause = time.monotonic() + seconds, _FIRST_PAUSE_SECONDS
     while True:

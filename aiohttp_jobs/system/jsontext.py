@@ -1,4 +1,4 @@
-"""JSON, read and written by orjson, and by the standard library where orjson is stricter. Does no I/O."""
+"""JSON with orjson, and with the standard library where orjson is stricter. Does no I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import orjson
 
 
 def dumps(data: Any) -> bytes:
-    """Compact JSON. A lone surrogate (in what another program wrote) is escaped, as `json` does it."""
+    """Compact JSON. A lone surrogate, which other programs may have written, is escaped as `json` does it."""
     try:
         return orjson.dumps(data)
     except orjson.JSONEncodeError:
@@ -17,7 +17,7 @@ def dumps(data: Any) -> bytes:
 
 
 def indented(data: Any) -> bytes:
-    """JSON for people to read too, in UTF-8, which has no bytes for a lone surrogate: it becomes ``?``."""
+    """Indented JSON in UTF-8, which cannot represent a lone surrogate: it becomes ``?``."""
     try:
         return orjson.dumps(data, option=orjson.OPT_INDENT_2)
     except orjson.JSONEncodeError:
@@ -25,7 +25,7 @@ def indented(data: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """What JSON says; also with a byte order mark, in UTF-16, or with escapes of lone surrogates.
+    """Parse JSON, also with a byte order mark, in UTF-16, or with escaped lone surrogates.
 
     Integers of more than 64 bits become floats. Raises ``ValueError``.
     """

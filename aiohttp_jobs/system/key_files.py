@@ -1,4 +1,6 @@
-"""The keys in ``Secrets/``: made on first use, and refused when what lies there is none. All calls block."""
+"""The key files in ``Secrets/``: created on first use, and refused when they are not valid. All calls
+block.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ _LONGEST_FILE = 64 * 1024
 
 
 def hex_key(path: Path) -> bytes:
-    """The 32 bytes that lie hexadecimal in the file `path`, made (0600) if it is not there.
+    """The 32 bytes in the file `path`, in hexadecimal; created (0600) if it does not exist.
 
-    Raises `ConfigurationError` when the file holds anything else.
+    Raises `ConfigurationError` when the file contains anything else.
     """
     text = _text(path, secrets.token_hex(_KEY_BYTES).encode())
     try:
@@ -33,9 +35,9 @@ def hex_key(path: Path) -> bytes:
 
 
 def fernet_key(path: Path) -> bytes:
-    """The key for Fernet, 32 bytes in base64url, that the file `path` holds, made (0600) if it is not there.
+    """The Fernet key, 32 bytes in base64url, in the file `path`; created (0600) if it does not exist.
 
-    Raises `ConfigurationError` when the file holds anything else.
+    Raises `ConfigurationError` when the file contains anything else.
     """
     text = _text(path, random_key())
     if decoded_fernet_key(text) is None:
@@ -44,9 +46,9 @@ def fernet_key(path: Path) -> bytes:
 
 
 def text_secret(path: Path) -> bytes:
-    """All that the file `path` holds, a text of at least 16 characters, made (0600) if it is not there.
+    """The content of the file `path`, at least 16 characters; created (0600) if it does not exist.
 
-    Raises `ConfigurationError` when there is less in the file.
+    Raises `ConfigurationError` when the file has fewer.
     """
     content = _content(path, secrets.token_hex(_KEY_BYTES).encode())
     text = content.decode("utf-8", "replace").strip()
@@ -56,7 +58,7 @@ def text_secret(path: Path) -> bytes:
 
 
 def decoded_fernet_key(text: str) -> bytes | None:
-    """The 32 bytes that `text` is in base64url; ``None`` if it is anything else."""
+    """The 32 bytes that `text` encodes in base64url; ``None`` if it is not valid."""
     try:
         key = base64.urlsafe_b64decode(text)
     except ValueError:

@@ -1,4 +1,6 @@
-"""Long work on many things in a thread, without holding up the event loop by the interpreter's lock."""
+"""Long computations in a thread, with pauses that keep the event loop responsive despite the interpreter's
+lock.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ _PAUSE = 0.0005
 def pausing(things: Iterable[T]) -> Iterator[T]:
     """Each of `things`, with a pause after each 2 ms, for a thread that works on many.
 
-    A thread that never pauses gives the interpreter's lock up only every 5 ms, each time that the loop wants
-    it back: a small request wants it back some ten times.
+    A thread that never pauses releases the interpreter's lock only every 5 ms when the event loop wants it,
+    and a small request wants it some ten times.
     """
     since = time.perf_counter()
     for thing in things:
@@ -29,5 +31,5 @@ def pausing(things: Iterable[T]) -> Iterator[T]:
 
 
 async def one_by_one(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """What `work` makes of each of `things`, in a thread that pauses after each 2 ms."""
+    """Apply `work` to each of `things`, in a thread that pauses after each 2 ms."""
     return await asyncio.to_thread(lambda: [work(thing) for thing in pausing(things)])

@@ -1,4 +1,4 @@
-"""Whether hosts can run on this operating system at all: any Unix will do, Windows will not."""
+"""Whether hosts can run on this operating system: any Unix, not Windows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OwnedTasks: the tasks that one part has started, and waits for before it is closed."""
+"""OwnedTasks: tasks with an owner that waits for them before it closes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _logger = logging.getLogger(__name__)
 
 
 class OwnedTasks:
-    """Keeps each task until it ends, and logs the error of one that fails, called a task of `what`."""
+    """Keeps a reference to each task until it ends, and logs the error of one that fails; `what` names them
+    in the log.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -22,19 +24,19 @@ class OwnedTasks:
         return len(self._tasks)
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Do `work` in a task of its own."""
+        """Run `work` in a task."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
     async def wait(self) -> None:
-        """Until none is left, those that are started meanwhile included. Raises nothing of theirs."""
+        """Wait until no task is left, including those started meanwhile. Raises none of their errors."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
     async def close(self, seconds: float) -> None:
-        """Wait for those of now; those that have not ended after `seconds` are cancelled, and waited for."""
+        """Wait for the current tasks; those still running after `seconds` are cancelled, and waited for."""
         await end_tasks(self._tasks, seconds)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
@@ -44,9 +46,9 @@ class OwnedTasks:
 
 
 async def end_tasks(tasks: Collection[asyncio.Task[Any]], seconds: float) -> None:
-    """Wait for `tasks`; those that have not ended after `seconds` are cancelled, and waited for.
+    """Wait for `tasks`; those still running after `seconds` are cancelled, and waited for.
 
-    Raises nothing of theirs.
+    Raises none of their errors.
     """
     every = set(tasks)
     if every:

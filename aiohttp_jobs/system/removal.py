@@ -1,6 +1,7 @@
-"""Removing what jobs have left, however much, deep or locked away; and a thread that does so by and by.
+"""Removes what jobs have left, however large, deep or protected; also in a background thread.
 
-``shutil.rmtree`` gives up on a folder in folders a thousand deep, and on one without rights. All calls block.
+``shutil.rmtree`` fails for folders nested a thousand deep, and for those without permissions. All calls
+block.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ _logger = logging.getLogger(__name__)
 
 
 def remove_tree(path: str | Path, may_go_on: Callable[[], bool] = lambda: True) -> bool:
-    """Remove `path` and, if it is a folder, all that is in it. No link is followed.
+    """Remove `path` and, if it is a folder, everything in it. Follows no links. Does not raise.
 
-    Does not raise. False when something is left: it cannot be removed, or `may_go_on` said no.
+    False when something is left: it cannot be removed, or `may_go_on` returned false.
     """
     try:
         return _Removal(may_go_on).remove(str(path))
@@ -121,7 +122,7 @@ def _open_folder(name: str, within: int | None) -> int:
 
 
 class Sweeper:
-    """Removes files and folders in a thread of its own, one after the other: nobody waits for it."""
+    """Removes files and folders in a background thread, one after the other."""
 
     def __init__(self) -> None:
         self._paths: SimpleQueue[str | None] = SimpleQueue()
@@ -132,12 +133,12 @@ class Sweeper:
         self._thread.start()
 
     def remove(self, paths: Iterable[str | Path]) -> None:
-        """Have `paths` removed. Does not block."""
+        """Remove `paths` in the background. Does not block."""
         for path in paths:
             self._paths.put(str(path))
 
     def close(self, seconds: float) -> bool:
-        """Wait `seconds` at most for what is left to do; false when that was not enough."""
+        """Wait up to `seconds` for what is left to do; false when that was not enough."""
         if not self._thread.is_alive():
             return True
         self._paths.put(None)

@@ -1,4 +1,4 @@
-"""Values encrypted at rest with the installation's own key."""
+"""Vault: encrypts secret values at rest with the installation's key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _KEY = "values.key"
 
 
 class Vault:
-    """Seals secret values for one job and opens them for the same. `open` comes first, and blocks.
+    """Encrypts secret values for one job, and decrypts them for the same job only.
 
-    So does the first use of either, which loads what encrypts.
+    Call `open` first; it blocks. The first use of the other methods blocks too, because it imports the
+    cryptography.
     """
 
     def __init__(self, keys: InstallationKeys) -> None:
@@ -29,12 +30,12 @@ class Vault:
         self._keys = [self._source.get(_KEY), *self._source.earlier(_KEY)]
 
     def seal(self, job_id: str, values: Mapping[str, str]) -> str:
-        """The text to store (Fernet, https://github.com/fernet/spec); worth nothing in another job's file."""
+        """Encrypt the values (Fernet, https://github.com/fernet/spec); useless in another job's file."""
         plain = json.dumps({"job": job_id, "values": dict(values)}, ensure_ascii=False)
         return self._fernet.encrypt(plain.encode()).decode()
 
     def unseal(self, job_id: str, sealed: str | None) -> dict[str, str]:
-        """The values again, none for ``None``. Raises `ForbiddenError` when they are not this job's."""
+        """Decrypt the values; empty for ``None``. Raises `ForbiddenError` when they are not this job's."""
         if sealed is None:
             return {}
         from cryptography.fernet import InvalidToken  # noqa: PLC0415 - see `_fernet`

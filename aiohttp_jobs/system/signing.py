@@ -1,4 +1,4 @@
-"""Signatures of records, so that one that was edited where it is kept does not run."""
+"""Signs records, so that one that was modified where it is stored does not run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _SAME_IN_BOTH = {str, int, bool, type(None)}
 class Signer:
     """Signs records with HMAC-SHA256 (RFC 2104) over their canonical JSON.
 
-    Canonical is: every field but ``Signature``, names sorted, no white space, non-ASCII escaped. What was
-    signed with one of the keys `believed` is valid too.
+    Canonical means: every field but ``Signature``, names sorted, no white space, non-ASCII escaped.
+    Signatures made with one of the keys `believed` are valid too.
     """
 
     def __init__(self, key: bytes, *believed: bytes) -> None:

@@ -1,6 +1,6 @@
-"""What it means that the disk refuses: errors of the system and of SQLite, in words.
+"""Translates errors of the disk and of SQLite into sentences.
 
-Whether the disk still refuses, and saying so once, is left to ``storage_state``.
+``storage_state`` tracks whether the disk still fails, and logs it once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..errors import InsufficientStorageError, JobsError, StorageUnavailableErro
 
 
 class FaultKind(Enum):
-    """Why the disk refuses. The values are sentences, of which ``{path}`` and ``{reason}`` are filled in."""
+    """The kinds of disk errors. The values are sentences with ``{path}`` and ``{reason}``."""
 
     FULL = "There is no room for {path} ({reason})."
     READ_ONLY = "{path} lies on a file system that is read-only ({reason})."
@@ -53,18 +53,18 @@ _OF_CALLERS: Mapping[FaultKind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class StorageFault:
-    """That the disk refuses. `path` is what it refused, if that is known; `reason` is the system's word."""
+    """A disk error. `path` is the path at fault, if known; `reason` is the system's message."""
 
     kind: FaultKind
     reason: str
     path: str | None = None
 
     def sentence(self, base: str | os.PathLike[str]) -> str:
-        """What the administrator of the data folder `base` is told."""
+        """The message for the administrator of the data folder `base`."""
         return self.kind.value.format(path=self.path or os.fspath(base), reason=self.reason)
 
     def error(self) -> JobsError:
-        """What a caller is told, who need not know the server's paths."""
+        """The error for a caller, without paths of the server."""
         if self.kind is FaultKind.FULL:
             return InsufficientStorageError()
         return StorageUnavailableError(
@@ -74,7 +74,7 @@ class StorageFault:
 
 
 def fault_of(error: BaseException) -> StorageFault | None:
-    """The fault of the disk that `error` tells of; ``None`` when it tells of something else."""
+    """The disk error behind `error`; ``None`` when it is another kind of error."""
     if isinstance(error, sqlite3.Error):
         kind = _SQLITE_KINDS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
         return None if kind is None else StorageFault(kind, str(error))

@@ -1,7 +1,7 @@
 """Whether the disk below the data folder refuses, said once when it begins and once when it ends; and how
 what it refused is written again: the one way of backing off from a disk.
 
-What an error means is left to ``storage_faults``, and how much one user may keep to ``storage_limits``.
+``storage_faults`` classifies errors; ``access.storage_limits`` limits users.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _logger = logging.getLogger(__name__)
 
 
 class StorageState:
-    """What is known of the disk below the data folder `base`. `explains` may be called from any thread.
+    """The state of the disk of the data folder `base`. `explains` is thread-safe.
 
-    While it refuses, a file of one megabyte is written now and then to find out whether it still does, where
-    it refused last.
+    While it fails, a file of one megabyte is written now and then, where it failed last, to find out whether
+    it still does.
     """
 
     def __init__(self, base: Path) -> None:
@@ -55,7 +55,7 @@ class StorageState:
         """Called in the event loop when the disk no longer refuses."""
 
     def open(self) -> None:
-        """Look, from now on and in the running event loop, whether what refuses still does."""
+        """Start checking, on the running event loop, whether a failing disk has recovered."""
         self._loop = asyncio.get_running_loop()
         if self._fault is not None:
             self._watch()
@@ -69,13 +69,12 @@ class StorageState:
 
     @property
     def holds_jobs(self) -> bool:
-        """Whether no job could be started now, so that all are to wait."""
+        """Whether jobs must wait because none could be started now."""
         fault = self._fault
         return self._loop is not None and fault is not None and fault.kind in HOLDING
 
     def explains(self, error: BaseException) -> bool:
-        """Whether `error` tells that the disk refuses. That it does is in the log then, once, and no more
-        need be said of the error."""
+        """Whether `error` is a disk error. If so, it is logged once, and the caller need not log it."""
         fault = fault_of(error)
         if fault is None:
             return False
@@ -97,9 +96,9 @@ class StorageState:
         return True
 
     def report(self, error: BaseException, logger: logging.Logger, message: str, *args: object) -> None:
-        """Log `message`, with the traceback of `error`, unless the error is explained already.
+        """Log `message` with the traceback of `error`, unless `explains` has logged it already.
 
-        Of a database that is away there is no more to say than that.
+        The absence of a database is logged without a traceback.
         """
         if isinstance(error, StorageUnavailableError):
             logger.warning(f"{message}: %s", *args, error.__cause__ or error)
@@ -107,7 +106,7 @@ class StorageState:
             logger.error(message, *args, exc_info=error)
 
     def tell_free(self, free: int, least: int) -> None:
-        """That `free` bytes are left, where new jobs are refused below `least`."""
+        """Record that `free` bytes are left, where new jobs are refused below `least`."""
         is_low = free < least
         if is_low is self._low:
             return
@@ -123,14 +122,16 @@ class StorageState:
             _logger.warning("%d MB are free for %s: new jobs are taken again.", free >> 20, self._base)
 
     async def wait_for_end(self, seconds: float) -> None:
-        """Return when the disk no longer refuses, and after `seconds` at the latest."""
+        """Return when the disk has recovered, or after `seconds`."""
         if self._loop is None or self._fault is None:
             await asyncio.sleep(seconds)
         else:
             await asyncio.wait([self.next_end()], timeout=seconds)
 
     def next_end(self) -> asyncio.Future[None]:
-        """Is done when the disk no longer refuses. Others wait for it too: not to be cancelled."""
+        """A future that is done when the disk has recovered. It is shared with other waiters: do not cancel
+        it.
+        """
         if self._change is None:
             self._change = asyncio.get_running_loop().create_future()
         return self._change
@@ -180,7 +181,7 @@ def _can_write(folder: str) -> bool:
 
 
 def try_to_write(folder: str | Path, size: int) -> None:
-    """Write a file of `size` bytes to `folder`, durably, and remove it. Raises ``OSError``. Blocks."""
+    """Write a file of `size` bytes to `folder` durably, and remove it. Raises ``OSError``. Blocks."""
     path = f"{folder}/.{secrets.token_hex(8)}.tmp"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -1,7 +1,7 @@
-"""Threads that nobody has to wait for when the process ends.
+"""Daemon threads, which nothing waits for when the process ends.
 
-Those of ``concurrent.futures``, and so of ``asyncio.to_thread``, are joined by the interpreter at its exit:
-one that the kernel holds up (a disk that is gone, a file system in user space) would keep the process there.
+Threads of ``concurrent.futures``, and so of ``asyncio.to_thread``, are joined when the interpreter exits: one
+that hangs in the kernel (a lost disk, a user-space file system) would keep the process alive.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Call = tuple[Future[Any], Callable[[], Any]]
 
 
 class DaemonThreads(Executor):
-    """At most `most` threads, started when they are needed and called `name` with a number."""
+    """An executor with at most `most` threads, named `name` with a number."""
 
     def __init__(self, most: int, name: str) -> None:
         self._most = most
@@ -32,7 +32,7 @@ class DaemonThreads(Executor):
         self._closed = False
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have `function` called in one of the threads. Raises ``RuntimeError`` after `shutdown`."""
+        """Call `function` in one of the threads. Raises ``RuntimeError`` after `shutdown`."""
         future: Future[T] = Future()
         with self._guard:
             if self._closed:
@@ -45,7 +45,7 @@ class DaemonThreads(Executor):
         return future
 
     def shutdown(self, wait: bool = False, *, cancel_futures: bool = False) -> None:
-        """Take no more calls. What was asked for is still done, but not waited for unless `wait`."""
+        """Accept no more calls. Those already accepted are still made, but only awaited with `wait`."""
         with self._guard:
             self._closed = True
         if cancel_futures:
@@ -79,7 +79,7 @@ class DaemonThreads(Executor):
 
 
 def started(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-    """The future answer of `function`, called in a thread of its own. For what is rare and may hang."""
+    """Call `function` in a new thread; return a future. For rare calls that may hang."""
     threads = DaemonThreads(1, f"aiohttp-jobs-{getattr(function, '__name__', 'call')}")
     future = threads.submit(function, *args, **kwargs)
     threads.shutdown()

@@ -1,6 +1,6 @@
-"""For the tests of hosts: their functions run as jobs, as in the application, but without sockets.
+"""For hosts' tests: runs their functions as jobs, as in the application, but without sockets.
 
-The pytest fixture is in ``fixtures``; what runs the jobs is what runs them everywhere.
+The pytest fixture is in ``fixtures``. Jobs run with the same code as everywhere.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ __all__ = ["JobsOfApp", "JobsOfTest", "opened", "run_function"]
 
 
 async def run_function(function: Function[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What `function` returns when it is called as a job with these arguments, in its first mode.
+    """Run `function` as a job in its first mode, with these arguments; return its return value.
 
-    Raises what `bind` raises, and `JobFailedError` for a job that does not succeed. Everything it takes is
-    made for this job alone, in a temporary folder, and gone afterwards; the `jobs` fixture keeps it for a
-    whole test.
+    Raises what `bind` raises, and `JobFailedError` for a job that does not succeed. Everything is created for
+    this job in a temporary folder, and removed afterwards; the `jobs` fixture keeps it for a whole test.
     """
     async with opened(function.owner) as jobs:
         return await jobs.run(function.bind(*args, **kwargs))
 
 
 class JobsOfApp:
-    """The jobs of `app`, in which the plugin is mounted, and which has been started."""
+    """The jobs of `app`, an application with the plugin that has been started."""
 
     def __init__(self, app: web.Application) -> None:
         self.app = app
 
     async def submit(self, function: BoundFunction[R], **options: Any) -> JobHandle[R]:
-        """As ``aiohttp_jobs.submit`` does."""
+        """Like ``aiohttp_jobs.submit``, for this application."""
         return await submit(self.app, function, **options)
 
     async def run(self, function: BoundFunction[R], **options: Any) -> R:
-        """What the function returns as a job. Raises `JobFailedError` for one that does not succeed."""
+        """Run the function as a job; return its return value. Raises `JobFailedError` for a job that does not
+        succeed.
+        """
         return await (await self.submit(function, **options))
 
     async def wait(self, seconds: float = 60.0) -> list[dict[str, Any]]:
-        """The results of all jobs of the application, whoever submitted them, in the order of their ends.
+        """Wait until no job is queued or running; return the results of all jobs in the order of their ends.
 
-        First waits until none is left that waits for its turn or runs; those that are not due yet are left
-        alone. Raises ``TimeoutError`` when that takes more than so many `seconds`.
+        Jobs that are not due yet are not waited for. Raises ``TimeoutError`` after `seconds`.
         """
         async with asyncio.timeout(seconds):
             return [each for plugin in self._plugins() for each in await plugin[CODE_JOBS].ended()]
@@ -73,9 +73,9 @@ class JobsOfApp:
 
 @asynccontextmanager
 async def opened(functions: Functions, **settings: Any) -> AsyncIterator[JobsOfApp]:
-    """An application of its own, started without sockets, in which `functions` run while the block does.
+    """An application without sockets in which `functions` can run while the block runs.
 
-    `settings` are those of `JobsConfig`; the data folder is a temporary one unless they name another.
+    `settings` are those of `JobsConfig`; the data folder is temporary unless they name one.
     """
     with tempfile.TemporaryDirectory(prefix="aiohttp-jobs-") as folder:
         app = web.Application()
@@ -90,30 +90,32 @@ async def opened(functions: Functions, **settings: Any) -> AsyncIterator[JobsOfA
 
 
 class JobsOfTest:
-    """What the `jobs` fixture is: runs functions of any `Functions`, each opened when it is first needed."""
+    """The `jobs` fixture: runs functions of any `Functions`, each opened on first use."""
 
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self._opened: dict[int, JobsOfApp] = {}
 
     async def submit(self, function: BoundFunction[R], **options: Any) -> JobHandle[R]:
-        """As ``aiohttp_jobs.submit`` does, but for the application."""
+        """Like ``aiohttp_jobs.submit``, without the application."""
         return await (await self._of(function)).submit(function, **options)
 
     async def run(self, function: BoundFunction[R], **options: Any) -> R:
-        """What the function returns as a job. Raises `JobFailedError` for one that does not succeed."""
+        """Run the function as a job; return its return value. Raises `JobFailedError` for a job that does not
+        succeed.
+        """
         return await (await self._of(function)).run(function, **options)
 
     async def wait(self, seconds: float = 60.0) -> list[dict[str, Any]]:
-        """As `JobsOfApp.wait`, for all that was submitted here."""
+        """Like `JobsOfApp.wait`, for all that was submitted here."""
         return [result for each in self._opened.values() for result in await each.wait(seconds)]
 
     def of(self, app: web.Application) -> JobsOfApp:
-        """The jobs of an application that the test has started, to be run there, or to be waited for."""
+        """The jobs of an application that the test has started."""
         return JobsOfApp(app)
 
     async def close(self) -> None:
-        """End what was opened, with all jobs that still run."""
+        """Close what was opened, and end all running jobs."""
         await self._stack.aclose()
 
     async def _of(self, function: BoundFunction[Any]) -> JobsOfApp:

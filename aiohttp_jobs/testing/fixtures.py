@@ -1,6 +1,6 @@
-"""The `jobs` fixture, for hosts that write ``pytest_plugins = ["aiohttp_jobs.testing.fixtures"]``.
+"""The `jobs` fixture, for hosts with ``pytest_plugins = ["aiohttp_jobs.testing.fixtures"]``.
 
-Needs pytest, and what runs asynchronous tests with it: pytest-asyncio, pytest-aiohttp or anyio.
+Needs pytest, and a plugin that runs asynchronous tests: pytest-asyncio, pytest-aiohttp or anyio.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ else:
     _fixture = pytest_asyncio.fixture
 
 
-@_fixture  # type: ignore[untyped-decorator]
+@_fixture  # type: ignore[untyped-decorator]  # either plugin's
 async def jobs() -> AsyncIterator[JobsOfTest]:
-    """Runs functions as jobs for one test, without sockets, and waits for jobs."""
+    """Runs functions as jobs in one test, without sockets."""
     opened = JobsOfTest()
     try:
         yield opened

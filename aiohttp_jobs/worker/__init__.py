@@ -1,1 +1,4 @@
-"""How a command is run: the three modes, the interpreters, and the capture of what they print."""
+"""Runs commands on this machine: the three modes, the interpreters, and the capture of output.
+
+Knows no engine.
+"""

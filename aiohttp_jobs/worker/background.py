@@ -1,4 +1,4 @@
-"""The BackgroundJob mode: each command in a process of its own."""
+"""The BackgroundJob mode: each command in its own process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class BackgroundExecutor:
-    """Runs a command in a new session, with empty stdin and only the environment it is given."""
+    """Runs a command in a new session, with empty stdin and only the given environment."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class BackgroundExecutor:
         orphans: Orphans | None = None,
         start: Start = start_process,
     ) -> None:
-        """`start` is how its processes are started."""
+        """`start` starts its processes."""
         self._interpreters = interpreters
         self._kill_grace = kill_grace
         self._endings = Endings(orphans)
@@ -99,10 +99,10 @@ class BackgroundExecutor:
 async def run_process(
     execution: Execution, start: Callable[[int], Awaitable[tuple[Process, T]]], kill_grace: float
 ) -> tuple[int, T]:
-    """The exit code of what `start` has started, and what else that told; its output is in the log by then.
+    """Wait for what `start` starts; return its exit code, and what else it reported.
 
-    `start` is given the descriptor for the output. When cancelled, the process is ended first, with all that
-    it has started.
+    Its output is in the log then. `start` is given the descriptor for the output. When cancelled, the process
+    and its descendants are ended first.
     """
     pipe, marks = OutputPipe(execution.log), marks_of(execution.job_id, execution.environment)
     try:

@@ -1,4 +1,4 @@
-"""What dispatch asks of an execution mode, and what it hands over and gets back."""
+"""The interface of an execution mode, and the types it takes and returns."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WORK = "work"
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """One of the host's functions, to be called with `values`: JSON by name, the secret ones included.
+    """A call of one of the host's functions with `values`: JSON by name, including secret ones.
 
-    `attempt` counts from 1; at `deadline` (aware) the job's time is over. Another process finds the function
-    by its `module` and `qualname`.
+    `attempt` counts from 1; `deadline` (aware) is when the job times out. Another process imports the
+    function by `module` and `qualname`.
     """
 
     function: Function[..., Any]
@@ -45,10 +45,9 @@ class FunctionCall:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One job, ready to run. `environment` is all the variables it gets.
+    """A job that is ready to run. `environment` is its whole environment.
 
-    `job_dir` is its own; the folder `WORK` in there, empty, is where its command begins. What the host keeps
-    about it lies elsewhere.
+    `job_dir` is the job's own folder; its command starts in the empty folder `WORK` in it.
     """
 
     job_id: str
@@ -59,7 +58,7 @@ class Execution:
     environment: Mapping[str, str]
     log: OutputLog
     on_start: Callable[[int], None] = lambda _: None
-    """Told the id of the process that runs it."""
+    """Called with the id of the process that runs it."""
     parameters: Parameters = NO_PARAMETERS
     prefix: tuple[str, ...] | None = None
     """The command line to put before the command's file, if it is not the interpreter's own."""
@@ -71,10 +70,10 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it ended by itself. `exit_code` is negative when a signal ended it.
+    """How a job ended by itself. `exit_code` is negative when a signal ended it.
 
-    `error` is a sentence for the job's owner when there is more to say than the exit code does;
-    `timed_out` tells that a limit of the mode's own ended it. Of a function there is what it `returned`.
+    `error` is a sentence for the job's owner, if the exit code does not say everything; `timed_out`: a limit
+    of the mode itself ended it. A function's return value is in `returned`.
     """
 
     exit_code: int
@@ -84,7 +83,7 @@ class Outcome:
 
 
 class NotStartedError(Exception):
-    """The command was not started, as the disk refused what that takes; it may be tried again."""
+    """The command was not started because the disk refused what starting needs. It may be retried."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(f"the server's disk refused to keep the command ({cause.strerror or cause})")
@@ -92,23 +91,23 @@ class NotStartedError(Exception):
 
 
 class Executor(Protocol):
-    """One execution mode."""
+    """Runs jobs in one execution mode."""
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def run(self, execution: Execution) -> Outcome:
-        """Run to the end, with everything printed in ``execution.log``. Raises `NotStartedError`.
+        """Run the job to its end, with its output in ``execution.log``. Raises `NotStartedError`.
 
-        When cancelled, it first ends the command with all its descendants, within the configured
-        grace time, and then raises ``CancelledError``.
+        When cancelled, it ends the command with all its descendants, within the configured grace time, and
+        then raises ``CancelledError``.
         """
         ...
 
 
 class WarmWorker(Protocol):
-    """A process that serves one user's Runspace jobs: its `owner`, and the job that it runs now, if any."""
+    """A process for Runspace jobs: its `owner`, and its current job, if any."""
 
     @property
     def process(self) -> Process: ...

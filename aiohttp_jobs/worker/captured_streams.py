@@ -1,6 +1,7 @@
-"""Sends what a task prints to its job's log, and what it logs if asked to; all others' goes where it went.
+"""Redirects what a MainLoop job prints, and optionally logs, to the job's log; everything else goes on as
+before.
 
-Whose output it is, is told by context (``contextvars``): what a job starts prints for it too.
+The job is found by context variables, so what it starts prints to its log too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _UNWRITTEN_BYTES = 1 << 20
 
 
 class Sink:
-    """Where a job's prints go; nowhere of its own any more once the job has ended."""
+    """Where a job's output goes; closed when the job has ended."""
 
     def __init__(self, log: OutputLog, logs: logging.Formatter | None) -> None:
         self.log: OutputLog | None = log
@@ -30,7 +31,7 @@ class Sink:
         self._thread = threading.get_ident()
 
     def write(self, text: str) -> None:
-        """Add to the job's output, from whatever thread."""
+        """Append to the job's output, from any thread."""
         if threading.get_ident() == self._thread:
             self._append(text)
         else:
@@ -98,9 +99,9 @@ class _JobAwareHandler(logging.Handler):
 
 @contextmanager
 def captured_streams(log: OutputLog, logs: logging.Formatter | None = None) -> Iterator[Sink]:
-    """Send what this task, and those it starts, print to `log`, until the end of the block.
+    """Redirect what this task and its children print to `log` while the block runs.
 
-    What they log goes there, too, formatted by `logs`, if that is given.
+    What they log goes there too, formatted by `logs`, if that is given.
     """
     sink = Sink(log, logs)
     token = _sink.set(sink)

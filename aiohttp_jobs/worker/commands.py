@@ -1,7 +1,7 @@
-"""A command as it is run: without what an editor of another system left in it, by what its first line names.
+"""Prepares a command: normalizes line ends, and finds the program that its first line names.
 
-Every job comes this way, whichever door its command came through; what is stored and shown stays as it was
-sent. Starting the programs is left to the execution modes.
+Applies to every job, however it was submitted; what is stored and shown is not changed. Programs are started
+by the execution modes.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _STANDARD_FOLDERS = ("/bin", "/usr/bin", "/usr/local/bin")
 
 
 class Command(NamedTuple):
-    """What to run. `prefix` is the command line before the file, ``None`` for the interpreter's own."""
+    """What to run. `prefix` is the command line before the file; ``None`` means the interpreter's own."""
 
     text: str
     prefix: tuple[str, ...] | None = None
 
 
 class InterpreterMissingError(Exception):
-    """The first line names what cannot be used here; the message is a sentence that says so."""
+    """The first line names a program that cannot be used here. The message is a sentence for the owner."""
 
 
 def read_command(command: str, interpreter: InterpreterName, allowed: Collection[str], path: str) -> Command:
-    """What `command`, sent for `interpreter`, stands for.
+    """Parse `command`, which was submitted for `interpreter`.
 
-    The first line of a shell command may name a program (``#!/bin/bash``) out of `allowed`, which lies in
-    a folder of `path` or of the system's. Raises `InterpreterMissingError`.
+    The first line of a shell command may name a program (``#!/bin/bash``) in `allowed` that is found in
+    `path` or a system folder. Raises `InterpreterMissingError`.
     """
     text = normalised(command, interpreter)
     if interpreter is not InterpreterName.SHELL:
@@ -52,9 +52,9 @@ def read_command(command: str, interpreter: InterpreterName, allowed: Collection
 
 
 def normalised(command: str, interpreter: InterpreterName) -> str:
-    """`command` without a byte order mark, and with line feeds alone if its first line ends with CR LF.
+    """`command` without a byte order mark, and with LF line ends if its first line ends with CR LF.
 
-    A carriage return that only later lines have was put there on purpose, and stays.
+    Carriage returns only in later lines were put there on purpose, and stay.
     """
     text = command.removeprefix(BYTE_ORDER_MARK)
     if interpreter in _WRITTEN_WITH_LF and text.partition("\n")[0].endswith("\r"):

@@ -1,6 +1,6 @@
-"""What a MainLoop job changes of the process it runs in, put back when the job has ended.
+"""Restores what a MainLoop job has changed in the host's process, when the job has ended.
 
-Watching how long it takes is left to ``watchdog``, where its output goes to ``mainloop``.
+``watchdog`` limits its time, ``mainloop`` redirects its output.
 """
 
 from __future__ import annotations
@@ -36,11 +36,10 @@ Items = dict[tuple[str, Any], tuple[Any, Put | None]]
 
 
 class HostState:
-    """Remembers what a job changes while `watching`, so that `put_back` undoes that and nothing else.
+    """Records what a job changes while `watching`, so that `put_back` restores exactly that.
 
-    What the host or another job changes in between, while this one waits for something, is theirs and stays.
-    Steps that follow one another closely are looked at together, for 5 ms at most: what the host changes
-    between these is taken for the job's.
+    Changes that the host or another job makes in between stay. Steps in quick succession are recorded
+    together, for 5 ms at most: the host's changes between them count as the job's.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,7 +53,7 @@ class HostState:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """For one stretch in which the job, and nothing else, runs on this thread."""
+        """Record changes while the block runs, in which only the job runs on this thread."""
         if self._before is None:
             self._began = time.monotonic()
             self._is_busy = self._began - self._looked < _LONG_PAUSE
@@ -91,7 +90,7 @@ class HostState:
         self._changed[name] = (first, new)
 
     def put_back(self) -> None:
-        """Undo what is still as the job has left it. Logs what cannot be undone, and does not raise."""
+        """Undo the job's changes that are still in place. Logs what cannot be undone; does not raise."""
         give_back_log_locks()
         self._look()
         if not self._changed:
@@ -118,9 +117,9 @@ class HostState:
 
 
 def give_back_log_locks() -> None:
-    """Release the locks of `logging` that this thread has: a job that was stopped may have kept one.
+    """Release the locks of `logging` that this thread holds: a job that was stopped may have kept one.
 
-    All other threads would wait for it, at the next message, for ever.
+    All other threads would wait for it forever at their next message.
     """
     loggers = [logging.root, *list(logging.root.manager.loggerDict.values())]
     handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
@@ -187,7 +186,7 @@ def _interpreter() -> Items:
 def _put_filters(old: tuple[Any, ...]) -> None:
     warnings.resetwarnings()
     for each in reversed(old):
-        warnings.filters.insert(0, each)  # type: ignore[attr-defined]
+        warnings.filters.insert(0, each)  # type: ignore[attr-defined]  # typeshed has a Sequence
 
 
 def _hooks() -> Items:

@@ -1,7 +1,6 @@
-"""The interpreters: which are installed, and the command line that runs a file with each.
+"""The installed interpreters, and the command line that runs a file with each.
 
-A command is always handed over in a file, never on the command line, where ``ps`` would show it to
-every user of the machine.
+A command is always passed in a file, never on the command line, which ``ps`` shows to every user.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ OLDEST_POWERSHELL = (7, 2)
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
-    """`prefix` is the command line; the path of the command's file is put after it."""
+    """`prefix` is the command line to which the path of the command's file is appended."""
 
     name: InterpreterName
     prefix: tuple[str, ...]
@@ -44,7 +43,9 @@ def _powershell(program: str) -> Interpreter:
 
 
 def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
-    """The interpreters installed on this machine: each is the program of its name, unless said otherwise."""
+    """The interpreters that are installed on this machine, each found by its name unless configured
+    otherwise.
+    """
     found = [
         Interpreter(
             InterpreterName.PYTHON,
@@ -67,7 +68,7 @@ def find_interpreters() -> Mapping[InterpreterName, Interpreter]:
 
 
 def interpreter_for(execution: Execution, found: Mapping[InterpreterName, Interpreter]) -> Interpreter:
-    """What runs the job: one of `found`, or what its command's first line names."""
+    """The interpreter for a job: one of `found`, or what the command's first line names."""
     if execution.prefix is not None:
         return Interpreter(execution.interpreter, execution.prefix)
     return found[execution.interpreter]

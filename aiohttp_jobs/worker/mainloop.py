@@ -1,6 +1,6 @@
 """The MainLoop mode: Python on the event loop's own thread, with the host application in scope.
 
-Shells run as a process of their own; that they hold up the job loop is dispatch's doing.
+Shells run in their own process; the dispatcher lets no other job start meanwhile.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class MainLoopExecutor:
-    """Runs Python in this process, and hands other interpreters to `processes`.
+    """Runs Python in this process, and passes other interpreters to `processes`.
 
     `host` gives the application that is in scope as ``app``. What the job would have in its environment in a
     process of its own is in scope as ``environment``, unless a parameter has that name, as ``os.environ`` is
@@ -97,7 +97,7 @@ class MainLoopExecutor:
 
 
 def blocked(limit: float) -> str:
-    """What is said of a job that held up the event loop for more than `limit` seconds."""
+    """The message for a job that blocked the event loop for more than `limit` seconds."""
     return f"The job blocked the event loop for more than {limit:g} s and was stopped."
 
 
@@ -108,10 +108,10 @@ async def run_on_loop(
     patience: float,
     before_cancel: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Do `work`, which runs a job, in a task of its own.
+    """Run `work`, which runs a job, in its own task.
 
-    When cancelled, it is given `patience` seconds for each of several attempts; in the last one it is
-    `abandoned`, see `Watched`.
+    When cancelled, it is cancelled several times, `patience` seconds apart; the last time it is `abandoned`,
+    see `Watched`.
     """
     task = asyncio.create_task(work)
     try:
@@ -130,9 +130,9 @@ async def run_on_loop(
 
 
 class Watched:
-    """Awaits a coroutine with every one of its steps under the watchdog, each inside `watching`.
+    """Awaits a coroutine with each of its steps under the watchdog, and within `watching`.
 
-    Once it is `abandoned`, the next exception that is passed on to it ends it, whatever it does about that.
+    Once it is `abandoned`, the next exception that is passed to it ends it, whatever it does about that.
     """
 
     def __init__(

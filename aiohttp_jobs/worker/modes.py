@@ -1,4 +1,4 @@
-"""The execution modes of this machine, put together; PowerShell beside each where it is installed."""
+"""Builds the execution modes of this machine, with PowerShell in each mode where it is installed."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from .workspace import base_environment
 
 
 class ExecutionModes:
-    """What runs the jobs of each mode, with the interpreters that are installed here.
+    """The executors of all modes, and the installed interpreters.
 
-    `application` tells what MainLoop Python sees as ``app``; `functions` are the host's that are jobs.
-    Raises `ConfigurationError` when the configuration's default interpreter is not installed.
+    `application` returns what MainLoop Python sees as ``app``; `functions` are the host's own functions.
+    Raises `ConfigurationError` when the default interpreter is not installed.
     """
 
     def __init__(
@@ -85,16 +85,18 @@ class ExecutionModes:
         return list(self._interpreters)
 
     def warm_workers(self) -> list[WarmWorker]:
-        """The processes that serve Runspace jobs at the moment."""
+        """The current processes for Runspace jobs."""
         own = () if self._powershell is None else self._powershell.runspaces.workers
         return [*self._runspaces.workers, *self._function_runspaces.workers, *own]
 
     async def restart_session(self) -> bool:
-        """Have the next MainLoop job in PowerShell begin a new session; false while a job runs in it."""
+        """Let the next MainLoop job in PowerShell start a new session; false while a job runs in the current
+        one.
+        """
         return self._powershell is None or await self._powershell.session.restart()
 
     async def open(self, stack: AsyncExitStack, closing: Closing, instance_id: str) -> None:
-        """Open each mode, to be closed by `stack`; jobs are told `instance_id` in their environment."""
+        """Open each mode, to be closed by `stack`. Jobs see `instance_id` in their environment."""
         self.environment.update(base_environment(self._config, instance_id))
         self.orphans.open()
         if self._powershell is not None:

@@ -1,7 +1,7 @@
-"""The values of a template's parameters on their way to its command: never as text in the command.
+"""Passes the values of a template's parameters to its command, never as text in the command.
 
-Shells and PowerShell get environment variables ``PARAM_<name>``, Python gets variables in its namespace.
-The prefix keeps a parameter from ever being ``PATH``, ``LD_PRELOAD`` or ``IFS``.
+Shells and PowerShell get environment variables ``PARAM_<name>``, Python gets variables in its namespace. The
+prefix keeps a parameter from being ``PATH``, ``LD_PRELOAD`` or ``IFS``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The `values` by name, secret ones included, and the `secrets` among them, to be masked. A template's
-    are texts and whole numbers, a function's any JSON.
+    """The `values` by name, including secret ones, and the `secrets` among them, to be masked.
 
-    A parameter without a value is ``None`` in Python and no variable for the others.
+    A template's values are strings and integers, a function's any JSON. A parameter without a value is
+    ``None`` in Python, and no variable elsewhere.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -37,7 +37,7 @@ NO_PARAMETERS = Parameters()
 
 
 def hand_over(parameters: Parameters, interpreter: InterpreterName) -> dict[str, str]:
-    """The variables by which a process of its own gets them."""
+    """The environment variables that pass them to a process."""
     if interpreter is not InterpreterName.PYTHON:
         return parameters.environment()
     return {VARIABLE: json.dumps(dict(parameters.values))} if parameters.values else {}

@@ -1,7 +1,7 @@
-"""A bounded pool of warm worker processes, each of which serves one user at a time.
+"""A bounded pool of warm worker processes, each of which serves one user.
 
-A worker that has run a user's job is never given another user's: what it ran can change the process. What the
-processes are, and what they are told to run, is left to whoever makes the pool.
+A worker that has run a user's job is never given another user's, because the job can change the process. The
+pool's creator decides what the processes are and what they are sent.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Greet = Callable[[bool], bytes]
 
 
 class WorkerAnswer(NamedTuple):
-    """What a worker says when a job has ended, and whether it is fit for another."""
+    """A worker's answer when a job has ended, and whether it can run another."""
 
     exit_code: int
     is_reusable: bool
@@ -54,15 +54,15 @@ class WorkerAnswer(NamedTuple):
 
 
 class NoWorkerError(Exception):
-    """No worker came to run the job; the message is a sentence for its owner."""
+    """No worker could be started for the job. The message is a sentence for its owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How many workers a pool has at most, and how many of them it keeps that have served nobody.
+    """The maximum number of workers, and how many idle ones without a user to keep.
 
-    A job waits `patience` seconds for a worker of its user that is busy before another is started; after one
-    was taken or has died, `delay` seconds go by before the next is started to be spare.
+    A job waits `patience` seconds for a busy worker of its user before another is started; after one was
+    taken or has died, the next spare is started `delay` seconds later.
     """
 
     size: int
@@ -73,7 +73,7 @@ class Growth:
 
 @dataclass(eq=False, slots=True)
 class PoolWorker:
-    """One warm process. `owner` is the only user it serves, ``None`` while it has served nobody."""
+    """One warm process. `owner` is the only user it serves; ``None`` until it has served one."""
 
     process: Process
     control: socket.socket
@@ -100,7 +100,7 @@ class _Waiter(NamedTuple):
 
 
 class WorkerPool:
-    """Starts workers by `launch`, tells each `greet`'s words first, if any, and hands jobs over to them."""
+    """Starts workers with `launch`, sends each the message of `greet`, if any, and then jobs."""
 
     def __init__(
         self,
@@ -129,16 +129,16 @@ class WorkerPool:
 
     @property
     def workers(self) -> list[PoolWorker]:
-        """The workers of this moment, the longest running first."""
+        """The current workers, oldest first."""
         every = (*self._idle, *self._busy, *self._starting)
         return sorted(every, key=lambda worker: worker.started_at)
 
     def open(self) -> None:
-        """Start the spares."""
+        """Start the spare workers."""
         self._add_spares()
 
     async def close(self) -> None:
-        """End all of them, whatever they run."""
+        """End all workers, whatever they run."""
         self._is_closing = True
         for timer in (self._grow_timer, self._spare_timer):
             if timer is not None:
@@ -149,9 +149,9 @@ class WorkerPool:
         self._endings.close()
 
     async def run(self, execution: Execution, request: bytes) -> Outcome:
-        """Have a worker do what `request` says, and run to the end.
+        """Run `request` in a worker, to its end.
 
-        When cancelled, it first ends the worker with all its descendants, and then raises ``CancelledError``.
+        When cancelled, it ends the worker with all its descendants, and then raises ``CancelledError``.
         Raises ``OSError`` when no worker can be started.
         """
         async with self._free:
@@ -438,7 +438,7 @@ class WorkerPool:
 
 
 def read_answer(message: bytes) -> WorkerAnswer | None:
-    """What a worker has said, which may be the job's code speaking, or ``None``."""
+    """Parse a worker's answer; ``None`` for anything else, which the job's code may have sent."""
     told, separator, value = message.partition(_VALUE)
     try:
         answer = loads(told + b"}" if separator else told)

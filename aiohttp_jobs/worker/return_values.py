@@ -1,6 +1,6 @@
-"""What a function returns, as a result keeps it: JSON, bounded, without secrets.
+"""A function's return value for its result: JSON, limited in size, without secrets.
 
-`as_json` is for the process that ran the function, `kept_value` for the host, which checks what comes.
+`as_json` is for the process that ran the function, `kept_value` for the host, which validates it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NOT_KEPT = "The return value was not kept: "
 
 
 class ReturnValue(NamedTuple):
-    """A value as JSON, or the sentence that says why it was not kept; neither for ``None``."""
+    """A value as JSON, or a sentence that says why it was not stored; neither for ``None``."""
 
     json: bytes | None = None
     fault: str | None = None
@@ -32,14 +32,14 @@ NOTHING = ReturnValue()
 
 
 class KeptValue(NamedTuple):
-    """The value as it is stored, and, if there is more to say, the sentence for the job's owner."""
+    """The stored value and, if there is more to say, a sentence for the job's owner."""
 
     value: Any = None
     fault: str | None = None
 
 
 def as_json(value: Any) -> ReturnValue:
-    """`value` as JSON; also models, dates, enums and the like, as pydantic writes them."""
+    """`value` as JSON; models, dates, enums and so on as pydantic serializes them."""
     if value is None:
         return NOTHING
     try:
@@ -53,7 +53,7 @@ def as_json(value: Any) -> ReturnValue:
 
 
 def kept_value(returned: ReturnValue, masker: Masker | None) -> KeptValue:
-    """What to store of it, with the secrets of `masker` masked. May take a moment if there are any."""
+    """The value to store, with the secrets of `masker` masked. May be slow if there are any."""
     if returned.json is None:
         return KeptValue(None, returned.fault)
     if len(returned.json) > MOST_BYTES:

@@ -1,7 +1,7 @@
-"""The Runspace mode: commands in warm worker processes, each serving one user at a time.
+"""The Runspace mode: commands in warm worker processes, each of which serves one user.
 
-Workers are started from ``child`` by path and not through ``multiprocessing``, which would run the host's
-main script again in each and hand them the host's environment. Which of them runs what is left to ``pool``.
+Workers are started from ``child`` by path and not with ``multiprocessing``, which would run the host's main
+script again in each and pass them the host's environment. ``pool`` manages them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class RunspaceExecutor:
 
     @property
     def workers(self) -> list[PoolWorker]:
-        """The workers of this moment, the longest running first."""
+        """The current workers, oldest first."""
         return self._pool.workers
 
     async def open(self) -> None:

@@ -1,9 +1,8 @@
 """Stops Python code that blocks the event loop's thread for too long.
 
-A second thread raises an exception in the first (``PyThreadState_SetAsyncExc``) and interrupts a
-waiting system call with a signal. Code that catches the exception meets the next one in its very next step,
-and so on, until it is outside of all that catches it. What none of this reaches is a C call that computes: it
-goes on, and the loop with it, until it returns.
+A second thread raises an exception in it (``PyThreadState_SetAsyncExc``) and interrupts a waiting system call
+with a signal. Code that catches the exception gets the next one at its next step, until it is outside all
+handlers. Only a C call that computes cannot be stopped: it, and the loop, go on until it returns.
 """
 
 from __future__ import annotations
@@ -31,14 +30,17 @@ _logger = logging.getLogger(__name__)
 
 
 class BlockedTooLongError(BaseException):
-    """Raised inside the code that blocks. Not an ``Exception``, so that ``except Exception`` lets it by."""
+    """Raised inside the code that blocks.
+
+    Not an ``Exception``, so that ``except Exception`` does not catch it.
+    """
 
 
 class WatchdogSignals:
-    """The two signals that watchdogs use, theirs for as long as any of them runs; several may at once.
+    """The two signals that watchdogs use, for as long as any of them runs.
 
-    SIGURG, which does nothing by default, ends a waiting system call. SIGVTALRM comes after each so many
-    seconds of the processor's time. Neither is touched where the host uses it itself, or off the main thread.
+    SIGURG, which is ignored by default, interrupts a waiting system call. SIGVTALRM comes at intervals of
+    processor time. Neither is used if the host uses it itself, or off the main thread.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class WatchdogSignals:
 
     @contextmanager
     def lent_to(self, watchdog: Watchdog) -> Iterator[None]:
-        """Inside the block `watchdog` is told of both."""
+        """Notify `watchdog` of both signals while the block runs."""
         if not self._users:
             self._take()
         self._users.append(watchdog)
@@ -92,14 +94,14 @@ class WatchdogSignals:
 
 
 class Watchdog:
-    """Bounds each call made through `guard` to `limit` seconds. Use it on one thread only.
+    """Limits each call made through `guard` to `limit` seconds. For one thread only.
 
-    That thread takes no lock: the exception may come right behind the taking of one, which would then never
-    be given back. Instead each thread first writes what it does and then reads what the other one does.
+    That thread takes no lock: the exception may come right after a lock was taken, which would then never be
+    released. Instead, each thread first writes what it does and then reads what the other does.
     """
 
     def __init__(self, limit: float, name: str, signals: WatchdogSignals | None = None) -> None:
-        """`signals` are shared by all watchdogs that may run at once on the thread."""
+        """`signals` are shared by all watchdogs on the thread."""
         self._signals = WatchdogSignals() if signals is None else signals
         self._limit = limit
         self._name = name
@@ -126,7 +128,7 @@ class Watchdog:
                 self._thread.join()
 
     def guard(self, call: Callable[[], T]) -> T:
-        """Make `call`; raises `BlockedTooLongError` out of it when it takes longer than the limit."""
+        """Make `call`; raises `BlockedTooLongError` in it when it takes longer than the limit."""
         trace = sys.gettrace()
         self._deadline = time.monotonic() + self._limit
         try:
@@ -180,7 +182,7 @@ class Watchdog:
                 self._wait(_AGAIN_SECONDS)
 
     def be_let_in(self) -> None:
-        """In the guarded thread: let the watchdog's own have its turn, if its time has come."""
+        """In the guarded thread: give the watchdog's thread its turn, if its time has come."""
         deadline = self._deadline
         if deadline is not None and time.monotonic() > deadline + _AGAIN_SECONDS:
             sys.setswitchinterval(self._switch_interval)
@@ -212,9 +214,9 @@ class Watchdog:
         return is_meant
 
     def insist(self, frame: FrameType | None) -> None:
-        """That a signal's handler runs is what lets the exception that was set come through, and ends a call.
+        """Let a signal handler run, so that the exception is delivered and a system call ends.
 
-        For code that has caught a few, see that another one follows each line and each call that it makes.
+        For code that has caught several, make another follow each line and each call.
         """
         if self._deadline is None or not self._is_insisting:
             return
@@ -250,7 +252,7 @@ def _without_hooks(call: Callable[[], T]) -> T:
 
 
 def cut_own_frames(error: BaseException) -> None:
-    """Let the trace of `error` end in the code that was stopped, not in this module's signal handler."""
+    """Remove this module's signal handler from the end of the traceback of `error`."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         if trace.tb_next.tb_frame.f_code in _HANDLERS:

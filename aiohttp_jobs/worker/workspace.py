@@ -20,10 +20,9 @@ class Workspace(NamedTuple):
 
 
 def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
-    """Write the command where `interpreter` will read it (0600).
+    """Write the command to a file for `interpreter` (0600). It is removed with the job's folder.
 
-    It goes with the job's folder when the job ends. Blocks, but for less than the fork that follows. Raises
-    `NotStartedError` when the disk refuses.
+    Blocks, but for less than the fork that follows. Raises `NotStartedError` when the disk refuses it.
     """
     command_file, folder = planned(execution, interpreter)
     try:
@@ -38,12 +37,12 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
 
 def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
-    """The same for a command that is handed over in another way: without its file."""
+    """The same for a command that is passed in another way, without its file."""
     return Workspace(f"{execution.job_dir}/command{interpreter.suffix}", working_folder(execution))
 
 
 def working_folder(execution: Execution) -> str:
-    """The folder that the command finds itself in."""
+    """The folder in which the command starts."""
     return f"{execution.job_dir}/{WORK}"
 
 

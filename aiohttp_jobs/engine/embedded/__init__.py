@@ -1,1 +1,1 @@
-"""The engine of one machine: the file system keeps everything, and jobs run in or beside the host."""
+"""The engine for one machine: everything is stored in files, and jobs run in or beside the host."""

@@ -1,7 +1,6 @@
-"""API keys, made, listed, disabled and deleted in one file, which is replaced whole.
+"""API keys in one file, which is replaced as a whole. A running host notices changes by the file's identity.
 
-A running host sees a change by the file's identity. What a key may do is left to ``key_ring`` and
-``access.current_roles``.
+What a key may do is decided in ``access.current_roles``.
 """
 
 from __future__ import annotations
@@ -41,10 +40,10 @@ def _allow(_key: ApiKey) -> None:
 
 
 class ApiKeys:
-    """The keys of one data folder. Changes are safe beside a running host and other processes.
+    """The keys of one data folder. Changes are safe while hosts and other processes use it.
 
-    Every method raises `RightsUnavailableError` while the file is damaged or cannot be read: then no key
-    works, and nothing is written over it. So does a change while another program keeps the file locked.
+    Every method raises `RightsUnavailableError` while the file is damaged or unreadable: no key works then,
+    and nothing overwrites the file. A change also raises it while another program keeps the file locked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,11 +59,7 @@ class ApiKeys:
         return cls(data_dir.absolute() / APP_FOLDER / "Secrets" / "api-keys.json")
 
     async def now(self) -> KeyRing:
-        """The keys as they are now.
-
-        Looks at the file's identity each time, a call of a few microseconds; when it has changed, a thread
-        reads it.
-        """
+        """The current keys. Costs a ``stat`` of some microseconds; a changed file is read in a thread."""
         if self._identity() != self._seen:
             return await asyncio.to_thread(self.read)
         return self._known()

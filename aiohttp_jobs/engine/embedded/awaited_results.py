@@ -1,4 +1,4 @@
-"""Waiting for results that other processes on the store may write. What runs here is told by ``active``."""
+"""Waits for the results of jobs in other processes on the same data folder."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _logger = logging.getLogger(__name__)
 
 
 class AwaitedResults:
-    """Looks for the results of all jobs that somebody waits for together, ten times a second at most.
+    """Polls for all awaited results together, at most ten times a second, and not at all while nobody waits.
 
-    Costs nothing while nobody waits. `store` says which jobs have ended.
+    `store` says which jobs have ended.
     """
 
     def __init__(self, store: JobStore, storage: StorageState) -> None:
@@ -35,7 +35,7 @@ class AwaitedResults:
     def ended(self, job_id: str) -> Iterator[asyncio.Future[None]]:
         """A future that is done once the job has ended, even if its result is gone, or on closing.
 
-        To be waited for inside the block, with ``asyncio.wait``; several may wait for one job.
+        Wait for it within the block, with ``asyncio.wait``; several callers may wait for one job.
         """
         ended = self._ended.get(job_id)
         if ended is None:
@@ -52,7 +52,7 @@ class AwaitedResults:
                 del self._waiting[job_id], self._ended[job_id]
 
     def begin_closing(self) -> None:
-        """Let everybody who waits go."""
+        """Release everybody who waits."""
         self._is_closing = True
         for ended in self._ended.values():
             if not ended.done():

@@ -1,4 +1,6 @@
-"""Tells of the jobs of other processes on the data folder, by looking at it twice a second while asked to."""
+"""Publishes changes of jobs in other processes on the data folder, by polling it twice a second while
+watched.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class _Seen(NamedTuple):
 class ChangesElsewhere:
     """Calls `tell` for each change that another process makes to its jobs and results.
 
-    Costs nothing while nobody watches, and little where there is no other process.
+    Costs nothing while nobody watches, and little while there is no other process.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class ChangesElsewhere:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Inside the block `tell` is called. From its beginning on nothing is missed."""
+        """Call `tell` while the block runs; nothing is missed from its beginning on."""
         self._watchers += 1
         try:
             if self._is_closed:
@@ -79,7 +81,7 @@ class ChangesElsewhere:
             self._departed[job_id] = user_id
 
     async def close(self) -> None:
-        """Stop, whoever watches."""
+        """Stop, even if somebody watches."""
         self._is_closed = True
         self._stop()
         await self._tasks.wait()

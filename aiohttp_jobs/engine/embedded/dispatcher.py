@@ -1,7 +1,7 @@
-"""The periodic task: picks submissions up, has them run as the limits allow, keeps results.
+"""Dispatcher: picks submissions up, has them run within the limits, and stores their results.
 
-Which job is next is left to ``queue``, whether one more may run to ``slots``, how one is run to
-``lifecycle``, what becomes of its result to ``finishing``, where they lie to the store.
+`WaitingJobs` (``queue``) decides which job is next, `Slots` whether one more may run, `JobRunner` runs it,
+`ResultKeeper` (``finishing``) handles its result.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Dispatcher:
-    """Runs the jobs of `store` within `limits`, looking every `interval` seconds for files that other
-    programs dropped, and at once when it is woken.
+    """Runs the jobs of `store` within `limits`.
 
-    Commands in MainLoop run one at a time and hold up the start of all others, as the specification has it.
-    The host's own functions there do not: they are coroutines, and may wait for other jobs. Jobs of functions
-    that `is_left` holds for are left to other processes.
+    It looks for files that other programs dropped every `interval` seconds, and at once when woken. MainLoop
+    commands run one at a time and delay the start of all other jobs, as the specification requires. The
+    host's own functions in MainLoop do not: they are coroutines, and may wait for other jobs. Jobs of
+    functions for which `is_left` is true are left to other processes.
     """
 
     def __init__(
@@ -110,16 +110,16 @@ class Dispatcher:
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-dispatcher")
 
     def begin_closing(self) -> None:
-        """Start nothing more from now on, and let those who watch go."""
+        """Start nothing more, and release everybody who watches."""
         self._closing = True
         self._wake.set()
         for job in self._active.values():
             job.let_go()
 
     async def close(self, grace: float, kill_grace: float) -> None:
-        """Start nothing more, give running jobs `grace` seconds, then stop and record them.
+        """Start nothing more, give running jobs `grace` seconds, then stop them and store their results.
 
-        Those that are not recorded five seconds after `kill_grace` are left to the next start.
+        Jobs without a stored result five seconds after `kill_grace` are left to the next start.
         """
         self.begin_closing()
         if self._tasks:
@@ -144,7 +144,7 @@ class Dispatcher:
 
     @property
     def queue(self) -> WaitingJobs:
-        """The waiting jobs. To be read only."""
+        """The waiting jobs. Read only."""
         return self._queue
 
     @property
@@ -152,18 +152,17 @@ class Dispatcher:
         return self._slots.limits
 
     def active(self) -> Iterable[ActiveJob[PendingJob]]:
-        """The jobs that wait or run in this process, in the order in which it got to know them."""
+        """The waiting and running jobs of this process, in the order in which it learned of them."""
         return self._active.values()
 
     def find(self, job_id: str) -> ActiveJob[PendingJob] | None:
-        """A job that waits or runs in this process."""
+        """A waiting or running job of this process; ``None`` if there is none with this id."""
         return self._active.get(job_id)
 
     async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
-        """Accept a job durably, and have it run. `is_new`: its id was made for it a moment ago.
+        """Accept a job durably. `is_new` promises that its id was just generated.
 
-        One that would be started next anyway is picked up by the write that accepts it.
-        Raises `TooManyPendingError`.
+        If it would be started next anyway, it is claimed in the same write. Raises `TooManyPendingError`.
         """
         allowance = Allowance(most_waiting, self._queue.size_of)
         if is_new and self._may_start_now(submission):
@@ -189,7 +188,7 @@ class Dispatcher:
         await accepted
 
     def enqueue(self, job: PendingJob) -> None:
-        """Take notice of a job that was just added to the store."""
+        """Add a job that was just added to the store."""
         if job.key in self._known:
             return
         self._known.add(job.key)
@@ -206,12 +205,12 @@ class Dispatcher:
         return self._store.has_news(self._known)
 
     def look_soon(self) -> None:
-        """Look around at once: something has happened."""
+        """Look at once, because something changed."""
         self._asked.set()
         self._wake.set()
 
     def cancel(self, job_id: str, reason: StopReason) -> bool:
-        """Stop a job that waits or runs here, for `reason`; false when there is none such."""
+        """Stop a waiting or running job of this process for `reason`; false when there is none."""
         active = self._active.get(job_id)
         if active is None:
             return False
@@ -223,7 +222,7 @@ class Dispatcher:
         return True
 
     async def cancel_anywhere(self, job_id: str, reason: StopReason) -> None:
-        """The same for a job of any process on the store; does nothing for one that has ended."""
+        """Stop a job of any process on the store. Does nothing when it has ended."""
         if self.cancel(job_id, reason) or await self._store.request_cancel(job_id, reason.by):
             return
         await self._look_around()
@@ -231,16 +230,16 @@ class Dispatcher:
             await self._find_more()
 
     async def set_paused(self, paused: bool) -> None:
-        """Start no more jobs, or go on starting them; running ones are not touched."""
+        """Pause or resume starting jobs. Running jobs go on."""
         await self._store.set_paused(paused)
         self.paused = paused
         self._pauses += 1
         self._wake.set()
 
     async def catch_up(self) -> list[RunningElsewhere]:
-        """Take notice of what other processes have left waiting, taken and paused; what they run.
+        """Learn what other processes run, pause, have taken, or left waiting.
 
-        Looks at the time stamp of one folder, in a thread, when there are none.
+        Without other processes this costs one ``stat``, in a thread.
         """
         pauses = self._pauses
         try:

@@ -1,7 +1,4 @@
-"""The embedded engine put together: the store, the records and the dispatcher on one data folder.
-
-Who may run what is asked through the recheck that it is given; who is told of results, through the notifier.
-"""
+"""Builds the engine from the store, the records and the dispatcher of one data folder."""
 
 from __future__ import annotations
 
@@ -49,8 +46,10 @@ class EmbeddedRecords:
 
 
 class EmbeddedEngine:
-    """One process's share of the data folder. `storage` is told when the disk refuses; `vault` opens what
-    was sealed."""
+    """One process's part of the engine on a data folder.
+
+    `storage` is told of disk errors; `vault` decrypts secret values.
+    """
 
     queue: EmbeddedJobQueue
     outputs: EmbeddedOutputs
@@ -101,7 +100,7 @@ class EmbeddedEngine:
         return self.store.functions_elsewhere()
 
     async def require_reachable(self) -> None:
-        """The data folder is all that there is."""
+        """Do nothing: there is only the data folder."""
 
     def connect(
         self, recheck: Recheck, notifier: Notifier | None, observer: JobObserver | None = None
@@ -132,7 +131,8 @@ class EmbeddedEngine:
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         """Open the store and the records.
 
-        Raises `OSError`, `sqlite3.Error`, and `ConfigurationError` for another secret than the others have.
+        Raises ``OSError``, ``sqlite3.Error``, and `ConfigurationError` when other hosts on the folder use
+        another secret.
         """
         await asyncio.to_thread(self._config.keys.require_same_secret)
         await self.store.open()

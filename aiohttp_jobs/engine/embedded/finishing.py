@@ -1,4 +1,4 @@
-"""After a job: its result is kept and told, or another attempt accepted."""
+"""ResultKeeper: stores a job's result and sends its notices, or accepts another attempt."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .job_store import JobStore, PendingJob
 
 @dataclass(frozen=True, slots=True)
 class KeptResult:
-    """A result as it is stored, and what its notifier has prepared."""
+    """A stored result, and what the notifier has prepared for it."""
 
     record: dict[str, Any]
     notices: Any = None
 
 
 class ResultKeeper:
-    """Keeps results in `store`, and has `notifier` tell of those whose submitters asked for that."""
+    """Stores results in `store`, and has `notifier` send the notices that their submitters asked for."""
 
     def __init__(self, store: JobStore, notifier: Notifier | None) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class ResultKeeper:
     async def finish(
         self, claimed: ClaimedJob, result: JobResult, *, cancelled: bool
     ) -> KeptResult | PendingJob:
-        """Keep the result of the last attempt; or, of one that is followed by another, accept that."""
+        """Store the result of the last attempt or, if another follows, accept that attempt."""
         submission = claimed.submission
         policy = submission.retry
         if policy and not cancelled and policy.covers(result.status, submission.attempt):
@@ -44,6 +44,6 @@ class ResultKeeper:
         return KeptResult(await self._store.finish(claimed, result), notices)
 
     async def release(self, kept: KeptResult) -> None:
-        """Tell of a result, now that whoever watches the job knows of its end."""
+        """Send the notices of a result, after the job's watchers have learned of its end."""
         if self._notifier is not None and kept.notices is not None:
             await self._notifier.release(kept.notices)

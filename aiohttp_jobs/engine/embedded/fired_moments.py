@@ -1,8 +1,8 @@
-"""Who fires which moment: claims that only one process gets, and that outlive the process. All calls block.
+"""Claims on the moments of schedules, as files. All calls block.
 
-``Schedules/fired/<ScheduleID>/<moment>`` is the claim, for good; the same file has a second name in
-``Schedules/firing/`` until what it announces is done. Its maker holds a lock on it meanwhile, which
-the kernel lets go of when the process dies, however it dies: whoever then gets the lock completes it.
+``Schedules/fired/<ScheduleID>/<moment>`` is the permanent claim; a hard link to it in ``Schedules/firing/``
+exists until its job is submitted. Its creator holds a lock on it meanwhile, which the kernel releases when
+the process dies: whoever then gets the lock completes the claim.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FORMAT = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class HeldMoment(FiredMoment):
-    """A moment with its file, and the descriptor that has the lock on it."""
+    """A claimed moment with its file, and the descriptor that holds the lock."""
 
     path: Path
     lock: int = field(repr=False)
@@ -54,7 +54,7 @@ class FiredMomentFiles:
         self._firing = self._schedules / "firing"
 
     def open(self) -> None:
-        """Get ready, and clear away what schedules that were deleted and processes that died left."""
+        """Remove what deleted schedules and dead processes have left."""
         make_folder(self._fired)
         make_folder(self._firing)
         for folder in self._fired.iterdir():
@@ -66,15 +66,15 @@ class FiredMomentFiles:
                     hidden.unlink()
 
     def forget(self, schedule_id: str) -> None:
-        """Forget about a schedule that was deleted."""
+        """Delete the claims of a schedule that was deleted."""
         remove_tree(self._fired / schedule_id)
 
     def take(
         self, schedule_id: str, moment: datetime, job_id: str | None, skipped: str | None = None
     ) -> HeldMoment | None:
-        """HeldMoment a moment durably; ``None`` when it is claimed already, by whomever.
+        """Durably claim a moment; ``None`` when it is claimed already.
 
-        The claim must be given to `finish` or `release`.
+        Pass the claim to `finish` or `release`.
         """
         folder = self._fired / schedule_id
         make_folder(folder)
@@ -93,22 +93,22 @@ class FiredMomentFiles:
         return HeldMoment(schedule_id, moment, job_id, skipped, path, held)
 
     def finish(self, claim: HeldMoment) -> None:
-        """What the claim announces is done, or will never be."""
+        """Mark a claim as done: its job was submitted, or never will be."""
         claim.path.unlink(missing_ok=True)
         os.close(claim.lock)
         self._prune(claim.schedule_id, claim.moment)
 
     def release(self, claim: HeldMoment) -> None:
-        """Leave it to whoever finds it next."""
+        """Give a claim up, to be taken over by another process."""
         os.close(claim.lock)
 
     def take_over(self) -> list[HeldMoment]:
-        """The claims that nobody holds and that were not finished; each is now held by the caller."""
+        """Take over unfinished claims that nobody holds; the caller now holds them."""
         names = self._unfinished()
         return [claim for name in names if (claim := self._adopt(self._firing / name)) is not None]
 
     def any_unfinished(self) -> bool:
-        """Whether there are claims that were not finished, held by whomever."""
+        """Whether any claim is unfinished, whoever holds it."""
         return bool(self._unfinished())
 
     def _unfinished(self) -> list[str]:
@@ -117,9 +117,9 @@ class FiredMomentFiles:
             return sorted(entry.name for entry in entries if not entry.name.startswith("."))
 
     def handled_until(self, schedule_id: str, now: datetime) -> datetime | None:
-        """The newest claimed moment that is not after `now`; nothing up to it needs a look.
+        """The newest claimed moment that is not after `now`: everything up to it has been handled.
 
-        `now` itself when all claims are later: then the clock was set back, and what lies before may
+        Returns `now` itself when all claims are later. The clock was set back then, and earlier moments may
         have been fired and forgotten.
         """
         moments = sorted(self._moments(schedule_id))

@@ -1,6 +1,5 @@
-"""JobQueue on one data folder: what this process's dispatcher knows, and what the other processes do.
-
-Reading what the others do is left to ``files.other_processes``, starting jobs to the dispatcher.
+"""JobQueue of one data folder: this process's jobs from its dispatcher, the others' from
+``files.other_processes``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .job_store import JobStore, PendingJob, RunningElsewhere
 
 
 class EmbeddedJobQueue:
-    """The jobs of all processes on the folder of `store`, of which `dispatcher` runs this one's."""
+    """The jobs of all processes on the folder of `store`; `dispatcher` runs this process's."""
 
     def __init__(
         self,
@@ -160,7 +159,7 @@ class EmbeddedJobQueue:
                 yield
 
     async def close(self) -> None:
-        """Tell of no more changes."""
+        """Stop publishing changes."""
         await self._changes_elsewhere.close()
 
     def _matching(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> Iterator[JobState]:

@@ -1,4 +1,4 @@
-"""JobState made of what is found of other processes. Pure."""
+"""Builds the JobState of jobs in other processes. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .job_store import Located, RunningElsewhere
 
 
 def elsewhere_state(job: RunningElsewhere) -> JobState:
-    """A job that another process runs."""
+    """The state of a job that another process runs."""
     return submitted_state(
         job.submission,
         JobPhase.RUNNING,
@@ -22,7 +22,9 @@ def elsewhere_state(job: RunningElsewhere) -> JobState:
 
 
 def located_state(located: Located) -> JobState:
-    """A job that waits and was not read yet, or whose process died and that is about to be taken over."""
+    """The state of a waiting job that was not read yet, or of one whose process died and that is about to be
+    taken over.
+    """
     submission = located.submission
     if located.run_dir is not None:
         return submitted_state(submission, JobPhase.RUNNING)

@@ -1,4 +1,4 @@
-"""JobStore: what this engine's dispatcher asks of the place where jobs lie, and what it is told there."""
+"""JobStore: the interface between the dispatcher and the store of jobs, and the types it returns."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from ..base import ClaimedJob, JobHistory, JobSummary, MostWaiting, Slot, slot_o
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What may wait. `size_of` tells, in any thread, the bytes of a waiting job's command by the job's id,
-    ``None`` for one that is not known."""
+    """The limits on waiting jobs.
+
+    `size_of` returns, in any thread, the size in bytes of a waiting job's command; ``None`` for an unknown
+    id.
+    """
 
     most: MostWaiting
     size_of: Callable[[str], int | None]
@@ -25,12 +28,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingJob(JobSummary):
-    """An accepted job that waits. Small on purpose: ten thousand of them may wait in memory.
+    """An accepted job that waits. Kept small, because ten thousand of them may be in memory.
 
-    `problem` says why it cannot run; such a job is picked up only to be recorded as rejected.
-    `size` is that of its command in bytes, `function` the name of the host's function that it runs.
-    `function_version` is the one that it was submitted with. `concurrency_owner` is whose the concurrency key
-    is, if not the user's own.
+    `problem` says why it cannot run; such a job is claimed only to be recorded as rejected. `size` is its
+    command's in bytes, `function` the name of the host's function that it runs, `function_version` the
+    version it was submitted with. `concurrency_owner` owns the concurrency key, if not the job's user.
     """
 
     key: str
@@ -48,7 +50,7 @@ class PendingJob(JobSummary):
 
     @property
     def lock(self) -> str | None:
-        """What no two running jobs may have in common: the concurrency key, and whose key it is."""
+        """The lock that it needs: its concurrency key together with the key's owner."""
         if self.concurrency_key is None:
             return None
         owner = "" if is_shared_key(self.concurrency_key) else self.concurrency_owner or self.user_id
@@ -57,7 +59,7 @@ class PendingJob(JobSummary):
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A job that has not ended, found in the store. `run_dir` is there while some process runs it."""
+    """A job that has not ended, found in the store. `run_dir` exists while some process runs it."""
 
     submission: Submission
     run_dir: Path | None
@@ -68,13 +70,16 @@ class Located:
 
     @property
     def log(self) -> Path | None:
-        """Where its output is written, while some process runs it."""
+        """The folder of its output while some process runs it."""
         return self.run_dir / "log" if self.run_dir else None
 
 
 @dataclass(frozen=True, slots=True)
 class LostJob:
-    """A job whose host process, `instance_id`, died while it ran. `last_seen`: its last sign of life."""
+    """A job whose host process, `instance_id`, died while it ran.
+
+    `last_seen` is the process's last sign of life.
+    """
 
     claimed: ClaimedJob
     instance_id: str
@@ -84,9 +89,9 @@ class LostJob:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A portion of waiting jobs; `there_are_more` to be had at once.
+    """A batch of waiting jobs; `there_are_more` to be had at once.
 
-    `again_in`: the seconds after which files that may still be being written are worth another look.
+    `again_in` is after how many seconds to look again at files that may still be being written.
     """
 
     jobs: list[PendingJob]
@@ -98,7 +103,7 @@ class Found:
 class Look:
     """What others have done on the store; see the methods of `JobStore` with these names.
 
-    `cancel_requests`: which of this process's jobs others asked to cancel, by id, and who asked.
+    `cancel_requests` maps the ids of this process's jobs to the users who asked to cancel them.
     """
 
     is_paused: bool
@@ -109,7 +114,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class RunningElsewhere:
-    """A job that another process runs. `output_size` is how many bytes it has printed so far."""
+    """A job that another process runs. `output_size` is in bytes."""
 
     submission: Submission
     started_at: datetime
@@ -120,9 +125,10 @@ class RunningElsewhere:
 
 @dataclass(frozen=True, slots=True)
 class OtherProcesses:
-    """What the other processes on the store do. `taken`: jobs that waited here and have been taken by them.
+    """The state of the other processes on the store.
 
-    `has_news`: there may be waiting jobs that are not known here.
+    `taken` are jobs that waited here and were claimed by them. `has_news`: there may be waiting jobs that are
+    not known here.
     """
 
     is_paused: bool
@@ -133,7 +139,7 @@ class OtherProcesses:
 
 @dataclass(frozen=True, slots=True)
 class ResultNews:
-    """Another process has added the result of a job of `user_id`, or deleted it."""
+    """Another process has added or deleted the result of a job of `user_id`."""
 
     user_id: str
     job_id: str
@@ -146,9 +152,9 @@ NewsMark = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What other processes did to results between one `mark` and the next, which is this one's `mark`.
+    """What other processes did to results between two marks; `mark` is the later one.
 
-    `is_whole`: nothing of it was gone before it was read.
+    `is_whole` is false when some of it was gone before it was read.
     """
 
     items: list[ResultNews]
@@ -165,15 +171,15 @@ class KeyBusyError(Exception):
 
 
 class JobStore(JobHistory, Protocol):
-    """Keeps submissions and results. Every method may be called from the event loop.
+    """Stores submissions and results. Every method may be called on the event loop.
 
-    Raises ``OSError`` when the storage fails; what was asked has then not happened, or will be
-    taken up by `lost`.
+    Raises ``OSError`` when the storage fails: the operation was not done then, or will be completed by
+    `lost`.
     """
 
     @property
     def instance_id(self) -> str:
-        """Names this process among those that share the store; jobs carry it in their environment."""
+        """Identifies this process among those that share the store. Jobs see it in their environment."""
         ...
 
     async def open(self) -> None: ...
@@ -181,48 +187,48 @@ class JobStore(JobHistory, Protocol):
     async def close(self) -> None: ...
 
     async def add(self, submission: Submission, allowance: Allowance | None = None) -> PendingJob:
-        """Accept a job durably: once this returns, it is never lost.
+        """Accept a job durably.
 
-        Raises `TooManyPendingError` when that is more than `allowance`, counted over all processes.
+        Raises `TooManyPendingError` when `allowance` is exceeded, counted over all processes.
         """
         ...
 
     async def start(
         self, submission: Submission, allowance: Allowance | None = None
     ) -> tuple[PendingJob, ClaimedJob]:
-        """`add` and `claim` in one durable step, for a job whose id is new and that needs no key.
+        """`add` and `claim` in one durable step, for a job with a new id and without a concurrency key.
 
         Raises `QueuePausedError` while another process has paused the queue.
         """
         ...
 
     async def look(self, known: Collection[str]) -> Look:
-        """What others have done, in one: the pause, `lost`, requests to cancel, and `scan`."""
+        """What others have done, in one call: the pause, `lost`, requests to cancel, and `scan`."""
         ...
 
     async def look_at_others(
         self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
     ) -> OtherProcesses | None:
-        """What other processes do; ``None`` when there are none.
+        """The state of the other processes; ``None`` when there are none.
 
-        `waiting` tells which jobs wait here. It is called in a thread.
+        `waiting` returns the jobs that wait here; it is called in a thread.
         """
         ...
 
     async def news(self, since: NewsMark | None) -> News:
-        """What other processes did to results since that mark; nothing but a mark when there is none yet."""
+        """What other processes did to results after the mark `since`; only a mark when that is ``None``."""
         ...
 
     async def scan(self, known: Collection[str]) -> Found:
-        """Waiting jobs whose keys are not in `known`: some hundred, those that wait longest."""
+        """Waiting jobs whose keys are not in `known`: some hundreds, those that have waited longest."""
         ...
 
     def has_news(self, known: Collection[str]) -> bool:
-        """Whether a look may find anything: a few system calls. Blocks."""
+        """Whether a look may find anything. Blocks for a few system calls."""
         ...
 
     async def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> ClaimedJob | None:
-        """Take a job durably; ``None`` when another process has it or it is gone.
+        """Claim a job durably; ``None`` when another process has it, or it is gone.
 
         Raises `KeyBusyError` while another process runs a job with its concurrency key, and, `unless_paused`,
         `QueuePausedError` while another process has paused the queue.
@@ -230,43 +236,48 @@ class JobStore(JobHistory, Protocol):
         ...
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
-        """Keep the result durably and let go of the job; the result as it is stored."""
+        """Store the result durably and release the job; return the stored result."""
         ...
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        """Keep the result of this attempt and accept the next one, due at `run_at`, durably."""
+        """Store the result of this attempt and accept the next one, due at `run_at`, durably."""
         ...
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> OutputPart:
-        """From `offset` on, in the kept output of an ended job whose result has not all of it."""
+        """Read, from `offset` on, the stored output of an ended job whose result contains only part of it."""
         ...
 
     async def log_spans(self, record: dict[str, Any]) -> list[Span]:
-        """The stretches without a gap that `read_log` has, first to last."""
+        """The byte ranges that `read_log` can read, first to last."""
         ...
 
     async def locate(self, job_id: str) -> Located | None:
-        """A job that waits or runs in any process. Reads folders: for what is known nowhere else."""
+        """A waiting or running job of any process.
+
+        Reads folders: use it only when nothing else knows the job.
+        """
         ...
 
     async def request_cancel(self, job_id: str, by: str) -> bool:
-        """Ask whichever process runs the job to cancel it; false when none does."""
+        """Ask the process that runs the job to cancel it; false when none does."""
         ...
 
     async def set_paused(self, paused: bool) -> None:
-        """Durably, and for every process on this store."""
+        """Pause or resume, durably, for every process on this store."""
         ...
 
     async def lost(self) -> list[LostJob]:
-        """Take over the jobs of processes that died; each must then be given to `finish`."""
+        """Take over the jobs of dead processes; each must then be passed to `finish`."""
         ...
 
     async def with_result(self, job_ids: Collection[str]) -> list[str]:
-        """Those of `job_ids` whose results are kept, whichever process wrote them. Cheap: reads no result."""
+        """Those of `job_ids` that have a stored result, from whichever process. Cheap: reads no result."""
         ...
 
     async def ended(self, job_ids: Collection[str]) -> list[str]:
-        """Those of `job_ids` that have ended, in whichever process, their results kept or deleted. Cheap."""
+        """Those of `job_ids` that have ended, in whichever process, even if their results were deleted.
+        Cheap.
+        """
         ...
 
     async def delete_result(self, job_id: str) -> bool:

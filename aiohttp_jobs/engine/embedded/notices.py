@@ -1,7 +1,6 @@
 """Notices as files, ``Notices/<NoticeID>.json``, shared by every process on the data folder.
 
-Those whose job's result is not kept yet lie in ``Notices/prepared/``. All calls block. What is sent
-when is left to ``delivery``.
+Prepared ones are in ``Notices/prepared/``. All calls block. ``notify.delivery`` sends them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _logger = logging.getLogger(__name__)
 
 
 class NoticeStore(RecordFiles[Notice]):
-    """The `NoticeRecords`. All are known in memory, without what they tell about their jobs."""
+    """The `NoticeRecords` of a data folder. All are cached in memory, without the data of their jobs."""
 
     FOLDER = "Notices"
     NOUN = "notice"

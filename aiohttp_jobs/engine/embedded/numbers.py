@@ -1,6 +1,6 @@
-"""The numbers that processes on a data folder count together: one file, ``Metrics/numbers.json``.
+"""Counters shared by the processes on a data folder: one file, ``Metrics/numbers.json``.
 
-Anything may be in it, as jobs can write it: what is no number is none. All calls block.
+Jobs can write to it, so anything that is not a number is ignored. All calls block.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _logger = logging.getLogger(__name__)
 
 
 class NumberFile:
-    """The `SharedNumbers` below `base`, where `running` has a folder for each process that lives.
+    """The `SharedNumbers` below `base`; `running` has a folder for each live process, `me` is this process.
 
-    `me` names this process. Not synced: a power cut may lose what was counted last, or all, as any counter's
-    start at zero.
+    Not synced: a power cut may lose the last counts, or all of them, as if every counter had started at zero.
     """
 
     def __init__(self, base: Path, running: Path, me: Callable[[], str]) -> None:

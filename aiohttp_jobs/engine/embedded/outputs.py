@@ -1,4 +1,4 @@
-"""OutputStore on one data folder: one small class for each place where an output lies at the moment."""
+"""OutputStore of one data folder, with a class for each place where an output can be."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ELSEWHERE_SECONDS = 0.5
 
 
 class EmbeddedOutputs:
-    """The outputs of all processes on the folder of `store`; `find_active` knows this one's jobs."""
+    """The outputs of all processes on the folder of `store`; `find_active` finds this process's jobs."""
 
     def __init__(self, store: JobStore, find_active: Callable[[str], ActiveJob[Any] | None]) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class EmbeddedOutputs:
 
 
 class FilesOutput:
-    """Of a job that runs in another process: what that has flushed, `size` bytes at least."""
+    """The output of a job in another process, as far as it was flushed; at least `size` bytes."""
 
     complete = False
 
@@ -70,7 +70,7 @@ class FilesOutput:
 
 
 class StoredOutput:
-    """Of a job that has ended: in its result, or in the log kept beside it."""
+    """The output of an ended job: in its result, or in the log beside it."""
 
     complete = True
 

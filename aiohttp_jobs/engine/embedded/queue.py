@@ -20,10 +20,10 @@ Lane = OrderedDict[str, deque[PendingJob]]
 
 
 class WaitingJobs:
-    """Jobs that wait. Higher priority goes first; within one, users take turns, each first in first out.
+    """The waiting jobs. Higher priority goes first; within one, users take turns, each first in, first out.
 
-    The oldest job goes before all others once it has waited `starvation` seconds. Jobs that are not
-    due yet wait apart until they are.
+    A job that has waited `starvation` seconds goes before all others. Jobs that are not due yet wait
+    separately.
     """
 
     def __init__(self, starvation: float) -> None:
@@ -44,11 +44,11 @@ class WaitingJobs:
         return self._jobs.get(job_id)
 
     def jobs(self) -> list[PendingJob]:
-        """All that wait, in no order. May be called from any thread."""
+        """All waiting jobs, in no order. From any thread."""
         return list(self._jobs.values())
 
     def size_of(self, job_id: str) -> int | None:
-        """How many bytes the command of a waiting job has. May be called from any thread."""
+        """The size in bytes of a waiting job's command. From any thread."""
         job = self._jobs.get(job_id)
         return None if job is None else job.size
 
@@ -73,7 +73,7 @@ class WaitingJobs:
             self._line_up(job)
 
     def remove(self, job_id: str) -> PendingJob | None:
-        """Take a job out, whether it is its turn or not."""
+        """Remove a job, in whatever place."""
         job = self._jobs.pop(job_id, None)
         if job is not None:
             self._since.pop(job_id, None)
@@ -84,13 +84,13 @@ class WaitingJobs:
         return job
 
     def next_due(self) -> datetime | None:
-        """When the next job that is not due yet will be."""
+        """When the next job becomes due that is not yet."""
         while self._later and self._later[0][2].job_id not in self._jobs:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
     def take(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
-        """The next job of one of `slots` among those that `may_start`; it no longer waits."""
+        """Remove and return the next job of one of `slots` among those that `may_start`."""
         self._promote()
         job = self._starving(slots, may_start) or self._best(slots, may_start)
         if job is not None:
@@ -99,7 +99,7 @@ class WaitingJobs:
         return job
 
     def in_order(self) -> list[PendingJob]:
-        """The jobs that are due, as they would start if each could."""
+        """The due jobs in the order in which they would start."""
         self._promote()
         ordered: list[PendingJob] = []
         for priority in sorted({lane[0] for lane in self._lanes}, reverse=True):

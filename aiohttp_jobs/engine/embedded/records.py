@@ -1,7 +1,6 @@
 """Records as files, one each, shared by every process on the data folder: schedules, templates, triggers.
 
 All calls block. Notices, which need no signature, are in ``notices``.
-What a record means, and who may change it, is left to those who keep it here.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _logger = logging.getLogger(__name__)
 
 
 class RecordFiles(ABC, Generic[R]):
-    """The records in the folder ``FOLDER`` below the data folder `base`; may be used from several threads."""
+    """The records in the folder ``FOLDER`` below the data folder `base`. Thread-safe."""
 
     FOLDER: ClassVar[str]
     NOUN: ClassVar[str]
@@ -44,7 +43,7 @@ class RecordFiles(ABC, Generic[R]):
         self._view = FolderView(self._folder, self._load)
 
     def all(self) -> list[R]:
-        """Every record, oldest first, as it is on disk now. Costs one ``stat`` when nothing changed."""
+        """Every record, oldest first. Costs one ``stat`` when nothing has changed."""
         with self._guard:
             self._view.refresh()
             return sorted(self._view.items.values(), key=lambda each: (each.created_at, each.record_id))
@@ -54,7 +53,8 @@ class RecordFiles(ABC, Generic[R]):
         return self._view.has_changed()
 
     def change(self, record_id: str, change: Callable[[R], R]) -> R:
-        """Replace a record durably by what `change` makes of it; nobody else changes it meanwhile.
+        """Durably replace a record by what `change` returns for it, atomically over all threads and
+        processes.
 
         Raises `NotFoundError`, `LockBusyError`, and whatever `change` raises.
         """
@@ -88,10 +88,9 @@ class RecordFiles(ABC, Generic[R]):
 
 
 class SignedRecords(RecordFiles[R]):
-    """A `RecordStore` of signed files, written with the key ``KEY`` of `keys`; by default those in files.
+    """A `RecordStore` of files signed with the key ``KEY`` of `keys`; by default the keys in files.
 
-    Files are signed, as submissions are: one that was written or changed by hand is left out, because
-    what it says would run with its owner's rights.
+    A record that was written or changed by hand is ignored, because it would run with its owner's rights.
     """
 
     KEY: ClassVar[str]
@@ -109,15 +108,16 @@ class SignedRecords(RecordFiles[R]):
         remove_leftovers(self._folder)
 
     def get(self, record_id: str) -> R:
-        """Raises `NotFoundError`."""
+        """The record with this id. Raises `NotFoundError`."""
         with self._guard:
             self._view.refresh()
             return self._existing(record_id)
 
     def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
-        """Keep a new record durably.
+        """Store a new record durably.
 
-        Raises `TooManyKeptError` when its owner has `most_per_user` already, or all users together `most`.
+        Raises `TooManyKeptError` when its owner has `most_per_user` records already, or all users together
+        have `most`.
         """
         with self._changing():
             kept = self._view.items.values()
@@ -129,7 +129,7 @@ class SignedRecords(RecordFiles[R]):
             self._write(record)
 
     def remove(self, record_id: str) -> None:
-        """Raises `NotFoundError`."""
+        """Delete a record. Raises `NotFoundError`."""
         with self._changing():
             self._existing(record_id)
             self._path(record_id).unlink(missing_ok=True)
@@ -180,7 +180,7 @@ class SignedRecords(RecordFiles[R]):
 
 
 class ScheduleStore(SignedRecords[Schedule]):
-    """The schedules, ``Schedules/<ScheduleID>.json``. Which moments were fired is left to `fired_moments`."""
+    """The schedules, ``Schedules/<ScheduleID>.json``. Their fired moments are in ``fired_moments``."""
 
     FOLDER = "Schedules"
     KEY = "schedule.key"
@@ -202,7 +202,7 @@ class TemplateStore(SignedRecords[Template]):
 
 
 class TriggerStore(SignedRecords[TemplateTrigger]):
-    """The triggers, ``Triggers/<TriggerID>.json``, with what was delivered to each."""
+    """The triggers, ``Triggers/<TriggerID>.json``, with the recent deliveries to each."""
 
     FOLDER = "Triggers"
     KEY = "trigger.key"

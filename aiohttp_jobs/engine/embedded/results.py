@@ -1,6 +1,6 @@
-"""The results of a folder, listed, searched, counted and deleted, many at a time.
+"""Lists, searches, counts and deletes the results of a data folder.
 
-The files say what a result is, the index which ones there are and in which order.
+The files say what a result contains; the index says which results exist, and in which order.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _logger = logging.getLogger(__name__)
 
 
 class IndexedResults:
-    """The results below `at`; `search_bytes` of each output and command can be searched."""
+    """The results below `at`; `search_bytes` of each output and command are searchable."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class IndexedResults:
         self._patience = 0.0
         self._tasks = OwnedTasks("the results")
         self.on_deleted: Callable[[str, str], None] = lambda user_id, job_id: None
-        """Told the owner and the id of each result that is deleted."""
+        """Called with the owner and the id of each result that is deleted."""
 
     async def open(self) -> None:
-        """Reads no result: what the index lacks is added in the background."""
+        """Open the index. Reads no result: missing ones are added in the background."""
         await self._index.open()
         await self._reconciler.open()
         self._patience = monotonic() + _FIRST_SECONDS
@@ -97,9 +97,9 @@ class IndexedResults:
         self._index.expected.discard(job_id)
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Take notice of a result that this process has just written. Costs next to nothing.
+        """Add a result that this process has just written to the index.
 
-        Not all of a large output stays in memory for it.
+        Cheap; a large output is cut for it.
         """
         self._index.note(abridged(record, self._search_bytes))
 
@@ -183,7 +183,7 @@ class IndexedResults:
         return self._reconciler.has_news()
 
     def look_soon(self) -> None:
-        """Have what has changed noticed at once."""
+        """Look for changes at once."""
         self._reconciler.look_soon()
 
     async def _wait_a_little(self) -> None:

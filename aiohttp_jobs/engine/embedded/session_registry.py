@@ -1,6 +1,6 @@
-"""The sessions that are open: one small file each, shared by every process on the data folder.
+"""The open sessions: one small file each, shared by every process on the data folder.
 
-What the cookie holds is left to ``http.auth.sessions``, and who may end whose session to ``SessionService``.
+The cookie's content is in ``http.auth.sessions``; who may end whose session, in `SessionService`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Known:
 class SessionRegistry:
     """The sessions below the data folder `base`, of at most `max_age` seconds and `most` for each user.
 
-    `find` is for the event loop. Everything else blocks, and may be called from several threads.
+    `find` is for the event loop. All other methods block, and are thread-safe.
     """
 
     def __init__(self, base: Path, max_age: float, most: int) -> None:
@@ -63,19 +63,18 @@ class SessionRegistry:
 
     @classmethod
     def in_data_dir(cls, data_dir: Path) -> SessionRegistry:
-        """The sessions of the plugin on `data_dir`, to be listed and ended; each ends as it was promised."""
+        """The sessions of the plugin on `data_dir`, to be listed and ended, without new limits."""
         return cls(data_dir.absolute() / APP_FOLDER, math.inf, 1)
 
     def open(self) -> None:
-        """Make the folder, and remove what has expired."""
+        """Create the folder, and remove expired sessions."""
         make_folder(self._folder)
         self._sweep()
 
     def add(self, user_id: str, *, address: str = "", user_agent: str = "") -> tuple[SessionRecord, str]:
-        """A new session and its secret, which is kept nowhere else.
+        """Start a session; return its record and its secret, which is not stored.
 
-        When the user has more than `most` sessions then, those that were not used for longest end.
-        Raises ``OSError`` when it cannot be written.
+        If the user has more than `most` sessions then, the least recently used ones end. Raises ``OSError``.
         """
         record, secret = new_session(
             user_id, timedelta(seconds=self._max_age), address=address, user_agent=user_agent
@@ -90,10 +89,10 @@ class SessionRegistry:
         return record, secret
 
     async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
-        """The session, if it has not ended and `secret` is its own; it counts as used then.
+        """The open session with this id, if `secret` is its secret. Records that it was used.
 
-        Costs one ``stat`` on the event loop. Once in each process it is read, and once a minute its use
-        is noted, by a thread.
+        Costs one ``stat`` on the event loop. Each process reads it once; its use is recorded once a minute,
+        in a thread.
         """
         if not _ID.fullmatch(session_id):
             return None

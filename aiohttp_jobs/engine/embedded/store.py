@@ -1,8 +1,7 @@
-"""JobStore on plain files: the specification's three folders are the truth, everything else derived.
+"""FileSystemStore: the JobStore on plain files. The specification's three folders are authoritative.
 
-How jobs come in is left to ``files.submissions``, how they go out to ``files.result_writer``, reading a
-submission to ``submission_reader``, durable writing to ``atomic``, names to ``layout``, what dead processes
-left to ``orphans``, lists of results to ``results``. Blocking calls run in this store's own threads.
+Accepting jobs is in ``files.submissions``, ending them in ``files.result_writer``, recovery in
+``files.orphans``, lists of results in ``results``. Blocking calls run in this store's own threads.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ _logger = logging.getLogger(__name__)
 
 
 class FileSystemStore:
-    """Keeps jobs below `base`; several processes may share the folder.
+    """The jobs below `base`; several processes may share the folder.
 
-    `max_submission_bytes` bounds the files read; `allow_unsigned` runs drops without a signature. Of each
-    output `search_output_bytes` can be searched; what other programs do to the results is noticed
-    within `index_interval` seconds. `keys` sign submissions; by default those in the files below `base`. The
-    other processes are told of `functions`.
+    `max_submission_bytes` limits the files that are read; `allow_unsigned` runs dropped files without a
+    signature. Of each output, `search_output_bytes` are searchable; results of other programs are noticed
+    within `index_interval` seconds. `keys` sign submissions; by default the keys in files below `base`.
+    `functions` are published to the other processes.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class FileSystemStore:
 
     @property
     def instance_id(self) -> str:
-        """The id of this process, from `open` on."""
+        """The id of this process; available after `open`."""
         return self._instance.id
 
     async def open(self) -> None:

@@ -1,1 +1,1 @@
-"""What every engine does with a job that it has claimed: running it, and telling of it. Knows no engine."""
+"""Running jobs and publishing their changes, shared by all engines. Imports no engine."""

@@ -27,9 +27,10 @@ _PROGRESS_SECONDS = 1.0
 
 
 class ActiveJob(Generic[J]):
-    """Can be watched by many and stopped at any moment; the first reason to stop counts.
+    """A job of this process.
 
-    `job` is what its engine goes by while it waits.
+    Many can watch it, and it can be stopped at any moment; the first reason to stop counts. `job` is the
+    engine's own record while the job waits.
     """
 
     __slots__ = (
@@ -75,14 +76,14 @@ class ActiveJob(Generic[J]):
 
     @property
     def shown_state(self) -> JobPhase:
-        """The state to show: what is not due yet is pending."""
+        """The phase to show: a job that is not due yet is pending."""
         if self.state is JobPhase.QUEUED and self.job.run_at and self.job.run_at > utc_now():
             return JobPhase.PENDING
         return self.state
 
     @property
     def has_started(self) -> bool:
-        """Whether its command runs or has run in this process."""
+        """Whether its command has been started in this process."""
         return self.state is JobPhase.RUNNING
 
     @property
@@ -97,11 +98,11 @@ class ActiveJob(Generic[J]):
 
     @property
     def progress(self) -> Progress | None:
-        """What the running job has said of how far it is."""
+        """The progress that the running job reported last."""
         return self.log.progress if self.log is not None and self.state is JobPhase.RUNNING else None
 
     def snapshot(self, position: int | None = None) -> JobState:
-        """What is known of it now. `position` is its place in the queue, the first is 1."""
+        """The job's current state. `position` is its place in the queue, counted from 1."""
         return waiting_state(
             self.job,
             self.shown_state,
@@ -116,12 +117,12 @@ class ActiveJob(Generic[J]):
         )
 
     def set_worker(self, pid: int) -> None:
-        """The process `pid` runs it."""
+        """Record the id of the process that runs it."""
         self.worker = pid
         self.announce()
 
     def started(self, submission: Submission, task: asyncio.Task[Any], log: OutputLog, at: datetime) -> None:
-        """`task` runs the job from now on, until `left`: cancelling it stops the job."""
+        """`task` runs the job until `left`: cancelling the task stops the job."""
         self.submission = submission
         self.state, self.log, self.started_at = JobPhase.RUNNING, log, at
         self._clock, self._task = time.monotonic(), task
@@ -130,7 +131,7 @@ class ActiveJob(Generic[J]):
         self.announce()
 
     def left(self) -> None:
-        """The task is done with the command: from now on it is not cancelled, nor counts as such."""
+        """The task is done with the command and must no longer be cancelled."""
         task, self._task = self._task, None
         if task is not None and self._was_interrupted:
             task.uncancel()
@@ -140,13 +141,13 @@ class ActiveJob(Generic[J]):
             self._progress_timer = None
 
     def again(self) -> None:
-        """The attempt has ended and another will follow."""
+        """The attempt has ended, and another will follow."""
         self.state, self.log, self.started_at, self._task = JobPhase.PENDING, None, None, None
         self.reason = None
         self.announce()
 
     def ended(self, record: dict[str, Any] | None) -> None:
-        """Its result is kept as `record` (``None``: it went elsewhere); there is nothing more to watch."""
+        """The job has ended with the stored result `record`; ``None`` if another process took it."""
         self.state, self.record = JobPhase.ENDED, record
         self._tell_end()
         self.announce()
@@ -187,13 +188,13 @@ class ActiveJob(Generic[J]):
         self.on_change(self)
 
     def notify(self) -> None:
-        """Wake those who watch."""
+        """Wake its watchers."""
         if self._changed is not None:
             changed, self._changed = self._changed, None
             changed.set_result(None)
 
     async def change(self, timeout: float) -> bool:
-        """Wait until something changes; false when nothing does in `timeout` seconds."""
+        """Wait for a change; false if there is none within `timeout` seconds."""
         done, _ = await asyncio.wait([self.next_change()], timeout=timeout)
         return bool(done)
 
@@ -204,7 +205,7 @@ class ActiveJob(Generic[J]):
         return self._over
 
     def next_change(self) -> asyncio.Future[None]:
-        """Is done when something changes. Others wait for it too: not to be cancelled."""
+        """A future that is done at the next change. It is shared with other waiters: do not cancel it."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         return self._changed

@@ -1,4 +1,4 @@
-"""A result with what became of the attempts before it. Pure."""
+"""Adds the summaries of all attempts to a result. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...model.job import AttemptSummary, JobResult
 
 
 def with_attempts(result: JobResult, earlier: Iterable[dict[str, Any]]) -> JobResult:
-    """`result` with a summary of each attempt: of the stored results of those before it, and of its own."""
+    """`result` with a summary of each attempt: of the earlier stored results, and of its own."""
     records = [*earlier, result.to_record()]
     summaries = tuple(AttemptSummary.model_validate(_summary(each)) for each in records)
     return result.model_copy(update={"attempts": summaries})

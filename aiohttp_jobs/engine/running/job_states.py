@@ -1,4 +1,4 @@
-"""JobState made of what is known of a job that has not ended. Pure."""
+"""Builds the JobState of a job that has not ended. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ..base import JobState, JobSummary
 
 
 def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None, **known: Any) -> JobState:
-    """A job that waits, at `position` in the queue, and what else is `known` of it."""
+    """The state of a waiting job, at `position` in the queue, with further fields in `known`."""
     return _state(job, job.mode, phase, position=position, **known)
 
 
 def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
-    """A job of which there is nothing but its submission, and what is `known`."""
+    """The state of a job of which only the submission is available, with further fields in `known`."""
     return _state(submission, submission.execution_mode, phase, submission=submission, **known)
 
 

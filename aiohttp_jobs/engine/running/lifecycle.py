@@ -1,4 +1,6 @@
-"""One job from claimed to result: checked again, run with a time limit, described."""
+"""JobRunner: takes one job from claimed to result: checks it again, runs it with a time limit, builds the
+result.
+"""
 
 from __future__ import annotations
 
@@ -90,9 +92,10 @@ class TimeLimits:
 
 
 class JobRunner:
-    """Runs claimed jobs, each in its one of `modes`. `recheck` is asked before each, `observer` told of it.
+    """Runs claimed jobs in their `modes`.
 
-    `vault` opens the secret values of templates' and functions' jobs. While `storage` refuses, jobs wait.
+    `recheck` is called before each job, `observer` throughout. `vault` decrypts the secret values of
+    templates and functions. While `storage` refuses writes, jobs wait.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class JobRunner:
         self._time_limits = TimeLimits()
 
     async def run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
-        """The result of running the job, or of refusing to. Does not raise for what a job does."""
+        """Run the job, or refuse it; return its result. Does not raise for what a job does."""
         if active.reason is not None:
             return self.stopped(claimed, active.reason)
         problem = claimed.problem or await self._refusal(claimed, active)
@@ -211,7 +214,7 @@ class JobRunner:
         return ended
 
     def stopped(self, claimed: ClaimedJob, reason: StopReason) -> JobResult:
-        """The result of a job that was stopped before it had started."""
+        """The result of a job that was stopped before it started."""
         output = Output(f"[ERROR] {reason.message}\n", False)
         return _result(claimed.submission, reason.status, output, utc_now(), 0.0, None, reason)
 
@@ -220,9 +223,9 @@ class JobRunner:
         return _result(claimed.submission, JobStatus.REJECTED, output, utc_now(), 0.0, None)
 
     async def lost(self, claimed: ClaimedJob, started_at: datetime, last_seen: datetime) -> JobResult:
-        """The result of a job whose host died: what it printed until then, and that it was cut off.
+        """The result of a job whose host died, with its output until then.
 
-        `last_seen` is when the host gave its last sign of life.
+        `last_seen` is the time of the host's last sign of life.
         """
         if claimed.problem is not None:
             return self.rejected(claimed, claimed.problem)

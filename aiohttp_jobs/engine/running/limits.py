@@ -1,4 +1,4 @@
-"""How many jobs one process runs at once, by its configuration."""
+"""How many jobs one process runs at once, from its configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..base import MAIN_LOOP_FUNCTIONS, Limits
 
 
 def limits_of(config: JobsConfig) -> Limits:
-    """One command at a time in MainLoop; of every other kind as many as is configured."""
+    """One command at a time in MainLoop, and the configured number for every other slot."""
     return Limits(
         modes={
             **dict.fromkeys(ExecutionMode, config.max_parallel_background),

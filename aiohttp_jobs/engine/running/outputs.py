@@ -1,4 +1,4 @@
-"""What a job prints that has not started, or that runs in this process."""
+"""The output of a job that has not started, or that runs in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .active import ActiveJob
 
 
 class NoOutput:
-    """Of a job that has not started."""
+    """The output of a job that has not started: empty."""
 
     size = 0
     complete = False
@@ -28,7 +28,7 @@ class NoOutput:
 
 
 class LiveOutput:
-    """Of a job that runs here: in memory, and in files once flushed."""
+    """The output of a job that runs in this process: in memory and, once flushed, in files."""
 
     complete = False
 
@@ -56,6 +56,6 @@ class LiveOutput:
 
 
 def output_of(active: ActiveJob[Any]) -> NoOutput | LiveOutput:
-    """What a job prints that this process has."""
+    """The output of a job of this process."""
     attempt = active.job.attempt
     return LiveOutput(active.log, attempt) if active.log is not None else NoOutput(attempt)

@@ -1,4 +1,4 @@
-"""WorkerState made of the processes that this process keeps for Runspace jobs."""
+"""Builds WorkerStates of this process's warm workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..base import WorkerState
 
 
 async def worker_states(workers: Sequence[WarmWorker]) -> list[WorkerState]:
-    """How each of `workers` is."""
+    """The current state of each of `workers`."""
     memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
     return [
         WorkerState(worker.process.pid, worker.owner, worker.job_id, worker.served, used, worker.started_at)

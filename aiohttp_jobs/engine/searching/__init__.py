@@ -1,4 +1,4 @@
-"""What every engine's search for results has in common: words, cursors, snippets. It knows no engine."""
+"""What the engines' searches for results share: words, cursors, snippets. Imports no engine."""
 
 from .cursors import Key, read_cursor, write_cursor
 from .entries import (

@@ -1,6 +1,6 @@
-"""Cursors: the place at which a page ended, as text for the one who asks for the next. Pure.
+"""Cursors: where a page of results ended, as opaque text. Pure.
 
-They are not signed: what a cursor made up by somebody can do is start elsewhere in one's own results.
+They are not signed: a forged cursor can only start elsewhere in the caller's own results.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def write_cursor(key: Key, wanted: ResultFilter, sort: Sort) -> str:
 
 
 def read_cursor(text: str, wanted: ResultFilter, sort: Sort) -> Key:
-    """The place that `text` stands for. Raises `BadCursorError`."""
+    """The place that the cursor `text` stands for. Raises `BadCursorError`."""
     try:
         if len(text) > _MOST:
             raise BadCursorError

@@ -1,7 +1,4 @@
-"""What can be asked of one result, taken from its record, and its place among others. Nothing here waits.
-
-Where it is kept is left to the engines.
-"""
+"""The searchable fields of a result, taken from its record. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _LAST_ID = (1 << 63) - 1
 
 
 class IndexEntry(NamedTuple):
-    """One result. Times are in microseconds since 1970, `changed` (of its file, if any) in nanoseconds."""
+    """One result. Times are in microseconds since 1970, `changed` (its file's, if any) in nanoseconds."""
 
     job_id: bytes
     user_id: str
@@ -42,16 +39,16 @@ class IndexEntry(NamedTuple):
 
     @property
     def id(self) -> int:
-        """Where it belongs in the order of completion; a few bits of its job id tell equals apart."""
+        """Its place in the order of completion. Some bits of the job id make it unique."""
         return first_id(self.completed) | int.from_bytes(self.job_id[-2:], "big") % (1 << _TIE_BITS)
 
 
 def entry_of(
     record: Mapping[str, Any], *, size: int, search_bytes: int, changed: int = 0
 ) -> IndexEntry | None:
-    """The entry of a stored result; ``None`` when `record` is not one, for anybody may have written it.
+    """The entry of a stored result; ``None`` when `record` is not one, as anybody may have written it.
 
-    Of the command and of the output, `search_bytes` each can be searched: the start and the end.
+    Of the command and of the output, `search_bytes` each are searchable: the start and the end.
     """
     try:
         completed = microseconds(datetime.fromisoformat(record["DateCompleted"]))
@@ -81,7 +78,7 @@ def entry_of(
 
 
 def searched_texts(record: Mapping[str, Any], search_bytes: int) -> tuple[str, str, str]:
-    """What can be searched of a result's name, command and output: of the last as a terminal shows it."""
+    """The searchable text of a result's name, command and output; of the output as a terminal shows it."""
     return (
         _clean(record.get("JobName")),
         searched_part(_clean(record.get("Command")), search_bytes),
@@ -90,7 +87,7 @@ def searched_texts(record: Mapping[str, Any], search_bytes: int) -> tuple[str, s
 
 
 def indexed_text(entry: IndexEntry) -> str:
-    """All of it that can be searched, to be taken apart into the words that an index holds."""
+    """All searchable text, to be split into words for an index."""
     texts = (text.replace(OWNER_MARK, " ") for text in (entry.name, entry.command, entry.output))
     return "\n".join(map(indexed, texts))
 
@@ -106,27 +103,27 @@ def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
 
 
 def microseconds(moment: datetime) -> int:
-    """Since 1970; a moment without a time zone is in UTC."""
+    """Microseconds since 1970; a time without a time zone is in UTC."""
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - _EPOCH) // _MICROSECOND
 
 
 def first_id(completed: int) -> int:
-    """The lowest id of results that were completed in that microsecond or later."""
+    """The lowest id of results that were completed in this microsecond or later."""
     return min(max(completed, 0), _LATEST) << _TIE_BITS
 
 
 def ids_of_moment(result_id: int) -> range:
-    """All ids of the microsecond that `result_id` is of."""
+    """All ids of the microsecond of `result_id`."""
     first = result_id >> _TIE_BITS << _TIE_BITS
     return range(first, first + (1 << _TIE_BITS))
 
 
 def ids_instead(wanted: int, taken: Container[int]) -> Iterator[int]:
-    """Without end, ids to try in place of `wanted`, when `taken` are all that others have of its microsecond.
+    """An endless series of ids to try in place of `wanted`; `taken` are all ids in use in its microsecond.
 
-    Those of the same microsecond that are free, so that times stay exact, and then ever further away, so that
-    any number of results with one and the same date find room.
+    Free ids of the same microsecond come first, so that times stay exact, and then ids ever further away, so
+    that any number of results with the same time find room.
     """
     free = [result_id for result_id in ids_of_moment(wanted) if result_id not in taken]
     yield from random.sample(free, len(free))  # others may choose at the same time
@@ -137,7 +134,7 @@ def ids_instead(wanted: int, taken: Container[int]) -> Iterator[int]:
 
 
 def searched_output(output: Any, search_bytes: int) -> str:
-    """What can be searched of an output: its start and its end, as a terminal shows them."""
+    """The searchable part of an output: its start and its end, as a terminal shows them."""
     return searched_part(as_seen(_ends(_clean(output), search_bytes)), search_bytes)
 
 

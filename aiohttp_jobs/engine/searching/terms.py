@@ -1,7 +1,7 @@
-"""The terms of a search (``model.search``) as words that an index has to hold, and found again for snippets.
+"""Search terms (``model.search``) as index words, and their places for snippets. Pure.
 
-No index of results knows where a word stands: what has the words of a phrase is looked at once more, by
-`phrases` for FTS5, whose own syntax is never read: every word is quoted. Pure.
+The indexes of results do not store word positions, so a result that has all words of a phrase is checked once
+more, with the FTS5 query from `phrases`. FTS5's query syntax is never exposed: every word is quoted.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ _LETTER = rf"[^\W{RANGES}]"
 
 
 class Word(NamedTuple):
-    """A word as an index of results holds it, or the beginning of one. None has an empty `text`."""
+    """A word as the index stores it, or the beginning of one. `text` is never empty."""
 
     text: str
     is_beginning: bool = False
 
 
 def words_of(term: Term) -> tuple[Word, ...]:
-    """The words that a text has to have if it has the term, as FTS5 sees them."""
+    """The words that a text must have to contain the term, as FTS5 tokenizes them."""
     text = " ".join(_taken_apart(term, indexed, grouped_pairs))
     words = (text.lower().split() if text.isascii() else tokens(text)) or [""]
     return (*map(Word, words[:-1]), Word(words[-1], _is_beginning(term)))
 
 
 def all_exact(terms: Sequence[Term]) -> bool:
-    """Whether every result that has the words of `terms` has the terms."""
+    """Whether every result with the words of `terms` also has the terms."""
     return all(map(is_exact, terms))
 
 
 def is_exact(term: Term) -> bool:
-    """The same of one."""
+    """Whether every result with the words of this term also has the term."""
     is_one_word = len(_taken_apart(term, paired, pairs)) == len(words_of(term)) == 1
     return is_one_word and (len(term.text) == 1 or not is_run(term.text))
 
@@ -67,17 +67,17 @@ def _is_beginning(term: Term) -> bool:
 
 
 def candidate_words(terms: Sequence[Term]) -> list[Word]:
-    """All results that have the terms have these, and some others where a term is not exact."""
+    """Words that all results with the terms have, and also some others unless each term is exact."""
     return list(dict.fromkeys(word for term in terms for word in words_of(term)))[:_MOST_CANDIDATE_WORDS]
 
 
 def phrases(terms: Sequence[Term]) -> str:
-    """For a table of FTS5 that knows the places of words: every term."""
+    """The FTS5 query for all terms, for a table that stores word positions."""
     return " AND ".join(_expression(term) for term in terms)
 
 
 def snippet(terms: Sequence[Term], texts: Sequence[str]) -> str | None:
-    """A line of plain text around the first place in `texts`, in their order, that has a term."""
+    """A line of plain text around the first match in `texts`."""
     for text in texts:
         for find_in in (text,) if text.isascii() else (text, _without_marks(text)):
             for term in terms:

@@ -1,1 +1,1 @@
-"""What runs inside a job process: standard library only, started by path, imported by nobody but MainLoop."""
+"""Code that runs inside job processes: standard library only, started by path, imported only by MainLoop."""

@@ -1,8 +1,8 @@
-"""The process that runs Python jobs: one job from a file, or a warm worker that serves many.
+"""The process that runs Python jobs: one job from a file, or a warm worker for many.
 
-Started by path (``python runner FILE``, or ``python runner --serve`` with the descriptors of a socket
-and a pipe and the host's process id), it imports nothing of the package, so that it starts fast and
-holds none of the host's code or data.
+Started by path (``python runner FILE``, or ``python runner --serve`` with the descriptors of a socket and a
+pipe and the host's process id). It does not import the package, so it starts fast and contains none of the
+host's code or data.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:] = [entry for entry in sys.path if entry != _HERE]
 sys.path.insert(0, _HERE)
-import childworker  # type: ignore[import-not-found]  # noqa: E402
+import childworker  # type: ignore[import-not-found]  # noqa: E402 - found only now
 import pycode  # type: ignore[import-not-found]  # noqa: E402 - found only now
 
 sys.path.remove(_HERE)
@@ -34,7 +34,7 @@ def run_file(path: str, parameters: dict[str, Any]) -> int:
 
 
 def run_request(request: dict[str, Any]) -> Any:
-    """Run what a warm worker was told to: Python here, all else in a process of its own."""
+    """Run a warm worker's job: Python in this process, everything else in its own."""
     sys.argv = [request["command_file"]]
     try:
         return childworker.Ending(_run(request))

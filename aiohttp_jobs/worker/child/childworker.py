@@ -1,7 +1,6 @@
-"""A process that serves one job after the other, told by its host over a socket.
+"""A process that runs one job after the other, as requested by its host over a socket.
 
-What a job is, is left to whoever makes the `ChildWorker`. Imports nothing but the standard library: most of
-these processes hold nothing of the package.
+What a job is, is up to the creator of the `ChildWorker`. Imports only the standard library.
 """
 
 from __future__ import annotations
@@ -31,9 +30,10 @@ with suppress(ValueError):  # macOS has another way
 
 
 class Ending(NamedTuple):
-    """How a job ended. `members` are more of the answer's JSON, each with a comma before it.
+    """How a job ended.
 
-    Unless the process `stays`, this was its last job.
+    `members` are further members of the JSON answer, each preceded by a comma. The process exits unless it
+    `stays`.
     """
 
     exit_code: int
@@ -42,7 +42,7 @@ class Ending(NamedTuple):
 
 
 def receive(control: socket.socket, buffer: memoryview) -> int:
-    """The size of the next message, which is put into `buffer`; 0 when there will be none."""
+    """Receive the next message into `buffer`; return its size, 0 when the socket was closed."""
     size = 0
     while more := control.recv_into(buffer[size:]):
         size += more
@@ -52,7 +52,7 @@ def receive(control: socket.socket, buffer: memoryview) -> int:
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process when its host dies: by the kernel (Linux), or by a thread that looks."""
+    """End this process when its host dies: by the kernel (Linux), or by a thread that polls."""
     if hasattr(_libc, "prctl"):
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     else:
@@ -68,7 +68,7 @@ def _end_without(parent: int) -> None:
 
 
 def unbuffer_c_stdout() -> None:
-    """C code's stdout would hold back what it prints until the worker ends."""
+    """Unbuffer the C library's stdout, which would otherwise delay output until the worker ends."""
     for name in ("stdout", "__stdoutp"):  # the second one is macOS's name
         with suppress(ValueError):
             _libc.setvbuf(ctypes.c_void_p.in_dll(_libc, name), None, _IONBF, 0)
@@ -85,7 +85,7 @@ def flush(*streams: Any) -> None:
 
 
 class Variables:
-    """The environment of this process, to be put back after each job."""
+    """The environment of this process, to be restored after each job."""
 
     def __init__(self) -> None:
         self._views = (os.environ, os.environb)
@@ -93,7 +93,7 @@ class Variables:
         self._places = self._where()
 
     def put_back(self, own: Collection[str]) -> None:
-        """`own` are the names of those that were set for the job."""
+        """Restore the environment. `own` are the variables that were set for the job."""
         os.environ, os.environb = self._views
         for name in own:
             if os.fsencode(name) not in self._values:
@@ -123,9 +123,9 @@ class Variables:
 
 
 class ChildWorker:
-    """Serves jobs, one at a time, over the socket `control`, until the host closes it.
+    """Runs jobs, one at a time, requested over the socket `control`, until the host closes it.
 
-    `run` runs a job as it was requested. What the jobs print goes to the descriptor `output`.
+    `run` runs a requested job. The jobs' output goes to the descriptor `output`.
     """
 
     def __init__(self, control: socket.socket, output: int, run: Callable[[dict[str, Any]], Ending]) -> None:

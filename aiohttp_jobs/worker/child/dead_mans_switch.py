@@ -1,13 +1,12 @@
-"""A small process beside a worker, which ends the worker's commands when that dies, or holds no longer.
+"""A small process beside a worker that ends the worker's commands when the worker dies or stops reporting.
 
-``python dead_mans_switch.py PID VARIABLE VALUE`` reads lines: ``until SECONDS`` of the clock that goes on
-while the machine sleeps, ``leader PID START`` of a process that leads a session, and ``end``, after which it
-does nothing more. It imports nothing of the package, so that it is there at once and costs little.
+``python dead_mans_switch.py PID VARIABLE VALUE`` reads lines: ``until SECONDS`` (a deadline, by the clock
+that goes on during suspend), ``leader PID START`` (a process that leads a session), and ``end``. It imports
+nothing of the package, so it starts at once and is small.
 
-Nobody else's process is ever killed. One is chosen that has the worker's mark in its environment, that is in
-the session of a leader (by its number and the moment of its start, which no two processes have in common),
-or that such a one has started. It is held by a pidfd before it is looked at for the last time: what took its
-number since then is not what the signal goes to.
+Only the worker's own processes are killed: those with the worker's mark in their environment, those in the
+session of a leader (identified by process id and start time), and their children. A process is opened as a
+pidfd before it is checked for the last time, so the signal cannot reach another process that got its id.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _MOST_LEADERS = 1000
 
 
 class Stat(NamedTuple):
-    """What the kernel says of a process: its parent, its session, and when it started, in ticks."""
+    """A process's parent, session and start time (in ticks)."""
 
     state: str
     parent: int
@@ -40,7 +39,7 @@ class Stat(NamedTuple):
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Of a process that there is, in proc(5)'s ``stat``."""
+    """Read them from a process's ``stat`` file (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -50,12 +49,12 @@ def stat_of(pid: int) -> Stat | None:
 
 
 def is_older(stat: Stat, moment: float) -> bool:
-    """Whether a process started before a moment of the clock that goes on while the machine sleeps."""
+    """Whether a process started before `moment`, by the clock that goes on during suspend."""
     return int(stat.start) < int(moment * _TICKS)
 
 
 class Switch:
-    """`mark` is what the environment of everything has that `worker`'s commands start."""
+    """Ends the commands of `worker`; `mark` is in the environment of all of them."""
 
     def __init__(self, worker: int, mark: bytes) -> None:
         self._worker = worker
@@ -64,7 +63,7 @@ class Switch:
         self._leaders: dict[int, str] = {}
 
     def take(self, line: str) -> bool:
-        """Take in one line; false when it was the last."""
+        """Handle one line; false if it was the last."""
         word, *values = line.split()
         if word == "until":
             self._until = float(values[0])
@@ -76,14 +75,14 @@ class Switch:
 
     @property
     def left(self) -> float:
-        """For how many seconds the commands may run on."""
+        """For how many more seconds the commands may run."""
         return _LONGEST_PAUSE if self._until is None else self._until - _now()
 
     def end_all(self, before: float) -> int:
-        """Kill all that had started `before`; how many there are, those that start meanwhile too.
+        """Kill all commands that had started `before`, and their descendants; return how many there were.
 
-        What started later may be of a worker that is held again, which is not known here yet. Who has
-        started others is killed before them: it would go on without them, and end as it liked.
+        Later ones may belong to a worker that reports again, which is not known here yet. Parents are killed
+        before their children, or they would go on without them and end as they liked.
         """
         chosen = self._chosen()
         for pid, stat in sorted(chosen.items(), key=lambda each: int(each[1].start)):
@@ -108,8 +107,8 @@ class Switch:
             return False
 
 
-class Told:
-    """The lines that the worker has written."""
+class LineReader:
+    """Reads the lines that the worker writes."""
 
     is_over = False
 
@@ -118,7 +117,7 @@ class Told:
         self._rest = b""
 
     def lines(self) -> list[str]:
-        """Those that there are now."""
+        """The lines that have arrived."""
         data = bytearray(self._rest)
         with contextlib.suppress(BlockingIOError):
             while more := os.read(0, 65536):
@@ -155,14 +154,14 @@ def _kill(pid: int, start: str) -> None:
 
 
 def main(pid: int, variable: str, value: str) -> None:
-    """Until the worker says that it ends, or ends."""
+    """Run until the worker says that it ends, or dies."""
     if sys.platform != "linux":
         raise SystemExit("This is for Linux alone: it needs pidfds and /proc.")
     # Whatever the worker's terminal or service manager ends, it ends by the worker's own end.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     switch = Switch(pid, f"{variable}={value}".encode())
-    told = Told()
+    reader = LineReader()
     worker = os.pidfd_open(pid) if os.getppid() == pid else None
     poll = select.poll()
     poll.register(0, select.POLLIN)
@@ -172,9 +171,9 @@ def main(pid: int, variable: str, value: str) -> None:
     while _now() < until_dead:
         began, is_dead = _now(), os.getppid() != pid
         # What it has told before it died is read to the end, although it may have died before this started.
-        if not all(switch.take(line) for line in told.lines()):
+        if not all(switch.take(line) for line in reader.lines()):
             return
-        if is_dead or told.is_over:
+        if is_dead or reader.is_over:
             until_dead = min(until_dead, began + _MOST_SECONDS)
         elif switch.left > 0:
             poll.poll(1000 * min(switch.left, _LONGEST_PAUSE))

@@ -1,7 +1,7 @@
 """The process that runs the host's functions: a warm worker, or one for a single job.
 
-Started by path with the descriptors of a socket and of a pipe, and the host's process id. The first message
-has the host's ``sys.path``, in which the package itself is found too; the rest is left to that.
+Started by path with the descriptors of a socket and a pipe, and the host's process id. The first message
+contains the host's ``sys.path``, from which the package itself is imported too.
 """
 
 from __future__ import annotations

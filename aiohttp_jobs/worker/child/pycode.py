@@ -1,6 +1,6 @@
-"""Runs Python source as a job: top-level await, the last expression's value shown, errors marked.
+"""Runs Python source as a job: top-level await, the last expression's value printed, errors marked.
 
-Only the standard library is imported: job processes start from this file without the package.
+Imports only the standard library: job processes start with this file, without the package.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _LARGEST_KEPT = 4096
 
 
 def new_namespace(**names: Any) -> dict[str, Any]:
-    """The globals of a fresh ``__main__``, with `names` beside them."""
+    """The globals of a new ``__main__``, with `names` added."""
     return vars(types.ModuleType("__main__")) | _BASICS | names
 
 
 def compile_job(source: str, filename: str = FILENAME) -> list[types.CodeType]:
-    """The code objects to run in turn; the value of the last is what a REPL would show.
+    """The code objects to run in order; the value of the last is what a REPL would print.
 
-    Raises ``SyntaxError``, and ``ValueError`` for source that no parser takes.
+    Raises ``SyntaxError``, and ``ValueError`` for source that cannot be parsed.
     """
     tree = ast.parse(source, filename)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
@@ -50,7 +50,7 @@ def _compile(part: ast.Module | ast.Expression, filename: str) -> types.CodeType
 
 
 def remember_source(source: str, filename: str = FILENAME) -> None:
-    """Let tracebacks show the job's own lines."""
+    """Register the source, so that tracebacks show its lines."""
     lines = source.splitlines(keepends=True)
     linecache.cache[filename] = (len(source), None, lines, filename)
 
@@ -60,7 +60,7 @@ def forget_source(filename: str) -> None:
 
 
 async def run_codes(codes: list[types.CodeType], namespace: dict[str, Any]) -> None:
-    """Run what `compile_job` made, and print the last value unless it is ``None``."""
+    """Run what `compile_job` returned, and print the last value unless it is ``None``."""
     value = None
     for code in codes:
         value = eval(code, namespace)  # noqa: S307 - running code is the purpose
@@ -71,9 +71,9 @@ async def run_codes(codes: list[types.CodeType], namespace: dict[str, Any]) -> N
 
 
 def run_source(source: str, names: dict[str, Any]) -> int:
-    """Run `source` in this process as ``__main__``, with `names` in its namespace; its exit code.
+    """Run `source` in this process as ``__main__``, with `names` in its namespace; return its exit code.
 
-    Errors go to ``sys.stderr``.
+    Errors are printed to ``sys.stderr``.
     """
     main = types.ModuleType("__main__")
     vars(main).update(_BASICS, **names)
@@ -84,7 +84,7 @@ def run_source(source: str, names: dict[str, Any]) -> int:
 
 
 def forget_values(names: Collection[str]) -> None:
-    """Take the variables `names` out of the namespace that `run_source` has left behind."""
+    """Delete the variables `names` from the namespace that `run_source` has left."""
     main = sys.modules.get("__main__")
     if names and isinstance(main, types.ModuleType):
         for name in names:
@@ -109,7 +109,7 @@ def _run(codes: list[types.CodeType], namespace: dict[str, Any]) -> None:
 
 
 def report(run: Callable[[], object]) -> int:
-    """Call `run`; the exit code that its end stands for. What it raises goes to ``sys.stderr``."""
+    """Call `run`; return the exit code for how it ended. Exceptions are printed to ``sys.stderr``."""
     try:
         run()
     except SystemExit as end:
@@ -121,7 +121,7 @@ def report(run: Callable[[], object]) -> int:
 
 
 def exit_code(end: SystemExit) -> int:
-    """What ``sys.exit`` was given, as a process would return it; a text goes to ``sys.stderr``."""
+    """The exit code for the argument of ``sys.exit``; a text is printed to ``sys.stderr``."""
     if end.code is None:
         return 0
     if isinstance(end.code, int):
@@ -131,9 +131,10 @@ def exit_code(end: SystemExit) -> int:
 
 
 def describe(error: BaseException, message: str = "") -> str:
-    """``[ERROR] message`` and the trace (specification, "Error Handling"), from the job's first line on.
+    """``[ERROR] message`` and the traceback (specification, "Error Handling"), starting at the job's first
+    line.
 
-    `message` is said in place of the error's own.
+    `message` replaces the exception's own.
     """
     trace = error.__traceback__
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(FILENAME[:-1]):

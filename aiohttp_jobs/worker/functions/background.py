@@ -1,4 +1,4 @@
-"""The host's functions in the BackgroundJob mode: each in a process of its own, which imports its module."""
+"""The host's functions in BackgroundJob mode: each call in its own process, which imports the module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .runspace import process_environment
 
 
 class FunctionBackground:
-    """Runs each function in a new session; `environment` is what all jobs get beside the host's own."""
+    """Runs each call in a new session; `environment` is added to the host's own variables."""
 
     def __init__(self, environment: Mapping[str, str], *, kill_grace: float, orphans: Orphans) -> None:
         self._jobs = environment

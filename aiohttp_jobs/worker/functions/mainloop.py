@@ -1,4 +1,4 @@
-"""The host's functions in the MainLoop mode: coroutine functions on the event loop's own thread."""
+"""The host's functions in MainLoop mode: coroutine functions on the event loop's own thread."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from .tracebacks import describe
 
 
 class FunctionMainLoop:
-    """Runs coroutine functions in this process, which may block the loop for `limit` seconds at a stretch.
+    """Runs coroutine functions in this process. They may block the loop for `limit` seconds at a time.
 
-    `host` gives the application that a function finds as ``job.app``. What a function changes of the process
-    stays: it is the host's own code.
+    `host` returns the application that a function finds as ``job.app``. What a function changes in the
+    process stays: it is the host's own code.
     """
 
     def __init__(self, host: Callable[[], Any], limit: float, signals: WatchdogSignals) -> None:

@@ -1,4 +1,4 @@
-"""What the processes of functions are told; what they answer is read in ``pool``."""
+"""The messages to processes that run functions. Their answers are parsed in ``worker.pool``."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SCRIPT = RUNNER / "functions.py"
 
 
 def call_of(execution: Execution) -> FunctionCall:
-    """The function that `execution` calls. Raises ``ValueError`` for a command, which is not run here."""
+    """The function call of `execution`. Raises ``ValueError`` for a command."""
     if execution.function is None:
         raise ValueError("a command is not run where functions are")
     return execution.function
 
 
 def arguments(control: int, output: int) -> list[str]:
-    """The command line of a process for functions, given its socket and the pipe for its output."""
+    """The command line of a process for functions, with its socket and the pipe for its output."""
     return [
         sys.executable,
         "-P",
@@ -40,12 +40,12 @@ def arguments(control: int, output: int) -> list[str]:
 
 
 def host_path() -> list[str]:
-    """``sys.path``, from wherever it is looked at."""
+    """``sys.path`` with absolute paths."""
     return [os.path.normpath(os.path.join(host_folder(), entry)) for entry in sys.path]
 
 
 def host_folder() -> str:
-    """The folder that the host is in."""
+    """The host's working folder."""
     try:
         return os.getcwd()
     except OSError:  # it is gone
@@ -53,17 +53,17 @@ def host_folder() -> str:
 
 
 def greeting(modules: list[str]) -> bytes:
-    """Has a worker import `modules`, and get ready."""
+    """The message that makes a worker import `modules` and prepare."""
     return dumps({"path": host_path(), "modules": modules}) + b"\n"
 
 
 def only_request(execution: Execution, known: Mapping[str, str]) -> bytes:
-    """Has a process run `execution` and end."""
+    """The message that makes a process run `execution` and exit."""
     return dumps({"path": host_path(), "modules": [], "request": request(execution, known)}) + b"\n"
 
 
 def request(execution: Execution, known: Mapping[str, str]) -> dict[str, Any]:
-    """What a process is told to run, whose own environment is `known`."""
+    """The message that makes a process run a job; `known` is the process's own environment."""
     call = call_of(execution)
     return {
         "module": call.module,

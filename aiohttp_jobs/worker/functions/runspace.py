@@ -1,6 +1,6 @@
-"""The host's functions in the Runspace mode: in warm workers that have imported their modules.
+"""The host's functions in Runspace mode: in warm workers that have imported their modules.
 
-The pool is one of its own: what a user wrote never runs in a process that holds what the host has opened.
+They have their own pool: users' commands never run in a process with the host's code.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SPARE_SECONDS = 1.0
 
 
 class FunctionRunspaces:
-    """Runs `functions` in at most `size` workers; none is started where none of them has this mode."""
+    """Runs `functions` in at most `size` workers. None is started if no function has this mode."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class FunctionRunspaces:
 
     @property
     def workers(self) -> list[PoolWorker]:
-        """The workers of this moment, the longest running first."""
+        """The current workers, oldest first."""
         return self._pool.workers
 
     async def open(self) -> None:
@@ -82,5 +82,5 @@ class FunctionRunspaces:
 
 
 def process_environment(jobs: Mapping[str, str]) -> dict[str, str]:
-    """What a process for functions is started with: the host's own variables, as its code is the host's."""
+    """The environment of a process for functions: the host's own, because its code is the host's."""
     return {**os.environ, INSTANCE_VARIABLE: jobs[INSTANCE_VARIABLE]}

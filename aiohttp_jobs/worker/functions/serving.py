@@ -1,7 +1,6 @@
-"""Runs in a process for the host's functions: imports their modules, and calls them as jobs.
+"""Runs inside a process for the host's functions: imports their modules, and calls them as jobs.
 
-Serving one job after the other is left to ``child.childworker``. Imports little, as each such process starts
-with it.
+The loop over jobs is in ``child.childworker``. Imports little, because every such process starts with it.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ READY = b'{"ready": true}\n'
 
 
 def main(control: socket.socket, output: int, parent: int, told: dict[str, Any]) -> int:
-    """Serve jobs, or run the only one; the exit code."""
+    """Run jobs, or a single one; return the exit code."""
     request = told.get("request")
     unbuffer_c_stdout()
     if request is not None:
@@ -54,7 +53,7 @@ def main(control: socket.socket, output: int, parent: int, told: dict[str, Any])
 
 
 def run_only(process: FunctionProcess, request: dict[str, Any], control: socket.socket) -> int:
-    """Run the only job of this process, and answer; its exit code."""
+    """Run the only job of this process and send its answer; return the exit code."""
     os.chdir(request["folder"])
     ending = process.run(request)
     flush(sys.stdout, sys.stderr)
@@ -64,7 +63,7 @@ def run_only(process: FunctionProcess, request: dict[str, Any], control: socket.
 
 
 class CancelFlag:
-    """As ``threading.Event``, but safe to be set by a signal's handler in a thread that waits for it."""
+    """Like ``threading.Event``, but may be set by a signal handler in a thread that waits for it."""
 
     def __init__(self) -> None:
         self._is_set = False
@@ -89,7 +88,7 @@ class CancelFlag:
 class FunctionProcess:
     """Calls functions as jobs in this process, whose output is the descriptor `output`.
 
-    SIGTERM stops the function that runs, as far as it takes notice, and ends the process.
+    SIGTERM cancels the running function, as far as it cooperates, and ends the process.
     """
 
     def __init__(self, output: int) -> None:
@@ -107,7 +106,7 @@ class FunctionProcess:
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def preload(self, modules: list[str]) -> None:
-        """Import `modules` and get ready what they need, as far as that works: a job will be told."""
+        """Import `modules` and prepare, as far as possible: failures are reported to the jobs."""
         for name in modules:
             try:
                 found = [each for each in vars(_imported(name)).values() if isinstance(each, Function)]
@@ -118,7 +117,7 @@ class FunctionProcess:
                 self._failed[name] = error
 
     def run(self, request: dict[str, Any]) -> Ending:
-        """Call a function as it was requested, whatever becomes of that."""
+        """Call the requested function; never raises."""
         signal.signal(signal.SIGTERM, self._on_sigterm)  # a module may have one of its own
         self._threads = set(threading.enumerate())
         self._is_running = True

@@ -1,4 +1,4 @@
-"""What a function tells while it runs: its progress, some times a second, and what it logs."""
+"""Reports a running function's progress, throttled, and writes its log."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SECONDS = 0.1
 
 
 class Timer(Protocol):
-    """Something that will be done in a moment, unless it is cancelled."""
+    """A scheduled call that can be cancelled."""
 
     def cancel(self) -> None: ...
 
 
 class ProgressTeller:
-    """Prints a job's progress by `write`, at most ten times a second, and the last one always.
+    """Prints a job's progress with `write`, at most ten times a second, and always the last one.
 
-    `later` has something done after so many seconds, on whatever thread. May be told by any thread.
+    `later` schedules a call after some seconds, on any thread. Thread-safe.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ProgressTeller:
         self._has_ended = False
 
     def report(self, share: float | None, text: str) -> None:
-        """Tell it now, or in a moment."""
+        """Print the progress now or soon."""
         with self._lock:
             self._waiting = Progress(None if share is None else float(share), str(text))
             wait = self._next - time.monotonic()
@@ -51,7 +51,7 @@ class ProgressTeller:
                 self._timer = self._later(wait, partial(self._tell_late, self._told))
 
     def end(self) -> None:
-        """Tell what waits, and nothing more."""
+        """Print pending progress, and nothing more."""
         with self._lock:
             self._has_ended = True
             if self._timer is not None:
@@ -74,7 +74,7 @@ class ProgressTeller:
 
 
 def job_log() -> logging.Logger:
-    """What a function's ``job.log`` is: from INFO on, whatever the host's own logging leaves out."""
+    """The logger for a function's ``job.log``: from INFO on, whatever the host's logging configuration is."""
     log = logging.getLogger(LOG_NAME)
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)

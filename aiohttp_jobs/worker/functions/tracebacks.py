@@ -1,4 +1,4 @@
-"""Errors of the host's functions as their owners see them: from the function's first line to its last."""
+"""Tracebacks of the host's functions as their owners see them: only the function's own frames."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...functions import context
 
 
 def describe(error: BaseException, callers: Collection[CodeType], message: str = "") -> str:
-    """``[ERROR]`` and the last line of the trace (or `message`), then the trace itself.
+    """``[ERROR]`` and the last line of the traceback (or `message`), then the traceback itself.
 
-    It begins behind the last frame of `callers`, the code that calls functions.
+    It starts after the last frame of `callers`, the code that calls functions.
     """
     trace = own_trace(error, callers)
     last = traceback.format_exception_only(type(error), error)[-1].strip()
@@ -21,7 +21,7 @@ def describe(error: BaseException, callers: Collection[CodeType], message: str =
 
 
 def own_trace(error: BaseException, callers: Collection[CodeType]) -> TracebackType | None:
-    """What of its trace is behind `callers`, up to where the function has called its context."""
+    """The part of the traceback after `callers`, up to where the function called its context."""
     trace = behind = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code in callers:

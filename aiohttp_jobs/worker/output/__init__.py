@@ -1,1 +1,1 @@
-"""What a job prints: caught, masked, and kept within bounds."""
+"""A job's output: captured, masked, and limited in size."""

@@ -1,4 +1,4 @@
-"""Catching what a job prints: a pipe, read as the job prints and copied into the `log` of its output."""
+"""Captures what a job prints: reads a pipe while the job runs, and appends to the `log` of its output."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _RETRY_SECONDS = 1.0
 
 
 class OutputPipe:
-    """A pipe whose read end the running event loop copies into the log of a job, or of one after the other.
+    """A pipe that the event loop copies to the log of one job, or of several in turn.
 
-    A job that prints faster than the disk takes it waits: no more than a few chunks are in memory.
-    What comes while there is no job is thrown away.
+    A job that prints faster than the disk can take it is blocked: only a few chunks are in memory. Output
+    between jobs is discarded.
     """
 
     def __init__(self, log: OutputLog | None = None) -> None:
@@ -73,13 +73,13 @@ class OutputPipe:
             self._loop.remove_reader(self._read_end)
 
     def close_write_end(self) -> None:
-        """To be called once the job has its own copy: the pipe ends when nobody holds one."""
+        """Close our copy of the write end, once the job has its own, so that the pipe ends with the job."""
         if self.write_end >= 0:
             os.close(self.write_end)
             self.write_end = -1
 
     def begin(self, log: OutputLog) -> None:
-        """From now on a job prints that has `log`, and `end` will be called for it."""
+        """Copy to `log` from now on, until `end`."""
         self._log = log
         self._has_told = False
 
@@ -133,7 +133,7 @@ class OutputPipe:
             raise
 
     def let_go(self) -> None:
-        """Close it, after the job if there is one."""
+        """Close the pipe, after the current job if there is one."""
         if self._is_let_go:
             return
         self.close_write_end()
@@ -142,7 +142,7 @@ class OutputPipe:
             self._close_read_end()
 
     async def close(self) -> None:
-        """Both: the job's end, and that of the pipe."""
+        """End the job and close the pipe."""
         self.let_go()
         await self.end()
 

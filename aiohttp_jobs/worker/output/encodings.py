@@ -1,6 +1,6 @@
-"""The forms in which programs print a text: quoted for a shell, in JSON, in a URL, in base64. Pure.
+"""The encodings in which programs print a text: quoted for a shell, in JSON, in a URL, in base64. Pure.
 
-Tables of what each program does with which character; finding the forms in an output is left to ``masking``.
+``masking`` finds them in an output.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _JSON_DIALECTS: tuple[tuple[str, bool, bool], ...] = (
 
 
 def encoded_forms(secrets: Collection[str]) -> set[bytes]:
-    """The forms of `secrets`, and of each of their lines, in one piece. Some 0.5 ms for each, with pauses."""
+    """The encoded forms of `secrets`, and of each of their lines, without line breaks.
+
+    Takes 0.5 ms for each, with pauses.
+    """
     forms: set[bytes] = set()
     for part in pausing(_parts(secrets)):
         texts = {text for write in _WRITERS for text in write(part)}
@@ -49,7 +52,7 @@ def encoded_forms(secrets: Collection[str]) -> set[bytes]:
 
 
 def wrapped_forms(secrets: Collection[str]) -> set[bytes]:
-    """Those of them that are broken into lines: base64 of more than a few characters."""
+    """The encoded forms that are broken into lines: base64 of more than a few characters."""
     forms = {form for part in pausing(_parts(secrets)) for form in _base64_forms(part.encode())}
     return {form for form in forms if len(form) >= _LEAST_WRAPPED}
 

@@ -1,8 +1,8 @@
-"""A job's output: kept bounded in memory and on disk, read by whoever watches; `capture` brings it in.
+"""A job's output, limited in memory and on disk, and readable while it grows.
 
-What is printed lies in memory for a moment, then in segment files of the job's run folder, so that
-it outlives the host and any watcher can read it at its own pace. It is UTF-8 throughout: an offset
-into it means the same while the job runs and afterwards.
+It is in memory briefly, and then in segment files of the job's run folder, so that it survives the host and
+every watcher can read at its own pace. It is UTF-8 throughout, so an offset means the same during the job and
+afterwards.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ _new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class Output(NamedTuple):
-    """What a result keeps of an output."""
+    """The part of an output that a result contains."""
 
     text: str
     truncated: bool
 
 
 class OutputLog:
-    """One job's output, of which a result keeps at most `keep` bytes, half from each end.
+    """One job's output, of which a result contains at most `keep` bytes, half from each end.
 
-    `folder` takes the segment files: all of the output up to `limit` bytes, beyond that its beginning
-    and its end. Over a folder that has some, the log goes on where they end, unless it `is_new` and there
-    are none. Written to from one thread, `flush` and `read_files` may be called from any.
+    `folder` gets the segment files: the whole output up to `limit` bytes, beyond that its beginning and its
+    end. If the folder has segments, the log continues them, unless it `is_new`. Written from one thread;
+    `flush` and `read_files` may be called from any.
     """
 
     def __init__(self, folder: str | Path, keep: int, limit: int = 0, *, is_new: bool = False) -> None:
@@ -73,26 +73,26 @@ class OutputLog:
 
     @property
     def unwritten(self) -> int:
-        """Bytes that are only in memory."""
+        """How many bytes are only in memory."""
         return self.size - self._chunks_start
 
     @property
     def progress(self) -> Progress | None:
-        """What the output said last of how far the job is: the same object until it says something else."""
+        """The last progress that the output reported; the same object until it changes."""
         return self._scanner.progress
 
     @property
     def most_at_once(self) -> int:
-        """Bytes that `append` takes without holding up the event loop for long."""
+        """How many bytes `append` takes without blocking the event loop for long."""
         return sys.maxsize if self.masker is None else self.masker.most_at_once
 
     @property
     def output_blocks(self) -> bool:
-        """Whether `output` has to read or write files."""
+        """Whether `output` must read or write files."""
         return self.unwritten < self.size or self.size > self._keep
 
     def append(self, data: bytes, *, quietly: bool = False) -> None:
-        """Add what the job printed, for now in memory; see `flush`. `quietly`: nobody is told."""
+        """Append what the job printed, to memory; see `flush`. With `quietly`, watchers are not woken."""
         if self.masker is not None:
             data = self.masker.feed(data)
         self._append(data, quietly=quietly)
@@ -110,23 +110,23 @@ class OutputLog:
         return self._decoder.decode(data).encode()
 
     def end(self) -> None:
-        """Add what was held back: what might have become a secret, a character that was cut short."""
+        """Append what was held back: a possible start of a secret, an incomplete character."""
         if self.masker is not None:
             self._append(self.masker.end())
         if self._decoder is not None:
             self._keep_chunk(self._decoder.decode(b"", final=True).encode())
 
     def add_error(self, message: str) -> None:
-        """Add lines of the host's own, marked as the specification marks errors."""
+        """Append lines of the host, marked as the specification marks errors."""
         self.add_line(f"[ERROR] {message}")
 
     def add_line(self, line: str) -> None:
-        """Add a line of the host's own, after `end`."""
+        """Append a line of the host, after `end`."""
         gap = "" if self._last_byte in (b"", b"\n") else "\n"
         self._keep_chunk(f"{gap}{line}\n".encode("utf-8", "replace"))
 
     def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart | None:
-        """From `offset` on, if that is in memory; ``None`` when `read_files` has to be asked."""
+        """Read from `offset` on, if that is in memory; ``None`` when `read_files` must be used."""
         with self._chunks_lock:
             self._put_back()
             position, chunks = self._chunks_start, self._chunks.copy()
@@ -140,17 +140,17 @@ class OutputLog:
         return OutputPart(offset, b"")
 
     def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        """From `offset` on, in what has been flushed. Blocks."""
+        """Read from `offset` on, from what was flushed. Blocks."""
         return read_segments(self._folder, offset, most, whole=whole)
 
     def kept_spans(self) -> list[Span]:
-        """The stretches without a gap in what has been flushed. Blocks."""
+        """The byte ranges that were flushed and are stored. Blocks."""
         return kept_spans(self._folder)
 
     def flush(self, *, and_close: bool = True) -> None:
-        """Write what is in memory to the segment files. Blocks; any thread may call it.
+        """Write what is in memory to the segment files. Blocks; from any thread.
 
-        Unless `and_close`, more is about to follow: the last file is left open.
+        Unless `and_close`, the last file stays open, because more will follow.
         """
         with self._flush_lock:
             if self._is_closed:
@@ -170,17 +170,17 @@ class OutputLog:
                 self._chunks_start = self._writer.written
 
     def close(self) -> None:
-        """Write no more files: the output was taken for the result, and the run folder is about to go.
+        """Write no more files: the result has the output, and the run folder is about to be removed.
 
-        It can be read as before. Waits for a flush that is under way.
+        It can still be read. Waits for a flush that is in progress.
         """
         with self._flush_lock:
             self._is_closed = True
 
     def add_segment(self, segment: bytearray) -> None:
-        """Add `SEGMENT` bytes, as a file of their own at once if they are one; nobody is told.
+        """Append `SEGMENT` bytes, directly as a file if they are a whole one; watchers are not woken. Blocks.
 
-        Blocks. Raises ``OSError`` when the disk refuses; they are in memory then.
+        Raises ``OSError`` when the disk refuses them; they are in memory then.
         """
         if self._is_file(segment):
             try:
@@ -208,9 +208,9 @@ class OutputLog:
             self._scanner.feed(segment)
 
     def output(self) -> Output:
-        """What a result keeps. Blocks if `output_blocks`. To be called after `end`.
+        """The part of the output for the result. To be called after `end`. Blocks if `output_blocks`.
 
-        Raises ``OSError`` when the disk refuses; nothing is lost then.
+        Raises ``OSError`` when the disk fails; nothing is lost then.
         """
         if self.size <= self._keep:
             with self._flush_lock:
@@ -222,7 +222,7 @@ class OutputLog:
         return Output(head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace"), True)
 
     def output_without_disk(self, reason: str) -> Output:
-        """What there is of an output that the disk does not take or give, and how much that is. Blocks."""
+        """What is available of an output whose disk fails, and its size. Blocks."""
         with self._chunks_lock:
             self._put_back()
             start, held = self._chunks_start, b"".join(self._chunks)
@@ -266,7 +266,7 @@ class OutputLog:
                 self.changed()
 
     def changed(self) -> None:
-        """Tell whoever watches; in the event loop's thread."""
+        """Wake the watchers; in the event loop's thread."""
         if self.on_change is not None:
             self.on_change()
 

@@ -1,7 +1,7 @@
-"""Keeps secret values out of an output: each occurrence is replaced as it passes, whatever the chunks.
+"""Masks secret values in an output, however it is split into chunks.
 
-Bytes that could be the start of a secret are held back until what follows decides, or the output
-ends. They are never let go after a while: the rest of the secret may come later still.
+Bytes that could be the start of a secret are held back until what follows decides, or the output ends. They
+are not released after a while, because the rest of the secret may still come.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ _JOINT = re.compile(
 
 
 class Masker:
-    """Masks `secrets` in a stream of bytes: as they are, line by line, and in the common encodings.
+    """Masks `secrets` in a stream of bytes: as they are, line by line, and in the encodings of ``encodings``.
 
-    Encodings are those of ``encodings``; base64 is also found in longer texts that were encoded, and in lines
-    of 16 characters or more. What a job does beyond that to a secret (reversing it, printing it in halves) is
-    not seen.
+    Base64 is also found within longer texts that were encoded, and in lines of 16 characters or more. Other
+    transformations of a secret (reversed, printed in halves) are not detected.
     """
 
     def __init__(self, secrets: Collection[str]) -> None:
@@ -46,19 +45,19 @@ class Masker:
         """Bytes that `feed` takes in some milliseconds: the more forms there are, the fewer."""
 
     def feed(self, data: bytes) -> bytes:
-        """What of the output so far can be shown after `data` has come."""
+        """Add `data`; return what can be shown of the output so far."""
         if self._has_ended:
             return b""
         return self._advance(data, final=False)
 
     def end(self) -> bytes:
-        """The rest. What follows all the same is not shown any more, as the secrets are forgotten by then."""
+        """The rest of the output. Anything later is dropped, because the secrets are forgotten by then."""
         rest = self._advance(b"", final=True)
         self._forms, self._wrapped, self._before, self._has_ended = [], [], b"", True
         return rest
 
     def whole(self, text: bytes) -> bytes:
-        """`text`, which is not of the stream and is masked by itself. Not after the `end`."""
+        """Mask `text`, which is not part of the stream. Not after `end`."""
         apart = copy(self)
         apart._held, apart._before, apart._masked = b"", b"", 0
         return apart._advance(text, final=True)

@@ -1,6 +1,6 @@
-"""An output on disk: segment files of fixed size in one folder, read from any offset. All calls block.
+"""An output on disk: segment files of fixed size in one folder, readable from any offset. All calls block.
 
-Of an output that is longer than may be kept, segments in the middle are missing.
+If an output is larger than its limit, segments in the middle are missing.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _MOST_FILES = 100_000
 
 
 class SegmentWriter:
-    """Appends to the output in `folder`, which is `written` bytes long.
+    """Appends to the output in `folder`, which has `written` bytes.
 
-    Of the segments the first `head` and the last `tail` are kept. Whoever writes much leaves the last file
-    open between two calls; to be used by one thread at a time.
+    The first `head` and the last `tail` segments are kept. The last file may stay open between calls. For one
+    thread at a time.
     """
 
     def __init__(self, folder: str | Path, head: int, tail: int, written: int) -> None:
@@ -49,7 +49,7 @@ class SegmentWriter:
         self.written = written
 
     def write(self, data: bytes) -> None:
-        """Raises ``OSError`` when the disk refuses; `written` tells how much it has taken."""
+        """Append `data`. Raises ``OSError`` when the disk refuses it; `written` says how much was written."""
         rest = memoryview(data)
         while rest:
             number, used = divmod(self.written, SEGMENT)
@@ -60,10 +60,10 @@ class SegmentWriter:
             rest = rest[count:]
 
     def write_segment(self, segment: bytearray) -> None:
-        """Append a whole segment where one begins. Raises ``OSError``; nothing is written then.
+        """Append a whole segment at a segment boundary. Raises ``OSError``; nothing is written then.
 
-        The file of a segment that need not be kept any longer is written over: that costs a third of what a
-        new file and the removal of an old one do.
+        The file of a segment that is no longer kept is overwritten, which costs a third of creating a file
+        and removing another.
         """
         number = self.written // SEGMENT
         target, middle = segment_path(self._folder, number), number - self._tail
@@ -83,7 +83,7 @@ class SegmentWriter:
         self.written += SEGMENT
 
     def close(self) -> None:
-        """Close the file that is open."""
+        """Close the open file."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
         self._number = self._descriptor = -1
@@ -126,7 +126,7 @@ def segment_path(folder: str | Path, number: int) -> str:
 
 
 def segments(folder: str | Path) -> list[Path]:
-    """The files there are, first to last."""
+    """The existing segment files, first to last."""
     try:
         descriptor = open_folder(folder)
     except (FileNotFoundError, UnreadableFileError):
@@ -140,9 +140,9 @@ def segments(folder: str | Path) -> list[Path]:
 
 
 def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-    """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes.
+    """Read at most `most` bytes from `offset` on, or from the end of a gap.
 
-    Starts, behind a gap, and ends with whole UTF-8 characters unless `whole` is false.
+    Starts (after a gap) and ends with whole UTF-8 characters unless `whole` is false.
     """
     data = _contiguous(folder, offset, most)
     kept = whole_characters(data, most) if whole else data
@@ -160,7 +160,7 @@ def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: 
 
 
 def kept_spans(folder: str | Path) -> list[Span]:
-    """The stretches that are kept, first to last; each begins and ends with a whole UTF-8 character."""
+    """The stored byte ranges, first to last; each begins and ends with a whole UTF-8 character."""
     found: list[Span] = []
     for path in segments(folder):
         start = int(path.suffix[1:]) * SEGMENT
@@ -184,7 +184,7 @@ def _of_whole_characters(folder: str | Path, span: Span) -> Span:
 
 
 def existing(folder: str | Path) -> tuple[int, bytes]:
-    """How much output there is, and its last byte."""
+    """The size of the output, and its last byte."""
     paths = segments(folder)
     if not paths:
         return 0, b""
@@ -197,7 +197,7 @@ def existing(folder: str | Path) -> tuple[int, bytes]:
 
 
 def whole_characters(data: bytes, most: int) -> bytes:
-    """At most `most` bytes of `data`, without a UTF-8 character that would be cut at the end."""
+    """At most `most` bytes of `data`, without an incomplete UTF-8 character at the end."""
     data = data[:most]
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
@@ -210,7 +210,7 @@ def whole_characters(data: bytes, most: int) -> bytes:
 
 
 def drop_partial_start(data: bytes) -> bytes:
-    """`data` without the rest of a UTF-8 character that was cut at its start."""
+    """`data` without the rest of an incomplete UTF-8 character at its start."""
     for position in range(min(4, len(data))):
         if data[position] & 0xC0 != 0x80:
             return data[position:]

@@ -1,1 +1,1 @@
-"""PowerShell in each execution mode, by processes of it that were started ahead."""
+"""PowerShell in each execution mode, in processes that were started ahead of time."""

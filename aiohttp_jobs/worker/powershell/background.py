@@ -1,4 +1,4 @@
-"""PowerShell in the BackgroundJob mode: a host that has run nothing, for one job."""
+"""PowerShell in BackgroundJob mode: an unused host for each job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .spares import Spares
 
 
 class PowerShellBackground:
-    """Each job gets a spare, with its process and process group for itself alone."""
+    """Runs each job in a spare host of its own, with its own process group."""
 
     def __init__(self, spares: Spares, *, kill_grace: float) -> None:
         self._spares = spares

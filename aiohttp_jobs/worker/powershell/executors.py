@@ -1,4 +1,4 @@
-"""PowerShell in the three modes, over one set of spares; and each beside its mode's other executor."""
+"""PowerShell in the three modes, over one set of spare hosts, combined with each mode's other executor."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .spares import Spares
 
 
 class PowerShell:
-    """What runs PowerShell's jobs in each mode. Nothing is started before the first of them.
+    """Runs PowerShell jobs in each mode. Nothing is started before the first one.
 
-    `size` bounds the hosts of the Runspace mode, `spares` are kept waiting; `running` tells a MainLoop job
-    what ``$PSWebServer.Runspaces`` shows.
+    `size` limits the hosts of Runspace mode, `spares` are kept ready; `running` returns what a MainLoop job
+    sees in ``$PSWebServer.Runspaces``.
     """
 
     def __init__(
@@ -50,14 +50,16 @@ class PowerShell:
         }
 
     def beside(self, others: Mapping[ExecutionMode, Executor]) -> Mapping[ExecutionMode, Executor]:
-        """For each mode what runs PowerShell's jobs here, where it can, and all others by `others`."""
+        """For each mode, an executor that runs PowerShell jobs here, where possible, and all others with
+        `others`.
+        """
         return {
             **others,
             **{mode: _WithPowerShell(others[mode], own) for mode, own in self._executors.items()},
         }
 
     async def close(self) -> None:
-        """End the spares, and wait for hosts that are being ended; after the modes are closed."""
+        """End the spares, and wait for hosts that are ending. To be called after the modes are closed."""
         await self._spares.close()
         self._endings.close()
 

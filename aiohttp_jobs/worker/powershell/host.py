@@ -1,6 +1,6 @@
-"""PowerShellHost: one process of PowerShell that waits for jobs, and runs them one at a time.
+"""PowerShellHost: one process of PowerShell that runs jobs one at a time.
 
-Which job goes to which host is left to the execution modes.
+The execution modes decide which job goes to which host.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ _OWN_VARIABLES = {
 
 
 class HostUnavailableError(Exception):
-    """No PowerShell came to run the job; the message is a sentence for the job's owner."""
+    """No PowerShell could be started for the job. The message is a sentence for its owner."""
 
 
 class PowerShellHost:
-    """One process. `owner` is the only user it serves, ``None`` while it has served nobody."""
+    """One process. `owner` is the only user it serves; ``None`` until it has served one."""
 
     def __init__(
         self, interpreter: Interpreter, session: Session, endings: Endings, *, is_lasting: bool = False
     ) -> None:
-        """Start it; `is_lasting`: all its jobs run in one session. Raises `HostUnavailableError`."""
+        """Start it. With `is_lasting`, all its jobs share one session. Raises `HostUnavailableError`."""
         self._program = interpreter.prefix[0]
         self._interpreter = interpreter
         self._session = session
@@ -106,12 +106,12 @@ class PowerShellHost:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs and, as far as is known, is or will be ready."""
+        """Whether it runs and, as far as is known, is ready or will be."""
         failed = self._ready.done() and (self._ready.cancelled() or self._ready.exception() is not None)
         return self.process.is_running and not failed
 
     async def ready(self) -> None:
-        """Wait until it can take a job. Raises `HostUnavailableError`. May be cancelled and called again."""
+        """Wait until it can run a job. Raises `HostUnavailableError`. May be cancelled and called again."""
         await asyncio.shield(self._ready)
 
     async def _begin(self, control: socket.socket) -> None:
@@ -143,14 +143,14 @@ class PowerShellHost:
         )
 
     async def is_fit(self) -> bool:
-        """Whether it can take another job, once it has ended what it practises."""
+        """Whether it can run another job, once it has finished its warm-up."""
         async with self._turn:
             return self.is_alive and self.is_reusable
 
     async def practise(self) -> bool:
-        """Run a script of ours in the way of a job; false when it is not fit for another then.
+        """Run a warm-up script like a job; false when it cannot run another afterwards.
 
-        To be called only while it has no job; before the next one `is_fit` waits for the end.
+        Only while it has no job; `is_fit` waits for the end of the warm-up.
         """
         async with self._turn:
             self.practised += 1
@@ -171,9 +171,9 @@ class PowerShellHost:
     async def run(
         self, execution: Execution, running: Iterable[Mapping[str, Any]], kill_grace: float
     ) -> Outcome:
-        """Run a job, with all that it prints in its log; then `is_reusable` tells what to do with the host.
+        """Run a job with its output in its log; `is_reusable` says what to do with the host afterwards.
 
-        When cancelled, it first stops the pipeline, so that ``finally`` blocks run, and after `kill_grace`
+        When cancelled, it stops the pipeline first, so that ``finally`` blocks run, and after `kill_grace`
         seconds the process with all its descendants; then it raises ``CancelledError``.
         """
         self.is_reusable = False
@@ -251,7 +251,7 @@ class PowerShellHost:
         await self._ended
 
     async def end(self) -> None:
-        """End it with everything it started. May be called more than once."""
+        """End it with all its descendants. May be called repeatedly."""
         await self._kill()
         if self._ready is not asyncio.current_task():
             await asyncio.wait([self._ready])
@@ -299,7 +299,7 @@ def _end_programs(pid: int) -> None:
 
 
 def has_children(pid: int) -> bool:
-    """Whether the process `pid` has children; as far as Linux tells."""
+    """Whether the process `pid` has children; known on Linux only."""
     # Asked after each job, of some twenty threads: by bare calls.
     tasks = f"/proc/{pid}/task"
     try:

@@ -1,4 +1,4 @@
-"""PowerShell in the MainLoop mode: one session that lasts, as that of the specification's main loop does."""
+"""PowerShell in MainLoop mode: one persistent session, like that of the specification's main loop."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .host import HostUnavailableError, PowerShellHost
 
 
 class PowerShellSession:
-    """What one job leaves in it, the next one finds: variables, functions, modules, the working folder.
+    """The session. Each job finds what earlier ones left: variables, functions, modules, the working folder.
 
-    It begins with the first job, in a host made by `start`. A job that could not be stopped in time, or that
-    ended the process, ends the session; the next one begins afresh. `running` tells what
+    It begins with the first job, in a host made by `start`. A job that ends the process, or cannot be stopped
+    in time, ends the session; the next job starts a new one. `running` returns what
     ``$PSWebServer.Runspaces`` shows.
     """
 
@@ -32,7 +32,7 @@ class PowerShellSession:
 
     @property
     def host(self) -> PowerShellHost | None:
-        """The process it is in, ``None`` when it has not begun."""
+        """Its process; ``None`` before it has begun."""
         return self._host
 
     async def open(self) -> None:
@@ -42,7 +42,7 @@ class PowerShellSession:
         await self._end()
 
     async def restart(self) -> bool:
-        """End the session, so that the next job begins a new one; false while a job runs in it."""
+        """End the session, so that the next job starts a new one; false while a job runs in it."""
         if self._turn.locked():
             return False
         async with self._turn:

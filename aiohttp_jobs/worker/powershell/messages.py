@@ -1,7 +1,6 @@
-"""What a PowerShell host is told, and what it answers: JSON lines, the other end of ``child/host.ps1``.
+"""The messages to a PowerShell host and its answers: JSON lines, as in ``child/host.ps1``.
 
-A request is rows of texts, which PowerShell's side reads at once; values of a template, which have types, are
-JSON within.
+A request is rows of texts, which PowerShell parses fast; a template's typed values are JSON within.
 """
 
 from __future__ import annotations
@@ -37,11 +36,10 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What all PowerShell jobs of this host find there.
+    """What all PowerShell jobs of this host have in common.
 
-    `width` is the number of columns of a table, `is_text` whether each object is shown as its ``ToString()``,
-    `project_root` the path in ``$PSWebServer.Project_Root``, and `environment` what their processes are
-    started with.
+    `width` is the number of columns of a table, `is_text` shows objects by ``ToString()``, `project_root` is
+    ``$PSWebServer.Project_Root``, and `environment` the environment of their processes.
     """
 
     environment: Mapping[str, str]
@@ -52,7 +50,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a job ended; whether its process is fit for another, and the memory that takes, in bytes."""
+    """How a job ended, whether its process can run another, and the process's memory in bytes."""
 
     exit_code: int
     is_reusable: bool
@@ -67,10 +65,10 @@ def request(
     running: Iterable[Mapping[str, Any]],
     token: str,
 ) -> bytes:
-    """The message that has `execution` run, in `folder`, or where its session is.
+    """The message that runs `execution` in `folder`, or in its session's folder.
 
-    The answer repeats the `token`, which no code that ran before can know. `running` is what
-    ``$PSWebServer.Runspaces`` shows, by their ``JobID``.
+    The answer repeats `token`, which earlier code in the process cannot know. `running` is what
+    ``$PSWebServer.Runspaces`` shows, by ``JobID``.
     """
     known = session.environment
     own = {
@@ -97,7 +95,7 @@ def request(
 
 
 def practice(script: str, token: str) -> bytes:
-    """A message of the same kind, which has `script` run before there is any job."""
+    """A message like a request, which runs the warm-up `script` before there is any job."""
     submission = [""] * (len(_FIELDS) - 1) + [_SOME_TIME]
     rows = [
         [token, script, "/", "/", ""],
@@ -116,7 +114,7 @@ def _submission(submission: Submission | None) -> dict[str, Any]:
 
 
 def read_version(line: bytes) -> tuple[int, int] | None:
-    """The version that a host tells once it is ready, ``None`` when that is no such message."""
+    """The version that a host reports when it is ready; ``None`` for any other message."""
     try:
         found = _VERSION.match(loads(line)["version"])
     except (ValueError, TypeError, KeyError, RecursionError):
@@ -125,9 +123,8 @@ def read_version(line: bytes) -> tuple[int, int] | None:
 
 
 def read_answer(line: bytes, token: str) -> Answer | None:
-    """What a host says when the job has ended whose request had this `token`.
-
-    ``None`` for all else, such as what code that an earlier job left in the process says.
+    """Parse the answer to the request with this `token`; ``None`` for anything else, which an earlier job's
+    code may have sent.
     """
     try:
         answer = loads(line)

@@ -1,4 +1,4 @@
-"""What ``$PSWebServer.Runspaces`` shows of a job that runs."""
+"""What ``$PSWebServer.Runspaces`` shows of running jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..base import Execution
 
 
 def running_job(execution: Execution) -> dict[str, Any]:
-    """The job, as it starts now."""
+    """The entry of a job that starts now."""
     return {
         "JobID": execution.job_id,
         "UserID": execution.user_id,

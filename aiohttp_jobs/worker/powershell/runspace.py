@@ -1,6 +1,6 @@
-"""PowerShell in the Runspace mode: a bounded pool of warm hosts, each serving one user at a time.
+"""PowerShell in Runspace mode: a bounded pool of warm hosts, each of which serves one user.
 
-As with Python's workers, one that has run a user's code is never given another user's job.
+As with Python's workers, a host that has run a user's code is never given another user's job.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BREATH_SECONDS = 0.02
 
 
 class PowerShellRunspaces:
-    """Runs each job in a runspace of its own, in one of at most `size` hosts."""
+    """Runs each job in its own runspace, in one of at most `size` hosts."""
 
     def __init__(self, spares: Spares, *, size: int, kill_grace: float) -> None:
         self._spares = spares
@@ -40,7 +40,7 @@ class PowerShellRunspaces:
 
     @property
     def workers(self) -> list[PowerShellHost]:
-        """The hosts of this moment that have an owner, the longest running first."""
+        """The current hosts that have an owner, oldest first."""
         return sorted((*self._idle, *self._busy), key=lambda host: host.started_at)
 
     async def open(self) -> None:

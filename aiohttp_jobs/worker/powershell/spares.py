@@ -1,4 +1,4 @@
-"""Spares: PowerShell hosts that were started ahead and have run nothing, for whichever mode needs one."""
+"""Spares: unused PowerShell hosts that were started ahead of time, for every mode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LATER_SECONDS = 0.25
 
 
 class Spares:
-    """Keeps `count` hosts waiting, made by `start`, from the first time that one is taken."""
+    """Keeps `count` hosts ready, made by `start`, after the first one was taken."""
 
     def __init__(self, start: Callable[[], PowerShellHost], count: int) -> None:
         self._start = start
@@ -24,7 +24,7 @@ class Spares:
         self._is_closing = False
 
     async def take(self) -> PowerShellHost:
-        """A host that is ready, and the caller's to end. Raises `HostUnavailableError`."""
+        """A ready host, which the caller must end. Raises `HostUnavailableError`."""
         while True:
             is_new = not self._waiting
             host = self._start() if is_new else self._waiting.pop(0)
@@ -54,7 +54,7 @@ class Spares:
                 return  # whoever takes the next one is told
 
     def end(self, host: PowerShellHost) -> None:
-        """End a host, which is waited for in `close`."""
+        """End a host in the background; `close` waits for it."""
         self._ending.start(host.end())
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-"""Processes: started, watched, ended with everything that they started."""
+"""Child processes: started, watched, and ended with all their descendants."""

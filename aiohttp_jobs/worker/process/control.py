@@ -1,4 +1,4 @@
-"""The socket by which a worker is told what to run, and answers: each message ends with a line feed."""
+"""The socket to a worker: requests and answers, each ended by a line feed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BUFFER = 1 << 20
 
 
 def control_pair() -> tuple[socket.socket, socket.socket]:
-    """Its two ends, each of which takes a whole message at once; the first one does not block."""
+    """The two ends. Each takes a whole message at once; the first one is non-blocking."""
     try:
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     except OSError:  # macOS has streams only, in which a message may arrive in several pieces

@@ -1,6 +1,6 @@
-"""The worker's side of its dead man's switch, a process that ends its commands when it cannot do so itself.
+"""The worker's side of its dead man's switch, a process that ends its commands when it cannot.
 
-That is when it was killed, is stopped, or hangs. What that process does is in ``child.dead_mans_switch``.
+That is when the worker was killed, is stopped, or hangs. The process itself is in ``child.dead_mans_switch``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 def boottime() -> float:
-    """Seconds on a clock that goes on while the machine sleeps, where there is one."""
+    """Seconds on a clock that goes on during suspend, where there is one."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -38,9 +38,9 @@ def started_before(pid: int, moment: float) -> bool:
 
 
 class DeadMansSwitch:
-    """Ends what has `instance_id` for its mark once that is not `held` any longer. Does nothing off Linux.
+    """Ends the commands marked with `instance_id` once it is no longer `held`. Linux only. Thread-safe.
 
-    May be used in any thread. It does not fail: where the process cannot be started, the log says so.
+    Never raises: if the process cannot be started, that is logged.
     """
 
     def __init__(self, instance_id: str) -> None:
@@ -54,17 +54,17 @@ class DeadMansSwitch:
 
     @property
     def pid(self) -> int | None:
-        """Of its process."""
+        """The id of its process."""
         return None if self._process is None else self._process.pid
 
     def hold(self, until: float) -> None:
-        """Let commands run until then, by `boottime`. The first time, it starts."""
+        """Let commands run until this `boottime`. The first call starts the process."""
         with self._guard:
             self._until = until
             self._tell(f"until {until}\n")
 
     def watch(self, pid: int) -> None:
-        """Know that a command is led by the process `pid`, which this one has started in its own session."""
+        """Register the process `pid`, which this process has started as the leader of a session."""
         if pid == os.getpid():
             return
         with self._guard:

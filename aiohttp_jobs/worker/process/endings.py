@@ -1,6 +1,6 @@
-"""Tells when child processes have ended, many of them by one entry in the event loop.
+"""Reports the ends of many child processes through a single entry in the event loop.
 
-The loop's own way, a reader for each process, costs more than the rest of waiting for it.
+asyncio's own way, a reader for each process, costs more than the rest of waiting.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class _Watch(Protocol):
 
 
 class Endings:
-    """Children of this process that are waited for on the running loop. Reaping them is left to others.
+    """The children that are waited for on the running loop.
 
-    `orphans` are what such children leave behind.
+    The caller reaps them; `orphans` are their orphaned descendants.
     """
 
     def __init__(self, orphans: Orphans | None = None) -> None:
@@ -38,14 +38,14 @@ class Endings:
         self._without_descriptors = _PeriodicWatch()
 
     def tell(self, pid: int, ended: Callable[[], None]) -> None:
-        """Call `ended` on the running loop once the child `pid`, not reaped yet, has ended."""
+        """Call `ended` on the running loop once the child `pid` has ended; it is not reaped yet."""
         try:
             self._best_watch().add(pid, ended)
         except OSError:  # this process may open no more descriptors
             self._without_descriptors.add(pid, ended)
 
     def close(self) -> None:
-        """To be called when nobody waits any more."""
+        """Close it, when nothing is waited for any more."""
         self._without_descriptors.close()
         if self._watch is not None:
             self._watch.close()
@@ -59,10 +59,7 @@ class Endings:
 
 @cache
 def can_watch_descriptors() -> bool:
-    """Whether this system has descriptors for processes, and lets this process have them.
-
-    Linux has them since 5.3; filters of system calls that are older than that refuse them.
-    """
+    """Whether this process can use pidfds. Linux has them since 5.3; older seccomp filters refuse them."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open") or not hasattr(select, "epoll"):
         return False
     try:

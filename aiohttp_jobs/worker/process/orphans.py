@@ -1,9 +1,9 @@
-"""Reaps what jobs leave behind where the host is the process that the kernel gives orphans to.
+"""Reaps orphaned descendants of jobs, where the host is the process that inherits orphans.
 
-That is so for the first process of a container, and for a subreaper. Nobody else waits for them there, and
-each would stay as a zombie for ever. Which ended processes are a job's is told by a mark that each descendant
-inherits and that is still to be read of a zombie: ``RLIMIT_LOCKS``, a limit that no kernel since Linux 2.5
-enforces. What has not got it, such as a process that the host itself started, is never waited for.
+That is so for the first process of a container, and for a subreaper: nobody else reaps them there, and each
+would stay a zombie. A job's processes are recognized by an inherited mark that can still be read of a zombie:
+``RLIMIT_LOCKS``, a limit that no kernel since Linux 2.5 enforces. Processes without it, such as the host's
+own children, are never reaped.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FIRST_MARK = 1 << 40
 
 
 class Orphans:
-    """What the jobs of one plugin have left to this process. Does nothing where no orphans come to it."""
+    """The orphans of one plugin's jobs. Does nothing where this process inherits none."""
 
     def __init__(self) -> None:
         self._is_needed = False
@@ -39,13 +39,13 @@ class Orphans:
         self._being_started = 0
 
     def open(self) -> None:
-        """Find out whether orphans come to this process; before the first job starts."""
+        """Find out whether this process inherits orphans; before the first job starts."""
         self._is_needed = sys.platform == "linux" and (os.getpid() == 1 or _is_subreaper())
 
     def marked(self, program: Program) -> Program:
-        """What to start in place of `program`, for all that it starts to have the mark.
+        """The program to start instead of `program`, so that all its descendants have the mark.
 
-        A shell gives itself the mark first. To mark a process from outside once it runs could come too late.
+        A shell sets the mark on itself first; marking a running process from outside could be too late.
         """
         if not self._is_needed:
             return program
@@ -55,7 +55,7 @@ class Orphans:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """While a process is being started whose number is not known yet: nobody is reaped meanwhile."""
+        """While the block starts a process whose id is not known yet, nothing is reaped."""
         self._being_started += 1
         try:
             yield
@@ -63,16 +63,16 @@ class Orphans:
             self._being_started -= 1
 
     def started(self, pid: int) -> None:
-        """`pid` is a process that this one has just started for a job, and will reap by itself."""
+        """Register the child `pid`, which its starter will reap."""
         if self._is_needed:
             self._own.add(pid)
 
     def reaped(self, pid: int) -> None:
-        """`pid`, which was `started`, is no more."""
+        """Unregister the child `pid`."""
         self._own.discard(pid)
 
     def has_news(self) -> bool:
-        """Whether there are orphans to reap. Blocks: if any child has ended, it looks through ``/proc``."""
+        """Whether there are orphans to reap. Blocks: if any child has ended, ``/proc`` is read."""
         if not self._is_needed or sys.platform != "linux":
             return False
         try:
@@ -86,7 +86,7 @@ class Orphans:
         return bool(self._found)
 
     def look_soon(self) -> None:
-        """Reap those that were found, or leave it to the next time while a process is being started."""
+        """Reap the orphans that were found, unless a process is being started."""
         for pid in () if self._being_started else self._found:
             with contextlib.suppress(OSError):
                 self._reap(pid)

@@ -1,6 +1,6 @@
-"""One child process in a session of its own, and how it is ended with all its descendants.
+"""One child process in its own session, and ending it with all its descendants.
 
-Starting, waiting for and reaping it is left to ``with_asyncio`` and ``with_popen``.
+It is started, awaited and reaped by ``with_asyncio`` or ``with_popen``.
 """
 
 from __future__ import annotations
@@ -28,18 +28,21 @@ _PAUSE_SECONDS = 0.005
 
 
 class Process(ABC):
-    """A child, the leader of its own session and process group. To be used on the event loop's thread."""
+    """A child, the leader of its own session and process group. For the event loop's thread."""
 
     pid: int
 
     @property
     @abstractmethod
     def is_running(self) -> bool:
-        """Whether the loop has not been told yet that it ended."""
+        """Whether the loop has not been notified of its end yet."""
 
     @abstractmethod
     async def wait(self) -> int:
-        """Its exit code, negative for a signal. What is left of the process group then is killed."""
+        """Wait for its end; return its exit code, negative for a signal.
+
+        The rest of its process group is killed then.
+        """
 
     async def stop(self, grace: float, marks: Mapping[str, str]) -> int:
         """End it and every descendant: SIGTERM, and SIGKILL after `grace` seconds; its exit code.
@@ -97,8 +100,8 @@ def marks_of(job_id: str, environment: Mapping[str, str]) -> dict[str, str]:
 def kill_marked(marks: Mapping[str, str], is_meant: Callable[[int], bool] = lambda pid: True) -> int:
     """Kill every process with all `marks` in its environment that `is_meant`; how many there were.
 
-    Finds what left its process group and its parents, such as a daemon that a job started. Repeats
-    until none is left, since one may fork while it is looked for.
+    This finds daemons that have left their process group and parents. Repeats until none is left, because one
+    may fork meanwhile.
     """
     killed = 0
     for _ in range(_KILL_ROUNDS):

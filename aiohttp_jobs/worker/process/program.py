@@ -1,4 +1,4 @@
-"""What is to be started as a process; how that is done is left to others."""
+"""What to start as a process; ``starting`` decides how."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The file `path`, run with `arguments` (the first of them its name) in the folder `folder`.
+    """The file `path`, run with `arguments` (the first is its name) in the folder `folder`.
 
-    It gets `environment` and no other variables, an empty stdin, the descriptor `output` as stdout and as
-    stderr, and of other descriptors those in `pass_fds`. Without `path` the first argument is the file.
+    It gets only the variables in `environment`, an empty stdin, the descriptor `output` as stdout and stderr,
+    and the descriptors in `pass_fds`. Without `path`, the first argument is the file.
     """
 
     arguments: Sequence[str]
@@ -24,9 +24,9 @@ class Program:
     pass_fds: Sequence[int] = ()
 
     def options(self) -> dict[str, Any]:
-        """All but `arguments`, as ``subprocess.Popen`` and ``asyncio.create_subprocess_exec`` name it.
+        """The keyword arguments for ``subprocess.Popen`` and ``asyncio.create_subprocess_exec``.
 
-        It leads a session, and so a process group, of its own.
+        The process leads its own session and process group.
         """
         return {
             "executable": self.path,

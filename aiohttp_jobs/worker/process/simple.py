@@ -1,7 +1,7 @@
-"""Commands that need no shell: which they are, and how to run them as ``/bin/sh`` would.
+"""Recognizes commands that need no shell, and runs them as ``/bin/sh`` would.
 
-A shell that reads a file starts a second process for the one command in it. Where nothing in the
-command is for the shell to do, that command is started at once; whatever is doubtful goes to the shell.
+A shell starts a second process for the command in its file. If the shell has nothing to do, the command is
+started directly; in any doubt, the shell runs it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class SimpleCommand:
 
 
 def understood_shell() -> bool:
-    """Whether ``/bin/sh`` is the shell whose ways are known here: dash, of Debian and Ubuntu."""
+    """Whether ``/bin/sh`` is dash (of Debian and Ubuntu), whose behaviour is imitated here."""
     return Path(SHELL).resolve().name == "dash"
 
 
 def simple_command(command: str, path: str) -> SimpleCommand | None:
-    """What `command` runs if it is one program and words without meaning to a shell, else ``None``.
+    """What `command` runs, if it is one program and words without special meaning to a shell; else ``None``.
 
-    A name without a slash is looked for in the folders of `path`, as the shell does.
+    A name without a slash is looked up in `path`, as the shell does.
     """
     match = _COMMAND.fullmatch(command)
     if match is None:
@@ -64,9 +64,8 @@ def simple_command(command: str, path: str) -> SimpleCommand | None:
 
 
 def shell_environment(environment: Mapping[str, str], folder: str) -> dict[str, str]:
-    """The variables that a command gets from a shell that was given `environment` in `folder`.
-
-    `folder` is a path without links in it.
+    """The variables that a shell with `environment` in `folder`, a path without links, passes to a
+    command.
     """
     passed = {name: value for name, value in environment.items() if name.isascii() and name.isidentifier()}
     passed["PWD"] = folder

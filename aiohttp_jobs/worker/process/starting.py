@@ -1,4 +1,4 @@
-"""Which of the two ways starts a job's process, on this system and the running event loop."""
+"""Chooses how a job's process is started on this system and event loop."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Start = Callable[[Program, Endings], Awaitable[Process]]
 
 
 async def start_with_asyncio(program: Program, endings: Endings) -> Process:
-    """Start it by ``asyncio.create_subprocess_exec``. Raises ``OSError`` when it cannot be started."""
+    """Start it with ``asyncio.create_subprocess_exec``. Raises ``OSError``."""
     return await AsyncioProcess.start(program, endings.orphans)
 
 
 async def start_with_popen(program: Program, endings: Endings) -> Process:
-    """Start it by ``subprocess.Popen``. Raises ``OSError`` when it cannot be started."""
+    """Start it with ``subprocess.Popen``. Raises ``OSError``."""
     return PopenProcess(program, endings)
 
 
 async def start_process(program: Program, endings: Endings) -> Process:
-    """Start it; `endings` tells of its end where the loop does not. Raises ``OSError`` when it cannot be.
+    """Start it; `endings` reports its end where the loop does not. Raises ``OSError``.
 
-    When cancelled, what it has started by then may be left.
+    When cancelled, what was started by then may be left running.
     """
     # The portable way, where neither the system has a leaner one nor the loop makes it unsafe.
     is_portable = not can_watch_descriptors() and _is_asyncios_own(asyncio.get_running_loop())

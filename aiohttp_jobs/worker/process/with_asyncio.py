@@ -26,7 +26,7 @@ from .program import Program
 
 
 class AsyncioProcess(Process):
-    """A process that asyncio has started, and reaps."""
+    """A process that asyncio starts and reaps."""
 
     def __init__(self, child: asyncio.subprocess.Process, orphans: Orphans) -> None:
         self.pid = child.pid
@@ -36,9 +36,9 @@ class AsyncioProcess(Process):
 
     @classmethod
     async def start(cls, program: Program, orphans: Orphans) -> Self:
-        """Start it. Raises ``OSError`` when that is not possible.
+        """Start it. Raises ``OSError``.
 
-        When cancelled, asyncio ends the process, but not what that has started by then.
+        When cancelled, asyncio ends the process, but not what it has started by then.
         """
         program = orphans.marked(program)
         with orphans.starting():

@@ -1,6 +1,6 @@
-"""Processes by ``subprocess.Popen``, started at once and reaped here, with less work for the loop.
+"""Processes started with ``subprocess.Popen`` and reaped here, which costs the event loop less.
 
-The group is ended while its leader is still there to be reaped, so that its number is nobody else's.
+The group is ended before its leader is reaped, so that its id cannot belong to another process.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from .program import Program
 
 
 class PopenProcess(Process):
-    """A process whose end is told by `endings`."""
+    """A process whose end `endings` reports."""
 
     def __init__(self, program: Program, endings: Endings) -> None:
-        """Start it. Raises ``OSError`` when that is not possible. Blocks until the program runs."""
+        """Start it. Raises ``OSError``. Blocks until the program runs."""
         program = endings.orphans.marked(program)
         self._child = subprocess.Popen(program.arguments, **program.options())
         self.pid = self._child.pid

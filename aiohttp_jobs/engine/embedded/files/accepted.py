@@ -1,4 +1,4 @@
-"""What this process has accepted and checked already, so that it is not parsed a second time."""
+"""A cache of the submissions that this process has accepted, so that their files are not parsed again."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _LARGEST = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFile:
-    """The digest of the file that was written for a submission, and the submission itself if it is kept."""
+    """The digest of a submission file that this process wrote, and the submission, if it is still cached."""
 
     digest: bytes
     submission: Submission | None
 
     def submission_in(self, path: str) -> Submission | None:
-        """The submission, if it is kept and the file `path` holds what was written for it. Blocks."""
+        """The cached submission, if the file `path` still has the content that was written. Blocks."""
         if self.submission is None:
             return None
         try:
@@ -37,7 +37,7 @@ class AcceptedFile:
 
 
 class Accepted:
-    """By path; bounded. Of very many only the digests are kept, and what they say is read again."""
+    """The cache by path, bounded: of old entries only the digests stay, and their files are parsed again."""
 
     def __init__(self) -> None:
         self._files: dict[str, AcceptedFile] = {}

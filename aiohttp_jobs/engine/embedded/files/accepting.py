@@ -1,6 +1,6 @@
-"""Whether one more job of a user may wait, when several processes accept them on one data folder.
+"""Enforces the limits on a user's waiting jobs across the processes on one data folder.
 
-What a process that is alone accepts is counted in memory. All calls block, in the committer's thread.
+A process that is alone counts in memory. All calls block, in the committer's thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOCK_SECONDS = 0.05
 
 
 class Accepting:
-    """Counts the files that wait for the process `instance` and the others."""
+    """Counts the waiting files of the process `instance` and of all others."""
 
     def __init__(self, at: Layout, instance: Instance) -> None:
         self._at = at
@@ -33,7 +33,7 @@ class Accepting:
     ) -> contextlib.AbstractContextManager[None]:
         """While the block runs, no other process accepts a job of the same user.
 
-        Raises `TooManyPendingError` when no further one may wait.
+        Raises `TooManyPendingError` when no further job may wait.
         """
         if allowance is None or not self._instance.has_others():
             return contextlib.nullcontext()

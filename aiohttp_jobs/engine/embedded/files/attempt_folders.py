@@ -1,9 +1,9 @@
-"""The folders of running jobs: made for each, and used again when a job has left nothing in one.
+"""Creates, reuses and removes the folders of running jobs.
 
-Each job has two, in trees of their own: the run folder, in which the host keeps what it writes about the
-job, and the job's folder, in which its command works. By its own folder a job meets nothing of the host's.
-Making and removing folders is what costs a file system most. All calls block; from one thread, if nothing
-else is said.
+Each job has two, in different trees: the run folder, in which the host stores what it writes about the job,
+and the job's own folder, in which its command works, so that a job does not come across the host's files.
+Folders are reused when a job left nothing in them, because creating and removing folders is the most
+expensive operation of a file system. All calls block; from one thread, unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PRIVATE = stat.S_IFDIR | 0o700
 
 
 class Folders(NamedTuple):
-    """Of a running job: the host's folder about it, and the job's own, with `WORK` in it."""
+    """The folders of a running job: the host's folder about it, and the job's own, which contains `WORK`."""
 
     run_dir: str
     job_dir: str
@@ -89,9 +89,9 @@ class _Begun(NamedTuple):
 
 
 class AttemptFolders:
-    """The run folders in `jobs`, the jobs' folders in `work`; spare run folders lie in `scratch`.
+    """Run folders are in `jobs`, the jobs' own in `work`, spare run folders in `scratch`.
 
-    `discard` is given what has to be removed, and removes it without holding anybody up.
+    `discard` removes what it is given in the background.
     """
 
     def __init__(self, jobs: str, scratch: str, work: str, discard: Callable[[Sequence[str]], None]) -> None:
@@ -108,7 +108,7 @@ class AttemptFolders:
     def begin(self, run: str, user_folder: str, *, signed: bool) -> Folders:
         """Private folders for the running job whose submission file is called `run`.
 
-        Whose it is can be read in a `signed` submission; for others it is kept in the run folder.
+        A `signed` submission names its owner; for others, the owner is recorded in the run folder.
         """
         run_dir = f"{self._jobs}/{run}"
         run_states = self._begin_run(run_dir)
@@ -158,7 +158,7 @@ class AttemptFolders:
         return job_dir, None
 
     def end(self, run: str, user_folder: str) -> None:
-        """Let go of a job's folders: the next job of the same user gets its own, if the last left nothing."""
+        """Release a job's folders, for reuse by the user's next job if they are empty."""
         begun = self._begun.pop(run, None)
         self._end_run(run, begun)
         if begun is not None:
@@ -192,13 +192,13 @@ class AttemptFolders:
             self._left.append(begun.job_dir)
 
     def sweep(self) -> None:
-        """Have removed what jobs have left behind, which is more work than the rest and nobody waits for."""
+        """Remove what jobs have left behind. Slow, so it is done when nobody waits."""
         left, self._left = self._left, []
         if left:
             self._discard(left)
 
     def remove(self, run: str) -> None:
-        """Remove a job's folders, which nobody is to use again; from any thread."""
+        """Remove a job's folders for good; from any thread."""
         begun = self._begun.pop(run, None)
         remove_tree(f"{self._jobs}/{run}")
         if begun is not None:
@@ -225,14 +225,14 @@ def _spare(place: str, states: States, asked: int) -> _Spare:
 
 
 def mark_owner(folder: Path, user_folder: str) -> None:
-    """Keep in a run `folder` in which user's folder its job's submission lay."""
+    """Record in a run `folder` in which user's folder its job's submission was."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     with os.fdopen(open_in_place(folder / "owner", flags), "wb") as file:
         file.write(os.fsencode(user_folder))
 
 
 def owner_in(folder: Path) -> str | None:
-    """What `mark_owner` has kept in `folder`; ``None`` when it kept nothing."""
+    """What `mark_owner` has recorded in `folder`; ``None`` if nothing."""
     try:
         return os.fsdecode(read_file(folder / "owner", _LONGEST_NAME)) or None
     except (FileNotFoundError, UnreadableFileError):

@@ -1,7 +1,7 @@
-"""Requests of one process to another that a running job be cancelled: signed files in the job's run folder.
+"""Requests to another process to cancel a job it runs: signed files in the job's run folder.
 
-A job could put one there itself, or another's: only what was signed for this very run counts, so that nobody
-is named who did not ask for it. All calls block.
+A job could write such a file itself, so only a signature for this very run counts, and nobody is named who
+did not ask for it. All calls block.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _LARGEST = 64 * 1024
 
 
 def written_request(signer: Signer, run: str, by: str) -> bytes:
-    """What asks, in the file `NAME`, on behalf of the user `by` that the run called `run` be cancelled."""
+    """The content of the file `NAME` by which the user `by` asks to cancel the run called `run`."""
     return json.dumps(signer.sign({"CancelRun": run, "CancelledBy": by})).encode()
 
 
 def read_request(signer: Signer, folder: Path) -> str | None:
-    """Who asks that what runs in `folder` be cancelled; ``None`` when nobody does.
+    """The user who asks to cancel what runs in `folder`; ``None`` if nobody does.
 
-    What is there instead of a request is set aside.
+    Anything else in the request's place is moved aside.
     """
     path = folder / NAME
     try:

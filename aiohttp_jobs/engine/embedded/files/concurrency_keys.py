@@ -12,14 +12,14 @@ from .layout import safe_component
 
 
 class KeyLocks:
-    """The locks this process holds, each named by `PendingJob.lock`. The kernel frees them when it dies."""
+    """The locks held by this process, named by `PendingJob.lock`. The kernel releases them when it dies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._held: dict[str, int] = {}
 
     def acquire(self, lock: str) -> bool:
-        """False while another process, or another job of this one, holds the lock. Blocks briefly."""
+        """Acquire a lock; false while another process or another job of this one holds it. Blocks briefly."""
         if lock in self._held:
             return False
         make_folder(self._folder)
@@ -35,7 +35,7 @@ class KeyLocks:
         return True
 
     def release(self, lock: str) -> None:
-        """Let go of a lock, if this process holds it. Its file goes too: users make up keys without end."""
+        """Release a lock, if this process holds it, and remove its file: there is no limit on key names."""
         descriptor = self._held.pop(lock, None)
         if descriptor is not None:
             with suppress(OSError):  # gone, or a job has put something else there

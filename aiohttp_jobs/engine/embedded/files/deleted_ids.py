@@ -1,7 +1,6 @@
-"""Ids of jobs whose results were deleted: a signed file that somebody kept aside must not run again.
+"""The ids of jobs whose results were deleted, so that a copy of their signed submission cannot run again.
 
-Two files hold the same, in different folders, so that what one has lost is put back from the other. All
-calls block.
+Two files in different folders have the same content, and each repairs the other. All calls block.
 """
 
 from __future__ import annotations
@@ -68,7 +67,7 @@ class _Ids:
 class DeletedIds:
     """The ids in the files `paths`, to which every process on the data folder appends.
 
-    The first is the one that is looked at for news. Without `open` nothing is repaired and nothing dropped.
+    Changes are detected in the first. Without `open`, nothing is repaired or dropped.
     """
 
     def __init__(self, *paths: Path) -> None:
@@ -78,7 +77,7 @@ class DeletedIds:
         self._lock = threading.RLock()
 
     def open(self, waiting: Waiting) -> None:
-        """Read both files, put back what one of them lacks, and drop what is older than need be."""
+        """Read both files, restore what one of them lacks, and drop outdated entries."""
         self._waiting = waiting
         with self._lock:
             contents = [file.read() or "" for file in self._files]
@@ -89,13 +88,15 @@ class DeletedIds:
             self._compact_if_due()
 
     def has(self, job_id: str) -> bool:
-        """Whether the result of this job was deleted. Costs one ``stat``, and reading what was added."""
+        """Whether the result of this job was deleted. Costs one ``stat``, and reading what was appended."""
         if self._files[0].has_changed():
             self._read_on()
         return job_id in self._ids.deleted
 
     def is_too_old(self, submission: Submission) -> bool:
-        """Whether nothing is known any more of what ran when this was submitted, and it did not wait then."""
+        """Whether a submission is older than the remembered ids, and was not waiting when they were
+        dropped.
+        """
         since = self._ids.since
         return (
             since is not None
@@ -104,14 +105,14 @@ class DeletedIds:
         )
 
     def add(self, *job_ids: str) -> None:
-        """Remember `job_ids`, durably. Raises ``OSError`` when neither file takes them."""
+        """Remember `job_ids` durably. Raises ``OSError`` when neither file can be written."""
         self._append([f"@{utc_now().date()}", *job_ids])
         with self._lock:
             self._ids.deleted.update(dict.fromkeys(job_ids, utc_now().date()))
             self._compact_if_due()
 
     def keep_waiting(self, submission: Submission) -> None:
-        """Remember that a job goes on waiting, for another attempt, if it may be too old by then."""
+        """Remember that a job waits for another attempt, in case it is too old by then."""
         if submission.submitted_at < utc_now() - timedelta(days=KEPT_DAYS) + _MARGIN:
             self._append([f"@{utc_now().date()}", f"+{submission.job_id}"])
             with self._lock:

@@ -1,7 +1,6 @@
-"""``JobSubmission/<user>/``: which files lie there, listed only when something has changed.
+"""Lists the files in ``JobSubmission/<user>/``, and only reads a folder again when it has changed.
 
-What is in them is left to ``submission_reader``, news of them to ``inotify``.
-All calls block, and may come from any thread.
+``submission_reader`` reads the files, ``inotify`` announces new ones. All calls block; from any thread.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DroppedFiles:
-    """The waiting files below `root`, handed out in portions: users in turn, of each the oldest first."""
+    """The waiting files below `root`, returned in batches: users in turn, each user's oldest first."""
 
     def __init__(self, root: Path) -> None:
         self._root = os.fspath(root)
@@ -38,7 +37,7 @@ class DroppedFiles:
         self._complained: set[str] = set()
 
     def announce(self, paths: Collection[str]) -> None:
-        """There are new files, these if any are named: `take` does not list folders then. Does not block."""
+        """There are new files; if they are named, `take` lists no folders for them. Does not block."""
         self._announced.extend(paths)
         self._must_list = self._must_list or not paths
 

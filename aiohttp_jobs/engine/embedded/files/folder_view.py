@@ -1,4 +1,4 @@
-"""What a folder's files hold, kept in memory: each read once, and again when it has changed. Calls block."""
+"""The content of a folder's files, cached in memory, and read again when one has changed. All calls block."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 
 class FolderView(Generic[T]):
-    """The files in `folder` that are named after ids; `load` reads the one of a name, ``None`` for none.
+    """The files in `folder` that are named after ids; `load` reads one by name, and returns ``None`` to skip
+    it.
 
     Where that raises ``OSError`` the file counts as none, and is read again at the next look.
 
@@ -40,7 +41,7 @@ class FolderView(Generic[T]):
         return self._changed_at() != self._seen
 
     def refresh(self, *, anyway: bool = False) -> None:
-        """See what is there now. One ``stat`` when nothing has changed, unless it is to look `anyway`."""
+        """Read what has changed. Costs one ``stat`` when nothing has, unless `anyway`."""
         now = time.time_ns()
         changed_at = self._changed_at()
         if changed_at == self._seen and not anyway:
@@ -56,7 +57,7 @@ class FolderView(Generic[T]):
         self._seen = changed_at if is_settled(changed_at, now) and not unread else None
 
     def look_again(self) -> None:
-        """The next `refresh` must not trust the folder's time stamp."""
+        """Do not trust the folder's time stamp in the next `refresh`."""
         self._seen = None
 
     def _changed_at(self) -> int:

@@ -1,4 +1,4 @@
-"""The one thread that changes the store's files, so that changes made at once become durable at once."""
+"""GroupCommit: the one thread that changes the store's files. Concurrent changes share one sync."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class CommittedChange(Generic[T]):
-    """What was done, not durable yet: `entry` tells the journal of it.
+    """A change that is made but not durable yet.
 
-    Without the journal, `files` and then `folders` have to be synced. `value` is for who asked; `afterwards`
-    is what nobody has to wait for, done in the same thread once it is durable. `undo` takes it back when it
-    cannot be made durable, and says false when that is too late: somebody has gone on with it, and it holds.
+    `entry` is its journal entry; without the journal, `files` and then `folders` must be synced. `value` is
+    the result for the caller. `afterwards` is called in the same thread once the change is durable, and
+    nobody waits for it. `undo` reverts a change that cannot be made durable; it returns false when it is too
+    late because something else depends on it, and the change stays.
     """
 
     value: T
@@ -54,9 +55,9 @@ class _Order:
 
 
 class GroupCommit:
-    """Makes changes in the order in which they are asked for, each durable when `run` returns.
+    """Makes changes in the order in which they are requested; each is durable when `run` returns.
 
-    `tidy` is called in the same thread when nothing is asked for, and now and then if that never happens.
+    `tidy` is called in the same thread when it is idle, and now and then if it never is.
     """
 
     def __init__(self, journal: Journal, tidy: Callable[[], None], storage: StorageState) -> None:
@@ -72,7 +73,7 @@ class GroupCommit:
         self._thread.start()
 
     def close(self) -> None:
-        """Finish what was asked for. Blocks."""
+        """Finish the requested changes. Blocks."""
         if self._closed:
             return
         self._closed = True
@@ -80,7 +81,7 @@ class GroupCommit:
         self._thread.join()
 
     async def run(self, work: Callable[[], CommittedChange[T]]) -> T:
-        """Have `work` done in the thread, and made durable.
+        """Call `work` in the thread and make its change durable.
 
         Raises what `work` raises, and ``OSError`` when its change cannot be made durable.
         """

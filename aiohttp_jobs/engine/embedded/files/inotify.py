@@ -1,6 +1,6 @@
-"""News of files that other programs drop into ``JobSubmission/<user>/``, from inotify where there is one.
+"""Watches ``JobSubmission/<user>/`` for files that other programs drop, with inotify where it exists.
 
-Elsewhere, and for what the kernel does not tell, there is the periodic look.
+Elsewhere, and for what inotify misses, there is the periodic look.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _logger = logging.getLogger(__name__)
 
 
 class DroppedFilesWatch:
-    """Calls `on_drop` with the new files below `root`; with none, when they have to be looked for.
+    """Calls `on_drop` with the new files below `root`, or with none when the folders must be listed.
 
-    Costs nothing while nothing happens. Files that were announced to `expect` are this process's own.
+    Files that were announced by `expect` are this process's own and are skipped.
     """
 
     def __init__(self, root: Path, on_drop: Callable[[Sequence[str]], None]) -> None:
@@ -66,7 +66,7 @@ class DroppedFilesWatch:
         self._inotify = None
 
     def expect(self, path: str) -> None:
-        """This process is about to put a file there. From any thread."""
+        """Announce a file that this process is about to write. From any thread."""
         if self._inotify is None:
             return
         if len(self._own) >= _MOST_OWN:

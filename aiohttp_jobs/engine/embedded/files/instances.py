@@ -1,7 +1,7 @@
-"""Which processes share the data folder, what each is running, and which of them have died.
+"""Which processes share the data folder, what each runs, and which of them have died.
 
-``Running/<instance>/`` belongs to one process for as long as it holds the lock on the ``lock`` file
-in it; the kernel lets go of the lock when the process dies, however it dies.
+``Running/<instance>/`` belongs to one process, which holds the lock on the file ``lock`` in it. The kernel
+releases the lock when the process dies.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Instance:
-    """This process's own folder below `root`, and its jobs' below `work_root`.
+    """This process's own folder below `root`, and its jobs' folders below `work_root`.
 
-    Make it in the process that it is for, not before a fork.
+    Create it in the process that uses it, not before a fork.
     """
 
     def __init__(self, root: Path, work_root: Path) -> None:
@@ -72,9 +72,9 @@ class Instance:
         self.discard_orphans()
 
     def close(self) -> None:
-        """Leave; what is still in the folder is taken over by the next process.
+        """Leave. The next process takes over what is still in the folder.
 
-        Of what jobs have left behind, what is not removed within a second is left to the next process too.
+        That includes leftovers of jobs that cannot be removed within a second.
         """
         if self._lock is None:
             return
@@ -88,11 +88,11 @@ class Instance:
         self._lock = None
 
     def discard(self, paths: Iterable[str | Path]) -> None:
-        """Have what nobody needs any more removed, by and by."""
+        """Remove unneeded files in the background."""
         self._sweeper.remove(paths)
 
     def discard_dead(self, folder: Path) -> None:
-        """Forget about a process that died, all of whose jobs were taken over."""
+        """Remove the folder of a dead process whose jobs were all taken over."""
         aside = self.scratch / f"dead.{folder.name}"
         try:
             folder.rename(aside)
@@ -101,7 +101,7 @@ class Instance:
         self.discard([aside, self._work_root / folder.name])
 
     def discard_orphans(self) -> None:
-        """Remove the working folders of processes that are gone, which they could not remove themselves."""
+        """Remove the working folders of dead processes."""
         with contextlib.suppress(FileNotFoundError):
             # Listed first: a process that begins now has made its folder among the others' before.
             names = os.listdir(self._work_root)
@@ -112,23 +112,24 @@ class Instance:
             )
 
     def is_run_elsewhere(self, folder: Path, dead: Collection[Path]) -> bool:
-        """Whether a process that is not among the `dead` has a folder for the same run as `folder`."""
+        """Whether a live process (not in `dead`) has a folder for the same run as `folder`."""
         found = self._root.glob(f"[!.]*/jobs/{glob.escape(folder.name)}")
         return any(is_folder(other) and other.parents[1] not in dead for other in found)
 
     def adopt(self, folder: Path) -> Path:
-        """Move a dead process's running-job `folder` into this process's own."""
+        """Move a dead process's run `folder` into this process's own."""
         return folder.rename(self.jobs / folder.name)
 
     def is_alone(self) -> bool:
-        """Whether the last look found no other process on the folder, and none has come since."""
+        """Whether the last look found no other process, and none has come since."""
         return self._alone is not None and os.stat(self._root_path).st_mtime_ns == self._alone
 
     def others(self) -> list[Path]:
-        """The folders of the other processes, also dead ones; one ``stat`` when none has come or gone.
+        """The folders of all other processes, dead ones included. Costs one ``stat`` when none has come or
+        gone.
 
-        From any thread: the time and what was found then are kept as one, or a slower thread's older list
-        would stand under a faster one's time until the next process comes or goes.
+        From any thread: the listing and its time are stored together, so a slower thread's older list cannot
+        be stored under a faster one's time.
         """
         now, changed_at = time.time_ns(), os.stat(self._root_path).st_mtime_ns
         listed_at, listed = self._listed
@@ -158,10 +159,10 @@ class Instance:
 
     @contextlib.contextmanager
     def dead(self) -> Iterator[list[Path]]:
-        """The folders of processes that died, while this process alone may touch them.
+        """The folders of dead processes, which only this process may touch while the block runs.
 
-        Another that asks meanwhile waits: what it does next may depend on their having been taken over. But
-        not for ever: when somebody holds on to the lock, nothing is taken over this time.
+        Another process that asks meanwhile waits, because its next step may depend on the takeover; but not
+        forever: if the lock is not released, nothing is taken over this time.
         """
         if self.is_alone():
             yield []
@@ -195,7 +196,7 @@ def is_alive(instance: Path) -> bool:
 
 
 def count_running(root: Path) -> int:
-    """How many processes share the data folder whose instances lie below `root`."""
+    """How many live processes have an instance below `root`."""
     return sum(map(_is_running, root.iterdir())) if root.is_dir() else 0
 
 

@@ -1,7 +1,7 @@
-"""A journal that makes many small changes durable with one write to a file that is already allocated.
+"""A write-ahead journal: makes many small changes durable with one write to a preallocated file.
 
-The files of the store are written first, and are the truth; the journal is read only after a power cut
-or a crash of the system, when some of them may be missing (see ``journal_replay``). All calls block.
+The store's files are written first and are authoritative. The journal is read only after a power cut or a
+crash of the system, when some of them may be missing (see ``journal_replay``). All calls block.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Kind(IntEnum):
-    """What an entry says has happened to a run of a job."""
+    """What happened to a run of a job."""
 
     ADDED = 1
     CLAIMED = 2
@@ -45,9 +45,9 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """`run` is the name of the run, `folder` of its owner's folder; `data` is what the file holds.
+    """One entry. `run` is the name of the run, `folder` its owner's folder, `data` the content of the file.
 
-    A ``CLAIMED`` with `data` was accepted by the same write.
+    A ``CLAIMED`` entry with `data` was accepted by the same write.
     """
 
     kind: Kind
@@ -63,7 +63,9 @@ class JournalEntry:
 
 
 class Journal:
-    """Two files in `folder`, used in turn: while one is written to, the files behind the other are synced."""
+    """Two files in `folder`, used alternately: while one is written, the files that the other covers are
+    synced.
+    """
 
     def __init__(self, folder: Path, storage: StorageState) -> None:
         self._folder = folder
@@ -78,14 +80,14 @@ class Journal:
         self._syncer: Thread | None = None
 
     def open(self) -> None:
-        """Allocate the files, in a thread of its own; `write` refuses until that is done."""
+        """Allocate the files, in a thread. Until that is done, `write` returns false."""
         if not boot_id():
             return  # after a crash nobody could tell what is of an earlier life: files are synced one by one
         self._opener = Thread(target=self._allocate, name="aiohttp-jobs-journal", daemon=True)
         self._opener.start()
 
     def close(self) -> None:
-        """Have everything synced in its place; the journal is not needed any more."""
+        """Sync all files in place, so that the journal is no longer needed."""
         for thread in (self._opener, self._syncer):
             if thread is not None:
                 thread.join()
@@ -97,7 +99,7 @@ class Journal:
         self._descriptors.clear()
 
     def write(self, entries: Sequence[JournalEntry]) -> bool:
-        """Make `entries` durable; false when that is not possible here. Raises ``OSError``."""
+        """Make `entries` durable; false when the journal cannot be used. Raises ``OSError``."""
         if not self._opened.is_set():
             return False
         data = self._encoded(entries)
@@ -160,7 +162,7 @@ class Journal:
 
 
 def read_journal(folder: Path) -> Iterator[JournalEntry]:
-    """What the journal in `folder` holds of this system's earlier lives; nothing of the present one."""
+    """The entries in `folder` from before the last boot of the system."""
     for number in (0, 1):
         try:
             data = read_file(folder / f"journal.{number}", SIZE)
@@ -209,7 +211,7 @@ def _checksum(generation: int, lengths: tuple[int, int, int, int], pieces: Seque
 
 
 def boot_id() -> str:
-    """Names the time since the system was started; empty where there is no such name."""
+    """Identifies the current boot of the system; empty if unknown."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -217,7 +219,7 @@ def boot_id() -> str:
 
 
 def sync_everything(folder: Path) -> None:
-    """Have all that was written to the file system of `folder` until now written to the disk."""
+    """Sync the whole file system of `folder`."""
     try:
         call = ctypes.CDLL(None, use_errno=True).syncfs
     except (AttributeError, OSError):

@@ -1,7 +1,7 @@
-"""After a power cut: what the journals tell and the files have lost is put back. All calls block.
+"""Restores, after a power cut, what the journals contain and the files have lost. All calls block.
 
-Each entry is about one run of a job, and runs only ever move on: accepted, picked up, ended, deleted.
-So the order of entries, and which process wrote them, does not matter: what went furthest counts.
+Each entry is about one run of a job, and runs only move forward: accepted, claimed, ended, deleted. So the
+order of entries and the process that wrote them do not matter: the furthest state wins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .layout import Attempt, Layout
 
 
 def replay(at: Layout, deleted_ids: DeletedIds, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
-    """Put back what is missing; what had been picked up, whether it has ended or not."""
+    """Restore missing files; return the runs that had been claimed, ended or not."""
     added: dict[str, JournalEntry] = {}
     claimed: dict[str, JournalEntry] = {}
     for entry in entries:
@@ -56,10 +56,10 @@ def _put_back(path: Path, data: bytes) -> None:
 
 
 def is_whole(path: Path) -> bool:
-    """Whether there is a record in the file, and not the little that a power cut leaves of one.
+    """Whether the file contains a record, rather than what a power cut has left of one.
 
-    Nothing is said of what others may have changed since. A file too large to be read here was synced as it
-    was written.
+    Says nothing of later changes by others. A file that is too large to be read here was synced when it was
+    written.
     """
     return _record(path) is not None or _size(path) > LARGEST_RECORD
 

@@ -75,7 +75,7 @@ _ATTEMPT = ".attempt"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a job, by which its files are named."""
+    """One attempt of a job, after which its files are named."""
 
     stem: str
     attempt: int
@@ -143,15 +143,15 @@ class Layout:
         return Path(self.waiting_file(safe_component(user_id), stem))
 
     def claimed(self, run: Attempt) -> Path:
-        """The submission after it was picked up."""
+        """The path of a claimed submission."""
         return Path(self.claimed_file(run))
 
     def attempt_result(self, run: Attempt) -> Path:
-        """The result of an attempt that was followed by another."""
+        """The path of the result of an attempt that was followed by another."""
         return self.output / f"{run.name}.result.json"
 
     def log(self, run: Attempt) -> Path:
-        """The folder with the whole output, when the result does not have all of it."""
+        """The folder with the whole output, if the result contains only part of it."""
         return self.output / f"{run.name}.log"
 
     def result(self, job_id: str) -> Path:

@@ -1,7 +1,7 @@
-"""What each process tells the others of results: that one was added, or deleted. Read while somebody watches.
+"""Announces to other processes that results were added or deleted, while they watch.
 
-``Running/<instance>/news`` has a line for each; nobody depends on it, so it is neither synced nor kept. All
-calls block, and may come from any thread. What runs and what waits is left to ``other_processes``.
+``Running/<instance>/news`` gets a line for each. Nothing depends on it, so it is neither synced nor
+preserved. All calls block; from any thread. Running and waiting jobs are in ``other_processes``.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _BEFORE = "news.1"
 
 
 class NewsWriter:
-    """Tells the other processes what the process `instance` does; nothing while there are none."""
+    """Announces the changes of the process `instance`; writes nothing while it is alone."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._guard = Lock()
 
     def ended(self, user_id: str, job_id: str) -> None:
-        """A job has its result."""
+        """Announce that a job has its result."""
         self._write([ResultNews(user_id, job_id, False)])
 
     def deleted(self, owners: Mapping[str, str]) -> None:
-        """The results of these jobs, given with their owners, are gone."""
+        """Announce that the results of these jobs, given with their owners, were deleted."""
         self._write([ResultNews(user_id, job_id, True) for job_id, user_id in owners.items()])
 
     def _write(self, items: list[ResultNews]) -> None:
@@ -59,13 +59,13 @@ class NewsWriter:
 
 
 class NewsReader:
-    """Reads what processes other than `instance` tell. Keeps nothing: how far it was read is the caller's."""
+    """Reads the announcements of processes other than `instance`. Stateless: the caller keeps the mark."""
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
 
     def read(self, since: NewsMark | None) -> News:
-        """What was told since then; only where that ends when it is ``None``."""
+        """The announcements after `since`, and a new mark; only the mark when `since` is ``None``."""
         items: list[ResultNews] = []
         mark: dict[str, tuple[int, int]] = {}
         is_whole = True

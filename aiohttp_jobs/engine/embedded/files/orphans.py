@@ -1,4 +1,4 @@
-"""Taking over what processes that died have left behind. All calls block."""
+"""Takes over the jobs of processes that died. All calls block."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Recovery:
         self._complained: set[Path] = set()
 
     def undo_power_cut(self) -> None:
-        """Put back what a power cut took of the files. To be called before any of them is read."""
+        """Restore files lost in a power cut. To be called before any of them is read."""
         with self._instance.dead() as folders:
             if folders:
                 self._put_back(folders)
 
     def take_over(self) -> list[LostJob]:
-        """The jobs of processes that died; each is in this process's care from now on.
+        """The jobs of dead processes, which this process owns from now on.
 
-        What cannot be taken over is named in the log once, tried again the next time, and holds up no other.
+        A job that cannot be taken over is logged once, retried the next time, and delays no other.
         """
         lost: list[LostJob] = []
         with self._instance.dead() as folders:

@@ -1,7 +1,7 @@
-"""What the other processes on the data folder run and have taken, read from their folders when asked.
+"""What other processes on the data folder run and have claimed, read from their folders on demand.
 
-Nothing is written for it: each running job has a folder in ``Running/<instance>/jobs/`` and its submission in
-``JobOutput/``. Processes that died are left to ``orphans``. All calls block, and may come from any thread.
+Nothing is written for this: each running job has a folder in ``Running/<instance>/jobs/`` and its submission
+in ``JobOutput/``. Dead processes are handled in ``orphans``. All calls block; from any thread.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _Known(NamedTuple):
 
 
 class OtherProcessesReader:
-    """Reads what the others do for the process `instance`; a folder only when it has changed."""
+    """Reads the state of processes other than `instance`; a folder is read only when it has changed."""
 
     def __init__(self, at: Layout, instance: Instance, reader: SubmissionReader, drops: DroppedFiles) -> None:
         self._at = at
@@ -59,7 +59,10 @@ class OtherProcessesReader:
     def look(
         self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
     ) -> OtherProcesses | None:
-        """What they do now; ``None`` when there are no others. `waiting` are the jobs that wait here."""
+        """The state of the other processes; ``None`` when there are none.
+
+        `waiting` are the jobs that wait here.
+        """
         if not self._instance.others():
             return None
         with self._guard:

@@ -1,7 +1,7 @@
-"""How jobs go out: results written, or the next attempt accepted, and the run folders let go of.
+"""Ends jobs: writes the result or accepts the next attempt, and releases the run folders.
 
-The counterpart of ``submissions``. What changes the store is done in the committer's thread, but for what is
-large or rare. All calls block.
+The counterpart of ``submissions``. Changes are made in the committer's thread, except large or rare ones. All
+calls block.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from .submissions import pending_job
 
 
 class ResultWriter:
-    """Ends the jobs of the process `instance`; `resubmit` accepts another attempt.
+    """Ends the jobs of the process `instance`.
 
-    `ended` is told the owner and the id of each job that has its result.
+    `resubmit` accepts another attempt; `ended` is called with the owner and the id of each job that gets its
+    result.
     """
 
     def __init__(
@@ -55,12 +56,12 @@ class ResultWriter:
         self._ended = ended
 
     def write_aside(self, record: dict[str, Any]) -> str:
-        """Have a result on the disk before it is one, in the file whose name is returned; from any thread."""
+        """Write a result to a temporary file and return its name; from any thread."""
         target = self._at.result_file(record["JobID"])
         return write_aside(target, indented(record), self._instance.scratch, sync=True)
 
     def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> CommittedChange[None]:
-        """Keep the result `record`, which may lie in the file `aside` already."""
+        """Store the result `record`, which may be in the file `aside` already."""
         try:
             self._keep_log(claimed, record)
         except BaseException:
@@ -83,7 +84,7 @@ class ResultWriter:
         return CommittedChange(None, entry, unsynced, (self._at.results,), let_go)
 
     def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        """Keep the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
+        """Store the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
         run, record = _run_of(claimed), result.to_record()
         self._keep_log(claimed, record)
         replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)

@@ -1,6 +1,6 @@
-"""Result files: reading them, and deleting them with all that belongs to them. All calls block.
+"""Reads result files, and deletes them with everything that belongs to them. All calls block.
 
-Writing a result is part of finishing a job, and left to ``result_writer``.
+Results are written by ``result_writer``.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ LARGEST_RESULT = 512 * 1024 * 1024
 
 
 class ResultFiles:
-    """The results below `at`. The ids of deleted ones are kept in `deleted_ids`.
+    """The results below `at`.
 
-    A file with more than `most` bytes is not taken for a result.
+    The ids of deleted ones are recorded in `deleted_ids`. Files larger than `most` bytes are ignored.
     """
 
     def __init__(self, at: Layout, deleted_ids: DeletedIds, most: int = LARGEST_RESULT) -> None:
@@ -52,7 +52,9 @@ class ResultFiles:
         return [job_id for job_id in job_ids if os.path.exists(self._at.result_file(job_id))]
 
     def read_summary(self, job_id: str) -> dict[str, Any] | None:
-        """The result without `LONG_FIELDS`; its output is not even parsed where this package wrote it."""
+        """The result without `LONG_FIELDS`; the output is not even parsed in files that this package
+        wrote.
+        """
         try:
             data = read_file(self._at.result(str(UUID(job_id))), self._most)
             record = loads(_without_output_line(data))
@@ -70,7 +72,7 @@ class ResultFiles:
         return [record for file in files if (record := read_object(file, self._most)) is not None]
 
     def log_size(self, record: Mapping[str, Any]) -> int:
-        """The bytes of the output that is kept beside the result."""
+        """The size in bytes of the output beside the result."""
         try:
             folder = open_folder(self._at.log(record_run(record)))
         except OSError:
@@ -85,10 +87,10 @@ class ResultFiles:
             os.close(folder)
 
     def delete(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Delete results and what belongs to them; the ids and owners of those that there were.
+        """Delete results and what belongs to them; return the ids and owners of those that existed.
 
-        A crash in between leaves whole results, or rests without a result, and no id to run again. On a full
-        disk it may leave results without the rest.
+        A crash meanwhile leaves whole results, or remains without a result, and no id that could run again.
+        On a full disk, remains may stay behind.
         """
         found = {job_id: record for job_id in job_ids if (record := self.read(job_id)) is not None}
         if not found:
@@ -144,7 +146,7 @@ def _text(record: Mapping[str, Any], name: str) -> str:
 
 
 def read_object(path: Path, most: int) -> dict[str, Any] | None:
-    """The JSON object in the file `path` of at most `most` bytes, if it is there and is one."""
+    """The JSON object in the file `path`, of at most `most` bytes; ``None`` if there is none."""
     try:
         record = loads(read_file(path, most))
     except (FileNotFoundError, UnreadableFileError, ValueError, RecursionError):

@@ -1,7 +1,4 @@
-"""Taking the encrypted secret values out of submission files whose jobs have ended.
-
-That there were some stays to be seen: the field is empty then, and not absent.
-"""
+"""Removes the encrypted secret values from submission files of ended jobs, leaving an empty field."""
 
 from __future__ import annotations
 
@@ -18,7 +15,9 @@ _FIELD = "SealedValues"
 
 
 class SealedValues:
-    """Removes them from files of at most `max_bytes` bytes, which stay signed if `signer` had signed them."""
+    """Removes them from files of at most `max_bytes` bytes, and signs those again that `signer` had
+    signed.
+    """
 
     def __init__(self, signer: Signer, max_bytes: int, scratch: Path) -> None:
         self._signer = signer
@@ -26,7 +25,7 @@ class SealedValues:
         self._scratch = scratch
 
     def remove_from(self, path: Path) -> None:
-        """Remove them durably from the file `path`, if it is there and holds a record. Blocks."""
+        """Remove them durably from the file `path`, if it exists and contains a record. Blocks."""
         with contextlib.suppress(FileNotFoundError, UnreadableFileError, ValueError, RecursionError):
             record = json.loads(read_file(path, self._max_bytes))
             if isinstance(record, dict) and record.get(_FIELD):

@@ -1,4 +1,6 @@
-"""Reading submission files, which anybody may have written: never trusts, never raises for bad content."""
+"""Reads submission files, which anybody may have written: trusts nothing, and never raises for bad
+content.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,12 @@ TAMPERED = "The submission file was changed after it was signed; it does not run
 
 
 def picked_up_before(job_id: str) -> str:
-    """Why a file is refused that is, or goes on with, another's job."""
+    """The reason for refusing a file that copies another job or continues it."""
     return f"The job {job_id} was picked up before; it does not run a second time."
 
 
 class ReadSubmission(NamedTuple):
-    """What a file says. With a `problem`, `submission` holds only what is needed to record it."""
+    """The content of a file. With a `problem`, `submission` has only what is needed to record the refusal."""
 
     submission: Submission
     problem: str | None
@@ -46,15 +48,15 @@ class _NotOneError(Exception):
 
 
 def is_visible(name: str) -> bool:
-    """Whether a folder entry is meant as a submission: temporary and hidden files are not."""
+    """Whether a folder entry is a submission; temporary and hidden files are not."""
     return not name.startswith(".") and not name.endswith((".tmp", "~"))
 
 
 class SubmissionReader:
-    """Reads and checks submission files of at most `max_bytes` bytes.
+    """Reads and validates submission files of at most `max_bytes` bytes.
 
-    Without `allow_unsigned`, a file that `signer` did not sign is a problem; with it, only a wrong
-    signature is.
+    Without `allow_unsigned`, a file that `signer` did not sign is a problem; with it, only a wrong signature
+    is.
     """
 
     def __init__(self, max_bytes: int, signer: Signer, *, allow_unsigned: bool) -> None:
@@ -63,11 +65,11 @@ class SubmissionReader:
         self._allow_unsigned = allow_unsigned
 
     def read(self, path: Path, user_folder: str) -> ReadSubmission:
-        """The submission in `path`, which lies, or lay, in ``JobSubmission/<user_folder>/``.
+        """Read the submission in `path`, which is, or was, in ``JobSubmission/<user_folder>/``.
 
-        Raises ``FileNotFoundError`` when the file is gone, and ``OSError`` when it cannot be read now for a
-        reason that is not in the file (no more descriptors). The owner of a bad file is whoever the folder
-        belongs to, whatever the file says.
+        Raises ``FileNotFoundError`` when the file is gone, and ``OSError`` when it cannot be read now for
+        another reason (such as no more descriptors). The owner of a bad file is whoever the folder belongs
+        to, whatever the file says.
         """
         record: dict[str, Any] = {}
         try:
@@ -83,9 +85,9 @@ class SubmissionReader:
         return ReadSubmission(placeholder(path, user_folder, record), problem)
 
     def signed_owner(self, path: Path) -> str:
-        """The folder in ``JobSubmission`` of whoever a signed file names; nobody's for other files.
+        """The folder in ``JobSubmission`` of the owner that a signed file names; none for other files.
 
-        Raises like `read`.
+        Raises what `read` raises.
         """
         try:
             record = self._record(path)
@@ -95,7 +97,7 @@ class SubmissionReader:
         return safe_component(owner if isinstance(owner, str) and self._signer.is_valid(record) else "")
 
     def read_claimed(self, path: Path, user_folder: str) -> ReadSubmission:
-        """Like `read`, for a file that was picked up; one that has gone since is a problem too."""
+        """Like `read`, for a claimed file; if it is gone, that is a problem instead of an error."""
         try:
             return self.read(path, user_folder)
         except FileNotFoundError:
@@ -138,7 +140,7 @@ def _first_fault(error: ValidationError) -> str:
 
 
 def placeholder(path: Path, user_folder: str, record: dict[str, Any]) -> Submission:
-    """Enough of a submission to record that `path` could not be run, under a new job id."""
+    """A submission with a new job id, to record that `path` could not be run."""
 
     def text(field: str, limit: int, default: str = "") -> str:
         value = record.get(field, default)

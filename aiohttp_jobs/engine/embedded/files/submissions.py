@@ -1,6 +1,7 @@
-"""How jobs come in: accepted as files, picked up, or both at once. All calls run in the committer's thread.
+"""Accepts and claims jobs: writes submission files, and moves them when they are picked up.
 
-Once or twice for each job, so paths are text here, and what this process has written is not parsed again.
+All calls run in the committer's thread, once or twice for each job; so paths are plain text here, and files
+that this process wrote are not parsed again.
 """
 
 from __future__ import annotations
@@ -31,10 +32,7 @@ from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, picked
 
 
 class Intake:
-    """Takes in jobs for the process `instance`.
-
-    `expect` is told of each file that is about to be left waiting.
-    """
+    """Accepts jobs for the process `instance`. `expect` is called before each file that is left waiting."""
 
     def __init__(
         self,
@@ -62,9 +60,9 @@ class Intake:
     def accept(
         self, submission: Submission, allowance: Allowance | None = None
     ) -> CommittedChange[PendingJob]:
-        """Leave a submission where it waits to be picked up.
+        """Write a submission where it waits to be picked up.
 
-        Raises `TooManyPendingError` when that is more than `allowance`.
+        Raises `TooManyPendingError` when `allowance` is exceeded.
         """
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         folder, target = self._at.waiting_folder(user_folder), self._at.waiting_file(user_folder, run.stem)
@@ -83,9 +81,8 @@ class Intake:
     def start(
         self, submission: Submission, allowance: Allowance | None = None
     ) -> CommittedChange[tuple[PendingJob, ClaimedJob]]:
-        """Accept a submission whose id is new as one that is picked up already.
+        """Accept a submission with a new id as already claimed, with one journal entry for both.
 
-        It is in one place from the first moment on, and one entry in the journal tells both.
         Raises `QueuePausedError` and `TooManyPendingError`.
         """
         self._accepting.require_start(submission, allowance)
@@ -199,7 +196,7 @@ class Intake:
         return is_same_job and found.submission.attempt != pending.attempt
 
     def has_ended(self, job_id: str) -> bool:
-        """Whether a job with this id has ended, its result kept or deleted."""
+        """Whether a job with this id has ended, even if its result was deleted since."""
         return self._deleted_ids.has(job_id) or os.path.exists(self._at.result_file(job_id))
 
 
@@ -213,7 +210,7 @@ def _entry(
 
 
 def pending_job(path: str, read: ReadSubmission, run: Attempt | None = None) -> PendingJob:
-    """What waits in the file `path`; `run` is it if that is known already."""
+    """The job that waits in the file `path`; `run` is its attempt, if known already."""
     job, problem = read
     return PendingJob(
         key=path,

@@ -1,4 +1,4 @@
-"""The results index: SQLite, derived from the result files, which remain the truth."""
+"""The search index of results, in SQLite. It is derived from the result files, which are authoritative."""
 
 from .index import ResultIndex
 from .reconcile import Reconciler

@@ -1,6 +1,6 @@
-"""The index's database file: opened, made anew when it is damaged or of another version. All calls block.
+"""The database file of the index: opened, and recreated when it is damaged or of another version.
 
-Only one thread, the index's own, may use `IndexDatabase`; others read over connections of their own.
+All calls block. `IndexDatabase` belongs to the index's own thread; others read over their own connections.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 
 class IndexDatabase:
-    """The index in the file `path`, or in memory where the disk does not take it.
+    """The index in the file `path`, or in memory if the disk refuses it.
 
-    `generation` changes with every database that takes another's place.
+    `generation` changes with every database that replaces another.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,9 +49,8 @@ class IndexDatabase:
             self.reset()
 
     def reset(self, *, in_memory: bool = False) -> None:
-        """Throw the index away and start an empty one, which must then be filled.
-
-        It lies in memory when asked to, and where the disk does not take it (a full one).
+        """Replace the index by an empty one, which must then be filled; in memory if asked to, or if the disk
+        is full.
         """
         self.close()
         if not in_memory:
@@ -74,11 +73,11 @@ class IndexDatabase:
         try_to_write(self._path.parent, 4096)
 
     def was_replaced(self) -> bool:
-        """Whether the file was deleted, or another process has put a new one in its place."""
+        """Whether the file was deleted, or replaced by another process."""
         return not self.in_memory and self._identity() != self._file
 
     def connect_reader(self) -> sqlite3.Connection:
-        """A connection on which another thread may read."""
+        """A connection for another thread to read."""
         self._set_traps_aside()
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None

@@ -1,7 +1,7 @@
 """Which results retention no longer keeps. All calls block.
 
-What is too many, and which are the oldest, is read in one moment: two processes that ask at the same
-time are told the same results, and never twice as many.
+Both the excess and the oldest results are read in one snapshot: two processes that ask at once get the same
+results, and never delete twice as many.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...searching import first_id, microseconds
 
 
 def expired(connection: sqlite3.Connection, rules: RetentionRules, now: datetime, limit: int) -> list[bytes]:
-    """The job ids of at most `limit` results to delete, the oldest first."""
+    """The job ids of at most `limit` results to delete, oldest first."""
     connection.execute("BEGIN")
     with connection:
         # One rule at a time: what goes for one of them may be all that was too much for the next.
@@ -36,13 +36,13 @@ def expired(connection: sqlite3.Connection, rules: RetentionRules, now: datetime
 
 
 def kept_bytes(connection: sqlite3.Connection, user_id: str) -> int:
-    """How much the user's results take, with the outputs kept beside them."""
+    """How many bytes the user's results take, including outputs that are stored beside them."""
     query = "SELECT sum(size) FROM results WHERE user = (SELECT key FROM users WHERE user_id = ?)"
     return int(connection.execute(query, (user_id,)).fetchone()[0] or 0)
 
 
 def count(connection: sqlite3.Connection) -> int:
-    """How many results there are."""
+    """The number of results."""
     return int(connection.execute("SELECT count(*) FROM results").fetchone()[0])
 
 

@@ -1,6 +1,6 @@
-"""ResultIndex: keeps the index up to date and reads it, from the event loop.
+"""ResultIndex: updates and reads the index, from the event loop.
 
-Everything that writes runs in one thread, in short steps; what only reads has threads of its own.
+Writes run in one thread, in short steps; reads have threads of their own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Amount:
 
 
 class ResultIndex:
-    """The index in the database file `path`; `describe` makes the entry of a record, in a thread."""
+    """The index in the database file `path`; `describe` builds the entry of a record, in a thread."""
 
     def __init__(
         self, path: Path, describe: Callable[[Mapping[str, Any]], IndexEntry | None], storage: StorageState
@@ -86,7 +86,7 @@ class ResultIndex:
 
     @property
     def generation(self) -> int:
-        """Changes when the index had to be started anew."""
+        """Changes when the index was recreated."""
         return self._database.generation
 
     async def open(self) -> None:
@@ -102,7 +102,7 @@ class ResultIndex:
         self._write_thread.shutdown()
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Take in, soon, a result that this process has just written. Every read waits for it."""
+        """Add a result that this process has just written, soon. Every read waits for it."""
         self._pending.append(record)
         self._noted.add(record)
         if self._timer is None:
@@ -122,7 +122,7 @@ class ResultIndex:
 
     @contextlib.contextmanager
     def recent(self) -> Iterator[set[bytes]]:
-        """The ids of what was noted and is written within the block, growing. One block at a time."""
+        """The ids that are noted or written while the block runs; the set grows. One block at a time."""
         self._recent = recent = set[bytes]()
         try:
             yield recent
@@ -130,7 +130,7 @@ class ResultIndex:
             self._recent = None
 
     async def flush(self) -> None:
-        """Write what was noted. What cannot be written now is noted still."""
+        """Write what was noted. What cannot be written now stays noted."""
         try:
             while self._noted.records > self._written.records:
                 await self.write(self._take_in)
@@ -138,7 +138,7 @@ class ResultIndex:
             self._complain(error)
 
     async def remove(self, job_ids: Sequence[bytes]) -> None:
-        """Forget results, whose files are gone; what is missed is found out when the folder is read."""
+        """Remove results whose files were deleted. Missed ones are found when the folder is read."""
         await self.flush()
         try:
             await self.write(writer.remove, job_ids)
@@ -148,7 +148,7 @@ class ResultIndex:
     async def write(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The answer of `function`, called with the connection that may write."""
+        """Call `function` with the writing connection, and return its result."""
         return await self._in_writer(
             lambda: self._mending(lambda connection: function(connection, *args, **kwargs))
         )
@@ -156,7 +156,7 @@ class ResultIndex:
     async def read(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """The answer of `function`, which sees every result that was noted, and only reads.
+        """Call `function` with a reading connection that sees every noted result, and return its result.
 
         Raises `TooSlowError` when it takes longer than ten seconds.
         """
@@ -180,7 +180,7 @@ class ResultIndex:
         await self._in_writer(lambda: self._mending(lambda _: self._database.set_fact(name, value)))
 
     async def start_anew(self) -> None:
-        """Throw everything away, to be filled from the files."""
+        """Recreate the index empty, to be filled from the files."""
         await self._in_writer(self._database.reset)
 
     def _on_timer(self) -> None:

@@ -1,7 +1,7 @@
-"""Pages of results: what is asked for, as SQL that walks one index from where the last page ended.
+"""Pages of results: a filter as SQL that walks one index from where the last page ended.
 
-No page is found by counting or sorting, so it costs the same however many results there are; sorting by
-something else than completion while searching is the exception. All calls block.
+No page is found by counting or sorting, so it costs the same however many results there are, except when a
+text search is sorted by something other than completion. All calls block.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .schema import DISPLACED
 
 
 class IndexRow(NamedTuple):
-    """A result found. `key` is its place in the order that was asked for."""
+    """A result that was found. `key` is its place in the requested order."""
 
     key: Key
     job_id: bytes
@@ -45,9 +45,9 @@ class _Conditions:
 def find(
     connection: sqlite3.Connection, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int
 ) -> list[IndexRow]:
-    """The first `limit` results behind the place `after`, or from the start.
+    """The first `limit` results after the place `after`, or from the start.
 
-    Where `wanted.terms` are not all exact, these are results that have their words, perhaps not side by side.
+    If some of `wanted.terms` are not exact, the results have their words, but perhaps not side by side.
     """
     user = None
     if wanted.user_id is not None:
@@ -68,7 +68,9 @@ def find(
 
 
 def previous_status(connection: sqlite3.Connection, user_id: str, name: str, before: datetime) -> str | None:
-    """How the user's last job of that name that was completed before `before` ended, if not by cancelling."""
+    """The status of the user's last job of that name that was completed before `before`; cancelled jobs are
+    skipped.
+    """
     found = find(connection, ResultFilter.telling(user_id, name, before), Sort.COMPLETED_DOWN, None, 1)
     if not found:
         return None

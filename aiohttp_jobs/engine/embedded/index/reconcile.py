@@ -1,7 +1,7 @@
-"""Keeps the index true to the folder of results, in the background and in small steps.
+"""Reconciler: keeps the index consistent with the folder of results, in the background and in small steps.
 
-Results that this process writes or deletes are noted as it does so. This is for what other programs
-add and remove, for what a crash left out, for an index that was lost, and for keeping searches fast.
+Results that this process writes or deletes are noted directly. The reconciler finds what other programs add
+and remove, and what a crash left out, and rebuilds a lost index.
 """
 
 from __future__ import annotations
@@ -38,11 +38,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """Compares the folder with `index` every `interval` seconds if it has changed, and at once when it is
-    told to; `load` reads a result.
+    """Compares the folder with `index` every `interval` seconds if it has changed, and at once when woken.
 
-    `stat` is a result's size and modification time. While it works it takes at most a twentieth of the
-    time of one thread (half of it to fill an index).
+    `load` reads a result, `stat` returns its size and modification time. It uses at most a twentieth of one
+    thread's time, or half of it to fill an index.
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class Reconciler:
 
     @property
     def filling(self) -> bool:
-        """Whether there may be results that the index does not know, apart from the last moments'."""
+        """Whether there may be results, besides the most recent, that are not in the index yet."""
         return not self._filled.is_set() or self._generation != self._index.generation
 
     async def wait_filled(self, timeout: float) -> None:
@@ -81,7 +80,7 @@ class Reconciler:
             await asyncio.wait_for(self._filled.wait(), timeout)
 
     async def open(self) -> None:
-        """Begin. Only when the folder is not as it was left is there anything to do at first."""
+        """Start. At first there is work only if the folder has changed since the last run."""
         self._generation = self._index.generation
         seen = await asyncio.to_thread(self._folder_time)
         if await self._index.fact(_SYNCED) == seen:
@@ -104,7 +103,7 @@ class Reconciler:
         self._wake.set()
 
     async def catch_up(self) -> None:
-        """Return when the index has what is in the folder, and has not what is not."""
+        """Return when the index is consistent with the folder."""
         async with self._passing:
             if self.filling or await asyncio.to_thread(self._folder_time) != self._seen:
                 await self._compare()

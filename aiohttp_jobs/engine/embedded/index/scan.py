@@ -1,4 +1,4 @@
-"""Reading the folder of results bit by bit, without holding a million names in memory. All calls block."""
+"""Reads the folder of results in portions, without a million names in memory. All calls block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME_LENGTH = 41
 
 
 class FolderScan:
-    """The job ids in `folder`, and a list of those that are new, in a temporary file when it is long."""
+    """The job ids in `folder`, and a list of new ones, which goes to a temporary file when it is long."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,18 +37,18 @@ class FolderScan:
             self._new.close()
 
     def names(self, most: int) -> list[bytes]:
-        """Some more of the job ids in the folder; none at its end."""
+        """The next job ids in the folder; empty at its end."""
         return list(islice(self._names, most))
 
     def put(self, new: Sequence[tuple[bytes, int]]) -> None:
-        """Remember job ids with the times at which their files were changed."""
+        """Remember job ids with the modification times of their files."""
         if self._new is not None and new:
             self._new.execute("BEGIN")
             self._new.executemany("INSERT INTO new VALUES (?, ?)", new)
             self._new.execute("COMMIT")
 
     def newest(self, most: int) -> list[tuple[bytes, int]]:
-        """Some more of what was put, the latest first; none at the end."""
+        """The next remembered ids, latest first; empty at the end."""
         if self._new is None:
             return []
         if self._newest is None:

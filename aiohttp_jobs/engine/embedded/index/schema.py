@@ -1,7 +1,7 @@
-"""The tables of the results index. A result's `id` is its place in the order of completion.
+"""The tables of the index.
 
-A row of ``search`` is never given a second time: the words that a deleted result left in it would be taken
-for another's.
+A result's `id` is its place in the order of completion. A row of ``search`` is never reused, because words of
+a deleted result that are still in it would be attributed to another.
 """
 
 from __future__ import annotations

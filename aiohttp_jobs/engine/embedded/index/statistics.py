@@ -1,6 +1,6 @@
-"""How jobs ended over time, how long they took, and which run most. All calls block.
+"""Statistics of results: how jobs ended over time, runtimes, and the most frequent names. All calls block.
 
-The cost grows with the number of results in the time that is asked for, the memory does not.
+The cost grows with the number of results in the period; the memory does not.
 """
 
 from __future__ import annotations

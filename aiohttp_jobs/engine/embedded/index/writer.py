@@ -1,4 +1,4 @@
-"""Adding results to the index and taking them out, each call in one short transaction. All calls block."""
+"""Adds results to the index and removes them, each call in one short transaction. All calls block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAGES = 256
 
 
 def add(connection: sqlite3.Connection, entries: Sequence[IndexEntry]) -> None:
-    """Take in results that are not known yet, or whose files have changed."""
+    """Add results that are not in the index, or whose files have changed."""
     with _transaction(connection):
         known = _known(connection, [entry.job_id for entry in entries])
         users: dict[str, int] = {}
@@ -45,7 +45,7 @@ def unknown(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> list[by
 
 
 def orphans(connection: sqlite3.Connection) -> int:
-    """How many deleted results the search index still holds words of."""
+    """How many deleted results still have words in the search index."""
     return int(connection.execute("SELECT count(*) FROM orphans").fetchone()[0])
 
 
@@ -54,16 +54,17 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 def is_scattered(connection: sqlite3.Connection) -> bool:
-    """Whether it is worth it to put the parts of the search index together, all of which a search looks into.
+    """Whether it pays to merge the segments of the search index, all of which every search reads.
 
-    That writes them all: a part that makes up most of it is not written again for a few more results.
+    Merging rewrites them, so a segment that makes up most of the index is not rewritten for a few more
+    results.
     """
     sizes = [row[0] for row in connection.execute("SELECT count(*) FROM search_idx GROUP BY segid")]
     return len(sizes) > _MOST_PARTS and max(sizes) <= _LARGEST_SHARE * sum(sizes)
 
 
 def put_together(connection: sqlite3.Connection, *, begin: bool) -> bool:
-    """Begin, or go on, to make one of all parts; whether there is more to do.
+    """Merge all segments step by step; returns whether there is more to do.
 
     Source: https://www.sqlite.org/fts5.html#the_merge_command
     """
