@@ -128,18 +128,17 @@ class Capability(StrEnum):
     """An optional feature that an engine may have."""
 
     DROPPED_FILES = "droppedFiles"
-    """Other programs submit jobs by files in the data folder."""
+    """Other programs can submit jobs as files in the data folder."""
     LABELS = "labels"
-    """Jobs may ask for labels of workers."""
+    """Jobs can require labels of workers."""
     MANY_MACHINES = "manyMachines"
-    """Hosts and workers on other machines share the work."""
+    """Hosts and workers on several machines share the work."""
 
 
 MAIN_LOOP_FUNCTIONS: Literal["MainLoopFunctions"] = "MainLoopFunctions"
 Slot = ExecutionMode | Literal["MainLoopFunctions"] | None
-"""What jobs are counted by: their mode, but that the host's own functions in MainLoop are apart from
-commands, of which one runs there at a time. ``None``: of a submission that is not valid, and only takes a
-result."""
+"""What jobs are counted by: their mode, with the host's own functions in MainLoop counted apart from
+commands, of which only one runs at a time. ``None`` is for a submission that is not valid, and only gets a result."""
 
 
 def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:
@@ -239,7 +238,7 @@ class JobChange:
 
 
 MISSED = JobChange("", "")
-"""Stands for changes that nobody can tell any more, or that are too many: whoever watches looks anew."""
+"""Published instead of changes that were lost or are too many: watchers must reload their lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,7 +563,7 @@ class ResultRepository(Protocol):
         ...
 
 
-# --- records; these calls block
+# --- records: these methods block
 
 
 class Record(Protocol):
@@ -824,7 +823,7 @@ class ApiKeyRecords(Protocol):
         ...
 
 
-# --- what is counted; this call blocks
+# --- counters: this method blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -850,14 +849,14 @@ class SharedNumbers(Protocol):
         ...
 
 
-# --- one engine
+# --- the engine
 
 
 Recheck = Callable[[ClaimedJob], Awaitable[None]]
-"""Raises `JobsError` when the job may not run now."""
+"""Raises `JobsError` if the job may not run any more."""
 
 CloseInTime = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
-"""Awaits the closing of the part that is named, within a time. Raises nothing."""
+"""Closes the named part, with a timeout. Raises nothing."""
 
 
 class Notifier(Protocol):

@@ -38,11 +38,11 @@ class PostgresApiKeys:
         self._ring: KeyRing | None = None
 
     async def now(self) -> KeyRing:
-        """The keys as they are now: one statement, which finds nothing when nothing changed, in a thread."""
+        """The current keys. One statement in a thread, which returns no rows when nothing has changed."""
         return await asyncio.to_thread(self.read)
 
     def read(self) -> KeyRing:
-        """The keys as they are now. Blocks."""
+        """The current keys. Blocks."""
         with _telling_what_it_means(), self._guard:
             if self._ring is None or self._table.has_changed():
                 lines = sorted(self._table.items())
@@ -61,7 +61,7 @@ class PostgresApiKeys:
         return key, secret
 
     def add(self, key: ApiKey) -> bool:
-        """Keep a key that was made elsewhere; false when there is one with its id."""
+        """Store a key that was created elsewhere; false when its id exists already."""
         with _telling_what_it_means(), self._table.changing() as change:
             if change.find(key.key_id) is not None:
                 return False

@@ -81,7 +81,7 @@ class AsyncDatabase:
         )
 
     async def open(self) -> None:
-        """Return when there is a connection, or one has failed: who asks first is told of that."""
+        """Start connecting. Does not wait for the first connection: the first statement does."""
         await self._pool.open()
         end = time.monotonic() + OPEN_SECONDS
         while time.monotonic() < end and not failed_attempts(self._pool):
@@ -93,18 +93,18 @@ class AsyncDatabase:
         await self._pool.close()
 
     async def rows(self, query: LiteralString, values: Values = ()) -> list[Row]:
-        """What one statement finds, or returns of what it has changed."""
+        """The rows that one statement selects, or returns for its changes."""
         async with self.connection() as connection:
             return await (await connection.execute(query, values)).fetchall()
 
     async def row(self, query: LiteralString, values: Values = ()) -> Row | None:
-        """The first of them."""
+        """The first row of `rows`."""
         async with self.connection() as connection:
             return await (await connection.execute(query, values)).fetchone()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Several statements, which are done when the block ends, or not at all when it raises."""
+        """A transaction: committed when the block ends, rolled back when it raises."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -124,7 +124,7 @@ class AsyncDatabase:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """One connection, for statements that are each done by themselves."""
+        """A connection in autocommit mode, for statements that do not belong together."""
         with _explaining(), self._reachable.asking() as seconds:
             async with self._lent(seconds) as connection:
                 self._reachable.reached()
@@ -144,7 +144,7 @@ def _explaining() -> Iterator[None]:
 
 
 def one(row: Row | None) -> Any:
-    """The only value of the only row of a query that always has one."""
+    """The single value of a query that always returns one row."""
     if row is None:
         raise AssertionError("a query of one row had none")
     return row[0]

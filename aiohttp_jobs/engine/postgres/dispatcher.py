@@ -123,14 +123,14 @@ class PostgresDispatcher:
         self._loops = [asyncio.create_task(run(), name=f"aiohttp-jobs-{name}") for name, run in loops.items()]
 
     def begin_closing(self) -> None:
-        """Start nothing more from now on, and let those who watch go."""
+        """Start nothing more, and release everybody who watches."""
         self._closing = True
         self._wake.set()
         for job in self._active.values():
             job.notify()
 
     async def close(self, grace: float, kill_grace: float) -> None:
-        """Start nothing more, give running jobs `grace` seconds, then stop and record them."""
+        """Start nothing more, give running jobs `grace` seconds, then stop them and store their results."""
         self.begin_closing()
         # What is being claimed at this moment is given back: nobody else would know that it never began.
         if self._loops:
@@ -146,12 +146,12 @@ class PostgresDispatcher:
             await asyncio.wait(self._loops, timeout=_CLOSE_SECONDS)
 
     def stop_jobs(self) -> None:
-        """Stop what runs, as this process ends."""
+        """Stop the running jobs, because this process ends."""
         for job in list(self._active.values()):
             job.stop(SHUT_DOWN)
 
     async def until_idle(self) -> None:
-        """Return when nothing runs here."""
+        """Return when no job runs in this process."""
         await self._jobs.wait()
 
     @property
@@ -159,26 +159,26 @@ class PostgresDispatcher:
         return self._closing
 
     def accepted(self, submission: Submission) -> None:
-        """A job was accepted in this process: tell of it, and claim at once."""
+        """A job was accepted in this process: publish it, and claim at once."""
         if self._observer is not None:
             self._observer.accepted(submission)
         self.wake()
 
     def wake(self) -> None:
-        """Claim at once: there may be something to start."""
+        """Claim at once, because there may be something to start."""
         self._wake.set()
 
     def find(self, job_id: str) -> ActiveJob[JobSummary] | None:
-        """A job that runs in this process."""
+        """A running job of this process; ``None`` if there is none with this id."""
         return self._active.get(job_id)
 
     def copied(self, job_id: str) -> int:
-        """How much of the output of a job that runs here others have, in bytes."""
+        """How many bytes of a running job's output have been copied to the database."""
         copy = self._copies.get(job_id)
         return 0 if copy is None else copy.copied
 
     def watch(self, job_id: str) -> bool:
-        """Somebody watches what a job prints; whether it runs here."""
+        """Somebody watches the output of a job; returns whether it runs in this process."""
         copy = self._copies.get(job_id)
         if copy is not None:
             copy.watch()
@@ -190,7 +190,7 @@ class PostgresDispatcher:
     # --- cancelling
 
     async def cancel(self, job_id: str, reason: StopReason) -> None:
-        """Stop a job, or have whoever runs it do so; one that waits is ended here."""
+        """Stop a job, or have the process that runs it stop it; a waiting job is ended here."""
         active = self._active.get(job_id)
         if active is not None:
             active.stop(reason)

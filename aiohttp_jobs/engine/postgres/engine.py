@@ -188,11 +188,7 @@ class PostgresEngine:
         self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Connect, waiting for a server that is not there yet.
-
-        Raises `ConfigurationError` when it does not come, and when this process does not belong to the
-        installation.
-        """
+        """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)
@@ -236,19 +232,19 @@ class PostgresEngine:
         self.queue.changed(active)
 
     async def drained(self) -> None:
-        """Return when somebody has asked for this process to take no more jobs."""
+        """Return when somebody has asked this process to take no more jobs."""
         await self._drained.wait()
 
     async def say_draining(self) -> None:
-        """Let the others see that this process takes no more jobs. Raises ``OSError``."""
+        """Publish that this process takes no more jobs. Raises ``OSError``."""
         await self.workforce.drain(self.instance_id)
 
     async def until_idle(self) -> None:
-        """Return when this process runs no job."""
+        """Return when no job runs in this process."""
         await self._dispatcher.until_idle()
 
     def stop_jobs(self) -> None:
-        """Stop what runs here, as at the end of the grace of a shutdown."""
+        """Stop the running jobs, as at the end of a shutdown's grace period."""
         self._dispatcher.stop_jobs()
 
     def _told_to_drain(self, process_id: str) -> None:

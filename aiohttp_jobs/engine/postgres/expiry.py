@@ -49,7 +49,7 @@ HAVING sum(results) <> 0 OR sum(size) <> 0
 
 
 async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> DeletedJobs:
-    """Delete the results with these ids, if there are such; which there were."""
+    """Delete the results with these ids; return those that existed."""
     return [(row[0], row[1]) for row in await (await connection.execute(_DELETE, (list(ids),))).fetchall()]
 
 
@@ -77,7 +77,9 @@ async def delete_expired(
 
 
 async def put_amounts_together(connection: AsyncConnection) -> None:
-    """Have fewer rows say how much is kept; within a transaction. Nothing if another process does it now."""
+    """Merge the rows that record stored amounts; within a transaction. Skipped if another process does it
+    now.
+    """
     locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_EXPIRING,))
     if one(await locked.fetchone()):
         await connection.execute(_PUT_TOGETHER)

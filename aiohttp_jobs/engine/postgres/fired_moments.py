@@ -50,7 +50,7 @@ WHERE schedule_id = %(schedule)s
 
 
 class PostgresFiredMoments:
-    """The `FiredMoments` in the database. A moment is held by a process, as long as that lives."""
+    """The `FiredMoments` in the database. A claim is held by a process for as long as that lives."""
 
     def __init__(self, database: Database, presence: Presence) -> None:
         self._database = database
@@ -59,7 +59,7 @@ class PostgresFiredMoments:
         self._held: set[tuple[str, datetime]] = set()
 
     def open(self) -> None:
-        """Clear away what schedules that were deleted have left."""
+        """Delete what deleted schedules have left."""
         self._database.change(_FORGET_DELETED)
 
     def take(

@@ -43,7 +43,9 @@ Pieces = AsyncIterator[tuple[int, int, bytes]]
 
 
 class PostgresImport:
-    """The installation on `dsn`, whose hosts may run. Every method says whether the thing was new to it."""
+    """Imports into the installation at `dsn`, whose hosts may be running. Every method returns whether the
+    thing was new there.
+    """
 
     def __init__(self, dsn: str, secret: bytes) -> None:
         self._installation = PostgresInstallation(dsn, secret, session_max_age=1.0, max_sessions_per_user=1)

@@ -34,7 +34,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SchemaStep:
-    """One change of the schema: its number, the first is 1, what it brings, and the SQL that does it."""
+    """One change of the schema: its number, counted from 1, its description, and its SQL."""
 
     number: int
     name: str
@@ -46,14 +46,16 @@ class SchemaStep:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """How far a database has come, `taken`, and how far this release goes, `newest`; 0 is an empty one."""
+    """The version of a database, `taken`, and that of this release, `newest`; 0 is an empty database."""
 
     taken: int
     newest: int
 
     @property
     def problem(self) -> str | None:
-        """Why this release cannot use the database, and what to do; ``None`` when it can."""
+        """A sentence that says why this release cannot use the database, and what to do; ``None`` when it
+        can.
+        """
         if self.taken == self.newest:
             return None
         if self.taken == 0:
@@ -71,7 +73,7 @@ class SchemaState:
 
 @cache
 def schema_steps() -> tuple[SchemaStep, ...]:
-    """All steps, in their order."""
+    """All steps in order."""
     found = [
         SchemaStep(int(match[1]), match[2], entry.read_text("utf-8"))
         for entry in files(__package__).joinpath("schema").iterdir()
@@ -81,13 +83,13 @@ def schema_steps() -> tuple[SchemaStep, ...]:
 
 
 def schema_state(dsn: str) -> SchemaState:
-    """How far the database at `dsn` has come. Raises `ConfigurationError` when that cannot be told."""
+    """The version of the database at `dsn`. Raises `ConfigurationError`."""
     with connected(dsn) as connection:
         return state_of(connection)
 
 
 def state_of(connection: Connection) -> SchemaState:
-    """The same through a connection."""
+    """The version of the database behind `connection`."""
     newest = schema_steps()[-1].number
     (table,) = _one(connection, "SELECT to_regclass('aiohttp_jobs.schema_steps')")
     if table is None:
@@ -97,9 +99,9 @@ def state_of(connection: Connection) -> SchemaState:
 
 
 def upgrade_schema(dsn: str) -> list[SchemaStep]:
-    """Take the steps that the database at `dsn` has not taken; which those were.
+    """Take the missing steps in the database at `dsn`; return them.
 
-    Each is taken wholly or not at all, and by one process, however many upgrade. Raises `ConfigurationError`
+    Each step is atomic, and taken by one process, however many upgrade at once. Raises `ConfigurationError`
     when the database cannot be used, or belongs to a newer release.
     """
     with connected(dsn) as connection:

@@ -44,14 +44,14 @@ SELECT max(id) FROM jobs
 
 
 class Months:
-    """The partitions of the table ``results``. A month is a number: twelve times its year, and 0 to 11."""
+    """The partitions of the table ``results``. A month is a number: its year times twelve, plus 0 to 11."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
         self._known: set[int] = set()
 
     async def make(self, *months: int) -> None:
-        """Have these partitions, unless they are there."""
+        """Create these partitions, if they do not exist."""
         if not set(months) - self._known:
             return
         async with self._database.transaction() as connection:
@@ -62,16 +62,16 @@ class Months:
         self._known = there.keys() | set(months)
 
     async def make_ahead(self, now: datetime) -> None:
-        """Have those of this month and the next ones."""
+        """Create the partitions of this month and the next ones."""
         month = month_of(first_id(microseconds(now)))
         await self.make(*range(month, month + _AHEAD))
 
     def forget(self) -> None:
-        """Look again which there are, as another process may have dropped one."""
+        """Read again which partitions exist, because another process may have dropped one."""
         self._known.clear()
 
     async def drop_before(self, oldest: int) -> int:
-        """Drop the months that only have ids lower than `oldest`; how many results they had."""
+        """Drop the months that only have ids below `oldest`; return how many results they had."""
         dropped = 0
         async with self._database.connection() as connection:
             await connection.execute("SELECT pg_advisory_lock(%s)", (_CHANGING,))

@@ -37,7 +37,7 @@ WHERE kind = %s AND kept_at <= clock_timestamp() - %s * interval '1 s' ORDER BY 
 
 
 class PostgresNotices:
-    """The `NoticeRecords`. All are known in memory, without what they tell about their jobs."""
+    """The `NoticeRecords` in the database. All are cached in memory, without the data of their jobs."""
 
     def __init__(self, database: Database, presence: Presence) -> None:
         self._database = database
@@ -45,7 +45,7 @@ class PostgresNotices:
         self._table = RecordTable(database, "notice", _load_short)
 
     def open(self) -> None:
-        """There is nothing to do: the database is open."""
+        """Do nothing: the database is open."""
 
     # --- before the job's result is kept
 

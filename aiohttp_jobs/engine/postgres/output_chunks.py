@@ -98,9 +98,8 @@ class OutputChunks:
         progress: Progress | None = None,
         tell: Sequence[str] = (),
     ) -> None:
-        """Add what follows, and note how the job is; the others are told what `tell` names.
-
-        Raises `GivenUpError`.
+        """Append the next chunk and record the job's state; `tell` is sent to the other processes. Raises
+        `GivenUpError`.
         """
         start, data = part.offset, part.data
         starts = list(range(start, start + len(data), CHUNK))
@@ -164,10 +163,10 @@ class OutputChunks:
 
 
 class OutputCopy:
-    """Puts what one attempt prints into the database, behind it by a quarter of a second.
+    """Copies the output of one attempt to the database, up to a quarter of a second late.
 
-    While nobody watches, no more than the beginning, so that something is left of it when this process dies,
-    and how far the job is. `finish` copies what is to be kept.
+    While nobody watches, only its beginning is copied, so that something is left if this process dies, and
+    its progress. `finish` copies what is to be kept.
     """
 
     def __init__(self, chunks: OutputChunks, claim: Claim, attempt: int) -> None:

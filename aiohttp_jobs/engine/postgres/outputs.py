@@ -58,7 +58,9 @@ class PostgresOutputs:
 
 
 class CopiedOutput:
-    """Of a job that runs here: what others have of it. So what somebody has seen outlives this process."""
+    """The output of a job of this process as far as it was copied, so that what a watcher has seen survives
+    the process.
+    """
 
     complete = False
 
@@ -84,7 +86,7 @@ class CopiedOutput:
 
 
 class ChunksOutput:
-    """Of a job that runs elsewhere, or one whose result has not all of it: `size` bytes at least."""
+    """The output of a job elsewhere, or one that its result contains only in part; at least `size` bytes."""
 
     def __init__(self, chunks: OutputChunks, job_id: str, attempt: int, size: int, *, complete: bool) -> None:
         self.attempt = attempt
@@ -105,7 +107,7 @@ class ChunksOutput:
 
 
 class TextOutput:
-    """Of a job whose result has all of it."""
+    """The output of a job whose result contains all of it."""
 
     complete = True
 

@@ -43,9 +43,9 @@ _REMOVED = "UPDATE aiohttp_jobs.record_kinds SET removed_number = number WHERE k
 
 
 class RecordTable(Generic[T]):
-    """The rows of one `kind`, each read once by every process, and again when it has changed.
+    """The rows of one `kind`, cached in every process, and read again when they have changed.
 
-    `load` makes of a row's JSON object what is kept in memory, ``None`` of one that is not to be used.
+    `load` converts a row's JSON object to what is cached; ``None`` for one that is not to be used.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class RecordTable(Generic[T]):
         self._seen = 0
 
     def items(self) -> list[T]:
-        """All, in no order, as they are now. One statement, which finds nothing when nothing changed."""
+        """The current rows, in no order. One statement, which returns no rows when nothing has changed."""
         with self._guard:
             news = self._database.rows(_NEWS, {"kind": self.kind, "seen": self._seen})
             number, removed, *_ = news[0]
@@ -89,9 +89,8 @@ class RecordTable(Generic[T]):
 
     @contextmanager
     def changing(self) -> Iterator[Change]:
-        """Alone among all threads and processes; what is changed is kept when the block ends.
-
-        Raises `BusyError`.
+        """Change rows atomically over all threads and processes; committed when the block ends. Raises
+        `BusyError`.
         """
         with self._database.transaction() as connection:
             (number,) = connection.execute(_NEXT, (self.kind,)).fetchone() or (0,)
@@ -124,7 +123,7 @@ class Change:
         return None if row is None else row[0]
 
     def count(self, user_id: str) -> tuple[int, int]:
-        """How many rows are the user's, and how many there are."""
+        """How many rows the user has, and how many there are."""
         row = self.connection.execute(
             "SELECT count(*) FILTER (WHERE user_id = %s), count(*) FROM aiohttp_jobs.records WHERE kind = %s",
             (user_id, self._kind),
@@ -132,22 +131,20 @@ class Change:
         return (0, 0) if row is None else (row[0], row[1])
 
     def put(self, record_id: str, user_id: str, record: Mapping[str, Any]) -> None:
-        """A new row, or a new content for one."""
+        """Insert or replace a row."""
         text = json.dumps(record, ensure_ascii=False)
         self.connection.execute(_ADD, (self._kind, record_id, user_id, self._number, text))
 
     def remove(self, *record_ids: str) -> int:
-        """How many of these rows there were; now there are none."""
+        """Delete these rows; return how many existed."""
         removed = self.connection.execute(_REMOVE, (self._kind, list(record_ids))).rowcount
         self.connection.execute(_REMOVED, (self._kind,))
         return removed
 
 
 class PostgresRecords(Generic[R]):
-    """A `RecordStore` of signed rows.
-
-    One that was not signed with the installation's key is left out, because what it says would run with its
-    owner's rights.
+    """A `RecordStore` of signed rows. A row that was not signed with the installation's key is ignored,
+    because it would run with its owner's rights.
     """
 
     def __init__(
@@ -165,7 +162,7 @@ class PostgresRecords(Generic[R]):
         return self._table.has_changed()
 
     def get(self, record_id: str) -> R:
-        """Raises `NotFoundError`."""
+        """The record with this id. Raises `NotFoundError`."""
         return self._existing(record_id, self._table.find(record_id))
 
     def add(self, record: R, most_per_user: int | None = None, most: int | None = None) -> None:
@@ -219,7 +216,7 @@ class PostgresRecords(Generic[R]):
 
 
 def is_id(text: str) -> bool:
-    """Whether `text` is an id as records have it: a UUID in its usual form."""
+    """Whether `text` is a UUID in canonical form, as records have it."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:
@@ -227,5 +224,5 @@ def is_id(text: str) -> bool:
 
 
 def missing(noun: str, record_id: str) -> NotFoundError:
-    """The error that says that there is no such record."""
+    """The error for a record that does not exist."""
     return NotFoundError(f"There is no {noun} {record_id}.")

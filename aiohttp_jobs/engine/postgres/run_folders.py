@@ -25,7 +25,7 @@ _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
 class RunFolders(NamedTuple):
-    """Of a running job: the host's folder about it, and the job's own, with `WORK` in it."""
+    """The folders of a running job: the host's folder about it, and the job's own, which contains `WORK`."""
 
     run_dir: str
     job_dir: str
@@ -43,7 +43,7 @@ class RunningFolders:
         make_folder(self._base / _RUN)  # last: by it others see that there is something to look at
 
     def close(self) -> None:
-        """Remove what is left, but for verdicts that could not be given. Does not fail."""
+        """Remove the folders, except verdicts that could not be delivered. Does not fail."""
         os.close(self._lock)
         _clear(self._base)
 

@@ -34,7 +34,7 @@ _SWEEP = "DELETE FROM aiohttp_jobs.sessions WHERE ends_at < clock_timestamp()"
 
 
 class PostgresSessions:
-    """The `SessionRecords`: of at most `max_age` seconds and `most` for each user."""
+    """The `SessionRecords` in the database: of at most `max_age` seconds, and `most` for each user."""
 
     def __init__(self, database: Database, max_age: float, most: int) -> None:
         self._database = database
@@ -42,13 +42,13 @@ class PostgresSessions:
         self._most = most
 
     def open(self) -> None:
-        """Remove what has expired."""
+        """Delete expired sessions."""
         self._database.change(_SWEEP)
 
     def add(self, user_id: str, *, address: str = "", user_agent: str = "") -> tuple[SessionRecord, str]:
-        """A new session and its secret, which is kept nowhere else.
+        """Start a session; return its record and its secret, which is not stored.
 
-        When the user has more than `most` sessions then, those that were not used for longest end.
+        If the user has more than `most` sessions then, the least recently used ones end.
         """
         record, secret = new_session(user_id, self._max_age, address=address, user_agent=user_agent)
         text = json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False)
@@ -59,7 +59,7 @@ class PostgresSessions:
         return record, secret
 
     async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
-        """The session, if it has not ended and `secret` is its own; it counts as used then, to the minute."""
+        """The open session with this id, if `secret` is its secret. Records its use, to the minute."""
         if not is_id(session_id):
             return None
         return await asyncio.to_thread(self._find, user_id, session_id, secret)

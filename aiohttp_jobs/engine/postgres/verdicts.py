@@ -15,7 +15,7 @@ from .results import PostgresResults
 
 
 class Verdicts:
-    """Gives the verdicts of the jobs that the process of `table` has."""
+    """Ends the jobs that the process of `table` has claimed."""
 
     def __init__(self, table: JobTable, results: PostgresResults) -> None:
         self._table = table
@@ -50,14 +50,14 @@ class Verdicts:
 
 
 class KeptVerdicts:
-    """Verdicts as they are kept on the disk of the process `me` while the database is away, signed."""
+    """Verdicts that are stored, signed, on the disk of the process `me` while the database is away."""
 
     def __init__(self, me: str, signer: Signer) -> None:
         self._me = me
         self._signer = signer
 
     def record_of(self, claim: Claim, submission: Submission, result: JobResult) -> dict[str, Any]:
-        """What is kept of a verdict."""
+        """The stored form of a verdict."""
         return self._signer.sign(
             {
                 "Holder": claim.holder or self._me,
@@ -68,7 +68,9 @@ class KeptVerdicts:
         )
 
     def read(self, record: Mapping[str, Any]) -> tuple[Claim, Submission, JobResult] | None:
-        """It again, to be given for the process that had the job; ``None`` for what no host has signed."""
+        """Read a stored verdict, to be given for the process that had the job; ``None`` unless a host signed
+        it.
+        """
         if not self._signer.is_valid(record):
             return None
         try:
