@@ -138,7 +138,7 @@ class Capability(StrEnum):
 MAIN_LOOP_FUNCTIONS: Literal["MainLoopFunctions"] = "MainLoopFunctions"
 Slot = ExecutionMode | Literal["MainLoopFunctions"] | None
 """What jobs are counted by: their mode, with the host's own functions in MainLoop counted apart from
-commands, of which only one runs at a time. ``None`` is for a submission that is not valid, and only gets a result."""
+commands, of which only one runs at a time. ``None``: an invalid submission, which only gets a result."""
 
 
 def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:

@@ -26,7 +26,7 @@ LONGEST_WATCH = 50
 """Seconds: proxies end a request that has no answer in 60."""
 _DEFAULT_WATCH = 20
 _LEAST_WATCH = 1
-"""In which is told what there is already."""
+"""The time for events that have happened already."""
 _MOST_BYTES = 64 * 1024
 _DEFAULT_BYTES = 16 * 1024
 _LONGEST_TEXT = 4000
@@ -56,13 +56,16 @@ class OneJob(ToolModel):
 class WatchArguments(OneJob):
     position: Annotated[
         str | None,
-        Field(pattern="^[0-9]{1,3}-[0-9]{1,15}$", description="Where the last answer said to go on."),
+        Field(
+            pattern="^[0-9]{1,3}-[0-9]{1,15}$",
+            description="`position` of the previous answer, to continue there.",
+        ),
     ] = None
     seconds: Annotated[
         int,
-        Field(ge=0, le=LONGEST_WATCH, strict=True, description="How long to wait for the end at most."),
+        Field(ge=0, le=LONGEST_WATCH, strict=True, description="The maximum time to wait for the end."),
     ] = _DEFAULT_WATCH
-    max_bytes: Annotated[Bytes, Field(description="Of output to answer with at most.")] = _DEFAULT_BYTES
+    max_bytes: Annotated[Bytes, Field(description="The maximum amount of output to return.")] = _DEFAULT_BYTES
 
 
 class ListArguments(ToolModel):
@@ -76,7 +79,12 @@ class ListArguments(ToolModel):
 class OutputArguments(OneJob):
     offset: Annotated[
         int,
-        Field(ge=-(10**15), le=10**15, strict=True, description="Bytes; below 0: from the end."),
+        Field(
+            ge=-(10**15),
+            le=10**15,
+            strict=True,
+            description="The first byte to return; negative: from the end.",
+        ),
     ] = 0
     max_bytes: Bytes = _DEFAULT_BYTES
 
@@ -92,13 +100,11 @@ class WatchedJob(ToolModel):
     status: str
     output: Annotated[
         str,
-        Field(description="What was printed since the position that was asked for, as a terminal shows it."),
+        Field(description="The output after the requested position, as a terminal shows it."),
     ]
-    left_out: Annotated[int, Field(description="Bytes before that which are not kept.")]
-    position: Annotated[
-        str, Field(description="The id of the last event that was received: resume after it.")
-    ]
-    job: Annotated[dict[str, Any], Field(description="The job, and once it has ended its result.")]
+    left_out: Annotated[int, Field(description="How many bytes before it are not stored any more.")]
+    position: Annotated[str, Field(description="Pass it to the next call, to continue after this answer.")]
+    job: Annotated[dict[str, Any], Field(description="The job or, once it has ended, its result.")]
 
 
 class Shown(ToolModel):
@@ -115,7 +121,7 @@ class OutputRead(ToolModel):
     offset: int
     next_offset: int
     size: int
-    complete: Annotated[bool, Field(description="Whether there will be no more after this.")]
+    complete: Annotated[bool, Field(description="Whether the output ends here.")]
     text: str
 
 
@@ -272,7 +278,7 @@ async def watch_job(call: Call) -> dict[str, Any]:
 
 
 async def _collect(events: AsyncIterator[StreamEvent], seen: _Seen, seconds: float) -> None:
-    """Have `seen` note what happens, until the job ends, enough is seen, or the time has passed."""
+    """Record events in `seen` until the job ends, there is enough, or the time has passed."""
     limit = asyncio.timeout(max(seconds, _LEAST_WATCH))
     try:
         async with limit:
@@ -286,7 +292,7 @@ async def _collect(events: AsyncIterator[StreamEvent], seen: _Seen, seconds: flo
 
 
 class _Seen:
-    """What one call has seen of a job."""
+    """The events of a job that one call has received."""
 
     def __init__(self, call: Call, most: int, position: str) -> None:
         self._tell = call.tell
@@ -300,7 +306,7 @@ class _Seen:
         self.has_stopped = False
 
     async def note(self, event: StreamEvent) -> bool:
-        """Whether that is all to be seen."""
+        """Whether the call has received enough."""
         match event.name:
             case "output":
                 return await self._output(event)

@@ -24,14 +24,12 @@ class SearchArguments(ResultConditions):
     model_config = ConfigDict(json_schema_extra=None)
 
     limit: Annotated[int, Field(ge=1, le=100, strict=True)] = 20
-    cursor: Annotated[
-        str | None, Field(max_length=2000, description="Of the page before, for the next one.")
-    ] = None
+    cursor: Annotated[str | None, Field(max_length=2000, description="`cursor` of the previous page.")] = None
 
 
 class FoundResults(ToolModel):
     results: list[dict[str, Any]]
-    cursor: Annotated[str | None, Field(description="For the next page, if there is one.")]
+    cursor: Annotated[str | None, Field(description="Requests the next page; null on the last one.")]
 
 
 class DeleteArguments(ToolModel):
