@@ -130,7 +130,7 @@ async def test_gunicorn_with_four_workers(tmp_path: Path) -> None:
 
 
 @needs("nginx")
-async def test_nginx(start_host: StartHost, tmp_path: Path) -> None:
+async def test_the_example_for_nginx_passes_everything_on(start_host: StartHost, tmp_path: Path) -> None:
     host = await start_host()
     port = free_port()
     site = copied(
@@ -153,7 +153,7 @@ async def test_nginx(start_host: StartHost, tmp_path: Path) -> None:
 
 
 @needs("caddy")
-async def test_caddy(start_host: StartHost, tmp_path: Path) -> None:
+async def test_the_example_for_caddy_passes_everything_on(start_host: StartHost, tmp_path: Path) -> None:
     host = await start_host()
     port = free_port()
     copied(

@@ -198,7 +198,7 @@ async def test_what_handlers_answer_is_what_the_document_says(host: Host) -> Non
     await ask(caller, "post", "/jobs/submit", 415, data=b"{}")
 
 
-async def test_so_it_is_for_templates_keys_notices_and_many_results(host: Host) -> None:
+async def test_what_templates_keys_notices_and_many_results_answer_is_what_it_says_too(host: Host) -> None:
     caller = await host.signed_in("debug")
     ask = Asking(await document(caller))
     ids = ask.ids
