@@ -38,7 +38,7 @@ MODE = Addition(
     "worker/dry_run.py",
     (
         Entry("model/words.py", '    MAIN_LOOP = "MainLoop"', '    DRY_RUN = "DryRun"\n'),
-        Entry("worker/modes.py", "from .environment", "from .dry_run import DryRun\n"),
+        Entry("worker/modes.py", "from .functions.background", "from .dry_run import DryRun\n"),
         Entry(
             "worker/modes.py",
             "ExecutionMode.BACKGROUND_JOB: background,",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 
 from aiohttp_jobs.config import JobsConfig
@@ -76,6 +76,9 @@ class NarrowEngine:
     @property
     def seldom(self) -> float:
         return self._engine.seldom
+
+    def functions_elsewhere(self) -> Collection[str]:
+        return self._engine.functions_elsewhere()
 
     async def require_reachable(self) -> None:
         await self._engine.require_reachable()
