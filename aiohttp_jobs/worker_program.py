@@ -1,7 +1,7 @@
-"""A worker process: a database engine without HTTP, which claims jobs and runs them.
+"""A worker put together: an engine without HTTP, which claims jobs of a database and runs them.
 
-Its command-line options are in ``cli.worker``. Hosts send notices, fire schedules and run MainLoop jobs;
-workers do not.
+Its options are left to ``cli.worker``, deciding what may run to ``access``, running to the engine. Sending
+notices, firing schedules and MainLoop stay with hosts.
 """
 
 from __future__ import annotations
@@ -63,10 +63,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRequest:
-    """The options of a worker.
-
-    `places` is how many jobs it runs at once in ``runspace`` and ``background``; `config` is ``module:name``
-    of a `JobsConfig` or of a function that returns one; `settings` override single settings of it.
+    """What a worker is asked to be. `places` are jobs at once by ``runspace`` and ``background``, `config` is
+    ``module:name`` of a `JobsConfig`, or of what returns one; `settings` are some of the configuration's own.
     """
 
     name: str
@@ -79,9 +77,9 @@ class WorkerRequest:
 
 
 def run_worker(request: WorkerRequest, say: Callable[[str], None]) -> None:
-    """Run a worker until it is asked to stop.
+    """Run a worker until it is told to end; `say` is given what a person wants to know, line by line.
 
-    `say` prints a line for a person. Raises `ConfigurationError`. Blocks.
+    Raises `ConfigurationError`. Blocks.
     """
     require_supported_system()
     if request.app_dir is not None:
@@ -97,9 +95,9 @@ def run_worker(request: WorkerRequest, say: Callable[[str], None]) -> None:
 
 
 class WorkerProgram:
-    """One worker. Nothing is started and no file created before `run`.
+    """One worker. Nothing is started, and no file made, before it runs.
 
-    With `has_own_rights` it uses `config`'s tables of roles, otherwise those that the hosts publish. Raises
+    One that `has_own_rights` goes by `config`'s tables of roles, any other by those of the hosts. Raises
     `ConfigurationError`.
     """
 
@@ -129,10 +127,10 @@ class WorkerProgram:
             FunctionRights(self._policy, functions, rights, self._vault),
         )
         self._outbox = Outbox(engine.records.notices, engine.history, storage=self._storage)
-        self._instrumentation = Instrumentation(
+        self._looking_on = Instrumentation(
             config, engine, self._storage, lambda: workers_present(self._modes.warm_workers())
         )
-        engine.connect(check, self._outbox, self._instrumentation.observer)
+        engine.connect(check, self._outbox, self._looking_on.observer)
         self._ending = asyncio.Event()
         self._problem: str | None = None
         self._tables: RightsTables | None = None
@@ -140,7 +138,7 @@ class WorkerProgram:
         self._manager = ServiceManager() if config.systemd_notify else ServiceManager({})
 
     async def run(self, say: Callable[[str], None]) -> None:
-        """Run until SIGTERM or SIGINT, or until the worker is drained. Raises `ConfigurationError`."""
+        """Until SIGTERM or SIGINT, or until somebody drains it. Raises `ConfigurationError`."""
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._asked_to_end)
@@ -218,7 +216,7 @@ class WorkerProgram:
         await self._modes.open(stack, closing, self._engine.instance_id)
         self._engine.start(stack, closing.close)
         self._engine.follow((self,), stack, closing.close)
-        self._instrumentation.open(stack, closing.close)
+        self._looking_on.open(stack, closing.close)
         return True
 
     async def _unless_it_ends(self, opening: Coroutine[Any, Any, None]) -> bool:

@@ -1,4 +1,4 @@
-"""NOTIFY and LISTEN between processes: new work, changes of jobs, requests to cancel."""
+"""What processes tell each other through the database: that there is work, a change, a request to cancel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import psycopg
 
 from .async_database import AsyncConnection
-from .expiry import DeletedJobs
+from .expiry import Told
 from .jobs import CHANNEL
 
 _LOOK_SECONDS = 0.5
@@ -25,7 +25,7 @@ Hear = Callable[[str, str, str], None]
 """Is called in the event loop with what happened, as in `CHANNEL`, and with a job's id and user, if any."""
 
 
-async def tell_deleted(connection: AsyncConnection, gone: DeletedJobs | None) -> None:
+async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
     """Have all processes, this one too, hear of results that were deleted; ``None``: of too many to name.
 
     They hear of it when the transaction of `connection` is done.

@@ -1,7 +1,7 @@
-"""Deletes results that retention no longer keeps, and keeps the stored amounts correct.
+"""Which results retention no longer keeps, and deleting results so that what is kept stays counted.
 
-One process at a time decides what to delete, so two never delete twice as many. ``months`` drops whole
-months.
+What is too much, and which are the oldest, is read by one process at a time: two that ask at once never
+delete twice as many. Dropping whole months is left to ``months``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..searching import first_id, microseconds
 from .async_database import AsyncConnection, one
 
 _EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": who looks for what is too much
-DeletedJobs = Sequence[tuple[str, str]]
+Told = Sequence[tuple[str, str]]
 """The jobs, and whose they were."""
 
 _DELETE = """
@@ -48,14 +48,14 @@ HAVING sum(results) <> 0 OR sum(size) <> 0
 """
 
 
-async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> DeletedJobs:
-    """Delete the results with these ids; return those that existed."""
+async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> Told:
+    """Delete the results with these ids, if there are such; which there were."""
     return [(row[0], row[1]) for row in await (await connection.execute(_DELETE, (list(ids),))).fetchall()]
 
 
 async def delete_expired(
     connection: AsyncConnection, rules: RetentionRules, now: datetime, limit: int
-) -> DeletedJobs:
+) -> Told:
     """Delete at most `limit` results, the oldest first; which. Within a transaction."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_EXPIRING,))
     # One rule at a time: what goes for one of them may be all that was too much for the next.
@@ -77,9 +77,7 @@ async def delete_expired(
 
 
 async def put_amounts_together(connection: AsyncConnection) -> None:
-    """Merge the rows that record stored amounts; within a transaction. Skipped if another process does it
-    now.
-    """
+    """Have fewer rows say how much is kept; within a transaction. Nothing if another process does it now."""
     locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_EXPIRING,))
     if one(await locked.fetchone()):
         await connection.execute(_PUT_TOGETHER)

@@ -1,5 +1,6 @@
-"""Publishes the hosts' tables of roles for workers that have no configuration of their own. All calls
-block.
+"""What the rights of hosts are, by their configuration: told by each that starts, for workers without one.
+
+Who has which role is left to ``access``. All calls block.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _ASK = "SELECT rights FROM aiohttp_jobs.installation"
 
 @dataclass(frozen=True, slots=True)
 class RightsTables:
-    """Which roles may run in each mode and have each right, and whether hosts have a ``roles_resolver``."""
+    """Which roles may run in each mode and have each right; and whether hosts ask who has which role now."""
 
     modes: Mapping[ExecutionMode, frozenset[str]]
     rights: Mapping[str, frozenset[str]]
@@ -28,16 +29,15 @@ class RightsTables:
 
 
 class HostRights:
-    """The tables of the host that started last, signed: write access to the database alone grants no
-    rights.
-    """
+    """The tables of the host that has started last, signed: whoever can write to the database alone cannot
+    give anybody a right."""
 
     def __init__(self, database: Database, signer: Signer) -> None:
         self._database = database
         self._signer = signer
 
     def say(self, config: JobsConfig) -> None:
-        """Publish the tables of `config` to the workers."""
+        """Tell the workers what `config` says."""
         record = {
             "ModeRoles": {mode.value: sorted(roles) for mode, roles in config.mode_roles.items()},
             "EndpointRoles": {right: sorted(roles) for right, roles in config.endpoint_roles.items()},
@@ -47,7 +47,7 @@ class HostRights:
         self._database.change(_SAY, (text, text))
 
     def now(self) -> RightsTables | None:
-        """The current tables; ``None`` when no host has published any, or their signature is wrong."""
+        """``None`` when no host has told any yet, or somebody else has written them."""
         row = self._database.row(_ASK)
         record = None if row is None else row[0]
         if not isinstance(record, dict) or not self._signer.is_valid(record):

@@ -179,12 +179,12 @@ _COUNT_SECONDS = 1.0
 
 
 class GivenUpError(Exception):
-    """The job no longer belongs to this process: it has ended, or another process has claimed it."""
+    """The job is this process's no longer: it has ended, or another process has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this process has claimed. Its writes are refused once `fence` is no longer the job's."""
+    """A job that this process has. Whatever is written of it is refused once its `fence` is not the job's."""
 
     job_id: str
     fence: int
@@ -197,7 +197,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class LostClaim:
-    """A job of a dead process that this one has claimed in order to end it. Both times are the database's."""
+    """A job whose process died, and that this one has now, to end it. Both times are the database's."""
 
     claim: Claim
     process_id: str
@@ -207,9 +207,9 @@ class LostClaim:
 
 @dataclass(frozen=True, slots=True)
 class HeldJob:
-    """A job that a process has claimed.
+    """A job that a process has. It is its own to run if it has a `claim_id`, and otherwise only to end.
 
-    With a `claim_id` the process runs it, otherwise it only ends it. `reason`: somebody has asked to stop it.
+    `reason`: somebody wants it stopped.
     """
 
     job_id: str
@@ -237,7 +237,7 @@ class JobTable:
     # --- accepting
 
     def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
-        """Accept a job; repeating the call changes nothing. Raises `TooManyPendingError`."""
+        """Accept a job, once: the same again changes nothing. Raises `TooManyPendingError`."""
         size = len(submission.command.encode())
         values = {
             **self._columns(submission),
@@ -253,18 +253,18 @@ class JobTable:
             most.require_turn(waiting, waiting_bytes, size)
 
     def current_submission(self, job_id: str) -> Submission | None:
-        """The submission of a job that has not ended."""
+        """That of a job that has not ended."""
         query = "SELECT submission FROM aiohttp_jobs.jobs WHERE job_id = %s"
         row = self._database.row(query, (job_id,)) if is_id(job_id) else None
         return None if row is None else self.believed(row[0])
 
     def believed(self, record: Any) -> Submission | None:
-        """The submission in a stored record; ``None`` when it was not signed by a host."""
+        """What a stored submission says; ``None`` when it was not written by a host."""
         is_ours = isinstance(record, dict) and self._signer.is_valid(record)
         return _read(record) if is_ours else None
 
     def signed(self, submission: Submission) -> dict[str, Any]:
-        """The signed record of a submission."""
+        """A submission as it is stored."""
         return self._signer.sign(submission.to_record())
 
     def _columns(self, submission: Submission) -> dict[str, Any]:
@@ -287,10 +287,9 @@ class JobTable:
     def claim(
         self, free: Mapping[str, int], limits: Limits, starvation: float, claim_id: uuid.UUID
     ) -> list[Claim]:
-        """Claim the next jobs, as many as there are `free` places for.
+        """The next jobs, as many as `free` has places for; they are this process's now.
 
-        If the answer is lost, repeat the call with the same `claim_id`: what was claimed then is returned
-        too.
+        To be asked again with the same `claim_id` when the answer was lost: what was claimed then comes too.
         """
         values = {
             "me": self._me,
@@ -306,30 +305,30 @@ class JobTable:
         return [self.offered(self._claimed(*row[:4])) for row in self._database.rows(_CLAIM, values)]
 
     def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
-        """The jobs of a claim whose answer was lost."""
+        """What a claim got whose answer was lost."""
         rows = self._database.rows(_CLAIMED, (self._me, claim_id))
         return [self.offered(self._claimed(*row)) for row in rows]
 
     def next_due(self) -> float | None:
-        """In how many seconds the next job becomes due that is not yet."""
+        """In how many seconds the next job is due that is not due yet."""
         row = self._database.row(_NEXT_DUE)
         return None if row is None or row[0] is None else float(row[0])
 
     def give_back(self, claim: Claim) -> None:
-        """Release a claimed job that was not started; it keeps its place in the queue."""
+        """Let another process have a job of which nothing was begun; it keeps its place."""
         with self._database.transaction() as connection:
             if connection.execute(_GIVE_BACK, self.mine(claim)).rowcount:
                 notify(connection, f"{self._me} job {claim.job_id}")
 
     def claim_to_cancel(self, job_id: str, reason: StopReason) -> Claim | None:
-        """Claim a waiting job in order to end it; ``None`` when it does not wait."""
+        """Take a job that waits, in order to end it; ``None`` when it does not wait."""
         row = (
             self._database.row(_CLAIM_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else None
         )
         return None if row is None else self._claimed(*row)
 
     def ask_to_cancel(self, job_id: str, reason: StopReason) -> bool:
-        """Ask the process that runs a job to stop it; returns whether that is this process.
+        """Have the process that runs a job stop it; whether this is that process.
 
         Does nothing for a job that does not run.
         """
@@ -337,7 +336,7 @@ class JobTable:
         return any(is_mine for is_mine, _ in rows)
 
     def held(self) -> list[HeldJob]:
-        """The jobs that this process has claimed."""
+        """This process's jobs."""
         return [
             HeldJob(
                 str(job_id),
@@ -348,12 +347,12 @@ class JobTable:
         ]
 
     def held_one(self, job_id: str) -> LostClaim | None:
-        """One of the jobs that this process has claimed, as a lost one."""
+        """The claim of one of them, as of one whose process died."""
         rows = self._database.rows(_HELD_ONE, (self._me, job_id))
         return next(map(self._lost, rows), None)
 
     def take_lost(self) -> list[LostClaim]:
-        """Claim the jobs of dead processes in order to end them."""
+        """Take the jobs of processes that died, in order to end them."""
         rows = self._database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
         return [self._lost(row) for row in rows]
 
@@ -397,7 +396,7 @@ class JobTable:
     # --- while it runs, and at its end
 
     def end_unreadable(self, claim: Claim) -> None:
-        """End a job whose owner cannot be determined. It gets no result, and its id counts as used."""
+        """End a job of which nobody can tell whose it was. There is no result, and its id is used."""
         with self._database.transaction() as connection:
             if connection.execute(END, self.mine(claim)).rowcount:
                 connection.execute(
@@ -405,7 +404,10 @@ class JobTable:
                 )
 
     def again(self, claim: Claim, result: JobResult, following: Submission) -> None:
-        """Store the result of an attempt and accept the next one. Can be repeated. Raises `GivenUpError`."""
+        """Keep the result of an attempt, and accept the next one. Asked again, it does nothing.
+
+        Raises `GivenUpError`.
+        """
         values = {**self.mine(claim), **self._columns(following)}
         with self._database.transaction() as connection:
             if not connection.execute(_AGAIN, values).rowcount:
@@ -427,11 +429,11 @@ class JobTable:
         return [record for (record,) in self._database.rows(query, (job_id,))] if is_id(job_id) else []
 
     def news(self, what: str, job_id: str) -> tuple[str, str]:
-        """The channel and payload of the notification that a job has changed."""
+        """Channel and text by which the others are told that a job has changed."""
         return CHANNEL, f"{self._me} {what} {job_id}"
 
     def say(self, what: str, job_id: str) -> None:
-        """Notify the other processes about a job."""
+        """Tell the others something of a job."""
         self._database.row("SELECT pg_notify(%s, %s)", self.news(what, job_id))
 
     def mine(self, claim: Claim) -> dict[str, Any]:
@@ -441,7 +443,7 @@ class JobTable:
     # --- looking
 
     def get(self, job_id: str) -> JobState | None:
-        """The state of a job that has not ended."""
+        """A job that has not ended."""
         row = self._database.row(_GET, (job_id,)) if is_id(job_id) else None
         state = None if row is None else _state(row)
         if state is None or state.phase is not JobPhase.QUEUED:
@@ -450,7 +452,7 @@ class JobTable:
         return self._with_waiting(placed[:1] or [state])[0]
 
     def find(self, query: JobQuery) -> list[JobState]:
-        """Running jobs, then queued ones in order, then pending ones."""
+        """Running jobs, then queued ones in their order, then those not due yet."""
         found: list[JobState] = []
         for phase in (JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING):
             left = query.limit - len(found)
@@ -525,7 +527,7 @@ class JobTable:
         return self._database.rows(_FIRST_OF_LINES, values) if wanted else []
 
     def summary(self) -> tuple[bool, int, int, int]:
-        """Whether the queue is paused, and the numbers of queued, pending and running jobs."""
+        """Whether it is paused; how many are queued, pending and running."""
         is_paused, queued, pending, running = self._database.rows(_SUMMARY)[0]
         return is_paused, queued, pending, running
 
@@ -534,7 +536,7 @@ class JobTable:
         self._database.change(_FORGET_TURNS, (_KEPT_TURNS,))
 
     def set_paused(self, paused: bool) -> None:
-        """Pause or resume, durably, for all processes."""
+        """Durably, for all processes."""
         with self._database.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(7305, 1)")  # after claims that are being made
             connection.execute("UPDATE aiohttp_jobs.installation SET is_paused = %s", (paused,))
@@ -542,7 +544,7 @@ class JobTable:
 
 
 def notify(connection: Connection, news: str) -> None:
-    """Send `news` on `CHANNEL` when the transaction of `connection` is committed."""
+    """Say `news` on `CHANNEL` when the transaction of `connection` is done."""
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, news))
 
 

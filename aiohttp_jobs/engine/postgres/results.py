@@ -1,6 +1,6 @@
-"""ResultRepository in the database: stores, lists, searches, counts and deletes results.
+"""The results in the database: kept, listed, searched, counted and deleted, many at a time.
 
-Queries are in ``results_search``, retention in ``expiry``, partitions in ``months``.
+Finding them is left to ``results_search``, what is too much to ``expiry``, their partitions to ``months``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ..searching import (
 from . import statistics
 from .async_database import AsyncConnection, AsyncDatabase, one
 from .database import DatabaseUnavailableError
-from .expiry import DeletedJobs, delete_by_ids, delete_expired, put_amounts_together
+from .expiry import Told, delete_by_ids, delete_expired, put_amounts_together
 from .months import Months
 from .result_rows import ResultRow, insert, job_uuids, row_of, storable
 from .results_search import ResultSearch, Row
@@ -49,7 +49,7 @@ _THREADS = 2
 _UPKEEP_SECONDS = 60.0
 T = TypeVar("T")
 First = Callable[[AsyncConnection], Awaitable[None]]
-Tell = Callable[[AsyncConnection, DeletedJobs | None], Awaitable[None]]
+Tell = Callable[[AsyncConnection, Told | None], Awaitable[None]]
 _logger = logging.getLogger(__name__)
 
 _OWNERS = """
@@ -254,7 +254,7 @@ class PostgresResults:
                 _logger.warning("The results cannot be looked after now; trying again in a minute: %s", error)
 
 
-async def _tell_nobody(_connection: AsyncConnection, _gone: DeletedJobs | None) -> None:
+async def _tell_nobody(_connection: AsyncConnection, _gone: Told | None) -> None:
     """For who has none that watches."""
 
 

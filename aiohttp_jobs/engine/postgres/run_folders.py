@@ -1,6 +1,4 @@
-"""The folders of the jobs that this process runs: the host's data about each, and its working folder. All
-calls block.
-"""
+"""The folders of the jobs that this process runs: what is kept of each, where it works. All calls block."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
 class RunFolders(NamedTuple):
-    """The folders of a running job: the host's folder about it, and the job's own, which contains `WORK`."""
+    """Of a running job: the host's folder about it, and the job's own, with `WORK` in it."""
 
     run_dir: str
     job_dir: str
@@ -43,7 +41,7 @@ class RunningFolders:
         make_folder(self._base / _RUN)  # last: by it others see that there is something to look at
 
     def close(self) -> None:
-        """Remove the folders, except verdicts that could not be delivered. Does not fail."""
+        """Remove what is left, but for verdicts that could not be given. Does not fail."""
         os.close(self._lock)
         _clear(self._base)
 

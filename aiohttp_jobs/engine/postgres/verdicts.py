@@ -1,4 +1,4 @@
-"""Ends jobs: their end and their result in one transaction, refused unless this process still has the job."""
+"""The one verdict of a job: its end and its result in one transaction, fenced by who has the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .results import PostgresResults
 
 
 class Verdicts:
-    """Ends the jobs that the process of `table` has claimed."""
+    """Gives the verdicts of the jobs that the process of `table` has."""
 
     def __init__(self, table: JobTable, results: PostgresResults) -> None:
         self._table = table
@@ -50,14 +50,14 @@ class Verdicts:
 
 
 class KeptVerdicts:
-    """Verdicts that are stored, signed, on the disk of the process `me` while the database is away."""
+    """Verdicts as they are kept on the disk of the process `me` while the database is away, signed."""
 
     def __init__(self, me: str, signer: Signer) -> None:
         self._me = me
         self._signer = signer
 
     def record_of(self, claim: Claim, submission: Submission, result: JobResult) -> dict[str, Any]:
-        """The stored form of a verdict."""
+        """What is kept of a verdict."""
         return self._signer.sign(
             {
                 "Holder": claim.holder or self._me,
@@ -68,9 +68,7 @@ class KeptVerdicts:
         )
 
     def read(self, record: Mapping[str, Any]) -> tuple[Claim, Submission, JobResult] | None:
-        """Read a stored verdict, to be given for the process that had the job; ``None`` unless a host signed
-        it.
-        """
+        """It again, to be given for the process that had the job; ``None`` for what no host has signed."""
         if not self._signer.is_valid(record):
             return None
         try:

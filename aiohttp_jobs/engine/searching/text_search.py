@@ -1,4 +1,4 @@
-"""Tokenizes text as FTS5 does, and searches texts that are not in an index."""
+"""How FTS5 takes text apart, and whether texts that are no part of the index have what is looked for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKENIZER = (
 
 
 def tokens(text: str) -> list[str]:
-    """The words of `text` in order, as FTS5 tokenizes them."""
+    """The words of `text` as FTS5 sees them, in their order."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(f"CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', {TOKENIZER})")
         connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab (texts, instance)")
@@ -29,7 +29,7 @@ def tokens(text: str) -> list[str]:
 
 
 def distinct_words(text: str) -> list[str]:
-    """The distinct words of `text`, as FTS5 tokenizes them."""
+    """The words of `text` as FTS5 sees them, each once."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(
             "CREATE VIRTUAL TABLE texts USING fts5"
@@ -41,7 +41,7 @@ def distinct_words(text: str) -> list[str]:
 
 
 class TextSearch:
-    """Matches texts against the FTS5 query `wanted`, one at a time. For one thread; blocks."""
+    """Looks for the FTS5 expression `wanted` in texts, one at a time. For one thread; blocks."""
 
     def __init__(self, wanted: str) -> None:
         self._wanted = wanted
@@ -60,7 +60,7 @@ class TextSearch:
         self._connection.close()
 
     def finds(self, texts: Sequence[str]) -> bool:
-        """Whether three texts together match; a phrase must be within one of them."""
+        """Whether three texts, taken together, have it; a phrase must be in one of them."""
         self._connection.execute("BEGIN")
         try:
             self._connection.execute(
