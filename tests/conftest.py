@@ -32,6 +32,7 @@ from aiohttp_jobs.worker.powershell import runspace
 from . import prefork
 from .engines import HostEngine, engine
 from .postgres import bare_postgres, postgres, postgres_server
+from .powershell import needs_pwsh
 
 __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
 
@@ -99,7 +100,7 @@ SLOW = (
 )
 """What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out.
 
-It leaves out what runs over PostgreSQL, too."""
+It leaves out what runs over PostgreSQL or PowerShell, too."""
 
 LONGEST = (
     "acceptance/test_pester.py",
@@ -168,11 +169,15 @@ def pytest_collection() -> Generator[None]:
     gc.enable()
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if is_in(item.path, SLOW) or needs_postgres(item):
+        if is_in(item.path, SLOW) or needs_postgres(item) or needs_pwsh.mark in item.iter_markers():
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+def pytest_put_longest_first(items: list[pytest.Item]) -> None:
+    """Once those are left out that are not to run."""
     items[:] = longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
