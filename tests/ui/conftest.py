@@ -6,7 +6,8 @@ own, and asked nobody but its own host for anything. All tests here run in the b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,19 @@ class Visitor:
         found: list[str] = await self.page.evaluate(_AXE_RUN, list(rules) or _AXE_TAGS)
         return found
 
-    def watch(self) -> None:
-        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
-        self.page.on("console", lambda message: self._note(message.text))
-        self.page.on("request", lambda request: self._note_request(request.url))
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Until it is left, what the page does wrong becomes `faults`."""
+        seen: dict[Any, Callable[[Any], None]] = {
+            "pageerror": lambda error: self.faults.append(f"error: {error}"),
+            "console": lambda message: self._note(message.text),
+            "request": lambda request: self._note_request(request.url),
+        }
+        for name, note in seen.items():
+            self.page.on(name, note)
+        yield
+        for name, note in seen.items():
+            self.page.remove_listener(name, note)
 
     def _note(self, text: str) -> None:
         if text.startswith("CSP") or "Content Security Policy" in text:
@@ -94,6 +104,39 @@ class Visitor:
 
 
 Visit = Callable[..., Awaitable[Visitor]]
+
+
+class Windows:
+    """A browser's windows: contexts with a page each. A new one takes 0.7 s of a processor."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._used: list[Page] = []
+
+    async def used(self) -> Page:
+        """One that a visitor has left, who did nothing to it that the next could see; or a new one."""
+        return self._used.pop() if self._used else await self.new()
+
+    async def new(self, **settings: Any) -> Page:
+        usual = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"}
+        context = await self._browser.new_context(**{**usual, **settings})
+        await context.add_init_script(_NOTE_VIOLATIONS)
+        return await context.new_page()
+
+    async def leave(self, page: Page) -> None:
+        """For the next visitor; closed where there were more pages, which are beyond this."""
+        context = page.context
+        if context.pages != [page]:
+            await context.close()
+            return
+        if page.url.startswith("http"):
+            await page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
+        await page.goto("about:blank")
+        await page.unroute_all()
+        await page.emulate_media(color_scheme="light")
+        await context.clear_cookies()
+        await context.clear_permissions()
+        self._used.append(page)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -114,6 +157,11 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def windows_of_all(browser: Browser) -> Windows:
+    return Windows(browser)
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_host(
     make_config: Callable[..., JobsConfig],
@@ -129,23 +177,32 @@ async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visit(browser: Browser) -> AsyncIterator[Visit]:
-    """Makes visitors of a host; without roles they are not signed in."""
-    visitors: list[Visitor] = []
+async def visit(windows_of_all: Windows) -> AsyncIterator[Visit]:
+    """Makes visitors of a host; without roles they are not signed in.
 
-    async def arrive(host: Host, *roles: str, user_id: str = "alice", **context: Any) -> Visitor:
-        settings = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce", **context}
-        own = await browser.new_context(**settings)
-        await own.add_init_script(_NOTE_VIOLATIONS)
-        visitor = Visitor(await own.new_page(), own, host)
-        visitor.watch()
-        visitors.append(visitor)
+    With settings of its context, or `is_new`, a visitor has a window that nobody else has had or will have.
+    """
+    visitors: list[tuple[Visitor, bool]] = []
+
+    async def arrive(
+        host: Host, *roles: str, user_id: str = "alice", is_new: bool = False, **context: Any
+    ) -> Visitor:
+        is_own = is_new or bool(context)
+        page = await (windows_of_all.new(**context) if is_own else windows_of_all.used())
+        visitor = Visitor(page, page.context, host)
+        watching.enter_context(visitor.watched())
+        visitors.append((visitor, is_own))
         if roles:
             body = {"user_id": user_id, "roles": list(roles)}
-            assert (await own.request.post(f"{host.address}/login", data=body)).ok
+            assert (await page.context.request.post(f"{host.address}/login", data=body)).ok
         return visitor
 
-    yield arrive
-    for visitor in visitors:
-        assert visitor.faults == []
-        await visitor.context.close()
+    with ExitStack() as watching:
+        yield arrive
+        for visitor, _ in visitors:
+            assert visitor.faults == []
+    for visitor, is_own in visitors:
+        if is_own:
+            await visitor.context.close()
+        else:
+            await windows_of_all.leave(visitor.page)

@@ -192,7 +192,7 @@ async def test_output_can_be_searched(host: Host, visit: Visit) -> None:
 
 
 async def test_a_hundred_megabytes_do_not_freeze_the_tab(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager")
+    visitor = await visit(host, "task_manager", is_new=True)
     command = "yes 'a line of output that is about fifty bytes long.' | head -c 100000000; echo; echo the end"
     job_id = await visitor.submit(command)
     await host.caller("system_admin", user_id="alice").result(job_id)

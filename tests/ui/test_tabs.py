@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,10 +24,22 @@ from tests.gate import Gate, until, until_answered
 from .conftest import ARGUMENTS, CHROMIUM, Visit
 
 StartHost = Callable[..., Awaitable[Host]]
-TABS = 12
+TABS = 8
+"""More than the six connections that a browser has to one host."""
 MOST_STREAMS = 3
+ESTABLISHED = 1
+"""The state of a TCP connection that nobody has closed (``TCP_ESTABLISHED`` in Linux' ``tcp_states.h``)."""
 NAME = "jobs.example"
 _AT = re.compile(r"ws://127\.0\.0\.1:([0-9]+)/")
+
+
+def _is_connected(transport: asyncio.Transport) -> bool:
+    """Whether neither end has closed it."""
+    try:
+        state = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except (AttributeError, OSError):  # it is closed here
+        return False
+    return bool(state[0] == ESTABLISHED)
 
 
 class Streams:
@@ -38,8 +51,8 @@ class Streams:
 
     @property
     def open(self) -> int:
-        # One that the browser has left may be answered for a moment longer.
-        return sum(one.transport is not None and not one.transport.is_closing() for one in self._requests)
+        # One that the browser has left may be answered for longer, on a busy machine: the kernel knows.
+        return sum(one.transport is not None and _is_connected(one.transport) for one in self._requests)
 
     def _measure(self) -> None:
         self.most = max(self.most, self.open)
@@ -122,7 +135,7 @@ def job_named(page: Page, name: str) -> Locator:
     return page.get_by_role("link", name=name, exact=True)
 
 
-async def test_twelve_tabs_leave_room_for_the_host(start_host: StartHost, visit: Visit) -> None:
+async def test_many_tabs_leave_room_for_the_host(start_host: StartHost, visit: Visit) -> None:
     streams = Streams()
     host = await start_host(streams.app())
     visitor = await visit(host, "task_manager")
@@ -137,7 +150,7 @@ async def test_twelve_tabs_leave_room_for_the_host(start_host: StartHost, visit:
     assert (streams.open, streams.most) == (1, 1)
 
 
-async def test_twelve_outputs_side_by_side_take_turns(
+async def test_many_outputs_side_by_side_take_turns(
     start_host: StartHost, visit: Visit, tmp_path: Path
 ) -> None:
     streams = Streams()
