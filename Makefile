@@ -91,10 +91,9 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 check: $(VENV)/.test  ## formatting, lint, types, the walls between the packages, and the docs without warnings
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	@# Each platform has a cache of its own: with one for both, each would find nothing in it.
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	@# Both at once, each on a processor. Each platform has a cache of its own: with one for both, each would find nothing in it.
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin & darwin=$$!; $(BIN)/mypy; linux=$$?; wait $$darwin && exit $$linux
 	@$(MAKE) --no-print-directory check-page
 	@if [ -f docs/conf.py ]; then $(MAKE) --no-print-directory docs; fi
 
