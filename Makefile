@@ -43,7 +43,7 @@ test: check .venv-clients/.created  ## everything that must pass: check, then th
 	@# Not so test-lowest, test-newest and torture, which try what is written on a real disk.
 	.ci/in-memory $(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
 
-test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, PostgreSQL, the command line, attacks and kills; ARGS=tests/…
+test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, PostgreSQL, the command line, running functions, attacks and kills; ARGS=tests/…
 	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" $(ARGS)
 
 torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
