@@ -119,7 +119,7 @@ class WorkerProgram:
         )
         self._policy = AccessPolicy(config)
         self._current = CurrentRoles(config)
-        rights = RightsCheck(self._policy, engine.api_keys, self._current)
+        rights = RightsCheck(self._policy, engine.keys_at_pick_up, self._current)
         check = PickUpCheck(
             None,
             rights,
@@ -130,11 +130,11 @@ class WorkerProgram:
         self._looking_on = Instrumentation(
             config, engine, self._storage, lambda: workers_present(self._modes.warm_workers())
         )
+        engine.on_rights = self._hear_rights
         engine.connect(check, self._outbox, self._looking_on.observer)
         self._ending = asyncio.Event()
         self._problem: str | None = None
         self._tables: RightsTables | None = None
-        self._found: RightsTables | None = None
         self._manager = ServiceManager() if config.systemd_notify else ServiceManager({})
 
     async def run(self, say: Callable[[str], None]) -> None:
@@ -156,17 +156,14 @@ class WorkerProgram:
         if self._problem is not None:
             raise ConfigurationError(self._problem)
 
-    # --- the tables of roles, as a `Follower`
+    # --- the tables of roles
 
-    def has_news(self) -> bool:
-        self._found = self._engine.host_rights.now() or self._tables
-        return self._found != self._tables
-
-    def look_soon(self) -> None:
-        if self._found is not None and self._found != self._tables:
-            self._adopt(self._found)
+    def _hear_rights(self, tables: RightsTables) -> None:
+        if tables != self._tables:
+            self._adopt(tables)
             if self._problem is not None:
                 _logger.error("%s", self._problem)
+                self._engine.begin_closing()  # what was claimed just now is left to others
                 self._ending.set()
 
     def _adopt(self, tables: RightsTables) -> None:
@@ -215,7 +212,7 @@ class WorkerProgram:
             raise ConfigurationError(self._problem)
         await self._modes.open(stack, closing, self._engine.instance_id)
         self._engine.start(stack, closing.close)
-        self._engine.follow((self,), stack, closing.close)
+        self._engine.follow((), stack, closing.close)
         self._looking_on.open(stack, closing.close)
         return True
 

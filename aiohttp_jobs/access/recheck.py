@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from ..engine.base import ApiKeyRecords
+from ..engine.base import ApiKeyRing
 from ..errors import ForbiddenError
 from ..model.api_key import ended_with_user
 from ..model.functions import FROM_CODE
@@ -26,6 +26,14 @@ class Submitted(Protocol):
     def roles(self) -> Collection[str]: ...
 
 
+class KeysNow(Protocol):
+    """Where the API keys are looked up."""
+
+    async def now(self) -> ApiKeyRing:
+        """The keys as they are now. Raises `RightsUnavailableError` when that cannot be told."""
+        ...
+
+
 class RightsCheck:
     """Raises `ForbiddenError` for a submission whose owner may no longer run it.
 
@@ -33,7 +41,7 @@ class RightsCheck:
     The API key that submitted it must still be enabled and not expired, and limits the roles to its own.
     """
 
-    def __init__(self, policy: AccessPolicy, api_keys: ApiKeyRecords, current: CurrentRoles) -> None:
+    def __init__(self, policy: AccessPolicy, api_keys: KeysNow, current: CurrentRoles) -> None:
         self._policy = policy
         self._api_keys = api_keys
         self._current = current

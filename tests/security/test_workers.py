@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import psycopg
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import Limits
+from aiohttp_jobs.engine.postgres.api_keys import KeysAtPickUp
 from aiohttp_jobs.engine.postgres.host_rights import HostRights
 from aiohttp_jobs.engine.postgres.jobs import JobTable
 from aiohttp_jobs.model.job import ExecutionMode
@@ -75,6 +78,30 @@ async def test_a_worker_with_another_secret_does_not_start(
     assert SECRET not in said
 
 
+async def test_a_key_that_was_taken_away_is_gone_for_what_is_claimed_afterwards(postgres: str) -> None:
+    kept = installation(postgres)
+    kept.open()
+    try:
+        table = JobTable(kept.database, kept.presence.process_id, kept.signer("submission"), 5.0)
+        keys = KeysAtPickUp(kept.api_keys)
+
+        async def is_known(key_id: str) -> bool:
+            keys.learn(time.monotonic(), table.claim({}, Limits({}), 600.0, uuid.uuid4()).keys_number)
+            return (await keys.now()).get(key_id) is not None
+
+        with closing(installation(postgres)) as other:
+            other.open()
+            key, _ = other.api_keys.create(name="k", user_id="mallory", roles=["debug"])
+            assert await is_known(key.key_id)
+            other.api_keys.delete(key.key_id)
+            assert not await is_known(key.key_id)
+            key, _ = other.api_keys.create(name="k", user_id="mallory", roles=["debug"])
+            keys.learn(time.monotonic() - 1.0, 2)
+            assert (await keys.now()).get(key.key_id) is not None
+    finally:
+        kept.close()
+
+
 def test_tables_of_roles_that_somebody_wrote_into_the_database_are_not_believed(
     postgres: str, tmp_path: Path
 ) -> None:
@@ -106,7 +133,7 @@ def test_a_job_is_not_led_to_a_worker_that_it_did_not_ask_for(postgres: str) -> 
         table.submit(submission(labels=("vault",)), MOST, only_here=False)
         with psycopg.connect(postgres) as connection:
             connection.execute("UPDATE aiohttp_jobs.jobs SET needs = '{}'")
-        (claim,) = table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4())
+        (claim,) = table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims
         assert "What this job needs was changed" in (claim.problem or "")
     finally:
         kept.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -21,6 +22,7 @@ from ..key_ring import KeyRing
 from .database import Database, DatabaseUnavailableError
 from .records import Change, RecordTable
 
+_RECENT_SECONDS = 0.5
 _logger = logging.getLogger(__name__)
 
 
@@ -48,6 +50,10 @@ class PostgresApiKeys:
                 lines = sorted(self._table.items())
                 self._ring = KeyRing(line for _, line in lines)
             return self._ring
+
+    def ring_at(self, number: int) -> KeyRing | None:
+        """The keys after so many changes, if those are the ones that are known. Does not block."""
+        return self._ring if self._table.seen == number else None
 
     def all(self) -> list[ApiKey]:
         return list(pausing(self.read().all()))
@@ -103,6 +109,32 @@ class PostgresApiKeys:
             _logger.error("The API key %s was not made by a host; it does not work", key_id)
             return None
         return str(record.get("CreatedAt")), dumps(record)
+
+
+class KeysAtPickUp:
+    """The keys for jobs that this process has just claimed: each claim says whether there are others by now.
+
+    So most jobs are checked without a statement of their own.
+    """
+
+    def __init__(self, keys: PostgresApiKeys) -> None:
+        self._keys = keys
+        self._asked_at, self._number = float("-inf"), -1
+
+    def learn(self, asked_at: float, number: int) -> None:
+        """By a claim that was asked for at `asked_at`, by the monotonic clock, keys were changed so often."""
+        self._asked_at, self._number = asked_at, number
+
+    async def now(self) -> KeyRing:
+        """Those of the last claim, or of this moment when that is longer ago.
+
+        Raises `RightsUnavailableError`.
+        """
+        if time.monotonic() < self._asked_at + _RECENT_SECONDS:
+            ring = self._keys.ring_at(self._number)
+            if ring is not None:
+                return ring
+        return await self._keys.now()
 
 
 @contextmanager

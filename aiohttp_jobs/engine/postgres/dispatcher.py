@@ -12,9 +12,10 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
@@ -36,7 +37,7 @@ from ..running.active import ActiveJob
 from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
 from .database import DatabaseUnavailableError
-from .jobs import Claim, GivenUpError, HeldJob, JobTable, LostClaim
+from .jobs import Claim, Claimed, GivenUpError, HeldJob, JobTable, LostClaim
 from .output_chunks import OutputChunks, OutputCopy
 from .presence import Presence
 from .run_folders import VERDICT, RunFolders, RunningFolders
@@ -45,6 +46,7 @@ from .verdicts import KeptVerdicts, Verdicts
 _LOOK_SECONDS = 5.0
 _WATCH_SECONDS = 0.5
 _CLOSE_SECONDS = 5.0
+_TELL_SECONDS = 0.02
 _FORGET_TURNS_SECONDS = 300.0
 _CUT_OFF = StopReason(
     JobStatus.INTERRUPTED,
@@ -80,7 +82,9 @@ class PostgresDispatcher:
         notifier: Notifier | None = None,
         observer: JobObserver | None = None,
         on_change: Callable[[ActiveJob[JobSummary]], None] = lambda job: None,
+        on_claimed: Callable[[float, Claimed], None] = lambda asked_at, claimed: None,
     ) -> None:
+        """`on_claimed` is told what each claim brought, and when it was asked for, before its jobs begin."""
         self._table = table
         self._runner = runner
         self._verdicts = verdicts
@@ -94,6 +98,9 @@ class PostgresDispatcher:
         self._notifier = notifier
         self._observer = observer
         self._on_change = on_change
+        self._on_claimed = on_claimed
+        self._rights_mark: int | None = None
+        self._is_telling = False
         self._active: dict[str, ActiveJob[JobSummary]] = {}
         self._claimed_in: dict[str, int] = {}
         self._copies: dict[str, OutputCopy] = {}
@@ -162,11 +169,16 @@ class PostgresDispatcher:
         """A job was accepted in this process: publish it, and claim at once."""
         if self._observer is not None:
             self._observer.accepted(submission)
-        self.wake()
+        self.wake_for(str(slot_of(submission.execution_mode, submission.function)))
 
     def wake(self) -> None:
         """Claim at once, because there may be something to start."""
         self._wake.set()
+
+    def wake_for(self, slot: str) -> None:
+        """The same, for a job that takes this slot, if one of its kind can start here now."""
+        if slot in self._free_places():
+            self.wake()
 
     def find(self, job_id: str) -> ActiveJob[JobSummary] | None:
         """A running job of this process; ``None`` if there is none with this id."""
@@ -264,12 +276,15 @@ class PostgresDispatcher:
                     self._claiming = None
                 if self._may_claim() and (free := self._free_places()):
                     self._claiming = uuid.uuid4()
-                    claims = await self._table.in_thread(
-                        self._table.claim, free, self.limits, self._starvation, self._claiming
-                    )
-                    self._begin_all(lapses, claims)
+                    asked_at = time.monotonic()
+                    claimed, folders = await self._table.in_thread(self._claim, free, self._claiming)
+                    self._rights_mark = claimed.rights_mark
+                    self._on_claimed(asked_at, claimed)
+                    self._begin_all(lapses, claimed.claims, folders)
                     self._claiming = None
-                    due = await self._table.in_thread(self._table.next_due)
+                    if claimed.claims:
+                        self._tell_soon()
+                    due = claimed.next_due
                     pause = _LOOK_SECONDS if due is None else max(0.0, min(due, _LOOK_SECONDS))
             except Exception as error:
                 self._storage.report(error, _logger, "Cannot look for jobs; trying again")
@@ -284,6 +299,27 @@ class PostgresDispatcher:
                 claims = await self._table.in_thread(self._table.claimed_before, self._claiming)
                 self._begin_all(self._presence.lapses, claims)
 
+    def _claim(self, free: dict[str, int], claim_id: uuid.UUID) -> tuple[Claimed, dict[str, RunFolders]]:
+        """The next jobs, with the folders of those that have some by now. Blocks."""
+        claimed = self._table.claim(free, self.limits, self._starvation, claim_id, self._rights_mark)
+        folders: dict[str, RunFolders] = {}
+        with contextlib.suppress(OSError):  # it is met again when the job begins
+            for claim in claimed.claims:
+                folders[claim.job_id] = self._folders.make(claim.job_id, claim.fence)
+        return claimed, folders
+
+    def _tell_soon(self) -> None:
+        """Have others told that jobs were taken: together, and with those that have ended again by then."""
+        if not self._is_telling:
+            self._is_telling = True
+            self._jobs.start(self._tell_taken())
+
+    async def _tell_taken(self) -> None:
+        await asyncio.sleep(_TELL_SECONDS)
+        self._is_telling = False
+        with contextlib.suppress(DatabaseUnavailableError):  # they look by themselves
+            await self._table.in_thread(self._table.teller.tell)
+
     def _may_claim(self) -> bool:
         # What could not be held until its verdict is not begun.
         holds_up = self._used[ExecutionMode.MAIN_LOOP]
@@ -293,12 +329,16 @@ class PostgresDispatcher:
         places = {str(slot): most - self._used[str(slot)] for slot, most in self.limits.modes.items()}
         return {slot: left for slot, left in places.items() if left > 0}
 
-    def _begin_all(self, lapses: int, claims: Iterable[Claim]) -> None:
+    def _begin_all(
+        self, lapses: int, claims: Iterable[Claim], folders: Mapping[str, RunFolders] = MappingProxyType({})
+    ) -> None:
         for claim in claims:
             if claim.job_id not in self._active:
-                self._begin(claim, lapses, None)
+                self._begin(claim, lapses, None, folders.get(claim.job_id))
 
-    def _begin(self, claim: Claim, lapses: int, reason: StopReason | None) -> None:
+    def _begin(
+        self, claim: Claim, lapses: int, reason: StopReason | None, folders: RunFolders | None = None
+    ) -> None:
         """See a claimed job through, in a task of its own. With a `reason` it is only ended.
 
         `lapses` are those of this process from before it claimed the job.
@@ -323,7 +363,7 @@ class PostgresDispatcher:
         slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))
         if slot is not None:
             self._used[slot] += 1
-        self._jobs.start(self._see_through(claim, submission, active, slot))
+        self._jobs.start(self._see_through(claim, submission, active, slot, folders))
 
     async def _give_back(self, claim: Claim) -> None:
         """Leave a job to others that was claimed while this process began to close."""
@@ -342,14 +382,19 @@ class PostgresDispatcher:
             self._only_ended.discard(claim.job_id)
 
     async def _see_through(
-        self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], slot: str | None
+        self,
+        claim: Claim,
+        submission: Submission,
+        active: ActiveJob[JobSummary],
+        slot: str | None,
+        folders: RunFolders | None,
     ) -> None:
-        folders: RunFolders | None = None
         is_given = False
         self._copies[claim.job_id] = copy = OutputCopy(self._chunks, claim, submission.attempt)
         try:
             try:
-                folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
+                if folders is None:
+                    folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
                 async with copy.kept_up(active):
                     result = await self._run(claim, submission, active, folders)
             finally:
@@ -372,7 +417,7 @@ class PostgresDispatcher:
         finally:
             # Without a verdict, which may be kept in it, it is left to the next process.
             if folders is not None and is_given:
-                await asyncio.to_thread(self._folders.remove, folders)
+                self._folders.remove(folders)
 
     async def _end(
         self,
@@ -415,7 +460,7 @@ class PostgresDispatcher:
             _logger.warning(_GIVEN_UP, claim.job_id)
         finally:
             self._only_ended.discard(claim.job_id)
-        await asyncio.to_thread(self._folders.remove, folders)
+        self._folders.remove(folders)
 
     async def _run(
         self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], folders: RunFolders
@@ -576,7 +621,7 @@ class PostgresDispatcher:
             self._storage.report(error, _logger, "Job %s cannot be recorded as lost yet", claim.job_id)
         finally:
             self._only_ended.discard(claim.job_id)
-            await asyncio.to_thread(self._folders.remove, folders)
+            self._folders.remove(folders)
 
 
 def _cut_off(result: JobResult) -> JobResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -30,14 +30,15 @@ from ..poller import SELDOM_SECONDS, Poller
 from ..running.active import ActiveJob, JobChanges
 from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
+from .api_keys import KeysAtPickUp
 from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
 from .events import Ear, tell_deleted
-from .host_rights import HostRights
+from .host_rights import HostRights, RightsTables
 from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
-from .jobs import JobTable
+from .jobs import Claimed, JobTable
 from .listening import until_it_listens
 from .migrations import schema_state
 from .numbers import PostgresNumbers
@@ -115,6 +116,9 @@ class PostgresEngine:
         self.interpreters = OfferedInterpreters(modes.interpreters, installation.database, stall_seconds)
         self.workforce = PostgresWorkforce(installation.database, me, stall_seconds)
         self.host_rights = HostRights(installation.database, installation.signer("rights"))
+        self.keys_at_pick_up = KeysAtPickUp(installation.api_keys)
+        self.on_rights: Callable[[RightsTables], None] = lambda tables: None
+        """Is told what hosts say of rights before a job is begun that was claimed after they did."""
         self._is_host = as_worker is None
         self.history = PostgresJobHistory(self._database, self.results, self._table)
         self._chunks = OutputChunks(
@@ -167,6 +171,7 @@ class PostgresEngine:
             notifier=notifier,
             observer=observer,
             on_change=self._changed,
+            on_claimed=self._claimed,
         )
         storage.on_end = dispatcher.wake
         self.queue = PostgresJobQueue(
@@ -185,7 +190,7 @@ class PostgresEngine:
             self.queue.next_change,
             self.queue.watch_output,
         )
-        self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear)
+        self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear, with_news=self._is_host)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
@@ -230,6 +235,11 @@ class PostgresEngine:
         if active.worker is not None:
             self._switch.watch(active.worker)
         self.queue.changed(active)
+
+    def _claimed(self, asked_at: float, claimed: Claimed) -> None:
+        self.keys_at_pick_up.learn(asked_at, claimed.keys_number)
+        if (tables := self.host_rights.read(claimed.new_rights)) is not None:
+            self.on_rights(tables)
 
     async def drained(self) -> None:
         """Return when somebody has asked this process to take no more jobs."""

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable
 
 import psycopg
+from psycopg import sql
 
 from .async_database import AsyncConnection
 from .expiry import Told
-from .jobs import CHANNEL
+from .telling import CHANNEL, NEWS_CHANNEL
 
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.2
@@ -22,7 +23,8 @@ _MOST_NAMED = 1000
 _logger = logging.getLogger(__name__)
 
 Hear = Callable[[str, str, str], None]
-"""Is called in the event loop with what happened, as in `CHANNEL`, and with a job's id and user, if any."""
+"""Is called in the event loop with what happened, as in ``telling``, and with a job's id and what else is
+said of it, if anything."""
 
 
 async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
@@ -41,11 +43,13 @@ async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
 class Ear:
     """Listens in a thread of its own, with a connection of its own, to what processes other than `me` say.
 
-    After a gap, in which something may have been missed, `hear` is called with ``gap``.
+    After a gap, in which something may have been missed, `hear` is called with ``gap``. Without `with_news`
+    it does not hear how jobs go on.
     """
 
-    def __init__(self, dsn: str, me: str, hear: Hear) -> None:
+    def __init__(self, dsn: str, me: str, hear: Hear, *, with_news: bool = True) -> None:
         self._dsn = dsn
+        self._channels = (CHANNEL, NEWS_CHANNEL) if with_news else (CHANNEL,)
         self._me = me
         self._hear = hear
         self._closing = threading.Event()
@@ -70,7 +74,8 @@ class Ear:
                 with psycopg.connect(
                     self._dsn, autocommit=True, connect_timeout=10, application_name="aiohttp-jobs events"
                 ) as connection:
-                    connection.execute("LISTEN aiohttp_jobs")
+                    for channel in self._channels:
+                        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     if self._listening.is_set():
                         self._tell("gap")
                     self._listening.set()
@@ -86,13 +91,13 @@ class Ear:
         while not self._closing.is_set():
             for said in connection.notifies(timeout=_LOOK_SECONDS):
                 sender, _, news = said.payload.partition(" ")
-                if said.channel == CHANNEL and sender != self._me:
+                if said.channel in self._channels and sender != self._me:
                     self._tell(*news.split(" ", 2))
                 if self._closing.is_set():
                     return
 
-    def _tell(self, what: str, job_id: str = "", user_id: str = "") -> None:
+    def _tell(self, what: str, job_id: str = "", more: str = "") -> None:
         try:
-            self._loop.call_soon_threadsafe(self._hear, what, job_id, user_id)
+            self._loop.call_soon_threadsafe(self._hear, what, job_id, more)
         except RuntimeError:  # the loop is closed: nobody is there to hear
             self._closing.set()

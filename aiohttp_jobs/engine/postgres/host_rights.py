@@ -47,9 +47,15 @@ class HostRights:
         self._database.change(_SAY, (text, text))
 
     def now(self) -> RightsTables | None:
-        """``None`` when no host has told any yet, or somebody else has written them."""
+        """For who begins and has none of its own; later each claim tells.
+
+        ``None`` when no host has told any yet, or somebody else has written them.
+        """
         row = self._database.row(_ASK)
-        record = None if row is None else row[0]
+        return None if row is None else self.read(row[0])
+
+    def read(self, record: Any) -> RightsTables | None:
+        """What a record of them says; ``None`` when no host has written it."""
         if not isinstance(record, dict) or not self._signer.is_valid(record):
             return None
         return _tables(record)

@@ -160,18 +160,23 @@ class PostgresJobQueue:
         loop.call_later(_AGAIN_SECONDS, _set, change)
         return change
 
-    def hear(self, what: str, job_id: str, user_id: str = "") -> None:
-        """Another process said that something happened. To be called in the event loop."""
+    def hear(self, what: str, job_id: str, more: str = "") -> None:
+        """Another process said that something happened. To be called in the event loop.
+
+        `more` is whose a deleted job was, and which slot one takes that may be started.
+        """
         if what == "watch":
             self._dispatcher.watch(job_id)
             return
         if what in {"deleted", "missed"}:
-            self._changes.tell(JobChange(user_id, job_id) if what == "deleted" else MISSED)
+            self._changes.tell(JobChange(more, job_id) if what == "deleted" else MISSED)
             return
         if what == "drain":
             self.on_drain(job_id)
             return
-        if what not in {"cancel", "output", "progress"}:
+        if what == "job" and more:
+            self._dispatcher.wake_for(more)
+        elif what not in {"cancel", "output", "progress"}:
             self._dispatcher.wake()
         if what == "gap":
             self._look_anew()

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from pydantic import ValidationError
 
@@ -25,23 +25,17 @@ from .migrations import Connection
 from .offers import Offer, function_names, needs_of, waiting_for
 from .queue_order import QueueOrder, UsersLine
 from .records import is_id
-
-CHANNEL = "aiohttp_jobs"
-"""Where processes say what happens: who says it, then ``work``, ``missed``, or ``job``, ``cancel``,
-``output``, ``progress``, ``watch``, ``deleted`` and an id; the last with whose it was. Who hears of a ``job``
-looks whether there is one to start; any other change of one is ``progress``."""
+from .telling import CHANNEL, Teller
 
 _SUBMIT = """
-SELECT s.*, pg_notify(%(channel)s, %(news)s) FROM aiohttp_jobs.submit_2(
+SELECT * FROM aiohttp_jobs.submit_2(
     %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(needs)s,
-    %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s) AS s
+    %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s)
 """
 _CLAIM = """
-SELECT c.job_id, c.fence, c.submission, c.lock_name,
-    pg_notify(%(channel)s, %(me)s || ' progress ' || c.job_id)
-FROM aiohttp_jobs.claim_2(
+SELECT * FROM aiohttp_jobs.claim_3(
     %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
-    %(stall)s) AS c
+    %(stall)s, %(known_rights)s)
 """
 # What a claim has got whose answer was lost.
 _CLAIMED = """
@@ -56,9 +50,6 @@ SELECT offers FROM aiohttp_jobs.processes
 WHERE process_id <> %s::uuid AND heard_at > clock_timestamp() - %s * interval '1 s'
 """
 _NEEDS = "SELECT job_id::text, slot, needs FROM aiohttp_jobs.jobs WHERE job_id = ANY (%s::uuid[])"
-_NEXT_DUE = """
-SELECT extract(epoch FROM min(run_at) - clock_timestamp()) FROM aiohttp_jobs.jobs WHERE state = 'pending'
-"""
 # The job is nobody's else's to run then, and needs no key for not running.
 _CLAIM_TO_CANCEL = """
 UPDATE aiohttp_jobs.jobs
@@ -195,6 +186,20 @@ class Claim:
     """The process that has it, where that is this one's predecessor."""
 
 
+class Claimed(NamedTuple):
+    """What a process has claimed, and how things were at that moment.
+
+    The next job that is not due yet is in `next_due` seconds. API keys had been changed `keys_number` times;
+    what hosts say of rights is told when its mark is not the one that was known.
+    """
+
+    claims: list[Claim]
+    next_due: float | None
+    keys_number: int
+    rights_mark: int | None
+    new_rights: Any
+
+
 @dataclass(frozen=True, slots=True)
 class LostClaim:
     """A job whose process died, and that this one has now, to end it. Both times are the database's."""
@@ -226,7 +231,8 @@ class JobTable:
     def __init__(
         self, database: Database, me: str, signer: Signer, stall_seconds: float, offers: Sequence[str] = ()
     ) -> None:
-        self._database = database
+        self.database = self._database = database
+        self.teller = Teller(database, me)
         self._me = me
         self._signer = signer
         self._stall = stall_seconds
@@ -245,12 +251,12 @@ class JobTable:
             "host": self._me if only_here else None,
             "most_jobs": most.jobs,
             "most_bytes": most.size,
-            "channel": CHANNEL,
-            "news": f"{self._me} job {submission.job_id}",
         }
-        is_accepted, waiting, waiting_bytes, _ = self._database.rows(_SUBMIT, values)[0]
+        is_accepted, waiting, waiting_bytes = self._database.rows(_SUBMIT, values)[0]
         if not is_accepted:
             most.require_turn(waiting, waiting_bytes, size)
+        self.teller.note("job", f"{submission.job_id} {values['slot']}")
+        self.teller.tell()
 
     def current_submission(self, job_id: str) -> Submission | None:
         """That of a job that has not ended."""
@@ -285,11 +291,17 @@ class JobTable:
     # --- claiming
 
     def claim(
-        self, free: Mapping[str, int], limits: Limits, starvation: float, claim_id: uuid.UUID
-    ) -> list[Claim]:
+        self,
+        free: Mapping[str, int],
+        limits: Limits,
+        starvation: float,
+        claim_id: uuid.UUID,
+        known_rights: int | None = None,
+    ) -> Claimed:
         """The next jobs, as many as `free` has places for; they are this process's now.
 
-        To be asked again with the same `claim_id` when the answer was lost: what was claimed then comes too.
+        When the answer was lost, `claimed_before` tells what was claimed. That jobs were taken is noted, to
+        be told.
         """
         values = {
             "me": self._me,
@@ -300,19 +312,18 @@ class JobTable:
             "overall": limits.overall,
             "starvation": starvation,
             "stall": self._stall,
-            "channel": CHANNEL,
+            "known_rights": known_rights,
         }
-        return [self.offered(self._claimed(*row[:4])) for row in self._database.rows(_CLAIM, values)]
+        *taken, last = self._database.rows(_CLAIM, values)
+        claims = [self.offered(self._claimed(*row[:4])) for row in taken]
+        for claim in claims:
+            self.teller.note("progress", claim.job_id)
+        return Claimed(claims, *last[4:])
 
     def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
         """What a claim got whose answer was lost."""
         rows = self._database.rows(_CLAIMED, (self._me, claim_id))
         return [self.offered(self._claimed(*row)) for row in rows]
-
-    def next_due(self) -> float | None:
-        """In how many seconds the next job is due that is not due yet."""
-        row = self._database.row(_NEXT_DUE)
-        return None if row is None or row[0] is None else float(row[0])
 
     def give_back(self, claim: Claim) -> None:
         """Let another process have a job of which nothing was begun; it keeps its place."""
@@ -428,13 +439,10 @@ class JobTable:
         query = "SELECT record FROM aiohttp_jobs.attempts WHERE job_id = %s ORDER BY attempt"
         return [record for (record,) in self._database.rows(query, (job_id,))] if is_id(job_id) else []
 
-    def news(self, what: str, job_id: str) -> tuple[str, str]:
-        """Channel and text by which the others are told that a job has changed."""
-        return CHANNEL, f"{self._me} {what} {job_id}"
-
     def say(self, what: str, job_id: str) -> None:
         """Tell the others something of a job."""
-        self._database.row("SELECT pg_notify(%s, %s)", self.news(what, job_id))
+        self.teller.note(what, job_id)
+        self.teller.tell()
 
     def mine(self, claim: Claim) -> dict[str, Any]:
         """The values of `END`."""
@@ -544,7 +552,7 @@ class JobTable:
 
 
 def notify(connection: Connection, news: str) -> None:
-    """Say `news` on `CHANNEL` when the transaction of `connection` is done."""
+    """Say `news` on `CHANNEL` when the transaction of `connection` is done: for what is rare."""
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, news))
 
 

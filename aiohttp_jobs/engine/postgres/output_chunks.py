@@ -23,7 +23,8 @@ from ...worker.output.segments import SegmentWriter, drop_partial_start, read_se
 from ..base import StopReason
 from ..running.active import ActiveJob
 from .database import Database, DatabaseUnavailableError
-from .jobs import IS_MINE, Claim, GivenUpError, notify
+from .jobs import IS_MINE, Claim, GivenUpError
+from .telling import Teller
 
 _COPY_SECONDS = 0.25
 _WATCHED_SECONDS = 12.0
@@ -83,6 +84,7 @@ class OutputChunks:
         self._database = database
         self._me = me
         self._half = most // 2
+        self._teller = Teller(database, me)
         self.in_thread = database.in_thread
 
     def next_start(self, copied: int, size: int) -> int:
@@ -120,10 +122,12 @@ class OutputChunks:
                 raise GivenUpError(claim.job_id)
             if data:
                 connection.execute(_PUT, values)
-            for news in tell:
-                notify(connection, f"{self._me} {news} {claim.job_id}")
         if size > 2 * self._half:
             self._database.change(_DROP_MIDDLE, (claim.job_id, attempt, self._half, size - self._half))
+        for news in tell:
+            self._teller.note(news, claim.job_id)
+        if tell:
+            self._teller.tell()
 
     def read(self, job_id: str, attempt: int, offset: int, most: int, *, whole: bool) -> OutputPart:
         """From `offset` on, or from where the output goes on behind a gap; at most `most` bytes."""

@@ -58,6 +58,11 @@ class RecordTable(Generic[T]):
         self._items: dict[str, T] = {}
         self._seen = 0
 
+    @property
+    def seen(self) -> int:
+        """How often rows had been changed when they were read last."""
+        return self._seen
+
     def items(self) -> list[T]:
         """The current rows, in no order. One statement, which returns no rows when nothing has changed."""
         with self._guard:

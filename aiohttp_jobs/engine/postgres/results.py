@@ -96,8 +96,7 @@ class PostgresResults:
         Raises ``ValueError`` when `record` is no result, psycopg's ``UniqueViolation`` when its job has a
         result already, or had one.
         """
-        make = partial(row_of, record, search_bytes=self._search_bytes, **with_it)
-        row: ResultRow = await self._in_thread(make)
+        row: ResultRow = await self._in_thread(partial(self.row_of, record, **with_it))
         for is_again in (False, True):
             await self._months.make(row.month)
             try:
@@ -111,6 +110,15 @@ class PostgresResults:
                 if is_again:
                     raise
                 self._months.forget()
+
+    def row_of(self, record: Mapping[str, Any], **with_it: Any) -> ResultRow:
+        """The row of a result, `with_it` what else `result_rows.row_of` takes. Not for the event loop."""
+        return row_of(record, search_bytes=self._search_bytes, **with_it)
+
+    async def make_month(self, month: int) -> None:
+        """Have the partition of a month that was found missing."""
+        self._months.forget()
+        await self._months.make(month)
 
     async def page(
         self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False

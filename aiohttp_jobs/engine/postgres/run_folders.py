@@ -1,4 +1,7 @@
-"""The folders of the jobs that this process runs: what is kept of each, where it works. All calls block."""
+"""The folders of the jobs that this process runs: what is kept of each, where it works.
+
+All calls block but `RunningFolders.remove`.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ...system.atomic import make_folder, replace_file
+from ...system.atomic import make_folder, replace_file, sync_folder
 from ...system.guarded_files import LockBusyError, is_folder, lock_file, locked, read_file
 from ...system.jsontext import dumps, loads
-from ...system.removal import remove_tree
+from ...system.removal import Sweeper
 from ...worker.base import WORK
 
 VERDICT = "verdict.json"
 """In the host's folder about a job: the result that the database did not take yet."""
 _LOCK = "lock"
 _RUN = "run"
+_JOB = "job"
+_SWEEP_SECONDS = 5.0
 _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
@@ -34,14 +39,18 @@ class RunningFolders:
 
     def __init__(self, base: Path) -> None:
         self._base = base
+        self._sweeper = Sweeper()
 
     def open(self) -> None:
         make_folder(self._base)
         self._lock = lock_file(self._base / _LOCK, 0.0)
+        self._sweeper.open()
+        make_folder(self._base / _JOB)
         make_folder(self._base / _RUN)  # last: by it others see that there is something to look at
 
     def close(self) -> None:
         """Remove what is left, but for verdicts that could not be given. Does not fail."""
+        self._sweeper.close(_SWEEP_SECONDS)
         os.close(self._lock)
         _clear(self._base)
 
@@ -50,6 +59,7 @@ class RunningFolders:
         path = Path(folders.run_dir) / VERDICT
         if not path.exists():
             replace_file(path, dumps(verdict))
+            sync_folder(path.parent.parent)  # which nobody did when the folder was made
 
     def left_verdicts(self) -> list[tuple[RunFolders, dict[str, Any]]]:
         """The verdicts that processes have left here which are gone. The folders are this one's now.
@@ -70,16 +80,27 @@ class RunningFolders:
         return found
 
     def make(self, job_id: str, fence: int) -> RunFolders:
-        """New ones, in trees of their own: by its own folder a job meets nothing of the host's."""
+        """New ones, in trees of their own: by its own folder a job meets nothing of the host's.
+
+        Nobody looks for them after a power cut, so they are not synced: that is what took the longest of all
+        that is done for a short job.
+        """
         name = f"{job_id}-{fence}"
-        run, job = self._base / _RUN / name, self._base / "job" / name
-        make_folder(run)
-        make_folder(job / WORK)
-        return RunFolders(str(run), str(job))
+        folders = RunFolders(f"{self._base}/{_RUN}/{name}", f"{self._base}/{_JOB}/{name}")
+        for folder in (*folders, f"{folders.job_dir}/{WORK}"):
+            _make(folder)
+        return folders
 
     def remove(self, folders: RunFolders) -> None:
-        for folder in filter(None, folders):
-            remove_tree(Path(folder))
+        """Have them removed by and by. Does not block."""
+        self._sweeper.remove(filter(None, folders))
+
+
+def _make(folder: str) -> None:
+    try:
+        os.mkdir(folder, 0o700)
+    except OSError:  # one is there, or what it is to be in is not
+        make_folder(Path(folder))
 
 
 def _clear(base: Path) -> None:
@@ -87,7 +108,7 @@ def _clear(base: Path) -> None:
     if not kept:
         shutil.rmtree(base, ignore_errors=True)
         return
-    shutil.rmtree(base / "job", ignore_errors=True)
+    shutil.rmtree(base / _JOB, ignore_errors=True)
     for run in (base / _RUN).iterdir():
         if not (run / VERDICT).exists():
             shutil.rmtree(run, ignore_errors=True)

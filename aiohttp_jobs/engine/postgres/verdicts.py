@@ -1,17 +1,34 @@
-"""The one verdict of a job: its end and its result in one transaction, fenced by who has the job."""
+"""The one verdict of a job: its end and its result by one statement, fenced by who has the job."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import psycopg
 from pydantic import ValidationError
 
 from ...model.job import JobResult, Submission
 from ...system.signing import Signer
-from .async_database import AsyncConnection
-from .jobs import DROP_OUTPUT, END, Claim, GivenUpError, JobTable
+from .jobs import Claim, GivenUpError, JobTable
+from .months import ids_of
+from .result_rows import ResultRow
 from .results import PostgresResults
+
+_GIVE = """
+SELECT aiohttp_jobs.verdict_1(
+    %(job_id)s, %(fence)s, %(me)s, %(attempt)s, %(has_all)s, %(id)s, %(first)s, %(last)s, %(user_id)s,
+    %(name)s, %(status)s, %(mode)s, %(success)s, %(started)s, %(runtime)s, %(size)s, %(record)s::json,
+    %(long_fields)s::json, %(earlier_attempts)s::json, %(submission)s::json, %(words)s::text[])
+"""
+
+
+class MissingMonthError(Exception):
+    """There is no partition for the results of this `month`."""
+
+    def __init__(self, month: int) -> None:
+        super().__init__(month)
+        self.month = month
 
 
 class Verdicts:
@@ -33,20 +50,40 @@ class Verdicts:
         """
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
-        news = self._table.news("job" if lets_start else "progress", claim.job_id)
 
-        async def end(connection: AsyncConnection) -> None:
-            ended = await connection.execute(END, self._table.mine(claim))
-            if not ended.rowcount:
-                raise GivenUpError(claim.job_id)
-            await connection.execute("DELETE FROM aiohttp_jobs.attempts WHERE job_id = %s", (claim.job_id,))
-            if not result.output_truncated:
-                # Not earlier: until there is a result, this is all that others have of the output.
-                await connection.execute(DROP_OUTPUT, (claim.job_id, result.attempt))
-            await connection.execute("SELECT pg_notify(%s, %s)", news)
+        def make() -> ResultRow:
+            return self._results.row_of(record, earlier_attempts=earlier, submission=submission)
 
-        await self._results.keep(record, first=end, earlier_attempts=earlier, submission=submission)
+        what = "job" if lets_start else "progress"
+        try:
+            await self._table.in_thread(self._give, claim, result, make, what)
+        except MissingMonthError as error:
+            await self._results.make_month(error.month)
+            await self._table.in_thread(self._give, claim, result, make, what)
         return record
+
+    def _give(self, claim: Claim, result: JobResult, make: Callable[[], ResultRow], what: str) -> None:
+        """Do it, and tell of it as `what`."""
+        row = make()
+        first, end = ids_of(row.month)
+        values = {
+            **row.values,
+            **self._table.mine(claim),
+            "attempt": result.attempt,
+            # Not earlier: until there is a result, the copy is all that others have of the output.
+            "has_all": not result.output_truncated,
+            "id": row.wanted_id,
+            "first": first,
+            "last": end - 1,
+        }
+        try:
+            ((is_given,),) = self._table.database.rows(_GIVE, values)
+        except psycopg.errors.CheckViolation:
+            # Another process has dropped it, or nobody has made it: the clock was far ahead, or the job late.
+            raise MissingMonthError(row.month) from None
+        if not is_given:
+            raise GivenUpError(claim.job_id)
+        self._table.say(what, claim.job_id)
 
 
 class KeptVerdicts:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..base import RunningThere, WorkerProcess
 from .database import Database
-from .jobs import CHANNEL
 from .records import is_id
+from .telling import CHANNEL
 
 _SHOWN_SECONDS = 600.0
 _ALL = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,6 +18,10 @@ TOKENIZER = (
 )
 """The option of a table of FTS5. Marks (M) are parts of words: Thai and Hindi ones would fall apart there."""
 
+_PLAIN = re.compile(r"[\t\n\r -~\x1f]{0,10000}")
+"""Of such characters, and in so short a text that no word is too long for FTS5, the words are found here."""
+_PLAIN_WORD = re.compile(r"[0-9a-z_\x1f]+")
+
 
 def tokens(text: str) -> list[str]:
     """The words of `text` as FTS5 sees them, in their order."""
@@ -30,6 +35,8 @@ def tokens(text: str) -> list[str]:
 
 def distinct_words(text: str) -> list[str]:
     """The words of `text` as FTS5 sees them, each once."""
+    if _PLAIN.fullmatch(text):
+        return sorted(set(_PLAIN_WORD.findall(text.lower())))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(
             "CREATE VIRTUAL TABLE texts USING fts5"

@@ -56,7 +56,7 @@ class Worker:
         return job.job_id
 
     def claim(self) -> list[str]:
-        claims = self.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4())
+        claims = self.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4()).claims
         return [claim.job_id for claim in claims]
 
     def waits_for(self, job_id: str) -> str | None:
@@ -208,7 +208,7 @@ def test_a_process_of_the_release_before_leaves_alone_what_needs_something(
 def test_a_job_that_was_claimed_in_vain_keeps_its_place(start: Start) -> None:
     worker, other = start(), start()
     first, second = worker.submit(), worker.submit()
-    (claim, _) = worker.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4())
+    (claim, _) = worker.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4()).claims
     worker.table.give_back(claim)
     assert other.claim() == [first]
     assert second not in other.claim()
@@ -220,6 +220,7 @@ async def test_others_look_for_a_job_when_it_comes_and_not_when_it_is_claimed_or
     """Each look is a claim of each process, one after the other: with a thousand of them, a thousand."""
     with psycopg.connect(postgres, autocommit=True) as listening:
         listening.execute("LISTEN aiohttp_jobs")
+        listening.execute("LISTEN aiohttp_jobs_news")
         async with AsyncExitStack() as stack:
             engine = await started(postgres, tmp_path, 30.0, stack)
             plain = await submit(engine.queue)
@@ -228,7 +229,10 @@ async def test_others_look_for_a_job_when_it_comes_and_not_when_it_is_claimed_or
             for job_id in (plain, keyed):
                 while await engine.queue.get(job_id) is not None:
                     await engine.queue.next_change(job_id)
-        said = [each.payload.split(" ") for each in listening.notifies(timeout=1.0)]
+        heard = list(listening.notifies(timeout=1.0))
+    # Which workers do not listen to.
+    assert {each.channel for each in heard if " progress " in each.payload} == {"aiohttp_jobs_news"}
+    said = [each.payload.split(" ") for each in heard]
     looks = Counter(job_id for _, what, job_id, *_ in said if what == "job")
     assert looks == {plain: 1, keyed: 2}
     assert {job_id for _, what, job_id, *_ in said if what == "progress"} == {plain, keyed}

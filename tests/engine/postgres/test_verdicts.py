@@ -1,0 +1,147 @@
+"""The verdict of a job: one statement that ends it and keeps its result, for who has the job alone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+import psycopg
+
+from aiohttp_jobs.engine.base import Limits
+from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
+from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
+from aiohttp_jobs.engine.postgres.results import PostgresResults
+from aiohttp_jobs.engine.postgres.verdicts import Verdicts
+from aiohttp_jobs.engine.searching import first_id, microseconds
+from aiohttp_jobs.model.job import ExecutionMode, JobResult, JobStatus, utc_now
+from aiohttp_jobs.model.output import OutputPart
+from aiohttp_jobs.model.results import ResultFilter, Sort
+
+from ...contract.jobs import MOST, submission
+from .support import installation
+
+BACKGROUND = ExecutionMode.BACKGROUND_JOB
+NOW = utc_now()
+FILL = """
+INSERT INTO aiohttp_jobs.results
+SELECT n, gen_random_uuid(), 'bob', '', '', '', true, 0, 0, 0, '{}', '{}', NULL, NULL, ''
+FROM generate_series(%s::bigint, %s) n ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass
+class Kept:
+    table: JobTable
+    verdicts: Verdicts
+    results: PostgresResults
+    chunks: OutputChunks
+
+    def claim(self, **fields: Any) -> Claim:
+        self.table.submit(submission(**fields), MOST, only_here=False)
+        return self.table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims[0]
+
+    async def give(self, claim: Claim, *earlier: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        return await self.verdicts.give(claim, result_of(claim, **fields), earlier, lets_start=False)
+
+    async def listed(self) -> int:
+        page = await self.results.page(ResultFilter("alice"), Sort.COMPLETED_DOWN, None, 100)
+        return len(page.records)
+
+
+def result_of(claim: Claim, **fields: Any) -> JobResult:
+    assert claim.submission is not None
+    same = ("job_id", "user_id", "session_id", "job_name", "command", "execution_mode", "attempt")
+    given = {
+        **{name: getattr(claim.submission, name) for name in same},
+        "description": "",
+        "date_started": NOW,
+        "date_completed": NOW,
+        "runtime": 0.0,
+        "output": "",
+        "success": True,
+        "status": JobStatus.SUCCEEDED,
+        **fields,
+    }
+    return JobResult.model_validate(given)
+
+
+@pytest.fixture
+async def kept(postgres: str) -> AsyncIterator[Kept]:
+    shared, database = installation(postgres), AsyncDatabase(postgres)
+    shared.open()
+    await database.open()
+    results = PostgresResults(database, search_bytes=1000)
+    await results.open()
+    me = shared.presence.process_id
+    table = JobTable(shared.database, me, shared.signer("submission"), 5.0, ["interpreter shell"])
+    yield Kept(table, Verdicts(table, results), results, OutputChunks(shared.database, me, 1 << 20))
+    await results.close()
+    await database.close()
+    shared.close()
+
+
+async def test_jobs_that_ended_at_one_moment_are_all_kept(kept: Kept, postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        first = first_id(microseconds(NOW))
+        await kept.give(kept.claim())
+        connection.execute(FILL, (first, first + 1020))
+        for claim in [kept.claim() for _ in range(5)]:
+            await kept.give(claim)
+        # All places of that microsecond are taken before any other is.
+        within = "SELECT count(*) FROM aiohttp_jobs.results WHERE id BETWEEN %s AND %s"
+        assert connection.execute(within, (first, first + 1023)).fetchone() == (1024,)
+    assert await kept.listed() == 6
+
+
+async def test_it_is_given_once_and_by_who_has_the_job(kept: Kept) -> None:
+    claim = kept.claim()
+    another_process = Claim(claim.job_id, claim.fence, claim.submission, None, holder=str(uuid.uuid4()))
+    for other in (another_process, Claim(claim.job_id, claim.fence + 1, claim.submission, None)):
+        with pytest.raises(GivenUpError):
+            await kept.give(other)
+    assert kept.table.get(claim.job_id) is not None
+    await kept.give(claim)
+    with pytest.raises(GivenUpError):
+        await kept.give(claim)
+    assert kept.table.get(claim.job_id) is None
+    assert await kept.listed() == 1
+
+
+async def test_a_result_from_a_month_that_nobody_has_made_is_kept(kept: Kept) -> None:
+    await kept.give(kept.claim(), date_completed="2020-02-29T12:00:00Z")
+    assert await kept.listed() == 1
+
+
+async def test_what_was_copied_goes_unless_the_result_has_no_room_for_it_and_counts_then(kept: Kept) -> None:
+    claim = kept.claim()
+    kept.chunks.put(claim, 1, OutputPart(0, b"x" * 10_000))
+    await kept.give(claim)
+    assert kept.chunks.spans(claim.job_id, 1) == []
+    assert 0 < (before := await kept.results.kept_bytes("alice")) < 10_000
+    claim = kept.claim()
+    kept.chunks.put(claim, 1, OutputPart(0, b"x" * 10_000))
+    await kept.give(claim, output_truncated=True, output_size=10_000)
+    assert len(kept.chunks.spans(claim.job_id, 1)) == 1
+    assert await kept.results.kept_bytes("alice") >= 2 * before + 10_000 - 100
+
+
+async def test_earlier_attempts_are_with_the_result_afterwards(kept: Kept, postgres: str) -> None:
+    claim = kept.claim(retry={"count": 1})
+    assert claim.submission is not None
+    following = claim.submission.model_copy(update={"attempt": 2, "run_at": NOW})
+    kept.table.again(claim, result_of(claim), following)
+    (claim,) = kept.table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+    earlier = kept.table.attempts(claim.job_id)
+    record = await kept.give(claim, *earlier)
+    with psycopg.connect(postgres) as connection:
+        assert connection.execute("SELECT count(*) FROM aiohttp_jobs.attempts").fetchone() == (0,)
+        found = connection.execute("SELECT earlier_attempts FROM aiohttp_jobs.results").fetchone()
+    assert found == (earlier,)
+    assert record["Attempt"] == 2
