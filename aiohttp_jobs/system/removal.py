@@ -44,6 +44,11 @@ class _Removal:
         self._done = 0
 
     def remove(self, path: str) -> bool:
+        if not self._may_go_on():
+            return False
+        # Of a short job that is all there is to do: of its folders each has nothing in it, or an empty one.
+        if _is_removed(path):
+            return True
         try:
             folder = _open_folder(path, None)
         except NotADirectoryError:
@@ -52,19 +57,17 @@ class _Removal:
         try:
             # Again for as long as it leads anywhere: somebody may be adding more.
             before = -1
-            while before < self._done and self._may_go_on() and not self._is_empty(folder):
+            while before < self._done and self._may_go_on():
                 before = self._done
                 self._empty(folder, folder)
+                if _is_removed(path):
+                    return True
         finally:
             os.close(folder)
         if not self._may_go_on():
             return False
         os.rmdir(path)
         return True
-
-    def _is_empty(self, folder: int) -> bool:
-        with os.scandir(folder) as entries:
-            return next(entries, None) is None
 
     def _empty(self, folder: int, top: int) -> None:
         """Remove what is in `folder`; what is in its folders is moved to `top`."""
@@ -100,6 +103,15 @@ class _Removal:
             return
         os.close(_open_folder(name, folder))  # with the rights that moving it needs
         os.rename(name, f".{self._prefix}.{next(self._numbers)}", src_dir_fd=folder, dst_dir_fd=top)
+
+
+def _is_removed(path: str) -> bool:
+    """Remove a folder that has nothing in it; whether that was possible."""
+    try:
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
 
 
 def _open_folder(name: str, within: int | None) -> int:

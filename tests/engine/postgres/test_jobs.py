@@ -360,6 +360,24 @@ def test_of_many_that_claim_at_once_each_job_goes_to_one(
     assert set(taken) == jobs
 
 
+def test_nobody_waits_for_ever_in_a_line_that_was_found_empty(
+    process: Process, start: Callable[[], Process], postgres: str
+) -> None:
+    rivals = [process, start()]
+    with ThreadPoolExecutor(6) as threads:
+        submitted = threads.map(lambda n: rivals[n % 2].submit(user_id=f"user {n % 3}"), range(60))
+        claimed = threads.map(lambda n: rivals[n % 2].claim(2), range(60))
+        taken = [job_id for each in claimed for job_id in each]
+    while found := process.claim(9):
+        taken += found
+    assert sorted(taken) == sorted(submitted)
+    # Who comes later is served all the same, and lines in which nobody is go when a claim comes upon them.
+    other, job_id = process.submit(user_id="other"), process.submit(user_id="user 1")
+    assert process.claim(9) == [other, job_id]
+    with psycopg.connect(postgres) as connection:
+        assert connection.execute("SELECT user_id FROM aiohttp_jobs.lines").fetchall() == []
+
+
 # --- lost answers
 
 
