@@ -357,7 +357,12 @@ async def test_what_a_job_prints_is_copied_while_somebody_watches_and_only_its_b
         state = await idle.queue.get(job_id)
         assert state is not None
         output = await idle.outputs.live(state)
-        await until(lambda: copied() == size, "all being copied")
+
+        async def is_copied() -> bool:
+            await idle.outputs.live(state)  # who watches says so again and again, and is forgotten otherwise
+            return copied() == size
+
+        await until_answered(is_copied, "all being copied")
         end = await output.read(size - 10)
         assert (end.offset, end.data) == (size - 10, b"y\n" * 5)
         gate.open()
