@@ -24,6 +24,7 @@ from aiohttp_jobs.engine.base import (
 )
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
 from aiohttp_jobs.engine.embedded.job_store import JobHistory
+from aiohttp_jobs.model.job import InterpreterName
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState
 from aiohttp_jobs.worker.modes import ExecutionModes
@@ -76,6 +77,10 @@ class NarrowEngine:
     @property
     def seldom(self) -> float:
         return self._engine.seldom
+
+    @property
+    def interpreters(self) -> Collection[InterpreterName]:
+        return self._engine.interpreters
 
     def functions_elsewhere(self) -> Collection[str]:
         return self._engine.functions_elsewhere()
