@@ -15,6 +15,7 @@ import aiohttp_jobs
 from aiohttp_jobs import ConfigurationError, JobsConfig
 
 from .conftest import Host, serve
+from .gate import PATIENCE_SECONDS
 
 StartHost = Callable[..., Awaitable[Host]]
 MakeConfig = Callable[..., JobsConfig]
@@ -27,7 +28,7 @@ def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() ->
         aiohttp_jobs.nothing  # noqa: B018
     code = "import sys, aiohttp_jobs.cli; print('aiohttp_jobs.app' in sys.modules)"
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
     )
     assert shown.stdout == "False\n"
 

@@ -66,7 +66,7 @@ async def program(folder: Path, *command: str, **settings: str) -> AsyncIterator
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.wait(), 60)
+        await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -228,7 +228,7 @@ async def test_the_unit_for_systemd_is_one(tmp_path: Path) -> None:
             .replace("/srv/jobs/venv/bin/python", sys.executable)
         )
         (tmp_path / "aiohttp-jobs.service").write_text(text.replace("User=jobs\n", ""))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             process = await asyncio.create_subprocess_exec(
                 "systemd-analyze", "verify", str(tmp_path / "aiohttp-jobs.service")
             )

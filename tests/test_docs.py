@@ -23,6 +23,7 @@ from aiohttp_jobs.errors import JobsError
 from aiohttp_jobs.model.roles import ENDPOINT_ROLES
 
 from .conftest import Host
+from .gate import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent
 
@@ -99,7 +100,7 @@ def test_every_snippet_and_example_is_typed_as_a_hosts_own_code(tmp_path: Path) 
         shutil.copy(example, tmp_path / example.name.replace(".conf", "_conf"))
     strict = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "."]
     checked = subprocess.run(
-        strict, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False,
+        strict, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
         env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout
@@ -128,8 +129,8 @@ def test_the_readmes_ten_lines_make_a_host(tmp_path: Path) -> None:
     assert "tasks" in written(tmp_path)
     script = re.sub(r"web\.run_app\(.*\)", "print('mounted', len(app._subapps))", code)
     ended = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        timeout=PATIENCE_SECONDS, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert "mounted 1" in ended.stdout
 
@@ -143,7 +144,7 @@ def test_the_tests_of_the_how_to_pass(tmp_path: Path) -> None:
     (tmp_path / "test_billing.py").write_text(code)
     how = ("-q", "-p", "no:cacheprovider", "--asyncio-mode=auto")
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *how], cwd=tmp_path, capture_output=True, text=True, timeout=110,
+        [sys.executable, "-m", "pytest", *how], cwd=tmp_path, capture_output=True, text=True, timeout=280,
         check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert (ran.returncode, "2 passed" in ran.stdout) == (0, True), ran.stdout
@@ -230,7 +231,13 @@ def test_the_curl_examples_of_the_readme_work(tmp_path: Path) -> None:
         while not (tmp_path / "demo_data" / "demo-api-key").exists():
             pass
         ended = subprocess.run(
-            ["bash", "-e"], input=script, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+            ["bash", "-e"],
+            input=script,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=True,
         )
         assert ended.stdout.count('"Job submitted successfully"') == 2
         assert '"Status":"Succeeded"' in ended.stdout

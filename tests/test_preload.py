@@ -125,5 +125,5 @@ async def test_importing_the_hosts_module_writes_no_file(tmp_path: Path) -> None
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", "import tests.hosts.preloaded", cwd=ROOT, env=environment(data_dir)
     )
-    assert await asyncio.wait_for(process.wait(), 60) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     assert list(data_dir.iterdir()) == []

@@ -23,7 +23,7 @@ from aiohttp_jobs.worker.output.log import OutputLog
 
 from ..conftest import Answer, Caller, Host
 from ..functions import sample
-from ..gate import Gate, until, until_answered
+from ..gate import PATIENCE_SECONDS, Gate, until, until_answered
 from ..hosts.process import ROOT, caller_of, new_key, running
 from ..routes import walk
 
@@ -146,7 +146,7 @@ def test_a_start_in_a_folder_of_another_owner_is_one_sentence(tmp_path: Path, sh
         ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner,-chown", sys.executable,
          "-m", "demo_app", "--data-dir", str(folder), "--port", "0"],
         cwd=ROOT, env={**os.environ, "AIOHTTP_JOBS_ALLOW_SHARED_DATA_DIR": shared},
-        check=False, capture_output=True, text=True, timeout=60,
+        check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert started.returncode == 1
     assert str(folder) in started.stderr

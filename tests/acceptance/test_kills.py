@@ -91,7 +91,7 @@ async def test_streams_go_on_over_a_restart_without_a_gap_or_a_repeat(
         host.kill()
         seen_before = {watcher: watcher.seen for watcher in watchers}
         host = start(tmp_path)
-        await asyncio.wait_for(asyncio.gather(*(watcher.task for watcher in watchers)), 60)
+        await asyncio.wait_for(asyncio.gather(*(watcher.task for watcher in watchers)), PATIENCE_SECONDS)
         for watcher in watchers:
             result = await client.result(watcher.job_id)
             assert result.status == "Interrupted"

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
-from ..gate import until
+from ..gate import PATIENCE_SECONDS, until
 from ..prefork import captured
 
 _READ_AT_IMPORT = {"SSL_CERT_FILE"}
@@ -38,7 +38,7 @@ async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[in
     """Exit code, stdout and stderr of ``aiohttp-jobs`` with these arguments, forked where that can be."""
     if not _READ_AT_IMPORT.isdisjoint(env):
         process = await start(*arguments, env=env)
-        printed, told = await asyncio.wait_for(process.communicate(stdin.encode()), 60)
+        printed, told = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_SECONDS)
         return process.returncode or 0, printed.decode(), told.decode()
     everything = {**os.environ, "COLUMNS": "200", **env}
     with captured("aiohttp_jobs.cli", arguments, everything, stdin) as (program, done):

@@ -13,6 +13,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
 from ..engine.embedded.drops import Drops
+from ..gate import PATIENCE_SECONDS
 from .command import Terminal, access_to, opened_terminal, run, start
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -21,7 +22,7 @@ StartHost = Callable[..., Awaitable[Host]]
 async def shown_on(terminal: Terminal, *arguments: str, env: dict[str, str]) -> str:
     """What the command shows on a terminal of 80 columns."""
     process = await start(*arguments, env={"COLUMNS": "80", **env}, stdout=terminal.theirs)
-    _, err = await asyncio.wait_for(process.communicate(), 60)
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert process.returncode == 0, err
     await terminal.shows("\n")
     return re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown.decode())

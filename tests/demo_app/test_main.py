@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import Caller
 
+from ..gate import PATIENCE_SECONDS
 from ..powershell import needs_pwsh
 from .conftest import PASSWORDS, Demo, SignIn, StartDemo, run_demo
 
@@ -57,7 +58,7 @@ async def test_a_signal_ends_it_with_its_jobs_and_workers(
     assert len([child for child in children if child.name() == "sleep"]) == 2
     # As Ctrl+C in a terminal does it: SIGINT reaches every process of the group.
     assert demo.stop(number, whole_group=number is signal.SIGINT) == 0
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
     assert alive == []
     assert demo.errors == ""
 
@@ -98,7 +99,7 @@ async def test_a_role_taken_away_counts_before_the_next_sign_in(
     original = users.read_text()
     users.write_text(original.replace('"task_manager"', '"reader"'))
     job = {"jobName": "test", "command": "echo no", "executionMode": "Runspace"}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         try:
             while (answer := await operator.request("POST", "/jobs/submit", json=job)).status == 200:
                 await asyncio.sleep(0.1)

@@ -14,6 +14,7 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
+from ..gate import PATIENCE_SECONDS
 from .conftest import REPOSITORY, demo_command, run_demo
 
 
@@ -53,7 +54,7 @@ def test_it_leaves_no_process_and_no_folder_behind(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, output
     assert list(tmp_path.iterdir()) == []
     left = [other for other in psutil.process_iter() if _session_of(other) == process.pid]

@@ -17,6 +17,7 @@ from aiohttp_jobs.errors import InvalidFieldsError, NotFoundError, ShuttingDownE
 from aiohttp_jobs.model.job import RetryPolicy
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 from . import chained, labelled, sample, troublesome
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -103,7 +104,7 @@ async def test_awaiting_it_gives_what_the_function_returned(host: Host) -> None:
 async def test_a_function_may_wait_for_others(start_host: StartHost) -> None:
     host = await start_host(functions=chained.jobs)
     bound = chained.add_up.bind([1, 2, 3, 4])
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await (await aiohttp_jobs.submit(host.app, bound, user="alice")) == 20
     results = await host.caller().results()
     assert sorted(each["Function"] for each in results) == ["add_up"] * 7 + ["double"] * 4

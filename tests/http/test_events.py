@@ -7,6 +7,7 @@ import re
 
 from ..conftest import Host
 from ..engines import BOTH
+from ..gate import PATIENCE_SECONDS
 from ..streams import Stream
 
 
@@ -139,7 +140,7 @@ async def test_streams_end_when_the_server_shuts_down(host: Host) -> None:
     while not stream.text:
         await asyncio.sleep(0.02)
     await host.runner.cleanup()
-    await asyncio.wait([reading], timeout=60)
+    await asyncio.wait([reading], timeout=PATIENCE_SECONDS)
     assert reading.done()
     assert reading.exception() is None or not stream.ended
 
@@ -211,7 +212,7 @@ async def test_what_there_is_so_far_can_be_had_without_waiting_for_more(host: Ho
     job_id = await caller.submit("echo so far; sleep 600")
     address = f"{caller.base}/jobs/{job_id}/events?follow=0"
     seen = ""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while "so far" not in seen:
             async with caller.session.get(address) as stream:
                 seen = (await stream.read()).decode()

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from ..conftest import Host
 from ..engines import BOTH
-from ..gate import until_answered
+from ..gate import PATIENCE_SECONDS, until_answered
 from ..hosts.process import ROOT
 
 NOT_READY = {"success": False, "error": "This server takes no jobs now.", "code": "not_ready"}
@@ -94,7 +94,7 @@ async def test_after_sigterm_it_answers_that_it_is_not_ready_until_the_time_is_o
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        async with asyncio.timeout(60), ClientSession() as session:
+        async with asyncio.timeout(PATIENCE_SECONDS), ClientSession() as session:
             while "Running on" not in (line := (await process.stdout.readline()).decode()):
                 assert line
             url = f"http://127.0.0.1:{port}/apps/WebHostTaskManagement"

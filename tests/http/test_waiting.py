@@ -14,7 +14,7 @@ from aiohttp_jobs.http import submitting
 
 from ..conftest import Caller, Host
 from ..engines import BOTH
-from ..gate import Gate
+from ..gate import PATIENCE_SECONDS, Gate
 from .test_templates import create
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -84,7 +84,7 @@ async def test_what_fails_is_cancelled_or_is_tried_again_is_waited_for_too(host:
 async def test_what_is_not_due_is_not_waited_for(host: Host) -> None:
     alice = host.caller("debug")
     for when in ({"runAt": FUTURE}, {"delaySeconds": 3600}):
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             answer = await submit(alice, "true", 60, **when)
         assert (answer.status, answer.body["result"]) == (200, None)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 
 text_string_to_metric_families = pytest.importorskip(
     "prometheus_client.parser"
@@ -53,6 +54,11 @@ def test_promtool_takes_the_rules_and_they_fire_when_they_should(tmp_path: Path)
     shutil.copy(Path(__file__).with_name("alerts_test.yml"), tmp_path)
     for command in (("check", "rules", "alerts.yml"), ("test", "rules", "alerts_test.yml")):
         ended = subprocess.run(
-            [PROMTOOL or "", *command], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+            [PROMTOOL or "", *command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
         assert ended.returncode == 0, ended.stdout + ended.stderr

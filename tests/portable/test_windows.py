@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..cli.command import access_to
 from ..conftest import Host
+from ..gate import PATIENCE_SECONDS
 from ..hosts.process import ROOT
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -25,7 +26,7 @@ async def on_windows(
         *LIKE_WINDOWS, *arguments, cwd=ROOT, env={**os.environ, "COLUMNS": "200", **(env or {})},
         stdin=-1, stdout=-1, stderr=-1,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), 100)
+    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_SECONDS)
     return process.returncode or 0, out.decode(), err.decode()
 
 

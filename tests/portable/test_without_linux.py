@@ -54,7 +54,7 @@ def test_it_is_really_taken_away(python: list[str]) -> None:
 
 def test_the_demo_shows_a_job_from_end_to_end(python: list[str], tmp_path: Path) -> None:
     command = [*python, "-m", "demo_app", "--once", "--data-dir", str(tmp_path)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=200)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=280)
     assert done.stdout.endswith("All went well.\n"), done.stdout + done.stderr
     assert done.returncode == 0
     assert done.stdout.count("Succeeded") == 7

@@ -16,6 +16,7 @@ import pytest
 from aiohttp_jobs.engine.embedded.fired_moments import FiredMomentFiles
 from aiohttp_jobs.engine.embedded.records import ScheduleStore
 
+from ..gate import PATIENCE_SECONDS
 from .support import START, make_schedule
 
 MINUTE = timedelta(minutes=1)
@@ -137,7 +138,9 @@ if not {linked}:
 claims.take(sys.argv[2], datetime(2026, 1, 5, 8, tzinfo=UTC), {JOB_ID!r})
 die()
 """
-    died = subprocess.run([sys.executable, "-c", script, str(tmp_path), schedule_id], check=False, timeout=60)
+    died = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), schedule_id], check=False, timeout=PATIENCE_SECONDS
+    )
     assert died.returncode == -9
     found = claims.take_over()
     assert [(each.moment, each.job_id) for each in found] == ([(START, JOB_ID)] if linked else [])

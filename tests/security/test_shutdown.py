@@ -16,7 +16,7 @@ import pytest
 from aiohttp_jobs.system.closing import Closing
 
 from ..conftest import Host, is_alive
-from ..gate import until
+from ..gate import PATIENCE_SECONDS, until
 from ..hosts.process import ROOT
 from .victim import StartVictim, victims
 
@@ -75,7 +75,12 @@ async def test_locks_that_a_job_holds_do_not_keep_the_host_from_ending(start: St
 
 def test_a_thread_that_the_kernel_holds_up_does_not_keep_the_process() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", HELD_UP], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", HELD_UP],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert (ended.returncode, ended.stdout) == (0, "ends\n"), ended.stderr
 

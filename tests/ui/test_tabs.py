@@ -21,6 +21,7 @@ from playwright.async_api import Browser, BrowserContext, Locator, Page, async_p
 from tests.conftest import Host
 from tests.gate import Gate, until, until_answered
 
+from ..gate import PATIENCE_SECONDS
 from .conftest import ARGUMENTS, CHROMIUM, Visit
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -96,7 +97,7 @@ async def windows(tmp_path: Path) -> AsyncIterator[Browser]:
     reading = None
     try:
         assert process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (match := _AT.search((await process.stderr.readline()).decode())) is None:
                 pass
         reading = asyncio.ensure_future(process.stderr.read())

@@ -19,6 +19,7 @@ from ..cases import cases
 from ..cli.command import access_to, run
 from ..conftest import Caller, Host
 from ..engine.embedded.drops import Drops
+from ..gate import PATIENCE_SECONDS
 from ..scheduling.support import make_schedule
 from ..services.test_schedule_submitter import host_schedules
 
@@ -110,7 +111,7 @@ async def test_through_a_dropped_file(host: Host) -> None:
 
 async def ended(caller: Caller, count: int) -> dict[str, dict[str, Any]]:
     """The results by their jobs' names, once there are `count`."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(results := await caller.results()) < count:
             await asyncio.sleep(0.05)
     return {result["JobName"]: result for result in results}

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from ..conftest import Host, is_alive
-from ..gate import until
+from ..gate import PATIENCE_SECONDS, until
 
 StartHost = Callable[..., Awaitable[Host]]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
@@ -391,7 +391,7 @@ async def test_runspaces_work_in_a_host_without_a_main_guard(tmp_path: Path) -> 
         "asyncio.run(use())\n"
     )
     ended = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
     )  # fmt: skip
     assert ended.stdout == "main script runs\n42\n", ended.stderr

@@ -14,7 +14,7 @@ from aiohttp_jobs.engine.embedded.job_store import Look
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 
 from ...conftest import Host
-from ...gate import Gate, until
+from ...gate import PATIENCE_SECONDS, Gate, until
 from .drops import Drops
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -74,11 +74,13 @@ async def test_a_pause_is_not_undone_by_a_look_that_began_before(
 
     monkeypatch.setattr(FileSystemStore, "look", look_and_wait)
     await admin.request("POST", "/queue/pick-up")
-    await asyncio.wait_for(has_looked.acquire(), 60)
+    await asyncio.wait_for(has_looked.acquire(), PATIENCE_SECONDS)
     assert (await admin.request("POST", "/queue/pause")).status == 200
     await admin.request("POST", "/queue/pick-up")
     goes_on.release()
-    await asyncio.wait_for(has_looked.acquire(), 60)  # the next look: what the one before saw is known now
+    await asyncio.wait_for(
+        has_looked.acquire(), PATIENCE_SECONDS
+    )  # the next look: what the one before saw is known now
     assert (await admin.request("GET", "/queue")).body["queue"]["paused"] is True
     goes_on.release()
 
@@ -284,7 +286,7 @@ async def test_a_job_submitted_at_the_last_moment_neither_delays_the_end_nor_is_
     alice, gate = first.caller("debug"), Gate(tmp_path / "gate")
     jobs = [await alice.submit(gate.shell) for _ in range(3)]
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await first.stop()
 
     gate.open()

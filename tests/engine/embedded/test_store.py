@@ -31,7 +31,7 @@ from aiohttp_jobs.model.job import (
 from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ...counting import before_listing
-from ...gate import until
+from ...gate import PATIENCE_SECONDS, until
 
 OLD = time.time() - 60
 MakeStore = Callable[..., Any]
@@ -316,7 +316,7 @@ async def main():
     os.kill(os.getpid(), 9)
 asyncio.run(main())
 """
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=PATIENCE_SECONDS)
     assert ended.returncode == -9
     one, other = await make_store(), await make_store()
     lost = [*await one.lost(), *await other.lost(), *await one.lost()]
@@ -463,7 +463,9 @@ async def main():
     await store.start(submission(job_name="started"))
 asyncio.run(main())
 """
-    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path), moment], check=False, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), moment], check=False, timeout=PATIENCE_SECONDS
+    )
     assert ended.returncode == -9
     store = await make_store()
     assert [job.claimed.submission.job_name for job in await store.lost()] == interrupted
@@ -549,7 +551,7 @@ async def test_nobody_waits_for_a_large_result(
     large = await claimed(store, await store.add(submission()))
     finishing = asyncio.create_task(store.finish(large, result_of(large, output="x" * 1_000_000)))
     try:
-        small = await asyncio.wait_for(done(store), 60)
+        small = await asyncio.wait_for(done(store), PATIENCE_SECONDS)
         assert not finishing.done()
         assert await store.get_result(large.job_id) is None, "not before it is on the disk"
     finally:
@@ -615,5 +617,5 @@ async def test_a_store_that_is_woken_while_it_closes_still_ends(tmp_path: Path) 
         for _ in range(turns):
             await asyncio.sleep(0)
         closing = asyncio.create_task(store.close())
-        done, _ = await asyncio.wait([closing], timeout=60)
+        done, _ = await asyncio.wait([closing], timeout=PATIENCE_SECONDS)
         assert closing in done

@@ -16,6 +16,7 @@ from aiohttp_jobs.errors import TooManyKeptError
 from aiohttp_jobs.model.job import utc_now
 
 from ...conftest import Host
+from ...gate import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def make(keys: ApiKeys, **fields: Any) -> str:
 def cli(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The real command in a process of its own."""
     command = [sys.executable, "-m", "aiohttp_jobs.cli", "api-key", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 def test_only_a_digest_of_the_key_is_stored(keys: ApiKeys, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from aiohttp_jobs.worker.output.capture import OutputPipe
 from aiohttp_jobs.worker.output.log import OutputLog
 from aiohttp_jobs.worker.output.segments import SEGMENT, read_segments
 
+from ...gate import PATIENCE_SECONDS
+
 
 def test_a_short_output_is_kept_as_it_is(tmp_path: Path) -> None:
     log = OutputLog(tmp_path / "log", 1024)
@@ -190,7 +192,7 @@ async def test_closing_does_not_wait_for_one_who_holds_the_pipe(tmp_path: Path) 
     pipe = OutputPipe(log)
     survivor = os.dup(pipe.write_end)
     os.write(survivor, b"before")
-    await asyncio.wait_for(pipe.close(), 60)
+    await asyncio.wait_for(pipe.close(), PATIENCE_SECONDS)
     assert log.output().text == "before"
     os.close(survivor)
 
@@ -291,7 +293,7 @@ async def test_of_a_flood_files_are_used_again_and_no_reader_takes_one_for_anoth
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        await asyncio.wait_for(_flood(OutputPipe(log), lines), 60)
+        await asyncio.wait_for(_flood(OutputPipe(log), lines), PATIENCE_SECONDS)
     finally:
         ended.set()
         reader.join()
@@ -344,7 +346,7 @@ async def test_a_flood_waits_for_a_disk_that_refuses_and_loses_nothing(
     # A whole file at once or piece by piece, as the machine is busy or not.
     monkeypatch.setattr(os, "pwrite", refusing(os.pwrite))
     monkeypatch.setattr(os, "write", refusing(os.write))
-    await asyncio.wait_for(_flood(OutputPipe(log), 400_000), 60)
+    await asyncio.wait_for(_flood(OutputPipe(log), 400_000), PATIENCE_SECONDS)
     assert refused
     log.flush()
     assert log.read_files(0, 1 << 30).data == _lines(0, 400_000)
@@ -385,7 +387,7 @@ async def test_a_flood_leaves_no_file_open(tmp_path: Path) -> None:
                 file.write(b"a line that is printed again and again\n" * 1000)
 
     flooding = asyncio.create_task(asyncio.to_thread(flood))
-    await asyncio.wait_for(flooding, 60)
+    await asyncio.wait_for(flooding, PATIENCE_SECONDS)
     await pipe.close()
     assert log.size == 300 * 39_000
     left = {name for name in set(os.listdir("/proc/self/fd")) - before if "log" in _target(name)}
@@ -406,7 +408,7 @@ async def test_a_job_that_starts_to_print_late_is_seen_all_the_same(tmp_path: Pa
     pipe = OutputPipe(log)
     await asyncio.sleep(0.01)  # between the first and the second look
     os.write(pipe.write_end, b"late")
-    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
     assert log.read(0) == (0, b"late")
     await pipe.close()
 
@@ -447,7 +449,7 @@ async def test_after_a_disk_that_refused_the_next_job_is_seen_again(tmp_path: Pa
     log.on_change = told.set
     pipe.begin(log)
     os.write(pipe.write_end, b"next")
-    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
     await pipe.end()
     assert log.output().text == "next"
     pipe.let_go()
@@ -489,7 +491,7 @@ async def test_a_pipe_that_was_read_empty_a_moment_ago_is_still_watched(tmp_path
     pipe.begin(log)
     await asyncio.sleep(0)
     os.write(pipe.write_end, b"next")
-    await asyncio.wait_for(told.wait(), 60)
+    await asyncio.wait_for(told.wait(), PATIENCE_SECONDS)
     await pipe.end()
     pipe.let_go()
 

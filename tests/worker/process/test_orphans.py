@@ -16,7 +16,7 @@ import pytest
 from aiohttp import ClientSession
 
 from ...conftest import API, Caller
-from ...gate import until_answered
+from ...gate import PATIENCE_SECONDS, until_answered
 from ...hosts.process import ROOT, new_key
 
 NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -29,7 +29,12 @@ PYTHON = f"import subprocess; print(subprocess.getoutput({LEAVES_ORPHANS!r}))"
 def may_unshare() -> bool:
     if shutil.which("unshare") is None:
         return False
-    return subprocess.run([*NAMESPACE, "true"], capture_output=True, timeout=60, check=False).returncode == 0
+    return (
+        subprocess.run(
+            [*NAMESPACE, "true"], capture_output=True, timeout=PATIENCE_SECONDS, check=False
+        ).returncode
+        == 0
+    )
 
 
 pytestmark = pytest.mark.skipif(
@@ -48,7 +53,7 @@ async def first_process(data_dir: Path) -> AsyncIterator[Caller]:
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        port = int(await asyncio.wait_for(process.stdout.readline(), 60))
+        port = int(await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS))
         async with ClientSession(headers={"Authorization": f"Bearer {key}"}) as session:
             yield Caller(f"http://127.0.0.1:{port}{API}", session, "alice")
     finally:

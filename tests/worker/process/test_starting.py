@@ -24,7 +24,7 @@ from aiohttp_jobs.worker.process.starting import start_process, start_with_async
 from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
 from aiohttp_jobs.worker.process.with_popen import PopenProcess
 
-from ...gate import until
+from ...gate import PATIENCE_SECONDS, until
 from ...hosts.process import ROOT
 
 REPORT = (
@@ -59,7 +59,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         async def main() -> None:
             endings = Endings()
             try:
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(PATIENCE_SECONDS):
                     await test(lambda program: way(program, endings))
             finally:
                 endings.close()
@@ -257,7 +257,7 @@ def may_choose_numbers() -> bool:
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
     command = [*NAMESPACE, "sh", "-c", "echo 1000 > /proc/sys/kernel/ns_last_pid"]
-    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    return subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False).returncode == 0
 
 
 @pytest.mark.skipif(not may_choose_numbers(), reason="only Linux lets root choose the next number")
@@ -266,7 +266,7 @@ async def test_a_stranger_who_got_the_number_of_a_job_that_has_ended_is_not_kill
         *NAMESPACE, sys.executable, "-m", "tests.worker.process.same_number", cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 100)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert out.decode() == "the number is a stranger's\nthe stranger lives\n"
 
 
@@ -275,7 +275,7 @@ async def test_nothing_is_reaped_as_an_orphan_while_a_number_is_not_known_yet() 
     if not may_choose_numbers():
         pytest.skip("PID namespaces are Linux's, and not everybody may make one")
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 100)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert out.decode() == "3\n"
 
 
