@@ -42,7 +42,7 @@ async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[in
         return process.returncode or 0, printed.decode(), told.decode()
     everything = {**os.environ, "COLUMNS": "200", **env}
     with captured("aiohttp_jobs.cli", arguments, everything, stdin) as (program, done):
-        code = await program.ended(60)
+        code = await program.ended(PATIENCE_SECONDS)
         return code, done().stdout, done().stderr
 
 

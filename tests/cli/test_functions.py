@@ -170,6 +170,7 @@ async def test_a_missing_secret_is_asked_for_without_being_shown(host: Host) -> 
         arguments = ["run", "login", "--user", "me", "--delay", "3600", "--no-wait"]
         process = await start(*arguments, env=env, stdin=terminal.theirs, stderr=terminal.theirs)
         await terminal.shows("password")
+        await terminal.hides_what_is_typed()  # what came before that would be forgotten
         terminal.type("open sesame\n")
         out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
         assert process.returncode == 0
