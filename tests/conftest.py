@@ -7,6 +7,7 @@ import asyncio.constants
 import gc
 import linecache
 import os
+import signal
 import sys
 import time
 import traceback
@@ -147,6 +148,12 @@ def needs_postgres(item: pytest.Item) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Not even read what ``-m "not slow"`` would leave out."""
     return True if config.getoption("markexpr") == "not slow" and is_in(collection_path, SLOW) else None
+
+
+def pytest_sessionstart() -> None:
+    # What a shell starts in the background ignores Ctrl-C, and so would each program that a test starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionfinish() -> None:
