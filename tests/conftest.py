@@ -59,8 +59,11 @@ linecache.checkcache = _look_unless_ours
 # A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
 runspace.PRACTICE_AFTER_JOBS = 1_000_000
 
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")  # how long an example takes says how busy the machine is
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 SLOW = (
     "acceptance",

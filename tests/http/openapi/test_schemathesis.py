@@ -46,7 +46,8 @@ PARTS: dict[str, tuple[str, ...]] = {
 CONFIG = """
 hooks = {hooks}
 seed = 1
-request-timeout = 20.0
+request-timeout = 120.0
+suppress-health-check = ["too_slow"]
 workers = 1
 headers = {{ Connection = "keep-alive", X-Requested-With = "schemathesis" }}
 warnings = false

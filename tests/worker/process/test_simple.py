@@ -118,7 +118,7 @@ def test_a_doubtful_search_path_goes_to_the_shell(path: str) -> None:
 @settings(
     max_examples=50,
     derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(st.text(alphabet="ab=/-.@%:,+ '\"\t\n#~*?!$;&|<>(){}[]\\^`", max_size=14))
 def test_words_are_those_that_the_shell_finds(tmp_path: Path, text: str) -> None:
