@@ -8,7 +8,6 @@ import os
 import runpy
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,18 +21,12 @@ from aiohttp_jobs import JobsConfig
 from .conftest import API, Caller, Host, serve
 from .gate import PATIENCE_SECONDS, Gate, until, until_answered
 from .hosts.process import ROOT, new_key
+from .ports import free_port
 from .streams import Stream
 
 EXAMPLES = ROOT / "docs" / "how-to" / "examples"
 HOW_TO = ROOT / "docs" / "how-to" / "deploy.md"
 StartHost = Callable[..., Awaitable[Host]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def needs(program: str) -> pytest.MarkDecorator:

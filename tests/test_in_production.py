@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from .test_tutorial import ROOT, SECONDS, Shell, free_ports, shows, steps_of, substituted
+from .ports import free_ports
+from .test_tutorial import ROOT, SECONDS, Shell, shows, steps_of, substituted
 
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 MISSING = [each for each in ("nginx", "prometheus", "promtool", "curl") if not shutil.which(each, path=PATH)]

@@ -7,7 +7,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from .ports import free_ports
 from .prefork import command_for
 
 ROOT = Path(__file__).parents[1]
@@ -113,12 +113,6 @@ def running(
     finally:
         process.terminate()
         process.communicate(timeout=SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [each.getsockname()[1] for each in sockets]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,6 +21,7 @@ from aiohttp_jobs.model.job import RetryPolicy
 from ..conftest import API
 from ..gate import PATIENCE_SECONDS, until
 from ..hosts.process import Process, new_key, running
+from ..ports import free_port
 
 PREFIX = API.removesuffix("/api/v1")
 COUNTING = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); echo line $i; sleep 0.01; done"
@@ -36,8 +36,7 @@ def key(tmp_path: Path) -> str:
 @pytest.fixture
 async def client(tmp_path: Path, key: str) -> AsyncIterator[JobsClient]:
     """A client of whatever host listens on the one port that the test's hosts share."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "port").write_text(str(port))
     async with JobsClient(f"http://127.0.0.1:{port}{PREFIX}", key) as client:
         yield client

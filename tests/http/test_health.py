@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..conftest import Host
 from ..engines import BOTH
 from ..gate import PATIENCE_SECONDS, until_answered
 from ..hosts.process import ROOT
+from ..ports import free_port
 
 NOT_READY = {"success": False, "error": "This server takes no jobs now.", "code": "not_ready"}
 StartHost = Callable[..., Awaitable[Host]]
@@ -86,8 +86,7 @@ web.run_app(
 
 
 async def test_after_sigterm_it_answers_that_it_is_not_ready_until_the_time_is_over(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", DRAINING, str(port), cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,

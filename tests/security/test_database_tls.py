@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +18,7 @@ from aiohttp_jobs.errors import JobsError
 from aiohttp_jobs.model.job import utc_now
 
 from ..engine.postgres.support import SECRET, installation
+from ..ports import free_port
 from ..postgres import PostgresServer
 
 
@@ -58,9 +58,7 @@ def address(postgres_server: PostgresServer, authority: tuple[Path, bytes]) -> I
     path, private = authority
     if not postgres_server.has_tls:
         pytest.skip("this PostgreSQL was built without TLS")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     server = postgres_server.another(listen_addresses="127.0.0.1", port=str(port))
     try:
         server.encrypt(path.read_bytes(), private)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import sys
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -25,6 +24,7 @@ from yarl import URL
 from aiohttp_jobs.access.recheck import RightsCheck, Submitted
 
 from ...conftest import Answer, Caller, Host
+from ...ports import free_port
 
 StartHost = Callable[..., Awaitable[Host]]
 HOOKS = Path(__file__).parent / "fuzz_hooks.py"
@@ -153,12 +153,6 @@ async def run_as_template(caller: Caller, job: dict[str, Any]) -> Answer:
     made = await caller.request("POST", "/templates", json=template)
     assert made.status == 201, made.body
     return await caller.request("POST", f"/templates/{made.body['template']['TemplateID']}/run", json={})
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 async def test_the_host_that_is_fuzzed_runs_no_command(harmless: Host, tmp_path: Path) -> None:
