@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from ..errors import JobsError
 from .choosing import require_beginning, the_only
-from .place import DataDir, Dsn, place
+from .place import DsnOrFolder, FolderOrDsn, place
 from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ KeyID = Annotated[str, typer.Argument(help="The key's id, or the beginning of it
 def create(
     name: Annotated[str, typer.Option(help="What the key is for.")],
     user: Annotated[str, typer.Option(help="The user it acts as.")],
-    data_dir: DataDir = None,
-    dsn: Dsn = None,
+    data_dir: FolderOrDsn = None,
+    dsn: DsnOrFolder = None,
     role: Annotated[list[str] | None, typer.Option(help="A role of the key; may be repeated.")] = None,
     allowed_ip: Annotated[
         list[str] | None,
@@ -74,7 +74,7 @@ def create(
 
 
 @api_keys.command("list")
-def list_keys(data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
+def list_keys(data_dir: FolderOrDsn = None, dsn: DsnOrFolder = None, as_json: AsJSON = False) -> None:
     """List the keys, without their secrets."""
     try:
         with _opened(data_dir, dsn) as at:
@@ -102,7 +102,9 @@ def list_keys(data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False
 
 
 @api_keys.command()
-def disable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
+def disable(
+    key_id: KeyID, data_dir: FolderOrDsn = None, dsn: DsnOrFolder = None, as_json: AsJSON = False
+) -> None:
     """Disable a key, and keep its record."""
     try:
         with _opened(data_dir, dsn) as at:
@@ -114,7 +116,9 @@ def disable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: A
 
 
 @api_keys.command()
-def enable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
+def enable(
+    key_id: KeyID, data_dir: FolderOrDsn = None, dsn: DsnOrFolder = None, as_json: AsJSON = False
+) -> None:
     """Enable a key again, whoever disabled it."""
     try:
         with _opened(data_dir, dsn) as at:
@@ -126,7 +130,9 @@ def enable(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: As
 
 
 @api_keys.command()
-def delete(key_id: KeyID, data_dir: DataDir = None, dsn: Dsn = None, as_json: AsJSON = False) -> None:
+def delete(
+    key_id: KeyID, data_dir: FolderOrDsn = None, dsn: DsnOrFolder = None, as_json: AsJSON = False
+) -> None:
     """Delete a key for good."""
     try:
         with _opened(data_dir, dsn) as at:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -11,25 +10,18 @@ from typing import Annotated, TypeVar
 import typer
 
 from ..errors import ConfigurationError
+from .place import RequiredDsn, secret_of_hosts
 from .printing import AsJSON, fail, print_json, print_text
 
 T = TypeVar("T")
 
 db = typer.Typer(no_args_is_help=True, help="Create and upgrade the tables of a PostgreSQL database.")
 
-Dsn = Annotated[
-    str,
-    typer.Option(
-        help="postgresql://user@host/database. One with a password belongs into the variable: everybody on a "
-        "machine can read command lines.",
-        envvar="AIOHTTP_JOBS_DSN",
-    ),
-]
 _OUTDATED = 2
 
 
 @db.command()
-def upgrade(dsn: Dsn, as_json: AsJSON = False) -> None:
+def upgrade(dsn: RequiredDsn, as_json: AsJSON = False) -> None:
     """Create or upgrade the tables.
 
     Can be repeated, and run while hosts are running.
@@ -46,7 +38,7 @@ def upgrade(dsn: Dsn, as_json: AsJSON = False) -> None:
 
 
 @db.command()
-def check(dsn: Dsn, as_json: AsJSON = False) -> None:
+def check(dsn: RequiredDsn, as_json: AsJSON = False) -> None:
     """Check that this release can use the database.
 
     Exits with 2 when it cannot.
@@ -64,7 +56,7 @@ def check(dsn: Dsn, as_json: AsJSON = False) -> None:
 
 @db.command("import")
 def import_(
-    dsn: Dsn,
+    dsn: RequiredDsn,
     data_dir: Annotated[Path, typer.Option(help="The data folder. Its hosts must be stopped.")],
     as_json: AsJSON = False,
 ) -> None:
@@ -74,7 +66,7 @@ def import_(
     sessions are not. Can be run again: what is there already is left as it is. Start no host on the folder
     afterwards. The secret of the database's hosts is taken from AIOHTTP_JOBS_SECRET.
     """
-    secret = os.environ.get("AIOHTTP_JOBS_SECRET")
+    secret = secret_of_hosts()
     if not secret:
         fail("Put the secret of the database's hosts into AIOHTTP_JOBS_SECRET: it signs what is brought.")
     from .. import importing  # noqa: PLC0415 - every other command would wait for it

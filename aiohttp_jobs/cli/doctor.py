@@ -6,7 +6,6 @@ The checks are in ``aiohttp_jobs.doctor``.
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from .connection import Key, Url
 from .keyfile import read_config
+from .place import DataDir, Dsn, secret_of_hosts
 from .printing import AsJSON, print_json
 
 if TYPE_CHECKING:
@@ -27,19 +27,8 @@ _WARNINGS, _PROBLEMS = 1, 2
 
 
 def doctor(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="The folder that contains apps/WebHostTaskManagement/.", envvar="AIOHTTP_JOBS_DATA_DIR"
-        ),
-    ] = None,
-    dsn: Annotated[
-        str | None,
-        typer.Option(
-            help="The database of the jobs. Its hosts' secret is read from AIOHTTP_JOBS_SECRET.",
-            envvar="AIOHTTP_JOBS_DSN",
-        ),
-    ] = None,
+    data_dir: DataDir = None,
+    dsn: Dsn = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are warnings.")] = False,
     as_json: AsJSON = False,
     url: Url = None,
@@ -86,7 +75,7 @@ def _findings(data_dir: Path | None, dsn: str | None, url: str | None, api_key: 
     if data_dir is not None and found[0].check != "operating_system":
         found += data_folder_findings(data_dir)
     if dsn is not None:
-        found += database_findings(dsn, os.environ.get("AIOHTTP_JOBS_SECRET"))
+        found += database_findings(dsn, secret_of_hosts())
     if url is not None:
         found += asyncio.run(host_findings(url, api_key or _kept_key(url)))
     return found

@@ -14,7 +14,7 @@ import typer
 from ..client import JobsClient
 from ..errors import JobsError
 from .connection import Key, Url, with_client
-from .place import place
+from .place import DataDirWithoutHTTP, DsnWithoutHTTP, place
 from .printing import AsJSON, fail, print_json, print_table, report
 
 if TYPE_CHECKING:
@@ -27,11 +27,6 @@ session = typer.Typer(
     help="List and end sessions. Over HTTP this needs an administrator's key.",
 )
 
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Use this folder, which contains apps/WebHostTaskManagement/, instead of HTTP."),
-]
-Dsn = Annotated[str | None, typer.Option(help="Use this database instead of HTTP.")]
 User = Annotated[
     str | None, typer.Option(help="Only this user's. Default: over HTTP the key's own user, otherwise all.")
 ]
@@ -49,8 +44,8 @@ _COLUMNS = {
 def list_sessions(
     user: User = None,
     everyone: Annotated[bool, typer.Option("--all", help="Those of all users.")] = False,
-    data_dir: DataDir = None,
-    dsn: Dsn = None,
+    data_dir: DataDirWithoutHTTP = None,
+    dsn: DsnWithoutHTTP = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
@@ -76,8 +71,8 @@ def list_sessions(
 @session.command()
 def revoke(
     session_id: Annotated[str, typer.Argument(help="The session's id, as shown by 'list'.")],
-    data_dir: DataDir = None,
-    dsn: Dsn = None,
+    data_dir: DataDirWithoutHTTP = None,
+    dsn: DsnWithoutHTTP = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,
@@ -94,8 +89,8 @@ def revoke(
 @session.command("revoke-all")
 def revoke_all(
     user: User = None,
-    data_dir: DataDir = None,
-    dsn: Dsn = None,
+    data_dir: DataDirWithoutHTTP = None,
+    dsn: DsnWithoutHTTP = None,
     as_json: AsJSON = False,
     url: Url = None,
     api_key: Key = None,

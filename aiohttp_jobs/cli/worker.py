@@ -14,19 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import ConfigurationError
+from .place import Dsn, secret_of_hosts
 from .printing import fail
 from .streams import say
 
 _SECRET = "AIOHTTP_JOBS_SECRET"  # noqa: S105 - the name of a variable
-
-Dsn = Annotated[
-    str | None,
-    typer.Option(
-        help="postgresql://user@host/database. If it has a password, use the variable.",
-        envvar="AIOHTTP_JOBS_DSN",
-        show_envvar=True,
-    ),
-]
 
 
 def worker(
@@ -100,7 +92,7 @@ def worker(
 
 def _secret(file: Path | None) -> str | None:
     if file is None:
-        return os.environ.get(_SECRET)
+        return secret_of_hosts()
     try:
         if file.stat().st_mode & 0o077:
             fail(f"{file} can be read by others. Make it yours alone: chmod 600 {file}")

@@ -45,3 +45,27 @@ def test_each_example_is_a_command_with_options_that_it_has(example: str) -> Non
         assert command is not None, example
         context = typer.Context(command, info_name=command.name, parent=context, **command.context_settings)
     command.make_parser(context).parse_args(args=list(words))  # raises for an option that there is not
+
+
+def _options(group: Any, path: str, name: str) -> dict[str, Any]:
+    """The option `name` of each command below `group`, which is called `path`, that has it."""
+    found: dict[str, Any] = {}
+    context = typer.Context(group, info_name=path)
+    for each in group.list_commands(context):
+        command = group.get_command(context, each)
+        if hasattr(command, "list_commands"):
+            found |= _options(command, f"{path} {each}", name)
+        else:
+            found |= {f"{path} {each}": option for option in command.params if option.name == name}
+    return found
+
+
+def test_a_database_is_named_in_the_same_way_by_every_command() -> None:
+    found = _options(ROOT, "aiohttp-jobs", "dsn")
+    assert len(found) >= 13
+    for path, option in found.items():
+        assert option.opts == ["--dsn"], path
+        assert "postgresql://user@host/database. If it has a password, use the variable" in option.help, path
+        # Sessions are asked for over HTTP, whatever the environment has.
+        is_from_environment = "AIOHTTP_JOBS_DSN" in f"{option.envvar} {option.help}"
+        assert is_from_environment is not path.startswith("aiohttp-jobs session"), path
