@@ -277,11 +277,12 @@ async def test_a_look_while_a_result_is_being_written_does_not_count_for_one(unw
     kept, gone = unwatched.add(1), unwatched.add(2)
     await unwatched.ids()
     coming = result(3)
-    with unwatched.catalogue.expected(coming["JobID"]):
-        unwatched.write(coming)
-        unwatched.at.result(gone).unlink()
-        await asyncio.sleep(0.2)  # the folder's time stamp is not of this moment
-        await unwatched.catalogue.catch_up()
+    unwatched.catalogue.expect(coming["JobID"])
+    unwatched.write(coming)
+    unwatched.at.result(gone).unlink()
+    await asyncio.sleep(0.2)  # the folder's time stamp is not of this moment
+    await unwatched.catalogue.catch_up()
+    unwatched.catalogue.expect_no_more(coming["JobID"])
     # Its folder could not be synced, say: it was never noted.
     await unwatched.catalogue.catch_up()
     assert await unwatched.ids() == [coming["JobID"], kept]
