@@ -36,6 +36,16 @@ async def scraped(host: Host, accept: str = "") -> dict[tuple[str, frozenset[tup
         }
 
 
+async def until_ended(host: Host, jobs: int) -> None:
+    """Who waits for a job may see its result in the database a moment before its host counts it."""
+
+    async def all_counted() -> bool:
+        found = await scraped(host)
+        return sum(count for (name, _), count in found.items() if name.endswith("_ended_total")) == jobs
+
+    await until_answered(all_counted, f"{jobs} jobs being counted as ended")
+
+
 def labelled(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
     return f"aiohttp_jobs_{name}", frozenset(labels.items())
 
@@ -52,6 +62,7 @@ async def test_what_jobs_did_is_counted_by_outcome_and_mode_in_both_formats(star
     await caller.run("exit 3")
     await caller.run("exit 3", retry={"count": 1, "backoffSeconds": 0})
     await caller.run("pass", "MainLoop", interpreter="python")
+    await until_ended(host, 4)
     for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
         found = await scraped(host, accept)
         background = {"mode": "BackgroundJob"}
@@ -102,6 +113,7 @@ async def test_two_plugins_in_one_host_do_not_see_each_other(
     host = await serve(app, one)
     try:
         await host.caller("debug").run("true")
+        await until_ended(host, 1)
         ended = labelled("ended_total", outcome="Succeeded", mode="BackgroundJob")
         assert (await scraped(host))[ended] == 1
         host.config = two
