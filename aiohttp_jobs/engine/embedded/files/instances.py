@@ -197,21 +197,7 @@ def is_alive(instance: Path) -> bool:
 
 def count_running(root: Path) -> int:
     """How many live processes have an instance below `root`."""
-    return sum(map(_is_running, root.iterdir())) if root.is_dir() else 0
-
-
-def _is_running(folder: Path) -> bool:
-    try:
-        descriptor = open_regular(folder / "lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        lock(descriptor)
-    except LockBusyError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return sum(map(is_alive, root.iterdir())) if root.is_dir() else 0
 
 
 @contextlib.contextmanager
