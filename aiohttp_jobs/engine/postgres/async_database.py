@@ -81,7 +81,7 @@ class AsyncDatabase:
         )
 
     async def open(self) -> None:
-        """Start connecting. Does not wait for the first connection: the first statement does."""
+        """Connect. Returns when there is a connection, or when an attempt to connect has failed."""
         await self._pool.open()
         end = time.monotonic() + OPEN_SECONDS
         while time.monotonic() < end and not failed_attempts(self._pool):

@@ -193,7 +193,11 @@ class PostgresEngine:
         self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear, with_news=self._is_host)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
-        """Connect. Raises `ConfigurationError` when this process does not belong to the installation."""
+        """Connect, and wait for a server that is not there yet, for 60 seconds at most.
+
+        Raises `ConfigurationError` when it cannot be reached within them or refuses this process, and when
+        this process does not belong to the installation.
+        """
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)

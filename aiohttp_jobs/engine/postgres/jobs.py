@@ -231,7 +231,7 @@ class JobTable:
     def __init__(
         self, database: Database, me: str, signer: Signer, stall_seconds: float, offers: Sequence[str] = ()
     ) -> None:
-        self.database = self._database = database
+        self.database = database
         self.teller = Teller(database, me)
         self._me = me
         self._signer = signer
@@ -252,7 +252,7 @@ class JobTable:
             "most_jobs": most.jobs,
             "most_bytes": most.size,
         }
-        is_accepted, waiting, waiting_bytes = self._database.rows(_SUBMIT, values)[0]
+        is_accepted, waiting, waiting_bytes = self.database.rows(_SUBMIT, values)[0]
         if not is_accepted:
             most.require_turn(waiting, waiting_bytes, size)
         self.teller.note("job", f"{submission.job_id} {values['slot']}")
@@ -261,7 +261,7 @@ class JobTable:
     def current_submission(self, job_id: str) -> Submission | None:
         """That of a job that has not ended."""
         query = "SELECT submission FROM aiohttp_jobs.jobs WHERE job_id = %s"
-        row = self._database.row(query, (job_id,)) if is_id(job_id) else None
+        row = self.database.row(query, (job_id,)) if is_id(job_id) else None
         return None if row is None else self.believed(row[0])
 
     def believed(self, record: Any) -> Submission | None:
@@ -314,7 +314,7 @@ class JobTable:
             "stall": self._stall,
             "known_rights": known_rights,
         }
-        *taken, last = self._database.rows(_CLAIM, values)
+        *taken, last = self.database.rows(_CLAIM, values)
         claims = [self.offered(self._claimed(*row[:4])) for row in taken]
         for claim in claims:
             self.teller.note("progress", claim.job_id)
@@ -322,20 +322,18 @@ class JobTable:
 
     def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
         """What a claim got whose answer was lost."""
-        rows = self._database.rows(_CLAIMED, (self._me, claim_id))
+        rows = self.database.rows(_CLAIMED, (self._me, claim_id))
         return [self.offered(self._claimed(*row)) for row in rows]
 
     def give_back(self, claim: Claim) -> None:
         """Let another process have a job of which nothing was begun; it keeps its place."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             if connection.execute(_GIVE_BACK, self.mine(claim)).rowcount:
                 notify(connection, f"{self._me} job {claim.job_id}")
 
     def claim_to_cancel(self, job_id: str, reason: StopReason) -> Claim | None:
         """Take a job that waits, in order to end it; ``None`` when it does not wait."""
-        row = (
-            self._database.row(_CLAIM_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else None
-        )
+        row = self.database.row(_CLAIM_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else None
         return None if row is None else self._claimed(*row)
 
     def ask_to_cancel(self, job_id: str, reason: StopReason) -> bool:
@@ -343,7 +341,7 @@ class JobTable:
 
         Does nothing for a job that does not run.
         """
-        rows = self._database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else []
+        rows = self.database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else []
         return any(is_mine for is_mine, _ in rows)
 
     def held(self) -> list[HeldJob]:
@@ -354,17 +352,17 @@ class JobTable:
                 claim_id,
                 None if message is None else StopReason(JobStatus.CANCELLED, message, by=by or ""),
             )
-            for job_id, claim_id, by, message in self._database.rows(_HELD, (self._me,))
+            for job_id, claim_id, by, message in self.database.rows(_HELD, (self._me,))
         ]
 
     def held_one(self, job_id: str) -> LostClaim | None:
         """The claim of one of them, as of one whose process died."""
-        rows = self._database.rows(_HELD_ONE, (self._me, job_id))
+        rows = self.database.rows(_HELD_ONE, (self._me, job_id))
         return next(map(self._lost, rows), None)
 
     def take_lost(self) -> list[LostClaim]:
         """Take the jobs of processes that died, in order to end them."""
-        rows = self._database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
+        rows = self.database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
         return [self._lost(row) for row in rows]
 
     def _lost(self, row: Sequence[Any]) -> LostClaim:
@@ -408,7 +406,7 @@ class JobTable:
 
     def end_unreadable(self, claim: Claim) -> None:
         """End a job of which nobody can tell whose it was. There is no result, and its id is used."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             if connection.execute(END, self.mine(claim)).rowcount:
                 connection.execute(
                     "INSERT INTO aiohttp_jobs.ended_jobs (job_id, result_id) VALUES (%s, 0)", (claim.job_id,)
@@ -420,7 +418,7 @@ class JobTable:
         Raises `GivenUpError`.
         """
         values = {**self.mine(claim), **self._columns(following)}
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             if not connection.execute(_AGAIN, values).rowcount:
                 query = "SELECT FROM aiohttp_jobs.attempts WHERE job_id = %s AND attempt = %s"
                 if connection.execute(query, (claim.job_id, result.attempt)).fetchone() is not None:
@@ -437,7 +435,7 @@ class JobTable:
     def attempts(self, job_id: str) -> list[dict[str, Any]]:
         """The results of the attempts of a job that were followed by another, first to last."""
         query = "SELECT record FROM aiohttp_jobs.attempts WHERE job_id = %s ORDER BY attempt"
-        return [record for (record,) in self._database.rows(query, (job_id,))] if is_id(job_id) else []
+        return [record for (record,) in self.database.rows(query, (job_id,))] if is_id(job_id) else []
 
     def say(self, what: str, job_id: str) -> None:
         """Tell the others something of a job."""
@@ -452,7 +450,7 @@ class JobTable:
 
     def get(self, job_id: str) -> JobState | None:
         """A job that has not ended."""
-        row = self._database.row(_GET, (job_id,)) if is_id(job_id) else None
+        row = self.database.row(_GET, (job_id,)) if is_id(job_id) else None
         state = None if row is None else _state(row)
         if state is None or state.phase is not JobPhase.QUEUED:
             return state
@@ -475,7 +473,7 @@ class JobTable:
 
     def functions_elsewhere(self) -> frozenset[str]:
         """The names of the host's functions that other processes have which live."""
-        rows = self._database.rows(_OTHERS_OFFERS, (self._me, self._stall))
+        rows = self.database.rows(_OTHERS_OFFERS, (self._me, self._stall))
         return function_names(offer for (offers,) in rows for offer in offers)
 
     def _with_waiting(self, found: list[JobState]) -> list[JobState]:
@@ -484,9 +482,9 @@ class JobTable:
             return found
         living = [
             Offer(frozenset(places), frozenset(offers))
-            for places, offers in self._database.rows(_LIVING, (self._stall,))
+            for places, offers in self.database.rows(_LIVING, (self._stall,))
         ]
-        rows = self._database.rows(_NEEDS, ([state.job_id for state in found],))
+        rows = self.database.rows(_NEEDS, ([state.job_id for state in found],))
         sentences = {job_id: waiting_for(needs, slot, living) for job_id, slot, needs in rows}
         return [replace(state, waiting_for=sentences.get(state.job_id)) for state in found]
 
@@ -494,7 +492,7 @@ class JobTable:
         values = _of_whom(query)
         if values is None:
             return []
-        return [state for row in self._database.rows(statement, values) if (state := _state(row)) is not None]
+        return [state for row in self.database.rows(statement, values) if (state := _state(row)) is not None]
 
     def _queued(self, query: JobQuery) -> list[JobState]:
         """In their order, each with its position; then those that are lined up with the next claim."""
@@ -514,7 +512,7 @@ class JobTable:
         counted_at, order = self._order
         if order.total < _LONG_QUEUE or time.monotonic() > counted_at + _COUNT_SECONDS:
             counted_at = time.monotonic()
-            order = QueueOrder.of(UsersLine(*row) for row in self._database.rows(_LINES))
+            order = QueueOrder.of(UsersLine(*row) for row in self.database.rows(_LINES))
             self._order = counted_at, order
         return order
 
@@ -522,7 +520,7 @@ class JobTable:
         """Rows of which the first ones in the order that are asked for are some."""
         if query.id_prefix:
             values = _of_whom(query)
-            return [] if values is None else self._database.rows(_BY_ID, values)
+            return [] if values is None else self.database.rows(_BY_ID, values)
         if query.user_id is None:
             wanted = list(order.first(query.limit))
         else:
@@ -532,20 +530,20 @@ class JobTable:
             "users": [line.user_id for line, _ in wanted],
             "numbers": [number for _, number in wanted],
         }
-        return self._database.rows(_FIRST_OF_LINES, values) if wanted else []
+        return self.database.rows(_FIRST_OF_LINES, values) if wanted else []
 
     def summary(self) -> tuple[bool, int, int, int]:
         """Whether it is paused; how many are queued, pending and running."""
-        is_paused, queued, pending, running = self._database.rows(_SUMMARY)[0]
+        is_paused, queued, pending, running = self.database.rows(_SUMMARY)[0]
         return is_paused, queued, pending, running
 
     def forget_old_turns(self) -> None:
         """Forget whose turn was so long ago that it makes no difference when."""
-        self._database.change(_FORGET_TURNS, (_KEPT_TURNS,))
+        self.database.change(_FORGET_TURNS, (_KEPT_TURNS,))
 
     def set_paused(self, paused: bool) -> None:
         """Durably, for all processes."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(7305, 1)")  # after claims that are being made
             connection.execute("UPDATE aiohttp_jobs.installation SET is_paused = %s", (paused,))
             notify(connection, f"{self._me} work")

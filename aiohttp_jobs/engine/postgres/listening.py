@@ -1,4 +1,7 @@
-"""Whether a PostgreSQL server is listening and accepts connections, without asking a database."""
+"""Whether a PostgreSQL server is listening and accepts connections, and the wait at start until it does.
+
+No statement is sent.
+"""
 
 from __future__ import annotations
 

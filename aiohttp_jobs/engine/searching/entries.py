@@ -1,4 +1,4 @@
-"""The searchable fields of a result, taken from its record. Pure."""
+"""The searchable fields of a result, taken from its record, and its id among others. No I/O."""
 
 from __future__ import annotations
 
