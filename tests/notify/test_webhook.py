@@ -29,7 +29,7 @@ from .support import Names, Receiver, make_notice, webhook
 
 Make = Callable[..., JobsConfig]
 INTO_PRIVATE: dict[str, Any] = {"webhook_allow_private": True, "webhook_allowed_ports": "any"}
-HOW_TO = Path(__file__).parents[2] / "docs/how-to/index.md"
+HOW_TO = Path(__file__).parents[2] / "docs/how-to/notices.md"
 
 
 async def send(config: JobsConfig, notice: Notice, resolver: AbstractResolver | None = None) -> None:
