@@ -860,7 +860,19 @@ CloseInTime = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 class Notifier(Protocol):
-    """Sends notices of outcomes. No method raises."""
+    """Sends notices of outcomes. No method raises.
+
+    An engine that stores a job's result and its notices by one transaction asks for `notices_of`, and calls
+    `stored` afterwards. Any other calls `prepare` before it stores the result, and `release` afterwards.
+    """
+
+    async def notices_of(self, submission: Submission, result: JobResult) -> Sequence[Notice]:
+        """The notices of `result`, which are not stored."""
+        ...
+
+    def stored(self) -> None:
+        """Look for notices to send: some were stored together with a result."""
+        ...
 
     async def prepare(self, submission: Submission, result: JobResult) -> Any:
         """Durably prepare the notices of `result`, which is about to be stored; return what `release`

@@ -1,7 +1,8 @@
 """Outbox: turns the outcome of a job into notices, never before its result is stored, and never losing one.
 
-Notices are prepared durably before the result is stored, and released afterwards. If the process dies in
-between, `settle` releases or drops them, depending on whether the result was stored.
+An engine with transactions stores notices together with the result. For any other, they are prepared durably
+before the result is stored, and released afterwards. If the process dies in between, `settle` releases or
+drops them, depending on whether the result was stored.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _THREADS = 2
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_CANNOT_PREPARE = "The notices of job %s cannot be prepared"
 _logger = logging.getLogger(__name__)
 
 
@@ -62,24 +64,33 @@ class Outbox:
 
     async def prepare(self, submission: Submission, result: JobResult) -> Prepared:
         """Prepare the notices of `result`, which is about to be stored. Does not raise."""
-        status = result.status
-        notices: tuple[Notice, ...] = ()
+        notices = await self.notices_of(submission, result)
+        # An earlier outcome of this attempt may have been prepared by a process that died.
+        ids = {notice_id(result.job_id, result.attempt, index) for index, _ in enumerate(submission.notify)}
+        try:
+            await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
+        except Exception as error:
+            self._storage.report(error, _logger, _CANNOT_PREPARE, result.job_id)
+            return Prepared(notices, kept=False)
+        return Prepared(notices, kept=True)
+
+    async def notices_of(self, submission: Submission, result: JobResult) -> tuple[Notice, ...]:
+        """The notices of `result`, which are not stored. Does not raise."""
         try:
             previous = await self._previous(submission, result)
-            events = [(rule, event_for(rule, status, previous)) for rule in submission.notify]
-            notices = tuple(
+            events = [(rule, event_for(rule, result.status, previous)) for rule in submission.notify]
+            return tuple(
                 Notice.about(result, index, rule, event, submission.submitted_with)
                 for index, (rule, event) in enumerate(events)
                 if event is not None
             )
-            # An earlier outcome of this attempt may have been prepared by a process that died.
-            ids = {notice_id(result.job_id, result.attempt, index) for index in range(len(events))}
-            await self._run(self._prepare, notices, ids - {each.notice_id for each in notices})
         except Exception as error:
-            message = "The notices of job %s cannot be prepared"
-            self._storage.report(error, _logger, message, result.job_id)
-            return Prepared(notices, kept=False)
-        return Prepared(notices, kept=True)
+            self._storage.report(error, _logger, _CANNOT_PREPARE, result.job_id)
+            return ()
+
+    def stored(self) -> None:
+        """Look for notices to send: some were stored together with a result."""
+        self._released()
 
     async def release(self, prepared: Prepared) -> None:
         """Send the prepared notices: their result is stored. Does not raise."""

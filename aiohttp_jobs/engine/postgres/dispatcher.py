@@ -522,9 +522,9 @@ class PostgresDispatcher:
             earlier = await self._until_written(claim, asked, keep)
             result = with_attempts(result, earlier)
         notifier = self._notifier if submission.notify else None
-        notices = await notifier.prepare(submission, result) if notifier else None
+        notices = await notifier.notices_of(submission, result) if notifier else ()
         lets_start = self._lets_start(claim)
-        give = partial(self._verdicts.give, claim, result, earlier, lets_start=lets_start)
+        give = partial(self._verdicts.give, claim, result, earlier, notices, lets_start=lets_start)
         record = await self._until_written(claim, give, keep)
         if self._observer is not None:
             self._observer.ended(submission, result, again=False)
@@ -532,8 +532,8 @@ class PostgresDispatcher:
             self._forget(active, record)
         if lets_start:
             self._wake.set()
-        if notifier is not None:
-            await notifier.release(notices)
+        if notifier is not None and notices:
+            notifier.stored()
 
     def _lets_start(self, claim: Claim) -> bool:
         """Whether a job that was held up by this one may start when it has ended, in whichever process."""

@@ -1,25 +1,39 @@
-"""The one verdict of a job: its end and its result by one statement, fenced by who has the job."""
+"""The one verdict of a job: its end, its result and its notices, by one statement of who has the job.
+
+Running the job is left to ``dispatcher``, sending the notices to ``notify.delivery``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, LiteralString
 
 import psycopg
 from pydantic import ValidationError
 
+from ...errors import BusyError
 from ...model.job import JobResult, Submission
+from ...model.notice import Notice, NoticeState
+from ...system.jsontext import dumps
 from ...system.signing import Signer
+from .database import DatabaseUnavailableError
 from .jobs import Claim, GivenUpError, JobTable
 from .months import ids_of
 from .result_rows import ResultRow
 from .results import PostgresResults
 
-_GIVE = """
-SELECT aiohttp_jobs.verdict_1(
+_VERDICT: LiteralString = """
+aiohttp_jobs.verdict_1(
     %(job_id)s, %(fence)s, %(me)s, %(attempt)s, %(has_all)s, %(id)s, %(first)s, %(last)s, %(user_id)s,
     %(name)s, %(status)s, %(mode)s, %(success)s, %(started)s, %(runtime)s, %(size)s, %(record)s::json,
     %(long_fields)s::json, %(earlier_attempts)s::json, %(submission)s::json, %(words)s::text[])
+"""
+_GIVE = f"SELECT {_VERDICT}"
+# CASE evaluates its parts in this order, and the second only if the first is true.
+_GIVE_WITH_NOTICES = f"""
+SELECT CASE WHEN {_VERDICT}
+THEN aiohttp_jobs.keep_notices_1(%(user_id)s, %(notice_ids)s::uuid[], %(notices)s::text[])
+ELSE false END
 """
 
 
@@ -39,32 +53,43 @@ class Verdicts:
         self._results = results
 
     async def give(
-        self, claim: Claim, result: JobResult, earlier: Sequence[Mapping[str, Any]], *, lets_start: bool
+        self,
+        claim: Claim,
+        result: JobResult,
+        earlier: Sequence[Mapping[str, Any]],
+        notices: Sequence[Notice] = (),
+        *,
+        lets_start: bool,
     ) -> dict[str, Any]:
-        """End a job durably; its result as it is stored. `earlier` are the results of the attempts before.
+        """End a job durably; returns its result as it is stored.
 
-        The others look for jobs when it `lets_start` another one: each look is a claim, of each of them.
+        `earlier` are the results of the attempts before this one. `notices` are stored by the same
+        transaction, to be sent. With `lets_start`, other processes are told to look for jobs, because one
+        that waited for this one may start now.
 
-        Raises `GivenUpError` when the job is this process's no longer, or has ended: by this very verdict,
-        perhaps, whose answer was lost.
+        Raises `GivenUpError` when this process has the job no longer, or it has ended already, which may be
+        by this verdict, if the answer to it was lost; and ``OSError`` when it may be given later.
         """
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
 
-        def make() -> ResultRow:
-            return self._results.row_of(record, earlier_attempts=earlier, submission=submission)
-
         what = "job" if lets_start else "progress"
+
+        def give() -> None:
+            row = self._results.row_of(record, earlier_attempts=earlier, submission=submission)
+            self._give(claim, result, row, notices, what)
+
         try:
-            await self._table.in_thread(self._give, claim, result, make, what)
+            await self._table.in_thread(give)
         except MissingMonthError as error:
             await self._results.make_month(error.month)
-            await self._table.in_thread(self._give, claim, result, make, what)
+            await self._table.in_thread(give)
         return record
 
-    def _give(self, claim: Claim, result: JobResult, make: Callable[[], ResultRow], what: str) -> None:
-        """Do it, and tell of it as `what`."""
-        row = make()
+    def _give(
+        self, claim: Claim, result: JobResult, row: ResultRow, notices: Sequence[Notice], what: str
+    ) -> None:
+        """Give it, and tell other processes `what`. Blocks."""
         first, end = ids_of(row.month)
         values = {
             **row.values,
@@ -75,15 +100,25 @@ class Verdicts:
             "id": row.wanted_id,
             "first": first,
             "last": end - 1,
+            "notice_ids": [each.notice_id for each in notices],
+            "notices": [_due(each) for each in notices],
         }
         try:
-            ((is_given,),) = self._table.database.rows(_GIVE, values)
+            ((is_given,),) = self._table.database.rows(_GIVE_WITH_NOTICES if notices else _GIVE, values)
+        except BusyError as error:
+            # Nothing of it was done; a job whose verdict is not given would have none.
+            raise DatabaseUnavailableError from error
         except psycopg.errors.CheckViolation:
             # Another process has dropped it, or nobody has made it: the clock was far ahead, or the job late.
             raise MissingMonthError(row.month) from None
         if not is_given:
             raise GivenUpError(claim.job_id)
         self._table.say(what, claim.job_id)
+
+
+def _due(notice: Notice) -> str:
+    """A notice as it is stored to be sent."""
+    return dumps(notice.model_copy(update={"state": NoticeState.PENDING}).to_record()).decode()
 
 
 class KeptVerdicts:

@@ -1,18 +1,22 @@
 """An engine in a process of its own, for tests that kill and stop it.
 
-``python -m tests.engine.postgres.host DSN FOLDER STALL`` runs jobs, and says so, until its input ends.
+``python -m tests.engine.postgres.host DSN FOLDER STALL [POINT]`` runs jobs, and says so, until its input
+ends, or until it kills itself at a point of a job's end: ``before`` its first verdict, or just ``after`` it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import ClaimedJob
+from aiohttp_jobs.notify.outbox import Outbox
 from aiohttp_jobs.system.closing import Closing
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState
@@ -42,7 +46,9 @@ async def started(
     modes, closing = ExecutionModes(config, lambda: None), Closing()
     storage, vault = StorageState(config.base_dir), Vault(config.keys)
     engine = PostgresEngine(config, modes, storage, vault)
-    engine.connect(_allow, None)
+    outbox = Outbox(engine.records.notices, engine.history, storage=storage)
+    stack.callback(outbox.close)
+    engine.connect(_allow, outbox)
     await engine.open(stack, closing.close)
     await modes.open(stack, closing, engine.instance_id)
     engine.start(stack, closing.close)
@@ -50,7 +56,23 @@ async def started(
     return engine
 
 
-async def main(dsn: str, folder: str, stall: str) -> None:
+def die_at(point: str) -> None:
+    """Have this process killed by itself ``before`` the statement of its first verdict, or ``after`` it."""
+    from aiohttp_jobs.engine.postgres.verdicts import Verdicts  # noqa: PLC0415 - needs psycopg
+
+    give = Verdicts.give
+
+    async def give_and_die(*args: Any, **more: Any) -> None:
+        if point == "after":
+            await give(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(Verdicts, "give", give_and_die)  # noqa: B010 - mypy has it that methods are not replaced
+
+
+async def main(dsn: str, folder: str, stall: str, point: str = "never") -> None:
+    if point != "never":
+        die_at(point)
     async with AsyncExitStack() as stack:
         await started(dsn, Path(folder), float(stall), stack)
         print("ready", flush=True)

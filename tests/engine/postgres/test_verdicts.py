@@ -1,4 +1,4 @@
-"""The verdict of a job: one statement that ends it and keeps its result, for who has the job alone."""
+"""The verdict of a job: one statement ends it and keeps its result and notices, for who has the job alone."""
 
 from __future__ import annotations
 
@@ -15,16 +15,20 @@ import psycopg
 
 from aiohttp_jobs.engine.base import Limits
 from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
+from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.results import PostgresResults
 from aiohttp_jobs.engine.postgres.verdicts import Verdicts
 from aiohttp_jobs.engine.searching import first_id, microseconds
 from aiohttp_jobs.model.job import ExecutionMode, JobResult, JobStatus, utc_now
+from aiohttp_jobs.model.notice import Notice, NoticeState
+from aiohttp_jobs.model.notice_events import Event
 from aiohttp_jobs.model.output import OutputPart
 from aiohttp_jobs.model.results import ResultFilter, Sort
 
 from ...contract.jobs import MOST, submission
+from ...notify.support import email
 from .support import installation
 
 BACKGROUND = ExecutionMode.BACKGROUND_JOB
@@ -38,6 +42,7 @@ FROM generate_series(%s::bigint, %s) n ON CONFLICT DO NOTHING
 
 @dataclass
 class Kept:
+    shared: PostgresInstallation
     table: JobTable
     verdicts: Verdicts
     results: PostgresResults
@@ -49,6 +54,12 @@ class Kept:
 
     async def give(self, claim: Claim, *earlier: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return await self.verdicts.give(claim, result_of(claim, **fields), earlier, lets_start=False)
+
+    async def give_with_notice(self, claim: Claim, **fields: Any) -> Notice:
+        result = result_of(claim, **fields)
+        notice = Notice.about(result, 0, email("ops@example.org"), Event.SUCCESS)
+        await self.verdicts.give(claim, result, (), [notice], lets_start=False)
+        return notice
 
     async def listed(self) -> int:
         page = await self.results.page(ResultFilter("alice"), Sort.COMPLETED_DOWN, None, 100)
@@ -81,7 +92,7 @@ async def kept(postgres: str) -> AsyncIterator[Kept]:
     await results.open()
     me = shared.presence.process_id
     table = JobTable(shared.database, me, shared.signer("submission"), 5.0, ["interpreter shell"])
-    yield Kept(table, Verdicts(table, results), results, OutputChunks(shared.database, me, 1 << 20))
+    yield Kept(shared, table, Verdicts(table, results), results, OutputChunks(shared.database, me, 1 << 20))
     await results.close()
     await database.close()
     shared.close()
@@ -145,3 +156,38 @@ async def test_earlier_attempts_are_with_the_result_afterwards(kept: Kept, postg
         found = connection.execute("SELECT earlier_attempts FROM aiohttp_jobs.results").fetchone()
     assert found == (earlier,)
     assert record["Attempt"] == 2
+
+
+async def test_its_notices_are_due_with_it_and_only_with_it(kept: Kept) -> None:
+    notices, claim = kept.shared.notices, kept.claim()
+    with pytest.raises(GivenUpError):
+        await kept.give_with_notice(Claim(claim.job_id, claim.fence + 1, claim.submission, None))
+    assert notices.all() == []
+    printed = "\0 \ud800 \N{PILE OF POO}"  # of which PostgreSQL takes the last alone as it is
+    given = await kept.give_with_notice(claim, output=printed)
+    (due,) = notices.all()
+    assert (due.notice_id, due.state) == (given.notice_id, NoticeState.PENDING)
+    assert notices.get(due.notice_id).job == given.job
+    assert notices.prepared(0) == []
+
+
+async def test_a_notice_that_was_sent_is_not_due_again(kept: Kept) -> None:
+    # By whoever gave the same verdict before, in an older release that stored it separately.
+    notices, claim = kept.shared.notices, kept.claim()
+    sent = Notice.about(result_of(claim), 0, email("ops@example.org"), Event.SUCCESS)
+    notices.add(sent.model_copy(update={"state": NoticeState.SENT}))
+    await kept.give_with_notice(claim)
+    assert [each.state for each in notices.all()] == [NoticeState.SENT]
+
+
+async def test_while_notices_are_held_it_is_not_given_and_can_be_given_afterwards(
+    kept: Kept, postgres: str
+) -> None:
+    claim = kept.claim()
+    with psycopg.connect(postgres) as connection:
+        connection.execute("SELECT FROM aiohttp_jobs.record_kinds WHERE kind = 'notice' FOR UPDATE")
+        with pytest.raises(OSError, match="cannot be reached"):
+            await kept.give_with_notice(claim)
+    assert kept.table.get(claim.job_id) is not None
+    await kept.give_with_notice(claim)
+    assert len(kept.shared.notices.all()) == 1
