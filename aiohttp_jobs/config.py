@@ -200,6 +200,9 @@ class JobsConfig(BaseModel):
     """How much of a longer output is stored on disk, for following and downloading it."""
     max_database_log_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
     """How much of it is stored in the database, with ``engine="postgres"``: half from each end."""
+    max_worker_log_bytes: Annotated[int, Field(ge=0)] = 2 * 1024 * 1024 * 1024
+    """How many bytes of ended jobs' outputs that are too long for the database each process keeps on its own
+    disk, with ``engine="postgres"``: hosts get them from there as long as it runs. 0: none."""
     max_pending_per_user: Count = 1000
     """Waiting jobs per user."""
     max_pending_bytes_per_user: Bytes = 64 * 1024 * 1024

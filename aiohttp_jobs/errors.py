@@ -262,6 +262,13 @@ class StorageUnavailableError(JobsError):
     retry_after = 30
 
 
+class OutputBusyError(StorageUnavailableError):
+    """Too many outputs are being read from other machines at the moment. Try again in some seconds."""
+
+    code = "busy"
+    retry_after = 5
+
+
 class InsufficientStorageError(JobsError):
     """The server's disk is full. Nothing was changed; try again when there is room."""
 

@@ -397,6 +397,13 @@ class JobOutput(Protocol):
     @property
     def complete(self) -> bool: ...
 
+    @property
+    def left_out_because(self) -> str:
+        """Why bytes are missing in `spans` or were skipped by `read`, where there is more to say than that
+        they are not stored; to be asked afterwards.
+        """
+        ...
+
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         """At most `most` bytes from `offset` on.
 

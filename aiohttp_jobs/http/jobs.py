@@ -163,7 +163,8 @@ async def read_output(request: web.Request) -> web.StreamResponse:
 
     For polling, ``X-Output-Offset`` is where the response starts, ``X-Output-Next`` where to continue, and
     ``X-Output-Complete`` tells whether the output is complete. ``X-Output-Attempt`` is the attempt that
-    printed it: when it changes, start again at 0.
+    printed it: when it changes, start again at 0. ``X-Output-Left-Out`` is the number of bytes that are not
+    stored any more, or that nobody has who can be asked; a line in the text stands for them.
     """
     return await output_answer(request, path_id(request, "job"))
 

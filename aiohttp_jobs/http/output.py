@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from ..engine.base import JobOutput
 from ..errors import NotFoundError, RangeError
-from ..streams.output import WholeOutput, left_out
+from ..streams.output import WholeOutput, note_of_gap
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
 from .auth.middleware import identity_of
@@ -62,15 +62,17 @@ LENGTH = Offset(name="length", description="The number of bytes to digest.")
 _NUMBER = {"type": "integer"}
 _TEXT = {"type": "string"}
 VALIDATORS: Mapping[str, dict[str, Any]] = {"ETag": _TEXT, "X-Output-Attempt": _NUMBER}
+_GAP = {"X-Output-Left-Out": _NUMBER}
 WHOLE_HEADERS = {
     **VALIDATORS,
+    **_GAP,
     "Accept-Ranges": {"const": "bytes"},
     "Content-Length": _NUMBER,
     "X-Output-Offset": _NUMBER,
     "X-Output-Next": _NUMBER,
     "X-Output-Complete": {"enum": ["true", "false"]},
 }
-RANGE_HEADERS = {**VALIDATORS, "Content-Range": _TEXT, "Content-Length": _NUMBER}
+RANGE_HEADERS = {**VALIDATORS, **_GAP, "Content-Range": _TEXT, "Content-Length": _NUMBER}
 
 
 class _Version(NamedTuple):
@@ -186,6 +188,7 @@ async def _ended(
     headers = _headers(whole.attempt, str(version)) | _disposition(request, job_id)
     if _is_known(IF_NONE_MATCH.of(request), str(version)):
         return ResponseAsIs(status=304, headers=headers)
+    headers |= _left_out(whole.left_out)
     start, stop, status = 0, whole.size, 200
     if asked is not None and _goes_on(IF_RANGE.of(request), version, asked, whole.gap):
         (start, stop), status = asked.within(whole.size), 206
@@ -249,7 +252,8 @@ async def _write_so_far(
         if not part.data:
             return
         if part.offset > offset:
-            await _taken(request, response.write(left_out(part.offset - offset)))
+            note = note_of_gap(part.offset - offset, reader.left_out_because)
+            await _taken(request, response.write(note))
         await _taken(request, response.write(part.data[: max(0, size - part.offset)]))
         offset = part.offset + len(part.data)
 
@@ -306,7 +310,12 @@ async def _piece(reader: JobOutput, offset: int, most: int) -> tuple[StreamAsIs,
     headers["X-Output-Offset"] = str(part.offset)
     headers["X-Output-Next"] = str(following)
     headers["X-Output-Complete"] = str(reader.complete and following >= reader.size).lower()
-    return StreamAsIs(headers=headers), part.data
+    return StreamAsIs(headers=headers | _left_out(part.offset - offset if part.data else 0)), part.data
+
+
+def _left_out(count: int) -> dict[str, str]:
+    """Says how many bytes are missing that were asked for, if any are."""
+    return {"X-Output-Left-Out": str(count)} if count > 0 else {}
 
 
 def _asked(text: str | None) -> _Asked | None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import FoundJob, JobState, OutputStore
+from ..engine.base import FoundJob, JobOutput, JobState, OutputStore
 from ..errors import NotFoundError, StorageUnavailableError
 from ..model.job import JobPhase
 from ..model.output import OutputPart
@@ -82,8 +82,8 @@ class JobStream:
             return
         for event in self._news(found.known):
             yield event
-        while (part := await self._printed(found.known)) is not None:
-            yield self._output(part)
+        while (printed := await self._printed(found.known)) is not None:
+            yield printed
             if change.done():
                 return
         await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
@@ -122,9 +122,9 @@ class JobStream:
         if output.attempt != self._attempt:
             self._attempt, self._offset = output.attempt, 0
         while (part := await output.read(self._offset)).data:
-            yield self._output(part)
+            yield self._output(part, output)
 
-    async def _printed(self, state: JobState) -> OutputPart | None:
+    async def _printed(self, state: JobState) -> StreamEvent | None:
         """What the running job has printed since, ``None`` when there is nothing."""
         if state.phase is not JobPhase.RUNNING:
             return None
@@ -133,7 +133,8 @@ class JobStream:
         if output.attempt != self._attempt or not part.data:
             return None
         # Where some is missing it may be on its way to where it is kept.
-        return part if part.offset == self._offset or await self._still_runs() else None
+        is_next = part.offset == self._offset or await self._still_runs()
+        return self._output(part, output) if is_next else None
 
     async def _still_runs(self) -> bool:
         try:
@@ -143,10 +144,12 @@ class JobStream:
         is_running = found.state is not None and found.state.phase is JobPhase.RUNNING
         return is_running and found.attempt == self._attempt
 
-    def _output(self, part: OutputPart) -> StreamEvent:
+    def _output(self, part: OutputPart, output: JobOutput) -> StreamEvent:
         data: dict[str, Any] = {"Offset": part.offset, "Text": part.data.decode("utf-8", "replace")}
         if part.offset > self._offset:
             data["LeftOut"] = part.offset - self._offset
+            if output.left_out_because:
+                data["LeftOutBecause"] = output.left_out_because
         self._offset = part.offset + len(part.data)
         return self._event("output", data)
 

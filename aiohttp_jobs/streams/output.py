@@ -18,10 +18,12 @@ class WholeOutput:
         """`spans` are the byte ranges that the reader has."""
         self._reader = reader
         self._pieces: list[bytes | Span] = []
-        end = 0
+        self.left_out = end = 0
+        """The number of bytes that are missing in it."""
         for span in spans:
             if span.start > end:
-                self._pieces.append(left_out(span.start - end))
+                self.left_out += span.start - end
+                self._pieces.append(note_of_gap(span.start - end, reader.left_out_because))
             self._pieces.append(span)
             end = span.stop
         self.size = sum(map(_length, self._pieces))
@@ -55,9 +57,10 @@ class WholeOutput:
             offset += len(part.data)
 
 
-def left_out(count: int) -> bytes:
+def note_of_gap(count: int, because: str) -> bytes:
     """The line that stands for `count` missing bytes."""
-    return f"\n[... {count} bytes of output left out ...]\n".encode()
+    reason = f": {because}" if because else ""
+    return f"\n[... {count} bytes of output left out{reason} ...]\n".encode()
 
 
 def _length(piece: bytes | Span) -> int:

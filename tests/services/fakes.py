@@ -178,6 +178,7 @@ class TextOutput:
     """A `JobOutput`."""
 
     attempt = 1
+    left_out_because = ""
 
     def __init__(self, text: bytes, *, complete: bool) -> None:
         self._text = text

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ...model.job import JobPhase
 from ...model.output import CHUNK, OutputPart, Span
-from ...worker.output.segments import existing, kept_spans, read_segments, whole_characters
+from ...worker.output.segments import existing, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
-from ..running.outputs import NoOutput, output_of
+from ..running.outputs import FilesOutput, NoOutput, output_of
 from .files.results import record_run
 from .job_store import JobStore
 
@@ -50,29 +49,11 @@ class EmbeddedOutputs:
         return change
 
 
-class FilesOutput:
-    """The output of a job in another process, as far as it was flushed; at least `size` bytes."""
-
-    complete = False
-
-    def __init__(self, folder: Path, size: int = 0, attempt: int = 1) -> None:
-        self.attempt = attempt
-        self._folder = folder
-        self.size = size
-
-    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        part = await asyncio.to_thread(read_segments, self._folder, offset, most, whole=whole)
-        self.size = max(self.size, part.offset + len(part.data))
-        return part
-
-    async def spans(self) -> list[Span]:
-        return await asyncio.to_thread(kept_spans, self._folder)
-
-
 class StoredOutput:
     """The output of an ended job: in its result, or in the log beside it."""
 
     complete = True
+    left_out_because = ""
 
     def __init__(self, store: JobStore, record: dict[str, Any]) -> None:
         self._store = store

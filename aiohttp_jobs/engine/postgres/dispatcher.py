@@ -38,6 +38,7 @@ from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
 from .database import DatabaseUnavailableError
 from .jobs import Claim, Claimed, GivenUpError, HeldJob, JobTable, LostClaim
+from .kept_logs import KeptLogs
 from .output_chunks import OutputChunks, OutputCopy
 from .presence import Presence
 from .run_folders import VERDICT, RunFolders, RunningFolders
@@ -75,6 +76,7 @@ class PostgresDispatcher:
         presence: Presence,
         folders: RunningFolders,
         kept_verdicts: KeptVerdicts,
+        kept_logs: KeptLogs,
         *,
         limits: Limits,
         starvation: float,
@@ -92,6 +94,7 @@ class PostgresDispatcher:
         self._presence = presence
         self._folders = folders
         self._kept_verdicts = kept_verdicts
+        self._kept_logs = kept_logs
         self.limits = limits
         self._starvation = starvation
         self._storage = storage
@@ -408,6 +411,7 @@ class PostgresDispatcher:
         except GivenUpError:
             # By another process, or by this one's own verdict, whose answer was lost.
             _logger.warning(_GIVEN_UP, claim.job_id)
+            await self._kept_logs.forget((claim.job_id, submission.attempt))
             self._forget(active, None)
             is_given = True
         except Exception:
@@ -417,7 +421,7 @@ class PostgresDispatcher:
         finally:
             # Without a verdict, which may be kept in it, it is left to the next process.
             if folders is not None and is_given:
-                self._folders.remove(folders)
+                self._folders.remove(self._kept_logs.without_kept(folders))
 
     async def _end(
         self,
@@ -430,8 +434,22 @@ class PostgresDispatcher:
         keep: Callable[[], None],
     ) -> None:
         if result.output_truncated:
-            await self._until_written(claim, partial(copy.finish, folders.run_dir, result.output_size), keep)
+            copying = partial(self._keep_output, claim, submission, result, copy, folders)
+            await self._until_written(claim, copying, keep)
         await self._finish(claim, submission, result, active, keep)
+
+    async def _keep_output(
+        self,
+        claim: Claim,
+        submission: Submission,
+        result: JobResult,
+        copy: OutputCopy,
+        folders: RunFolders,
+    ) -> None:
+        """Keep what the result has no room for: in the database, and what that leaves out here."""
+        await copy.finish(folders.run_dir, result.output_size)
+        if self._chunks.leaves_out(result.output_size):
+            await self._kept_logs.keep(claim, submission.attempt, submission.user_id, folders)
 
     def _keep_verdict(
         self, folders: RunFolders, claim: Claim, submission: Submission, result: JobResult
@@ -458,9 +476,10 @@ class PostgresDispatcher:
             _logger.warning("Job %s has the verdict that was kept for it", claim.job_id)
         except GivenUpError:
             _logger.warning(_GIVEN_UP, claim.job_id)
+            await self._kept_logs.forget((claim.job_id, submission.attempt))
         finally:
             self._only_ended.discard(claim.job_id)
-        self._folders.remove(folders)
+        self._folders.remove(self._kept_logs.without_kept(folders))
 
     async def _run(
         self, claim: Claim, submission: Submission, active: ActiveJob[JobSummary], folders: RunFolders

@@ -39,7 +39,9 @@ from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
 from .jobs import Claimed, JobTable
+from .kept_logs import KeptLogs
 from .listening import until_it_listens
+from .log_requests import LogRequests
 from .migrations import schema_state
 from .numbers import PostgresNumbers
 from .offered_interpreters import OfferedInterpreters
@@ -90,6 +92,7 @@ class PostgresEngine:
             labels=() if as_worker is None else as_worker.labels,
             offers=offers,
             places={str(slot): most for slot, most in self._limits.modes.items()},
+            gives_output=True,
         )
         self._installation = installation = PostgresInstallation(
             config.dsn,
@@ -130,6 +133,16 @@ class PostgresEngine:
         self.numbers = PostgresNumbers(installation.database, me, stall_seconds)
         self._changes = JobChanges()
         self._folders = RunningFolders(config.base_dir / "Running" / me)
+        self._kept_logs = KeptLogs(
+            installation.database,
+            me,
+            self._folders,
+            most=config.max_worker_log_bytes,
+            min_free=config.min_free_bytes,
+        )
+        self._log_requests = LogRequests(
+            installation.database, me, installation.signer("question for an output"), stall_seconds
+        )
         self._switch = DeadMansSwitch(me)
         installation.presence.on_held = self._switch.hold
 
@@ -165,6 +178,7 @@ class PostgresEngine:
             self._installation.presence,
             self._folders,
             KeptVerdicts(self.instance_id, self._installation.signer("verdict")),
+            self._kept_logs,
             limits=self._limits,
             starvation=config.starvation_seconds,
             storage=storage,
@@ -185,12 +199,14 @@ class PostgresEngine:
         self.queue.on_drain = self._told_to_drain
         self.outputs = PostgresOutputs(
             self._chunks,
+            self._kept_logs,
+            self._log_requests,
             dispatcher.find,
             dispatcher.copied,
             self.queue.next_change,
             self.queue.watch_output,
         )
-        self._ear = Ear(config.dsn or "", self.instance_id, self.queue.hear, with_news=self._is_host)
+        self._ear = Ear(config.dsn or "", self.instance_id, self._hear, with_news=self._is_host)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         """Connect, and wait for a server that is not there yet, for 60 seconds at most.
@@ -219,6 +235,11 @@ class PostgresEngine:
             await asyncio.to_thread(self.interpreters.look)
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        # Those two end after the jobs, as others may read of a job until its end.
+        self._kept_logs.open()
+        stack.push_async_callback(close, "The outputs that are kept", self._kept_logs.close)
+        self.outputs.exchange.open()
+        stack.push_async_callback(close, "Giving outputs to others", self.outputs.exchange.close)
         self._dispatcher.open()
         stack.push_async_callback(
             self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace
@@ -234,6 +255,15 @@ class PostgresEngine:
     def begin_closing(self) -> None:
         self._dispatcher.begin_closing()
         self.queue.let_go()
+
+    def _hear(self, what: str, about: str, more: str) -> None:
+        """Another process has told something, see ``telling``."""
+        if what in {"asked", "answered", "gap"}:
+            self.outputs.exchange.hear(what, about)
+        if what in {"deleted", "missed"}:
+            self._kept_logs.deleted(about)
+        if what not in {"asked", "answered"}:
+            self.queue.hear(what, about, more)
 
     def _changed(self, active: ActiveJob[JobSummary]) -> None:
         if active.worker is not None:

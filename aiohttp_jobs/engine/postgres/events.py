@@ -12,7 +12,7 @@ from psycopg import sql
 
 from .async_database import AsyncConnection
 from .expiry import Told
-from .telling import CHANNEL, NEWS_CHANNEL
+from .telling import CHANNEL, NEWS_CHANNEL, own_channel
 
 _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.2
@@ -49,7 +49,7 @@ class Ear:
 
     def __init__(self, dsn: str, me: str, hear: Hear, *, with_news: bool = True) -> None:
         self._dsn = dsn
-        self._channels = (CHANNEL, NEWS_CHANNEL) if with_news else (CHANNEL,)
+        self._channels = (CHANNEL, own_channel(me), *([NEWS_CHANNEL] if with_news else []))
         self._me = me
         self._hear = hear
         self._closing = threading.Event()

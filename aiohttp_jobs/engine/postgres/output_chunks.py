@@ -19,7 +19,7 @@ from ...model.output import CHUNK, OutputPart, Span
 from ...model.progress import Progress
 from ...system.atomic import make_folder
 from ...worker.output.log import OutputLog
-from ...worker.output.segments import SegmentWriter, drop_partial_start, read_segments, whole_characters
+from ...worker.output.segments import SegmentWriter, of_whole_characters, read_segments
 from ..base import StopReason
 from ..running.active import ActiveJob
 from .database import Database, DatabaseUnavailableError
@@ -143,10 +143,12 @@ class OutputChunks:
                 break
         if at is None:
             return OutputPart(offset, b"")
-        if at > offset and whole:
-            clean = drop_partial_start(data)
-            at, data = at + len(data) - len(clean), clean
-        return OutputPart(at, whole_characters(data, most) if whole else data[:most])
+        part = OutputPart(at, data)
+        return of_whole_characters(part, offset, most) if whole else OutputPart(at, data[:most])
+
+    def leaves_out(self, size: int) -> bool:
+        """Whether some of an output of so many bytes is not kept here."""
+        return size > 2 * self._half
 
     def write_out(self, job_id: str, attempt: int, folder: str) -> None:
         """Write what was copied of an attempt to the new `folder`, up to the first gap, as its log was."""

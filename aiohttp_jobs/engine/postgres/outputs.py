@@ -1,4 +1,6 @@
-"""OutputStore on a database: a job of this process is read from its log, others from their copies."""
+"""OutputStore on a database: a job of this process is read from its log, others from their copies, and what
+those leave out from whoever has it.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +10,31 @@ from typing import Any
 
 from ...model.job import JobPhase
 from ...model.output import CHUNK, OutputPart, Span
-from ...worker.output.segments import whole_characters
+from ...worker.output.segments import of_whole_characters, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
 from ..running.outputs import NoOutput, output_of
+from .kept_logs import KeptLogs
+from .log_exchange import LogExchange
+from .log_requests import LogRequests
 from .output_chunks import OutputChunks
+
+_GONE = "the process that ran the job had them, and does not answer or keeps them no longer"
 
 
 class PostgresOutputs:
     """The outputs of all processes.
 
     `find_active` knows the jobs that run in this one, `copied` how much of each others have, and
-    `next_change` tells of all. `watch` is told of each job that somebody looks at.
+    `next_change` tells of all. `watch` is told of each job that somebody looks at. `kept` are the outputs of
+    ended jobs that this process has, and `requests` what others ask of it, and it of others, by `exchange`.
     """
 
     def __init__(
         self,
         chunks: OutputChunks,
+        kept: KeptLogs,
+        requests: LogRequests,
         find_active: Callable[[str], ActiveJob[Any] | None],
         copied: Callable[[str], int],
         next_change: Callable[[str], asyncio.Future[None]],
@@ -35,23 +45,37 @@ class PostgresOutputs:
         self._find_active = find_active
         self._copied = copied
         self._next_change = next_change
+        self._kept = kept
+        self.exchange = LogExchange(requests, self._own)
 
     async def live(self, state: JobState) -> JobOutput:
         if state.phase is JobPhase.RUNNING:
             self._watch(state.job_id)
         active = self._find_active(state.job_id)
         if active is not None:
-            return CopiedOutput(output_of(active), lambda: self._copied(state.job_id))
+            return self._of_active(active)
         if state.phase is not JobPhase.RUNNING:
             return NoOutput(state.attempt)
-        return ChunksOutput(self._chunks, state.job_id, state.attempt, state.output_size, complete=False)
+        return self._chunks_of(state.job_id, state.attempt, state.output_size, complete=False)
 
     def kept(self, record: dict[str, Any]) -> JobOutput:
         attempt = record.get("Attempt") or 1
         if record.get("OutputTruncated"):
             size = int(record.get("OutputSize", 0))
-            return ChunksOutput(self._chunks, record["JobID"], attempt, size, complete=True)
+            return self._chunks_of(record["JobID"], attempt, size, complete=True)
         return TextOutput(record.get("Output", "").encode(), attempt)
+
+    def _chunks_of(self, job_id: str, attempt: int, size: int, *, complete: bool) -> ChunksOutput:
+        return ChunksOutput(self._chunks, self.exchange, job_id, attempt, size, complete=complete)
+
+    def _of_active(self, active: ActiveJob[Any]) -> CopiedOutput:
+        return CopiedOutput(output_of(active), lambda: self._copied(active.job.job_id))
+
+    def _own(self, job_id: str, attempt: int) -> JobOutput | None:
+        active = self._find_active(job_id)
+        if active is not None and active.job.attempt == attempt and active.log is not None:
+            return self._of_active(active)
+        return self._kept.find(job_id, attempt)
 
     def next_change(self, job_id: str) -> asyncio.Future[None]:
         return self._next_change(job_id)
@@ -63,6 +87,7 @@ class CopiedOutput:
     """
 
     complete = False
+    left_out_because = ""
 
     def __init__(self, output: JobOutput, copied: Callable[[], int]) -> None:
         self.attempt = output.attempt
@@ -86,30 +111,85 @@ class CopiedOutput:
 
 
 class ChunksOutput:
-    """The output of a job elsewhere, or one that its result contains only in part; at least `size` bytes."""
+    """The output of a job elsewhere, or one that its result contains only in part; at least `size` bytes.
 
-    def __init__(self, chunks: OutputChunks, job_id: str, attempt: int, size: int, *, complete: bool) -> None:
+    What is not among the `chunks` is asked for by `exchange`, until it is found out that nobody has it.
+    """
+
+    def __init__(
+        self,
+        chunks: OutputChunks,
+        exchange: LogExchange,
+        job_id: str,
+        attempt: int,
+        size: int,
+        *,
+        complete: bool,
+    ) -> None:
         self.attempt = attempt
         self.size = size
         self.complete = complete
         self._chunks = chunks
+        self._exchange = exchange
         self._job_id = job_id
+        self._gap = Span(0, 0)
+        self._is_gone = False
+
+    @property
+    def left_out_because(self) -> str:
+        return _GONE if self._is_gone else ""
 
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        part = await self._chunks.in_thread(
-            self._chunks.read, self._job_id, self.attempt, offset, most, whole=whole
-        )
+        part = await self._from_log(offset, most) if self._gap.start <= offset < self._gap.stop else None
+        if part is None:
+            part = await self._chunks.in_thread(
+                self._chunks.read, self._job_id, self.attempt, offset, most, whole=False
+            )
+            if part.offset > offset or (self.complete and not part.data and offset < self.size):
+                self._gap = Span(offset, part.offset if part.data else self.size)
+                part = await self._from_log(offset, most) or part
+        if whole:
+            part = of_whole_characters(part, offset, most)
         self.size = max(self.size, part.offset + len(part.data))
         return part
 
     async def spans(self) -> list[Span]:
-        return await self._chunks.in_thread(self._chunks.spans, self._job_id, self.attempt)
+        spans = await self._chunks.in_thread(self._chunks.spans, self._job_id, self.attempt)
+        is_whole = (
+            len(spans) == 1 and spans[0].start == 0 and (not self.complete or spans[0].stop >= self.size)
+        )
+        if is_whole or self._is_gone or (not spans and not self.complete):
+            return spans
+        there = await self._exchange.spans(self._job_id, self.attempt)
+        self._is_gone = there is None
+        return spans if there is None else _together([*spans, *there])
+
+    async def _from_log(self, offset: int, most: int) -> OutputPart | None:
+        """What lies in the gap, from whoever has it."""
+        if self._is_gone:
+            return None
+        part = await self._exchange.read(self._job_id, self.attempt, offset, most)
+        self._is_gone = part is None
+        is_in_gap = part is not None and part.data and part.offset < self._gap.stop
+        return part if is_in_gap else None
+
+
+def _together(spans: list[Span]) -> list[Span]:
+    """The stretches that one or the other has."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start <= found[-1].stop:
+            found[-1] = Span(found[-1].start, max(found[-1].stop, span.stop))
+        else:
+            found.append(span)
+    return found
 
 
 class TextOutput:
     """The output of a job whose result contains all of it."""
 
     complete = True
+    left_out_because = ""
 
     def __init__(self, data: bytes, attempt: int) -> None:
         self.attempt = attempt

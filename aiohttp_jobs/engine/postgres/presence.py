@@ -28,9 +28,10 @@ _HELD = 0.9
 _logger = logging.getLogger(__name__)
 
 _HEARD = """
-INSERT INTO aiohttp_jobs.processes (process_id, kind, name, machine, pid, version, labels, offers, places)
+INSERT INTO aiohttp_jobs.processes (process_id, kind, name, machine, pid, version, labels, offers, places,
+    gives_output)
 VALUES (%(me)s, %(kind)s, %(name)s, %(machine)s, %(pid)s, %(version)s, %(labels)s, %(offers)s,
-    %(places)s::json)
+    %(places)s::json, %(gives_output)s)
 ON CONFLICT (process_id) DO UPDATE SET heard_at = clock_timestamp()
 RETURNING is_draining
 """
@@ -55,13 +56,17 @@ WHERE NOT EXISTS (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AboutProcess:
-    """What a process tells the others of itself: `places` are the jobs that it runs at once, by slot."""
+    """What a process tells the others of itself: `places` are the jobs that it runs at once, by slot.
+
+    `gives_output`: it answers who asks for outputs that it has on its disk.
+    """
 
     kind: Literal["host", "worker"] = "host"
     name: str = ""
     labels: Sequence[str] = ()
     offers: Sequence[str] = ()
     places: Mapping[str, int] = field(default_factory=dict)
+    gives_output: bool = False
 
     def row(self) -> dict[str, Any]:
         """As it is written, with what every process can tell of itself."""
@@ -74,6 +79,7 @@ class AboutProcess:
             "labels": list(self.labels),
             "offers": list(self.offers),
             "places": json.dumps(dict(self.places)),
+            "gives_output": self.gives_output,
         }
 
 

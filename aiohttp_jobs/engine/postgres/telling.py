@@ -27,6 +27,11 @@ SELECT pg_notify(channel, said) FROM unnest(%s::text[], %s::text[]) AS news (cha
 _logger = logging.getLogger(__name__)
 
 
+def own_channel(process_id: str) -> str:
+    """Where one process hears what only it has to: ``asked`` and ``answered``, and a question's id."""
+    return f"{CHANNEL}_{process_id}"
+
+
 def channel_of(what: str) -> str:
     """Where `what` is said."""
     return NEWS_CHANNEL if what in _NEWS else CHANNEL

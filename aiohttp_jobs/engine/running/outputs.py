@@ -1,13 +1,15 @@
-"""The output of a job that has not started, or that runs in this process."""
+"""The output of a job that has not started, that runs in this process, or that is in a folder."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import OutputLog
+from ...worker.output.segments import kept_spans, read_segments
 from .active import ActiveJob
 
 
@@ -16,6 +18,7 @@ class NoOutput:
 
     size = 0
     complete = False
+    left_out_because = ""
 
     def __init__(self, attempt: int = 1) -> None:
         self.attempt = attempt
@@ -31,6 +34,7 @@ class LiveOutput:
     """The output of a job that runs in this process: in memory and, once flushed, in files."""
 
     complete = False
+    left_out_because = ""
 
     def __init__(self, log: OutputLog, attempt: int = 1) -> None:
         self.attempt = attempt
@@ -53,6 +57,26 @@ class LiveOutput:
 
     async def spans(self) -> list[Span]:
         return await asyncio.to_thread(self._log.kept_spans)
+
+
+class FilesOutput:
+    """An output in a folder of segments, as far as it was flushed; at least `size` bytes."""
+
+    complete = False
+    left_out_because = ""
+
+    def __init__(self, folder: str | Path, size: int = 0, attempt: int = 1) -> None:
+        self.attempt = attempt
+        self._folder = folder
+        self.size = size
+
+    async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
+        part = await asyncio.to_thread(read_segments, self._folder, offset, most, whole=whole)
+        self.size = max(self.size, part.offset + len(part.data))
+        return part
+
+    async def spans(self) -> list[Span]:
+        return await asyncio.to_thread(kept_spans, self._folder)
 
 
 def output_of(active: ActiveJob[Any]) -> NoOutput | LiveOutput:

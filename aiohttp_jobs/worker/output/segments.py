@@ -151,11 +151,8 @@ def read_segments(folder: str | Path, offset: int, most: int = CHUNK, *, whole: 
     for path in segments(folder):
         start = int(path.suffix[1:]) * SEGMENT
         if start > offset + len(data):
-            behind = _contiguous(folder, start, most)
-            clean = drop_partial_start(behind) if whole else behind
-            return OutputPart(
-                start + len(behind) - len(clean), whole_characters(clean, most) if whole else clean
-            )
+            behind = OutputPart(start, _contiguous(folder, start, most))
+            return of_whole_characters(behind, offset, most) if whole else behind
     return OutputPart(offset, b"")
 
 
@@ -207,6 +204,14 @@ def whole_characters(data: bytes, most: int) -> bytes:
             length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
             return data[:-back] if length > back else data
     return data
+
+
+def of_whole_characters(part: OutputPart, offset: int, most: int) -> OutputPart:
+    """At most `most` bytes of what was read from `offset` on: no incomplete character at its end, nor at its
+    start when that is behind a gap.
+    """
+    clean = drop_partial_start(part.data) if part.offset > offset else part.data
+    return OutputPart(part.offset + len(part.data) - len(clean), whole_characters(clean, most))
 
 
 def drop_partial_start(data: bytes) -> bytes:

@@ -34,12 +34,12 @@ async def _allow(_job: ClaimedJob) -> None:
 
 
 async def started(
-    dsn: str, folder: Path, stall: float, stack: AsyncExitStack, *, places: int | None = 4
+    dsn: str, folder: Path, stall: float, stack: AsyncExitStack, *, places: int | None = 4, **more: Any
 ) -> PostgresEngine:
     """An engine that runs so many background jobs; it counts as dead when not heard of for `stall` s."""
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - needs psycopg
 
-    settings = {**QUICK, "max_parallel_background": places or 1, "runs_jobs": places is not None}
+    settings = {**QUICK, "max_parallel_background": places or 1, "runs_jobs": places is not None, **more}
     config = JobsConfig(
         data_dir=folder, engine="postgres", dsn=dsn, secret=SECRET, stall_seconds=stall, **settings
     )

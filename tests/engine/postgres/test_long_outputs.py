@@ -1,0 +1,168 @@
+"""Outputs that are too long for the database: hosts get their middle from the process that ran the job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aiohttp_jobs.engine.base import JobOutput
+from aiohttp_jobs.model.job import RetryPolicy
+from aiohttp_jobs.model.output import Span
+
+from ...contract.jobs import submit
+from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
+from .host import started
+
+pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
+
+import psycopg
+
+if TYPE_CHECKING:
+    from aiohttp_jobs.engine.postgres.engine import PostgresEngine
+
+STALL = 60.0
+SMALL = {"max_output_bytes": 2048, "max_database_log_bytes": 128 * 1024}
+"""So that little is long."""
+LINES = "seq 100000 199999"
+PRINTED = "".join(f"{n}\n" for n in range(100_000, 200_000)).encode()
+Start = Callable[..., Awaitable["PostgresEngine"]]
+
+
+@pytest.fixture
+async def start(postgres: str, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts hosts in this process."""
+    async with AsyncExitStack() as stack:
+
+        async def start(name: str, *, on: AsyncExitStack = stack, **settings: Any) -> PostgresEngine:
+            return await started(postgres, tmp_path / name, STALL, on, **{**SMALL, **settings})
+
+        yield start
+
+
+@pytest.fixture
+async def reads(start: Start) -> PostgresEngine:
+    """A host that runs no jobs."""
+    return await start("host", places=None)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gate:
+    return Gate(tmp_path / "gate")
+
+
+async def ended(engine: PostgresEngine, command: str = LINES, **fields: Any) -> dict[str, Any]:
+    """The result of a job that ran."""
+    job_id = await submit(engine.queue, command, **fields)
+    record = await engine.queue.end_of(job_id, PATIENCE_SECONDS)
+    assert record is not None
+    return record
+
+
+async def whole(output: JobOutput, offset: int = 0) -> bytes:
+    """All that is read from `offset` on, one piece after the other, while none is missing."""
+    data = b""
+    while (part := await output.read(offset + len(data))).data and part.offset == offset + len(data):
+        data += part.data
+    return data
+
+
+def rows(dsn: str, table: str) -> int:
+    with psycopg.connect(dsn) as connection:
+        query = f"SELECT count(*) FROM aiohttp_jobs.{table}"
+        return int(connection.execute(query.encode()).fetchall()[0][0])
+
+
+async def test_the_middle_of_a_long_output_is_got_from_who_ran_the_job(
+    reads: PostgresEngine, start: Start, postgres: str
+) -> None:
+    runs = await start("worker")
+    record = await ended(reads)
+    for engine in (reads, runs):
+        kept = engine.outputs.kept(record)
+        assert (kept.size, kept.complete) == (len(PRINTED), True)
+        assert await kept.spans() == [Span(0, len(PRINTED))]
+        assert await whole(kept) == PRINTED
+        assert (await engine.outputs.kept(record).read(300_001, 5)).data == PRINTED[300_001:300_006]
+    assert rows(postgres, "log_requests") == 0
+    assert await reads.results.delete([record["JobID"]]) == 1
+    assert (await reads.outputs.kept(record).read(300_001)).data == b""
+    await until(lambda: rows(postgres, "kept_logs") == 0, "that the output goes with its result")
+
+
+async def test_so_is_that_of_a_job_that_runs(reads: PostgresEngine, start: Start, gate: Gate) -> None:
+    await start("worker")
+    job_id = await submit(reads.queue, f"{LINES}; {gate.shell}")
+    await gate.reached()
+
+    async def is_copied() -> bool:
+        state = await reads.queue.get(job_id)
+        return state is not None and (await reads.outputs.live(state)).size == len(PRINTED)
+
+    await until_answered(is_copied, "all being known to others")
+    state = await reads.queue.get(job_id)
+    assert state is not None
+    output = await reads.outputs.live(state)
+    assert await output.spans() == [Span(0, len(PRINTED))]
+    assert await whole(output) == PRINTED
+    gate.open()
+    assert await reads.queue.end_of(job_id, PATIENCE_SECONDS) is not None
+
+
+async def test_an_earlier_attempts_too(reads: PostgresEngine, start: Start) -> None:
+    await start("worker")
+    again = RetryPolicy(count=1, backoff_seconds=0)
+    record = await ended(reads, f"{LINES}; false", retry=again)
+    assert record["Attempt"] == 2
+    (earlier,) = await reads.history.attempts_of(record)
+    for each in (earlier, record):
+        assert (await whole(reads.outputs.kept(each))).startswith(PRINTED)
+
+
+async def test_without_who_ran_it_there_are_beginning_and_end(reads: PostgresEngine, start: Start) -> None:
+    async with AsyncExitStack() as stack:
+        await start("worker", on=stack)
+        record = await ended(reads)
+        kept = reads.outputs.kept(record)
+        assert (await kept.read(300_000, 10)).offset == 300_000
+    for output in (kept, reads.outputs.kept(record)):
+        beginning, end = await output.spans()
+        assert await whole(output) == PRINTED[: beginning.stop]
+        assert await whole(output, end.start) == PRINTED[end.start :]
+        assert (await output.read(beginning.stop)).offset == end.start
+        assert (beginning.start, end.stop) == (0, len(PRINTED))
+        assert end.start - beginning.stop > len(PRINTED) // 2
+
+
+async def test_nobody_waits_for_a_process_of_an_older_release(
+    reads: PostgresEngine, start: Start, postgres: str
+) -> None:
+    await start("worker")
+    record = await ended(reads)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("UPDATE aiohttp_jobs.processes SET gives_output = false")
+    assert len(await reads.outputs.kept(record).spans()) == 2
+    assert rows(postgres, "log_requests") == 0
+
+
+async def test_the_oldest_outputs_of_whoever_has_most_go_first(reads: PostgresEngine, start: Start) -> None:
+    await start("worker", max_worker_log_bytes=3 * len(PRINTED))
+    users = ("bob", "alice", "alice", "alice")
+    records = [await ended(reads, user_id=user) for user in users]
+    has_all = [len(await reads.outputs.kept(record).spans()) == 1 for record in records]
+    assert has_all == [True, False, True, True]
+
+
+async def test_many_who_read_at_once_all_get_theirs_and_leave_nothing(
+    reads: PostgresEngine, start: Start, postgres: str
+) -> None:
+    await start("worker")
+    record = await ended(reads)
+    at = range(100_000, 500_000, 20_000)
+    parts = await asyncio.gather(*(reads.outputs.kept(record).read(offset, 1000) for offset in at))
+    assert [part.data for part in parts] == [PRINTED[offset : offset + 1000] for offset in at]
+    assert rows(postgres, "log_requests") == 0
