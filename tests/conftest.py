@@ -14,6 +14,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,9 @@ QUICK: dict[str, Any] = {
 }
 
 
+@cache
 def is_in(path: Path, names: tuple[str, ...]) -> bool:
-    """Whether `path` is or lies in one of `names`, below this folder."""
+    """Whether `path` is or lies in one of `names`, below this folder. Thousands of tests are of few hundred files."""
     return any(path.is_relative_to(Path(__file__).parent / each) for each in names)
 
 
