@@ -34,7 +34,7 @@ from aiohttp_jobs.worker.powershell import runspace
 from . import prefork
 from .engines import HostEngine, engine
 from .postgres import bare_postgres, postgres, postgres_server
-from .powershell import needs_pwsh
+from .powershell import needs_pwsh, short_lived_pwsh
 
 __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
 
@@ -137,7 +137,7 @@ QUICK: dict[str, Any] = {
 
 @cache
 def is_in(path: Path, names: tuple[str, ...]) -> bool:
-    """Whether `path` is or lies in one of `names`, below this folder. Thousands of tests are of few hundred files."""
+    """Whether `path` is or lies in one of `names`, below this folder: asked for thousands of tests of few files."""
     return any(path.is_relative_to(Path(__file__).parent / each) for each in names)
 
 
@@ -153,6 +153,12 @@ def needs_postgres(item: pytest.Item) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Not even read what ``-m "not slow"`` would leave out."""
     return True if config.getoption("markexpr") == "not slow" and is_in(collection_path, SLOW) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop() -> Generator[None, object, object]:
+    with short_lived_pwsh():
+        return (yield)
 
 
 def pytest_sessionstart() -> None:
