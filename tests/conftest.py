@@ -137,7 +137,7 @@ QUICK: dict[str, Any] = {
 
 @cache
 def is_in(path: Path, names: tuple[str, ...]) -> bool:
-    """Whether `path` is or lies in one of `names`, below this folder: asked for thousands of tests of few files."""
+    """Whether `path` is or lies in one of `names`, below this folder: thousands of tests of few files ask."""
     return any(path.is_relative_to(Path(__file__).parent / each) for each in names)
 
 

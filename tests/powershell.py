@@ -22,8 +22,8 @@ needs_pwsh = pytest.mark.skipif(
 def short_lived_pwsh() -> Iterator[None]:
     """Have ``pwsh`` on PATH be the same one, but for .NET's habit of compiling anew what it has run 30 times.
 
-    That pays in a process that goes on for minutes. Those of the tests end after a job or two, and spend a third
-    of their processor time on it.
+    That pays in a process that goes on for minutes. Those of the tests end after a job or two, and spend
+    a third of their processor time on it.
     """
     pwsh = shutil.which("pwsh")
     if pwsh is None:

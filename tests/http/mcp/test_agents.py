@@ -6,16 +6,16 @@ import runpy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from mcp import Client, MCPError
-from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 
 from ...conftest import Caller, Host
 from ...engines import BOTH
 from ...functions.sample import jobs as functions
+
+if TYPE_CHECKING:
+    from mcp import Client
 
 ROOT = Path(__file__).parents[3]
 StartHost = Callable[..., Awaitable[Host]]
@@ -44,11 +44,23 @@ EVERYBODYS = {
 @asynccontextmanager
 async def agent(host: Host, caller: Caller, mode: str = "auto") -> AsyncIterator[Client]:
     """The SDK's client with `caller`'s API key."""
+    # Half a second, which each of the tests' processes would spend to collect the tests.
+    from mcp import Client  # noqa: PLC0415
+    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415
+    from mcp.shared._httpx_utils import create_mcp_http_client  # noqa: PLC0415
+
     key = caller.session.headers["Authorization"]
     async with create_mcp_http_client({"Authorization": key}) as http:
         address = f"{host.address}{host.config.prefix}/mcp"
         async with Client(streamable_http_client(address, http_client=http), mode=mode) as client:
             yield client
+
+
+def refused() -> type[Exception]:
+    """What the SDK's client raises."""
+    from mcp import MCPError  # noqa: PLC0415
+
+    return MCPError
 
 
 async def called(client: Client, name: str, /, **arguments: Any) -> dict[str, Any]:
@@ -203,7 +215,7 @@ async def test_faults_are_told_to_the_agent_as_sentences(start_host: StartHost) 
             result = await client.call_tool(name, arguments)
             assert result.is_error
             assert said in result.content[0].text
-        with pytest.raises(MCPError, match="There is no tool rm_rf, or it is not yours to use"):
+        with pytest.raises(refused(), match="There is no tool rm_rf, or it is not yours to use"):
             await client.call_tool("rm_rf", {})
 
 
@@ -218,7 +230,7 @@ async def test_a_role_that_was_taken_away_takes_its_tools_with_it(start_host: St
         assert await names(client) == EVERYBODYS | {"submit_job"}
         roles.clear()
         assert await names(client) == EVERYBODYS
-        with pytest.raises(MCPError, match="not yours to use"):
+        with pytest.raises(refused(), match="not yours to use"):
             await client.call_tool(
                 "submit_job", {"jobName": "x", "command": "true", "executionMode": "Runspace"}
             )
