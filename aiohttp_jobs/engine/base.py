@@ -867,14 +867,17 @@ CloseInTime = Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]]
 
 
 class Notifier(Protocol):
-    """Sends notices of outcomes. No method raises.
+    """Sends notices of outcomes. Only `notices_of` raises.
 
     An engine that stores a job's result and its notices by one transaction asks for `notices_of`, and calls
     `stored` afterwards. Any other calls `prepare` before it stores the result, and `release` afterwards.
     """
 
     async def notices_of(self, submission: Submission, result: JobResult) -> Sequence[Notice]:
-        """The notices of `result`, which are not stored."""
+        """The notices of `result`, which are not stored.
+
+        Raises ``OSError`` while the storage is away, from which is read how the job before ended.
+        """
         ...
 
     def stored(self) -> None:

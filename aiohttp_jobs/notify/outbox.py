@@ -64,7 +64,11 @@ class Outbox:
 
     async def prepare(self, submission: Submission, result: JobResult) -> Prepared:
         """Prepare the notices of `result`, which is about to be stored. Does not raise."""
-        notices = await self.notices_of(submission, result)
+        try:
+            notices = await self.notices_of(submission, result)
+        except OSError as error:
+            self._report_unknown_previous(result, error)
+            notices = _notices(submission, result, None)
         # An earlier outcome of this attempt may have been prepared by a process that died.
         ids = {notice_id(result.job_id, result.attempt, index) for index, _ in enumerate(submission.notify)}
         try:
@@ -75,18 +79,23 @@ class Outbox:
         return Prepared(notices, kept=True)
 
     async def notices_of(self, submission: Submission, result: JobResult) -> tuple[Notice, ...]:
-        """The notices of `result`, which are not stored. Does not raise."""
+        """The notices of `result`, which are not stored.
+
+        Raises ``OSError`` while the storage is away, from which is read how the job before ended.
+        """
         try:
             previous = await self._previous(submission, result)
-            events = [(rule, event_for(rule, result.status, previous)) for rule in submission.notify]
-            return tuple(
-                Notice.about(result, index, rule, event, submission.submitted_with)
-                for index, (rule, event) in enumerate(events)
-                if event is not None
-            )
         except Exception as error:
-            self._storage.report(error, _logger, _CANNOT_PREPARE, result.job_id)
-            return ()
+            if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+                raise
+            self._report_unknown_previous(result, error)
+            previous = None
+        return _notices(submission, result, previous)
+
+    def _report_unknown_previous(self, result: JobResult, error: Exception) -> None:
+        # Better to tell of a second failure than not to tell of the first.
+        message = "How job %s ended before cannot be found out"
+        self._storage.report(error, _logger, message, result.job_name)
 
     def stored(self) -> None:
         """Look for notices to send: some were stored together with a result."""
@@ -119,16 +128,8 @@ class Outbox:
     async def _previous(self, submission: Submission, result: JobResult) -> JobStatus | None:
         if not needs_previous(submission.notify, result.status):
             return None
-        try:
-            async with asyncio.timeout(_HISTORY_SECONDS):
-                return await self._history.previous_status(
-                    result.user_id, result.job_name, result.date_completed
-                )
-        except Exception as error:
-            # Better to tell of a second failure than not to tell of the first.
-            message = "How job %s ended before cannot be found out"
-            self._storage.report(error, _logger, message, result.job_name)
-            return None
+        async with asyncio.timeout(_HISTORY_SECONDS):
+            return await self._history.previous_status(result.user_id, result.job_name, result.date_completed)
 
     async def _has_ended(self, notice: Notice) -> bool | None:
         """Whether the job ended as `notice` says; ``None`` while that is open, false when it did not."""
@@ -154,3 +155,13 @@ class Outbox:
             else:
                 self._store.add(notice.model_copy(update={"state": NoticeState.PENDING}))
                 self._store.withdraw([notice.notice_id])
+
+
+def _notices(submission: Submission, result: JobResult, previous: JobStatus | None) -> tuple[Notice, ...]:
+    """Those that the rules of `submission` ask for, where the job before ended as `previous`."""
+    events = [(rule, event_for(rule, result.status, previous)) for rule in submission.notify]
+    return tuple(
+        Notice.about(result, index, rule, event, submission.submitted_with)
+        for index, (rule, event) in enumerate(events)
+        if event is not None
+    )

@@ -12,13 +12,14 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
+from ...model.notice import Notice
 from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState, retry_until_written
 from ...worker.process.dead_mans_switch import boottime, started_before
@@ -541,7 +542,9 @@ class PostgresDispatcher:
             earlier = await self._until_written(claim, asked, keep)
             result = with_attempts(result, earlier)
         notifier = self._notifier if submission.notify else None
-        notices = await notifier.notices_of(submission, result) if notifier else ()
+        notices: Sequence[Notice] = ()
+        if notifier is not None:
+            notices = await self._until_written(claim, partial(notifier.notices_of, submission, result), keep)
         lets_start = self._lets_start(claim)
         give = partial(self._verdicts.give, claim, result, earlier, notices, lets_start=lets_start)
         record = await self._until_written(claim, give, keep)

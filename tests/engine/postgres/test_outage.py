@@ -12,7 +12,7 @@ from aiohttp_jobs.client import JobEvent, JobsClient
 
 from ...conftest import Host
 from ...engines import HostEngine
-from ...gate import PATIENCE_SECONDS, Gate, until_answered
+from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
 from ...postgres import PostgresServer
 from ...tcp_proxy import TcpProxy
 from .support import SECRET, installation
@@ -21,6 +21,8 @@ pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-
 
 from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
 from aiohttp_jobs.engine.postgres.database import Database, DatabaseAwayError
+
+RECOVERY = {"channel": "webhook", "url": "https://hooks.example/job", "on": "recovery"}
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,11 @@ def losing(proxy: TcpProxy, *words: bytes) -> Callable[[], bool]:
 
 
 async def test_while_it_is_away_hosts_say_so_and_afterwards_all_goes_on(
-    host: Host, server: PostgresServer, gate: Gate
+    host: Host, server: PostgresServer, gate: Gate, tmp_path: Path
 ) -> None:
     caller = host.caller("debug")
-    job_id = await caller.submit(f"echo one; {gate.shell}; echo two")
+    await caller.run("exit 1")
+    job_id = await caller.submit(f"echo one; {gate.shell}; echo two", notify=[RECOVERY])
     seen: list[JobEvent] = []
 
     async def watch() -> None:
@@ -91,12 +94,16 @@ async def test_while_it_is_away_hosts_say_so_and_afterwards_all_goes_on(
         assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
         assert {answer.body["success"] for answer in answers} == {False}
         gate.open()
+        await until(lambda: any(tmp_path.rglob("verdict.json")), "the verdict being kept")
     finally:
         await asyncio.to_thread(server.start)
     await watching
     assert (seen[-1].name, seen[-1].data["Status"]) == ("end", "Succeeded")
     assert "".join(event.text for event in seen) == "one\ntwo\n"
     assert len(gate.pids) == 1
+    # How the job before it ended could not be read while it was away.
+    (notice,) = (await caller.request("GET", "/notices")).body["notices"]
+    assert (notice["JobID"], notice["Event"]) == (job_id, "recovery")
 
 
 async def test_the_answer_to_a_submission_is_lost_and_it_is_accepted_once(
