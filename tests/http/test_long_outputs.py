@@ -11,11 +11,12 @@ import pytest
 from ..client.test_client import client_of
 from ..conftest import Host
 from ..engine.postgres.host import started
-from ..engine.postgres.test_long_outputs import LINES, PRINTED, SMALL, STALL
+from ..engine.postgres.test_long_outputs import LINES, PRINTED, SMALL, STALL, patience
 from ..engines import HostEngine
 from ..streams import Stream
 from .test_output import get
 
+__all__ = ["patience"]  # a fixture, for pytest to find
 pytestmark = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
 StartHost = Callable[..., Awaitable[Host]]
 

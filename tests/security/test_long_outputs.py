@@ -22,13 +22,14 @@ from ..conftest import Host
 from ..contract.jobs import submit
 from ..engine.postgres.host import started
 from ..engine.postgres.support import installation
-from ..engine.postgres.test_long_outputs import LINES, PRINTED, SMALL, STALL
+from ..engine.postgres.test_long_outputs import LINES, PRINTED, SMALL, STALL, patience
 from ..engines import HostEngine
 from ..gate import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine
 
+__all__ = ["patience"]  # a fixture, for pytest to find
 StartHost = Callable[..., Awaitable[Host]]
 PURPOSE = "question for an output"
 

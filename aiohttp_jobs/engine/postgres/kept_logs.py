@@ -19,6 +19,7 @@ from .jobs import Claim, GivenUpError
 from .run_folders import RunFolders, RunningFolders
 
 _LOOK_SECONDS = 300.0
+_ROOM_SECONDS = 20.0
 _KEEP = """
 INSERT INTO aiohttp_jobs.kept_logs (job_id, attempt, user_id, process_id)
 SELECT job_id, attempt, user_id, %(me)s::uuid FROM aiohttp_jobs.jobs
@@ -43,11 +44,13 @@ Key = tuple[str, int]
 """A job's id, and which attempt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     user_id: str
     size: int
     run_dir: str
+    has_ended: bool = False
+    """Its verdict is given: until then the folder is needed for that."""
 
 
 class KeptLogs:
@@ -105,9 +108,12 @@ class KeptLogs:
             raise GivenUpError(claim.job_id)
 
     def without_kept(self, folders: RunFolders) -> RunFolders:
-        """What of the folders may be removed."""
-        is_kept = any(each.run_dir == folders.run_dir for each in self._kept.values())
-        return RunFolders("", folders.job_dir) if is_kept else folders
+        """What of an attempt's folders may be removed once its verdict is given."""
+        for kept in self._kept.values():
+            if kept.run_dir == folders.run_dir:
+                kept.has_ended = True
+                return RunFolders("", folders.job_dir)
+        return folders
 
     async def forget(self, *keys: Key) -> None:
         """Remove these, of whose results there is none. Does not fail."""
@@ -125,9 +131,12 @@ class KeptLogs:
 
     def _measure(self, run_dir: str) -> tuple[int, int]:
         """How many bytes there are, and how many more may be. Blocks."""
-        state = os.statvfs(run_dir)
         size = sum(span.stop - span.start for span in kept_spans(f"{run_dir}/log"))
-        return size, state.f_bavail * state.f_frsize - self._min_free
+        return size, self._room(run_dir)
+
+    def _room(self, run_dir: str) -> int:
+        state = os.statvfs(run_dir)
+        return state.f_bavail * state.f_frsize - self._min_free
 
     def _in_the_way(self, user_id: str, size: int, room: int) -> list[Key] | None:
         """What has to go so that there is room for one more; ``None``: that one is the largest itself."""
@@ -139,9 +148,8 @@ class KeptLogs:
         gone: list[Key] = []
         while too_much > 0:
             largest, _ = used.most_common(1)[0]
-            oldest = next(
-                (key for key, each in self._kept.items() if each.user_id == largest and key not in gone), None
-            )
+            theirs = [key for key, each in self._kept.items() if each.user_id == largest and each.has_ended]
+            oldest = next((key for key in theirs if key not in gone), None)
             if oldest is None:
                 return None
             gone.append(oldest)
@@ -149,16 +157,29 @@ class KeptLogs:
             too_much -= self._kept[oldest].size
         return gone
 
+    async def _give_room(self) -> None:
+        """Let go of what keeps the disk from having the room that jobs are to have."""
+        newest = next(reversed(self._kept.values()), None)
+        if newest is None:
+            return
+        with suppress(OSError):  # a job has removed it
+            room = await asyncio.to_thread(self._room, newest.run_dir)
+            await self.forget(*(self._in_the_way("", 0, room) or ()))
+
     async def _keep_looking(self) -> None:
         """Remove now and then what was deleted, and rows of processes that have ended."""
+        clock = asyncio.get_running_loop().time
+        due = clock() + _LOOK_SECONDS
         while True:
-            try:
-                async with asyncio.timeout(_LOOK_SECONDS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ROOM_SECONDS):
                     await self._look.wait()
-            except TimeoutError:
-                pass
-            self._look.clear()
             try:
+                await self._give_room()
+                if not self._look.is_set() and clock() < due:
+                    continue
+                self._look.clear()
+                due = clock() + _LOOK_SECONDS
                 await self._database.in_thread(self._database.change, _FORGET_DEAD)
                 if self._kept:
                     gone = await self._database.in_thread(self._database.rows, _DELETED, (self._me,))

@@ -88,7 +88,7 @@ class LogExchange:
     async def _ask(self, question: Question) -> OutputPart | None:
         request_id, answered = str(uuid.uuid4()), asyncio.Event()
         self._awaited[request_id] = answered
-        asked: Asked | None = None
+        asked, pause = Asked.BUSY, _BUSY_SECONDS
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 while True:
@@ -97,11 +97,12 @@ class LogExchange:
                         return None
                     if asked is Asked.ASKED:
                         return await self._answer_to(request_id, answered)
-                    await asyncio.sleep(_BUSY_SECONDS)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, _LOOK_SECONDS)
         except TimeoutError:
-            if asked is Asked.BUSY:
-                raise OutputBusyError from None
-            return None
+            if asked is Asked.ASKED:
+                return None
+            raise OutputBusyError from None
         finally:
             del self._awaited[request_id]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiohttp_jobs.engine.base import JobOutput
+from aiohttp_jobs.errors import OutputBusyError
 from aiohttp_jobs.model.job import RetryPolicy
 from aiohttp_jobs.model.output import Span
 
@@ -25,12 +26,20 @@ import psycopg
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine
 
-STALL = 60.0
+STALL = 600.0
 SMALL = {"max_output_bytes": 2048, "max_database_log_bytes": 128 * 1024}
 """So that little is long."""
 LINES = "seq 100000 199999"
 PRINTED = "".join(f"{n}\n" for n in range(100_000, 200_000)).encode()
+EXCHANGE = "aiohttp_jobs.engine.postgres.log_exchange"
 Start = Callable[..., Awaitable["PostgresEngine"]]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, an answer is waited for."""
+    for module in (EXCHANGE, EXCHANGE.replace("log_exchange", "log_requests")):
+        monkeypatch.setattr(f"{module}.ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -166,3 +175,38 @@ async def test_many_who_read_at_once_all_get_theirs_and_leave_nothing(
     parts = await asyncio.gather(*(reads.outputs.kept(record).read(offset, 1000) for offset in at))
     assert [part.data for part in parts] == [PRINTED[offset : offset + 1000] for offset in at]
     assert rows(postgres, "log_requests") == 0
+
+
+async def test_who_does_not_answer_is_waited_for_so_long_and_no_longer(
+    reads: PostgresEngine, start: Start, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await start("worker")
+    record = await ended(reads)
+    await runs.outputs.exchange.close()  # as one that hangs: it lives, and does not answer
+    monkeypatch.setattr(f"{EXCHANGE}.ANSWER_SECONDS", 0.5)
+    kept = reads.outputs.kept(record)
+    assert len(await kept.spans()) == 2
+    assert "does not answer" in kept.left_out_because
+    assert (await kept.read(300_000)).offset > 300_000  # and is not asked again
+    await until(lambda: rows(postgres, "log_requests") == 0, "that the question is withdrawn")
+
+
+async def test_one_users_readers_do_not_fill_the_table(
+    reads: PostgresEngine, start: Start, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await start("worker")
+    alices, bobs = await ended(reads), await ended(reads, user_id="bob")
+    monkeypatch.setattr(f"{EXCHANGE}.ANSWER_SECONDS", 1.0)
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO aiohttp_jobs.log_requests"
+            " (request_id, process_id, asker, user_id, asked_at, question)"
+            " SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'alice',"
+            " clock_timestamp() + interval '1 h', '{}' FROM generate_series(1, 8)"
+        )
+        with pytest.raises(OutputBusyError):
+            await reads.outputs.kept(alices).read(300_000)
+        monkeypatch.setattr(f"{EXCHANGE}.ANSWER_SECONDS", PATIENCE_SECONDS)
+        assert (await reads.outputs.kept(bobs).read(300_000, 5)).data == PRINTED[300_000:300_005]
+        connection.execute("DELETE FROM aiohttp_jobs.log_requests")
+    assert (await reads.outputs.kept(alices).read(300_000, 5)).data == PRINTED[300_000:300_005]
