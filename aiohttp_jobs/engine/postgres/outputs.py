@@ -53,7 +53,7 @@ class PostgresOutputs:
             self._watch(state.job_id)
         active = self._find_active(state.job_id)
         if active is not None:
-            return self._of_active(active)
+            return CopiedOutput(output_of(active), lambda: self._copied(state.job_id))
         if state.phase is not JobPhase.RUNNING:
             return NoOutput(state.attempt)
         return self._chunks_of(state.job_id, state.attempt, state.output_size, complete=False)
@@ -68,13 +68,10 @@ class PostgresOutputs:
     def _chunks_of(self, job_id: str, attempt: int, size: int, *, complete: bool) -> ChunksOutput:
         return ChunksOutput(self._chunks, self.exchange, job_id, attempt, size, complete=complete)
 
-    def _of_active(self, active: ActiveJob[Any]) -> CopiedOutput:
-        return CopiedOutput(output_of(active), lambda: self._copied(active.job.job_id))
-
     def _own(self, job_id: str, attempt: int) -> JobOutput | None:
         active = self._find_active(job_id)
         if active is not None and active.job.attempt == attempt and active.log is not None:
-            return self._of_active(active)
+            return output_of(active)  # others know sooner than this process how much they have of it
         return self._kept.find(job_id, attempt)
 
     def next_change(self, job_id: str) -> asyncio.Future[None]:
@@ -146,6 +143,7 @@ class ChunksOutput:
                 self._chunks.read, self._job_id, self.attempt, offset, most, whole=False
             )
             if part.offset > offset or (self.complete and not part.data and offset < self.size):
+                self.size = max(self.size, part.offset + len(part.data))
                 self._gap = Span(offset, part.offset if part.data else self.size)
                 part = await self._from_log(offset, most) or part
         if whole:
@@ -162,13 +160,17 @@ class ChunksOutput:
             return spans
         there = await self._exchange.spans(self._job_id, self.attempt)
         self._is_gone = there is None
-        return spans if there is None else _together([*spans, *there])
+        if there is None:
+            return spans
+        # Who runs it has more by now than others are to see of it: what would be lost with that process.
+        known = max([self.size, *(span.stop for span in spans)])
+        return _together([*spans, *(Span(at, min(stop, known)) for at, stop in there if at < known)])
 
     async def _from_log(self, offset: int, most: int) -> OutputPart | None:
         """What lies in the gap, from whoever has it."""
         if self._is_gone:
             return None
-        part = await self._exchange.read(self._job_id, self.attempt, offset, most)
+        part = await self._exchange.read(self._job_id, self.attempt, offset, min(most, self.size - offset))
         self._is_gone = part is None
         is_in_gap = part is not None and part.data and part.offset < self._gap.stop
         return part if is_in_gap else None

@@ -47,16 +47,20 @@ class LiveOutput:
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         part = self._log.read(offset, most, whole=whole)
         if part is not None:
-            if part.data and self._log.unwritten:
+            if part.data:
                 # What somebody has seen outlives the host: who resumes after a crash goes on right there.
-                # A full disk is the log's own to report.
-                with suppress(OSError):
-                    await asyncio.to_thread(self._log.flush)
+                await self._flush()
             return part
         return await asyncio.to_thread(self._log.read_files, offset, most, whole=whole)
 
     async def spans(self) -> list[Span]:
+        await self._flush()  # what is in memory alone is in none of them
         return await asyncio.to_thread(self._log.kept_spans)
+
+    async def _flush(self) -> None:
+        if self._log.unwritten:
+            with suppress(OSError):  # a full disk is the log's own to report
+                await asyncio.to_thread(self._log.flush)
 
 
 class FilesOutput:
