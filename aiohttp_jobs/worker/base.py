@@ -69,6 +69,19 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedJob:
+    """A command of `user_id` that is being claimed: to be prepared, and not to be run before.
+
+    `environment` is its whole environment. It has no parameters.
+    """
+
+    job_id: str
+    user_id: str
+    environment: Mapping[str, str]
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job ended by itself. `exit_code` is negative when a signal ended it.
 

@@ -10,10 +10,10 @@ from typing import Any
 from ..config import JobsConfig
 from ..errors import ConfigurationError
 from ..functions.registry import Functions
-from ..model.job import ExecutionMode, InterpreterName
+from ..model.job import ExecutionMode, InterpreterName, Submission
 from ..system.closing import Closing
 from .background import BackgroundExecutor
-from .base import Executor, WarmWorker
+from .base import Executor, ExpectedJob, WarmWorker
 from .functions.background import FunctionBackground
 from .functions.mainloop import FunctionMainLoop
 from .functions.runspace import FunctionRunspaces
@@ -24,7 +24,7 @@ from .powershell.messages import Session
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
 from .watchdog import WatchdogSignals
-from .workspace import base_environment
+from .workspace import base_environment, job_environment
 
 
 class ExecutionModes:
@@ -83,6 +83,30 @@ class ExecutionModes:
     def interpreters(self) -> list[InterpreterName]:
         """The interpreters that are installed."""
         return list(self._interpreters)
+
+    def can_prepare(self, submission: Submission) -> bool:
+        """Whether a job can be prepared while it is being claimed: plain PowerShell commands can."""
+        return (
+            submission.interpreter is InterpreterName.POWERSHELL
+            and self._powershell is not None
+            and submission.template_id is None
+            and submission.function is None
+            and not submission.template_values
+            and not submission.sealed_values
+        )
+
+    def prepare(self, submission: Submission) -> None:
+        """Have what will run the job get ready for it. Nothing of it runs; `withdraw` takes it back."""
+        if self._powershell is not None:
+            environment = job_environment(self.environment, submission)
+            self._powershell.prepare(
+                ExpectedJob(submission.job_id, submission.user_id, environment, submission)
+            )
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back what was prepared for a job and has not been used."""
+        if self._powershell is not None:
+            self._powershell.withdraw(job_id)
 
     def warm_workers(self) -> list[WarmWorker]:
         """The current processes for Runspace jobs."""

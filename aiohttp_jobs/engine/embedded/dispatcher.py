@@ -411,9 +411,11 @@ class Dispatcher:
         self, submission: Submission, allowance: Allowance, accepted: asyncio.Future[None]
     ) -> None:
         """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
+        self._runner.prepare(submission)
         try:
             job, claimed = await self._store.start(submission, allowance)
         except BaseException as error:
+            self._runner.withdraw(submission.job_id)
             self._free_slot(_slot(submission), submission.user_id)
             if not accepted.done():
                 accepted.set_exception(error)

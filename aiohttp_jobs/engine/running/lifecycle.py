@@ -114,9 +114,32 @@ class JobRunner:
         self._vault = vault
         self._storage = storage
         self._time_limits = TimeLimits()
+        self._preparing: dict[str, asyncio.Handle] = {}
+
+    def prepare(self, submission: Submission) -> None:
+        """Have a job that is about to be claimed prepared, once the event loop has time: nothing of it runs.
+
+        `run` or `withdraw` must follow.
+        """
+        if self._modes.can_prepare(submission):
+            soon = asyncio.get_running_loop().call_soon(self._modes.prepare, submission)
+            self._preparing[submission.job_id] = soon
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back what `prepare` did for a job that was not claimed, or does not run."""
+        soon = self._preparing.pop(job_id, None)
+        if soon is not None:
+            soon.cancel()
+            self._modes.withdraw(job_id)
 
     async def run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
         """Run the job, or refuse it; return its result. Does not raise for what a job does."""
+        try:
+            return await self._run(claimed, active)
+        finally:
+            self.withdraw(claimed.job_id)
+
+    async def _run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
         if active.reason is not None:
             return self.stopped(claimed, active.reason)
         problem = claimed.problem or await self._refusal(claimed, active)

@@ -141,9 +141,8 @@ function ConvertFrom-Request([string] $Line) {
     # Rows of texts, which .NET reads in a hundredth of the time that PowerShell takes for objects.
     $rows = [System.Text.Json.JsonSerializer]::Deserialize($Line, [string[][]], $jsonOptions)
     @{
-        Token = $rows[0][0]; CommandFile = $rows[0][1]; Folder = $rows[0][2]; ProjectRoot = $rows[0][3]
-        IsText = $rows[0][4] -ceq 'text'; Environment = $rows[1]; Submission = $rows[2]; Roles = $rows[3]
-        Parameters = $rows[4]; Running = $rows[5]
+        ProjectRoot = $rows[0][0]; IsText = $rows[0][1] -ceq 'text'; Environment = $rows[1]; Submission = $rows[2]
+        Roles = $rows[3]; Parameters = $rows[4]; Running = $rows[5]
     }
 }
 
@@ -176,7 +175,6 @@ function Set-Variables($Runspace, [hashtable] $Request) {
     $variables.SetVariable('JobSubmission', $submission)
     $variables.SetVariable('PSWebServer', [hashtable]::Synchronized($server))
     $variables.SetVariable('Parameters', $parameters)
-    if ($Request.Folder) { Set-Folder $variables $Request.Folder }
 }
 
 function Set-Folder($Variables, [string] $Folder) {
@@ -277,14 +275,37 @@ function Show-Ending($Shell, $State) {
     foreach ($record in $records) { [Console]::Out.WriteLine((& $describe $State 'EXCEPTION' $record)) }
 }
 
-function Invoke-Job($Runspace, $CommandFile, $IsText) {
-    $state = @{ Describe = $describe; CommandFile = $CommandFile; IsText = $IsText; HasFailed = $false }
-    if ($Lasting) {
-        Reset-OutDefault $Runspace $state
-        $Runspace.SessionStateProxy.SetVariable('global:LASTEXITCODE', 0)
-    }
-    $shell = [powershell]::Create($Runspace)
+function Initialize-Job($Runspace, [string] $Line) {
+    # Does for a job all that can be done before it may run. The environment is that of the process, and so of what
+    # the job starts.
+    $request = ConvertFrom-Request $Line
+    $before = [Environment]::GetEnvironmentVariables()
+    $names = @(
+        for ($at = 0; $at -lt $request.Environment.Length; $at += 2) {
+            [Environment]::SetEnvironmentVariable($request.Environment[$at], $request.Environment[$at + 1])
+            $request.Environment[$at]
+        }
+    )
+    Set-Variables $Runspace $request
+    $state = @{ Describe = $describe; CommandFile = ''; IsText = $request.IsText; HasFailed = $false }
+    @{ Before = $before; Names = $names; State = $state; Shell = [powershell]::Create($Runspace) }
+}
+
+function Clear-Job($Job) {
+    # It was prepared, and is not to run.
+    if ($null -eq $Job) { return }
+    $Job['Shell'].Dispose()
+    Restore-Environment $Job['Before'] $Job['Names']
+}
+
+function Invoke-Job($Runspace, $CommandFile, $Job) {
+    $shell, $state = $Job['Shell'], $Job['State']
+    $state['CommandFile'] = $CommandFile
     try {
+        if ($Lasting) {
+            Reset-OutDefault $Runspace $state
+            $Runspace.SessionStateProxy.SetVariable('global:LASTEXITCODE', 0)
+        }
         $null = $shell.AddCommand($CommandFile, $false).AddCommand('Out-Default').AddParameter('State', $state)
         $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
         Wait-Pipeline $shell $shell.BeginInvoke()
@@ -356,17 +377,12 @@ function Test-OwnTypes {
     $false
 }
 
-function Invoke-Request($Runspace, [hashtable] $Request) {
-    # Runs a job and answers. The environment is that of the process, and so of what the job starts.
-    $before = [Environment]::GetEnvironmentVariables()
-    $names = @(
-        for ($at = 0; $at -lt $Request.Environment.Length; $at += 2) {
-            [Environment]::SetEnvironmentVariable($Request.Environment[$at], $Request.Environment[$at + 1])
-            $Request.Environment[$at]
-        }
-    )
-    Set-Variables $Runspace $Request
-    $code = Invoke-Job $Runspace $Request.CommandFile $Request.IsText
+function Invoke-Request($Runspace, [hashtable] $Job, [string] $Line) {
+    # Runs a job that was prepared, and answers.
+    $token, $commandFile, $folder = [System.Text.Json.JsonSerializer]::Deserialize($Line, [string[]], $jsonOptions)
+    if ($folder) { Set-Folder $Runspace.SessionStateProxy $folder }
+    $code = Invoke-Job $Runspace $commandFile $Job
+    $names = $Job['Names']
     if ($Lasting) {
         foreach ($name in 'JobSubmission', 'Parameters') { $Runspace.SessionStateProxy.PSVariable.Remove($name) }
         $jobs = [powershell]::Create($Runspace).AddCommand('Microsoft.PowerShell.Core\Get-Job')
@@ -375,7 +391,7 @@ function Invoke-Request($Runspace, [hashtable] $Request) {
     }
     elseif (Test-Running $Runspace) { $Runspace.Dispose() }  # with what runs in it
     $isReusable = if ($Lasting -or -not ((Test-Children) -or (Test-OwnTypes))) { 'true' } else { 'false' }
-    Send-Message "{`"token`": `"$($Request.Token)`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
+    Send-Message "{`"token`": `"$token`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
     # The next request is read only when all this is done. But whoever waits for the result comes first: to tidy up,
     # and to open the next runspace, takes both processors for longer than a short job.
     if (-not $Lasting) {
@@ -385,7 +401,7 @@ function Invoke-Request($Runspace, [hashtable] $Request) {
         $names = $null
         Restore-State
     }
-    Restore-Environment $before $names
+    Restore-Environment $Job['Before'] $names
 }
 
 $closeOnExec = if ($IsMacOS) { 0x20006601 } else { 0x5451 }
@@ -405,15 +421,16 @@ $wasLasting, $Lasting = [bool] $Lasting, $false
 $stream = [IO.Stream]::Null
 $invariant, $roundTrip = [cultureinfo]::InvariantCulture, [System.Globalization.DateTimeStyles]::RoundtripKind
 $example = ConvertTo-Json -Compress @(
-    @('', "$PSScriptRoot/warm_up.ps1", '/', '/', ''), @('AIOHTTP_JOBS_JOB_ID', ''), @('', '', '', '', '', '', '', '2026-01-01T00:00:00Z'),
+    @('/', ''), @('AIOHTTP_JOBS_JOB_ID', ''), @('', '', '', '', '', '', '', '2026-01-01T00:00:00Z'),
     @(, ''), @(, '{"a": 1, "b": ""}'), @('', '', '', '')
 )
+$go = ConvertTo-Json -Compress @('', "$PSScriptRoot/warm_up.ps1", '/')
 foreach ($round in 1..2) {
     # Once the code of all this is compiled, the first job is as fast as later ones.
     $session = Open-Session
     $jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
     $subscribers = @($session.Events.Subscribers).Count
-    Invoke-Request $session (ConvertFrom-Request $example)
+    Invoke-Request $session (Initialize-Job $session $example) $go
 }
 $Lasting, $stream, $idleMilliseconds = $wasLasting, $peer, 10
 $session = Open-Session
@@ -421,10 +438,18 @@ Initialize-Session $session
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
+# A job comes in two messages: what it is, as rows of texts, and once it may run where it does. Until then anything
+# else takes it back; to stop one that has just ended is passed over.
+$job = $null
 while ($null -ne ($line = Read-Message)) {
-    if ($line.StartsWith('{')) { continue }  # to stop a job that had just ended
-    Invoke-Request $session (ConvertFrom-Request $line)
-    $line = $null
+    if ($line[0] -cne '[' -or $line[1] -ceq '[') {
+        Clear-Job $job
+        $job = if ($line[0] -ceq '[') { Initialize-Job $session $line }
+        continue
+    }
+    if ($null -eq $job) { continue }
+    Invoke-Request $session $job $line
+    $line = $job = $null
     if ($Lasting) { continue }
     $session = Open-Session
     if (-not (Test-Message $idleMilliseconds)) { Initialize-Session $session }

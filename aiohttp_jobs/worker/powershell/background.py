@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..base import Execution, Outcome
-from .host import HostUnavailableError
+from ..base import Execution, ExpectedJob, Outcome
+from .host import HostUnavailableError, PowerShellHost
 from .running import running_job
 from .spares import Spares
 
@@ -14,6 +14,7 @@ class PowerShellBackground:
     def __init__(self, spares: Spares, *, kill_grace: float) -> None:
         self._spares = spares
         self._kill_grace = kill_grace
+        self._prepared: dict[str, PowerShellHost] = {}
 
     async def open(self) -> None:
         return None
@@ -21,9 +22,26 @@ class PowerShellBackground:
     async def close(self) -> None:
         return None
 
+    def prepare(self, expected: ExpectedJob) -> None:
+        """Have a spare get ready for a job that is being claimed, if one is there."""
+        host = self._spares.take_ready()
+        if host is not None:
+            self._prepared[expected.job_id] = host  # so that it is ended, whatever happens here
+            host.prepare(expected, [running_job(expected)])
+
+    def withdraw(self, job_id: str) -> None:
+        """End the spare of a job that will not run: it has been told of it, and so is nobody else's."""
+        host = self._prepared.pop(job_id, None)
+        if host is not None:
+            self._spares.end(host)
+
     async def run(self, execution: Execution) -> Outcome:
+        host = self._prepared.pop(execution.job_id, None)
+        if host is not None and not host.is_alive:
+            self._spares.end(host)
+            host = None
         try:
-            host = await self._spares.take()
+            host = host or await self._spares.take()
         except HostUnavailableError as error:
             return Outcome(1, str(error))
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...model.job import ExecutionMode, InterpreterName
-from ..base import Execution, Executor, Outcome
+from ..base import Execution, Executor, ExpectedJob, Outcome
 from ..interpreters import Interpreter
 from ..process.endings import Endings
 from ..process.orphans import Orphans
@@ -43,6 +43,10 @@ class PowerShell:
         )
         self.runspaces = PowerShellRunspaces(self._spares, size=size, kill_grace=kill_grace)
         background = PowerShellBackground(self._spares, kill_grace=kill_grace)
+        self._preparing: Mapping[ExecutionMode, PowerShellRunspaces | PowerShellBackground] = {
+            ExecutionMode.RUNSPACE: self.runspaces,
+            ExecutionMode.BACKGROUND_JOB: background,
+        }
         self._executors: Mapping[ExecutionMode, Executor] = {
             ExecutionMode.MAIN_LOOP: self.session,
             ExecutionMode.RUNSPACE: self.runspaces,
@@ -57,6 +61,20 @@ class PowerShell:
             **others,
             **{mode: _WithPowerShell(others[mode], own) for mode, own in self._executors.items()},
         }
+
+    def prepare(self, expected: ExpectedJob) -> None:
+        """Have a process that waits, if any, get ready for a job that is being claimed.
+
+        Then `run` of its mode or `withdraw` must follow.
+        """
+        mode = self._preparing.get(expected.submission.execution_mode)
+        if mode is not None:
+            mode.prepare(expected)
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back what was prepared for a job that does not run, if anything was."""
+        for mode in self._preparing.values():
+            mode.withdraw(job_id)
 
     async def close(self) -> None:
         """End the spares, and wait for hosts that are ending. To be called after the modes are closed."""

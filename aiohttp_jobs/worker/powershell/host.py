@@ -20,15 +20,16 @@ import psutil
 
 from ...model.job import utc_now
 from ...system.threads import started
-from ..base import Execution, Outcome
+from ..base import Execution, ExpectedJob, Outcome
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
 from ..output.capture import OutputPipe
+from ..parameters import NO_PARAMETERS
 from ..process.endings import Endings
 from ..process.process import Process, kill_marked, marks_of
 from ..process.program import Program
 from ..process.with_popen import PopenProcess
 from ..workspace import prepare
-from .messages import STOP, STOPPING, Session, practice, read_answer, read_version, request
+from .messages import STOP, STOPPING, Session, go, practice, read_answer, read_version, request
 
 START_SECONDS = 60.0
 _SCRIPT = RUNNER / "host.ps1"
@@ -71,6 +72,7 @@ class PowerShellHost:
         """Whether it is fit for another job."""
         self.started_at: datetime = utc_now()
         self._token = ""
+        self._expected: ExpectedJob | None = None
         self._turn = asyncio.Lock()
         self._pipe = OutputPipe()
         here, there = socket.socketpair()
@@ -142,6 +144,37 @@ class PowerShellHost:
             f"PowerShell {version[0]}.{version[1]} ({self._program}) is too old: jobs need {oldest} or newer."
         )
 
+    @property
+    def can_prepare(self) -> bool:
+        """Whether it waits for a job, ready for it."""
+        is_ready = self._ready.done() and self.is_alive
+        return is_ready and self.is_reusable and self._expected is None and not self._turn.locked()
+
+    def prepare(self, expected: ExpectedJob, running: Iterable[Mapping[str, Any]]) -> None:
+        """Have the process get ready for a job that is being claimed, of which nothing runs before `run`.
+
+        Only while it `can_prepare`. Does not wait.
+        """
+        told = request(expected.submission, expected.environment, NO_PARAMETERS, self._session, running)
+        self._connection()[1].write(told)
+        self._expected = expected
+
+    def withdraw(self) -> None:
+        """Take back the job that was prepared, and will not run."""
+        if self._expected is not None:
+            self._expected = None
+            self._connection()[1].write(STOP)
+
+    def _is_prepared_for(self, execution: Execution) -> bool:
+        """Whether what the process was told before is all there is to say of the job, which it is once."""
+        expected, self._expected = self._expected, None
+        return (
+            expected is not None
+            and expected.submission is execution.submission
+            and expected.environment == execution.environment
+            and execution.parameters is NO_PARAMETERS
+        )
+
     async def is_fit(self) -> bool:
         """Whether it can run another job, once it has finished its warm-up."""
         async with self._turn:
@@ -180,7 +213,10 @@ class PowerShellHost:
         workspace = prepare(execution, self._interpreter)
         folder = None if self._is_lasting else workspace.folder
         self._token = secrets.token_hex(16)
-        told = request(execution, self._session, workspace.command_file, folder, running, self._token)
+        told = go(workspace.command_file, folder, self._token)
+        if not self._is_prepared_for(execution):
+            what = execution.submission, execution.environment, execution.parameters
+            told = request(*what, self._session, running) + told
         self.job_id = execution.job_id
         self._pipe.begin(execution.log)
         execution.on_start(self.process.pid)

@@ -1,6 +1,7 @@
 """The messages to a PowerShell host and its answers: JSON lines, as in ``child/host.ps1``.
 
-A request is rows of texts, which PowerShell parses fast; a template's typed values are JSON within.
+A job takes two: what it is, and, once it may run, where it does. The first is rows of texts, which PowerShell
+parses fast; a template's typed values are JSON within.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from typing import Any
 
 from ...model.job import Submission
 from ...system.jsontext import dumps, loads
-from ..base import Execution
+from ..parameters import Parameters
 from ..process.process import INSTANCE_VARIABLE
 
 STOP = b'{"stop":true}\n'
+"""Stops the job that runs, or takes back the one that was to."""
 STOPPING = b'{"stopping": true}\n'
 """The pipeline is being stopped, and waits for something: a program, or its own ``finally``."""
 _FIELDS = (
@@ -58,34 +60,32 @@ class Answer:
 
 
 def request(
-    execution: Execution,
+    submission: Submission | None,
+    environment: Mapping[str, str],
+    parameters: Parameters,
     session: Session,
-    command_file: str,
-    folder: str | None,
     running: Iterable[Mapping[str, Any]],
-    token: str,
 ) -> bytes:
-    """The message that runs `execution` in `folder`, or in its session's folder.
+    """The message that has a job prepared: nothing of it runs before `go`.
 
-    The answer repeats `token`, which earlier code in the process cannot know. `running` is what
-    ``$PSWebServer.Runspaces`` shows, by ``JobID``.
+    `environment` is its whole environment. `running` is what ``$PSWebServer.Runspaces`` shows, by ``JobID``.
     """
     known = session.environment
     own = {
         name: value
-        for name, value in execution.environment.items()
+        for name, value in environment.items()
         if known.get(name) != value and name != INSTANCE_VARIABLE
     }
-    environment = {**own, **execution.parameters.environment()}
-    values = dict(execution.parameters.values)
-    submission = _submission(execution.submission)
+    variables = {**own, **parameters.environment()}
+    values = dict(parameters.values)
+    record = _record(submission)
     return (
         dumps(
             [
-                [token, command_file, folder, session.project_root, "text" if session.is_text else ""],
-                [part for pair in environment.items() for part in pair],
-                [submission[name] for name in _FIELDS] if submission else [],
-                submission.get("Roles", []),
+                [session.project_root, "text" if session.is_text else ""],
+                [part for pair in variables.items() for part in pair],
+                [record[name] for name in _FIELDS] if record else [],
+                record.get("Roles", []),
                 [dumps(values).decode()] if values else [],
                 [job.get(name) for job in running for name in _RUNNING_FIELDS],
             ]
@@ -94,21 +94,29 @@ def request(
     )
 
 
+def go(command_file: str, folder: str | None, token: str) -> bytes:
+    """The message that runs the prepared job in `folder`, or in its session's folder.
+
+    The answer repeats `token`, which earlier code in the process cannot know.
+    """
+    return dumps([token, command_file, folder]) + b"\n"
+
+
 def practice(script: str, token: str) -> bytes:
-    """A message like a request, which runs the warm-up `script` before there is any job."""
+    """Messages like those of a job, which run the warm-up `script` before there is any job."""
     submission = [""] * (len(_FIELDS) - 1) + [_SOME_TIME]
     rows = [
-        [token, script, "/", "/", ""],
+        ["/", ""],
         ["AIOHTTP_JOBS_JOB_ID", ""],
         submission,
         [""],
         [],
         [""] * len(_RUNNING_FIELDS),
     ]
-    return dumps(rows) + b"\n"
+    return dumps(rows) + b"\n" + go(script, "/", token)
 
 
-def _submission(submission: Submission | None) -> dict[str, Any]:
+def _record(submission: Submission | None) -> dict[str, Any]:
     """The record that ``$JobSubmission`` is made of, with the specification's names."""
     return {} if submission is None else submission.model_dump(mode="json", by_alias=True)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ...model.job import format_utc, utc_now
-from ..base import Execution
+from ..base import Execution, ExpectedJob
 
 
-def running_job(execution: Execution) -> dict[str, Any]:
+def running_job(job: Execution | ExpectedJob) -> dict[str, Any]:
     """The entry of a job that starts now."""
     return {
-        "JobID": execution.job_id,
-        "UserID": execution.user_id,
-        "JobName": "" if execution.submission is None else execution.submission.job_name,
+        "JobID": job.job_id,
+        "UserID": job.user_id,
+        "JobName": "" if job.submission is None else job.submission.job_name,
         "StartedAt": format_utc(utc_now()),
     }

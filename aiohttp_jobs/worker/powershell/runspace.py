@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from ...system.owned_tasks import OwnedTasks
-from ..base import Execution, Outcome
+from ..base import Execution, ExpectedJob, Outcome
 from .host import HostUnavailableError, PowerShellHost
 from .running import running_job
 from .spares import Spares
@@ -33,6 +33,7 @@ class PowerShellRunspaces:
         self._kill_grace = kill_grace
         self._idle: list[PowerShellHost] = []
         self._busy: set[PowerShellHost] = set()
+        self._prepared: dict[str, PowerShellHost] = {}
         self._free = asyncio.Semaphore(size)
         self._practising = OwnedTasks("PowerShell's practice")
         self._timer: asyncio.TimerHandle | None = None
@@ -55,10 +56,28 @@ class PowerShellRunspaces:
         self._idle.clear()
         await self._practising.wait()
 
+    def prepare(self, expected: ExpectedJob) -> None:
+        """Have the user's host that ran last get ready for a job that is being claimed, if it waits."""
+        for host in reversed(self._idle):
+            if host.owner == expected.user_id and host.can_prepare:
+                host.prepare(expected, [running_job(expected)])
+                self._idle.remove(host)
+                self._busy.add(host)
+                self._prepared[expected.job_id] = host
+                return
+
+    def withdraw(self, job_id: str) -> None:
+        """Take back what was prepared for a job that will not run."""
+        host = self._prepared.pop(job_id, None)
+        if host is not None:
+            host.withdraw()
+            self._busy.discard(host)
+            self._give_back(host)
+
     async def run(self, execution: Execution) -> Outcome:
         async with self._free:
             try:
-                host = await self._take(execution.user_id)
+                host = self._take_prepared(execution) or await self._take(execution.user_id)
             except HostUnavailableError as error:
                 return Outcome(1, str(error))
             self._busy.add(host)
@@ -67,6 +86,14 @@ class PowerShellRunspaces:
             finally:
                 self._busy.discard(host)
                 self._give_back(host)
+
+    def _take_prepared(self, execution: Execution) -> PowerShellHost | None:
+        host = self._prepared.pop(execution.job_id, None)
+        if host is None or (host.is_alive and host.owner == execution.user_id):
+            return host
+        self._busy.discard(host)
+        self._spares.end(host)
+        return None
 
     async def _take(self, user_id: str) -> PowerShellHost:
         """A host that has served only `user_id`, the one that ran last, or a fresh one."""

@@ -41,9 +41,21 @@ class Spares:
                 if host.is_alive:
                     break
                 self.end(host)
+        self._fill_up_later()
+        return host
+
+    def take_ready(self) -> PowerShellHost | None:
+        """The same without waiting; ``None`` when none is ready."""
+        for host in self._waiting:
+            if host.can_prepare:
+                self._waiting.remove(host)
+                self._fill_up_later()
+                return host
+        return None
+
+    def _fill_up_later(self) -> None:
         if self._timer is None and not self._is_closing:
             self._timer = asyncio.get_running_loop().call_later(_LATER_SECONDS, self._fill_up)
-        return host
 
     def _fill_up(self) -> None:
         self._timer = None
