@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ class PostgresApiKeys:
     """The `ApiKeyRecords`. Every method raises `RightsUnavailableError` while the database is away."""
 
     def __init__(self, database: Database, signer: Signer) -> None:
+        self._database = database
         self._signer = signer
         self._table = RecordTable(database, "api_key", self._line)
         self._guard = Lock()
@@ -41,7 +41,8 @@ class PostgresApiKeys:
 
     async def now(self) -> KeyRing:
         """The current keys. One statement in a thread, which returns no rows when nothing has changed."""
-        return await asyncio.to_thread(self.read)
+        with _telling_what_it_means():
+            return await self._database.in_thread(self.read)
 
     def read(self) -> KeyRing:
         """The current keys. Blocks."""

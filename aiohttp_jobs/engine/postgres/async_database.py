@@ -1,15 +1,19 @@
-"""AsyncDatabase: connections for the event loop, with a time limit for each statement. `Database` is for
-threads.
+"""AsyncDatabase: connections for the event loop, with a time limit for each statement, which holds also while
+the server does not answer. `Database` is for threads.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from ...errors import BusyError
@@ -29,7 +33,36 @@ from .database import (
     unavailable,
 )
 
-AsyncConnection = psycopg.AsyncConnection[Row]
+STATEMENT_SECONDS = 10.0
+LATE_SECONDS = 5.0
+"""How much longer than its time limit a statement is waited for: the server ends it, if it can be heard."""
+T = TypeVar("T")
+
+
+class AsyncConnection(psycopg.AsyncConnection[Row]):
+    """A connection that waits for an answer for `most_seconds` and is shut down then."""
+
+    most_seconds = STATEMENT_SECONDS + LATE_SECONDS
+    is_cut = False
+    """Whether an answer did not come in time."""
+
+    async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
+        """What `gen`, which all that goes to the server and comes from it passes, ends with.
+
+        Raises ``OperationalError`` when no answer came.
+        """
+        timer = asyncio.get_running_loop().call_later(self.most_seconds, self._cut)
+        try:
+            return await super().wait(gen, *args, **kwargs)
+        finally:
+            timer.cancel()
+
+    def _cut(self) -> None:
+        """End the connection on this side. Cancelling the call would wait for the server, which is silent."""
+        self.is_cut = True
+        with suppress(OSError, psycopg.OperationalError), socket.socket(fileno=os.dup(self.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+
 
 # Every question has an index to go by, mostly in its order: of a table without statistics, PostgreSQL thinks
 # that there is too little in it to use one.
@@ -49,18 +82,26 @@ async def _check(connection: AsyncConnection) -> None:
 class AsyncDatabase:
     """At most `most` connections to `dsn`; a statement takes `seconds` at most.
 
-    Errors are those of `Database`; `TooSlowError`: a statement took too long, and was not done.
+    Errors are those of `Database`, also when no answer comes, `LATE_SECONDS` later; `TooSlowError`: a
+    statement took too long, and was not done.
     """
 
     def __init__(
-        self, dsn: str, *, most: int = 4, seconds: float = 10.0, wait_seconds: float = WAIT_SECONDS
+        self,
+        dsn: str,
+        *,
+        most: int = 4,
+        seconds: float = STATEMENT_SECONDS,
+        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         async def configure(connection: AsyncConnection) -> None:
+            connection.most_seconds = seconds + LATE_SECONDS
             await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
 
         self._reachable = Reachable(wait_seconds)
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             dsn,
+            connection_class=AsyncConnection,
             kwargs={
                 "autocommit": True,
                 "application_name": "aiohttp-jobs",
@@ -128,7 +169,16 @@ class AsyncDatabase:
         with _explaining(), self._reachable.asking() as seconds:
             async with self._lent(seconds) as connection:
                 self._reachable.reached()
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    if connection.is_cut:
+                        await self._begin_anew()
+
+    async def _begin_anew(self) -> None:
+        """Have no connection lent that goes the same way as one without an answer, nor waited for long."""
+        self._reachable.is_away = True
+        await self._pool.drain()
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,25 @@ async def test_a_connection_that_was_cut_while_nobody_used_it_is_not_lent(
         await other.execute("SELECT pg_terminate_backend(%s, 10000)", first)
     (second,) = await database.rows("SELECT pg_backend_pid()")
     assert second != first
+
+
+async def test_a_question_that_nobody_answers_is_given_up_and_the_next_is_asked_by_another_connection(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the server's machine lives and what serves the connection is stopped."""
+    monkeypatch.setattr("aiohttp_jobs.engine.postgres.async_database.LATE_SECONDS", 0.5)
+    database = AsyncDatabase(postgres, most=1, seconds=1.0)
+    await database.open()
+    ((server,),) = await database.rows("SELECT pg_backend_pid()")
+    os.kill(server, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailableError):
+            await database.rows("SELECT 1")
+        while True:
+            with suppress(DatabaseUnavailableError):
+                ((other,),) = await database.rows("SELECT pg_backend_pid()")
+                break
+        assert other != server
+    finally:
+        os.kill(server, signal.SIGCONT)
+        await database.close()

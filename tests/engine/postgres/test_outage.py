@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,36 @@ async def test_while_it_is_away_hosts_say_so_and_afterwards_all_goes_on(
     # How the job before it ended could not be read while it was away.
     (notice,) = (await caller.request("GET", "/notices")).body["notices"]
     assert (notice["JobID"], notice["Event"]) == (job_id, "recovery")
+
+
+async def test_while_nothing_gets_through_whoever_asks_for_results_is_told_so(
+    start_host: Callable[..., Awaitable[Host]], proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the network has swallowed all packets: the connections are there, and nothing ever comes."""
+    monkeypatch.setattr("aiohttp_jobs.engine.postgres.async_database.LATE_SECONDS", 0.5)
+    monkeypatch.setattr(
+        "aiohttp_jobs.engine.postgres.engine.AsyncDatabase", partial(AsyncDatabase, seconds=1.0)
+    )
+    caller = (await start_host()).caller("debug")
+    job_id = (await caller.run("echo there"))["JobID"]
+    monkeypatch.setattr("aiohttp_jobs.engine.postgres.database.ANSWER_SECONDS", 1.0)
+    proxy.cut()
+    try:
+        paths = ["/results", "/results?q=there", "/results/stats", f"/jobs/{job_id}", f"/results/{job_id}"]
+        answers = await asyncio.gather(*(caller.request("GET", path) for path in paths))
+        assert {path: answer.status for path, answer in zip(paths, answers, strict=True)} == dict.fromkeys(
+            paths, 503
+        )
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    finally:
+        proxy.mend()
+
+    async def is_back() -> bool:
+        answer = await caller.request("GET", "/results?q=there")
+        found = answer.body["results"] if answer.status == 200 else []
+        return [record["JobID"] for record in found] == [job_id]
+
+    await until_answered(is_back, "the results, once packets come through again")
 
 
 async def test_the_answer_to_a_submission_is_lost_and_it_is_accepted_once(
