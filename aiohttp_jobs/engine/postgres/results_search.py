@@ -1,7 +1,7 @@
-"""Searches results with statements that each walk one index from where the last page ended.
+"""Searches results with statements that each read one index from where the last page ended.
 
-In the order of completion, they cover periods, each eight times as long as the last: usually the newest, in
-one or two months, suffice. The caller checks whether a result with the words of a phrase has the phrase.
+In the order of completion, they cover periods, each much longer than the last: usually the newest, in one or
+two months, suffice. The caller checks whether a result with the words of a phrase has the phrase.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from ...model.results import ResultFilter, Sort
 from ...model.search import Term
 from ..searching import Key, candidate_words, first_id, microseconds
 from .async_database import AsyncDatabase
+from .months import ids_of, month_of
 from .result_rows import owner_word, storable, word_in_index
 
 _LAST_ID = (1 << 63) - 1
 _DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
-_PAGE_SPAN, _SEARCH_SPAN, _LONGEST_SPAN = 45 * _DAY, _DAY, 3000 * _DAY
-_GROWTH = 8
-_NEAR = 200
+_PAGE_DAYS = (45, 576)
+_INDEX_DAYS = (1, 24, 576)
+"""How long the periods are that are read one after the other, before all that is left."""
+_NEAR, _FARTHER = 200, 1600
+"""How many results are walked over in search of some, and how many more where these had some."""
+_MOST_CELLS = 40
+"""For so many days the index of what is found by words tells them apart; longer periods are whole months."""
 _FEW_DIGITS = 2
 """What has so few digits of a job's id in common is met by walking sooner than it could be sorted."""
 
@@ -66,6 +71,9 @@ class _Condition:
     values: tuple[Any, ...] = ()
 
 
+_Source = Callable[[Stretch], list[_Condition]]
+
+
 class ResultSearch:
     """Results that are `wanted`, in the order `sort`; with their long fields where `long`."""
 
@@ -84,42 +92,53 @@ class ResultSearch:
 
         A term that is not exact may be missing where its words are there. Raises `TooSlowError`.
         """
-        if self._wanted.terms:
-            found = self._by_words(after, at_once)
+        wanted = self._wanted
+        if wanted.terms or (len(self._key) == 1 and (wanted.statuses or wanted.modes)):
+            found = self._by_marks(after, at_once)
         elif len(self._wanted.id_digits) > _FEW_DIGITS:
-            find = partial(self._hits, _of_jobs(self._wanted.id_digits))
+            find = partial(self._hits, partial(_of_jobs, self._wanted.id_digits))
             is_key = len(self._key) > 1
             found = self._within(
                 find, self._all(None if is_key else after), after if is_key else None, at_once
             )
         elif len(self._key) == 1:
-            found = self._along(self._page, self._all(after), _PAGE_SPAN, at_once)
+            found = self._along(self._page, self._all(after), _PAGE_DAYS, at_once)
         else:
             found = self._within(self._page, self._all(None), after, at_once)
         async for batch in found:
             yield batch
 
-    async def _by_words(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
-        words = _query(self._wanted.terms, self._wanted.user_id)
-        if words is None:
+    async def _by_marks(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
+        """By words, status and mode: what is common is met by walking, and the rest by their index."""
+        marks = _marks_of(self._wanted)
+        if marks is None:
             return
-        hits = partial(self._hits, _Condition("words @@ %s::tsquery AND id", (words,)))
+        hits = partial(self._hits, partial(_by_index, marks))
         if len(self._key) > 1:
             async for batch in self._within(hits, self._all(None), after, at_once):
                 yield batch
             return
-        keys, reached = await self._near(words, self._all(after))
-        while len(keys) > at_once:
-            yield Batch(await self._rows(keys[:at_once]), keys[at_once - 1])
-            keys = keys[at_once:]
-        yield Batch(await self._rows(keys), reached)
-        if reached is not None:
-            async for batch in self._along(hits, self._all(reached), _SEARCH_SPAN, at_once):
-                yield batch
+        whole, most = self._all(after), _NEAR
+        periods: Sequence[int] = _PAGE_DAYS
+        while not whole.is_empty:
+            near = next(self._stretches(whole, periods))
+            batch = await self._near(marks, near, most, at_once)
+            yield batch
+            whole = self._behind(whole, batch.reached)
+            if batch.reached == (self._end(near),):
+                periods = periods[1:]  # there is little to walk over
+            elif len(batch.rows) * _FARTHER < at_once * most:
+                break
+            else:
+                most = _FARTHER
+        async for batch in self._along(hits, whole, _INDEX_DAYS, at_once):
+            yield batch
 
-    async def _along(self, find: _Find, whole: Stretch, span: int, at_once: int) -> AsyncIterator[Batch]:
-        """What `find` finds in `whole`, stretch by stretch, the first of them `span` long."""
-        for stretch in self._stretches(whole, span):
+    async def _along(
+        self, find: _Find, whole: Stretch, days: Sequence[int], at_once: int
+    ) -> AsyncIterator[Batch]:
+        """What `find` finds in `whole`, stretch by stretch, the first of them of so many `days`."""
+        for stretch in self._stretches(whole, days):
             async for batch in self._within(find, stretch, None, at_once):
                 yield batch
 
@@ -141,7 +160,7 @@ class ResultSearch:
 
     async def _page(self, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
         """By the index of the order."""
-        where, values = self._walk(stretch, after)
+        where, values = _joined([*self._walk(stretch, after), *self._kinds()])
         query = (
             f"SELECT {_columns(self._key)}, r.record::text, {self._long} "  # noqa: S608
             f"FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
@@ -149,35 +168,45 @@ class ResultSearch:
         found = await self._database.rows(query, [*values, at_once])
         return [Row(row[:-2], *row[-2:]) for row in found]
 
-    async def _near(self, words: str, whole: Stretch) -> tuple[list[Key], Key | None]:
-        """What has the words among the first results of `whole`, and the last of these unless they are all.
+    async def _near(self, marks: Sequence[_Condition], stretch: Stretch, most: int, at_once: int) -> Batch:
+        """What has the `marks` among the first `most` results of `stretch`, until there are `at_once`.
 
-        Of common words it is enough, and the index of words would list every result of a month for them.
+        Of what is common it is enough, and the index would list all the results of a day for it.
         """
-        where, values = self._walk(whole, None)
-        # What is read is bounded within, and so that it is not all of what has the words.
-        query = (
-            "SELECT r.id, r.words @@ %s::tsquery FROM ("  # noqa: S608
-            f"SELECT r.id, r.words FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
-            ") r"
+        where, values = _joined(self._walk(stretch, None))
+        has, wanted = _joined(marks)
+        columns = _columns(
+            dict.fromkeys([*self._same, "id", "words", "status", "mode", "record", "long_fields"])
         )
-        found = await self._database.rows(query, [words, *values, _NEAR])
-        found.sort(reverse=self._down)
-        keys: list[Key] = [(result_id,) for result_id, has_words in found if has_words]
-        return keys, (found[-1][0],) if len(found) == _NEAR else None
+        # What is read is bounded within; its last row comes along, to tell how far that was.
+        query = (
+            f"SELECT r.id, r.n, r.has, r.record::text, {self._long} FROM ("  # noqa: S608
+            f"SELECT r.*, {has} AS has, row_number() OVER () AS n FROM ("
+            f"SELECT {columns} FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
+            f") r) r WHERE r.has OR r.n = %s ORDER BY {self._walked} LIMIT %s"
+        )
+        found = await self._database.rows(query, [*wanted, *values, most, most, at_once])
+        rows = [Row((result_id,), *told) for result_id, _, has_marks, *told in found if has_marks]
+        is_bounded = len(rows) == at_once or (bool(found) and found[-1][1] == most)
+        return Batch(rows, (found[-1][0] if is_bounded else self._end(stretch),))
 
-    async def _hits(self, source: _Condition, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
-        """By another index: all that it finds, which is little, is sorted. `source` ends with the id."""
-        where, values = _joined([*self._filters(), *self._same_values(), *self._behind_key(self._key, after)])
-        columns = "id, job_id, user_id, name, status, mode, success, started, runtime"
+    async def _hits(self, source: _Source, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
+        """By another index: all that `source` finds in the stretch, which is little, is sorted."""
+        from_index, of_index = _joined(source(stretch))
+        where, values = _joined(
+            [*self._filters(), *self._kinds(), *self._same_values(), *self._behind_key(self._key, after)]
+        )
+        is_brief = len(self._key) == 1
+        columns = "r.id, r.job_id, r.user_id, r.name, r.status, r.mode, r.success, r.started, r.runtime"
+        told = f", r.record::text, {self._long}" if is_brief else ""
         query = (
-            f"WITH r AS MATERIALIZED (SELECT {columns} FROM aiohttp_jobs.results "  # noqa: S608
-            f"WHERE {source.text} BETWEEN %s AND %s) "
-            f"SELECT {_columns(self._key)} FROM r WHERE {where} ORDER BY {self._ordered(self._key)} LIMIT %s"
+            f"WITH r AS MATERIALIZED (SELECT {columns}{', r.record, r.long_fields' if is_brief else ''} "  # noqa: S608
+            f"FROM aiohttp_jobs.results r WHERE {from_index}) "
+            f"SELECT {_columns(self._key)}{told} FROM r WHERE {where} "
+            f"ORDER BY {self._ordered(self._key)} LIMIT %s"
         )
-        return await self._rows(
-            await self._database.rows(query, [*source.values, *stretch, *values, at_once])
-        )
+        found = await self._database.rows(query, [*of_index, *values, at_once])
+        return [Row(row[:1], *row[1:]) for row in found] if is_brief else await self._rows(found)
 
     async def _rows(self, keys: Sequence[Key]) -> list[Row]:
         """The results at these places, without those that are gone meanwhile."""
@@ -196,8 +225,8 @@ class ResultSearch:
     def _ordered(self, columns: Sequence[str]) -> str:
         return ", ".join(f"r.{name} {'DESC' if self._down else 'ASC'}" for name in columns)
 
-    def _walk(self, stretch: Stretch, after: Key | None) -> tuple[str, list[Any]]:
-        """The WHERE clause that walks the index of what is the same in all results, and then of the order.
+    def _walk(self, stretch: Stretch, after: Key | None) -> list[_Condition]:
+        """The conditions that walk the index of what is the same in all results, and then of the order.
 
         That is said as a range, for then no other index has this order. PostgreSQL would take the one of all
         results where it thinks that the user has many of them, and walk them all where it is wrong.
@@ -214,14 +243,11 @@ class ResultSearch:
         if after is not None:
             key = (*values, *after[-len(self._rest) :])
             conditions += self._behind_key([*self._same, *self._rest], key)
-        return _joined(conditions)
+        return conditions
 
     def _filters(self) -> Iterator[_Condition]:
-        """Of what is not the same in all results."""
+        """Of what is not the same in all results, but for what an index of marks knows."""
         wanted = self._wanted
-        for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
-            if values:
-                yield _Condition(f"r.{column} = ANY(%s)", (list(map(storable, values)),))
         if wanted.only_failures:
             yield _Condition("NOT r.success")
         if wanted.success:
@@ -234,6 +260,11 @@ class ResultSearch:
                 yield _Condition("r.name = %s", (name,))
         if wanted.id_digits:
             yield _Condition("r.job_id BETWEEN %s AND %s", _job_ids(wanted.id_digits))
+
+    def _kinds(self) -> Iterator[_Condition]:
+        for column, values in (("status", self._wanted.statuses), ("mode", self._wanted.modes)):
+            if values:
+                yield _Condition(f"r.{column} = ANY(%s)", (list(map(storable, values)),))
 
     def _same_values(self) -> Iterator[_Condition]:
         for column, value in self._same.items():
@@ -265,20 +296,58 @@ class ResultSearch:
     def _end(self, stretch: Stretch) -> int:
         return stretch.low if self._down else stretch.high
 
-    def _stretches(self, whole: Stretch, span: int) -> Iterator[Stretch]:
+    def _stretches(self, whole: Stretch, days: Sequence[int]) -> Iterator[Stretch]:
+        """`whole` in parts: of so many `days`, or somewhat more, and then all that is left."""
         left = whole
         edge = min(left.high, first_id(microseconds(utc_now()))) if self._down else left.low
-        while not left.is_empty:
+        for count in days:
             # Nobody knows where the first results are: these are all months, from the first on.
-            is_last = span > _LONGEST_SPAN or (not self._down and left.low == 0)
-            if is_last:
-                yield left
-                return
-            end = max(left.low, edge - span) if self._down else min(left.high, edge + span)
+            if left.is_empty or (not self._down and left.low == 0):
+                break
+            edge = _edge(edge - count * _DAY if self._down else edge + count * _DAY, count, down=self._down)
+            end = max(left.low, edge) if self._down else min(left.high, edge)
             stretch = Stretch(end, left.high) if self._down else Stretch(left.low, end)
             if not stretch.is_empty:
                 yield stretch
-            left, edge, span = self._behind(left, (end,)), end, span * _GROWTH
+                left = self._behind(left, (end,))
+        if not left.is_empty:
+            yield left
+
+
+def _edge(place: int, days: int, *, down: bool) -> int:
+    """The end of the day, or in a longer period of the month, that `place` is in."""
+    if days <= _MOST_CELLS:
+        return place // _DAY * _DAY if down else (place // _DAY + 1) * _DAY - 1
+    first, end = ids_of(month_of(min(max(place, 0), _LAST_ID)))
+    return first if down else end - 1
+
+
+def _marks_of(wanted: ResultFilter) -> list[_Condition] | None:
+    """What the index `results_found` knows of the results wanted; ``None`` when nothing can be one."""
+    query = _query(wanted.terms, wanted.user_id)
+    if query is None:
+        return None
+    found = [_Condition("r.words @@ %s::tsquery", (query,))] if query else []
+    for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
+        if values:
+            found.append(_Condition(f"ARRAY[r.{column}] && %s::text[]", (list(map(storable, values)),)))
+    return found
+
+
+def _by_index(marks: Sequence[_Condition], stretch: Stretch) -> list[_Condition]:
+    """What has the `marks`, by the index that has them: all months that `stretch` is in, or its days.
+
+    The range of ids is of whole months, for which the planner uses no other index beside: to read the ids of
+    a few days takes the longer the more results there are.
+    """
+    found = [*marks]
+    first, last = stretch.low // _DAY, stretch.high // _DAY
+    if last - first < _MOST_CELLS:
+        cells = list(range(first, last + 1))
+        found.append(_Condition(f"ARRAY[r.id / {_DAY}] && %s::bigint[]", (cells,)))
+    months = ids_of(month_of(stretch.low))[0], ids_of(month_of(stretch.high))[1] - 1
+    found.append(_Condition("r.id BETWEEN %s AND %s", months))
+    return [*found, _Condition("r.id + 0 BETWEEN %s AND %s", tuple(stretch))]
 
 
 def _query(terms: Sequence[Term], user_id: str | None) -> str | None:
@@ -307,10 +376,13 @@ def _job_ids(digits: str) -> tuple[UUID, UUID]:
     return UUID(digits[:32].ljust(32, "0")), UUID(digits[:32].ljust(32, "f"))
 
 
-def _of_jobs(digits: str) -> _Condition:
+def _of_jobs(digits: str, stretch: Stretch) -> list[_Condition]:
     of_jobs = "SELECT result_id FROM aiohttp_jobs.ended_jobs WHERE job_id BETWEEN %s AND %s"
     # Of two conditions for one index, it would be the wrong one: a sum has no index.
-    return _Condition(f"id = ANY(ARRAY({of_jobs})) AND id + 0", _job_ids(digits))
+    return [
+        _Condition(f"r.id = ANY(ARRAY({of_jobs}))", _job_ids(digits)),
+        _Condition("r.id + 0 BETWEEN %s AND %s", tuple(stretch)),
+    ]
 
 
 def _columns(names: Iterable[str]) -> str:

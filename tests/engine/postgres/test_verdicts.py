@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,7 @@ from aiohttp_jobs.model.results import ResultFilter, Sort
 
 from ...contract.jobs import MOST, submission
 from ...notify.support import email
+from ...postgres import PostgresServer
 from .support import installation
 
 BACKGROUND = ExecutionMode.BACKGROUND_JOB
@@ -37,6 +40,21 @@ FILL = """
 INSERT INTO aiohttp_jobs.results
 SELECT n, gen_random_uuid(), 'bob', '', '', '', true, 0, 0, 0, '{}', '{}', NULL, NULL, ''
 FROM generate_series(%s::bigint, %s) n ON CONFLICT DO NOTHING
+"""
+# Users who wait in lines, behind who has had no turn yet; and results, with all that is kept of their jobs.
+MANY_WAIT = """
+INSERT INTO aiohttp_jobs.jobs
+    (job_id, state, user_id, job_name, slot, priority, size, attempt, queued_at, submission)
+SELECT gen_random_uuid(), 'queued', 'user' || n, 'x', 'BackgroundJob', 5, 9, 1, clock_timestamp(), '{}'
+FROM generate_series(1, 3000) n;
+UPDATE aiohttp_jobs.lines SET turn = 1;
+INSERT INTO aiohttp_jobs.user_turns SELECT priority, user_id, turn FROM aiohttp_jobs.lines;
+"""
+MANY_ENDED = """
+INSERT INTO aiohttp_jobs.ended_jobs SELECT job_id, id FROM aiohttp_jobs.results;
+INSERT INTO aiohttp_jobs.output_chunks SELECT job_id, 1, 0, '' FROM aiohttp_jobs.results;
+INSERT INTO aiohttp_jobs.attempts SELECT job_id, 1, '{}' FROM aiohttp_jobs.results;
+INSERT INTO aiohttp_jobs.kept_amounts SELECT 'user' || n, n, 1, 1 FROM generate_series(1, 3000) n;
 """
 
 
@@ -83,8 +101,8 @@ def result_of(claim: Claim, **fields: Any) -> JobResult:
     return JobResult.model_validate(given)
 
 
-@pytest.fixture
-async def kept(postgres: str) -> AsyncIterator[Kept]:
+@asynccontextmanager
+async def keeping(postgres: str) -> AsyncIterator[Kept]:
     shared, database = installation(postgres), AsyncDatabase(postgres)
     shared.open()
     await database.open()
@@ -96,6 +114,12 @@ async def kept(postgres: str) -> AsyncIterator[Kept]:
     await results.close()
     await database.close()
     shared.close()
+
+
+@pytest.fixture
+async def kept(postgres: str) -> AsyncIterator[Kept]:
+    async with keeping(postgres) as kept:
+        yield kept
 
 
 async def test_jobs_that_ended_at_one_moment_are_all_kept(kept: Kept, postgres: str) -> None:
@@ -191,3 +215,39 @@ async def test_while_notices_are_held_it_is_not_given_and_can_be_given_afterward
     assert kept.table.get(claim.job_id) is not None
     await kept.give_with_notice(claim)
     assert len(kept.shared.notices.all()) == 1
+
+
+async def test_a_verdict_and_a_claim_before_it_read_no_table_and_no_line_to_its_end(
+    postgres: str, postgres_server: PostgresServer
+) -> None:
+    if not postgres_server.has_library("auto_explain"):
+        pytest.skip("this PostgreSQL has no auto_explain")
+    first = first_id(microseconds(NOW))
+    async with keeping(postgres):
+        pass  # which makes the month
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(MANY_WAIT)
+        connection.execute(FILL, (first, first + 3000))
+        connection.execute(MANY_ENDED)
+    postgres_server.set_for(
+        postgres,
+        session_preload_libraries="auto_explain",
+        auto_explain__log_min_duration="0",
+        auto_explain__log_nested_statements="on",
+        auto_explain__log_analyze="on",
+    )
+    async with keeping(postgres) as kept:
+        for is_analysed in (False, True):
+            if is_analysed:
+                with psycopg.connect(postgres, autocommit=True) as connection:
+                    connection.execute("VACUUM ANALYZE")
+            before = len(postgres_server.log())
+            claim = kept.claim(priority=5, user_id=f"alice {is_analysed}")
+            kept.chunks.put(claim, 1, OutputPart(0, b"x"))
+            await kept.give(claim)
+            said = postgres_server.log()[before:]
+            assert "verdict_1" in said
+            assert not re.findall(r"Seq Scan on (?!installation|processes|record_kinds)\w+", said)
+            lines = re.findall(r"using lines_in_turn on lines l.*?actual time=\S+ rows=(\d+)", said)
+            assert lines
+            assert max(map(int, lines)) < 100
