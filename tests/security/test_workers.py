@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import closing
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,20 @@ pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-
 import psycopg
 
 from aiohttp_jobs import JobsConfig
-from aiohttp_jobs.engine.base import Limits
+from aiohttp_jobs.engine.base import Limits, cancelled_by
 from aiohttp_jobs.engine.postgres.api_keys import KeysAtPickUp
 from aiohttp_jobs.engine.postgres.host_rights import HostRights
 from aiohttp_jobs.engine.postgres.jobs import JobTable
+from aiohttp_jobs.engine.postgres.telling import ToldResults
 from aiohttp_jobs.model.job import ExecutionMode
+from aiohttp_jobs.system.signing import Signer
 
 from ..conftest import Host
-from ..contract.jobs import MOST, submission
+from ..contract.jobs import MOST, submission, submit
+from ..engine.postgres.host import started
 from ..engine.postgres.support import SECRET, installation
 from ..engines import HostEngine
-from ..gate import until_answered
+from ..gate import PATIENCE_SECONDS, until_answered
 from ..workers import worker
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -137,3 +141,34 @@ def test_a_job_is_not_led_to_a_worker_that_it_did_not_ask_for(postgres: str) -> 
         assert "What this job needs was changed" in (claim.problem or "")
     finally:
         kept.close()
+
+
+async def test_a_result_that_was_not_told_by_a_host_or_worker_is_not_believed(
+    postgres: str, tmp_path: Path
+) -> None:
+    # Every role of the database may say what it likes to all who listen.
+    async with AsyncExitStack() as stack:
+        engine = await started(postgres, tmp_path, 30.0, stack, places=None)
+        job_id = await submit(engine.queue)
+        waiting = asyncio.create_task(engine.queue.end_of(job_id, PATIENCE_SECONDS))
+        forged = {"JobID": job_id, "Status": "Succeeded", "Output": "forged"}
+        signed = Signer(b"a key of somebody else's").sign(forged)
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            for text in (json.dumps(forged), json.dumps(signed), "{", "[]", "1"):
+                said = f"{uuid.uuid4()} progress {job_id} {text}"
+                connection.execute("SELECT pg_notify('aiohttp_jobs_news', %s)", (said,))
+                await asyncio.sleep(0)
+        await engine.queue.cancel(job_id, cancelled_by("bob"))
+        record = await waiting
+    assert record is not None
+    assert record["Status"] == "Cancelled"
+
+
+def test_of_a_result_that_was_told_nothing_can_be_changed_nor_told_of_another_job() -> None:
+    told = ToldResults(Signer(b"k" * 32))
+    record = {"JobID": "one", "Output": "\ud800 done"}
+    text = told.text(record)
+    assert told.read("one", text) == record
+    assert told.read("two", text) is None
+    assert told.read("one", text.replace("done", "gone")) is None
+    assert told.text({"JobID": "one", "Output": "x" * 5000}) == ""

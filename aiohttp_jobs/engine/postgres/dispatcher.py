@@ -118,6 +118,9 @@ class PostgresDispatcher:
         self._claiming: uuid.UUID | None = None
         """The claim whose answer is waited for, or was lost."""
         self._used: Counter[str] = Counter()
+        self._slots = frozenset(str(slot) for slot in limits.modes)
+        self._unsure = set(self._slots)
+        """The slots that a job may wait for which the last look could not take, for want of a place."""
         self._jobs = OwnedTasks("running jobs")
         self._wake = asyncio.Event()
         self._closing = False
@@ -180,9 +183,11 @@ class PostgresDispatcher:
         self._wake.set()
 
     def wake_for(self, slot: str) -> None:
-        """The same, for a job that takes this slot, if one of its kind can start here now."""
+        """The same, for a job that takes this slot; once there is a place for it, if there is none now."""
         if slot in self._free_places():
             self.wake()
+        else:
+            self._unsure.add(slot)
 
     def find(self, job_id: str) -> ActiveJob[JobSummary] | None:
         """A running job of this process; ``None`` if there is none with this id."""
@@ -278,12 +283,15 @@ class PostgresDispatcher:
                     found = await self._table.in_thread(self._table.claimed_before, self._claiming)
                     self._begin_all(lapses, found)
                     self._claiming = None
-                if self._may_claim() and (free := self._free_places()):
+                free = self._free_places() if self._may_claim() else {}
+                self._unsure = {*self._slots} - free.keys()
+                if free:
                     self._claiming = uuid.uuid4()
                     asked_at = time.monotonic()
                     claimed, folders = await self._table.in_thread(self._claim, free, self._claiming)
                     self._rights_mark = claimed.rights_mark
                     self._on_claimed(asked_at, claimed)
+                    self._unsure |= _filled(free, claimed.claims)
                     self._begin_all(lapses, claimed.claims, folders)
                     self._claiming = None
                     if claimed.claims:
@@ -319,7 +327,11 @@ class PostgresDispatcher:
             self._jobs.start(self._tell_taken())
 
     async def _tell_taken(self) -> None:
-        await asyncio.sleep(_TELL_SECONDS)
+        # What has ended by now has taken its note along.
+        while (since := self._table.teller.waiting_since()) is not None:
+            if (left := since + _TELL_SECONDS - time.monotonic()) <= 0:
+                break
+            await asyncio.sleep(left)
         self._is_telling = False
         with contextlib.suppress(DatabaseUnavailableError):  # they look by themselves
             await self._table.in_thread(self._table.teller.tell)
@@ -405,7 +417,9 @@ class PostgresDispatcher:
                 # The command is over: another may start while the result is being written.
                 if slot is not None:
                     self._used[slot] -= 1
-                    self._wake.set()
+                    # Else the last look found that nothing waits, and of what came since then it was told.
+                    if slot in self._unsure or self.limits.overall is not None:
+                        self._wake.set()
             keep = partial(self._keep_verdict, folders, claim, submission, result)
             await self._end(claim, submission, result, active, copy, folders, keep)
             is_given = True
@@ -644,6 +658,16 @@ class PostgresDispatcher:
         finally:
             self._only_ended.discard(claim.job_id)
             self._folders.remove(folders)
+
+
+def _filled(free: Mapping[str, int], claims: Sequence[Claim]) -> set[str]:
+    """The slots of which a claim has taken all places that were free, so that more jobs may wait for them."""
+    submissions = [claim.submission for claim in claims]
+    taken = Counter(
+        str(slot_of(each.execution_mode, each.function)) for each in submissions if each is not None
+    )
+    unknown = submissions.count(None)
+    return {slot for slot, places in free.items() if taken[slot] + unknown >= places}
 
 
 def _cut_off(result: JobResult) -> JobResult:

@@ -51,6 +51,7 @@ from .outputs import PostgresOutputs
 from .presence import AboutProcess
 from .results import PostgresResults
 from .run_folders import RunningFolders
+from .telling import ToldResults
 from .verdicts import KeptVerdicts, Verdicts
 from .workforce import PostgresWorkforce
 
@@ -113,6 +114,7 @@ class PostgresEngine:
             self._database, search_bytes=config.search_output_bytes, tell=tell_deleted
         )
         me = installation.presence.process_id
+        self._told_results = ToldResults(installation.signer("told result"))
         self._table = JobTable(
             installation.database, me, installation.signer("submission"), stall_seconds, offers
         )
@@ -173,7 +175,7 @@ class PostgresEngine:
         self._dispatcher = dispatcher = PostgresDispatcher(
             self._table,
             JobRunner(config, self._modes, check, self._vault, storage, observer),
-            Verdicts(self._table, self.results),
+            Verdicts(self._table, self.results, self._told_results),
             self._chunks,
             self._installation.presence,
             self._folders,
@@ -195,6 +197,7 @@ class PostgresEngine:
             self.history.get_result,
             self._modes.warm_workers,
             storage,
+            self._told_results,
         )
         self.queue.on_drain = self._told_to_drain
         self.outputs = PostgresOutputs(

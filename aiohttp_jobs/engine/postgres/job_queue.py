@@ -34,11 +34,13 @@ from ..running.worker_states import worker_states
 from .database import DatabaseUnavailableError
 from .dispatcher import PostgresDispatcher
 from .jobs import JobTable
+from .telling import ToldResults
 
 _AGAIN_SECONDS = 1.0
 _SUBMIT_TRIES = 3
 _ASK_SECONDS = 4.0
 _MOST_ASKED = 1000
+_MOST_UNHEARD = 1000
 _logger = logging.getLogger(__name__)
 
 GetResult = Callable[[str], Awaitable[dict[str, Any] | None]]
@@ -55,6 +57,7 @@ class PostgresJobQueue:
         get_result: GetResult,
         warm_workers: Callable[[], list[WarmWorker]],
         storage: StorageState,
+        told_results: ToldResults,
     ) -> None:
         self._table = table
         self._dispatcher = dispatcher
@@ -62,7 +65,10 @@ class PostgresJobQueue:
         self._get_result = get_result
         self._warm_workers = warm_workers
         self._storage = storage
-        self._awaited: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._told_results = told_results
+        self._awaited: defaultdict[str, set[asyncio.Future[Any]]] = defaultdict(set)
+        self._unheard: dict[str, None] = {}
+        """The last jobs that were submitted here, of which nothing was heard since they were sent off."""
         self._tasks = OwnedTasks("telling of changes")
         self._watchers = 0
         self.on_drain: Callable[[str], None] = lambda process_id: None
@@ -75,6 +81,8 @@ class PostgresJobQueue:
 
     async def submit(self, submission: Submission, *, is_new: bool, most_waiting: MostWaiting) -> None:
         only_here = submission.execution_mode is ExecutionMode.MAIN_LOOP
+        if is_new:
+            self._expect(submission.job_id)
         for left in reversed(range(_SUBMIT_TRIES)):
             try:
                 await self._table.in_thread(self._table.submit, submission, most_waiting, only_here=only_here)
@@ -103,14 +111,23 @@ class PostgresJobQueue:
         clock = asyncio.get_running_loop().time
         end, has_waited = clock() + seconds, False
         while (left := end - clock()) > 0 and not self.is_closing:
-            change = self.next_change(job_id)
-            record = await self._get_result(job_id)
-            if record is not None:
-                return record
-            if has_waited and await self.look_up(job_id) is None:
-                return None  # its result was deleted already
+            active = self._dispatcher.find(job_id)
+            change = self._next_news(job_id)
+            # Of a job that runs here, or was accepted a moment ago, the end is heard.
+            if not self._is_unheard(job_id) and active is None:
+                record = await self._get_result(job_id)
+                if record is not None:
+                    return record
+                if has_waited and await self.look_up(job_id) is None:
+                    return None  # its result was deleted already
             await asyncio.wait([change], timeout=min(left, _AGAIN_SECONDS))
             has_waited = True
+            if active is not None and active.record is not None:
+                return active.record
+            if change.done() and (told := change.result()):
+                record = self._told_results.read(job_id, told)
+                if record is not None:
+                    return record
         return await self._get_result(job_id)
 
     async def find(self, query: JobQuery) -> list[JobState]:
@@ -150,11 +167,15 @@ class PostgresJobQueue:
 
     def next_change(self, job_id: str) -> asyncio.Future[None]:
         """Is done when a job may be in another state, and after a second at the latest."""
+        return self._next_news(job_id)
+
+    def _next_news(self, job_id: str) -> asyncio.Future[Any]:
+        """The same; its result is what was told of the job's, as `ToldResults` reads it, or nothing."""
         active = self._dispatcher.find(job_id)
         if active is not None:
             return active.next_change()
         loop = asyncio.get_running_loop()
-        change: asyncio.Future[None] = loop.create_future()
+        change: asyncio.Future[Any] = loop.create_future()
         self._awaited[job_id].add(change)
         change.add_done_callback(lambda done: self._no_longer_awaited(job_id, done))
         loop.call_later(_AGAIN_SECONDS, _set, change)
@@ -182,7 +203,7 @@ class PostgresJobQueue:
             self._look_anew()
         if what in {"cancel", "gap"} and (what == "gap" or self._dispatcher.find(job_id)):
             self._tasks.start(self._stop_cancelled())
-        self._wake_watchers(job_id)
+        self._wake_watchers(job_id, more if what == "progress" else "")
         if what in {"job", "progress"} and self._watchers and self._dispatcher.find(job_id) is None:
             self._tasks.start(self._tell_of(job_id))
 
@@ -193,6 +214,7 @@ class PostgresJobQueue:
     def _look_anew(self) -> None:
         """Have all who watch look again, as something may have been missed."""
         self._changes.tell(MISSED)
+        self._unheard.clear()
         self.let_go()
 
     def let_go(self) -> None:
@@ -206,9 +228,25 @@ class PostgresJobQueue:
         self._changes.changed(active)
         self._wake_watchers(active.job.job_id)
 
-    def _wake_watchers(self, job_id: str) -> None:
+    def _wake_watchers(self, job_id: str, told: str = "") -> None:
+        self._unheard.pop(job_id, None)
         for change in list(self._awaited.get(job_id, ())):
-            _set(change)
+            _set(change, told)
+
+    def _expect(self, job_id: str) -> None:
+        """A job is about to be accepted: note whether anything is heard of it."""
+        if len(self._unheard) >= _MOST_UNHEARD:
+            del self._unheard[next(iter(self._unheard))]
+        self._unheard[job_id] = None
+
+    def _is_unheard(self, job_id: str) -> bool:
+        """Whether a job cannot have ended, as nothing was heard of it since it was submitted here.
+
+        It is believed once, as what was said may have been lost.
+        """
+        is_unheard = job_id in self._unheard
+        self._unheard.pop(job_id, None)
+        return is_unheard
 
     def watch_output(self, job_id: str) -> None:
         """Have what a job prints copied while somebody looks at it, whichever process runs it."""
@@ -251,12 +289,12 @@ class PostgresJobQueue:
             else replace(active.snapshot(), submission=state.submission)
         )
 
-    def _no_longer_awaited(self, job_id: str, change: asyncio.Future[None]) -> None:
+    def _no_longer_awaited(self, job_id: str, change: asyncio.Future[Any]) -> None:
         self._awaited[job_id].discard(change)
         if not self._awaited[job_id]:
             del self._awaited[job_id]
 
 
-def _set(change: asyncio.Future[None]) -> None:
+def _set(change: asyncio.Future[Any], told: str = "") -> None:
     if not change.done():
-        change.set_result(None)
+        change.set_result(told)

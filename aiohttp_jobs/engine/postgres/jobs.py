@@ -255,7 +255,7 @@ class JobTable:
         is_accepted, waiting, waiting_bytes = self.database.rows(_SUBMIT, values)[0]
         if not is_accepted:
             most.require_turn(waiting, waiting_bytes, size)
-        self.teller.note("job", f"{submission.job_id} {values['slot']}")
+        self.teller.note("job", submission.job_id, str(values["slot"]))
         self.teller.tell()
 
     def current_submission(self, job_id: str) -> Submission | None:
@@ -440,6 +440,16 @@ class JobTable:
     def say(self, what: str, job_id: str) -> None:
         """Tell the others something of a job."""
         self.teller.note(what, job_id)
+        self.teller.tell()
+
+    def say_ended(self, job_id: str, told_result: str, *, lets_start: bool) -> None:
+        """Tell the others that a job has ended, with its result as `ToldResults` writes it.
+
+        When it `lets_start` another job, they are told to look for one.
+        """
+        if lets_start:
+            self.teller.note("job", job_id)
+        self.teller.note("progress", job_id, told_result)
         self.teller.tell()
 
     def mine(self, claim: Claim) -> dict[str, Any]:

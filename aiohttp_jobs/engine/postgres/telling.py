@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Mapping
+from typing import Any
 
 from ...errors import BusyError
+from ...system.jsontext import dumps, loads
+from ...system.signing import FIELD, Signer
 from .database import Database, DatabaseUnavailableError
 
 CHANNEL = "aiohttp_jobs"
@@ -19,11 +24,14 @@ CHANNEL = "aiohttp_jobs"
 Who hears of a ``job`` looks whether there is one to start."""
 NEWS_CHANNEL = "aiohttp_jobs_news"
 """Where they say how jobs go on, ``progress`` or ``output`` and an id: for hosts, which somebody may watch.
-A worker has no use for that, and would be woken by each for nothing."""
+After ``progress`` and the id there may be the job's result, as `ToldResults` writes it. A worker has no use
+for all that, and would be woken by each for nothing."""
 _NEWS = frozenset({"progress", "output"})
 _TELL = """
 SELECT pg_notify(channel, said) FROM unnest(%s::text[], %s::text[]) AS news (channel, said)
 """
+_MOST_BYTES = 4000
+"""Of a result that is told: PostgreSQL takes 7,999 bytes at once, and all hosts read them."""
 _logger = logging.getLogger(__name__)
 
 
@@ -44,13 +52,24 @@ class Teller:
         self._database = database
         self._me = me
         self._guard = threading.Lock()
-        self._waiting: dict[tuple[str, str], None] = {}
+        self._waiting: dict[tuple[str, str], str] = {}
+        self._waiting_since = 0.0
         self._is_telling = False
 
-    def note(self, what: str, about: str) -> None:
-        """Have it told with whatever is told next; the same twice is told once. Does not block."""
+    def note(self, what: str, about: str, more: str = "") -> None:
+        """Have it told with whatever is told next, `more` behind it. Does not block.
+
+        Of the same twice, only the last is told.
+        """
         with self._guard:
-            self._waiting[channel_of(what), f"{self._me} {what} {about}"] = None
+            if not self._waiting:
+                self._waiting_since = time.monotonic()
+            self._waiting[channel_of(what), f"{self._me} {what} {about}"] = more
+
+    def waiting_since(self) -> float | None:
+        """Since when, by the monotonic clock, the oldest note waits to be told; ``None`` if there is none."""
+        with self._guard:
+            return self._waiting_since if self._waiting else None
 
     def tell(self) -> None:
         """Tell what was noted, all of it at once. Blocks, unless another thread is telling already.
@@ -70,5 +89,35 @@ class Teller:
             if self._is_telling or not self._waiting:
                 return None
             self._is_telling = True
-            news, self._waiting = list(self._waiting), {}
+            news = [(channel, f"{said} {more}".rstrip()) for (channel, said), more in self._waiting.items()]
+            self._waiting = {}
             return news
+
+
+class ToldResults:
+    """Small results, as they are told to whoever waits for them, so that nobody has to read them.
+
+    They are signed, because every role of the database may say what it likes on any channel.
+    """
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+
+    def text(self, record: Mapping[str, Any]) -> str:
+        """What is told of a stored result; empty when it is too long."""
+        # Without a look at each character of what is too long anyway.
+        if len(record.get("Output", "")) + len(record.get("Command", "")) > _MOST_BYTES:
+            return ""
+        text = dumps(self._signer.sign(record))
+        return text.decode() if len(text) <= _MOST_BYTES else ""
+
+    def read(self, job_id: str, text: str) -> dict[str, Any] | None:
+        """The result of the job that was told so; ``None`` when it is none that a host or worker stored."""
+        try:
+            record = loads(text.encode())
+        except ValueError:
+            return None
+        if not isinstance(record, dict) or not self._signer.is_valid(record) or record.get("JobID") != job_id:
+            return None
+        del record[FIELD]
+        return record

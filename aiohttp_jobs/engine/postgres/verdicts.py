@@ -21,6 +21,7 @@ from .jobs import Claim, GivenUpError, JobTable
 from .months import ids_of
 from .result_rows import ResultRow
 from .results import PostgresResults
+from .telling import ToldResults
 
 _VERDICT: LiteralString = """
 aiohttp_jobs.verdict_1(
@@ -46,11 +47,12 @@ class MissingMonthError(Exception):
 
 
 class Verdicts:
-    """Gives the verdicts of the jobs that the process of `table` has."""
+    """Gives the verdicts of the jobs that the process of `table` has, and tells the other processes."""
 
-    def __init__(self, table: JobTable, results: PostgresResults) -> None:
+    def __init__(self, table: JobTable, results: PostgresResults, told_results: ToldResults) -> None:
         self._table = table
         self._results = results
+        self._told_results = told_results
 
     async def give(
         self,
@@ -73,11 +75,11 @@ class Verdicts:
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
 
-        what = "job" if lets_start else "progress"
-
         def give() -> None:
             row = self._results.row_of(record, earlier_attempts=earlier, submission=submission)
-            self._give(claim, result, row, notices, what)
+            self._give(claim, result, row, notices)
+            told = self._told_results.text(record)
+            self._table.say_ended(claim.job_id, told, lets_start=lets_start)
 
         try:
             await self._table.in_thread(give)
@@ -86,10 +88,8 @@ class Verdicts:
             await self._table.in_thread(give)
         return record
 
-    def _give(
-        self, claim: Claim, result: JobResult, row: ResultRow, notices: Sequence[Notice], what: str
-    ) -> None:
-        """Give it, and tell other processes `what`. Blocks."""
+    def _give(self, claim: Claim, result: JobResult, row: ResultRow, notices: Sequence[Notice]) -> None:
+        """End the job, with its result and its notices. Blocks."""
         first, end = ids_of(row.month)
         values = {
             **row.values,
@@ -113,7 +113,6 @@ class Verdicts:
             raise MissingMonthError(row.month) from None
         if not is_given:
             raise GivenUpError(claim.job_id)
-        self._table.say(what, claim.job_id)
 
 
 def _due(notice: Notice) -> str:

@@ -21,6 +21,7 @@ from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.results import PostgresResults
+from aiohttp_jobs.engine.postgres.telling import ToldResults
 from aiohttp_jobs.engine.postgres.verdicts import Verdicts
 from aiohttp_jobs.engine.searching import first_id, microseconds
 from aiohttp_jobs.model.job import ExecutionMode, JobResult, JobStatus, utc_now
@@ -110,7 +111,8 @@ async def keeping(postgres: str) -> AsyncIterator[Kept]:
     await results.open()
     me = shared.presence.process_id
     table = JobTable(shared.database, me, shared.signer("submission"), 5.0, ["interpreter shell"])
-    yield Kept(shared, table, Verdicts(table, results), results, OutputChunks(shared.database, me, 1 << 20))
+    verdicts = Verdicts(table, results, ToldResults(shared.signer("told result")))
+    yield Kept(shared, table, verdicts, results, OutputChunks(shared.database, me, 1 << 20))
     await results.close()
     await database.close()
     shared.close()

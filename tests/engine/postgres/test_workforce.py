@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-
 import psycopg
 
 from aiohttp_jobs.engine.base import JobQuery, Limits
+from aiohttp_jobs.engine.postgres import dispatcher
 from aiohttp_jobs.engine.postgres.jobs import JobTable
 from aiohttp_jobs.engine.postgres.offered_interpreters import OfferedInterpreters
 from aiohttp_jobs.engine.postgres.offers import offers_of
@@ -26,6 +28,8 @@ from aiohttp_jobs.functions.registry import Functions
 from aiohttp_jobs.model.job import ExecutionMode, InterpreterName, JobPhase
 
 from ...contract.jobs import MOST, submission, submit
+from ...gate import PATIENCE_SECONDS, Gate, until
+from ...postgres import PostgresServer
 from .host import started
 from .support import installation
 
@@ -236,6 +240,50 @@ async def test_others_look_for_a_job_when_it_comes_and_not_when_it_is_claimed_or
     looks = Counter(job_id for _, what, job_id, *_ in said if what == "job")
     assert looks == {plain: 1, keyed: 2}
     assert {job_id for _, what, job_id, *_ in said if what == "progress"} == {plain, keyed}
+
+
+async def test_a_process_does_not_look_for_another_job_after_each_that_it_has_run(
+    postgres: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    # Nor does who waits for a job's result read it: it is told.
+    postgres_server.set_for(postgres, track_functions="pl")
+    jobs, started_at = 12, time.monotonic()
+    async with AsyncExitStack() as stack:
+        waiting = await started(postgres, tmp_path / "waiting", 30.0, stack, places=None)
+        running = await started(postgres, tmp_path / "running", 30.0, stack)
+        for number in range(jobs):
+            job_id = await submit(waiting.queue, f"echo {number}")
+            record = await waiting.queue.end_of(job_id, PATIENCE_SECONDS)
+            assert record is not None
+            assert record["Output"] == f"{number}\n"
+            assert record == await running.history.get_result(job_id)
+        # Each looks every five seconds by itself.
+        by_itself = 2 * (3 + int((time.monotonic() - started_at) / 5))
+    query = "SELECT sum(calls)::int FROM pg_stat_user_functions WHERE funcname LIKE 'claim%'"
+    with psycopg.connect(postgres, autocommit=True) as connection:
+
+        def looks() -> int:
+            return int(connection.execute(query).fetchall()[0][0] or 0)
+
+        await until(lambda: looks() >= jobs, "the sessions' counts")
+        assert looks() <= jobs + by_itself
+
+
+async def test_a_job_that_came_while_there_was_no_place_is_claimed_when_there_is_one(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        dispatcher, "_LOOK_SECONDS", 3600.0
+    )  # so that nothing is found by looking now and then
+    gate = Gate(tmp_path / "gate")
+    async with AsyncExitStack() as stack:
+        engine = await started(postgres, tmp_path / "host", 30.0, stack, places=1)
+        first = await submit(engine.queue, gate.shell)
+        await gate.reached()
+        others = [await submit(engine.queue) for _ in range(3)]
+        gate.open()
+        for job_id in (first, *others):
+            assert await engine.queue.end_of(job_id, PATIENCE_SECONDS) is not None
 
 
 def test_an_interpreter_that_only_another_process_has_may_be_asked_for_while_that_lives(
