@@ -304,20 +304,26 @@ class _Record(BaseModel):
     model_config = ConfigDict(alias_generator=record_name, extra="allow", frozen=True, populate_by_name=True)
 
     _blank: ClassVar[dict[str, Any]]
+    _names: ClassVar[set[str]]
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls._blank = {name: field.get_default() for name, field in cls.model_fields.items()}
+        cls._names = set(cls.model_fields)
 
     if not TYPE_CHECKING:
 
         @classmethod
         def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Self:
-            """As pydantic has it, in a third of the time; `values` are by the fields' own names."""
+            """As pydantic has it, in a third of the time; `values` are by the fields' own names, all of which
+            count as set.
+            """
             made = cls.__new__(cls)
             set_attribute = object.__setattr__
             set_attribute(made, "__dict__", {**cls._blank, **values})
-            set_attribute(made, "__pydantic_fields_set__", _fields_set or set(values))
+            set_attribute(
+                made, "__pydantic_fields_set__", _fields_set or cls._names
+            )  # which `model_copy` copies
             set_attribute(made, "__pydantic_extra__", {})
             set_attribute(made, "__pydantic_private__", None)
             return made

@@ -166,7 +166,12 @@ class JobService:
                 tracestate=trace.state if trace else None,
                 **origin,
             )
-            await self._add(submission)
+            await self._storage.require_room(submission.user_id)
+            if submission.notify:
+                await self._notices.require_room(submission.user_id)
+            # A schedule's or trigger's jobs have the same id whoever submits them: they may be known already.
+            is_new = submission.schedule_id is None and submission.trigger_id is None
+            await self._queue.submit(submission, is_new=is_new, most_waiting=self._most_waiting)
         return submission
 
     def _trace_of(
@@ -176,14 +181,6 @@ class JobService:
         if self._tracing is None:
             return nullcontext(identity.trace)
         return self._tracing.accepting(identity, mode)
-
-    async def _add(self, submission: Submission) -> None:
-        await self._storage.require_room(submission.user_id)
-        if submission.notify:
-            await self._notices.require_room(submission.user_id)
-        # A schedule's or trigger's jobs have the same id whoever submits them: they may be known already.
-        is_new = submission.schedule_id is None and submission.trigger_id is None
-        await self._queue.submit(submission, is_new=is_new, most_waiting=self._most_waiting)
 
     # --- looking
 

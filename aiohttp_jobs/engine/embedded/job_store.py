@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -186,16 +186,16 @@ class JobStore(JobHistory, Protocol):
 
     async def close(self) -> None: ...
 
-    async def add(self, submission: Submission, allowance: Allowance | None = None) -> PendingJob:
+    def add(self, submission: Submission, allowance: Allowance | None = None) -> Awaitable[PendingJob]:
         """Accept a job durably.
 
         Raises `TooManyPendingError` when `allowance` is exceeded, counted over all processes.
         """
         ...
 
-    async def start(
+    def start(
         self, submission: Submission, allowance: Allowance | None = None
-    ) -> tuple[PendingJob, ClaimedJob]:
+    ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
         """`add` and `claim` in one durable step, for a job with a new id and without a concurrency key.
 
         Raises `QueuePausedError` while another process has paused the queue.
@@ -227,7 +227,7 @@ class JobStore(JobHistory, Protocol):
         """Whether a look may find anything. Blocks for a few system calls."""
         ...
 
-    async def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> ClaimedJob | None:
+    def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> Awaitable[ClaimedJob | None]:
         """Claim a job durably; ``None`` when another process has it, or it is gone.
 
         Raises `KeyBusyError` while another process runs a job with its concurrency key, and, `unless_paused`,

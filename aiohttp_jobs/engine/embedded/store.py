@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -121,13 +121,13 @@ class FileSystemStore:
         await self._run(self._close)
         self._threads.shutdown()
 
-    async def add(self, submission: Submission, allowance: Allowance | None = None) -> PendingJob:
-        return await self._group_commit.run(partial(self._intake.accept, submission, allowance))
+    def add(self, submission: Submission, allowance: Allowance | None = None) -> Awaitable[PendingJob]:
+        return self._group_commit.run(partial(self._intake.accept, submission, allowance))
 
-    async def start(
+    def start(
         self, submission: Submission, allowance: Allowance | None = None
-    ) -> tuple[PendingJob, ClaimedJob]:
-        return await self._group_commit.run(partial(self._intake.start, submission, allowance))
+    ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
+        return self._group_commit.run(partial(self._intake.start, submission, allowance))
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -155,8 +155,8 @@ class FileSystemStore:
             or bool(os.listdir(self._instance.jobs))
         )
 
-    async def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> ClaimedJob | None:
-        return await self._group_commit.run(partial(self._intake.claim, pending, unless_paused=unless_paused))
+    def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> Awaitable[ClaimedJob | None]:
+        return self._group_commit.run(partial(self._intake.claim, pending, unless_paused=unless_paused))
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()

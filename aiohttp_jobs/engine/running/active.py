@@ -149,6 +149,8 @@ class ActiveJob(Generic[J]):
     def ended(self, record: dict[str, Any] | None) -> None:
         """The job has ended with the stored result `record`; ``None`` if another process took it."""
         self.state, self.record = JobPhase.ENDED, record
+        if self.log is not None:
+            self.log.on_change = None  # or else both are left to the garbage collector, with all they hold
         self._tell_end()
         self.announce()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections import Counter
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from aiohttp_jobs.engine.running.active import ActiveJob
 from aiohttp_jobs.worker.output.log import OutputLog
 
 from ...conftest import Host
-from ...gate import Gate
+from ...gate import Gate, until_answered
 
 StartHost = Callable[..., Awaitable[Host]]
 NEVER = 3600.0
@@ -73,6 +75,22 @@ async def test_a_simple_command_is_two_files(start_host: StartHost, counted: Cou
     await alice.run("/bin/true")
 
     assert counted["created"] == 2, "the submission and the result"
+
+
+async def test_an_ended_job_leaves_nothing_to_the_garbage_collector(start_host: StartHost) -> None:
+    host = await start_host()
+    alice = host.caller("debug")
+
+    async def nothing_is_left() -> bool:
+        return not any(isinstance(each, ActiveJob) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        await alice.run("echo said")
+        await until_answered(nothing_is_left, "that the job is forgotten")
+    finally:
+        gc.enable()
 
 
 async def test_an_output_that_is_too_long_for_its_result_is_not_written_by_the_event_loop(

@@ -80,17 +80,18 @@ class GroupCommit:
         self._orders.put(None)
         self._thread.join()
 
-    async def run(self, work: Callable[[], CommittedChange[T]]) -> T:
-        """Call `work` in the thread and make its change durable.
+    def run(self, work: Callable[[], CommittedChange[T]]) -> asyncio.Future[T]:
+        """Have the thread call `work` and make its change durable; asked for at once, whoever waits when.
 
-        Raises what `work` raises, and ``OSError`` when its change cannot be made durable.
+        The future has the change's value, what `work` raised, or an ``OSError`` when its change cannot be
+        made durable.
         """
         if self._closed:
             raise RuntimeError("the store is not open")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._orders.put(_Order(work, loop, future))
-        return await future
+        return future
 
     def _serve(self) -> None:
         left: list[_Order] = []
