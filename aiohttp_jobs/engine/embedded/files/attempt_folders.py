@@ -87,6 +87,18 @@ class _Begun(NamedTuple):
     job_dir: str
     job_states: States | None
 
+    @property
+    def will_tell(self) -> bool:
+        return self.run_states is not None and self.job_states is not None
+
+
+class _Ended(NamedTuple):
+    """A job that has ended, and whose folders nobody has looked at since."""
+
+    run: str
+    user_folder: str
+    begun: _Begun
+
 
 class AttemptFolders:
     """Run folders are in `jobs`, the jobs' own in `work`, spare run folders in `scratch`.
@@ -102,6 +114,7 @@ class AttemptFolders:
         self._spare_runs: list[_Spare] = []
         self._spare: dict[str, list[_Spare]] = {}
         self._begun: dict[str, _Begun] = {}
+        self._ended: list[_Ended] = []
         self._left: list[str] = []
         self._numbers = itertools.count()
 
@@ -111,20 +124,35 @@ class AttemptFolders:
         A `signed` submission names its owner; for others, the owner is recorded in the run folder.
         """
         run_dir = f"{self._jobs}/{run}"
-        run_states = self._begin_run(run_dir)
-        try:
-            job_dir, job_states = self._begin_job(user_folder)
-        except OSError:
-            remove_tree(run_dir)
-            raise
-        self._begun[run] = _Begun(run_states, job_dir, job_states)
+        begun = self._begun[run] = self._taken_over(run_dir, user_folder) or self._begin(run_dir, user_folder)
         if not signed:
             try:
                 mark_owner(Path(run_dir), user_folder)
             except OSError:
                 self.remove(run)
                 raise
-        return Folders(run_dir, job_dir)
+        return Folders(run_dir, begun.job_dir)
+
+    def _taken_over(self, run_dir: str, user_folder: str) -> _Begun | None:
+        """Those of the user's last job, which it has left as they were: one look at each, and one rename."""
+        while (ended := next((e for e in self._ended if e.user_folder == user_folder), None)) is not None:
+            self._ended.remove(ended)
+            place, begun = f"{self._jobs}/{ended.run}", ended.begun
+            if begun.run_states == _run_states(place) and begun.job_states == _job_states(begun.job_dir):
+                with contextlib.suppress(OSError):  # somebody has removed it
+                    os.rename(place, run_dir)
+                    return begun
+            self._put_away(ended.run, user_folder, begun)
+        return None
+
+    def _begin(self, run_dir: str, user_folder: str) -> _Begun:
+        run_states = self._begin_run(run_dir)
+        try:
+            job_dir, job_states = self._begin_job(user_folder)
+        except OSError:
+            remove_tree(run_dir)
+            raise
+        return _Begun(run_states, job_dir, job_states)
 
     def _begin_run(self, run_dir: str) -> States | None:
         if self._spare_runs:
@@ -158,8 +186,17 @@ class AttemptFolders:
         return job_dir, None
 
     def end(self, run: str, user_folder: str) -> None:
-        """Release a job's folders, for reuse by the user's next job if they are empty."""
+        """Release a job's folders, for reuse by the user's next job if they are empty.
+
+        Where their states tell whether they are, that is left to the next job, or to `sweep` if none comes.
+        """
         begun = self._begun.pop(run, None)
+        if begun is not None and begun.will_tell and len(self._ended) < _MOST_SPARE:
+            self._ended.append(_Ended(run, user_folder, begun))
+        else:
+            self._put_away(run, user_folder, begun)
+
+    def _put_away(self, run: str, user_folder: str, begun: _Begun | None) -> None:
         self._end_run(run, begun)
         if begun is not None:
             self._end_job(begun, user_folder)
@@ -193,6 +230,9 @@ class AttemptFolders:
 
     def sweep(self) -> None:
         """Remove what jobs have left behind. Slow, so it is done when nobody waits."""
+        ended, self._ended = self._ended, []
+        for each in ended:
+            self._put_away(*each)
         left, self._left = self._left, []
         if left:
             self._discard(left)

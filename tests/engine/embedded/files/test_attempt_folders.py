@@ -103,6 +103,34 @@ def test_a_folder_in_which_nothing_has_changed_is_not_read(
     assert used.begin("third").stat().st_ino == inode
 
 
+def test_the_user_s_next_job_takes_over_what_was_left_as_it_was(used: Place) -> None:
+    used.begin("second")
+    folders = used.run_dir("second").stat().st_ino, used.inodes()
+    used.made.end("second", "alice")
+    assert used.begin("other", "bob").stat().st_ino not in folders[1]
+    third = used.begin("third")
+    assert used.run_dir("third").stat().st_ino == folders[0]
+    assert third.stat().st_ino in folders[1]
+    assert not used.run_dir("second").exists()
+
+
+def test_what_somebody_puts_into_the_host_s_folder_after_the_end_the_next_job_does_not_get(
+    used: Place,
+) -> None:
+    used.begin("second")
+    used.made.end("second", "alice")
+    (used.run_dir("second") / "cancel").touch()
+    used.begin("third")
+    assert list(used.run_dir("third").iterdir()) == []
+
+
+def test_folders_that_no_other_job_takes_over_are_put_away_when_there_is_time(used: Place) -> None:
+    (used.begin("second") / "work" / "file").touch()
+    used.made.end("second", "alice")
+    used.made.sweep()
+    assert (list(used.jobs.iterdir()), used.inodes()) == ([], set())
+
+
 @pytest.mark.parametrize(
     "change",
     [
