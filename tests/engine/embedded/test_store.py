@@ -301,6 +301,22 @@ async def test_nor_where_another_process_deleted_its_result(make_store: MakeStor
     assert await other.was_used(job.job_id)
 
 
+async def test_nor_where_another_process_came_to_run_it_and_has_left_since(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    one = await make_store()
+    pending = await one.add(submission())
+    copy = Path(pending.key).read_bytes()
+    other = FileSystemStore(tmp_path, max_submission_bytes=10_000, allow_unsigned=False)
+    await other.open()
+    job = await claimed(other, pending)
+    await other.finish(job, result_of(job))
+    assert await other.delete_result(job.job_id)
+    await other.close()
+    Path(pending.key).write_bytes(copy)
+    assert "second time" in str((await claimed(one, pending)).problem)
+
+
 async def test_the_jobs_of_a_dead_process_are_taken_over_once(make_store: MakeStore, tmp_path: Path) -> None:
     code = """
 import asyncio, os, sys

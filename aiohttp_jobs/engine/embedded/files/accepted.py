@@ -16,10 +16,14 @@ _LARGEST = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AcceptedFile:
-    """The digest of a submission file that this process wrote, and the submission, if it is still cached."""
+    """The digest of a submission file that this process wrote, and the submission, if it is still cached.
+
+    `comings` is `Instance.comings` of when it was written.
+    """
 
     digest: bytes
     submission: Submission | None
+    comings: int
 
     def submission_in(self, path: str) -> Submission | None:
         """The cached submission, if the file `path` still has the content that was written. Blocks."""
@@ -43,16 +47,14 @@ class Accepted:
         self._files: dict[str, AcceptedFile] = {}
         self._submissions = 0
 
-    def add(self, path: str, data: bytes, submission: Submission) -> None:
+    def add(self, path: str, data: bytes, submission: Submission, comings: int) -> None:
         self.take(path)
         if len(self._files) >= _MOST_DIGESTS or len(data) > _LARGEST:
             return
         is_kept = self._submissions < _MOST_SUBMISSIONS
         self._submissions += is_kept
-        self._files[path] = AcceptedFile(hashlib.sha256(data).digest(), submission if is_kept else None)
-
-    def __contains__(self, path: str) -> bool:
-        return path in self._files
+        digest = hashlib.sha256(data).digest()
+        self._files[path] = AcceptedFile(digest, submission if is_kept else None, comings)
 
     def take(self, path: str) -> AcceptedFile | None:
         found = self._files.pop(path, None)

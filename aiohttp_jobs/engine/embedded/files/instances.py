@@ -54,6 +54,8 @@ class Instance:
         self._alone: int | None = None
         self._listed: tuple[int | None, list[Path]] = (None, [])
         self._seen: tuple[float, bool] = (0.0, False)
+        self.comings = 0
+        """Another number once a process may have come or gone, as of when `has_others` was asked."""
         self._complaint = ""
 
     def open(self) -> None:
@@ -137,6 +139,7 @@ class Instance:
             found = self._others({self.id})
             listed = [folder for folder in found if not folder.name.startswith(".")]
             self._listed = changed_at if is_settled(changed_at, now) else None, listed
+            self.comings += 1
         return listed
 
     def has_others(self) -> bool:
@@ -146,6 +149,10 @@ class Instance:
             has_others = bool(self.others())
             self._seen = now + _FRESH_SECONDS, has_others
         return has_others
+
+    def is_alone_since(self, comings: int) -> bool:
+        """Whether no other process was here since `comings` was this number; as exact as `has_others`."""
+        return not self.has_others() and self.comings == comings
 
     def _others(self, own: Collection[str]) -> list[Path]:
         folders = sorted(self._root.iterdir())

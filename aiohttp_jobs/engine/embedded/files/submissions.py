@@ -19,7 +19,7 @@ from ....system.jsontext import indented
 from ....system.signing import Signer
 from ...base import ClaimedJob
 from ..job_store import Allowance, KeyBusyError, PendingJob
-from .accepted import Accepted
+from .accepted import Accepted, AcceptedFile
 from .accepting import Accepting
 from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
@@ -73,7 +73,7 @@ class Intake:
             make_folder(Path(folder))
         with self._accepting.turn(submission, allowance):
             put_file(target, data, self._instance.scratch)
-        self._accepted.add(target, data, submission)
+        self._accepted.add(target, data, submission, self._instance.comings)
         entry = _entry(Kind.ADDED, run.name, user_folder, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
         return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
@@ -149,14 +149,12 @@ class Intake:
         folder = pending.key.rpartition("/")[0]
         user_folder = folder.rpartition("/")[2]
         run, fault = Attempt(pending.stem, pending.attempt), pending.problem
-        # What this process accepted, and nobody else has picked up since, has no result.
-        is_ours = pending.key in self._accepted
-        if fault is None and self._was_used(run, may_have_result=not is_ours):
+        accepted = self._accepted.take(pending.key)
+        if fault is None and self._was_used(run, accepted):
             if self._has_gone_on(pending, user_folder):
                 return CommittedChange(None)
             run = Attempt(f"{pending.stem.rpartition('_')[0]}_{new_job_id()}", 1)
             fault = picked_up_before(pending.job_id)
-        accepted = self._accepted.take(pending.key)
         folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
         target = self._at.claimed_file(run)
         try:
@@ -182,9 +180,14 @@ class Intake:
         undo = partial(self._put_back, pending, run, target)
         return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
 
-    def _was_used(self, run: Attempt, *, may_have_result: bool) -> bool:
-        has_ended = self.has_ended(run.job_id) if may_have_result else self._deleted_ids.has(run.job_id)
-        return has_ended or os.path.exists(self._at.claimed_file(run))
+    def _was_used(self, run: Attempt, accepted: AcceptedFile | None) -> bool:
+        """Whether the job was picked up before, of which a copy may have been put back."""
+        if accepted is None:
+            return self.has_ended(run.job_id) or os.path.exists(self._at.claimed_file(run))
+        # What this process accepted, and nobody else has picked up since, has no result.
+        if self._instance.is_alone_since(accepted.comings):
+            return False
+        return self._deleted_ids.has(run.job_id) or os.path.exists(self._at.claimed_file(run))
 
     def _has_gone_on(self, pending: PendingJob, user_folder: str) -> bool:
         """Whether another attempt of the job waits by now where `pending` was seen, or nothing does."""
