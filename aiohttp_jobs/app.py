@@ -116,7 +116,7 @@ def create_jobs_app(
     jobs_app = web.Application(
         middlewares=[
             error_middleware,
-            application.note,
+            *application.noting,
             preflight_middleware(config.trusted_origins),
             own_session_middleware(config),
             identity_middleware(

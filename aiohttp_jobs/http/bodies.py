@@ -40,6 +40,8 @@ MOST_FIELDS = 200
 _MOST_FAULTS = 200
 _LONGEST_NUMBER = 1000
 _SMALL = 4096
+_FEW_BYTES = 1000
+"""A body up to this size has no room for more values, entries or fields than it may have."""
 _DEEP = b"[" * 100
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SEPARATORS = (b",", b":", b"[", b"{")
@@ -76,14 +78,17 @@ def parse_model(body: bytes, model: type[Model]) -> Model:
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
-    _require_few_tokens(body)
+    is_long = len(body) > _FEW_BYTES
+    if is_long:
+        _require_few_tokens(body)
     try:
-        data = json.loads(body, parse_int=_whole_number)
+        data = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError):
         raise MalformedJSONError from None
     if not isinstance(data, dict):
         raise InvalidFieldsError("The body must be a JSON object.")
-    _require_small_containers(data)
+    if is_long:
+        _require_small_containers(data)
     return data
 
 
@@ -110,35 +115,47 @@ async def glance(request: web.Request, most: int, seconds: float) -> bytes:
 
 
 async def _read_body(request: web.Request, max_bytes: int) -> bytes:
-    message = f"The request body is larger than {max_bytes} bytes."
     if (request.content_length or 0) > max_bytes:
-        raise TooLargeError(message)
+        raise _too_large(max_bytes)
     if not request.can_read_body:  # a middleware of the host's has read it, and the request keeps it
         body = await request.read()
         if len(body) > max_bytes:
-            raise TooLargeError(message)
+            raise _too_large(max_bytes)
         return body
-    return await _receive_body(request, max_bytes, TooLargeError(message))
+    if request.content.is_eof():  # all of it has come with the headers, so there is nothing to wait for
+        return await _joined(request, max_bytes)
+    return await _receive_body(request, max_bytes)
 
 
-async def _receive_body(request: web.Request, max_bytes: int, too_large: TooLargeError) -> bytes:
-    body = bytearray()
+async def _receive_body(request: web.Request, max_bytes: int) -> bytes:
+    body = b""
     clock = asyncio.get_running_loop().time
     end = clock() + _PROMPT_SECONDS
     async with while_rights_last(request) as rights:
-        try:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise too_large
-        except UNREADABLE:
-            raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+        body = await _joined(request, max_bytes)
     # Whoever sends a body slowly may have been signed out before its end.
     if rights.has_ended or clock() > end:
         await require_rights_still(request)
     if rights.has_ended:  # as it seemed when that could not be found out
         raise RightsUnavailableError
+    return body
+
+
+async def _joined(request: web.Request, max_bytes: int) -> bytes:
+    """All pieces of the body. Raises `TooLargeError` or `MalformedJSONError`."""
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+    except UNREADABLE:
+        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
     return bytes(body)
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"The request body is larger than {max_bytes} bytes.")
 
 
 def _require_few_tokens(body: bytes) -> None:
@@ -169,6 +186,9 @@ def _whole_number(text: str) -> int:
     if len(text) > _LONGEST_NUMBER:  # reading it takes time that grows with the square of its length
         raise ValueError("a number of too many digits")
     return int(text)
+
+
+_DECODER = json.JSONDecoder(parse_int=_whole_number)
 
 
 def _require_small_containers(data: dict[str, Any]) -> None:

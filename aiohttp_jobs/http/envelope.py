@@ -26,7 +26,11 @@ _MESSAGES = {
     404: "There is nothing at this address. Check its spelling.",
     405: "This address does not take that method.",
 }
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Type": "application/json; charset=utf-8",
+}
 _AT_ONCE = 256 * 1024
 OWN_ERROR = "The server met an error of its own; see its log."
 _logger = logging.getLogger(__name__)
@@ -40,7 +44,7 @@ def answer(data: dict[str, Any], *, status: int = 200) -> web.Response:
 def raw_answer(body: bytes, *, status: int = 200) -> web.Response:
     """A JSON response from bytes that are JSON already."""
     kind = RevocableResponse if len(body) > LARGE_BYTES else web.Response
-    return kind(body=body, status=status, content_type="application/json", charset="utf-8", headers=_HEADERS)
+    return kind(body=body, status=status, headers=_HEADERS)
 
 
 async def encoded(records: Sequence[Mapping[str, Any]]) -> list[bytes]:
@@ -59,7 +63,7 @@ async def listed(request: web.Request, name: str, texts: Sequence[bytes], **more
     size = len(start) + sum(map(len, texts)) + max(0, len(texts) - 1) + len(rest)
     if size <= _AT_ONCE:
         return raw_answer(start + b",".join(texts) + rest)
-    response = StreamAsIs(headers={**_HEADERS, "Content-Type": "application/json; charset=utf-8"})
+    response = StreamAsIs(headers=_HEADERS)
     response.content_length = size
     async with while_rights_last(request) as watch:
         with suppress(ConnectionError):  # whoever asked has left

@@ -19,8 +19,10 @@ class HostApplication:
         return self._given or self._found or self.mounted
 
     @property
-    def note(self) -> Middleware:
-        """A middleware that learns the root application from the first request."""
+    def noting(self) -> list[Middleware]:
+        """The middleware that learns the root application from the first request, if none is given."""
+        if self._given is not None:
+            return []
 
         @web.middleware
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -28,4 +30,4 @@ class HostApplication:
                 self._found = request.match_info.apps[0]
             return await handler(request)
 
-        return middleware
+        return [middleware]

@@ -35,7 +35,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` for a user id or session id that a submission cannot store."""
-        if not self.user_id or not all(map(_is_storable, (self.user_id, self.session_id, *self.roles))):
+        if not self.user_id or not _is_storable("".join((self.user_id, self.session_id, *self.roles))):
             raise ValueError("user_id must not be empty; it, session_id and roles must be text without NUL")
 
     @property

@@ -99,8 +99,12 @@ _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _BLANK = r"\s\x1c-\x1f\x85\ufeff"  # what either Python or ECMA 262, and so JSON Schema, takes for a space
 
 
+_HAS_CONTROL = re.compile(f"[{_CONTROL}]").search
+_HAS_MORE_THAN_BLANKS = re.compile(f"[^{_BLANK}]").search
+
+
 def _no_control_characters(text: str) -> str:
-    if re.search(f"[{_CONTROL}]", text):
+    if _HAS_CONTROL(text):
         raise ValueError("must be one line without control characters")
     return text
 
@@ -139,7 +143,7 @@ def is_shared_key(key: str | None) -> bool:
 
 
 def _not_blank(text: str) -> str:
-    if not re.search(f"[^{_BLANK}]", text):
+    if not _HAS_MORE_THAN_BLANKS(text):
         raise ValueError("must not be empty")
     return text
 

@@ -68,6 +68,8 @@ class JobTracing:
             yield _told(trace.set_span_in_context(span)) or identity.trace
 
     def accepted(self, submission: Submission) -> None:
+        if self._is_told_nobody():  # so there is no span of ours
+            return
         span = trace.get_current_span()
         if span.is_recording():
             span.set_attributes(_attributes(submission))

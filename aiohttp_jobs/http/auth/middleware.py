@@ -97,7 +97,8 @@ def identity_middleware(
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if is_public(request.match_info.handler) or _has_token(request, config):
+        called = request.match_info.handler
+        if is_public(called) or _has_token(request, called, config):
             return await handler(request)
         identity = await find(request)
         if identity is None:
@@ -105,7 +106,7 @@ def identity_middleware(
             raise AuthenticationError
         request[_IDENTITY] = _with_trace(identity, request)
         request[_JUDGING] = judging
-        await require_right(request, identity, policy)
+        await require_right(request, called, identity, policy)
         return await handler(request)
 
     return middleware
@@ -170,12 +171,11 @@ async def _note_wrong_key(request: web.Request, api_keys: ApiKeyRecords, wrong_k
         wrong_keys.note(request.remote, (await api_keys.now()).id_meant_by(secret))
 
 
-def _has_token(request: web.Request, config: JobsConfig) -> bool:
+def _has_token(request: web.Request, called: Handler, config: JobsConfig) -> bool:
     """Whether the request's bearer is the token that its handler takes."""
-    setting: str | None = getattr(request.match_info.handler, _TOKEN, None)
+    setting: str | None = getattr(called, _TOKEN, None)
     token: str | None = getattr(config, setting) if setting else None
-    given = _bearer_of(request)
-    if token is None or given is None:
+    if token is None or (given := _bearer_of(request)) is None:
         return False
     # Digests, as even the time that texts of different lengths take would tell something.
     return hmac.compare_digest(_digest(given), _digest(token))

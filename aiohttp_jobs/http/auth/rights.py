@@ -57,9 +57,11 @@ def right_of(handler: Handler) -> Right | None:
     return found
 
 
-async def require_right(request: web.Request, identity: Identity, policy: AccessPolicy) -> None:
-    """Raise `ForbiddenError` unless `identity` has the right that the request's handler declares."""
-    right = right_of(request.match_info.handler)
+async def require_right(
+    request: web.Request, called: Handler, identity: Identity, policy: AccessPolicy
+) -> None:
+    """Raise `ForbiddenError` unless `identity` has the right that the handler `called` declares."""
+    right = right_of(called)
     if right is None:
         return
     try:
