@@ -6,9 +6,14 @@ streams, and invalidate lengths and ranges that were announced.
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp_sse import EventSourceResponse
+
+from ..system.jsontext import dumps
 
 _BEGUN = "aiohttp_jobs.answer_has_begun"
 
@@ -19,8 +24,11 @@ def has_begun(request: web.Request) -> bool:
 
 
 class _AsIs(web.StreamResponse):
+    _asked: web.BaseRequest | None = None
+
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         request[_BEGUN] = True
+        self._asked = request
         return await super().prepare(request)
 
     def enable_compression(
@@ -39,3 +47,28 @@ class StreamAsIs(_AsIs):
 
 class EventStream(_AsIs, EventSourceResponse):
     """A stream of Server-Sent Events, each of which must arrive at once."""
+
+    async def send_json(
+        self, event: str, data: Any, *, position: str | None = None, retry: int | None = None
+    ) -> None:
+        """Send one event, whose id is `position`: `send` of the same, in a tenth of the time for a long one.
+
+        Raises ``ConnectionResetError`` when the reader has left, and ``TimeoutError``, with the connection
+        aborted, when it has taken nothing for `DEFAULT_SEND_TIMEOUT`.
+        """
+        start = (
+            f"event: {event}\r\ndata: " if position is None else f"id: {position}\r\nevent: {event}\r\ndata: "
+        )
+        end = "\r\n\r\n" if retry is None else f"\r\nretry: {retry}\r\n\r\n"
+        try:
+            async with asyncio.timeout(self.DEFAULT_SEND_TIMEOUT):
+                # JSON has no line breaks, so they are not looked for.
+                await self.write(b"".join((start.encode(), dumps(data), end.encode())))
+        except ConnectionResetError:
+            self.stop_streaming()
+            raise
+        except TimeoutError:
+            self.stop_streaming()
+            if self._asked is not None and self._asked.transport is not None:
+                self._asked.transport.abort()
+            raise

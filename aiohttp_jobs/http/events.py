@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
-from aiohttp_sse import EventSourceResponse, sse_response
+from aiohttp_sse import sse_response
 
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..streams.job import CURRENT, StreamEvent
@@ -102,11 +101,11 @@ async def _send(request: web.Request, events: AsyncIterator[StreamEvent]) -> web
     return response
 
 
-async def _tell(response: EventSourceResponse, events: AsyncIterator[StreamEvent], user_id: str) -> None:
-    await response.send(json.dumps({"userId": user_id}), event="hello", retry=_RETRY_MILLISECONDS)
+async def _tell(response: EventStream, events: AsyncIterator[StreamEvent], user_id: str) -> None:
+    await response.send_json("hello", {"userId": user_id}, retry=_RETRY_MILLISECONDS)
     async for event in events:
         if event.name != "heartbeat":
-            await response.send(json.dumps(event.data), id=event.position, event=event.name)
+            await response.send_json(event.name, event.data, position=event.position)
         elif not response.is_connected():
             break
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 
 from aiohttp import web
-from aiohttp_sse import EventSourceResponse, sse_response
+from aiohttp_sse import sse_response
 
 from ..errors import ForbiddenError, LimitReachedError
 from ..streams.job_list import JobListChange
@@ -67,11 +66,11 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
-async def _send(response: EventSourceResponse, changes: AsyncIterator[JobListChange], user_id: str) -> None:
+async def _send(response: EventStream, changes: AsyncIterator[JobListChange], user_id: str) -> None:
     with suppress(ConnectionResetError, TimeoutError):
         async for change in changes:
             if change.name != "heartbeat":
                 data = {"userId": user_id} if change.name == "hello" else change.data
-                await response.send(json.dumps(data), event=change.name, retry=_RETRY_MILLISECONDS)
+                await response.send_json(change.name, data, retry=_RETRY_MILLISECONDS)
             elif not response.is_connected():
                 return
