@@ -16,7 +16,7 @@ from ...worker.output.segments import kept_spans
 from ..running.outputs import FilesOutput
 from .database import Database, DatabaseUnavailableError
 from .jobs import Claim, GivenUpError
-from .run_folders import RunFolders, RunningFolders
+from .run_folders import VERDICT, RunFolders, RunningFolders
 
 _LOOK_SECONDS = 300.0
 _ROOM_SECONDS = 20.0
@@ -112,7 +112,8 @@ class KeptLogs:
         for kept in self._kept.values():
             if kept.run_dir == folders.run_dir:
                 kept.has_ended = True
-                return RunFolders("", folders.job_dir)
+                # A verdict that was kept there, too: the next process would give it again.
+                return RunFolders(f"{folders.run_dir}/{VERDICT}", folders.job_dir)
         return folders
 
     async def forget(self, *keys: Key) -> None:

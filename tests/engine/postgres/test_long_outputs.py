@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aiohttp_jobs.engine.base import JobOutput
+from aiohttp_jobs.engine.base import JobOutput, Limits
 from aiohttp_jobs.errors import OutputBusyError
-from aiohttp_jobs.model.job import RetryPolicy
+from aiohttp_jobs.model.job import ExecutionMode, RetryPolicy
 from aiohttp_jobs.model.output import Span
 
-from ...contract.jobs import submit
+from ...contract.jobs import MOST, submission, submit
 from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
 from .host import started
+from .support import installation
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
 
 import psycopg
+
+from aiohttp_jobs.engine.postgres.jobs import JobTable
+from aiohttp_jobs.engine.postgres.kept_logs import KeptLogs
+from aiohttp_jobs.engine.postgres.run_folders import RunningFolders
+from aiohttp_jobs.worker.output.segments import SegmentWriter
 
 if TYPE_CHECKING:
     from aiohttp_jobs.engine.postgres.engine import PostgresEngine
@@ -210,3 +217,28 @@ async def test_one_users_readers_do_not_fill_the_table(
         assert (await reads.outputs.kept(bobs).read(300_000, 5)).data == PRINTED[300_000:300_005]
         connection.execute("DELETE FROM aiohttp_jobs.log_requests")
     assert (await reads.outputs.kept(alices).read(300_000, 5)).data == PRINTED[300_000:300_005]
+
+
+async def test_a_verdict_that_was_given_late_is_not_left_beside_an_output_that_is_kept(
+    postgres: str, tmp_path: Path
+) -> None:
+    kept = installation(postgres)
+    kept.open()
+    folders = RunningFolders(tmp_path / "Running" / "me")
+    with closing(kept):
+        folders.open()
+        table = JobTable(kept.database, kept.presence.process_id, kept.signer("submission"), STALL)
+        logs = KeptLogs(kept.database, kept.presence.process_id, folders, most=10_000, min_free=0)
+        table.submit(submission(interpreter=None), MOST, only_here=False)
+        (claim,) = table.claim({ExecutionMode.BACKGROUND_JOB: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+        made = folders.make(claim.job_id, claim.fence)
+        SegmentWriter(f"{made.run_dir}/log", 1, 1, 0).write(b"printed")
+        folders.keep_verdict(made, {"Result": "of a time without a database"})
+        await logs.keep(claim, 1, "alice", made)
+        folders.remove(logs.without_kept(made))
+        await until(lambda: not list(Path(made.run_dir).glob("verdict*")), "that the verdict goes")
+        output = logs.find(claim.job_id, 1)
+        assert output is not None
+        assert (await output.read(0)).data == b"printed"
+        folders.close()
+        assert not list((tmp_path / "Running").glob("*/*"))
