@@ -275,6 +275,19 @@ class SubmitRequest(BaseModel):
 
     _one_start_time = model_validator(mode="after")(one_start_time)
 
+    def with_command(self, command: str) -> Self:
+        """The same request for another command, which is not validated. `model_copy` takes three times as
+        long.
+        """
+        if command == self.command:
+            return self
+        made, set_attribute = type(self).__new__(type(self)), object.__setattr__
+        set_attribute(made, "__dict__", {**self.__dict__, "command": command})
+        set_attribute(made, "__pydantic_fields_set__", self.__pydantic_fields_set__)
+        set_attribute(made, "__pydantic_extra__", None)
+        set_attribute(made, "__pydantic_private__", None)
+        return made
+
 
 _CANONICAL_ID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 

@@ -23,6 +23,7 @@ from ..model.trace import TRACEPARENT, TRACESTATE, TraceContext
 
 _ASK_SECONDS = 0.1
 _PROPAGATOR = TraceContextTextMapPropagator()
+_NO_TRACE = nullcontext[TraceContext | None](None)
 
 
 class JobTracing:
@@ -53,7 +54,7 @@ class JobTracing:
         Its own parent is the host's current span or, if there is none, the request's trace context.
         """
         if self._is_told_nobody() and trace.get_current_span() is trace.INVALID_SPAN:
-            return nullcontext(identity.trace)
+            return _NO_TRACE if identity.trace is None else nullcontext(identity.trace)
         return self._accepting(identity, mode)
 
     @contextmanager

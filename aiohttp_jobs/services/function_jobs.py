@@ -87,7 +87,7 @@ class FunctionJobs:
         known = self._as_registered.get(key)
         if known is None:
             known = self._as_registered[key] = _request(function, values, run, mode)
-        return known.model_copy(update={"command": _call(function, values)})
+        return known.with_command(_call(function, values))
 
     def _require_usable(self, function: Function[..., Any]) -> None:
         try:
@@ -132,6 +132,8 @@ def _request(
 
 def _call(function: Function[..., Any], values: Checked) -> str:
     """The call as text, for people: secret values are not in it, and it is never run."""
+    if not values.plain and not values.secret:
+        return f"{function.name}()"
     shown = {name: repr(value) for name, value in values.plain.items()} | dict.fromkeys(values.secret, "…")
     names = [each.name for each in function.signature.parameters if each.name in shown]
     text = f"{function.name}({', '.join(f'{name}={shown[name]}' for name in names)})"

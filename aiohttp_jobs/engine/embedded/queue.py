@@ -92,6 +92,8 @@ class WaitingJobs:
     def take(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
         """Remove and return the next job of one of `slots` among those that `may_start`."""
         self._promote()
+        if not any(slot in slots for _, slot in self._lanes):
+            return None
         job = self._starving(slots, may_start) or self._best(slots, may_start)
         if job is not None:
             self._served(job)
