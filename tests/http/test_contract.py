@@ -73,74 +73,76 @@ async def test_bad_bodies_cost_nobody_a_job(host: Host) -> None:
     assert (await caller.result(before))["Output"] == "before\n"
 
 
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        (without("jobName"), "jobName"),
-        (without("command"), "command"),
-        (without("executionMode"), "executionMode"),
-        ({**JOB, "jobName": ""}, "jobName"),
-        ({**JOB, "jobName": "  "}, "jobName"),
-        ({**JOB, "jobName": "a\nb"}, "jobName"),
-        ({**JOB, "jobName": "x" * 101}, "jobName"),
-        ({**JOB, "jobName": 5}, "jobName"),
-        ({**JOB, "command": ""}, "command"),
-        ({**JOB, "command": "a\0b"}, "command"),
-        ({**JOB, "command": None}, "command"),
-        ({**JOB, "command": ["true"]}, "command"),
-        ({**JOB, "description": "x" * 2001}, "description"),
-        ({**JOB, "description": "a\0b"}, "description"),
-        ({**JOB, "executionMode": "mainloop"}, "executionMode"),
-        ({**JOB, "executionMode": {}}, "executionMode"),
-        ({**JOB, "interpreter": "perl"}, "interpreter"),
-        ({**JOB, "timeoutSeconds": 0}, "timeoutSeconds"),
-        ({**JOB, "timeoutSeconds": -1}, "timeoutSeconds"),
-        ({**JOB, "timeoutSeconds": "5"}, "timeoutSeconds"),
-        ({**JOB, "timeoutSeconds": True}, "timeoutSeconds"),
-        ({**JOB, "timeoutSeconds": 10**9}, "timeoutSeconds"),
-        ({**JOB, "timeoutSecs": 5}, "timeoutSecs"),
-        ({**JOB, "concurrencyKey": ""}, "concurrencyKey"),
-        ({**JOB, "runAt": "tomorrow"}, "runAt"),
-        ({**JOB, "runAt": "2030-01-01T00:00:00"}, "runAt"),
-        ({**JOB, "runAt": "9999-12-31T23:59:59-14:00"}, "runAt"),
-        ({**JOB, "delaySeconds": -1}, "delaySeconds"),
-        ({**JOB, "retry": {"count": 0}}, "retry.count"),
-        ({**JOB, "retry": {"count": 1, "on": ["Succeeded"]}}, "retry.on.0"),
-    ],
-)
-async def test_a_bad_field_is_named(host: Host, body: dict[str, Any], field: str) -> None:
-    answer = await host.caller("debug").request("POST", "/jobs/submit", json=body)
-    assert_refused(answer, 422, "invalid_fields")
-    assert field in [fault["field"] for fault in answer.body["details"]]
-    assert all(fault["message"] for fault in answer.body["details"])
+BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
+    # a body, and its field at fault
+    (without("jobName"), "jobName"),
+    (without("command"), "command"),
+    (without("executionMode"), "executionMode"),
+    ({**JOB, "jobName": ""}, "jobName"),
+    ({**JOB, "jobName": "  "}, "jobName"),
+    ({**JOB, "jobName": "a\nb"}, "jobName"),
+    ({**JOB, "jobName": "x" * 101}, "jobName"),
+    ({**JOB, "jobName": 5}, "jobName"),
+    ({**JOB, "command": ""}, "command"),
+    ({**JOB, "command": "a\0b"}, "command"),
+    ({**JOB, "command": None}, "command"),
+    ({**JOB, "command": ["true"]}, "command"),
+    ({**JOB, "description": "x" * 2001}, "description"),
+    ({**JOB, "description": "a\0b"}, "description"),
+    ({**JOB, "executionMode": "mainloop"}, "executionMode"),
+    ({**JOB, "executionMode": {}}, "executionMode"),
+    ({**JOB, "interpreter": "perl"}, "interpreter"),
+    ({**JOB, "timeoutSeconds": 0}, "timeoutSeconds"),
+    ({**JOB, "timeoutSeconds": -1}, "timeoutSeconds"),
+    ({**JOB, "timeoutSeconds": "5"}, "timeoutSeconds"),
+    ({**JOB, "timeoutSeconds": True}, "timeoutSeconds"),
+    ({**JOB, "timeoutSeconds": 10**9}, "timeoutSeconds"),
+    ({**JOB, "timeoutSecs": 5}, "timeoutSecs"),
+    ({**JOB, "concurrencyKey": ""}, "concurrencyKey"),
+    ({**JOB, "runAt": "tomorrow"}, "runAt"),
+    ({**JOB, "runAt": "2030-01-01T00:00:00"}, "runAt"),
+    ({**JOB, "runAt": "9999-12-31T23:59:59-14:00"}, "runAt"),
+    ({**JOB, "delaySeconds": -1}, "delaySeconds"),
+    ({**JOB, "retry": {"count": 0}}, "retry.count"),
+    ({**JOB, "retry": {"count": 1, "on": ["Succeeded"]}}, "retry.on.0"),
+]
 
 
-@pytest.mark.parametrize(
-    ("fields", "error"),
-    [
-        ({"concurrencyKey": ""}, "concurrencyKey: must not be empty."),
-        ({"concurrencyKey": "k" * 201}, "concurrencyKey: must have at most 200 characters."),
-        ({"retry": {"count": 1, "on": []}}, "retry.on: must not be empty."),
-        ({"notify": "ops"}, "notify: must be a list."),
-        (
-            {"notify": [{"channel": "webhook", "url": "http://xn--/"}]},
-            "notify.0.webhook.url: must be an address such as 'https://example.org/hook'.",
-        ),
-        (
-            {"notify": [{"channel": "email", "to": ["ops"]}]},
-            "notify.0.email.to.0: must be an e-mail address such as 'ops@example.org'.",
-        ),
-        (
-            {"notify": [{"channel": "email", "to": ["a@b.org"] * 21}]},
-            "notify.0.email.to: must have at most 20 entries.",
-        ),
-    ],
-)
-async def test_what_is_wrong_is_said_once_and_in_words(
-    host: Host, fields: dict[str, Any], error: str
-) -> None:
-    answer = await host.caller("debug").request("POST", "/jobs/submit", json={**JOB, **fields})
-    assert (answer.status, answer.body["error"]) == (422, error)
+async def test_a_bad_field_is_named(host: Host) -> None:
+    caller = host.caller("debug")
+    for body, field in BAD_FIELDS:
+        answer = await caller.request("POST", "/jobs/submit", json=body)
+        assert_refused(answer, 422, "invalid_fields")
+        assert field in [fault["field"] for fault in answer.body["details"]], (body, answer.body)
+        assert all(fault["message"] for fault in answer.body["details"]), (body, answer.body)
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    # what is wrong beside what is right, and the sentence about it
+    ({"concurrencyKey": ""}, "concurrencyKey: must not be empty."),
+    ({"concurrencyKey": "k" * 201}, "concurrencyKey: must have at most 200 characters."),
+    ({"retry": {"count": 1, "on": []}}, "retry.on: must not be empty."),
+    ({"notify": "ops"}, "notify: must be a list."),
+    (
+        {"notify": [{"channel": "webhook", "url": "http://xn--/"}]},
+        "notify.0.webhook.url: must be an address such as 'https://example.org/hook'.",
+    ),
+    (
+        {"notify": [{"channel": "email", "to": ["ops"]}]},
+        "notify.0.email.to.0: must be an e-mail address such as 'ops@example.org'.",
+    ),
+    (
+        {"notify": [{"channel": "email", "to": ["a@b.org"] * 21}]},
+        "notify.0.email.to: must have at most 20 entries.",
+    ),
+]
+
+
+async def test_what_is_wrong_is_said_once_and_in_words(host: Host) -> None:
+    caller = host.caller("debug")
+    for fields, error in WRONG:
+        answer = await caller.request("POST", "/jobs/submit", json={**JOB, **fields})
+        assert (answer.status, answer.body["error"]) == (422, error)
 
 
 async def test_only_json_is_taken(host: Host) -> None:
@@ -189,10 +191,11 @@ async def test_whoever_may_not_submit_learns_only_that(host: Host) -> None:
     assert await viewer.results() == []
 
 
-@pytest.mark.parametrize("value", ["0", "x", "1001", "-1", "1.5", "", " 5", "٣", "1e2", "99999999999999"])
-async def test_max_results_out_of_range_is_refused(host: Host, value: str) -> None:
-    answer = await host.caller().request("GET", "/jobs/results", params={"maxResults": value})
-    assert_refused(answer, 422, "invalid_fields")
+async def test_max_results_out_of_range_is_refused(host: Host) -> None:
+    caller = host.caller()
+    for value in ("0", "x", "1001", "-1", "1.5", "", " 5", "٣", "1e2", "99999999999999"):
+        answer = await caller.request("GET", "/jobs/results", params={"maxResults": value})
+        assert_refused(answer, 422, "invalid_fields")
 
 
 async def test_only_ones_own_ended_jobs_results_are_deleted(host: Host) -> None:
