@@ -75,6 +75,7 @@ SLOW = (
     "functions/test_running.py",
     "functions/test_submit.py",
     "functions/test_testing.py",
+    "functions/test_workers.py",
     "http/auth/test_api_keys.py",
     "http/openapi/test_schemathesis.py",
     "http/test_traces.py",
@@ -118,7 +119,6 @@ LONGEST = (
     "ui/test_accessibility.py",
     "ui/test_tabs.py",
     "worker/test_powershell_console.py",
-    "worker/test_powershell_hosts.py",
     "worker/test_powershell_input.py",
     "worker/test_powershell_retirement.py",
 )
@@ -400,6 +400,20 @@ async def starting_hosts(
     finally:
         for host in hosts:
             await host.stop()
+
+
+@asynccontextmanager
+async def one_for_all(folder: Path, **settings: Any) -> AsyncIterator[Host]:
+    """A host for the tests of a module that leave nothing others could see, in one event loop.
+
+    That is ``pytest.mark.asyncio(loop_scope="module")`` on them, and a fixture of that scope around this.
+    """
+
+    def config(**given: Any) -> JobsConfig:
+        return JobsConfig(**{"data_dir": folder / "data", **QUICK, **given})
+
+    async with starting_hosts(config) as start:
+        yield await start(**settings)
 
 
 @pytest.fixture

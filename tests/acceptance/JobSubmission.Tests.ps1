@@ -169,7 +169,7 @@ Describe 'Error capture' -Tag 'Errors' {
 Describe 'Result retrieval' -Tag 'Retrieval' {
     BeforeAll {
         $jobs = 1..3 | ForEach-Object {
-            $job = Submit-PSWebHostJob "Numbered$_" "'2026-01-23T10:30:00Z'"
+            $job = Submit-PSWebHostJob "Numbered$_" "'2026-01-23T10:30:00Z'" -ExecutionMode Runspace
             [void] (Wait-Result $job)
             $job
         }
@@ -207,7 +207,7 @@ Describe 'Result retrieval' -Tag 'Retrieval' {
 
 Describe 'Result deletion' -Tag 'Deletion' {
     BeforeEach {
-        $job = Submit-PSWebHostJob Deleted "'to be deleted'"
+        $job = Submit-PSWebHostJob Deleted "'to be deleted'" -ExecutionMode Runspace
         [void] (Wait-Result $job)
     }
 

