@@ -6,13 +6,15 @@ import asyncio
 import logging
 import os
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import pytest_asyncio
 
-from ..conftest import Host, is_alive
+from ..conftest import Host, one_for_all
 from ..gate import PATIENCE_SECONDS, until
 from ..streams import Stream
 from . import running
@@ -20,6 +22,22 @@ from .conftest import FunctionCaller, StartHost
 
 MODES = ("Runspace", "BackgroundJob", "MainLoop")
 WORKERS = ("Runspace", "BackgroundJob")
+
+
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
+"""Of the tests that share a host: its one worker serves one after the other. `own` has a host alone."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def alice(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[FunctionCaller]:
+    folder = tmp_path_factory.mktemp("running")
+    async with one_for_all(folder, functions=running.jobs) as host:
+        yield FunctionCaller(host.caller("debug"))
+
+
+@pytest.fixture
+async def own(running_host: Host) -> FunctionCaller:
+    return FunctionCaller(running_host.caller("debug"))
 
 
 def sleeping(mark: str) -> list[int]:
@@ -35,6 +53,7 @@ async def started(path: Path) -> None:
 # --- context, output, values
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_function_knows_its_job_and_all_it_tells_is_output(alice: FunctionCaller, mode: str) -> None:
     result = await alice.run("tell", mode, text="größe", timeoutSeconds=100)
@@ -50,9 +69,9 @@ async def test_a_function_knows_its_job_and_all_it_tells_is_output(alice: Functi
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_two_at_once_never_mix(alice: FunctionCaller, mode: str) -> None:
+async def test_two_at_once_never_mix(own: FunctionCaller, mode: str) -> None:
     texts = [f"number-{n}" for n in range(2)]
-    results = await asyncio.gather(*(alice.run("tell", mode, text=text, times=30) for text in texts))
+    results = await asyncio.gather(*(own.run("tell", mode, text=text, times=30) for text in texts))
     for text, result in zip(texts, results, strict=True):
         lines = result["Output"].splitlines()
         assert len(lines) == 5 * 30
@@ -60,24 +79,26 @@ async def test_two_at_once_never_mix(alice: FunctionCaller, mode: str) -> None:
 
 
 async def test_what_the_host_logs_and_prints_meanwhile_is_not_the_jobs(
-    alice: FunctionCaller, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    own: FunctionCaller, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id = await alice.submit("wait_async", "MainLoop", started=str(tmp_path / "started"))
+    job_id = await own.submit("wait_async", "MainLoop", started=str(tmp_path / "started"))
     await started(tmp_path / "started")
     print("the host's line")
     logging.getLogger("host").warning("the host's warning")
-    result = await alice.cancel(job_id)
+    result = await own.cancel(job_id)
     assert result["Output"].startswith("cleaned up True\n[ERROR] The job was cancelled by alice.")
     assert "the host's line" in capfd.readouterr().out
     assert "the host's warning" in caplog.text
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_what_its_children_print_comes_in_its_place(alice: FunctionCaller, mode: str) -> None:
     result = await alice.run("run_program", mode, text="abc")
     assert result["Output"] == "before\nabc\nabc\nabc\nafter\n"
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_the_application_is_there_in_mainloop_alone(alice: FunctionCaller, mode: str) -> None:
     result = await alice.run("has_app", mode)
@@ -90,6 +111,7 @@ async def test_the_application_is_there_in_mainloop_alone(alice: FunctionCaller,
         assert "aiohttp_jobs/" not in result["Output"]
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_what_is_returned_is_kept_as_json_or_told(alice: FunctionCaller, mode: str) -> None:
     ways = (
@@ -109,6 +131,7 @@ async def test_what_is_returned_is_kept_as_json_or_told(alice: FunctionCaller, m
         assert result["Output"].count("\n") == bool(said), kind
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_secrets_are_masked_in_output_and_value(alice: FunctionCaller, mode: str) -> None:
     result = await alice.run("keep_secret", mode, password="hunter2", number="1234")
@@ -118,12 +141,14 @@ async def test_secrets_are_masked_in_output_and_value(alice: FunctionCaller, mod
     assert "hunter2" not in str(result)
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_lot_of_output_is_all_there(alice: FunctionCaller, mode: str) -> None:
     result = await alice.run("flood", mode, lines=50_000)
     assert (result["Status"], result["OutputSize"], result["ReturnValue"]) == ("Succeeded", 5_000_000, 50_000)
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_progress_is_shown_some_times_a_second_and_the_last_always(
     alice: FunctionCaller, tmp_path: Path, mode: str
@@ -150,6 +175,7 @@ async def test_progress_is_shown_some_times_a_second_and_the_last_always(
 # --- errors
 
 
+@in_one_loop
 @pytest.mark.parametrize("name", ["fail", "fail_async"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_an_exception_is_told_without_frames_of_ours(
@@ -168,6 +194,7 @@ async def test_an_exception_is_told_without_frames_of_ours(
     ]  # fmt: skip
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_an_exit_is_as_that_of_a_command(alice: FunctionCaller, mode: str) -> None:
     ways: list[tuple[dict[str, Any], str, int, str]] = [
@@ -181,6 +208,7 @@ async def test_an_exit_is_as_that_of_a_command(alice: FunctionCaller, mode: str)
         assert (result["Status"], result["ExitCode"], result["Output"]) == (status, code, output)
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_a_process_that_dies_fails_its_job_and_no_other(alice: FunctionCaller, mode: str) -> None:
     for how, code in (("exit", 7), ("kill", -9)):
@@ -193,6 +221,7 @@ async def test_a_process_that_dies_fails_its_job_and_no_other(alice: FunctionCal
 # --- being ended
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_a_function_that_looks_at_cancelled_can_clean_up(
     alice: FunctionCaller, tmp_path: Path, mode: str
@@ -204,6 +233,7 @@ async def test_a_function_that_looks_at_cancelled_can_clean_up(
     assert result["Output"] == "cleaned up\n[ERROR] The job was cancelled by alice.\n"
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_coroutine_is_cancelled(alice: FunctionCaller, tmp_path: Path, mode: str) -> None:
     job_id = await alice.submit("wait_async", mode, started=str(tmp_path / "started"))
@@ -213,6 +243,7 @@ async def test_a_coroutine_is_cancelled(alice: FunctionCaller, tmp_path: Path, m
     assert result["Output"] == "cleaned up True\n[ERROR] The job was cancelled by alice.\n"
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", MODES)
 async def test_time_is_up_for_one_as_for_a_command(alice: FunctionCaller, tmp_path: Path, mode: str) -> None:
     result = await alice.run("wait_async", mode, started=str(tmp_path / "started"), timeoutSeconds=1.5)
@@ -223,63 +254,52 @@ async def test_time_is_up_for_one_as_for_a_command(alice: FunctionCaller, tmp_pa
 @pytest.mark.parametrize("name", ["never_listen", "never_listen_async"])
 @pytest.mark.parametrize("mode", MODES)
 async def test_one_that_does_not_listen_is_ended_all_the_same(
-    alice: FunctionCaller, tmp_path: Path, mode: str, name: str
+    own: FunctionCaller, tmp_path: Path, mode: str, name: str
 ) -> None:
     if (name, mode) == ("never_listen", "MainLoop"):
         return
-    job_id = await alice.submit(name, mode, started=str(tmp_path / "started"))
+    job_id = await own.submit(name, mode, started=str(tmp_path / "started"))
     await started(tmp_path / "started")
-    result = await alice.cancel(job_id)
+    result = await own.cancel(job_id)
     assert (result["Status"], result["ExitCode"]) == ("Cancelled", None)
-    assert await alice.value("surroundings", mode)
+    assert await own.value("surroundings", mode)
 
 
-async def test_one_that_blocks_the_loop_is_stopped_in_the_words_for_commands(alice: FunctionCaller) -> None:
-    result = await alice.run("block", "MainLoop", seconds=30)
+async def test_one_that_blocks_the_loop_is_stopped_in_the_words_for_commands(own: FunctionCaller) -> None:
+    result = await own.run("block", "MainLoop", seconds=30)
     assert result["Status"] == "TimedOut"
     assert result["Output"].startswith(
         "[ERROR] The job blocked the event loop for more than 2 s and was stopped.\nTraceback "
     )
     assert re.findall('File "([^"]+)"', result["Output"]) == [running.__file__]
-    assert await alice.value("has_app", "MainLoop") == "Application"
+    assert await own.value("has_app", "MainLoop") == "Application"
 
 
 async def test_and_so_is_one_when_another_that_ran_before_it_has_ended(
-    alice: FunctionCaller, tmp_path: Path
+    own: FunctionCaller, tmp_path: Path
 ) -> None:
     marks = [tmp_path / name for name in ("first", "second", "open")]
-    first = await alice.submit("wait_async", "MainLoop", started=str(marks[0]))
+    first = await own.submit("wait_async", "MainLoop", started=str(marks[0]))
     await started(marks[0])
-    second = await alice.submit("block_later", "MainLoop", started=str(marks[1]), opened=str(marks[2]))
+    second = await own.submit("block_later", "MainLoop", started=str(marks[1]), opened=str(marks[2]))
     await started(marks[1])
-    await alice.cancel(first)
+    await own.cancel(first)
     marks[2].touch()
-    result = await alice.caller.result(second)
+    result = await own.caller.result(second)
     assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 2 s")
     assert result["Runtime"] < 20
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_in_a_process_of_its_own_it_may_block_as_it_likes(alice: FunctionCaller, mode: str) -> None:
     assert (await alice.run("block", mode, seconds=2.5))["Status"] == "Succeeded"
 
 
-@pytest.mark.parametrize("mode", WORKERS)
-async def test_nothing_runs_on_when_the_host_stops(
-    running_host: Host, alice: FunctionCaller, tmp_path: Path, mode: str
-) -> None:
-    job_id = await alice.submit("never_listen", mode, started=str(tmp_path / "started"))
-    await started(tmp_path / "started")
-    worker = (await alice.caller.request("GET", f"/jobs/{job_id}")).body["job"]["Worker"]
-    workers = [each.pid for each in psutil.Process().children() if "functions.py" in " ".join(each.cmdline())]
-    assert worker in workers
-    await running_host.stop()
-    assert not [pid for pid in workers if is_alive(pid)]
-
-
 # --- what is left behind
 
 
+@in_one_loop
 @pytest.mark.parametrize("what", ["child", "daemon", "thread"])
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_what_one_leaves_ends_with_its_process_and_is_not_the_next_ones(
@@ -295,6 +315,7 @@ async def test_what_one_leaves_ends_with_its_process_and_is_not_the_next_ones(
         psutil.Process(left).kill()
 
 
+@in_one_loop
 @pytest.mark.parametrize("mode", WORKERS)
 async def test_a_forked_child_that_comes_back_answers_for_nobody(alice: FunctionCaller, mode: str) -> None:
     for _ in range(3):
@@ -304,11 +325,13 @@ async def test_a_forked_child_that_comes_back_answers_for_nobody(alice: Function
         assert await alice.value("value", mode, kind="text") == "größe"
 
 
+@in_one_loop
 async def test_a_thread_that_is_about_to_end_is_waited_for(alice: FunctionCaller) -> None:
     pid = await alice.value("leave", "Runspace", what="short thread", mark="")
     assert (await alice.value("surroundings"))["pid"] == pid
 
 
+@in_one_loop
 @pytest.mark.parametrize("what", ["task", "thread"])
 async def test_what_a_coroutine_leaves_in_the_loop_ends_with_it(alice: FunctionCaller, what: str) -> None:
     pid = await alice.value("leave_async", "Runspace", what=what)
@@ -316,6 +339,7 @@ async def test_what_a_coroutine_leaves_in_the_loop_ends_with_it(alice: FunctionC
     assert (after["pid"], after["tasks"]) == (pid, 1)
 
 
+@in_one_loop
 async def test_the_surroundings_are_put_back_for_the_next(alice: FunctionCaller) -> None:
     before = await alice.value("surroundings", "Runspace")
     assert await alice.value("leave", "Runspace", what="surroundings", mark="x") == before["pid"]
@@ -340,10 +364,10 @@ async def test_a_worker_has_the_hosts_environment_the_jobs_variables_and_a_folde
     }  # fmt: skip
 
 
-async def test_a_worker_of_one_user_never_serves_another(alice: FunctionCaller, bob: FunctionCaller) -> None:
+async def test_a_worker_of_one_user_never_serves_another(own: FunctionCaller, bob: FunctionCaller) -> None:
     pids: dict[str, set[int]] = {"alice": set(), "bob": set()}
     for _ in range(3):
-        for who, name in ((alice, "alice"), (bob, "bob"), (alice, "alice")):
+        for who, name in ((own, "alice"), (bob, "bob"), (own, "alice")):
             pids[name].add((await who.value("surroundings", "Runspace"))["pid"])
     assert not pids["alice"] & pids["bob"]
 
@@ -357,31 +381,15 @@ async def test_users_take_turns_where_there_is_one_worker(start_host: StartHost)
     assert [each["UserID"] for each in workers if each["Worker"] == pids[2]] == ["alice"]
 
 
-async def test_functions_never_run_where_commands_do(alice: FunctionCaller) -> None:
-    pid = (await alice.value("surroundings", "Runspace"))["pid"]
+async def test_functions_never_run_where_commands_do(own: FunctionCaller) -> None:
+    pid = (await own.value("surroundings", "Runspace"))["pid"]
     command = "import os, sys; print(os.getpid(), 'tests.functions.running' in sys.modules)"
-    result = await alice.caller.run(command, "Runspace", interpreter="python")
+    result = await own.caller.run(command, "Runspace", interpreter="python")
     assert result["Output"].split()[1] == "False"
     assert result["Output"].split()[0] != str(pid)
 
 
+@in_one_loop
 async def test_many_at_once_all_run(alice: FunctionCaller) -> None:
     results = await asyncio.gather(*(alice.run("nothing", "Runspace") for _ in range(40)))
     assert {result["Status"] for result in results} == {"Succeeded"}
-
-
-async def test_a_host_without_functions_starts_no_worker_for_them(host: Host) -> None:
-    await host.caller("debug").run("true")
-    assert not [
-        each for each in psutil.Process().children() if "child/functions.py" in " ".join(each.cmdline())
-    ]
-
-
-async def test_workers_that_have_died_cost_no_job(running_host: Host, alice: FunctionCaller) -> None:
-    await alice.value("nothing", "Runspace")
-    killed = [each for each in psutil.Process().children() if "functions.py" in " ".join(each.cmdline())]
-    for each in killed:
-        each.kill()
-    # A job that is handed to one that has not died yet would rightly fail with it.
-    await until(lambda: not any(is_alive(each.pid) for each in killed), "that they died")
-    assert (await alice.run("nothing", "Runspace"))["Status"] == "Succeeded"
