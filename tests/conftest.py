@@ -72,6 +72,7 @@ SLOW = (
     "clients",
     "demo_app",
     "engine/postgres",
+    "functions/test_importing.py",
     "functions/test_running.py",
     "functions/test_submit.py",
     "functions/test_testing.py",

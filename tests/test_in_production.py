@@ -16,13 +16,12 @@ from .test_tutorial import ROOT, SECONDS, Shell, shows, steps_of, substituted
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/sbin"
 MISSING = [each for each in ("nginx", "prometheus", "promtool", "curl") if not shutil.which(each, path=PATH)]
 
-pytest.importorskip("prometheus_client")
-pytest.importorskip("mcp")
-
 
 @pytest.mark.slow
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 async def test_the_commands_show_what_the_page_shows(tmp_path: Path) -> None:
+    for each in ("prometheus_client", "mcp"):  # not above: it takes half a second of whoever only collects
+        pytest.importorskip(each)
     ports = dict(zip(("8080", "8000", "9090"), map(str, free_ports(3)), strict=True))
     numbers = {name: int(port) for name, port in ports.items()}
     steps = steps_of("in-production", tmp_path)

@@ -16,7 +16,7 @@ from .powershell_scripts import SCRIPTS
 MODES = ("MainLoop", "MainLoop", "Runspace", "Runspace")
 """Twice in one worker, where one takes two jobs."""
 GROUPS = 3
-OF_ITS_OWN = 15
+OF_ITS_OWN = 40
 """Each so many-th script is a BackgroundJob too: the same session in a new process, which takes a second."""
 ENDINGS = ("exit", "return", "break", "last program", "another script", "pester")
 """In the names of scripts whose way to end may be the process's: they are one, too."""
