@@ -39,9 +39,10 @@ async def test_no_view_keeps_anybody_out(host: Host, visit: Visit, look: str) ->
         await expect(page.locator("main h1, main .empty-title").first).to_be_visible()
         await page.wait_for_timeout(250)
         assert await visitor.accessibility_faults() == [], view
-        await page.emulate_media(color_scheme="dark")
-        assert await visitor.accessibility_faults("color-contrast") == [], f"{view} in the dark"
-        await page.emulate_media(color_scheme="light")
+        if look == "desktop":  # colours are those of a phone, too
+            await page.emulate_media(color_scheme="dark")
+            assert await visitor.accessibility_faults("color-contrast") == [], f"{view} in the dark"
+            await page.emulate_media(color_scheme="light")
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= await page.evaluate("innerWidth"), view
     await page.keyboard.press("?")
