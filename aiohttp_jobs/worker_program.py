@@ -127,11 +127,11 @@ class WorkerProgram:
             FunctionRights(self._policy, functions, rights, self._vault),
         )
         self._outbox = Outbox(engine.records.notices, engine.history, storage=self._storage)
-        self._looking_on = Instrumentation(
+        self._instrumentation = Instrumentation(
             config, engine, self._storage, lambda: workers_present(self._modes.warm_workers())
         )
         engine.on_rights = self._hear_rights
-        engine.connect(check, self._outbox, self._looking_on.observer)
+        engine.connect(check, self._outbox, self._instrumentation.observer)
         self._ending = asyncio.Event()
         self._problem: str | None = None
         self._tables: RightsTables | None = None
@@ -213,7 +213,7 @@ class WorkerProgram:
         await self._modes.open(stack, closing, self._engine.instance_id)
         self._engine.start(stack, closing.close)
         self._engine.follow((), stack, closing.close)
-        self._looking_on.open(stack, closing.close)
+        self._instrumentation.open(stack, closing.close)
         return True
 
     async def _unless_it_ends(self, opening: Coroutine[Any, Any, None]) -> bool:

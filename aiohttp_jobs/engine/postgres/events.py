@@ -1,4 +1,4 @@
-"""What processes tell each other through the database: that there is work, a change, a request to cancel."""
+"""Receives the notifications of other processes (PostgreSQL's LISTEN); most are sent by ``telling``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _LOOK_SECONDS = 0.5
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _ALL = "all"
-"""Is said in place of who says it, where that process is to hear it too."""
+"""Stands in place of the sender's id in a notification that the sender is to receive too."""
 _MOST_NAMED = 1000
 _logger = logging.getLogger(__name__)
 
 Hear = Callable[[str, str, str], None]
-"""Is called in the event loop with what happened, as in ``telling``, and with a job's id and what else is
-said of it, if anything."""
+"""Called in the event loop for each notification with its parts: what happened (see ``telling``), the id that
+it is about, and the rest of its text. The last two may be empty."""
 
 
 async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
-    """Have all processes, this one too, hear of results that were deleted; ``None``: of too many to name.
+    """Notify all processes, including this one, that results were deleted; ``None``: too many to list them.
 
-    They hear of it when the transaction of `connection` is done.
+    Sent when the transaction of `connection` commits.
     """
     if gone is None or len(gone) > _MOST_NAMED:
         news = [f"{_ALL} missed"]
@@ -41,10 +41,10 @@ async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
 
 
 class Ear:
-    """Listens in a thread of its own, with a connection of its own, to what processes other than `me` say.
+    """Receives the notifications of all processes but `me`, in its own thread and over its own connection.
 
-    After a gap, in which something may have been missed, `hear` is called with ``gap``. Without `with_news`
-    it does not hear how jobs go on.
+    If the connection is lost, notifications may be missed, so `hear` is called with ``gap`` once it is
+    restored. Without `with_news`, those about the progress of jobs are not received.
     """
 
     def __init__(self, dsn: str, me: str, hear: Hear, *, with_news: bool = True) -> None:
@@ -57,7 +57,7 @@ class Ear:
         self._thread = threading.Thread(target=self._listen, name="aiohttp-jobs-events", daemon=True)
 
     async def open(self) -> None:
-        """Return when nothing that is said from now on is missed, or some seconds later."""
+        """Start to listen. Returns once every later notification is received, or after 5 seconds."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
         if not await asyncio.to_thread(self._listening.wait, _LONGEST_PAUSE_SECONDS):

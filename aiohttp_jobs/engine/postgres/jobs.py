@@ -96,9 +96,9 @@ RETURNING j.job_id, j.fence, j.submission, j.lock_name, j.started_at, clock_time
 """
 IS_MINE = "job_id = %(job_id)s AND fence = %(fence)s AND process_id = %(me)s AND state = 'running'"
 END = "DELETE FROM aiohttp_jobs.jobs WHERE " + IS_MINE  # noqa: S608 - of constants
-"""Ends a job, unless it is this process's no longer; the values are those of `JobTable.mine`."""
+"""Deletes the row of a job, if this process still has it. Its values: `JobTable.mine`."""
 DROP_OUTPUT = "DELETE FROM aiohttp_jobs.output_chunks WHERE job_id = %s AND attempt = %s"
-"""Forgets what was copied of an attempt's output, of which its result has everything."""
+"""Deletes the copied output of an attempt whose result has all of it."""
 _AGAIN = (
     """
 UPDATE aiohttp_jobs.jobs SET state = 'pending', attempt = %(attempt)s, run_at = %(run_at)s, queued_at = NULL,
@@ -170,12 +170,12 @@ _COUNT_SECONDS = 1.0
 
 
 class GivenUpError(Exception):
-    """The job is this process's no longer: it has ended, or another process has it."""
+    """This process has the job no longer: it has ended, or another process took it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that this process has. Whatever is written of it is refused once its `fence` is not the job's."""
+    """A job that this process has. It can write nothing about it once the job's row has another `fence`."""
 
     job_id: str
     fence: int
@@ -183,14 +183,15 @@ class Claim:
     lock: str | None
     problem: str | None = None
     holder: str | None = None
-    """The process that has it, where that is this one's predecessor."""
+    """The id of the process that has it, if that is not this one but an earlier one on its data folder."""
 
 
 class Claimed(NamedTuple):
-    """What a process has claimed, and how things were at that moment.
+    """The answer to a claim.
 
-    The next job that is not due yet is in `next_due` seconds. API keys had been changed `keys_number` times;
-    what hosts say of rights is told when its mark is not the one that was known.
+    `next_due`: seconds until the next job becomes due, ``None`` if there is none. `keys_number`: how often
+    API keys have been changed. `rights_mark`: a hash of the hosts' tables of roles, and `new_rights`: those
+    tables, if the hash is not the one that was passed.
     """
 
     claims: list[Claim]
@@ -202,7 +203,7 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LostClaim:
-    """A job whose process died, and that this one has now, to end it. Both times are the database's."""
+    """A job of a dead process, taken over by this one to end it. Both times are by the database's clock."""
 
     claim: Claim
     process_id: str
@@ -212,9 +213,9 @@ class LostClaim:
 
 @dataclass(frozen=True, slots=True)
 class HeldJob:
-    """A job that a process has. It is its own to run if it has a `claim_id`, and otherwise only to end.
+    """A job that a process has: to run it if there is a `claim_id`, otherwise only to end it.
 
-    `reason`: somebody wants it stopped.
+    `reason` is set if somebody asked to stop it.
     """
 
     job_id: str
@@ -223,9 +224,9 @@ class HeldJob:
 
 
 class JobTable:
-    """The rows of one process, `me`, among those of all. Submissions are signed by `signer`.
+    """The table of jobs, for the process with the id `me`. Submissions are signed by `signer`.
 
-    `offers` are what the jobs may need that this process claims.
+    `offers` lists all that a job may need in order to be claimed by this process (see ``offers``).
     """
 
     def __init__(
@@ -243,7 +244,7 @@ class JobTable:
     # --- accepting
 
     def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
-        """Accept a job, once: the same again changes nothing. Raises `TooManyPendingError`."""
+        """Accept a job. Does nothing if its id is known already. Raises `TooManyPendingError`."""
         size = len(submission.command.encode())
         values = {
             **self._columns(submission),
@@ -259,18 +260,18 @@ class JobTable:
         self.teller.tell()
 
     def current_submission(self, job_id: str) -> Submission | None:
-        """That of a job that has not ended."""
+        """The submission of a job that has not ended; ``None`` if there is no such job."""
         query = "SELECT submission FROM aiohttp_jobs.jobs WHERE job_id = %s"
         row = self.database.row(query, (job_id,)) if is_id(job_id) else None
         return None if row is None else self.believed(row[0])
 
     def believed(self, record: Any) -> Submission | None:
-        """What a stored submission says; ``None`` when it was not written by a host."""
+        """Parse a stored submission; ``None`` if its signature is not valid."""
         is_ours = isinstance(record, dict) and self._signer.is_valid(record)
         return _read(record) if is_ours else None
 
     def signed(self, submission: Submission) -> dict[str, Any]:
-        """A submission as it is stored."""
+        """The record of a submission as it is stored, with its signature."""
         return self._signer.sign(submission.to_record())
 
     def _columns(self, submission: Submission) -> dict[str, Any]:
@@ -298,10 +299,10 @@ class JobTable:
         claim_id: uuid.UUID,
         known_rights: int | None = None,
     ) -> Claimed:
-        """The next jobs, as many as `free` has places for; they are this process's now.
+        """Claim the next jobs, at most as many of each slot as `free` says.
 
-        When the answer was lost, `claimed_before` tells what was claimed. That jobs were taken is noted, to
-        be told.
+        If the answer is lost, `claimed_before` returns what was claimed. A notification about each job is
+        noted in `teller`, for the caller to send.
         """
         values = {
             "me": self._me,
@@ -321,31 +322,31 @@ class JobTable:
         return Claimed(claims, *last[4:])
 
     def claimed_before(self, claim_id: uuid.UUID) -> list[Claim]:
-        """What a claim got whose answer was lost."""
+        """What was claimed with this id, in case the answer was lost."""
         rows = self.database.rows(_CLAIMED, (self._me, claim_id))
         return [self.offered(self._claimed(*row)) for row in rows]
 
     def give_back(self, claim: Claim) -> None:
-        """Let another process have a job of which nothing was begun; it keeps its place."""
+        """Return a claimed job that was not started to the queue, where it has its old place."""
         with self.database.transaction() as connection:
             if connection.execute(_GIVE_BACK, self.mine(claim)).rowcount:
                 notify(connection, f"{self._me} job {claim.job_id}")
 
     def claim_to_cancel(self, job_id: str, reason: StopReason) -> Claim | None:
-        """Take a job that waits, in order to end it; ``None`` when it does not wait."""
+        """Take a waiting job in order to end it as cancelled; ``None`` if it does not wait."""
         row = self.database.row(_CLAIM_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else None
         return None if row is None else self._claimed(*row)
 
     def ask_to_cancel(self, job_id: str, reason: StopReason) -> bool:
-        """Have the process that runs a job stop it; whether this is that process.
+        """Ask the process that runs a job to stop it; returns whether this is that process.
 
-        Does nothing for a job that does not run.
+        Does nothing if the job does not run.
         """
         rows = self.database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else []
         return any(is_mine for is_mine, _ in rows)
 
     def held(self) -> list[HeldJob]:
-        """This process's jobs."""
+        """All jobs that this process has."""
         return [
             HeldJob(
                 str(job_id),
@@ -356,12 +357,12 @@ class JobTable:
         ]
 
     def held_one(self, job_id: str) -> LostClaim | None:
-        """The claim of one of them, as of one whose process died."""
+        """One of them, in the form of a job that was taken over; ``None`` if it is not this process's."""
         rows = self.database.rows(_HELD_ONE, (self._me, job_id))
         return next(map(self._lost, rows), None)
 
     def take_lost(self) -> list[LostClaim]:
-        """Take the jobs of processes that died, in order to end them."""
+        """Take over jobs of processes that died, at most 100, in order to end them."""
         rows = self.database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
         return [self._lost(row) for row in rows]
 
@@ -379,7 +380,7 @@ class JobTable:
         }
 
     def offered(self, claim: Claim) -> Claim:
-        """The same; with a problem when the job needs more than its row says, which is not signed."""
+        """`claim`, with a problem if its submission needs more than its row says, which is not signed."""
         if claim.problem is not None or claim.submission is None:
             return claim
         if self._offers.issuperset(needs_of(claim.submission)):
@@ -405,7 +406,7 @@ class JobTable:
     # --- while it runs, and at its end
 
     def end_unreadable(self, claim: Claim) -> None:
-        """End a job of which nobody can tell whose it was. There is no result, and its id is used."""
+        """End a job whose submission cannot be read. It has no result, as its owner is not known."""
         with self.database.transaction() as connection:
             if connection.execute(END, self.mine(claim)).rowcount:
                 connection.execute(
@@ -413,7 +414,7 @@ class JobTable:
                 )
 
     def again(self, claim: Claim, result: JobResult, following: Submission) -> None:
-        """Keep the result of an attempt, and accept the next one. Asked again, it does nothing.
+        """Store the result of an attempt and accept the next one. Does nothing if that was done before.
 
         Raises `GivenUpError`.
         """
@@ -438,14 +439,14 @@ class JobTable:
         return [record for (record,) in self.database.rows(query, (job_id,))] if is_id(job_id) else []
 
     def say(self, what: str, job_id: str) -> None:
-        """Tell the others something of a job."""
+        """Notify the other processes about a job; `what` is one of the words in ``telling``."""
         self.teller.note(what, job_id)
         self.teller.tell()
 
     def say_ended(self, job_id: str, told_result: str, *, lets_start: bool) -> None:
-        """Tell the others that a job has ended, with its result as `ToldResults` writes it.
+        """Notify the other processes that a job has ended, with its result as `ToldResults` writes it.
 
-        When it `lets_start` another job, they are told to look for one.
+        With `lets_start`, they look for a job that may start now.
         """
         if lets_start:
             self.teller.note("job", job_id)
@@ -459,7 +460,7 @@ class JobTable:
     # --- looking
 
     def get(self, job_id: str) -> JobState | None:
-        """A job that has not ended."""
+        """The state of a job that has not ended; ``None`` if there is no such job."""
         row = self.database.row(_GET, (job_id,)) if is_id(job_id) else None
         state = None if row is None else _state(row)
         if state is None or state.phase is not JobPhase.QUEUED:
@@ -482,12 +483,12 @@ class JobTable:
         return found
 
     def functions_elsewhere(self) -> frozenset[str]:
-        """The names of the host's functions that other processes have which live."""
+        """The names of the functions that other living processes offer."""
         rows = self.database.rows(_OTHERS_OFFERS, (self._me, self._stall))
         return function_names(offer for (offers,) in rows for offer in offers)
 
     def _with_waiting(self, found: list[JobState]) -> list[JobState]:
-        """The same queued jobs, with what those wait for that nobody who lives can run."""
+        """`found`, where each job that no living process can run says what it waits for."""
         if not found:
             return found
         living = [
@@ -505,7 +506,7 @@ class JobTable:
         return [state for row in self.database.rows(statement, values) if (state := _state(row)) is not None]
 
     def _queued(self, query: JobQuery) -> list[JobState]:
-        """In their order, each with its position; then those that are lined up with the next claim."""
+        """Queued jobs in their order, each with its position; last those that have just become due."""
         order = self._order_now()
         placed = [
             replace(state, position=order.position(priority, user_id, nth))
@@ -518,7 +519,7 @@ class JobTable:
         return found + [replace(each, position=order.total + n) for n, each in enumerate(due, 1)]
 
     def _order_now(self) -> QueueOrder:
-        """Of a long queue that of up to a second ago, as counting it takes a while."""
+        """The order of all queued jobs; of a long queue it may be a second old, as counting takes a while."""
         counted_at, order = self._order
         if order.total < _LONG_QUEUE or time.monotonic() > counted_at + _COUNT_SECONDS:
             counted_at = time.monotonic()
@@ -527,7 +528,7 @@ class JobTable:
         return order
 
     def _in_line(self, query: JobQuery, order: QueueOrder) -> list[Row]:
-        """Rows of which the first ones in the order that are asked for are some."""
+        """Rows of queued jobs, among which are the first ones that `query` asks for."""
         if query.id_prefix:
             values = _of_whom(query)
             return [] if values is None else self.database.rows(_BY_ID, values)
@@ -543,16 +544,16 @@ class JobTable:
         return self.database.rows(_FIRST_OF_LINES, values) if wanted else []
 
     def summary(self) -> tuple[bool, int, int, int]:
-        """Whether it is paused; how many are queued, pending and running."""
+        """Whether the queue is paused, and how many jobs are queued, pending and running."""
         is_paused, queued, pending, running = self.database.rows(_SUMMARY)[0]
         return is_paused, queued, pending, running
 
     def forget_old_turns(self) -> None:
-        """Forget whose turn was so long ago that it makes no difference when."""
+        """Delete the turns that were so long ago that they no longer make a difference."""
         self.database.change(_FORGET_TURNS, (_KEPT_TURNS,))
 
     def set_paused(self, paused: bool) -> None:
-        """Durably, for all processes."""
+        """Pause or resume the queue, durably and for all processes."""
         with self.database.transaction() as connection:
             connection.execute("SELECT pg_advisory_xact_lock(7305, 1)")  # after claims that are being made
             connection.execute("UPDATE aiohttp_jobs.installation SET is_paused = %s", (paused,))
@@ -560,12 +561,12 @@ class JobTable:
 
 
 def notify(connection: Connection, news: str) -> None:
-    """Say `news` on `CHANNEL` when the transaction of `connection` is done: for what is rare."""
+    """Send `news` on `CHANNEL` when the transaction of `connection` commits: slow, so for what is rare."""
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, news))
 
 
 def _lock_of(submission: Submission) -> str | None:
-    """What no two running jobs may have in common: the concurrency key, and whose key it is."""
+    """The concurrency key with its owner, of which only one job may run at a time; ``None`` without a key."""
     key = submission.concurrency_key
     if key is None:
         return None

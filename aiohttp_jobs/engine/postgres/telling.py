@@ -1,4 +1,4 @@
-"""Tells other processes what was done, once it is committed: hearing of it is left to ``events``.
+"""Notifies other processes of what was committed (PostgreSQL's NOTIFY); receiving is left to ``events``.
 
 PostgreSQL lets one transaction at a time commit that has told something, through the sync of its log. Told
 afterwards, by a transaction that writes nothing, it holds up nobody; what is not told, as this process died

@@ -121,14 +121,14 @@ def _due(notice: Notice) -> str:
 
 
 class KeptVerdicts:
-    """Verdicts as they are kept on the disk of the process `me` while the database is away, signed."""
+    """Signed records of verdicts, which the process `me` keeps on its disk while the database is away."""
 
     def __init__(self, me: str, signer: Signer) -> None:
         self._me = me
         self._signer = signer
 
     def record_of(self, claim: Claim, submission: Submission, result: JobResult) -> dict[str, Any]:
-        """What is kept of a verdict."""
+        """The record to keep of a verdict."""
         return self._signer.sign(
             {
                 "Holder": claim.holder or self._me,
@@ -139,7 +139,7 @@ class KeptVerdicts:
         )
 
     def read(self, record: Mapping[str, Any]) -> tuple[Claim, Submission, JobResult] | None:
-        """It again, to be given for the process that had the job; ``None`` for what no host has signed."""
+        """What a record says, to be given for the process that had the job; ``None`` if it is not signed."""
         if not self._signer.is_valid(record):
             return None
         try:
