@@ -19,7 +19,7 @@ $sockets = foreach ($link in [IO.DirectoryInfo]::new('/proc/self/fd').GetFiles()
 }
 foreach ($descriptor in $sockets) {
     $socket = [Net.Sockets.Socket]::new([Net.Sockets.SafeSocketHandle]::new([IntPtr] $descriptor, $false))
-    $text = '{"exit_code": 0, "reusable": true, "memory": 1, "token": ""}' + "`n"
+    $text = '{"exit_code": 0, "reusable": true, "token": ""}' + "`n"
     try { $null = $socket.Send([Text.Encoding]::UTF8.GetBytes($text)) } catch { }
 }
 exit 3

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 
 import psutil
 import pytest
@@ -192,11 +191,11 @@ async def test_requests_are_read_however_they_come_and_a_late_cancellation_is_pa
         assert read_version(await reader.readline()) is not None
         long = practice(str(script), "long").replace(b'""', b'"' + 100_000 * "é".encode() + b'"', 1)
         writer.write(STOP + practice(str(script), "together"))
-        assert read_answer(await reader.readline(), "together") == Answer(3, True, ANY)
+        assert read_answer(await reader.readline(), "together") == Answer(3, True)
         for piece in (STOP + long[:70_001], long[70_001:]):
             writer.write(piece)
             await writer.drain()
-        assert read_answer(await reader.readline(), "long") == Answer(3, True, ANY)
+        assert read_answer(await reader.readline(), "long") == Answer(3, True)
     finally:
         writer.close()
         process.kill()

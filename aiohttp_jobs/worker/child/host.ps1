@@ -214,7 +214,6 @@ function Show-Progress($Shell) {
 
 function Wait-Pipeline($Shell, $Running) {
     # Until it has ended; told to stop meanwhile, it is stopped.
-    if ($Running.AsyncWaitHandle.WaitOne($shortMilliseconds)) { return }
     while (-not $Running.IsCompleted) {
         if ($null -eq $script:coming) { $script:coming = $peer.ReadAsync($received, 0, $received.Length) }
         $handles = @($Running.AsyncWaitHandle, ([IAsyncResult] $script:coming).AsyncWaitHandle)
@@ -250,6 +249,9 @@ function Read-Message {
             $count = $native::read($Control, $received, [UIntPtr]::new([uint32] $received.Length))
         }
         if ($count -lt 1) { return }
+        if ($partial.get_Length() -eq 0 -and [Array]::IndexOf($received, $lineFeed, 0, $count) -eq $count - 1) {
+            return $utf8.GetString($received, 0, $count)  # one whole message, as nearly always
+        }
         $partial.Write($received, 0, $count)
         if ($received[$count - 1] -ne 10) { continue }  # each ends with a line feed, and has no other
         foreach ($line in [Text.Encoding]::UTF8.GetString($partial.GetBuffer(), 0, $partial.get_Length()).Split("`n")) {
@@ -308,10 +310,12 @@ function Invoke-Job($Runspace, $CommandFile, $Job) {
         }
         $null = $shell.AddCommand($CommandFile, $false).AddCommand('Out-Default').AddParameter('State', $state)
         $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
-        Wait-Pipeline $shell $shell.BeginInvoke()
-        Show-Progress $shell
+        $running = $shell.BeginInvoke()
+        # Most jobs have nothing of what is asked for here, and each function takes 0.02 ms, if only to see that.
+        if (-not $running.AsyncWaitHandle.WaitOne($shortMilliseconds)) { Wait-Pipeline $shell $running }
+        if ($shell.Streams.get_Progress().get_Count()) { Show-Progress $shell }
         Restore-Console
-        Show-Ending $shell $state
+        if ($shell.Streams.get_Error().get_Count() -or $null -ne $shell.InvocationStateInfo.Reason) { Show-Ending $shell $state }
         Get-ExitCode $Runspace $state
     }
     finally { $shell.Dispose() }
@@ -361,16 +365,10 @@ function Test-Running($Runspace) {
     @($jobRepository.GetValue($Runspace).Jobs).Count -gt 0
 }
 
-function Test-Children {
-    # Whether a job has left processes; false where only Linux would tell.
-    $IsLinux -and $native::waitid(0, 0, [IntPtr]::Zero, 0x41000005) -eq 0  # P_ALL; WEXITED, WNOHANG, WNOWAIT, __WALL
-}
-
-function Test-OwnTypes {
-    # Whether a job brought types of its own into the process, which another job would find there.
-    $count = [AppDomain]::CurrentDomain.GetAssemblies().Length
-    if ($count -eq $script:assemblies) { return $false }
-    $script:assemblies = $count
+function Test-OwnTypes($Count) {
+    # Whether a job, after which the process has so many assemblies, brought types of its own into it, which another
+    # job would find there.
+    $script:assemblies = $Count
     foreach ($assembly in [AppDomain]::CurrentDomain.GetAssemblies()) {
         if (-not $assembly.IsDynamic -and -not $assembly.Location) { return $true }
     }
@@ -390,8 +388,14 @@ function Invoke-Request($Runspace, [hashtable] $Job, [string] $Line) {
         $jobs.Dispose()
     }
     elseif (Test-Running $Runspace) { $Runspace.Dispose() }  # with what runs in it
-    $isReusable = if ($Lasting -or -not ((Test-Children) -or (Test-OwnTypes))) { 'true' } else { 'false' }
-    Send-Message "{`"token`": `"$token`", `"exit_code`": $code, `"reusable`": $isReusable, `"memory`": $([Environment]::WorkingSet)}"
+    $isReusable = 'true'
+    if (-not $Lasting) {
+        # Whether it has left processes: only Linux tells. P_ALL; WEXITED, WNOHANG, WNOWAIT, __WALL
+        if ($IsLinux -and $native::waitid(0, 0, [IntPtr]::Zero, 0x41000005) -eq 0) { $isReusable = 'false' }
+        $count = [AppDomain]::CurrentDomain.GetAssemblies().Length
+        if ($count -ne $script:assemblies -and (Test-OwnTypes $count)) { $isReusable = 'false' }
+    }
+    Send-Message "{`"token`": `"$token`", `"exit_code`": $code, `"reusable`": $isReusable}"
     # The next request is read only when all this is done. But whoever waits for the result comes first: to tidy up,
     # and to open the next runspace, takes both processors for longer than a short job.
     if (-not $Lasting) {
@@ -411,6 +415,7 @@ $peer = [Net.Sockets.NetworkStream]::new($socket)
 $standard = [Console]::Out, [Console]::Error
 $messages = [Collections.Generic.Queue[string]]::new()  # that have been received, and not read
 $received, $partial = [byte[]]::new(65536), [IO.MemoryStream]::new()
+$utf8, $lineFeed = [Text.UTF8Encoding]::new($false), [byte] 10
 $polled = [int[]] ($Control, 1)  # a struct pollfd with POLLIN
 $script:coming = $null  # what .NET tells of when it has come, or $null when nobody has asked it
 
@@ -440,11 +445,11 @@ Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
 # A job comes in two messages: what it is, as rows of texts, and once it may run where it does. Until then anything
 # else takes it back; to stop one that has just ended is passed over.
-$job = $null
+$job, $ordinal = $null, [StringComparison]::Ordinal
 while ($null -ne ($line = Read-Message)) {
-    if ($line[0] -cne '[' -or $line[1] -ceq '[') {
+    if (-not $line.StartsWith('["', $ordinal)) {
         Clear-Job $job
-        $job = if ($line[0] -ceq '[') { Initialize-Job $session $line }
+        $job = if ($line.StartsWith('[', $ordinal)) { Initialize-Job $session $line }
         continue
     }
     if ($null -eq $job) { continue }

@@ -68,6 +68,8 @@ class PowerShellHost:
         self.practised = 0
         """How often it has run a script of ours since it served somebody."""
         self.memory = 0
+        """Bytes that it took after its last job."""
+        self._looked_at: psutil.Process | None = None
         self.is_reusable = True
         """Whether it is fit for another job."""
         self.started_at: datetime = utc_now()
@@ -248,9 +250,16 @@ class PowerShellHost:
         if answer is None:
             return await self._died()
         self.served += 1
-        self.memory = answer.memory
+        self.memory = self._memory_now()
         self.is_reusable = answer.is_reusable
         return Outcome(answer.exit_code)
+
+    def _memory_now(self) -> int:
+        try:
+            self._looked_at = self._looked_at or psutil.Process(self.process.pid)
+            return int(self._looked_at.memory_info().rss)
+        except psutil.Error:  # it has ended
+            return 0
 
     async def _stop(self, marks: Mapping[str, str], grace: float) -> None:
         """Stop the job that runs; the host is fit for another if that was enough."""

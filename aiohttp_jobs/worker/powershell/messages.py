@@ -52,11 +52,10 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a job ended, whether its process can run another, and the process's memory in bytes."""
+    """How a job ended, and whether its process can run another."""
 
     exit_code: int
     is_reusable: bool
-    memory: int
 
 
 def request(
@@ -138,9 +137,9 @@ def read_answer(line: bytes, token: str) -> Answer | None:
         answer = loads(line)
         if answer["token"] != token:
             return None
-        code, is_reusable, memory = answer["exit_code"], answer["reusable"], answer["memory"]
+        code, is_reusable = answer["exit_code"], answer["reusable"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    if not isinstance(code, int) or code not in _EXIT_CODES or not isinstance(memory, int):
+    if not isinstance(code, int) or code not in _EXIT_CODES:
         return None
-    return Answer(int(code), is_reusable is True, memory)
+    return Answer(int(code), is_reusable is True)
