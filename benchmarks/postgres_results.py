@@ -188,6 +188,18 @@ def show(found: dict[str, dict[int, Cost]], sizes: Sequence[int]) -> None:
         print(f"{name:52}{costs} {ratio:>6.2f}{' !' if ratio > 1.5 else ''}", flush=True)
 
 
+def page(found: dict[str, dict[int, Cost]], sizes: Sequence[int]) -> str:
+    """The table of the documentation: milliseconds of the processor."""
+    lines = [
+        "| ms of the processor | " + " | ".join(f"{size:,}" for size in sizes) + " | ratio |",
+        "| --- |" + " ---: |" * (len(sizes) + 1),
+    ]
+    for name, of in found.items():
+        costs = " | ".join(f"{of[size].processor:.1f}" for size in sizes)
+        lines.append(f"| {name} | {costs} | {of[sizes[-1]].processor / of[sizes[0]].processor:.2f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--dsn", required=True)
@@ -197,6 +209,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="questions with this in their name")
     parser.add_argument("--keep", action="store_true", help="leave the databases there")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--page", action="store_true", help="as Markdown, for docs/explanation/scale.md")
     given = parser.parse_args()
     sizes = sorted(map(int, given.sizes.split(",")))
     with databases(given.dsn, sizes, keep=given.keep) as dsns:
@@ -209,6 +222,8 @@ def main() -> None:
         )
     else:
         show(found, sizes)
+        if given.page:
+            print(page(found, sizes))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""Which results retention no longer keeps, and deleting results so that what is kept stays counted.
+"""Retention: finds results that the rules no longer keep, deletes them, and updates the totals.
 
-What is too much, and which are the oldest, is read by one process at a time: two that ask at once never
-delete twice as many. Dropping whole months is left to ``months``.
+One process at a time looks for them, so that two never delete twice as many. ``months`` drops whole months.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from ...model.results import RetentionRules
 from ..searching import first_id, microseconds
 from .async_database import AsyncConnection, one
 
-_EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": who looks for what is too much
+_EXPIRING = 0x61696F65787069  # the bytes of "aioexpi": an advisory lock for whoever applies the rules
 Told = Sequence[tuple[str, str]]
-"""The jobs, and whose they were."""
+"""The deleted results: the job id and the user id of each."""
 
 _DELETE = """
 WITH gone AS (
@@ -49,14 +48,17 @@ HAVING sum(results) <> 0 OR sum(size) <> 0
 
 
 async def delete_by_ids(connection: AsyncConnection, ids: Sequence[int]) -> Told:
-    """Delete the results with these ids, if there are such; which there were."""
+    """Delete the results with these ids; returns those that existed."""
     return [(row[0], row[1]) for row in await (await connection.execute(_DELETE, (list(ids),))).fetchall()]
 
 
 async def delete_expired(
     connection: AsyncConnection, rules: RetentionRules, now: datetime, limit: int
 ) -> Told:
-    """Delete at most `limit` results, the oldest first; which. Within a transaction."""
+    """Delete at most `limit` results that `rules` no longer keep, the oldest first; returns them.
+
+    Call it in a transaction.
+    """
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_EXPIRING,))
     # One rule at a time: what goes for one of them may be all that was too much for the next.
     if rules.age is not None:
@@ -77,7 +79,7 @@ async def delete_expired(
 
 
 async def put_amounts_together(connection: AsyncConnection) -> None:
-    """Have fewer rows say how much is kept; within a transaction. Nothing if another process does it now."""
+    """Merge the rows of ``kept_amounts``, unless another process does so now. Call it in a transaction."""
     locked = await connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (_EXPIRING,))
     if one(await locked.fetchone()):
         await connection.execute(_PUT_TOGETHER)
@@ -86,7 +88,7 @@ async def put_amounts_together(connection: AsyncConnection) -> None:
 async def _by_user(
     connection: AsyncConnection, rules: RetentionRules
 ) -> AsyncIterator[tuple[str | None, int, int]]:
-    """Users with too much, and by how many results and by how many bytes it is too much."""
+    """Users above a limit, each with the number of results and of bytes that are too many."""
     if rules.count_per_user is None and rules.bytes_per_user is None:
         return
     users = await connection.execute(_USERS, (rules.count_per_user, rules.bytes_per_user))
@@ -112,7 +114,7 @@ def _excess(there: int, kept: int | None) -> int:
 async def _oldest(
     connection: AsyncConnection, user_id: str | None, count: int, size: int, limit: int
 ) -> list[int]:
-    """The oldest results: `count` of them, and as many as it takes to be rid of `size` bytes."""
+    """The ids of the oldest results: `count`, or more if `size` bytes take more; at most `limit`."""
     where, values = ("true", ()) if user_id is None else ("user_id = %s", (user_id,))
     query = f"SELECT id, size FROM aiohttp_jobs.results WHERE {where} ORDER BY id LIMIT %s"  # noqa: S608
     found: list[int] = []

@@ -1,4 +1,4 @@
-"""What the rights of hosts are, by their configuration: told by each that starts, for workers without one.
+"""The tables of roles in the hosts' configuration, which each host stores for workers that have none.
 
 Who has which role is left to ``access``. All calls block.
 """
@@ -21,7 +21,9 @@ _ASK = "SELECT rights FROM aiohttp_jobs.installation"
 
 @dataclass(frozen=True, slots=True)
 class RightsTables:
-    """Which roles may run in each mode and have each right; and whether hosts ask who has which role now."""
+    """The roles that may use each mode and those that have each right; and whether hosts ask a resolver for a
+    user's roles.
+    """
 
     modes: Mapping[ExecutionMode, frozenset[str]]
     rights: Mapping[str, frozenset[str]]
@@ -29,15 +31,16 @@ class RightsTables:
 
 
 class HostRights:
-    """The tables of the host that has started last, signed: whoever can write to the database alone cannot
-    give anybody a right."""
+    """The tables of the host that started last. They are signed: write access to the database alone gives
+    nobody a right.
+    """
 
     def __init__(self, database: Database, signer: Signer) -> None:
         self._database = database
         self._signer = signer
 
     def say(self, config: JobsConfig) -> None:
-        """Tell the workers what `config` says."""
+        """Store the tables of `config`."""
         record = {
             "ModeRoles": {mode.value: sorted(roles) for mode, roles in config.mode_roles.items()},
             "EndpointRoles": {right: sorted(roles) for right, roles in config.endpoint_roles.items()},
@@ -47,15 +50,15 @@ class HostRights:
         self._database.change(_SAY, (text, text))
 
     def now(self) -> RightsTables | None:
-        """For who begins and has none of its own; later each claim tells.
+        """The stored tables, for a worker that starts; later each claim returns them.
 
-        ``None`` when no host has told any yet, or somebody else has written them.
+        ``None`` when no host has stored any yet, or the stored ones are not signed by a host.
         """
         row = self._database.row(_ASK)
         return None if row is None else self.read(row[0])
 
     def read(self, record: Any) -> RightsTables | None:
-        """What a record of them says; ``None`` when no host has written it."""
+        """The tables in a stored record; ``None`` when it is not signed by a host."""
         if not isinstance(record, dict) or not self._signer.is_valid(record):
             return None
         return _tables(record)

@@ -1,6 +1,6 @@
-"""The results in the database: kept, listed, searched, counted and deleted, many at a time.
+"""Results in the database: stores, lists, searches, counts and deletes them.
 
-Finding them is left to ``results_search``, what is too much to ``expiry``, their partitions to ``months``.
+``results_search`` makes the queries, ``expiry`` applies retention, ``months`` has the partitions.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ _COUNT = "SELECT coalesce(sum(results), 0)::bigint FROM aiohttp_jobs.kept_amount
 
 
 class PostgresResults:
-    """A `ResultRepository`; `search_bytes` of each output and command can be searched.
+    """The `ResultRepository`. Of each output and command, `search_bytes` can be searched.
 
-    `tell` is awaited in the transaction that deletes, with the jobs and whose they were; ``None``: with too
-    many to name.
+    `tell` is awaited in each transaction that deletes results, with their job ids and user ids, or with
+    ``None`` when they are too many to list.
     """
 
     def __init__(self, database: AsyncDatabase, *, search_bytes: int, tell: Tell | None = None) -> None:
@@ -89,12 +89,12 @@ class PostgresResults:
         self._threads.shutdown()
 
     async def keep(self, record: Mapping[str, Any], *, first: First | None = None, **with_it: Any) -> None:
-        """Keep the result of a job that has ended, durably, `with_it` what else `row_of` takes.
+        """Store the result of a job that has ended, durably; `with_it` are further arguments of `row_of`.
 
-        `first` is awaited in the same transaction: when it raises, nothing is kept.
+        `first` is awaited in the same transaction: if it raises, nothing is stored.
 
-        Raises ``ValueError`` when `record` is no result, psycopg's ``UniqueViolation`` when its job has a
-        result already, or had one.
+        Raises ``ValueError`` when `record` is not a result, and psycopg's ``UniqueViolation`` when its job
+        has a result already, or had one.
         """
         row: ResultRow = await self._in_thread(partial(self.row_of, record, **with_it))
         for is_again in (False, True):
@@ -112,18 +112,18 @@ class PostgresResults:
                 self._months.forget()
 
     def row_of(self, record: Mapping[str, Any], **with_it: Any) -> ResultRow:
-        """The row of a result, `with_it` what else `result_rows.row_of` takes. Not for the event loop."""
+        """The row of a result; `with_it` are further arguments of `result_rows.row_of`. Blocks."""
         return row_of(record, search_bytes=self._search_bytes, **with_it)
 
     async def make_month(self, month: int) -> None:
-        """Have the partition of a month that was found missing."""
+        """Create the partition of a month that an insert found missing."""
         self._months.forget()
         await self._months.make(month)
 
     async def page(
         self, wanted: ResultFilter, sort: Sort, cursor: str | None, limit: int, *, outputs: bool = False
     ) -> ResultPage:
-        """`limit` results, from where `cursor` says; with a ``Snippet`` where words are looked for.
+        """A page of `limit` results after `cursor`, each with a ``Snippet`` if words are searched for.
 
         Raises `BadCursorError` and `TooSlowError`.
         """
@@ -139,25 +139,25 @@ class PostgresResults:
             return await statistics.statistics(connection, wanted)
 
     async def kept_bytes(self, user_id: str) -> int:
-        """How much the user's results take, with the outputs kept beside them."""
+        """The bytes of the user's results, including outputs that are stored beside them."""
         return int(one(await self._database.row(_KEPT, (storable(user_id),))))
 
     async def count(self) -> int:
-        """How many there are, of all users."""
+        """The number of results of all users."""
         return int(one(await self._database.row(_COUNT)))
 
     async def owners(self, job_ids: Sequence[str]) -> dict[str, str]:
-        """Whose results those of `job_ids` are that there are."""
+        """The user of each of `job_ids` that has a result."""
         found = await self._database.rows(_OWNERS, (job_uuids(job_ids),))
         return {str(job_id): user_id for _, job_id, user_id in found}
 
     async def delete(self, job_ids: Sequence[str]) -> int:
-        """Delete results with all that belongs to them; how many of them there were."""
+        """Delete results and everything stored with them; returns how many existed."""
         found = await self._database.rows(_OWNERS, (job_uuids(job_ids),))
         return await self._delete([row[0] for row in found])
 
     async def delete_matching(self, wanted: ResultFilter, limit: int) -> tuple[int, bool]:
-        """Delete `limit` of the results that are `wanted`: how many, and whether there may be more.
+        """Delete at most `limit` of the `wanted` results; returns how many, and whether there may be more.
 
         Raises `TooSlowError`.
         """
@@ -167,7 +167,10 @@ class PostgresResults:
         return await self._delete(ids), more
 
     async def delete_expired(self, rules: RetentionRules, limit: int) -> int:
-        """Delete `limit` results that `rules` no longer keep, the oldest first, or whole months; how many."""
+        """Delete results that `rules` no longer keep, and return how many.
+
+        At most `limit`, the oldest first, or whole months of any number.
+        """
         if rules.age is not None:
             oldest = first_id(microseconds(utc_now() - timedelta(seconds=rules.age)))
             if dropped := await self._months.drop_before(oldest):
@@ -180,7 +183,7 @@ class PostgresResults:
         return len(gone)
 
     async def catch_up(self) -> None:
-        """Return at once: what others add and remove is known as soon as it is done."""
+        """Return at once: changes by other processes are visible as soon as they are committed."""
 
     async def _delete(self, ids: Sequence[int]) -> int:
         if not ids:
@@ -193,7 +196,7 @@ class PostgresResults:
     async def _collect(
         self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool
     ) -> tuple[list[bytes], Key | None]:
-        """Results, and where the next page starts."""
+        """Up to `limit` results, and the key after which the next page starts."""
         found: list[bytes] = []
         search = ResultSearch(self._database, wanted, sort, long=outputs or bool(wanted.terms))
         end = monotonic() + _SEARCH_SECONDS
@@ -230,7 +233,7 @@ class PostgresResults:
         return found, False
 
     async def _texts(self, rows: Sequence[Row], wanted: ResultFilter) -> list[bytes | None]:
-        """What is told of each result; ``None`` where it does not have what is looked for."""
+        """The JSON text of each result; ``None`` for one without the terms that are searched for."""
         if not wanted.terms:
             return [_joined(row.record, row.long_fields.encode()) for row in rows]
         return await self._in_thread(self._searched, rows, wanted) if rows else []
@@ -239,7 +242,7 @@ class PostgresResults:
         return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args))
 
     def _searched(self, rows: Sequence[Row], wanted: ResultFilter) -> list[bytes | None]:
-        """With what is quoted of them. In a thread."""
+        """The JSON texts, each with a snippet. Blocks."""
         found: list[bytes | None] = []
         with _check(wanted) as has_terms:
             for row in rows:
@@ -251,7 +254,7 @@ class PostgresResults:
         return found
 
     async def _keep_up(self) -> None:
-        """Make months ahead, and have what counts results stay short."""
+        """Create the coming months, and merge the rows that count results, once a minute."""
         while True:
             await asyncio.sleep(_UPKEEP_SECONDS)
             try:
@@ -263,12 +266,12 @@ class PostgresResults:
 
 
 async def _tell_nobody(_connection: AsyncConnection, _gone: Told | None) -> None:
-    """For who has none that watches."""
+    """The default of `tell`."""
 
 
 @contextmanager
 def _check(wanted: ResultFilter) -> Iterator[Callable[[Sequence[str]], bool]]:
-    """Whether texts have the terms that are wanted, when they are known to have their words."""
+    """A function that says whether texts have the wanted terms, for texts that have their words."""
     if all_exact(wanted.terms):
         yield lambda _: True
         return
@@ -281,6 +284,6 @@ def _at_once(wanted: ResultFilter, likely: int) -> int:
 
 
 def _joined(record: str, more: bytes) -> bytes:
-    """One JSON object of two, of which the first has something in it."""
+    """Two JSON objects merged into one. The first is not empty."""
     text = record.encode()
     return text if more == b"{}" else text[:-1] + b"," + more[1:]

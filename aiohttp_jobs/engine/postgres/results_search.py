@@ -26,7 +26,7 @@ _DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
 _PAGE_DAYS = (45, 576)
 _INDEX_DAYS = (1, 24, 576)
 """How long the periods are that are read one after the other, before all that is left."""
-_NEAR, _FARTHER = 200, 1600
+_NEAR, _FARTHER = 400, 1600
 """How many results are walked over in search of some, and how many more where these had some."""
 _MOST_CELLS = 40
 """For so many days the index of what is found by words tells them apart; longer periods are whole months."""
@@ -118,20 +118,24 @@ class ResultSearch:
             async for batch in self._within(hits, self._all(None), after, at_once):
                 yield batch
             return
-        whole, most = self._all(after), _NEAR
+        whole, most, left = self._all(after), _NEAR, at_once
+        start = self._start(whole)
         periods: Sequence[int] = _PAGE_DAYS
         while not whole.is_empty:
             near = next(self._stretches(whole, periods))
-            batch = await self._near(marks, near, most, at_once)
+            batch = await self._near(marks, near, most, left)
             yield batch
             whole = self._behind(whole, batch.reached)
             if batch.reached == (self._end(near),):
                 periods = periods[1:]  # there is little to walk over
-            elif len(batch.rows) * _FARTHER < at_once * most:
+            elif len(batch.rows) * _FARTHER < left * most:
                 break
             else:
                 most = _FARTHER
-        async for batch in self._along(hits, whole, _INDEX_DAYS, at_once):
+            left = left - len(batch.rows) or at_once
+        # Whose results are that far apart has few of a day.
+        has_few = start > 0 and abs(self._start(whole) - start) > _DAY // 4
+        async for batch in self._along(hits, whole, _INDEX_DAYS[has_few:], at_once):
             yield batch
 
     async def _along(
@@ -296,10 +300,13 @@ class ResultSearch:
     def _end(self, stretch: Stretch) -> int:
         return stretch.low if self._down else stretch.high
 
+    def _start(self, whole: Stretch) -> int:
+        """Where the first results of `whole` may be; 0 when nobody knows."""
+        return min(whole.high, first_id(microseconds(utc_now()))) if self._down else whole.low
+
     def _stretches(self, whole: Stretch, days: Sequence[int]) -> Iterator[Stretch]:
         """`whole` in parts: of so many `days`, or somewhat more, and then all that is left."""
-        left = whole
-        edge = min(left.high, first_id(microseconds(utc_now()))) if self._down else left.low
+        left, edge = whole, self._start(whole)
         for count in days:
             # Nobody knows where the first results are: these are all months, from the first on.
             if left.is_empty or (not self._down and left.low == 0):

@@ -1,6 +1,6 @@
-"""The folders of the jobs that this process runs: what is kept of each, where it works.
+"""The folders of the jobs that this process runs: one for its own files, and one in which the job works.
 
-All calls block but `RunningFolders.remove`.
+All calls except `RunningFolders.remove` block.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...system.removal import Sweeper
 from ...worker.base import WORK
 
 VERDICT = "verdict.json"
-"""In the host's folder about a job: the result that the database did not take yet."""
+"""The file in the host's folder of a job with a result that the database has not accepted yet."""
 _LOCK = "lock"
 _RUN = "run"
 _JOB = "job"
@@ -28,14 +28,14 @@ _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
 class RunFolders(NamedTuple):
-    """Of a running job: the host's folder about it, and the job's own, with `WORK` in it."""
+    """The folders of a running job: the host's, and the job's own, which contains `WORK`."""
 
     run_dir: str
     job_dir: str
 
 
 class RunningFolders:
-    """Below `base`, which no other process uses at the same time; private to this host's user."""
+    """The folders below `base`, which no other process uses at the same time, and no other user can read."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
@@ -49,22 +49,22 @@ class RunningFolders:
         make_folder(self._base / _RUN)  # last: by it others see that there is something to look at
 
     def close(self) -> None:
-        """Remove what is left, but for verdicts that could not be given. Does not fail."""
+        """Remove everything except verdicts that could not be given. Does not fail."""
         self._sweeper.close(_SWEEP_SECONDS)
         os.close(self._lock)
         _clear(self._base)
 
     def keep_verdict(self, folders: RunFolders, verdict: Mapping[str, Any]) -> None:
-        """Keep what a process that comes after this one needs to give the verdict; once for each folder."""
+        """Store what a later process needs to give the verdict. Only the first call for a folder does so."""
         path = Path(folders.run_dir) / VERDICT
         if not path.exists():
             replace_file(path, dumps(verdict))
             sync_folder(path.parent.parent)  # which nobody did when the folder was made
 
     def left_verdicts(self) -> list[tuple[RunFolders, dict[str, Any]]]:
-        """The verdicts that processes have left here which are gone. The folders are this one's now.
+        """Verdicts that ended processes left, with their folders, which now belong to this process.
 
-        What else those processes have left is removed.
+        Everything else that those processes left is removed.
         """
         found: list[tuple[RunFolders, dict[str, Any]]] = []
         for folder in self._base.parent.iterdir():
@@ -80,10 +80,10 @@ class RunningFolders:
         return found
 
     def make(self, job_id: str, fence: int) -> RunFolders:
-        """New ones, in trees of their own: by its own folder a job meets nothing of the host's.
+        """Create the folders of a job, in separate trees: nothing of the host's is above the job's folder.
 
-        Nobody looks for them after a power cut, so they are not synced: that is what took the longest of all
-        that is done for a short job.
+        They are not synced, as nobody looks for them after a power cut: syncing took longer than everything
+        else that is done for a short job.
         """
         name = f"{job_id}-{fence}"
         folders = RunFolders(f"{self._base}/{_RUN}/{name}", f"{self._base}/{_JOB}/{name}")
@@ -92,7 +92,7 @@ class RunningFolders:
         return folders
 
     def remove(self, folders: RunFolders) -> None:
-        """Have them removed by and by. Does not block."""
+        """Remove the folders in the background. Does not block."""
         self._sweeper.remove(filter(None, folders))
 
 
@@ -115,7 +115,7 @@ def _clear(base: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a verdict says; nothing when it is damaged."""
+    """The contents of a file with a verdict; empty when it is damaged."""
     try:
         found = loads(read_file(path, _LARGEST_VERDICT))
     except (OSError, ValueError, RecursionError):

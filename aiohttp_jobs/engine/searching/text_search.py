@@ -1,4 +1,4 @@
-"""How FTS5 takes text apart, and whether texts that are no part of the index have what is looked for."""
+"""Splits text into words as FTS5 does, and matches texts that are not in an index."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from typing import Self
 from .pairs import paired
 
 OWNER_MARK = "\x1f"
-"""The first character of a word that says whose a result is: no text that can be searched has it."""
+"""The first character of the word that names a result's owner. No searchable text contains it."""
 TOKENIZER = (
     "tokenize = \"unicode61 remove_diacritics 2 categories 'L* N* M*' tokenchars '_" + OWNER_MARK + "'\""
 )
-"""The option of a table of FTS5. Marks (M) are parts of words: Thai and Hindi ones would fall apart there."""
+"""The option of an FTS5 table. Marks (M) are parts of words, or Thai and Hindi words would fall apart."""
 
 _PLAIN = re.compile(r"[\t\n\r -~\x1f]{0,10000}")
-"""Of such characters, and in so short a text that no word is too long for FTS5, the words are found here."""
+"""Texts whose words are found without FTS5: too short for a word that FTS5 would cut off."""
 _PLAIN_WORD = re.compile(r"[0-9a-z_\x1f]+")
 
 
 def tokens(text: str) -> list[str]:
-    """The words of `text` as FTS5 sees them, in their order."""
+    """The words of `text` in their order, as FTS5 splits it."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         connection.execute(f"CREATE VIRTUAL TABLE texts USING fts5 (text, content = '', {TOKENIZER})")
         connection.execute("CREATE VIRTUAL TABLE words USING fts5vocab (texts, instance)")
@@ -34,7 +34,7 @@ def tokens(text: str) -> list[str]:
 
 
 def distinct_words(text: str) -> list[str]:
-    """The words of `text` as FTS5 sees them, each once."""
+    """The different words of `text`, as FTS5 splits it."""
     if _PLAIN.fullmatch(text):
         return sorted(set(_PLAIN_WORD.findall(text.lower())))
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
@@ -48,7 +48,7 @@ def distinct_words(text: str) -> list[str]:
 
 
 class TextSearch:
-    """Looks for the FTS5 expression `wanted` in texts, one at a time. For one thread; blocks."""
+    """Matches texts with the FTS5 expression `wanted`, one at a time. For one thread; blocks."""
 
     def __init__(self, wanted: str) -> None:
         self._wanted = wanted
@@ -67,7 +67,7 @@ class TextSearch:
         self._connection.close()
 
     def finds(self, texts: Sequence[str]) -> bool:
-        """Whether three texts, taken together, have it; a phrase must be in one of them."""
+        """Whether the three `texts` together match. A phrase must be within one of them."""
         self._connection.execute("BEGIN")
         try:
             self._connection.execute(
