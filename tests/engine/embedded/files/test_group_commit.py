@@ -41,9 +41,9 @@ class Store:
 
     async def at_once(self, *works: Callable[[], CommittedChange[Any]]) -> list[Any]:
         """Ask for all while the thread is busy, so that they are one batch."""
-        held = asyncio.create_task(self.committer.run(self.wait))
+        held = self.committer.run(self.wait)
         await asyncio.sleep(0.05)
-        asked = [asyncio.create_task(self.committer.run(work)) for work in works]
+        asked = [self.committer.run(work) for work in works]
         await asyncio.sleep(0)
         self.gate.set()
         await held
@@ -157,8 +157,8 @@ async def test_tidying_waits_until_nobody_else_does(store: Store) -> None:
         gate.wait(30)
         return CommittedChange(None)
 
-    held = asyncio.create_task(committer.run(hold))
-    others = [asyncio.create_task(committer.run(work)) for _ in range(200)]
+    held = committer.run(hold)
+    others = [committer.run(work) for _ in range(200)]
     await asyncio.sleep(0)
     gate.set()
     await asyncio.gather(held, *others)
@@ -176,11 +176,9 @@ async def test_what_is_asked_for_at_the_very_end_is_finished_too(store: Store) -
         gate.wait(30)
         return CommittedChange(None)
 
-    held = asyncio.create_task(committer.run(hold))
+    held = committer.run(hold)
     await asyncio.sleep(0.05)
-    last = asyncio.create_task(
-        committer.run(lambda: CommittedChange(None, afterwards=lambda: rest.append("let go")))
-    )
+    last = committer.run(lambda: CommittedChange(None, afterwards=lambda: rest.append("let go")))
     await asyncio.sleep(0)
     closing = asyncio.create_task(asyncio.to_thread(committer.close))
     await asyncio.sleep(0.1)
