@@ -33,7 +33,7 @@ _LEFT = "SELECT count(*) FROM aiohttp_jobs.jobs"
 _LIVING = "SELECT count(*) FROM aiohttp_jobs.processes WHERE kind = 'worker'"
 _SPENT = """
 SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
-    coalesce((SELECT sum(calls) FROM pg_stat_user_functions WHERE funcname = 'claim_3'), 0),
+    coalesce((SELECT sum(calls) FROM pg_stat_user_functions WHERE funcname = 'claim_4'), 0),
     pg_current_wal_lsn() - '0/0'
 """
 

@@ -45,7 +45,7 @@ SELECT gen_random_uuid(), 'queued', 'user' || i %% %(users)s, 'name', 'Backgroun
 FROM generate_series(1, %(count)s) i
 """
 _CLAIM = """
-SELECT taken_id FROM aiohttp_jobs.claim_3(
+SELECT taken_id FROM aiohttp_jobs.claim_4(
     %s, %s, jsonb_build_object('BackgroundJob', %s::int), '{}', NULL, NULL, 600, 30, NULL)
 WHERE taken_id IS NOT NULL
 """

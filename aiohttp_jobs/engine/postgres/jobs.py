@@ -28,12 +28,13 @@ from .records import is_id
 from .telling import CHANNEL, Teller
 
 _SUBMIT = """
-SELECT * FROM aiohttp_jobs.submit_2(
+CALL aiohttp_jobs.submit_and_tell_1(
     %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(needs)s,
-    %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s)
+    %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s, %(channel)s, %(said)s,
+    NULL, NULL, NULL)
 """
 _CLAIM = """
-SELECT * FROM aiohttp_jobs.claim_3(
+SELECT * FROM aiohttp_jobs.claim_4(
     %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
     %(stall)s, %(known_rights)s)
 """
@@ -252,12 +253,12 @@ class JobTable:
             "host": self._me if only_here else None,
             "most_jobs": most.jobs,
             "most_bytes": most.size,
+            "channel": CHANNEL,
         }
+        values["said"] = f"{self._me} job {submission.job_id} {values['slot']}"
         is_accepted, waiting, waiting_bytes = self.database.rows(_SUBMIT, values)[0]
         if not is_accepted:
             most.require_turn(waiting, waiting_bytes, size)
-        self.teller.note("job", submission.job_id, str(values["slot"]))
-        self.teller.tell()
 
     def current_submission(self, job_id: str) -> Submission | None:
         """The submission of a job that has not ended; ``None`` if there is no such job."""
@@ -441,16 +442,6 @@ class JobTable:
     def say(self, what: str, job_id: str) -> None:
         """Notify the other processes about a job; `what` is one of the words in ``telling``."""
         self.teller.note(what, job_id)
-        self.teller.tell()
-
-    def say_ended(self, job_id: str, told_result: str, *, lets_start: bool) -> None:
-        """Notify the other processes that a job has ended, with its result as `ToldResults` writes it.
-
-        With `lets_start`, they look for a job that may start now.
-        """
-        if lets_start:
-            self.teller.note("job", job_id)
-        self.teller.note("progress", job_id, told_result)
         self.teller.tell()
 
     def mine(self, claim: Claim) -> dict[str, Any]:

@@ -66,6 +66,17 @@ class Teller:
                 self._waiting_since = time.monotonic()
             self._waiting[channel_of(what), f"{self._me} {what} {about}"] = more
 
+    def end_of(self, job_id: str, told_result: str, *, lets_start: bool) -> list[tuple[str, str]]:
+        """What tells the others that a job has ended, and where; with its result as `ToldResults` writes it.
+
+        With `lets_start`, they look for a job that may start now. What was noted of its progress is not told.
+        """
+        ended = NEWS_CHANNEL, f"{self._me} progress {job_id}"
+        with self._guard:
+            self._waiting.pop(ended, None)
+        news = [(ended[0], f"{ended[1]} {told_result}".rstrip())]
+        return [(CHANNEL, f"{self._me} job {job_id}"), *news] if lets_start else news
+
     def waiting_since(self) -> float | None:
         """Since when, by the monotonic clock, the oldest note waits to be told; ``None`` if there is none."""
         with self._guard:

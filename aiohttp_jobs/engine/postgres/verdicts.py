@@ -6,7 +6,7 @@ Running the job is left to ``dispatcher``, sending the notices to ``notify.deliv
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 from pydantic import ValidationError
@@ -23,18 +23,12 @@ from .result_rows import ResultRow
 from .results import PostgresResults
 from .telling import ToldResults
 
-_VERDICT: LiteralString = """
-aiohttp_jobs.verdict_1(
+_GIVE = """
+CALL aiohttp_jobs.verdict_and_tell_1(
     %(job_id)s, %(fence)s, %(me)s, %(attempt)s, %(has_all)s, %(id)s, %(first)s, %(last)s, %(user_id)s,
     %(name)s, %(status)s, %(mode)s, %(success)s, %(started)s, %(runtime)s, %(size)s, %(record)s::json,
-    %(long_fields)s::json, %(earlier_attempts)s::json, %(submission)s::json, %(words)s::text[])
-"""
-_GIVE = f"SELECT {_VERDICT}"
-# CASE evaluates its parts in this order, and the second only if the first is true.
-_GIVE_WITH_NOTICES = f"""
-SELECT CASE WHEN {_VERDICT}
-THEN aiohttp_jobs.keep_notices_1(%(user_id)s, %(notice_ids)s::uuid[], %(notices)s::text[])
-ELSE false END
+    %(long_fields)s::json, %(earlier_attempts)s::json, %(submission)s::json, %(words)s::text[],
+    %(notice_ids)s::uuid[], %(notices)s::text[], %(channels)s::text[], %(news)s::text[], NULL)
 """
 
 
@@ -77,9 +71,9 @@ class Verdicts:
 
         def give() -> None:
             row = self._results.row_of(record, earlier_attempts=earlier, submission=submission)
-            self._give(claim, result, row, notices)
             told = self._told_results.text(record)
-            self._table.say_ended(claim.job_id, told, lets_start=lets_start)
+            news = self._table.teller.end_of(claim.job_id, told, lets_start=lets_start)
+            self._give(claim, result, row, notices, news)
 
         try:
             await self._table.in_thread(give)
@@ -88,8 +82,15 @@ class Verdicts:
             await self._table.in_thread(give)
         return record
 
-    def _give(self, claim: Claim, result: JobResult, row: ResultRow, notices: Sequence[Notice]) -> None:
-        """End the job, with its result and its notices. Blocks."""
+    def _give(
+        self,
+        claim: Claim,
+        result: JobResult,
+        row: ResultRow,
+        notices: Sequence[Notice],
+        news: Sequence[tuple[str, str]],
+    ) -> None:
+        """End the job, with its result and its notices, and then tell the others `news`. Blocks."""
         first, end = ids_of(row.month)
         values = {
             **row.values,
@@ -102,9 +103,11 @@ class Verdicts:
             "last": end - 1,
             "notice_ids": [each.notice_id for each in notices],
             "notices": [_due(each) for each in notices],
+            "channels": [channel for channel, _ in news],
+            "news": [said for _, said in news],
         }
         try:
-            ((is_given,),) = self._table.database.rows(_GIVE_WITH_NOTICES if notices else _GIVE, values)
+            ((is_given,),) = self._table.database.rows(_GIVE, values)
         except BusyError as error:
             # Nothing of it was done; a job whose verdict is not given would have none.
             raise DatabaseUnavailableError from error

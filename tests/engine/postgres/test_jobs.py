@@ -18,11 +18,12 @@ pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-
 
 import psycopg
 
-from aiohttp_jobs.engine.base import JobQuery, Limits, StopReason, cancelled_by
+from aiohttp_jobs.engine.base import JobQuery, Limits, MostWaiting, StopReason, cancelled_by
 from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.queue_order import QueueOrder, UsersLine
+from aiohttp_jobs.errors import TooManyPendingError
 from aiohttp_jobs.model.job import (
     ExecutionMode,
     InterpreterName,
@@ -35,6 +36,7 @@ from aiohttp_jobs.model.job import (
 from aiohttp_jobs.model.output import OutputPart, Span
 
 from ...contract.jobs import MOST, submission
+from ...gate import PATIENCE_SECONDS
 from ...postgres import PostgresServer
 from .support import installation
 
@@ -112,6 +114,13 @@ def result_of(claim: Claim, status: JobStatus = JobStatus.FAILED) -> JobResult:
         **fields, description="", date_started=utc_now(), date_completed=utc_now(), runtime=0.0,
         output="", success=False, status=status,
     )  # fmt: skip
+
+
+def retried(process: Process, claim: Claim) -> None:
+    """Have a job wait for its next attempt."""
+    assert claim.submission is not None
+    following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
+    process.table.again(claim, result_of(claim), following)
 
 
 # --- order
@@ -228,6 +237,59 @@ def test_no_question_about_waiting_jobs_reads_them_all(
         said = postgres_server.log()[before:]
         assert "Index" in said
         assert "Seq Scan on jobs" not in said, said[said.index("Seq Scan on jobs") - 3000 :][:4000]
+
+
+def test_a_limit_holds_where_only_the_first_of_many_waiting_jobs_are_counted(process: Process) -> None:
+    usual = MostWaiting(80, 10_000)
+
+    def accept(count: int = 1, most: MostWaiting = usual) -> None:
+        for _ in range(count):
+            process.table.submit(submission(), most, only_here=False)
+
+    def is_full(most: MostWaiting = usual) -> bool:
+        try:
+            accept(most=most)
+        except TooManyPendingError:
+            return True
+        return False
+
+    accept(5)
+    running = process.claims(5)
+    accept(75)
+    # What waits for another attempt counts, and was not accepted since.
+    for claim in running:
+        retried(process, claim)
+    assert is_full()
+    process.claims(10)
+    accept(10)
+    assert is_full()
+    # Fewer than are counted each time, and then many again.
+    process.claims(70)
+    accept(70)
+    assert is_full()
+    process.claims(2)
+    size = len(submission().command)
+    assert is_full(MostWaiting(1000, 79 * size - 1))
+    assert not is_full(MostWaiting(1000, 79 * size))
+
+
+def test_a_submission_looks_at_few_of_the_jobs_that_wait(postgres: str) -> None:
+    most, count = MostWaiting(100_000, 1 << 30), 3000
+    with ExitStack() as stack:
+        process = Process(postgres, stack)
+        job_id = process.submit()
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(_FILL, {"start": 1, "end": count, "like": job_id})
+        for _ in range(30):
+            process.table.submit(submission(), most, only_here=False)
+    # Its sessions have told what they did when they ended.
+    query = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'jobs_waiting_of_user'"
+    deadline, read = time.monotonic() + PATIENCE_SECONDS, 0
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        while read < 30 * 64 and time.monotonic() < deadline:
+            read = connection.execute(query).fetchall()[0][0]
+            time.sleep(0.05)
+    assert 30 * 64 <= read < 30 * 64 + 2 * count
 
 
 def test_it_is_forgotten_whose_turn_was_long_ago(

@@ -141,7 +141,7 @@ async def test_the_answer_to_a_submission_is_lost_and_it_is_accepted_once(
     host: Host, proxy: TcpProxy
 ) -> None:
     caller = host.caller("debug")
-    has_happened = losing(proxy, b"submit_2")
+    has_happened = losing(proxy, b"submit_and_tell")
     job_id = await caller.submit("echo once")
     assert has_happened()
     assert (await caller.result(job_id))["Output"] == "once\n"
@@ -154,7 +154,7 @@ async def test_the_answer_to_a_verdicts_commit_is_lost_and_it_is_given_once(
     caller = host.caller("debug")
     job_id = await caller.submit(gate.shell)
     await gate.reached()
-    has_happened = losing(proxy, b"verdict_1")
+    has_happened = losing(proxy, b"verdict_and_tell")
     gate.open()
     record = await caller.result(job_id)
     assert has_happened()
@@ -169,7 +169,7 @@ async def test_the_answer_to_a_claim_is_lost_and_what_it_got_is_run_once(
     await caller.request("POST", "/queue/pause")
     job_id = await caller.submit(gate.shell)
     gate.open()
-    has_happened = losing(proxy, b"claim_3")
+    has_happened = losing(proxy, b"claim_4")
     await caller.request("POST", "/queue/resume")
     assert (await caller.result(job_id))["Status"] == "Succeeded"
     assert has_happened()

@@ -259,7 +259,7 @@ async def test_a_process_does_not_look_for_another_job_after_each_that_it_has_ru
             assert record == await running.history.get_result(job_id)
         # Each looks every five seconds by itself.
         by_itself = 2 * (3 + int((time.monotonic() - started_at) / 5))
-    query = "SELECT sum(calls)::int FROM pg_stat_user_functions WHERE funcname LIKE 'claim%'"
+    query = "SELECT sum(calls)::int FROM pg_stat_user_functions WHERE funcname = 'claim_4'"
     with psycopg.connect(postgres, autocommit=True) as connection:
 
         def looks() -> int:
