@@ -43,7 +43,7 @@ async def test_it_goes_on_for_as_long_as_they_last(start_host: Callable[..., Awa
     async with reader.session.get(f"{reader.base}/jobs/{job_id}/events") as stream:
         text = (await stream.read()).decode()
     assert "event: end" in text
-    assert '"Text": "6\\n"' in text
+    assert '"Text":"6\\n"' in text
 
 
 @pytest.mark.parametrize("path", ["/jobs/{job_id}/events", "/jobs/feed"])
