@@ -36,6 +36,7 @@ from ..base import (
 from ..running.active import ActiveJob
 from ..running.lifecycle import JobRunner
 from .finishing import ResultKeeper
+from .function_turns import FunctionTurns
 from .job_store import (
     Allowance,
     Found,
@@ -62,8 +63,8 @@ class Dispatcher:
 
     It looks for files that other programs dropped every `interval` seconds, and at once when woken. MainLoop
     commands run one at a time and delay the start of all other jobs, as the specification requires. The
-    host's own functions in MainLoop do not: they are coroutines, and may wait for other jobs. Jobs of
-    functions for which `is_left` is true are left to other processes.
+    host's own functions in MainLoop do not: they are coroutines, and may wait for other jobs. `turns` says
+    which jobs of functions are left to other processes.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Dispatcher:
         notifier: Notifier | None = None,
         observer: JobObserver | None = None,
         on_change: Callable[[ActiveJob[PendingJob]], None] = lambda job: None,
-        is_left: Callable[[PendingJob], Awaitable[bool]] | None = None,
+        turns: FunctionTurns | None = None,
     ) -> None:
         self._store = store
         self._runner = runner
@@ -87,7 +88,7 @@ class Dispatcher:
         self._keeper = ResultKeeper(store, notifier)
         self._observer = observer
         self._on_change = on_change
-        self._is_left = is_left
+        self._turns = turns
         self._queue = WaitingJobs(starvation)
         self._active: dict[str, ActiveJob[PendingJob]] = {}
         self._known: set[str] = set()
@@ -100,7 +101,9 @@ class Dispatcher:
         self._closing = False
         self._grace_is_over = False
         self._being_added = 0
+        self._allowance: Allowance | None = None
         self._at_rest = False
+        self._held_up_by: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self.paused = False
@@ -164,7 +167,9 @@ class Dispatcher:
 
         If it would be started next anyway, it is claimed in the same write. Raises `TooManyPendingError`.
         """
-        allowance = Allowance(most_waiting, self._queue.size_of)
+        allowance = self._allowance
+        if allowance is None or allowance.most is not most_waiting:
+            allowance = self._allowance = Allowance(most_waiting, self._queue.size_of)
         if is_new and self._may_start_now(submission):
             with contextlib.suppress(QueuePausedError):
                 await self._start_at_once(submission, allowance)
@@ -273,7 +278,9 @@ class Dispatcher:
                 await self._look_around()
             elif self._there_are_more:
                 await self._find_more()
-            await self._start_ready()
+            while (task := self._held_up_by or self._start_ready()) is not None:
+                self._held_up_by = None
+                await self._hold_up_for(task)
             self._wake_in(self._pause())
             # Files that have not been read yet were there first.
             self._at_rest = not self._there_are_more
@@ -350,14 +357,16 @@ class Dispatcher:
         for job in jobs:
             self._track(self._until_written(job.claimed.job_id, partial(self._finish_lost, job)))
 
-    async def _start_ready(self) -> None:
+    def _start_ready(self) -> asyncio.Task[None] | None:
+        """Start what may start. Of a command in MainLoop the task: nothing else may start before its end."""
         while not (self._closing or self.paused or self._storage.holds_jobs):
             job = self._queue.take(self._slots.with_room(), self._slots.may_start)
             if job is None:
-                return
+                break
             task = self._start(job)
             if job.slot is ExecutionMode.MAIN_LOOP:
-                await self._hold_up_for(task)
+                return task
+        return None
 
     async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
         """Start nothing until `task` has ended; other processes may ask for its end meanwhile."""
@@ -390,10 +399,21 @@ class Dispatcher:
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
         self._slots.take(job.slot, job.user_id)
         self._slots.take_lock(job.lock)
-        return self._track(self._process(job))
+        active = self._active[job.job_id]
+        # Not in the task, which runs later: what is asked of the store at the same time is one write there.
+        claiming = None if self._may_be_others(job, active) else self._claim(job, active)
+        return self._track(self._process(job, active, claiming))
+
+    def _claim(self, job: PendingJob, active: ActiveJob[PendingJob]) -> Awaitable[ClaimedJob | None]:
+        return self._store.claim(job, unless_paused=active.reason is None)
 
     def _free_slot(self, slot: Slot, user_id: str) -> None:
+        """Have the next job take the slot, at once where nothing is to be looked for first."""
         self._slots.free(slot, user_id)
+        if self._at_rest and not self._wake.is_set():
+            self._held_up_by = self._start_ready()
+            if self._held_up_by is None:
+                return
         self._wake.set()
 
     def _free_lock(self, job: PendingJob) -> None:
@@ -432,15 +452,20 @@ class Dispatcher:
             active.stop(SHUT_DOWN)
         await self._see_through(job, claimed, active)
 
-    async def _process(self, job: PendingJob) -> None:
-        active = self._active[job.job_id]
+    async def _process(
+        self,
+        job: PendingJob,
+        active: ActiveJob[PendingJob],
+        claiming: Awaitable[ClaimedJob | None] | None,
+    ) -> None:
+        """See a job through, its claim, for which the store was asked where `claiming` is given, included."""
         claimed: ClaimedJob | None = None
         try:
-            unwanted = self._closing and active.reason is None
-            if not unwanted and await self._is_others(job, active):
+            unwanted = claiming is None and self._closing and active.reason is None
+            if claiming is None and not unwanted and await self._is_others(job, active):
                 self._enqueue_again(job, _OTHERS_SECONDS)
                 return
-            claimed = None if unwanted else await self._store.claim(job, unless_paused=active.reason is None)
+            claimed = None if unwanted else await (claiming or self._claim(job, active))
             if claimed is None:
                 if active.is_cancelled and active.reason is not None:
                     await self._store.request_cancel(job.job_id, active.reason.by)
@@ -466,11 +491,19 @@ class Dispatcher:
         if claimed is not None:
             await self._see_through(job, claimed, active)
 
-    async def _is_others(self, job: PendingJob, active: ActiveJob[PendingJob]) -> bool:
-        """Whether another process is to pick it up. One that is stopped is anybody's to record as such."""
-        if job.function is None or self._is_left is None or active.reason is not None:
+    def _may_be_others(self, job: PendingJob, active: ActiveJob[PendingJob]) -> bool:
+        """Whether it has to be asked who is to pick it up. One that is stopped is anybody's to record as
+        such.
+        """
+        if job.function is None or self._turns is None or active.reason is not None:
             return False
-        return await self._is_left(job) and active.reason is None
+        return not self._turns.is_ours(job)
+
+    async def _is_others(self, job: PendingJob, active: ActiveJob[PendingJob]) -> bool:
+        """Whether another process is to pick it up."""
+        if self._turns is None or not self._may_be_others(job, active):
+            return False
+        return await self._turns.is_left(job) and active.reason is None
 
     def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
         """Have a job that could not be picked up tried again, after so many seconds."""

@@ -116,11 +116,11 @@ class EmbeddedEngine:
             notifier=notifier,
             observer=observer,
             on_change=self._changes.changed,
-            is_left=FunctionTurns(
+            turns=FunctionTurns(
                 self._modes.functions,
                 partial(asyncio.to_thread, self.store.functions_elsewhere),
                 config.restart_seconds,
-            ).is_left,
+            ),
         )
         self.store.on_drop = storage.on_end = dispatcher.look_soon
         self.outputs = EmbeddedOutputs(self.store, dispatcher.find)

@@ -41,13 +41,18 @@ class FunctionTurns:
         self._known: Versions = {}
         self._known_until = float("-inf")
 
+    def is_ours(self, job: PendingJob) -> bool:
+        """Whether no other process need be asked: `job` is a command, or this one has its function
+        unchanged.
+        """
+        own = None if job.function is None else self._functions.get(job.function)
+        return job.function is None or (own is not None and job.function_version in (None, own.version))
+
     async def is_left(self, job: PendingJob) -> bool:
         """Whether another process is to run `job`, or may be soon. Raises ``OSError``."""
-        if job.function is None:
+        if job.function is None or self.is_ours(job):
             return False
         own = self._functions.get(job.function)
-        if own is not None and job.function_version in (None, own.version):
-            return False
         versions = (await self._others()).get(job.function, frozenset())
         if own is not None:
             return job.function_version in versions  # or else it is seen whether this one takes the values

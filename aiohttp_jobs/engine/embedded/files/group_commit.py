@@ -86,11 +86,12 @@ class GroupCommit:
         The future has the change's value, what `work` raised, or an ``OSError`` when its change cannot be
         made durable.
         """
-        if self._closed:
-            raise RuntimeError("the store is not open")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._orders.put(_Order(work, loop, future))
+        if self._closed:
+            future.set_exception(RuntimeError("the store is not open"))
+        else:
+            self._orders.put(_Order(work, loop, future))
         return future
 
     def _serve(self) -> None:
