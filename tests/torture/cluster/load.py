@@ -59,12 +59,13 @@ class ClusterLoad:
         self.refused: Counter[str] = Counter()
         self.is_over = asyncio.Event()
 
-    async def submit_all(self, at_once: int = 6) -> None:
-        """Until there are `most`, or it is over."""
-        await asyncio.gather(*(self._go_on() for _ in range(at_once)))
+    async def submit_all(self, at_once: int = 6, *, pause: float = 0.0) -> None:
+        """Until there are `most`, or it is over, by `at_once` with so many seconds between two of theirs."""
+        await asyncio.gather(*(self._go_on(pause) for _ in range(at_once)))
 
-    async def _go_on(self) -> None:
+    async def _go_on(self, pause: float) -> None:
         while len(self._ledger.jobs) < self._most and not self.is_over.is_set():
+            await asyncio.sleep(pause)
             name = self._chance.choices(list(KINDS), [kind[0] for kind in KINDS.values()])[0]
             if not await self._submit(name):
                 await asyncio.sleep(0.3)
