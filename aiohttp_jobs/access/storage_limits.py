@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..config import JobsConfig
 from ..errors import InsufficientStorageError, TooMuchKeptError
-from ..system.storage_state import StorageState
+from ..system.storage_state import StorageState, free_bytes
 
 _DISK_SECONDS = 1.0
 _KEPT_SECONDS = 30.0
@@ -82,7 +80,7 @@ class StorageLimits:
             )
 
     async def _free_bytes(self) -> int:
-        free = await asyncio.to_thread(_free_bytes, self._folder)
+        free = await asyncio.to_thread(free_bytes, self._folder)
         self._storage.tell_free(free, self._min_free)
         return free
 
@@ -111,8 +109,3 @@ class StorageLimits:
             # What takes long to find is looked for less often.
             seen.fresh_until = clock() + max(seconds, _COST_FACTOR * (clock() - began))
             seen.look = None
-
-
-def _free_bytes(folder: Path) -> int:
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 CHUNK = 64 * 1024
@@ -20,3 +21,14 @@ class Span(NamedTuple):
 
     start: int
     stop: int
+
+
+def joined_spans(spans: Iterable[Span]) -> list[Span]:
+    """The bytes of all `spans` as few spans, first to last: those that touch or overlap become one."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        if found and span.start <= found[-1].stop:
+            found[-1] = Span(found[-1].start, max(found[-1].stop, span.stop))
+        else:
+            found.append(span)
+    return found

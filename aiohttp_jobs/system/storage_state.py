@@ -215,3 +215,9 @@ async def retry_until_written(
             await storage.wait_for_end(delay)
             is_away = isinstance(error, StorageUnavailableError)
             delay = min(2 * delay, _LONGEST_AWAY_SECONDS if is_away else _LONGEST_SECONDS)
+
+
+def free_bytes(folder: str | Path) -> int:
+    """The bytes that this user may still write on the disk of `folder`. Blocks. Raises ``OSError``."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize

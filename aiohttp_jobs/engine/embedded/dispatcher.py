@@ -362,7 +362,7 @@ class Dispatcher:
         while not (self._closing or self.paused or self._storage.holds_jobs):
             job = self._queue.take(self._slots.with_room(), self._slots.may_start)
             if job is None:
-                break
+                return None
             task = self._start(job)
             if job.slot is ExecutionMode.MAIN_LOOP:
                 return task
@@ -500,10 +500,9 @@ class Dispatcher:
         return not self._turns.is_ours(job)
 
     async def _is_others(self, job: PendingJob, active: ActiveJob[PendingJob]) -> bool:
-        """Whether another process is to pick it up."""
-        if self._turns is None or not self._may_be_others(job, active):
-            return False
-        return await self._turns.is_left(job) and active.reason is None
+        """Whether another process is to pick it up, of a job of which that has to be asked."""
+        is_left = active.reason is None and self._turns is not None and await self._turns.is_left(job)
+        return is_left and active.reason is None
 
     def _enqueue_again(self, job: PendingJob, seconds: float) -> None:
         """Have a job that could not be picked up tried again, after so many seconds."""

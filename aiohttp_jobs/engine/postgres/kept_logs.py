@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
 from ...system.owned_tasks import end_tasks
+from ...system.storage_state import free_bytes
 from ...worker.output.segments import kept_spans
 from ..running.outputs import FilesOutput
 from .database import Database, DatabaseUnavailableError
@@ -136,8 +136,7 @@ class KeptLogs:
         return size, self._room(run_dir)
 
     def _room(self, run_dir: str) -> int:
-        state = os.statvfs(run_dir)
-        return state.f_bavail * state.f_frsize - self._min_free
+        return free_bytes(run_dir) - self._min_free
 
     def _in_the_way(self, user_id: str, size: int, room: int) -> list[Key] | None:
         """What has to go so that there is room for one more; ``None``: that one is the largest itself."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ...model.job import JobPhase
-from ...model.output import CHUNK, OutputPart, Span
+from ...model.output import CHUNK, OutputPart, Span, joined_spans
 from ...worker.output.segments import of_whole_characters, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
@@ -164,7 +164,7 @@ class ChunksOutput:
             return spans
         # Who runs it has more by now than others are to see of it: what would be lost with that process.
         known = max([self.size, *(span.stop for span in spans)])
-        return _together([*spans, *(Span(at, min(stop, known)) for at, stop in there if at < known)])
+        return joined_spans([*spans, *(Span(at, min(stop, known)) for at, stop in there if at < known)])
 
     async def _from_log(self, offset: int, most: int) -> OutputPart | None:
         """What lies in the gap, from whoever has it."""
@@ -174,17 +174,6 @@ class ChunksOutput:
         self._is_gone = part is None
         is_in_gap = part is not None and part.data and part.offset < self._gap.stop
         return part if is_in_gap else None
-
-
-def _together(spans: list[Span]) -> list[Span]:
-    """The stretches that one or the other has."""
-    found: list[Span] = []
-    for span in sorted(spans):
-        if found and span.start <= found[-1].stop:
-            found[-1] = Span(found[-1].start, max(found[-1].stop, span.stop))
-        else:
-            found.append(span)
-    return found
 
 
 class TextOutput:

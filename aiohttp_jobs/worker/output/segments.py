@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from ...model.output import CHUNK, OutputPart, Span
+from ...model.output import CHUNK, OutputPart, Span, joined_spans
 from ...system.guarded_files import (
     UnreadableFileError,
     is_folder,
@@ -165,12 +165,8 @@ def kept_spans(folder: str | Path) -> list[Span]:
             state = path.lstat()
             if not stat.S_ISREG(state.st_mode):
                 continue
-            stop = start + min(state.st_size, SEGMENT)
-            if found and found[-1].stop == start:
-                found[-1] = Span(found[-1].start, stop)
-            else:
-                found.append(Span(start, stop))
-    return [_of_whole_characters(folder, span) for span in found]
+            found.append(Span(start, start + min(state.st_size, SEGMENT)))
+    return [_of_whole_characters(folder, span) for span in joined_spans(found)]
 
 
 def _of_whole_characters(folder: str | Path, span: Span) -> Span:

@@ -21,7 +21,7 @@ from threading import Event, Thread
 
 from ....system.atomic import sync_file
 from ....system.guarded_files import UnreadableFileError, open_regular, read_file
-from ....system.storage_state import StorageState
+from ....system.storage_state import StorageState, free_bytes
 
 SIZE = 4 * 1024 * 1024
 LARGEST = 256 * 1024
@@ -138,8 +138,7 @@ class Journal:
 
     def _allocate(self) -> None:
         try:
-            status = os.statvfs(self._folder)
-            if status.f_bavail * status.f_frsize < 2 * SIZE + _LEFT_FREE:
+            if free_bytes(self._folder) < 2 * SIZE + _LEFT_FREE:
                 return  # what little room there is is needed for more than speed
             for number, clean in enumerate(self._clean):
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
