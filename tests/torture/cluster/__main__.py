@@ -26,7 +26,8 @@ from .load import ClusterLoad
 from .machines import STALL_SECONDS, Machine
 
 _NAMES = ("host 1", "host 2", "worker 1", "worker 2", "worker 3", "worker 4")
-_QUIET_SECONDS = 90.0
+_PATIENCE_SECONDS = 45.0
+"""Longer than the stall time, and than PostgreSQL takes to be back."""
 Move = tuple[str, Callable[[], Awaitable[None]]]
 
 
@@ -137,7 +138,7 @@ async def run(options: argparse.Namespace, seed: int, folder: Path, server: Post
             load.is_over.set()
             await submitting
         judge = Judge(cluster.dsn, ledger, load)
-        await judge.quiet(_QUIET_SECONDS)
+        await judge.quiet(_PATIENCE_SECONDS)
         await judge.judge(cluster.machines)
         codes = await asyncio.gather(*(machine.end() for machine in cluster.machines))
     judge.findings += [

@@ -28,16 +28,18 @@ class Judge:
         self.findings: list[tuple[str, str]] = []
         self.statuses: Counter[str] = Counter()
 
-    async def quiet(self, seconds: float) -> None:
-        """Wait until nothing waits or runs; what still does then is lost."""
-        end = time.monotonic() + seconds
+    async def quiet(self, patience: float) -> None:
+        """Wait until nothing waits or runs; what does when none has ended for `patience` seconds is lost."""
         left: list[Any] = []
+        fewest, end = None, time.monotonic() + patience
         while time.monotonic() < end:
             left = await asyncio.to_thread(
                 self._rows, "SELECT job_id, job_name, state, process_id FROM aiohttp_jobs.jobs"
             )
             if not left:
                 return
+            if fewest is None or len(left) < fewest:
+                fewest, end = len(left), time.monotonic() + patience
             await asyncio.sleep(0.3)
         for job_id, name, state, process in left:
             self._found("lost", f"{name} ({job_id}) is still {state} at {process}")
