@@ -5,11 +5,13 @@ Which programs, and as whom, is left to ``demo_app.postgres``.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,24 @@ class PostgresServer:
             self._process.kill()
             self._process.wait()
 
+    @contextmanager
+    def halted(self) -> Iterator[None]:
+        """Within the block all its processes are stopped by SIGSTOP: its machine takes connections for it,
+        and nothing ever comes back."""
+        stopped: set[int] = set()
+        try:
+            # Also those that it started meanwhile, so that none of them is left.
+            while new := {self._process.pid, *_children(self._process.pid)} - stopped:
+                for pid in new:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGSTOP)
+                stopped |= new
+            yield
+        finally:
+            for pid in stopped:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def _wait(self) -> None:
         import psycopg  # noqa: PLC0415 - it may be missing
 
@@ -164,6 +184,10 @@ class PostgresServer:
         with psycopg.connect(self.dsn("postgres", "postgres"), autocommit=True) as connection:
             found = connection.execute(statement)
             return found.fetchall() if found.description else []
+
+
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 @pytest.fixture(scope="session")

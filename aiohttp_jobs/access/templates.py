@@ -51,7 +51,7 @@ class TemplateRights:
     async def recheck(self, submission: Submission) -> None:
         """Check a template's job again at pick-up, instead of its submitter's right to submit commands."""
         try:
-            template = await asyncio.to_thread(self._store.get, submission.template_id or "")
+            template = await self._store.in_thread(self._store.get, submission.template_id or "")
         except NotFoundError:
             raise ForbiddenError("The template of this job was deleted before the job ran.") from None
         if submission.template_digest != template.digest or not _says(template, submission):

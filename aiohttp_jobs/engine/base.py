@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol, TypeVar, Unpack
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack
 
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey, ApiKeyFields
@@ -585,10 +585,24 @@ class Record(Protocol):
     def to_record(self) -> dict[str, Any]: ...
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
 R = TypeVar("R", bound=Record)
 
 
-class ChangingRecords(Protocol[R]):
+class AskedInThreads(Protocol):
+    """What is asked by calls that block, and so in threads."""
+
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function`, which asks this, returns; it is called in a thread.
+
+        A storage that does not answer takes up no threads of others, and raises `StorageUnavailableError`
+        in time: what was asked may then be done all the same.
+        """
+        ...
+
+
+class ChangingRecords(AskedInThreads, Protocol[R]):
     """What every record store can do. Thread-safe; each change is visible to all processes."""
 
     def all(self) -> list[R]:
@@ -695,8 +709,11 @@ class FiredMoment:
 M = TypeVar("M", bound=FiredMoment)
 
 
-class FiredMoments(Protocol[M]):
-    """Claims on the moments of schedules: at most one process gets each, and claims outlive the process."""
+class FiredMoments(AskedInThreads, Protocol[M]):
+    """Claims on the moments of schedules: at most one process gets each, and claims outlive the process.
+
+    `in_thread` waits until `function` has ended: of a claim that it gets later nobody would know.
+    """
 
     def open(self) -> None: ...
 
@@ -753,7 +770,7 @@ class Records(Protocol):
     def fired_moments(self) -> FiredMoments[Any]: ...
 
 
-class SessionRecords(Protocol):
+class SessionRecords(AskedInThreads, Protocol):
     """The open sessions. All methods but `find` block."""
 
     async def find(self, user_id: str, session_id: str, secret: str) -> SessionRecord | None:
@@ -797,7 +814,7 @@ class ApiKeyRing(Protocol):
         ...
 
 
-class ApiKeyRecords(Protocol):
+class ApiKeyRecords(AskedInThreads, Protocol):
     """The API keys. All methods but `now` block."""
 
     async def now(self) -> ApiKeyRing:

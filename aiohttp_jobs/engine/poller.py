@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
+from ..errors import StorageUnavailableError
 from .base import Follower
 
 SELDOM_SECONDS = 30.0
@@ -16,11 +17,20 @@ _logger = logging.getLogger(__name__)
 
 
 class Poller:
-    """Every `interval` seconds, calls `look_soon` on those `parts` that have news."""
+    """Every `interval` seconds, calls `look_soon` on those `parts` that have news.
 
-    def __init__(self, parts: Sequence[Follower], interval: float) -> None:
+    They are asked by `in_thread`, of a storage that may not answer.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Follower],
+        interval: float,
+        in_thread: Callable[[Callable[[], list[Follower]]], Awaitable[list[Follower]]] = asyncio.to_thread,
+    ) -> None:
         self._parts = parts
         self._interval = interval
+        self._in_thread = in_thread
         self._task: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -35,7 +45,12 @@ class Poller:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval)
-            for part in await asyncio.to_thread(self._with_news):
+            try:
+                found = await self._in_thread(self._with_news)
+            except StorageUnavailableError as error:
+                _logger.debug("Cannot see whether there is something to do: %s", error)
+                continue
+            for part in found:
                 part.look_soon()
 
     def _with_news(self) -> list[Follower]:

@@ -72,7 +72,7 @@ class Delivery:
         self._next_cleaning = 0.0
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._store.open)
+        await self._store.in_thread(self._store.open)
         for channel in self._channels.values():
             await channel.open()
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-notices")
@@ -98,7 +98,10 @@ class Delivery:
         if self._loop_task is not None:
             await end_tasks({self._loop_task}, _CLOSE_SECONDS)
         await end_tasks(self._sending.values(), _CLOSE_SECONDS)
-        await asyncio.to_thread(self._store.step_down)
+        try:
+            await self._store.in_thread(self._store.step_down)
+        except OSError as error:
+            _logger.warning("Others send notices once they find that this process has ended: %s", error)
         self._outbox.close()
         for channel in self._channels.values():
             await channel.close()
@@ -121,13 +124,13 @@ class Delivery:
         """Start sending what is due; the seconds until the next look."""
         interval = self._interval
         self._is_behind = False
-        if not await asyncio.to_thread(self._store.lead):
+        if not await self._store.in_thread(self._store.lead):
             self._is_behind = True
             return interval
         await self._settle(at_once=is_first)
-        notices = await asyncio.to_thread(self._store.all)
+        notices = await self._store.in_thread(self._store.all)
         if time.monotonic() >= self._next_cleaning:
-            await asyncio.to_thread(self._clean, notices)
+            await self._store.in_thread(self._clean, notices)
             self._next_cleaning = time.monotonic() + _CLEAN_SECONDS
         now = utc_now()
         waiting = [
@@ -197,7 +200,7 @@ class Delivery:
     async def _deliver(self, notice_id: str) -> bool:
         """Whether anything came of it."""
         try:
-            notice = await asyncio.to_thread(self._store.get, notice_id)
+            notice = await self._store.in_thread(self._store.get, notice_id)
         except NotFoundError:
             return False
         # `all` may have been read before the last attempt was noted.
@@ -226,7 +229,7 @@ class Delivery:
 
         async def write() -> None:
             with contextlib.suppress(NotFoundError):  # deleted meanwhile
-                await asyncio.to_thread(
+                await self._store.in_thread(
                     self._store.change, notice_id, lambda notice: self._after(notice, error)
                 )
 

@@ -124,13 +124,14 @@ class Scheduler:
         self._has_failed = False
         self._loop_task: asyncio.Task[None] | None = None
         self._tasks = OwnedTasks("the scheduler")
+        self._releasing = OwnedTasks("the scheduler")
         self._busy: set[str] = set()
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._plans: dict[str, _Plan] = {}
         self._handled: dict[str, tuple[datetime, datetime]] = {}
 
     async def open(self) -> None:
-        await asyncio.to_thread(self._claims.open)
+        await self._claims.in_thread(self._claims.open)
         self._loop_task = asyncio.create_task(self._run(), name="aiohttp-jobs-scheduler")
 
     def wake(self) -> None:
@@ -154,6 +155,7 @@ class Scheduler:
         if self._loop_task is not None:
             await end_tasks({self._loop_task}, _CLOSE_SECONDS)
         await self._tasks.close(_CLOSE_SECONDS)
+        await self._releasing.close(_CLOSE_SECONDS)
 
     @property
     def is_idle(self) -> bool:
@@ -174,10 +176,10 @@ class Scheduler:
 
     async def _look(self) -> float:
         """Start firing whatever is due; the seconds until the next look."""
-        for claim in await asyncio.to_thread(self._claims.take_over):
+        for claim in await self._claims.in_thread(self._claims.take_over):
             self._start(claim.schedule_id, partial(self._complete, claim, is_new=False))
         now = self._clock()
-        due, next_look = await asyncio.to_thread(self._survey, now, frozenset(self._busy))
+        due, next_look = await self._claims.in_thread(self._survey, now, frozenset(self._busy))
         for timetable, moment in due:
             self._start(timetable.schedule.schedule_id, partial(self._fire, timetable, moment, now))
         if next_look is None:
@@ -261,7 +263,7 @@ class Scheduler:
         schedule = timetable.schedule
         reason = await self._reason_to_skip(timetable, moment, now)
         job_id = new_job_id() if reason is None else None
-        claim = await asyncio.to_thread(self._claims.take, schedule.schedule_id, moment, job_id, reason)
+        claim = await self._claims.in_thread(self._claims.take, schedule.schedule_id, moment, job_id, reason)
         self._handled[schedule.schedule_id] = (schedule.active_since, moment)
         if claim is not None:
             await self._complete(claim, is_new=True)
@@ -282,18 +284,26 @@ class Scheduler:
         try:
             changes = await self._carry_out(claim, is_new=is_new)
             if changes:
-                await asyncio.to_thread(self._note, claim.schedule_id, changes)
+                await self._store.in_thread(self._note, claim.schedule_id, changes)
         except BaseException:
-            self._claims.release(claim)
+            # In a task of its own: this one may have been cancelled, and it blocks.
+            self._releasing.start(self._release(claim))
             raise
-        await asyncio.to_thread(self._claims.finish, claim)
+        await self._claims.in_thread(self._claims.finish, claim)
+
+    async def _release(self, claim: FiredMoment) -> None:
+        try:
+            await self._claims.in_thread(self._claims.release, claim)
+        except OSError as error:
+            message = "A moment of schedule %s cannot be left to others; it is, when this process ends"
+            self._storage.report(error, _logger, message, claim.schedule_id)
 
     async def _carry_out(self, claim: FiredMoment, *, is_new: bool) -> dict[str, Any]:
         """Submit the job, unless it was; what is new about the schedule."""
         if claim.job_id is None:
             return {"last_skipped_at": claim.moment, "last_skip_reason": claim.skipped}
         try:
-            schedule = await asyncio.to_thread(self._store.get, claim.schedule_id)
+            schedule = await self._store.in_thread(self._store.get, claim.schedule_id)
         except NotFoundError:
             return {}
         async with asyncio.timeout(_SUBMIT_SECONDS):

@@ -116,7 +116,7 @@ class AccountService:
         self._policy.require(identity.roles, "manage_api_keys")
         if everyone:
             self._policy.require(identity.roles, "manage_all_api_keys")
-        keys = await asyncio.to_thread(self._api_keys.all)
+        keys = await self._api_keys.in_thread(self._api_keys.all)
         wanted = [key for key in keys if everyone or key.user_id == identity.user_id]
         return await one_by_one(ApiKey.public, wanted)
 
@@ -149,7 +149,7 @@ class AccountService:
 
         try:
             async with self._changing:
-                key, secret = await asyncio.to_thread(create)
+                key, secret = await self._api_keys.in_thread(create)
         except ValidationError as error:
             field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
             message = error.errors()[0]["msg"].removeprefix("Value error, ")
@@ -180,14 +180,14 @@ class AccountService:
                 )
 
         async with self._changing:
-            key = await asyncio.to_thread(self._api_keys.change, key_id, change, require)
+            key = await self._api_keys.in_thread(self._api_keys.change, key_id, change, require)
         return key.public()
 
     async def delete_key(self, identity: Identity, key_id: str) -> None:
         """Delete a key. Raises `NotFoundError`, also for a key that the caller may not know of."""
         self._require_person(identity)
         async with self._changing:
-            await asyncio.to_thread(
+            await self._api_keys.in_thread(
                 self._api_keys.delete, key_id, lambda key: self._require_known(identity, key)
             )
 

@@ -123,7 +123,7 @@ class FunctionService:
         """By id."""
         if not any(function.options.cron for function in self._functions):
             return {}
-        every = await asyncio.to_thread(self._schedules.all)
+        every = await self._schedules.in_thread(self._schedules.all)
         return {each.schedule_id: each for each in every if each.from_code}
 
     def _view(

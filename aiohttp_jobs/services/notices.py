@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -42,7 +41,7 @@ class NoticeService:
             found = self._store.all()
             return sum(each.user_id == user_id and each.state is NoticeState.PENDING for each in found)
 
-        waiting = await asyncio.to_thread(count)
+        waiting = await self._store.in_thread(count)
         if waiting >= most:
             raise LimitReachedError(
                 "max_pending_notices_per_user",
@@ -74,7 +73,7 @@ class NoticeService:
             wanted = [notice for notice in self._store.all() if is_wanted(notice)]
             return [notice.view() for notice in reversed(wanted[-limit:])]
 
-        return await asyncio.to_thread(views)
+        return await self._store.in_thread(views)
 
     async def retry(self, identity: Identity, notice_id: str) -> dict[str, Any]:
         """Send a notice now, with as many attempts as a new one; return it.
@@ -92,7 +91,7 @@ class NoticeService:
                 changes["remaining"] = notice.rule.to
             return notice.model_copy(update=changes)
 
-        notice = await asyncio.to_thread(self._store.change, notice_id, again)
+        notice = await self._store.in_thread(self._store.change, notice_id, again)
         self._changed()
         return notice.view()
 
@@ -104,7 +103,7 @@ class NoticeService:
             self._require_owner(identity, self._store.get(notice_id))
             self._store.remove([notice_id])
 
-        await asyncio.to_thread(remove)
+        await self._store.in_thread(remove)
 
     def _require_owner(self, identity: Identity, notice: Notice) -> None:
         self._policy.require_own_or("manage_all_notices", identity, notice.user_id, "notice")

@@ -103,14 +103,14 @@ class ScheduleService:
         if everyone and not self._policy.allows(identity.roles, _EVERYBODYS):
             raise ForbiddenError("Only administrators may list everybody's schedules.")
         now = self._clock()
-        every = await asyncio.to_thread(self._store.all)
+        every = await self._store.in_thread(self._store.all)
         wanted = [each for each in every if everyone or each.user_id == identity.user_id]
         return await one_by_one(partial(_view, now=now), wanted)
 
     async def get(self, identity: Identity, schedule_id: str) -> dict[str, Any]:
         """One schedule as the API shows it. Raises `NotFoundError` or `ForbiddenError`."""
         now = self._clock()
-        return await asyncio.to_thread(lambda: _view(self._mine(identity, schedule_id), now))
+        return await self._store.in_thread(lambda: _view(self._mine(identity, schedule_id), now))
 
     async def next_runs(self, identity: Identity, schedule_id: str, count: int) -> list[dict[str, Any]]:
         """The next runs, at most `count`; empty for a schedule that is disabled or has ended.
@@ -122,7 +122,7 @@ class ScheduleService:
         def runs() -> list[dict[str, Any]]:
             return Timetable.of(self._mine(identity, schedule_id)).next_runs(now, count)
 
-        return await asyncio.to_thread(runs)
+        return await self._store.in_thread(runs)
 
     async def preview(self, query: Preview) -> list[dict[str, Any]]:
         """The runs of a schedule if it were created now, without jitter. Raises `InvalidFieldsError`."""
@@ -171,7 +171,7 @@ class ScheduleService:
         await self._do(remove)
 
     async def _do(self, work: Callable[[], T]) -> T:
-        done = await asyncio.to_thread(work)
+        done = await self._store.in_thread(work)
         self._changed()
         return done
 

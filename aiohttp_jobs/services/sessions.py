@@ -5,7 +5,6 @@ Signing in is in ``http.auth.sessions``.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,25 +47,25 @@ class SessionService:
         """
         whose = None if everyone and user_id is None else user_id or identity.user_id
         self._require(identity, whose)
-        found = await asyncio.to_thread(registry.all, whose)
+        found = await registry.in_thread(registry.all, whose)
         return [each.public() | {"Current": _is_own(identity, each.record.session_id)} for each in found]
 
     async def revoke(self, identity: Identity, registry: SessionRecords, session_id: str) -> None:
         """End one session. Raises `NotFoundError`, also for a session that the caller may not know of."""
         self._require(identity, identity.user_id)
-        owner = await asyncio.to_thread(registry.owner_of, session_id)
+        owner = await registry.in_thread(registry.owner_of, session_id)
         try:
             self._require(identity, owner)
         except ForbiddenError:
             raise NotFoundError(f"There is no session {session_id}.") from None
-        await asyncio.to_thread(registry.revoke, owner, session_id)
+        await registry.in_thread(registry.revoke, owner, session_id)
 
     async def revoke_all(self, identity: Identity, registry: SessionRecords, request: SessionsToEnd) -> int:
         """End all sessions of a user; return how many there were. Raises `ForbiddenError`."""
         whose = request.user_id or identity.user_id
         self._require(identity, whose)
         keep = identity.session_id if request.keep_current else None
-        return await asyncio.to_thread(registry.revoke_all, whose, keep)
+        return await registry.in_thread(registry.revoke_all, whose, keep)
 
     def _require(self, identity: Identity, whose: str | None) -> None:
         """Raise `ForbiddenError` unless the caller may know and end sessions of that user, or of all."""

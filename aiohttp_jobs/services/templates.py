@@ -71,14 +71,14 @@ class TemplateService:
         await self._require_usable_parameters(request)
         now = utc_now()
         template = self._written(identity, request, str(uuid4()), created_at=now, now=now)
-        await asyncio.to_thread(
+        await self._store.in_thread(
             self._store.add, template, self._config.max_templates_per_user, self._config.max_templates
         )
         return self._view(identity, template)
 
     async def list_templates(self, identity: Identity) -> list[dict[str, Any]]:
         """The templates that the caller may run or edit, oldest first."""
-        every = await asyncio.to_thread(self._store.all)
+        every = await self._store.in_thread(self._store.all)
         visible = [each for each in every if self._is_visible(identity, each)]
         return await one_by_one(partial(self._view, identity), visible)
 
@@ -108,7 +108,7 @@ class TemplateService:
             self._require_editor(identity, current)
             return self._written(identity, request, template_id, created_at=current.created_at, now=now)
 
-        return self._view(identity, await asyncio.to_thread(self._store.change, template_id, written))
+        return self._view(identity, await self._store.in_thread(self._store.change, template_id, written))
 
     async def delete(self, identity: Identity, template_id: str) -> None:
         """Delete a template; its waiting jobs will be rejected.
@@ -116,7 +116,7 @@ class TemplateService:
         Raises `NotFoundError` or `ForbiddenError`.
         """
         await self.require_editor(identity, template_id)
-        await asyncio.to_thread(self._store.remove, template_id)
+        await self._store.in_thread(self._store.remove, template_id)
         await self.on_deleted(template_id)
 
     async def run(
@@ -153,7 +153,7 @@ class TemplateService:
         return template, await asyncio.to_thread(_checked, template, request)
 
     async def _visible(self, identity: Identity, template_id: str) -> Template:
-        template = await asyncio.to_thread(self._store.get, template_id)
+        template = await self._store.in_thread(self._store.get, template_id)
         if not self._is_visible(identity, template):
             raise NotFoundError(f"There is no template {template_id}.")
         return template

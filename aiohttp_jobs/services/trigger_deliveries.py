@@ -5,7 +5,6 @@ A sender who does not know the secret learns nothing, not even whether the trigg
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Mapping
@@ -90,7 +89,7 @@ class TriggerDeliveries:
 
         Takes as long if not, for whatever reason.
         """
-        return await asyncio.to_thread(self._prove, trigger_id, headers, body)
+        return await self._store.in_thread(self._prove, trigger_id, headers, body)
 
     async def deliver(self, trigger: TemplateTrigger, proven: Proven, payload: Any) -> Delivered:
         """Run the trigger's template with values from `payload`, unless the delivery is a repeated one.
@@ -107,7 +106,7 @@ class TriggerDeliveries:
         template = await self._templates.get(owner, trigger.template_id)
         run = _run_request(trigger, payload, {each["name"]: each["type"] for each in template["Parameters"]})
         await self._templates.require_run(owner, trigger.template_id, run)
-        delivery, is_new = await asyncio.to_thread(self._remember, trigger.trigger_id, proven)
+        delivery, is_new = await self._store.in_thread(self._remember, trigger.trigger_id, proven)
         # Of one that is known the job may not have been accepted yet, or never, as after a refusal.
         if is_new or not await self._is_known(delivery.job):
             await self._submit(trigger, owner, run, delivery.job)

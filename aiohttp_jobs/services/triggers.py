@@ -80,7 +80,7 @@ class TriggerService:
             created_at=now,
             rotated_at=now,
         )
-        await asyncio.to_thread(
+        await self._store.in_thread(
             self._store.add, trigger, self._config.max_triggers_per_user, self._config.max_triggers
         )
         return self._view(identity, trigger), secret
@@ -88,7 +88,7 @@ class TriggerService:
     async def of_template(self, identity: Identity, template_id: str) -> list[dict[str, Any]]:
         """The triggers of one template that the caller may see, oldest first. Raises `NotFoundError`."""
         may_edit = (await self._templates.get(identity, template_id))["MayEdit"]
-        every = await asyncio.to_thread(self._store.all)
+        every = await self._store.in_thread(self._store.all)
         found = [each for each in every if each.template_id == template_id]
         return [self._view(identity, each) for each in found if may_edit or self._is_theirs(identity, each)]
 
@@ -104,7 +104,7 @@ class TriggerService:
         """
         await self.require_changeable(identity, trigger_id)
         news = {"enabled": enabled}
-        changed = await asyncio.to_thread(
+        changed = await self._store.in_thread(
             self._store.change, trigger_id, lambda old: old.model_copy(update=news)
         )
         return self._view(identity, changed)
@@ -114,20 +114,20 @@ class TriggerService:
         await self.require_changeable(identity, trigger_id)
         secret, sealed = await self._new_secret(trigger_id)
         news = {"sealed_secret": sealed, "rotated_at": utc_now()}
-        await asyncio.to_thread(self._store.change, trigger_id, lambda old: old.model_copy(update=news))
+        await self._store.in_thread(self._store.change, trigger_id, lambda old: old.model_copy(update=news))
         return secret
 
     async def delete(self, identity: Identity, trigger_id: str) -> None:
         """Delete a trigger; jobs that it has submitted go on. Raises `NotFoundError`."""
         await self._visible(identity, trigger_id)
-        await asyncio.to_thread(self._store.remove, trigger_id)
+        await self._store.in_thread(self._store.remove, trigger_id)
 
     async def forget_template(self, template_id: str) -> None:
         """Remove the triggers of a template that was deleted."""
-        for trigger in await asyncio.to_thread(self._store.all):
+        for trigger in await self._store.in_thread(self._store.all):
             if trigger.template_id == template_id:
                 try:
-                    await asyncio.to_thread(self._store.remove, trigger.trigger_id)
+                    await self._store.in_thread(self._store.remove, trigger.trigger_id)
                 except NotFoundError:
                     continue
 
@@ -136,7 +136,7 @@ class TriggerService:
         return secret, await asyncio.to_thread(self._vault.seal, trigger_id, {SECRET: secret})
 
     async def _visible(self, identity: Identity, trigger_id: str) -> TemplateTrigger:
-        trigger = await asyncio.to_thread(self._store.get, trigger_id)
+        trigger = await self._store.in_thread(self._store.get, trigger_id)
         if not self._is_theirs(identity, trigger) and not await self._may_edit(identity, trigger):
             raise NotFoundError(f"There is no trigger {trigger_id}.")
         return trigger

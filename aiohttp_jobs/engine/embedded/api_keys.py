@@ -30,6 +30,7 @@ from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
 from ..credentials import new_api_key, require_another_key
 from ..key_ring import KeyRing
+from .in_threads import InThreads
 
 _Identity = tuple[int, int, int, int]
 _logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def _allow(_key: ApiKey) -> None:
     """Whoever can write the data folder may change every key."""
 
 
-class ApiKeys:
+class ApiKeys(InThreads):
     """The keys of one data folder. Changes are safe while hosts and other processes use it.
 
     Every method raises `RightsUnavailableError` while the file is damaged or unreadable: no key works then,

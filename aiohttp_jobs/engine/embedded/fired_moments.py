@@ -29,6 +29,7 @@ from ...system.guarded_files import (
 from ...system.removal import remove_tree
 from ..base import FiredMoment
 from .files.folder_view import LEFTOVER_SECONDS
+from .in_threads import InThreads
 from .records import ScheduleStore
 
 _KEEP = timedelta(days=1)
@@ -45,7 +46,7 @@ class HeldMoment(FiredMoment):
     lock: int = field(repr=False)
 
 
-class FiredMomentFiles:
+class FiredMomentFiles(InThreads):
     """The `FiredMoments` below the data folder `base`."""
 
     def __init__(self, base: Path) -> None:

@@ -25,13 +25,14 @@ from ...system.derived_keys import InstallationKeys
 from ...system.guarded_files import LARGEST_RECORD, LOCK_SECONDS, UnreadableFileError, locked, read_file
 from ..base import Record
 from .files.folder_view import FolderView, remove_leftovers
+from .in_threads import InThreads
 
 R = TypeVar("R", bound=Record)
 
 _logger = logging.getLogger(__name__)
 
 
-class RecordFiles(ABC, Generic[R]):
+class RecordFiles(InThreads, ABC, Generic[R]):
     """The records in the folder ``FOLDER`` below the data folder `base`. Thread-safe."""
 
     FOLDER: ClassVar[str]

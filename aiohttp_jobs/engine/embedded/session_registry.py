@@ -26,6 +26,7 @@ from ...system.guarded_files import read_file
 from ..credentials import is_digest_of, new_session
 from .files.folder_view import FILE_NAME, remove_leftovers
 from .files.layout import safe_component
+from .in_threads import InThreads
 
 FOLDER = "Sessions"
 _USE_IS_NOTED_SECONDS = 60.0
@@ -47,7 +48,7 @@ class _Known:
     used: float = 0.0
 
 
-class SessionRegistry:
+class SessionRegistry(InThreads):
     """The sessions below the data folder `base`, of at most `max_age` seconds and `most` for each user.
 
     `find` is for the event loop. All other methods block, and are thread-safe.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import Any, Unpack
+from typing import Any, ParamSpec, TypeVar, Unpack
 
 from pydantic import ValidationError
 
@@ -22,6 +22,8 @@ from .database import Database, DatabaseUnavailableError
 from .records import Change, RecordTable
 
 _RECENT_SECONDS = 0.5
+P = ParamSpec("P")
+T = TypeVar("T")
 _logger = logging.getLogger(__name__)
 
 
@@ -41,8 +43,12 @@ class PostgresApiKeys:
 
     async def now(self) -> KeyRing:
         """The current keys. One statement in a thread, which returns no rows when nothing has changed."""
+        return await self.in_thread(self.read)
+
+    async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """What `function`, which asks for keys or changes them, returns; it is called in a thread."""
         with _telling_what_it_means():
-            return await self._database.in_thread(self.read)
+            return await self._database.in_thread(function, *args, **kwargs)
 
     def read(self) -> KeyRing:
         """The current keys. Blocks."""

@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from ...errors import BusyError, ConfigurationError, StorageUnavailableError
-from ...system.threads import DaemonThreads
+from ...system.threads import DaemonThreads, started
 from .listening import nobody_listens
 from .migrations import Connection, state_of
 
@@ -215,16 +215,30 @@ class Database:
         It is waited for so long and no longer; what was asked may be done all the same, then or later.
         While the database is away nobody waits behind others who wait for it.
         """
-        if self._asked >= self._most_asked and self._reachable.is_away:
-            raise DatabaseAwayError
-        call = asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *args, **kwargs))
-        self._asked += 1
-        call.add_done_callback(self._answered)
+        call = self._called(partial(function, *args, **kwargs))
         await asyncio.wait([call], timeout=ANSWER_SECONDS)
         if not call.done():
-            self._reachable.is_away = True
+            self._is_silent()
             raise DatabaseUnavailableError
         return call.result()
+
+    async def until_done(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same, waited for to its end, for work of which somebody has to know how it ended."""
+        return await self._called(partial(function, *args, **kwargs))
+
+    def _called(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        if self._asked >= self._most_asked and self._reachable.is_away:
+            raise DatabaseAwayError
+        call = asyncio.get_running_loop().run_in_executor(self._threads, function)
+        self._asked += 1
+        call.add_done_callback(self._answered)
+        return call
+
+    def _is_silent(self) -> None:
+        """Have no connection lent that goes the same way as one without an answer, nor waited for long."""
+        if not self._reachable.is_away:
+            self._reachable.is_away = True
+            started(self._pool.drain)
 
     def _answered(self, call: asyncio.Future[Any]) -> None:
         self._asked -= 1

@@ -251,7 +251,8 @@ class PostgresEngine:
 
     def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
         also = (self.interpreters,) if self._is_host else ()
-        poller = Poller((*followers, self._modes.orphans, *also), self._config.poll_interval)
+        parts = (*followers, self._modes.orphans, *also)
+        poller = Poller(parts, self._config.poll_interval, self._installation.database.in_thread)
         poller.open()
         stack.push_async_callback(close, "Looking around", poller.close)
 

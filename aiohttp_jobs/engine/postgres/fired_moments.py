@@ -53,6 +53,7 @@ class PostgresFiredMoments:
     """The `FiredMoments` in the database. A claim is held by a process for as long as that lives."""
 
     def __init__(self, database: Database, presence: Presence) -> None:
+        self.in_thread = database.until_done
         self._database = database
         self._presence = presence
         self._guard = Lock()

@@ -40,6 +40,7 @@ class PostgresNotices:
     """The `NoticeRecords` in the database. All are cached in memory, without the data of their jobs."""
 
     def __init__(self, database: Database, presence: Presence) -> None:
+        self.in_thread = database.in_thread
         self._database = database
         self._presence = presence
         self._table = RecordTable(database, "notice", _load_short)

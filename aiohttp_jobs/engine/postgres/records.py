@@ -155,6 +155,7 @@ class PostgresRecords(Generic[R]):
     def __init__(
         self, database: Database, noun: str, signer: Signer, read: Callable[[dict[str, Any]], R]
     ) -> None:
+        self.in_thread = database.in_thread
         self._noun = noun
         self._signer = signer
         self._read = read

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,6 +36,7 @@ class PostgresSessions:
     """The `SessionRecords` in the database: of at most `max_age` seconds, and `most` for each user."""
 
     def __init__(self, database: Database, max_age: float, most: int) -> None:
+        self.in_thread = database.in_thread
         self._database = database
         self._max_age = timedelta(seconds=max_age)
         self._most = most
@@ -62,7 +62,7 @@ class PostgresSessions:
         """The open session with this id, if `secret` is its secret. Records its use, to the minute."""
         if not is_id(session_id):
             return None
-        return await asyncio.to_thread(self._find, user_id, session_id, secret)
+        return await self.in_thread(self._find, user_id, session_id, secret)
 
     def all(self, user_id: str | None = None) -> list[OpenSession]:
         rows = self._database.rows(

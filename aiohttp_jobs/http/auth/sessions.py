@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from ...config import JobsConfig
 from ...engine.base import SessionRecords
-from ...errors import ConfigurationError
+from ...errors import BusyError, ConfigurationError, JobsError
 from ...model.identity import Identity, Proof
 from ...system.key_files import decoded_fernet_key
 from ...system.storage_faults import fault_of
@@ -235,7 +235,7 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
         )
     old = dict(await aiohttp_session.get_session(request))
     with _answering_for_the_disk():
-        record, secret = await asyncio.to_thread(
+        record, secret = await registry.in_thread(
             registry.add,
             user_id,
             address=request.remote or "",
@@ -270,21 +270,24 @@ async def forget(request: web.Request) -> None:
 
 @contextlib.contextmanager
 def _answering_for_the_disk() -> Iterator[None]:
-    """Have aiohttp answer for a disk that refuses: the host's handlers need not know `JobsError`."""
+    """Have aiohttp answer for storage that refuses: the host's handlers need not know `JobsError`."""
     try:
         yield
-    except OSError as error:
+    except (OSError, BusyError) as error:
         fault = fault_of(error)
-        if fault is None:
+        if isinstance(error, JobsError):
+            refusal: JobsError = error
+        elif fault is None:
             raise
-        refusal = fault.error()
+        else:
+            refusal = fault.error()
         kind = web.HTTPInsufficientStorage if refusal.status == 507 else web.HTTPServiceUnavailable
         raise kind(text=refusal.message, headers={"Retry-After": str(refusal.retry_after)}) from None
 
 
 async def _end(registry: SessionRecords, signed_in: dict[str, Any] | None) -> None:
     if signed_in is not None:
-        await asyncio.to_thread(registry.revoke, signed_in["user_id"], signed_in["session_id"])
+        await registry.in_thread(registry.revoke, signed_in["user_id"], signed_in["session_id"])
 
 
 def _signed_in(session: Mapping[str, Any]) -> dict[str, Any] | None:

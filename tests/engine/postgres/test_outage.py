@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
+from aiohttp_jobs import Identity
 from aiohttp_jobs.client import JobEvent, JobsClient
 
-from ...conftest import Host
+from ...conftest import Caller, Host
 from ...engines import HostEngine
 from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
 from ...postgres import PostgresServer
@@ -135,6 +138,72 @@ async def test_while_nothing_gets_through_whoever_asks_for_results_is_told_so(
         return [record["JobID"] for record in found] == [job_id]
 
     await until_answered(is_back, "the results, once packets come through again")
+
+
+async def test_while_the_server_hangs_records_are_answered_for_in_time_and_hold_up_nobody(
+    start_host: Callable[..., Awaitable[Host]],
+    server: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of somebody whom the host itself knows: API keys and sessions would be asked for first."""
+
+    async def resolve(request: web.Request) -> Identity | None:
+        return (
+            Identity(user_id="alice", roles=frozenset({"system_admin"}))
+            if "X-Alice" in request.headers
+            else None
+        )
+
+    host = await start_host(identity_resolver=resolve)
+    alice = host.stranger()
+    alice.session.headers["X-Alice"] = "1"
+
+    job = {"jobName": "x", "command": "true", "executionMode": "BackgroundJob"}
+    schedule = {"name": "s", "cron": "0 0 1 1 *", "timezone": "UTC", "job": job}
+    template = {"name": "t", "command": "true", "executionMode": "BackgroundJob", "parameters": []}
+    answer = await alice.request("POST", "/schedules", json=schedule)
+    schedule_id = answer.body["schedule"]["ScheduleID"]
+    answer = await alice.request("POST", "/templates", json=template)
+    template_id = answer.body["template"]["TemplateID"]
+    another = await start_host(data_dir=tmp_path / "another")
+    signed_in = await another.signed_in("debug", user_id="bob")
+    monkeypatch.setattr("aiohttp_jobs.engine.postgres.database.ANSWER_SECONDS", 1.0)
+    requests: list[tuple[Caller, str, str, dict[str, Any] | None]] = [
+        *((alice, "GET", path, None) for path in ("/sessions", "/notices", "/schedules", "/templates")),
+        *((alice, "GET", f"/{path}", None) for path in (f"schedules/{schedule_id}", "api-keys")),
+        (alice, "POST", "/schedules", schedule),
+        (alice, "PATCH", f"/schedules/{schedule_id}", {"enabled": False}),
+        (alice, "DELETE", f"/schedules/{schedule_id}", None),
+        (alice, "POST", "/templates", template),
+        (alice, "POST", f"/templates/{template_id}/run", {"values": {}}),
+        (alice, "POST", "/sessions/revoke", {}),
+        (alice, "POST", f"/notices/{schedule_id}/retry", {}),
+        (alice, "DELETE", f"/notices/{schedule_id}", None),
+        (alice, "POST", "/jobs/submit", {**job, "notify": [RECOVERY]}),
+        (signed_in, "GET", "/me", None),
+        (host.stranger(), "POST", f"{host.address}/login", {"user_id": "carol", "roles": []}),
+    ]
+    with server.halted():
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            answers = await asyncio.gather(
+                *(caller.request(method, path, json=body) for caller, method, path, body in requests)
+            )
+            await asyncio.to_thread(bool)  # the loop's threads are there for others
+        shown = {
+            (method, path): answer.status
+            for (_, method, path, _), answer in zip(requests, answers, strict=True)
+        }
+        assert shown == dict.fromkeys(shown, 503)
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+
+    monkeypatch.undo()
+
+    async def is_back() -> bool:
+        answers = [await alice.request("GET", "/templates"), await signed_in.request("GET", "/me")]
+        return all(answer.status == 200 for answer in answers)
+
+    await until_answered(is_back, "templates and sessions, once the server goes on")
 
 
 async def test_the_answer_to_a_submission_is_lost_and_it_is_accepted_once(
