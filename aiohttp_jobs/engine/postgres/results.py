@@ -202,12 +202,15 @@ class PostgresResults:
         end = monotonic() + _SEARCH_SECONDS
         last: Key | None = None
         async for batch in search.batches(after, _at_once(wanted, limit + 1)):
-            for row, text in zip(batch.rows, await self._texts(batch.rows, wanted), strict=True):
-                if len(found) == limit:
-                    return found, last
-                last = row.key
-                if text is not None:
-                    found.append(text)
+            # Candidates are more than a page, of which most have what is searched for, or few.
+            for start in range(0, len(batch.rows), limit + 1):
+                rows = batch.rows[start : start + limit + 1]
+                for row, text in zip(rows, await self._texts(rows, wanted), strict=True):
+                    if len(found) == limit:
+                        return found, last
+                    last = row.key
+                    if text is not None:
+                        found.append(text)
             last = batch.reached or last
             if last is not None and monotonic() > end:
                 return found, last

@@ -1,7 +1,8 @@
 """Searches results with statements that each read one index from where the last page ended.
 
 In the order of completion, they cover periods, each much longer than the last: usually the newest, in one or
-two months, suffice. The caller checks whether a result with the words of a phrase has the phrase.
+two months, suffice. What is rare is found by one call, which goes through all periods. The caller checks
+whether a result with the words of a phrase has the phrase.
 """
 
 from __future__ import annotations
@@ -24,12 +25,19 @@ from .result_rows import owner_word, storable, word_in_index
 _LAST_ID = (1 << 63) - 1
 _DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
 _PAGE_DAYS = (45, 576)
-_INDEX_DAYS = (1, 24, 576)
+_INDEX_DAYS = (1, 4, 20, 90, 576)
 """How long the periods are that are read one after the other, before all that is left."""
-_NEAR, _FARTHER = 400, 1600
+_INDEX_SECONDS = 1.0
+"""After so long, the index has not another period looked through before what was found is shown."""
+_NEAR, _FARTHER = 200, 1600
 """How many results are walked over in search of some, and how many more where these had some."""
 _MOST_CELLS = 40
 """For so many days the index of what is found by words tells them apart; longer periods are whole months."""
+_NOT_LONG = "'{}'"
+_FOUND = """
+SELECT * FROM aiohttp_jobs.{function}(%s::tsquery, %s::text[], %s::text[], %s, %s, %s, %s,
+    %s::uuid, %s::uuid, %s, %s::bigint[], %s::bigint[], %s, %s, %s, %s, %s)
+"""
 _FEW_DIGITS = 2
 """What has so few digits of a job's id in common is met by walking sooner than it could be sorted."""
 
@@ -74,6 +82,28 @@ class _Condition:
 _Source = Callable[[Stretch], list[_Condition]]
 
 
+class _Marks(NamedTuple):
+    """What the index `results_found` is asked for: words as a ``tsquery``, and one of each; empty: any."""
+
+    query: str
+    statuses: list[str]
+    modes: list[str]
+
+    @property
+    def conditions(self) -> list[_Condition]:
+        found = [_Condition("r.words @@ %s::tsquery", (self.query,))] if self.query else []
+        for column, values in (("status", self.statuses), ("mode", self.modes)):
+            if values:
+                found.append(_Condition(f"ARRAY[r.{column}] && %s::text[]", (values,)))
+        return found
+
+    @property
+    def function(self) -> str:
+        """The function of the database that goes by these marks."""
+        names = zip(("words", "status", "mode"), self, strict=True)
+        return f"found_by_{'_'.join(name for name, given in names if given)}_1"
+
+
 class ResultSearch:
     """Results that are `wanted`, in the order `sort`; with their long fields where `long`."""
 
@@ -85,7 +115,7 @@ class ResultSearch:
         self._key = ("id",) if column == "completed" else (column, "id")
         self._same = dict(_same_in_all(wanted, column))
         self._rest = [name for name in self._key if name not in self._same]
-        self._long = "r.long_fields::text" if long else "'{}'"
+        self._long = "r.long_fields::text" if long else _NOT_LONG
 
     async def batches(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
         """What is behind the place `after`, `at_once` results or fewer at a time.
@@ -113,18 +143,19 @@ class ResultSearch:
         marks = _marks_of(self._wanted)
         if marks is None:
             return
-        hits = partial(self._hits, partial(_by_index, marks))
         if len(self._key) > 1:
+            hits = partial(self._hits, partial(_by_index, marks.conditions))
             async for batch in self._within(hits, self._all(None), after, at_once):
                 yield batch
             return
         whole, most, left = self._all(after), _NEAR, at_once
-        start = self._start(whole)
+        start, seen = self._start(whole), 0
         periods: Sequence[int] = _PAGE_DAYS
         while not whole.is_empty:
             near = next(self._stretches(whole, periods))
-            batch = await self._near(marks, near, most, left)
+            batch = await self._near(marks.conditions, near, most, left)
             yield batch
+            seen += len(batch.rows)
             whole = self._behind(whole, batch.reached)
             if batch.reached == (self._end(near),):
                 periods = periods[1:]  # there is little to walk over
@@ -133,9 +164,7 @@ class ResultSearch:
             else:
                 most = _FARTHER
             left = left - len(batch.rows) or at_once
-        # Whose results are that far apart has few of a day.
-        has_few = start > 0 and abs(self._start(whole) - start) > _DAY // 4
-        async for batch in self._along(hits, whole, _INDEX_DAYS[has_few:], at_once):
+        async for batch in self._indexed(marks, whole, start, seen, at_once):
             yield batch
 
     async def _along(
@@ -211,6 +240,39 @@ class ResultSearch:
         )
         found = await self._database.rows(query, [*of_index, *values, at_once])
         return [Row(row[:1], *row[1:]) for row in found] if is_brief else await self._rows(found)
+
+    async def _indexed(
+        self, marks: _Marks, whole: Stretch, start: int, seen: int, at_once: int
+    ) -> AsyncIterator[Batch]:
+        """By the index of the `marks`, along all of `whole` in one statement.
+
+        From `start` to there, `seen` results have been found.
+        """
+        wanted = self._wanted
+        first_job, last_job = _job_ids(wanted.id_digits) if wanted.id_digits else (None, None)
+        fixed = [
+            marks.query or None,
+            marks.statuses,
+            marks.modes,
+            None if wanted.user_id is None else storable(wanted.user_id),
+            None if wanted.name is None else storable(wanted.name),
+            wanted.name_is_prefix,
+            False if wanted.success is None and wanted.only_failures else wanted.success,
+            first_job,
+            last_job,
+            self._long != _NOT_LONG,
+        ]
+        query = _FOUND.format(function=marks.function)
+        while not whole.is_empty:
+            lowest, highest = map(list, zip(*self._stretches(whole, _INDEX_DAYS), strict=True))
+            place = [lowest, highest, self._down, start, seen]
+            told = await self._database.rows(query, [*fixed, *place, at_once, _INDEX_SECONDS])
+            rows = [Row((result_id,), record, more) for result_id, record, more in told if record is not None]
+            is_cut = len(rows) == at_once or len(rows) < len(told)
+            reached = told[-1][0] if is_cut else self._end(whole)
+            yield Batch(rows, (reached,))
+            seen += len(rows)
+            whole = self._behind(whole, (reached,))
 
     async def _rows(self, keys: Sequence[Key]) -> list[Row]:
         """The results at these places, without those that are gone meanwhile."""
@@ -329,16 +391,12 @@ def _edge(place: int, days: int, *, down: bool) -> int:
     return first if down else end - 1
 
 
-def _marks_of(wanted: ResultFilter) -> list[_Condition] | None:
+def _marks_of(wanted: ResultFilter) -> _Marks | None:
     """What the index `results_found` knows of the results wanted; ``None`` when nothing can be one."""
     query = _query(wanted.terms, wanted.user_id)
     if query is None:
         return None
-    found = [_Condition("r.words @@ %s::tsquery", (query,))] if query else []
-    for column, values in (("status", wanted.statuses), ("mode", wanted.modes)):
-        if values:
-            found.append(_Condition(f"ARRAY[r.{column}] && %s::text[]", (list(map(storable, values)),)))
-    return found
+    return _Marks(query, list(map(storable, wanted.statuses)), list(map(storable, wanted.modes)))
 
 
 def _by_index(marks: Sequence[_Condition], stretch: Stretch) -> list[_Condition]:
