@@ -202,8 +202,14 @@ class Plugin:
 
     def _make_jobs(self) -> None:
         config, engine = self._config, self.engine
+        rights = RightsCheck(self.policy, engine.keys_at_pick_up, self.current_roles)
         engine.connect(
-            PickUpCheck(self._limits, self._rights, self._template_rights, self._function_rights),
+            PickUpCheck(
+                self._limits,
+                rights,
+                TemplateRights(self.policy, engine.records.templates, rights, self._vault),
+                FunctionRights(self.policy, self._functions, rights, self._vault),
+            ),
             self._outbox,
             self._instrumentation.observer,
         )

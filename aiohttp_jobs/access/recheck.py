@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from ..engine.base import ApiKeyRing
+from ..engine.base import KeysNow
 from ..errors import ForbiddenError
 from ..model.api_key import ended_with_user
 from ..model.functions import FROM_CODE
@@ -24,14 +24,6 @@ class Submitted(Protocol):
     def submitted_with(self) -> str: ...
     @property
     def roles(self) -> Collection[str]: ...
-
-
-class KeysNow(Protocol):
-    """Where the API keys are looked up."""
-
-    async def now(self) -> ApiKeyRing:
-        """The keys as they are now. Raises `RightsUnavailableError` when that cannot be told."""
-        ...
 
 
 class RightsCheck:

@@ -814,12 +814,16 @@ class ApiKeyRing(Protocol):
         ...
 
 
-class ApiKeyRecords(AskedInThreads, Protocol):
-    """The API keys. All methods but `now` block."""
+class KeysNow(Protocol):
+    """Where API keys are looked up."""
 
     async def now(self) -> ApiKeyRing:
         """The current keys. Raises `RightsUnavailableError` when they cannot be read."""
         ...
+
+
+class ApiKeyRecords(KeysNow, AskedInThreads, Protocol):
+    """The API keys. All methods but `now` block."""
 
     def all(self) -> list[ApiKey]:
         """Every key, oldest first."""
@@ -958,6 +962,11 @@ class Engine(Protocol):
     def records(self) -> Records: ...
     @property
     def api_keys(self) -> ApiKeyRecords: ...
+    @property
+    def keys_at_pick_up(self) -> KeysNow:
+        """The API keys as they are for a job that this process has just claimed."""
+        ...
+
     @property
     def sessions(self) -> SessionRecords: ...
 

@@ -86,6 +86,7 @@ class EmbeddedEngine:
             FiredMomentFiles(config.base_dir),
         )
         self.api_keys = ApiKeys.in_data_dir(config.data_dir)
+        self.keys_at_pick_up = self.api_keys
         self.sessions = SessionRegistry(config.base_dir, config.session_max_age, config.max_sessions_per_user)
         self.numbers = NumberFile(config.base_dir, config.base_dir / "Running", lambda: self.instance_id)
         self._changes = JobChanges()

@@ -11,6 +11,7 @@ from aiohttp_jobs import Identity
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ...conftest import Caller, Host
+from ...engines import BOTH
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
@@ -120,11 +121,15 @@ async def test_roles_are_asked_again_when_a_job_is_picked_up(start_host: StartHo
     assert "requires elevated roles" in result["Output"]
 
 
+@BOTH
 async def test_jobs_of_a_key_that_was_disabled_do_not_run(host: Host) -> None:
-    keys_before = host.caller("debug")
-    job_id = await keys_before.submit("true", delaySeconds=3)
-    keys = ApiKeys.in_data_dir(host.config.data_dir)
-    keys.set_enabled(keys.all()[0].key_id, False)
-    result = await (await host.signed_in("debug")).result(job_id)
+    """Also when another process has disabled it since this one read the keys."""
+    somebody = await host.signed_in("system_admin")
+    assert (await somebody.request("POST", "/queue/pause", json={})).status == 200
+    job_id = await host.caller("debug").submit("true")
+    keys = host.keys or ApiKeys.in_data_dir(host.config.data_dir)
+    keys.change(keys.all()[0].key_id, lambda key: key.model_copy(update={"enabled": False}))
+    await somebody.request("POST", "/queue/resume", json={})
+    result = await somebody.result(job_id)
     assert result["Status"] == "Rejected"
     assert "API key" in result["Output"]
