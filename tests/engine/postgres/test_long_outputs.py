@@ -190,7 +190,7 @@ async def test_who_does_not_answer_is_waited_for_so_long_and_no_longer(
     runs = await start("worker")
     record = await ended(reads)
     await runs.outputs.exchange.close()  # as one that hangs: it lives, and does not answer
-    monkeypatch.setattr(f"{EXCHANGE}.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(f"{EXCHANGE}.ANSWER_SECONDS", 3.0)
     kept = reads.outputs.kept(record)
     assert len(await kept.spans()) == 2
     assert "does not answer" in kept.left_out_because
