@@ -23,7 +23,9 @@ from aiohttp_jobs.errors import JobsError
 from aiohttp_jobs.model.roles import ENDPOINT_ROLES
 
 from .conftest import Host
+from .demos import demo
 from .gate import PATIENCE_SECONDS
+from .ports import free_ports
 
 ROOT = Path(__file__).parent.parent
 
@@ -142,10 +144,11 @@ def test_the_tests_of_the_how_to_pass(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(plugins)
     (code,) = (block for block in blocks(page, "python") if "async def test_" in block)
     (tmp_path / "test_billing.py").write_text(code)
-    how = ("-q", "-p", "no:cacheprovider", "--asyncio-mode=auto")
+    # No other plugins than a reader has, as ours import schemathesis and more.
+    how = ("-q", "-p", "no:cacheprovider", "-p", "pytest_asyncio.plugin", "--asyncio-mode=auto")
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", *how], cwd=tmp_path, capture_output=True, text=True, timeout=280,
-        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )  # fmt: skip
     assert (ran.returncode, "2 passed" in ran.stdout) == (0, True), ran.stdout
 
@@ -214,22 +217,10 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_the_curl_examples_of_the_readme_work(tmp_path: Path) -> None:
-    demo = subprocess.Popen(
-        [sys.executable, "-u", "-m", "demo_app", "--port", "0", "--data-dir", str(tmp_path / "demo_data")],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert demo.stdout is not None
-    try:
-        address = ""
-        while not address:
-            line = demo.stdout.readline()
-            assert line, "the demo ended"
-            found = re.search(r"http://127\.0\.0\.1:\d+", line)
-            address = found[0] if found else ""
-        script = "\n".join(blocks("README.md", "bash")).replace("http://127.0.0.1:8080", address)
+    (port,) = free_ports(1)
+    with demo(port, tmp_path / "demo_data", {**os.environ}):
+        script = "\n".join(blocks("README.md", "bash")).replace("127.0.0.1:8080", f"127.0.0.1:{port}")
         script = script.replace("/tmp/jar", str(tmp_path / "jar"))
-        while not (tmp_path / "demo_data" / "demo-api-key").exists():
-            pass
         ended = subprocess.run(
             ["bash", "-e"],
             input=script,
@@ -239,12 +230,8 @@ def test_the_curl_examples_of_the_readme_work(tmp_path: Path) -> None:
             timeout=PATIENCE_SECONDS,
             check=True,
         )
-        assert ended.stdout.count('"Job submitted successfully"') == 2
-        assert '"Status":"Succeeded"' in ended.stdout
-    finally:
-        demo.terminate()
-        demo.wait(30)
-        demo.stdout.close()
+    assert ended.stdout.count('"Job submitted successfully"') == 2
+    assert '"Status":"Succeeded"' in ended.stdout
 
 
 def test_each_promise_of_security_names_tests_that_there_are() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from .demos import demo
 from .ports import free_ports
 from .prefork import command_for
 
@@ -27,6 +28,8 @@ PAGES = sorted(
     for path in (ROOT / "docs/tutorial").glob("*.md")
     if "```console" in path.read_text() and path.stem not in OF_ITS_OWN
 )
+AS_INSTALLED = "scripts"
+"""Whose commands, which are few, are run as they are installed: those of the others are forked."""
 BLOCK = re.compile(r"```(?P<kind>\w+)\n(?P<text>.*?)```", re.DOTALL)
 END = "--- that was all ---"
 SECONDS = 120.0
@@ -97,12 +100,10 @@ class Shell:
 
 
 @contextmanager
-def running(
-    *command: str, folder: Path, env: dict[str, str] | None = None, ready: str = ""
-) -> Iterator[None]:
-    """A process during the block, once it has printed `ready`."""
+def running(*command: str, folder: Path, ready: str = "") -> Iterator[None]:
+    """A Python process during the block, once it has printed `ready`."""
     process = subprocess.Popen(
-        [sys.executable, "-u", *command], cwd=folder, env=env, text=True,
+        [sys.executable, "-u", *command], cwd=folder, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert process.stdout is not None
@@ -135,19 +136,18 @@ async def test_the_commands_show_what_the_page_shows(page: str, tmp_path: Path) 
         "XDG_CONFIG_HOME": str(tmp_path / "config"),
         "COLUMNS": "200",
     }
-    if page != "first-jobs":  # its commands are run as they are installed
+    if page != AS_INSTALLED:
         (tmp_path / "bin").mkdir()
         command = tmp_path / "bin" / "aiohttp-jobs"
         command.write_text(f'#!/bin/sh\nexec {shlex.join(command_for("aiohttp_jobs.cli"))} "$@"\n')
         command.chmod(0o755)
         environment["PATH"] = f"{command.parent}:{environment['PATH']}"
-    demo = ("-m", "demo_app", "--port", str(demo_port), "--data-dir", str(tmp_path / "demo_data"))
     steps = steps_of(page, tmp_path)
     for file in tmp_path.glob("*.py"):
         file.write_text(substituted(file.read_text(), ports))
     with ExitStack() as stack:
         env = {**environment, **demo_settings}
-        stack.enter_context(running(*demo, folder=ROOT, env=env, ready="Press Ctrl+C"))
+        stack.enter_context(demo(demo_port, tmp_path / "demo_data", env))
         if page == "notices":
             mail = ("-m", "aiosmtpd", "-n", "-c", "aiosmtpd.handlers.Debugging", "stdout")
             stack.enter_context(running(*mail, "-l", f"127.0.0.1:{mail_port}", folder=tmp_path))

@@ -17,6 +17,7 @@ from aiohttp_jobs.model.job import utc_now
 
 from ...conftest import Host
 from ...gate import PATIENCE_SECONDS
+from ...prefork import captured
 
 
 @pytest.fixture
@@ -29,9 +30,13 @@ def make(keys: ApiKeys, **fields: Any) -> str:
 
 
 def cli(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own."""
-    command = [sys.executable, "-m", "aiohttp_jobs.cli", "api-key", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
+    """The real command in a process of its own, which is forked."""
+    with captured("aiohttp_jobs.cli", ["api-key", *arguments, "--data-dir", str(data_dir)]) as (
+        program,
+        done,
+    ):
+        program.wait(PATIENCE_SECONDS)
+        return done()
 
 
 def test_only_a_digest_of_the_key_is_stored(keys: ApiKeys, tmp_path: Path) -> None:
