@@ -25,7 +25,7 @@ from ..gate import PATIENCE_SECONDS
 from .conftest import ARGUMENTS, CHROMIUM, Visit
 
 StartHost = Callable[..., Awaitable[Host]]
-TABS = 12
+TABS = 7
 """More than the six connections that a browser has to one host."""
 MOST_STREAMS = 3
 ESTABLISHED = 1
