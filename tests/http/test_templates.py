@@ -162,36 +162,37 @@ async def test_there_are_only_so_many(start_host: StartHost) -> None:
     assert (answer.status, answer.body["code"]) == (409, "conflict")
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"name": ""}, "name"),
-        ({"name": "x" * 101}, "name"),
-        ({"name": 1}, "name"),
-        ({"command": " "}, "command"),
-        ({"command": "a\0b"}, "command"),
-        ({"executionMode": "Never"}, "executionMode"),
-        ({"interpreter": "cobol"}, "interpreter"),
-        ({"timeoutSeconds": -1}, "timeoutSeconds"),
-        ({"timeoutSeconds": 1e9}, "timeoutSeconds"),
-        ({"description": "x" * 2001}, "description"),
-        ({"priority": 10}, "priority"),
-        ({"runRoles": "clerk"}, "runRoles"),
-        ({"runRoles": [""]}, "runRoles.0"),
-        ({"runRoles": ["x"] * 51}, "runRoles"),
-        ({"runAt": "2030-01-01T00:00:00Z"}, "runAt"),
-        ({"parameters": {}}, "parameters"),
-        ({"parameters": [{"name": f"p{n}", "type": "int"} for n in range(51)]}, "parameters"),
-        ({"parameters": [{"name": "a", "type": "int"}, {"name": "A", "type": "int"}]}, "parameters"),
-    ],
-)
-async def test_bad_templates_are_refused_by_field(host: Host, fields: dict[str, Any], field: str) -> None:
+BAD_TEMPLATES: list[tuple[dict[str, Any], str]] = [
+    # fields of a template, and the one at fault
+    ({"name": ""}, "name"),
+    ({"name": "x" * 101}, "name"),
+    ({"name": 1}, "name"),
+    ({"command": " "}, "command"),
+    ({"command": "a\0b"}, "command"),
+    ({"executionMode": "Never"}, "executionMode"),
+    ({"interpreter": "cobol"}, "interpreter"),
+    ({"timeoutSeconds": -1}, "timeoutSeconds"),
+    ({"timeoutSeconds": 1e9}, "timeoutSeconds"),
+    ({"description": "x" * 2001}, "description"),
+    ({"priority": 10}, "priority"),
+    ({"runRoles": "clerk"}, "runRoles"),
+    ({"runRoles": [""]}, "runRoles.0"),
+    ({"runRoles": ["x"] * 51}, "runRoles"),
+    ({"runAt": "2030-01-01T00:00:00Z"}, "runAt"),
+    ({"parameters": {}}, "parameters"),
+    ({"parameters": [{"name": f"p{n}", "type": "int"} for n in range(51)]}, "parameters"),
+    ({"parameters": [{"name": "a", "type": "int"}, {"name": "A", "type": "int"}]}, "parameters"),
+]
+
+
+async def test_bad_templates_are_refused_by_field(host: Host) -> None:
     caller = host.caller("debug")
-    answer = await caller.request("POST", "/templates", json={**BODY, **fields})
-    assert (answer.status, answer.body["code"]) == (422, "invalid_fields")
-    assert field in [fault["field"] for fault in answer.body["details"]]
     path = f"/templates/{(await create(caller))['TemplateID']}"
-    assert (await caller.request("PUT", path, json={**BODY, **fields})).status == 422
+    for fields, field in BAD_TEMPLATES:
+        answer = await caller.request("POST", "/templates", json={**BODY, **fields})
+        assert (answer.status, answer.body["code"]) == (422, "invalid_fields"), fields
+        assert field in [fault["field"] for fault in answer.body["details"]], fields
+        assert (await caller.request("PUT", path, json={**BODY, **fields})).status == 422, fields
 
 
 async def test_bad_requests_get_what_they_deserve_everywhere(host: Host) -> None:
@@ -243,34 +244,36 @@ async def test_a_runs_own_name_start_and_priority(host: Host) -> None:
     assert (job["TemplateID"], job["TemplateValues"]) == (template["TemplateID"], {"who": "x"})
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"values": {}}, "values.who"),
-        ({"values": {"who": None}}, "values.who"),
-        ({"values": {"who": ""}}, "values.who"),
-        ({"values": {"who": 1}}, "values.who"),
-        ({"values": {"who": "--help"}}, "values.who"),
-        ({"values": {"who": "a\nb"}}, "values.who"),
-        ({"values": {"who": "\ud800"}}, "values.who"),
-        ({"values": {"who": "x" * 4097}}, "values.who"),
-        ({"values": {"who": "x", "PATH": "/tmp"}}, "values.PATH"),
-        ({"values": []}, "values"),
-        ({"values": {"who": "x"}, "jobName": ""}, "jobName"),
-        ({"values": {"who": "x"}, "jobName": "x" * 101}, "jobName"),
-        ({"values": {"who": "x"}, "priority": 10}, "priority"),
-        ({"values": {"who": "x"}, "runAt": "soon"}, "runAt"),
-        ({"values": {"who": "x"}, "runAt": "2030-01-01T00:00:00"}, "runAt"),
-        ({"values": {"who": "x"}, "delaySeconds": -1}, "delaySeconds"),
-        ({"values": {"who": "x"}, "runAt": "2030-01-01T00:00:00Z", "delaySeconds": 1}, "body"),
-        ({"values": {"who": "x"}, "command": "id"}, "command"),
-    ],
-)
-async def test_bad_runs_are_refused_by_field(host: Host, fields: dict[str, Any], field: str) -> None:
+BAD_RUNS: list[tuple[dict[str, Any], str]] = [
+    # what a run is asked for with, and the field at fault
+    ({"values": {}}, "values.who"),
+    ({"values": {"who": None}}, "values.who"),
+    ({"values": {"who": ""}}, "values.who"),
+    ({"values": {"who": 1}}, "values.who"),
+    ({"values": {"who": "--help"}}, "values.who"),
+    ({"values": {"who": "a\nb"}}, "values.who"),
+    ({"values": {"who": "\ud800"}}, "values.who"),
+    ({"values": {"who": "x" * 4097}}, "values.who"),
+    ({"values": {"who": "x", "PATH": "/tmp"}}, "values.PATH"),
+    ({"values": []}, "values"),
+    ({"values": {"who": "x"}, "jobName": ""}, "jobName"),
+    ({"values": {"who": "x"}, "jobName": "x" * 101}, "jobName"),
+    ({"values": {"who": "x"}, "priority": 10}, "priority"),
+    ({"values": {"who": "x"}, "runAt": "soon"}, "runAt"),
+    ({"values": {"who": "x"}, "runAt": "2030-01-01T00:00:00"}, "runAt"),
+    ({"values": {"who": "x"}, "delaySeconds": -1}, "delaySeconds"),
+    ({"values": {"who": "x"}, "runAt": "2030-01-01T00:00:00Z", "delaySeconds": 1}, "body"),
+    ({"values": {"who": "x"}, "command": "id"}, "command"),
+]
+
+
+async def test_bad_runs_are_refused_by_field(host: Host) -> None:
     caller = host.caller("debug")
-    answer = await run(caller, await create(caller), **fields)
-    assert (answer.status, answer.body["code"]) == (422, "invalid_fields"), answer.body
-    assert field in [fault["field"] for fault in answer.body["details"]]
+    template = await create(caller)
+    for fields, field in BAD_RUNS:
+        answer = await run(caller, template, **fields)
+        assert (answer.status, answer.body["code"]) == (422, "invalid_fields"), (fields, answer.body)
+        assert field in [fault["field"] for fault in answer.body["details"]], fields
 
 
 async def test_values_that_are_too_much_together_are_refused(host: Host) -> None:

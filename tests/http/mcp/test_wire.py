@@ -38,26 +38,25 @@ def asking(method: str, **params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
 
 
-@pytest.mark.parametrize(
-    ("wanted", "agreed"),
-    [
-        ("2025-03-26", "2025-03-26"),
-        ("2025-06-18", "2025-06-18"),
-        ("2025-11-25", "2025-11-25"),
-        ("2024-11-05", "2025-11-25"),
-        ("1999-01-01", "2025-11-25"),
-    ],
-)
-async def test_a_handshake_agrees_on_a_revision_and_makes_no_session(
-    send: Send, wanted: str, agreed: str
-) -> None:
-    answer = await send(asking("initialize", protocolVersion=wanted, capabilities={}, clientInfo={}))
-    assert (answer.status, answer.body["result"]["protocolVersion"]) == (200, agreed)
-    assert answer.body["result"]["capabilities"] == {"tools": {}}
-    assert "Mcp-Session-Id" not in answer.headers
-    noted = await send({"jsonrpc": "2.0", "method": "notifications/initialized"})
-    assert (noted.status, noted.body) == (202, "")
-    assert (await send(asking("ping"), MCP_Protocol_Version=agreed)).body["result"] == {}
+REVISIONS: list[tuple[str, str]] = [
+    # the one wanted, and the one agreed on
+    ("2025-03-26", "2025-03-26"),
+    ("2025-06-18", "2025-06-18"),
+    ("2025-11-25", "2025-11-25"),
+    ("2024-11-05", "2025-11-25"),
+    ("1999-01-01", "2025-11-25"),
+]
+
+
+async def test_a_handshake_agrees_on_a_revision_and_makes_no_session(send: Send) -> None:
+    for wanted, agreed in REVISIONS:
+        answer = await send(asking("initialize", protocolVersion=wanted, capabilities={}, clientInfo={}))
+        assert (answer.status, answer.body["result"]["protocolVersion"]) == (200, agreed), wanted
+        assert answer.body["result"]["capabilities"] == {"tools": {}}
+        assert "Mcp-Session-Id" not in answer.headers
+        noted = await send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        assert (noted.status, noted.body) == (202, "")
+        assert (await send(asking("ping"), MCP_Protocol_Version=agreed)).body["result"] == {}
 
 
 async def test_the_newest_revision_needs_no_handshake(send: Send) -> None:
@@ -67,27 +66,22 @@ async def test_the_newest_revision_needs_no_handshake(send: Send) -> None:
     assert (found["resultType"], found["ttlMs"], found["cacheScope"]) == ("complete", 0, "private")
 
 
-@pytest.mark.parametrize(
-    ("headers", "code", "status"),
-    [
-        ({}, -32020, 400),
-        ({"MCP_Protocol_Version": NEWEST}, -32020, 400),
-        ({"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/list"}, -32020, 400),
-        ({"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call"}, -32020, 400),
-        ({"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call", "Mcp_Name": "submit_job"}, -32020, 400),
-        ({"MCP_Protocol_Version": "2025-06-18", "Mcp_Method": "tools/call", "Mcp_Name": "x"}, -32020, 400),
-        (
-            {"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call", "Mcp_Name": "=?base64?!?="},
-            -32020,
-            400,
-        ),
-    ],
-)
-async def test_headers_that_do_not_say_what_the_body_says_are_refused(
-    send: Send, headers: dict[str, str], code: int, status: int
-) -> None:
-    answer = await send(asking("tools/call", name="list_jobs", arguments={}, _meta=META), **headers)
-    assert (answer.status, answer.body["error"]["code"]) == (status, code)
+MISMATCHED: list[dict[str, str]] = [
+    # headers beside a body that calls ``list_jobs``
+    {},
+    {"MCP_Protocol_Version": NEWEST},
+    {"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/list"},
+    {"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call"},
+    {"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call", "Mcp_Name": "submit_job"},
+    {"MCP_Protocol_Version": "2025-06-18", "Mcp_Method": "tools/call", "Mcp_Name": "x"},
+    {"MCP_Protocol_Version": NEWEST, "Mcp_Method": "tools/call", "Mcp_Name": "=?base64?!?="},
+]
+
+
+async def test_headers_that_do_not_say_what_the_body_says_are_refused(send: Send) -> None:
+    for headers in MISMATCHED:
+        answer = await send(asking("tools/call", name="list_jobs", arguments={}, _meta=META), **headers)
+        assert (answer.status, answer.body["error"]["code"]) == (400, -32020), headers
 
 
 async def test_a_name_may_come_encoded(send: Send) -> None:
@@ -97,31 +91,30 @@ async def test_a_name_may_come_encoded(send: Send) -> None:
     assert answer.body["result"]["structuredContent"] == {"jobs": []}
 
 
-@pytest.mark.parametrize(
-    ("body", "status", "code"),
-    [
-        ([asking("ping"), asking("ping")], 400, -32600),
-        ({"jsonrpc": "2.0", "id": 1, "result": {}}, 400, -32600),
-        ({"id": 1, "method": "ping"}, 400, -32600),
-        ({"jsonrpc": "2.0", "id": None, "method": "ping"}, 400, -32600),
-        ({"jsonrpc": "2.0", "id": [1], "method": "ping"}, 400, -32600),
-        ({"jsonrpc": "2.0", "id": 1, "method": 7}, 400, -32600),
-        (asking("ping") | {"params": [1]}, 400, -32602),
-        (asking("tools/list", _meta=3), 400, -32602),
-        (asking("tools/list", cursor=3), 400, -32602),
-        (asking("tools/call", name="list_jobs", arguments=[]), 400, -32602),
-        (asking("tools/call", name="no_such_tool"), 200, -32602),
-        (asking("prompts/list"), 200, -32601),
-        (asking("initialize"), 400, -32602),
-    ],
-)
-async def test_what_is_no_message_is_answered_with_a_code(
-    send: Send, body: Any, status: int, code: int
-) -> None:
-    answer = await send(body)
-    assert (answer.status, answer.body["error"]["code"]) == (status, code)
-    assert answer.body["error"]["message"].endswith((".", "again."))
-    assert "result" not in answer.body
+NO_MESSAGES: list[tuple[Any, int, int]] = [
+    # a body, the status and the code that it is answered with
+    ([asking("ping"), asking("ping")], 400, -32600),
+    ({"jsonrpc": "2.0", "id": 1, "result": {}}, 400, -32600),
+    ({"id": 1, "method": "ping"}, 400, -32600),
+    ({"jsonrpc": "2.0", "id": None, "method": "ping"}, 400, -32600),
+    ({"jsonrpc": "2.0", "id": [1], "method": "ping"}, 400, -32600),
+    ({"jsonrpc": "2.0", "id": 1, "method": 7}, 400, -32600),
+    (asking("ping") | {"params": [1]}, 400, -32602),
+    (asking("tools/list", _meta=3), 400, -32602),
+    (asking("tools/list", cursor=3), 400, -32602),
+    (asking("tools/call", name="list_jobs", arguments=[]), 400, -32602),
+    (asking("tools/call", name="no_such_tool"), 200, -32602),
+    (asking("prompts/list"), 200, -32601),
+    (asking("initialize"), 400, -32602),
+]
+
+
+async def test_what_is_no_message_is_answered_with_a_code(send: Send) -> None:
+    for body, status, code in NO_MESSAGES:
+        answer = await send(body)
+        assert (answer.status, answer.body["error"]["code"]) == (status, code), body
+        assert answer.body["error"]["message"].endswith((".", "again.")), body
+        assert "result" not in answer.body, body
 
 
 async def test_a_revision_that_there_is_not_is_refused_with_those_that_there_are(send: Send) -> None:
@@ -133,10 +126,10 @@ async def test_a_revision_that_there_is_not_is_refused_with_those_that_there_are
     }
 
 
-@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
-async def test_there_is_no_stream_of_the_servers_own_and_no_session_to_end(send: Send, method: str) -> None:
-    answer = await send(method=method)
-    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+async def test_there_is_no_stream_of_the_servers_own_and_no_session_to_end(send: Send) -> None:
+    for method in ("GET", "DELETE", "PUT"):
+        answer = await send(method=method)
+        assert (answer.status, answer.headers["Allow"]) == (405, "POST"), method
 
 
 async def test_a_body_is_json_and_no_larger_than_any_other(start_host: StartHost) -> None:
