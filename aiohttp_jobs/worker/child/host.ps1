@@ -51,33 +51,6 @@ function Set-ConsoleWidth([int] $Columns) {
     catch { return }
 }
 
-# The last command of a job's pipeline. It bears this name because PowerShell leaves its descriptors to a program
-# only before a command that is called so; it takes itself away as it begins.
-$outDefault = @'
-    [CmdletBinding()]
-    [System.Diagnostics.DebuggerHidden()]
-    param([Parameter(ValueFromPipeline)] [AllowNull()] [psobject] $InputObject, [hashtable] $State)
-    begin {
-        $ExecutionContext.InvokeProvider.Item.Remove('function:Out-Default', $false)
-        if ($null -ne $State['Own']) { $null = $ExecutionContext.InvokeProvider.Item.Set('function:global:Out-Default', $State['Own']) }
-        $console = { Microsoft.PowerShell.Core\Out-Default }.GetSteppablePipeline('Internal')
-        $console.Begin($PSCmdlet)
-    }
-    process {
-        if ($InputObject -is [System.Management.Automation.ErrorRecord]) {
-            $console.Process((& $State['Describe'] $State 'ERROR' $InputObject))
-        }
-        elseif (-not $State['IsText']) { $console.Process($InputObject) }
-        elseif ($null -ne $InputObject) { $console.Process($InputObject.ToString()) }
-    }
-    end {
-        $console.End()
-        $console = $null
-    }
-'@
-# What waits in there for the width of a table is shown too when an error or `exit` ends the pipeline.
-if ($PSVersionTable.PSVersion -ge '7.3') { $outDefault += "`n    clean { if (`$null -ne `$console) { `$console.End() } }" }
-
 # Of no runspace, so that it runs in whichever calls it.
 $describe = {
     [System.Diagnostics.DebuggerHidden()]
@@ -90,8 +63,18 @@ $describe = {
     "[$Mark] $message".Replace($State['CommandFile'], '<command>')
 }.Ast.GetScriptBlock()
 
+# Shows the output. It is no command of the session, whose Out-Default is PowerShell's, or the job's own; but it bears this
+# name, because PowerShell leaves its descriptors to a program only before a command that is called so.
+$output = & "$PSScriptRoot/out_default.ps1"
+$outDefault = [System.Management.Automation.CmdletInfo]::new('Out-Default', $output)
+$output::Show = [Func[hashtable, psobject, psobject]] {
+    [System.Diagnostics.DebuggerHidden()]
+    param([hashtable] $State, [psobject] $Shown)
+    if ($Shown -is [System.Management.Automation.ErrorRecord]) { & $State['Describe'] $State 'ERROR' $Shown }
+    elseif ($null -ne $Shown) { $Shown.ToString() }
+}.Ast.GetScriptBlock()
+
 $initial = [initialsessionstate]::CreateDefault2()
-$initial.Commands.Add([System.Management.Automation.Runspaces.SessionStateFunctionEntry]::new('Out-Default', $outDefault))
 # What most scripts use is there at once. To import the two modules would take more than all the rest of opening.
 $common = 'Microsoft.PowerShell.Utility', 'Microsoft.PowerShell.Management'
 foreach ($entry in [initialsessionstate]::CreateDefault().Commands) {
@@ -186,15 +169,6 @@ function Set-Folder($Variables, [string] $Folder) {
 
 # Properties whose names PowerShell's own types have too (Path, Count, Error, Progress) are asked for by their methods:
 # each new runspace has PowerShell forget where such a property is, and it takes a millisecond to find out again.
-
-function Reset-OutDefault($Runspace, $State) {
-    # In a session that lasts, the job before may have made one of its own.
-    $items = $Runspace.SessionStateProxy.InvokeProvider.Item
-    $own = @($items.Get([string[]]'function:Out-Default', $true, $true))
-    if ($own) { $State['Own'] = $own[0].ScriptBlock }
-    if ($items.Exists('alias:Out-Default')) { $items.Remove('alias:Out-Default', $false) }
-    $null = $items.Set([string[]]'function:global:Out-Default', [scriptblock]::Create($outDefault), $true, $true)
-}
 
 function Show-Progress($Shell) {
     # What Write-Progress told since the last look: the last of the outermost bar, as terminals know it (OSC 9;4).
@@ -304,11 +278,9 @@ function Invoke-Job($Runspace, $CommandFile, $Job) {
     $shell, $state = $Job['Shell'], $Job['State']
     $state['CommandFile'] = $CommandFile
     try {
-        if ($Lasting) {
-            Reset-OutDefault $Runspace $state
-            $Runspace.SessionStateProxy.SetVariable('global:LASTEXITCODE', 0)
-        }
-        $null = $shell.AddCommand($CommandFile, $false).AddCommand('Out-Default').AddParameter('State', $state)
+        if ($Lasting) { $Runspace.SessionStateProxy.SetVariable('global:LASTEXITCODE', 0) }
+        $output::State, $output::IsText = $state, $state['IsText']
+        $null = $shell.AddCommand($CommandFile, $false).AddCommand($outDefault)
         $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
         $running = $shell.BeginInvoke()
         # Most jobs have nothing of what is asked for here, and each function takes 0.02 ms, if only to see that.
