@@ -81,10 +81,16 @@ foreach ($entry in [initialsessionstate]::CreateDefault().Commands) {
     if ($entry.PSSnapIn.Name -in $common -and $entry.CommandType -eq 'Cmdlet') { $initial.Commands.Add($entry) }
 }
 
+# Whether PowerShell has mounted a drive by itself, and so looks in the list of all mounts, at each use of a path, whether
+# it is still there: up to seven times for a short job, a third of a millisecond. The root folder does not go away.
+$isMounted = [System.Management.Automation.PSDriveInfo].GetProperty('IsAutoMounted', [Reflection.BindingFlags]'NonPublic, Public, Instance')
+
 function Open-Session {
     $runspace = [runspacefactory]::CreateRunspace($Host, $initial)
     $runspace.ThreadOptions = 'ReuseThread'
     $runspace.Open()
+    $root = $runspace.SessionStateProxy.Drive.Current
+    if ($null -ne $isMounted -and $isMounted.CanWrite -and $root.Name -ceq '/') { $isMounted.SetValue($root, $false) }
     $runspace
 }
 
