@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 from aiohttp import ClientSession, CookieJar
+from argon2 import PasswordHasher
 
+from demo_app.users import DEMO_ACCOUNTS
 from tests.conftest import Caller
 from tests.prefork import captured
 
@@ -105,14 +108,31 @@ def open_demo(folder: Path, data_dir: Path, *arguments: str, **settings: str) ->
 StartDemo = Callable[..., Demo]
 
 
+def make_quick_users(data_dir: Path) -> None:
+    """The accounts that a first start makes, but for what their passwords cost.
+
+    A fifth of a second of a processor for each look at one is more than all else that these tests ask for.
+    """
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    accounts = {
+        name: {"roles": roles, "password_hash": hasher.hash(password)}
+        for name, password, roles in DEMO_ACCOUNTS
+    }
+    data_dir.mkdir(mode=0o700)
+    (data_dir / "demo-users.json").write_text(json.dumps(accounts))
+
+
 @pytest.fixture(scope="module")
 def start_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDemo]:
-    """Starts demos; stops those that still run at the end."""
+    """Starts demos, with quick accounts unless in a given folder; stops those that still run at the end."""
     demos: list[Demo] = []
 
     def start(data_dir: Path | None = None) -> Demo:
         folder = tmp_path_factory.mktemp("demo")
-        demos.append(open_demo(folder, data_dir or folder / "data"))
+        if data_dir is None:
+            data_dir = folder / "data"
+            make_quick_users(data_dir)
+        demos.append(open_demo(folder, data_dir))
         return demos[-1]
 
     yield start
