@@ -41,10 +41,11 @@ __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 120.0
 
-# In debug mode each future and callback keeps the stack that made it, for messages about it. One frame of it
-# will do: whole ones take up a third of the tests' time.
-asyncio.constants.DEBUG_STACK_DEPTH = 1  # type: ignore[misc]
-traceback.extract_stack.__defaults__ = (None, 1)  # what asyncio calls without arguments
+# In debug mode each future and callback keeps the stack that made it, for messages about it: whole ones take
+# up a third of the tests' time, one frame of each a twentieth. Raise it to see where what is named was made.
+STACK_DEPTH = 0
+asyncio.constants.DEBUG_STACK_DEPTH = STACK_DEPTH  # type: ignore[misc]
+traceback.extract_stack.__defaults__ = (None, STACK_DEPTH)  # what asyncio calls without arguments
 _UNCHANGED = (sys.base_prefix, sys.prefix, str(prefork.ROOT / "aiohttp_jobs"), str(prefork.ROOT / "tests"))
 _look_whether_changed = linecache.checkcache
 
