@@ -13,9 +13,9 @@ from ..powershell import needs_pwsh
 from .powershell_oracle import answer
 from .powershell_scripts import SCRIPTS
 
-MODES = ("MainLoop", "MainLoop", "Runspace", "Runspace")
-"""Twice in one worker, where one takes two jobs."""
-GROUPS = 3
+MODES = ("MainLoop", "Runspace")
+"""Whose workers take all scripts one after the other; each script twice in one of them, in turn."""
+GROUPS = 2
 OF_ITS_OWN = 40
 """Each so many-th script is a BackgroundJob too: the same session in a new process, which takes a second."""
 ENDINGS = ("exit", "return", "break", "last program", "another script", "pester")
@@ -39,7 +39,8 @@ async def test_output_and_exit_code_are_those_of_a_pwsh_of_its_own(
         if code:
             output += f"[ERROR] The command exited with code {code}.\n"
         is_shown_by_its_own = number % OF_ITS_OWN == 0 or any(each in name for each in ENDINGS)
-        for mode in (*MODES, "BackgroundJob") if is_shown_by_its_own else MODES:
+        modes = (*MODES, MODES[number // GROUPS % len(MODES)])
+        for mode in (*modes, "BackgroundJob") if is_shown_by_its_own else modes:
             result = await caller.run(SCRIPTS[name], mode, interpreter="powershell")
             shown = _PROGRESS.sub("", result["Output"])
             assert (shown, result["ExitCode"]) == (output, code), f"{name}, {mode}"
