@@ -33,6 +33,28 @@ def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() ->
     assert shown.stdout == "False\n"
 
 
+def test_a_host_loads_nothing_that_its_settings_do_not_ask_for() -> None:
+    code = (
+        "import sys\n"
+        "from aiohttp import web\n"
+        "import aiohttp_jobs\n"
+        "aiohttp_jobs.setup(web.Application(), aiohttp_jobs.JobsConfig(data_dir='not-made'))\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('aiohttp_jobs.')))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    libraries, own = (set(line.split()) for line in shown.stdout.splitlines())
+    assert "pydantic" in libraries
+    assert not libraries & {"aiosmtplib", "prometheus_client", "psycopg", "typer", "rich"}
+    assert "aiohttp_jobs.http.jobs" in own
+    assert not {
+        name for name in own if name.startswith(("aiohttp_jobs.http.mcp", "aiohttp_jobs.engine.postgres"))
+    }
+    assert not own & {"aiohttp_jobs.monitoring.tracing", "aiohttp_jobs.monitoring.metrics"}
+
+
 async def test_the_hosts_own_routes_and_errors_are_untouched(start_host: StartHost) -> None:
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text="the host's page")

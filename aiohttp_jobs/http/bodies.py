@@ -54,6 +54,9 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
 
     Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
+    # Models of seldom requests have ``defer_build``. Two threads must not do it at a time: pydantic's own
+    # way at first use let one of them validate by the parent class (pydantic issue 11849).
+    model.model_rebuild()
     return await _read(request, max_bytes, lambda body: parse_model(body, model))
 
 

@@ -122,7 +122,9 @@ class ResultConditions(BaseModel):
     `from` is inclusive, `to` exclusive; `name` may end with ``*``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, json_schema_extra={"minProperties": 1}, defer_build=True
+    )
 
     status: Annotated[list[JobStatus], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
     mode: Annotated[list[ExecutionMode], Field(min_length=1, max_length=20)] | SkipJsonSchema[None] = None
@@ -158,6 +160,7 @@ class DeletionRequest(BaseModel):
     """The body of ``POST /results/delete``: the jobs by their ids, or by conditions."""
 
     model_config = ConfigDict(
+        defer_build=True,
         extra="forbid",
         frozen=True,
         json_schema_extra={

@@ -136,7 +136,9 @@ _of_one_kind = field_validator("job", mode="wrap")(_either)
 class ScheduleRequest(BaseModel):
     """The body of ``POST /schedules``. Seconds are real numbers; times need a UTC offset."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
+    )
 
     name: Annotated[Name, AfterValidator(_stripped)]
     job: ScheduledWork
@@ -204,7 +206,7 @@ def _of_one_kind_schema(schema: dict[str, Any]) -> None:
 
 
 class _AnyJob(ScheduledJob):
-    model_config = ConfigDict(json_schema_extra=_of_one_kind_schema)
+    model_config = ConfigDict(json_schema_extra=_of_one_kind_schema, defer_build=True)
 
     function: FunctionName
     values: dict[str, Any]

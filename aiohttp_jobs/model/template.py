@@ -79,6 +79,7 @@ class TemplateRequest(BaseModel):
     """
 
     model_config = ConfigDict(
+        defer_build=True,
         alias_generator=to_camel,
         extra="forbid",
         frozen=True,

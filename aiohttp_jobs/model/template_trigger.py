@@ -73,7 +73,9 @@ class TemplateTriggerRequest(BaseModel):
     conditions that must all hold.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
+    )
 
     name: Name
     proof: TriggerProof
@@ -89,7 +91,7 @@ class TemplateTriggerRequest(BaseModel):
 class TriggerChange(BaseModel):
     """The body of ``PATCH /triggers/{id}``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     enabled: StrictBool
 

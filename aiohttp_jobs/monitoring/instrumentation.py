@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
 
 from ..config import JobsConfig
 from ..engine.base import CloseInTime, Engine, JobObserver
@@ -15,9 +15,7 @@ from ..system.storage_state import StorageState
 from .counting import JobCounts
 from .events import JobLog, Observers
 from .sharing import Sharing
-
-if TYPE_CHECKING:
-    from .tracing import JobTracing
+from .tracing_when_used import TracingWhenUsed
 
 
 class Instrumentation:
@@ -52,12 +50,11 @@ class Instrumentation:
             stack.push_async_callback(close, "Counting", self.sharing.close)
 
 
-def _tracing() -> JobTracing | None:
+def _tracing() -> TracingWhenUsed | None:
     """What makes spans; ``None`` where OpenTelemetry is not installed."""
     try:
-        from .tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
+        return TracingWhenUsed() if find_spec("opentelemetry.trace") is not None else None
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "opentelemetry":
             raise
         return None
-    return JobTracing()

@@ -1,20 +1,18 @@
-"""Sends notices by e-mail through the configured SMTP server. Retries are in ``delivery``."""
+"""Writes notices as e-mails. How one reaches the server is in ``smtp``, retries in ``delivery``."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import ssl
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
 from typing import Any
-
-import aiosmtplib
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
@@ -25,7 +23,6 @@ from ..model.terminal import as_seen
 from .channel import DeliveryError, one_line
 
 NOT_SET_UP = "No mail server is set up here; an administrator can do that with smtp_host and smtp_from."
-_QUIT_SECONDS = 2.0
 _MAX_SUBJECT = 200
 _MAX_VALUE = 1000
 """Characters of a call, or of what it returned."""
@@ -41,6 +38,9 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 # Lines as long as they come, on servers of any age: neither 8-bit nor folded in the body.
 _POLICY = SMTP_POLICY.clone(cte_type="7bit")
 
+Transmit = Callable[[JobsConfig, ssl.SSLContext | None, bytes, Sequence[str]], Coroutine[Any, Any, None]]
+"""Sends a message, by the settings and over the TLS that are given, to addresses."""
+
 
 class EmailChannel:
     """Sends with the ``smtp_*`` settings of `config`; certificates are verified."""
@@ -48,6 +48,7 @@ class EmailChannel:
     def __init__(self, config: JobsConfig) -> None:
         self._config = config
         self._tls: ssl.SSLContext | None = None
+        self._transmit = None if config.smtp_host is None else _transmission()
 
     async def open(self) -> None:
         if self._config.smtp_host is None or self._config.smtp_security == "none":
@@ -64,37 +65,20 @@ class EmailChannel:
 
     async def send(self, notice: Notice) -> None:
         config = self._config
-        if config.smtp_host is None or config.smtp_from is None:
+        if self._transmit is None or config.smtp_from is None:
             raise DeliveryError(NOT_SET_UP, is_final=True)
-        client = aiosmtplib.SMTP(
-            hostname=config.smtp_host,
-            port=config.smtp_port,
-            timeout=config.smtp_timeout,
-            use_tls=config.smtp_security == "tls",
-            start_tls=config.smtp_security == "starttls",
-            tls_context=self._tls,
-        )
         try:
-            await self._transmit(client, notice, config.smtp_from)
-        finally:
-            client.close()
+            message = write_message(config, notice).as_bytes()
+        except ValueError:
+            raise DeliveryError("The message cannot be written.") from None
+        await self._transmit(config, self._tls, message, notice.remaining)
 
-    async def _transmit(self, client: aiosmtplib.SMTP, notice: Notice, sender: str) -> None:
-        config = self._config
-        try:
-            async with asyncio.timeout(config.smtp_timeout):
-                await client.connect()
-                if config.smtp_username is not None:
-                    await client.login(config.smtp_username, config.smtp_password or "")
-                message = write_message(config, notice).as_bytes()
-                refused, _ = await client.sendmail(sender, list(notice.remaining), message)
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _explained(error) from None
-        # It is sent, whatever becomes of the farewell.
-        with contextlib.suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=_QUIT_SECONDS)
-        if refused:
-            raise _refusal({address: answer.code for address, answer in refused.items()})
+
+def _transmission() -> Transmit:
+    """How messages are sent; imported where there is a mail server: a third of a megabyte."""
+    from .smtp import transmit  # noqa: PLC0415 - as said above
+
+    return transmit
 
 
 def write_message(config: JobsConfig, notice: Notice) -> EmailMessage:
@@ -169,41 +153,3 @@ def _duration(seconds: Any) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return str(timedelta(seconds=round(seconds)))
-
-
-def _refusal(refused: dict[str, int]) -> DeliveryError:
-    """Some got it. The others are tried again if the server said that this may help."""
-    later = tuple(address for address, code in refused.items() if code < 500)
-    names = ", ".join(f"{address} ({code})" for address, code in refused.items())
-    return DeliveryError(
-        f"The mail server refused {names}.", is_final=not later, remaining=later or tuple(refused)
-    )
-
-
-def _explained(error: Exception) -> DeliveryError:
-    match error:
-        case aiosmtplib.SMTPAuthenticationError():
-            # What the server says is left out: it may repeat what it was sent.
-            return DeliveryError(
-                f"The mail server did not accept the user name and password ({error.code}).",
-                is_final=error.code >= 500,
-            )
-        case aiosmtplib.SMTPRecipientsRefused():
-            return _refusal({each.recipient: each.code for each in error.recipients})
-        case aiosmtplib.SMTPResponseException():
-            answer = f"The mail server answered {error.code}: {error.message}"
-            return DeliveryError(answer, is_final=500 <= error.code < 600)
-        case aiosmtplib.SMTPNotSupported():
-            return DeliveryError(f"The mail server cannot do what is needed: {error.message}", is_final=True)
-        case _:
-            return DeliveryError(_why_unreachable(error))
-
-
-def _why_unreachable(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "The mail server did not answer in time."
-    cause = error.__cause__ or error.__context__ or error
-    if isinstance(cause, ssl.SSLError):
-        reason = getattr(cause, "verify_message", "") or cause.reason
-        return f"No secure connection to the mail server: {reason}."
-    return "The mail server cannot be reached."

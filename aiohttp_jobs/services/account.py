@@ -44,7 +44,9 @@ class ApiKeyRequest(BaseModel):
     user has too.
     """
 
-    model_config = ConfigDict(alias_generator=_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=_camel, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
+    )
 
     name: Annotated[OneLine, Field(min_length=1, max_length=200)]
     roles: (
@@ -63,7 +65,7 @@ class ApiKeyRequest(BaseModel):
 class ApiKeyChange(BaseModel):
     """The body of ``PATCH /api-keys/{id}``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     enabled: Annotated[bool, Field(strict=True)]
 

@@ -23,7 +23,9 @@ class SessionsToEnd(BaseModel):
     With `keep_current`, the session of this request stays.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", frozen=True, populate_by_name=True, defer_build=True
+    )
 
     user_id: Annotated[CommandText, Field(min_length=1, max_length=1000)] | None = None
     keep_current: Annotated[bool, Field(strict=True)] = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -98,7 +97,7 @@ async def _answer(request: web.Request, asset: Asset, headers: dict[str, str]) -
     if headers["ETag"] in request.headers.get("If-None-Match", ""):
         return ResponseAsIs(status=304, headers=headers)
     headers["Content-Type"] = asset.content_type
-    if "gzip" in request.headers.get("Accept-Encoding", "") and asset.content_type != "image/png":
+    if asset.compressed is not None and "gzip" in request.headers.get("Accept-Encoding", ""):
         headers["Content-Encoding"] = "gzip"
-        return ResponseAsIs(body=await asyncio.to_thread(lambda: asset.compressed), headers=headers)
+        return ResponseAsIs(body=asset.compressed, headers=headers)
     return web.Response(body=asset.body, headers=headers)

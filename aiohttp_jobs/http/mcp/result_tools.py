@@ -21,7 +21,7 @@ _LONGEST_TEXT = 500
 class SearchArguments(ResultConditions):
     """Conditions that all must hold; without any, all of the caller's results match."""
 
-    model_config = ConfigDict(json_schema_extra=None)
+    model_config = ConfigDict(json_schema_extra=None, defer_build=False)
 
     limit: Annotated[int, Field(ge=1, le=100, strict=True)] = 20
     cursor: Annotated[str | None, Field(max_length=2000, description="`cursor` of the previous page.")] = None
