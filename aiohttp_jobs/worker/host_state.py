@@ -19,19 +19,25 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from operator import is_
 from typing import Any
 
 _UNSET = object()
-# What a look costs, some 0.1 ms, is much more than the step of a job that waits for nothing.
+# What a look costs, some 0.06 ms, is much more than the step of a job that waits for nothing.
 _LONG_PAUSE = 0.002
 _LONGEST_STRETCH = 0.005
 _STATUS = "/proc/self/status"
+_STATUS_BYTES = 4096
+_HANDLED = ("SigIgn", "SigCgt")
+"""The signals that are ignored or caught, as bits: proc_pid_status(5)."""
 _FIXED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 _SIGNALS = tuple(sorted(signal.valid_signals() - _FIXED))
 _logger = logging.getLogger(__name__)
 
 Put = Callable[[Any], object]
-Items = dict[tuple[str, Any], tuple[Any, Put | None]]
+Name = tuple[str, Any]
+Values = dict[Name, Any]
+Items = dict[Name, tuple[Any, Put | None]]
 """What there is to change: its value, and what puts back an earlier one; ``None`` for an entry of a table."""
 
 
@@ -45,7 +51,7 @@ class HostState:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._changed: dict[tuple[str, Any], tuple[Any, Any]] = {}
-        self._before: dict[tuple[str, Any], Any] | None = None
+        self._before: tuple[Values, dict[str, dict[str, Any]]] | None = None
         self._began = 0.0
         self._is_busy = False
         self._looked = 0.0
@@ -57,7 +63,7 @@ class HostState:
         if self._before is None:
             self._began = time.monotonic()
             self._is_busy = self._began - self._looked < _LONG_PAUSE
-            self._before = self._values()
+            self._before = self._values(), _tables()
         try:
             yield
         finally:
@@ -74,18 +80,27 @@ class HostState:
         if (before := self._before) is None:
             return
         self._before = None
-        for name, value in self._values().items():
-            old = before.pop(name, _UNSET)
-            if not _is_same(old, value):
-                self._note(name, old, value)
-        for name, old in before.items():
-            self._note(name, old, _UNSET)
+        settings, tables = before
+        self._compare(settings, self._values())
+        for table, now in _tables().items():
+            then = tables.get(table, {})
+            if not _is_unchanged(then, now):
+                self._compare(_named(table, then), _named(table, now))
         self._looked = time.monotonic()
 
-    def _values(self) -> dict[tuple[str, Any], Any]:
-        return {name: value for name, (value, _) in self._items().items()}
+    def _compare(self, then: Values, now: Values) -> None:
+        for name, value in now.items():
+            old = then.pop(name, _UNSET)
+            if not _is_same(old, value):
+                self._note(name, old, value)
+        for name, old in then.items():
+            self._note(name, old, _UNSET)
 
-    def _note(self, name: tuple[str, Any], old: Any, new: Any) -> None:
+    def _values(self) -> Values:
+        """All but the entries of tables."""
+        return {name: value for name, (value, _) in self._settings().items()}
+
+    def _note(self, name: Name, old: Any, new: Any) -> None:
         first, _ = self._changed.get(name, (old, None))
         self._changed[name] = (first, new)
 
@@ -107,12 +122,25 @@ class HostState:
         self._changed.clear()
 
     def _items(self) -> Items:
+        found = self._settings()
+        for table, entries in _tables().items():
+            found |= {name: (value, None) for name, value in _named(table, entries).items()}
+        return found
+
+    def _settings(self) -> Items:
         found: Items = {}
-        for group in (_process, _interpreter, _hooks, _loop_settings(self._loop), _signal_handlers):
+        status = _own_status()
+        groups = (
+            _process,
+            lambda: _umask(status),
+            _interpreter,
+            _hooks,
+            _loop_settings(self._loop),
+            lambda: _signal_handlers(status),
+        )
+        for group in groups:
             with suppress(Exception):  # the job may have left anything there
                 found |= group()
-        found |= _entries("os.environ", os.environ)
-        found |= _entries("builtins", vars(builtins))
         return found
 
 
@@ -149,12 +177,27 @@ def _process() -> Items:
     }
     with suppress(OSError):
         found["working folder", None] = (os.getcwd(), os.chdir)
-    with suppress(OSError, IndexError):
-        # To ask os.umask is to set it, for other threads too.
-        with open(_STATUS, "rb", buffering=0) as status:
-            mask = status.read(1024).partition(b"\nUmask:")[2].split()[0]
-        found["umask", None] = (int(mask, 8), os.umask)
     return found
+
+
+def _own_status() -> bytes:
+    """What Linux tells of this process; elsewhere nothing."""
+    try:
+        with open(_STATUS, "rb", buffering=0) as status:
+            return status.read(_STATUS_BYTES)
+    except OSError:
+        return b""
+
+
+def _umask(status: bytes) -> Items:
+    # To ask os.umask is to set it, for other threads too.
+    mask = _field(status, "Umask")
+    return {} if mask is None else {("umask", None): (int(mask, 8), os.umask)}
+
+
+def _field(status: bytes, name: str) -> bytes | None:
+    _, found, rest = status.partition(f"\n{name}:".encode())
+    return rest[: rest.index(b"\n")] if found else None
 
 
 def _interpreter() -> Items:
@@ -213,19 +256,46 @@ def _loop_settings(loop: asyncio.AbstractEventLoop) -> Callable[[], Items]:
     }
 
 
-def _signal_handlers() -> Items:
+def _signal_handlers(status: bytes) -> Items:
+    """Handlers that are not the default, where the system tells which signals have one; else all."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    handlers = ((number, signal.getsignal(number)) for number in _SIGNALS)
+    masks = [_field(status, name) for name in _HANDLED]
+    handled = sum(1 << number - 1 for number in _SIGNALS) if None in masks else 0
+    for mask in masks:
+        handled |= int(mask or b"0", 16)
+    handlers = [(number, signal.getsignal(number)) for number in _SIGNALS if handled >> number - 1 & 1]
     return {
-        ("signal", number): (handler, lambda old, number=number: signal.signal(number, old))  # type: ignore[misc]
+        ("signal", number): (handler, _signal_put(number))
         for number, handler in handlers
         if handler is not None  # set by C code
     }
 
 
-def _entries(name: str, table: MutableMapping[str, Any]) -> Items:
-    return {(name, key): (value, None) for key, value in list(table.items())}
+def _signal_put(number: int) -> Put:
+    return lambda old: signal.signal(number, signal.SIG_DFL if old is _UNSET else old)
+
+
+def _tables() -> dict[str, dict[str, Any]]:
+    """The entries of the tables that a job may change, by the tables' names."""
+    found = {"builtins": vars(builtins).copy()}
+    with suppress(Exception):  # the job may have left anything there
+        found["os.environ"] = dict(os.environ)
+    return found
+
+
+def _is_unchanged(then: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Whether nothing has changed for sure, which is nearly always so and shows at once."""
+    if then.keys() != now.keys():
+        return False
+    if all(map(is_, then.values(), now.values())):
+        return True
+    # Texts of the environment are made anew whenever it is asked; of others equality says nothing.
+    return set(map(type, then.values())) == set(map(type, now.values())) == {str} and then == now
+
+
+def _named(table: str, entries: dict[str, Any]) -> Values:
+    return {(table, key): value for key, value in entries.items()}
 
 
 def _entry(table: MutableMapping[str, Any], key: str) -> Put:
@@ -238,7 +308,9 @@ def _entry(table: MutableMapping[str, Any], key: str) -> Put:
     return put
 
 
-def _entry_put(name: tuple[str, Any]) -> Put | None:
-    """Puts back an entry of a table, also one that the job has removed."""
+def _entry_put(name: Name) -> Put | None:
+    """Puts back an entry of a table or a signal's handler, also one that the job has removed."""
+    if name[0] == "signal":
+        return _signal_put(name[1])
     tables: Mapping[str, MutableMapping[str, Any]] = {"os.environ": os.environ, "builtins": vars(builtins)}
     return _entry(tables[name[0]], name[1]) if name[0] in tables else None

@@ -215,6 +215,7 @@ threading.settrace(nothing); threading.setprofile(nothing)
 sys.settrace(nothing); sys.setprofile(nothing)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, nothing)
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 sys.excepthook = sys.unraisablehook = sys.displayhook = threading.excepthook = nothing
 sys.stdin = sys.stdout = sys.stderr = io.StringIO()
 loop = asyncio.get_running_loop()
