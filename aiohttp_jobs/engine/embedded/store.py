@@ -122,12 +122,12 @@ class FileSystemStore:
         self._threads.shutdown()
 
     def add(self, submission: Submission, allowance: Allowance | None = None) -> Awaitable[PendingJob]:
-        return self._group_commit.run(partial(self._intake.accept, submission, allowance))
+        return self._group_commit.run(self._intake.accept, submission, allowance)
 
     def start(
         self, submission: Submission, allowance: Allowance | None = None
     ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
-        return self._group_commit.run(partial(self._intake.start, submission, allowance))
+        return self._group_commit.run(self._intake.start, submission, allowance)
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -156,7 +156,7 @@ class FileSystemStore:
         )
 
     def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> Awaitable[ClaimedJob | None]:
-        return self._group_commit.run(partial(self._intake.claim, pending, unless_paused=unless_paused))
+        return self._group_commit.run(self._intake.claim, pending, unless_paused)
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
         record = result.to_record()
@@ -165,7 +165,7 @@ class FileSystemStore:
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
             aside = await self._run(self._result_writer.write_aside, record) if is_large else None
-            await self._group_commit.run(partial(self._result_writer.finish, claimed, record, aside))
+            await self._group_commit.run(self._result_writer.finish, claimed, record, aside)
             # Last, so that whoever sees the result in a list finds the job ended.
             self.results.note(record)
         finally:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 
 from ....model.job import Submission
-from ....system.guarded_files import open_regular
+from ....system.guarded_files import read_start
 
 _MOST_SUBMISSIONS = 4096
 _MOST_DIGESTS = 100_000
@@ -30,11 +29,7 @@ class AcceptedFile:
         if self.submission is None:
             return None
         try:
-            descriptor = open_regular(path)
-            try:
-                is_same = hashlib.sha256(os.read(descriptor, _LARGEST + 1)).digest() == self.digest
-            finally:
-                os.close(descriptor)
+            is_same = hashlib.sha256(read_start(path, _LARGEST + 1)).digest() == self.digest
         except OSError:
             return None
         return self.submission if is_same else None

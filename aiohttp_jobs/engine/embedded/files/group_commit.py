@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, TypeVarTuple
 
 from ....system.atomic import sync_file, sync_folder
 from ....system.guarded_files import open_regular
@@ -19,6 +19,7 @@ from ....system.storage_state import StorageState
 from .journal import LARGEST, Journal, JournalEntry
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _MOST_AT_ONCE = 64
 _MOST_UNTIDY = 1000
@@ -47,8 +48,8 @@ class CommittedChange(Generic[T]):
 
 @dataclass(slots=True)
 class _Order:
-    work: Callable[[], CommittedChange[Any]]
-    loop: asyncio.AbstractEventLoop
+    work: Callable[..., CommittedChange[Any]]
+    arguments: tuple[Any, ...]
     future: asyncio.Future[Any]
     change: CommittedChange[Any] | None = None
     error: BaseException | None = field(default=None)
@@ -80,18 +81,17 @@ class GroupCommit:
         self._orders.put(None)
         self._thread.join()
 
-    def run(self, work: Callable[[], CommittedChange[T]]) -> asyncio.Future[T]:
+    def run(self, work: Callable[[*Ts], CommittedChange[T]], *arguments: *Ts) -> asyncio.Future[T]:
         """Have the thread call `work` and make its change durable; asked for at once, whoever waits when.
 
         The future has the change's value, what `work` raised, or an ``OSError`` when its change cannot be
         made durable.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         if self._closed:
             future.set_exception(RuntimeError("the store is not open"))
         else:
-            self._orders.put(_Order(work, loop, future))
+            self._orders.put(_Order(work, arguments, future))
         return future
 
     def _serve(self) -> None:
@@ -103,7 +103,7 @@ class GroupCommit:
             batch = [order for order in orders if order is not None]
             for order in batch:
                 try:
-                    order.change = order.work()
+                    order.change = order.work(*order.arguments)
                 except BaseException as error:
                     order.error = error
             self._make_durable([order for order in batch if order.change is not None])
@@ -197,9 +197,10 @@ def _sync_file(path: str | Path) -> None:
 
 
 def _tell(batch: Sequence[_Order]) -> None:
-    loops = {order.loop for order in batch}
-    for loop in loops:
-        own = [order for order in batch if order.loop is loop]
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Order]] = {}
+    for order in batch:
+        by_loop.setdefault(order.future.get_loop(), []).append(order)
+    for loop, own in by_loop.items():
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_settle, own)
 

@@ -58,8 +58,8 @@ class JournalEntry:
     def encoded(self, generation: int) -> bytes:
         run, folder = _bytes(self.run), _bytes(self.folder)
         lengths = (len(self.data), int(self.kind), len(run), len(folder))
-        checksum = _checksum(generation, lengths, (run, folder, self.data))
-        return b"".join((_ENTRY.pack(generation, checksum, *lengths), run, folder, self.data))
+        body = b"".join((run, folder, self.data))
+        return _ENTRY.pack(generation, _checksum(generation, lengths, body), *lengths) + body
 
 
 class Journal:
@@ -183,7 +183,7 @@ def _entries(data: bytes, generation: int) -> Iterator[JournalEntry]:
         position += _ENTRY.size
         body = data[position : position + run + folder + length]
         lengths = (length, kind, run, folder)
-        if found != generation or _checksum(generation, lengths, (body,)) != checksum:
+        if found != generation or _checksum(generation, lengths, body) != checksum:
             return
         if kind not in set(Kind) or b"/" in body[: run + folder]:
             return  # none that was written here
@@ -201,12 +201,8 @@ def _bytes(name: str) -> bytes:
     return name.encode() if name.isascii() else os.fsencode(name)
 
 
-def _checksum(generation: int, lengths: tuple[int, int, int, int], pieces: Sequence[bytes]) -> int:
-    """Of an entry whose body is made of `pieces`."""
-    checksum = zlib.crc32(b"(%d, (%d, %d, %d, %d))" % (generation, *lengths))
-    for piece in pieces:
-        checksum = zlib.crc32(piece, checksum)
-    return checksum
+def _checksum(generation: int, lengths: tuple[int, int, int, int], body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(b"(%d, (%d, %d, %d, %d))" % (generation, *lengths)))
 
 
 def boot_id() -> str:

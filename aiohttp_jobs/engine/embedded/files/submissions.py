@@ -128,9 +128,11 @@ class Intake:
             self._keys.release(pending.lock)
         return True
 
-    def claim(
-        self, pending: PendingJob, *, unless_paused: bool = False
-    ) -> CommittedChange[ClaimedJob | None]:
+    def claim(self, pending: PendingJob, unless_paused: bool) -> CommittedChange[ClaimedJob | None]:
+        """Pick a job up; the value is ``None`` when another process has.
+
+        Raises `KeyBusyError` and, with `unless_paused`, `QueuePausedError`.
+        """
         if unless_paused:
             self._accepting.require_not_paused()
         if pending.lock is None:
