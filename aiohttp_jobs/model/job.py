@@ -54,7 +54,7 @@ def utc_now() -> datetime:
 def format_utc(moment: datetime) -> str:
     """A time as ISO 8601 in UTC with ``Z`` and microseconds, so that text order is time order."""
     in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return in_utc.isoformat("T", "microseconds")[: -len("+00:00")] + "Z"
 
 
 def _assume_utc(moment: datetime) -> datetime:

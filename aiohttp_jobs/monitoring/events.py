@@ -33,6 +33,8 @@ class JobLog:
         return _NOTHING
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        if not _logger.isEnabledFor(logging.INFO):
+            return
         event = "retried" if again else _ENDED.get(result.status, "ended")
         _log(
             event, submission, status=result.status.value, exit_code=result.exit_code, runtime=result.runtime
@@ -72,7 +74,8 @@ class Observers:
         more: dict[str, str] = {}
         for each in self._observers:
             try:
-                more.update(each.started(submission))
+                if told := each.started(submission):
+                    more.update(told)
             except Exception:
                 _complain()
         return more

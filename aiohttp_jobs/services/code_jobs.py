@@ -6,7 +6,7 @@ Used by ``from_code``, and for schedules that the code declares.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,7 +54,9 @@ class CodeJobs:
         """Whether the function belongs to this plugin."""
         return self._functions.get(function.name) is function
 
-    async def submit(self, code: HostCode, bound: BoundFunction[Any], run: FunctionRunRequest) -> Submission:
+    def submit(
+        self, code: HostCode, bound: BoundFunction[Any], run: FunctionRunRequest
+    ) -> Coroutine[Any, Any, Submission]:
         """Submit a job as the user of `code`. `run` has no values of its own.
 
         Raises `ConfigurationError` while the plugin is not open, and whatever `JobService.submit` raises.
@@ -65,7 +67,7 @@ class CodeJobs:
                 "handlers, for example, or in on_startup after aiohttp_jobs.setup."
             )
         mode = run.execution_mode or bound.function.options.modes[0]
-        return await self._jobs.submit(code, bound.function, bound.values, run, mode)
+        return self._jobs.submit(code, bound.function, bound.values, run, mode)
 
     async def submit_scheduled(self, schedule: Schedule, job: ScheduledFunction, job_id: str) -> None:
         """Submit the `job` of a schedule that the code declares.

@@ -57,8 +57,12 @@ class FunctionJobs:
         # Runs of one function exclude each other, whoever runs it.
         owner = FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None
         schedule_id = None if schedule is None else schedule.schedule_id
-        origin = FunctionOrigin(function.name, function.version, values.plain, sealed, owner, schedule_id)
-        return await self._jobs.submit_approved(identity, request, origin, job_id)
+        return await self._jobs.submit_approved(
+            identity,
+            request,
+            FunctionOrigin(function.name, function.version, values.plain, sealed, owner, schedule_id),
+            job_id,
+        )
 
     def require_within(
         self,

@@ -6,7 +6,7 @@ The engine stores and runs jobs; ``streams.job`` follows them, ``serializers`` s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol
@@ -118,18 +118,18 @@ class JobService:
         self._policy.require_run(identity.roles, mode, key, priority)
         return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
 
-    async def submit_approved(
+    def submit_approved(
         self,
         identity: Identity,
         request: SubmitRequest,
         origin: TemplateOrigin | FunctionOrigin,
         job_id: str,
-    ) -> Submission:
+    ) -> Coroutine[Any, Any, Submission]:
         """Submit a job of a template or a function that `identity` may run, whatever their other rights.
 
         The caller must have checked that. `request` comes from the template or the function.
         """
-        return await self._accept(identity, request, job_id, **_fields_of(origin))
+        return self._accept(identity, request, job_id, **_fields_of(origin))
 
     async def _accept(
         self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any

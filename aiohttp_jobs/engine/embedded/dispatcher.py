@@ -533,9 +533,9 @@ class Dispatcher:
                 claimed, "The server met an error of its own with this job; see its log."
             )
 
-    async def _until_written(self, job_id: str, finish: Callable[[], Awaitable[None]]) -> None:
+    def _until_written(self, job_id: str, finish: Callable[[], Awaitable[None]]) -> Coroutine[Any, Any, None]:
         message = "The result of job %s cannot be written"
-        await retry_until_written(finish, self._storage, _logger, message, job_id)
+        return retry_until_written(finish, self._storage, _logger, message, job_id)
 
     async def _finish_lost(self, job: LostJob) -> None:
         await self._finish(

@@ -128,6 +128,8 @@ class WaitingJobs:
         lane.setdefault(job.user_id, deque()).append(job)
 
     def _promote(self) -> None:
+        if not self._later:
+            return
         now = utc_now()
         while (due := self.next_due()) is not None and due <= now:
             self._line_up(heapq.heappop(self._later)[2])

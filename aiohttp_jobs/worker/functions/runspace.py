@@ -6,7 +6,8 @@ They have their own pool: users' commands never run in a process with the host's
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from ...functions.registry import Functions
 from ...model.job import ExecutionMode
@@ -59,9 +60,9 @@ class FunctionRunspaces:
     async def close(self) -> None:
         await self._pool.close()
 
-    async def run(self, execution: Execution) -> Outcome:
+    def run(self, execution: Execution) -> Coroutine[Any, Any, Outcome]:
         message = dumps(request(execution, self._environment)) + b"\n"
-        return await self._pool.run(execution, message)
+        return self._pool.run(execution, message)
 
     @property
     def _modules(self) -> list[str]:
