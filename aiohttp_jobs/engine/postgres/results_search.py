@@ -25,7 +25,7 @@ from .result_rows import owner_word, storable, word_in_index
 _LAST_ID = (1 << 63) - 1
 _DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
 _PAGE_DAYS = (45, 576)
-_INDEX_DAYS = (1, 4, 20, 90, 576)
+_INDEX_DAYS = (1, 2, 4, 8, 16, 32, 64, 128, 576)
 """How long the periods are that are read one after the other, before all that is left."""
 _INDEX_SECONDS = 1.0
 """After so long, the index has not another period looked through before what was found is shown."""
