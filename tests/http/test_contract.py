@@ -1,4 +1,7 @@
-"""Every error of the HTTP contract: its status and code, a sentence, and never a job lost over it."""
+"""Every error of the HTTP contract: its status and code, a sentence, and never a job lost over it.
+
+What is refused before an engine is asked for more than who asks is tried with one of them.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,6 @@ from hypothesis import strategies as st
 from ..conftest import Answer, Caller, Host
 from ..engines import BOTH
 from ..gate import Gate
-
-pytestmark = BOTH
 
 StartHost = Callable[..., Awaitable[Host]]
 JOB: dict[str, Any] = {"jobName": "j", "command": "true", "executionMode": "BackgroundJob"}
@@ -42,6 +43,7 @@ def assert_refused(answer: Answer, status: int, code: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@BOTH
 async def test_bad_bodies_cost_nobody_a_job(host: Host) -> None:
     caller = host.caller("debug")
     before = await caller.submit("sleep 0.3; echo before")
@@ -198,6 +200,7 @@ async def test_max_results_out_of_range_is_refused(host: Host) -> None:
         assert_refused(answer, 422, "invalid_fields")
 
 
+@BOTH
 async def test_only_ones_own_ended_jobs_results_are_deleted(host: Host) -> None:
     alice, bob = host.caller("debug"), host.caller("debug", user_id="bob")
     ended = (await alice.run("true"))["JobID"]
@@ -225,11 +228,13 @@ async def test_unknown_addresses_and_methods_are_answered_as_json(host: Host) ->
     assert set(refused.headers["Allow"].split(",")) >= {"GET", "DELETE"}
 
 
+@BOTH
 async def test_a_user_id_that_looks_like_a_path_is_one_as_any(host: Host) -> None:
     result = await host.caller("debug", user_id="../../etc").run("echo hi")
     assert (result["UserID"], result["Output"]) == ("../../etc", "hi\n")
 
 
+@BOTH
 async def test_too_many_waiting_jobs_are_refused_and_those_accepted_run(
     start_host: StartHost, tmp_path: Path
 ) -> None:
@@ -251,6 +256,7 @@ async def test_too_many_waiting_jobs_are_refused_and_those_accepted_run(
         assert (await caller.result(job_id))["Success"] is True
 
 
+@BOTH
 async def test_a_server_that_shuts_down_takes_no_more_jobs(host: Host) -> None:
     caller = host.caller("debug")
     for jobs_app in host.app._subapps:
@@ -267,6 +273,7 @@ json_values = st.recursive(
 
 
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # psycopg's pool does, in its own thread
+@BOTH
 async def test_no_json_whatever_makes_the_server_fail(host: Host) -> None:
     caller = host.caller("debug")
     assert (await host.caller("site_admin").request("POST", "/queue/pause")).status == 200

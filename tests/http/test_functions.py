@@ -163,37 +163,36 @@ async def test_long_values_are_kept_and_the_call_is_cut(host: Host) -> None:
     assert job["FunctionValues"] == {"rows": [1] * 900, "price": "1.10"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "details"),
-    [
-        (
-            {"values": {"index": "other", "when": 1}},
-            {
-                "values.when": "is not a parameter of this function",
-                "values.index": "must be 'users' or 'orders'",
-            },
-        ),
-        ({"values": {}}, {"values.index": "is required"}),
-        (
-            {"executionMode": "MainLoop"},
-            {"executionMode": "must be one of this function's: Runspace, BackgroundJob"},
-        ),
-        ({"timeoutSeconds": 1e9}, {"timeoutSeconds": "must be at most 86400"}),
-        ({"jobName": "x" * 101}, {"jobName": "must have at most 100 characters"}),
-        ({"notify": [{"channel": "email", "to": ["a@b.org"]}]}, {"notify.0.channel": None}),
-        ({"command": "true"}, {"command": "is not a field here; check its spelling"}),
-        ({"delaySeconds": 1.0, "runAt": "2030-01-01T00:00:00Z"}, {"body": None}),
-    ],
-)
-async def test_bad_input_is_told_by_field_and_costs_no_job(
-    host: Host, fields: dict[str, Any], details: dict[str, str | None]
-) -> None:
+BAD_INPUT: list[tuple[dict[str, Any], dict[str, str | None]]] = [
+    # fields of a run, and what is told of each that is at fault, if that is looked at
+    (
+        {"values": {"index": "other", "when": 1}},
+        {
+            "values.when": "is not a parameter of this function",
+            "values.index": "must be 'users' or 'orders'",
+        },
+    ),
+    ({"values": {}}, {"values.index": "is required"}),
+    (
+        {"executionMode": "MainLoop"},
+        {"executionMode": "must be one of this function's: Runspace, BackgroundJob"},
+    ),
+    ({"timeoutSeconds": 1e9}, {"timeoutSeconds": "must be at most 86400"}),
+    ({"jobName": "x" * 101}, {"jobName": "must have at most 100 characters"}),
+    ({"notify": [{"channel": "email", "to": ["a@b.org"]}]}, {"notify.0.channel": None}),
+    ({"command": "true"}, {"command": "is not a field here; check its spelling"}),
+    ({"delaySeconds": 1.0, "runAt": "2030-01-01T00:00:00Z"}, {"body": None}),
+]
+
+
+async def test_bad_input_is_told_by_field_and_costs_no_job(host: Host) -> None:
     librarian = host.caller("librarian")
-    body = {"values": {"index": "users"}, **fields}
-    answer = await librarian.request("POST", "/functions/rebuild/run", json=body)
-    assert (answer.status, answer.body["code"]) == (422, "invalid_fields"), answer.body
-    told = {fault["field"]: fault["message"] for fault in answer.body["details"]}
-    assert {field: text and told[field] for field, text in details.items()} == details
+    for fields, details in BAD_INPUT:
+        body = {"values": {"index": "users"}, **fields}
+        answer = await librarian.request("POST", "/functions/rebuild/run", json=body)
+        assert (answer.status, answer.body["code"]) == (422, "invalid_fields"), (fields, answer.body)
+        told = {fault["field"]: fault["message"] for fault in answer.body["details"]}
+        assert {field: text and told[field] for field, text in details.items()} == details
     assert (await librarian.request("GET", "/jobs")).body["count"] == 0
 
 

@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import uuid4
 
-import pytest
-
 from ..conftest import Answer, Caller, Host
 from ..engines import BOTH
 
@@ -244,29 +242,28 @@ async def test_too_many_in_a_minute_are_told_when_to_come_again(start_host: Star
     assert (await sender.github({**GITHUB_PUSH, "after": "c0"})).status == 200  # known already
 
 
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"paths": {"whom": "ref"}}, "paths.whom is not a parameter of this template."),
-        ({"paths": {"what": "ref"}, "values": {"what": "x"}}, "values.what has a path already."),
-        (
-            {"values": {"token": "x"}},
-            "values.token is a secret, which a trigger cannot keep: give it a path.",
-        ),
-        ({"paths": {"what": "a..b"}}, "paths.what: must be a path such as commits[0].author.name"),
-        ({"paths": {"what": "$(x)"}}, "paths.what: must be a path such as"),
-        ({"only": [{"path": "ref", "equals": [1]}]}, "only.0.equals"),
-        ({"proof": "password"}, "proof: Input should be 'github', 'gitlab', 'standard' or 'bearer'"),
-    ],
-)
-async def test_what_a_trigger_cannot_be_is_said(host: Host, fields: dict[str, Any], said: str) -> None:
+NO_TRIGGERS: list[tuple[dict[str, Any], str]] = [
+    # fields of a trigger, and what is said of them
+    ({"paths": {"whom": "ref"}}, "paths.whom is not a parameter of this template."),
+    ({"paths": {"what": "ref"}, "values": {"what": "x"}}, "values.what has a path already."),
+    (
+        {"values": {"token": "x"}},
+        "values.token is a secret, which a trigger cannot keep: give it a path.",
+    ),
+    ({"paths": {"what": "a..b"}}, "paths.what: must be a path such as commits[0].author.name"),
+    ({"paths": {"what": "$(x)"}}, "paths.what: must be a path such as"),
+    ({"only": [{"path": "ref", "equals": [1]}]}, "only.0.equals"),
+    ({"proof": "password"}, "proof: Input should be 'github', 'gitlab', 'standard' or 'bearer'"),
+]
+
+
+async def test_what_a_trigger_cannot_be_is_said(host: Host) -> None:
     alice = host.caller("task_manager")
-    template = await template_of(alice)
-    answer = await alice.request(
-        "POST", f"/templates/{template}/triggers", json={"name": "x", "proof": "github", **fields}
-    )
-    assert answer.status == 422
-    assert said in answer.body["error"]
+    path = f"/templates/{await template_of(alice)}/triggers"
+    for fields, said in NO_TRIGGERS:
+        answer = await alice.request("POST", path, json={"name": "x", "proof": "github", **fields})
+        assert answer.status == 422, fields
+        assert said in answer.body["error"], fields
 
 
 async def test_who_sees_and_removes_a_trigger(start_host: StartHost) -> None:

@@ -89,11 +89,11 @@ async def test_what_is_not_due_is_not_waited_for(host: Host) -> None:
         assert (answer.status, answer.body["result"]) == (200, None)
 
 
-@pytest.mark.parametrize("wait", ["-1", "61", "1.5", "soon", "", "1&wait=2"])
-async def test_a_bad_wait_is_refused_and_nothing_submitted(host: Host, wait: str) -> None:
+async def test_a_bad_wait_is_refused_and_nothing_submitted(host: Host) -> None:
     alice = host.caller("debug")
-    answer = await submit(alice, "true", wait)
-    assert (answer.status, answer.body["details"][0]["field"]) == (422, "wait")
+    for wait in ("-1", "61", "1.5", "soon", "", "1&wait=2"):
+        answer = await submit(alice, "true", wait)
+        assert (answer.status, answer.body["details"][0]["field"]) == (422, "wait"), wait
     assert (await alice.request("GET", "/jobs")).body["jobs"] == []
 
 
