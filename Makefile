@@ -20,8 +20,12 @@ PWSH_DIR := $(if $(shell command -v pwsh 2>/dev/null),,$(abspath $(dir $(wildcar
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# All but the parts of check, which change nothing that another one reads.
+ifndef AT_ONCE
 .NOTPARALLEL:
-.PHONY: help demo cluster test test-fast torture torture-cluster test-lowest test-newest check check-page bench house format docs screenshots clean
+endif
+.PHONY: help demo cluster test test-fast torture torture-cluster test-lowest test-newest check check-types check-types-elsewhere \
+	check-style check-walls check-page check-docs bench house format docs screenshots clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 14
@@ -89,12 +93,24 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 	@touch $@
 
 check: $(VENV)/.test  ## formatting, lint, types, the walls between the packages, and the docs without warnings
+	@# Two at once, each on a processor, the longest first. Each shows what it says once it has ended.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target AT_ONCE=1 check-style check-types check-types-elsewhere check-docs check-page check-walls
+
+check-style:
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+
+check-types:
+	$(BIN)/mypy
+
+# Each platform has a cache of its own: with one for both, each would find nothing in it.
+check-types-elsewhere:
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+
+check-walls:
 	$(BIN)/lint-imports --no-logo
-	@# Both at once, each on a processor. Each platform has a cache of its own: with one for both, each would find nothing in it.
-	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin & darwin=$$!; $(BIN)/mypy; linux=$$?; wait $$darwin && exit $$linux
-	@$(MAKE) --no-print-directory check-page
+
+check-docs:
 	@if [ -f docs/conf.py ]; then $(MAKE) --no-print-directory docs; fi
 
 # Deno's linter and TypeScript, with the settings in deno.json; a check only, nothing is built. Nothing is fetched either.
