@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -87,11 +88,14 @@ async def test_a_runspace_workers_own_environment_holds_no_secret(
 async def test_a_large_command_runs_and_never_shows_in_ps(host: Host, mode: str, interpreter: str) -> None:
     caller = host.caller("debug")
     filler = "# " + "x" * 200_000
-    look = "for f in /proc/[0-9]*/cmdline; do cat $f 2>/dev/null; done | grep -c SECRET-[W]ORD; true"
-    command = f"# SECRET-WORD\n{filler}\n{look}"
+    word = uuid.uuid4().hex  # whoever else runs this test on the machine has another
+    look = (
+        f"for f in /proc/[0-9]*/cmdline; do cat $f 2>/dev/null; done | grep -c {word[:-1]}[{word[-1]}]; true"
+    )
+    command = f"# {word}\n{filler}\n{look}"
     if interpreter == "python":
         call = f"s.run({look!r}, shell=True, capture_output=True, text=True).stdout"
-        command = f"# SECRET-WORD\n{filler}\nimport subprocess as s\n{call}"
+        command = f"# {word}\n{filler}\nimport subprocess as s\n{call}"
     result = await caller.run(command, mode, interpreter=interpreter)
     assert result["Output"].strip() in ("0", r"'0\n'")
 
