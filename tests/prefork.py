@@ -154,12 +154,30 @@ def end_all() -> None:
         _keepers.popitem()[1].end()
 
 
+_OF_A_HOST = (
+    "aiohttp_jobs.app",
+    "aiohttp_jobs.engine.embedded.engine",
+    "aiohttp_jobs.http.host_application",
+    "aiohttp_jobs.http.openapi.document",
+    "aiohttp_jobs.monitoring.tracing",
+    "opentelemetry.trace",
+)
+_LATER = {
+    "aiohttp_jobs.cli": ("aiohttp_jobs.without_a_host", "aiohttp_jobs.doctor"),
+    "demo_app": _OF_A_HOST,
+    "tests.hosts.plain": _OF_A_HOST,
+}
+"""What programs import when they need it, which would be done in each of the forked ones."""
+
+
 def _import(module: str) -> None:
-    """All of a package but what runs it, or one module."""
+    """All of a package but what runs it, or one module; and what it imports later."""
     found = importlib.import_module(module)
     for each in pkgutil.iter_modules(getattr(found, "__path__", ())):
         if each.name != "__main__":
             importlib.import_module(f"{module}.{each.name}")
+    for later in _LATER.get(module, ()):
+        _import(later)
 
 
 @dataclass
