@@ -103,6 +103,14 @@ class ExecutionModes:
                 ExpectedJob(submission.job_id, submission.user_id, environment, submission)
             )
 
+    def place(self, job_id: str, job_dir: str) -> None:
+        """Say where a job that was prepared is going to run, if it may. Nothing of it runs.
+
+        Blocks for as long as it takes to write the command's file.
+        """
+        if self._powershell is not None:
+            self._powershell.place(job_id, job_dir)
+
     def withdraw(self, job_id: str) -> None:
         """Take back what was prepared for a job and has not been used."""
         if self._powershell is not None:

@@ -24,11 +24,16 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
     Blocks, but for less than the fork that follows. Raises `NotStartedError` when the disk refuses it.
     """
-    command_file, folder = planned(execution, interpreter)
+    return prepare_in(execution.job_dir, execution.command, interpreter)
+
+
+def prepare_in(job_dir: str, command: str, interpreter: Interpreter) -> Workspace:
+    """The same for a job in the folder `job_dir` that does not run yet."""
+    command_file, folder = _places(job_dir, interpreter)
     try:
         descriptor = open_in_place(command_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
-            rest = memoryview(execution.command.encode())
+            rest = memoryview(command.encode())
             while rest:
                 rest = rest[file.write(rest) :]
     except OSError as error:
@@ -38,7 +43,11 @@ def prepare(execution: Execution, interpreter: Interpreter) -> Workspace:
 
 def planned(execution: Execution, interpreter: Interpreter) -> Workspace:
     """The same for a command that is passed in another way, without its file."""
-    return Workspace(f"{execution.job_dir}/command{interpreter.suffix}", working_folder(execution))
+    return _places(execution.job_dir, interpreter)
+
+
+def _places(job_dir: str, interpreter: Interpreter) -> Workspace:
+    return Workspace(f"{job_dir}/command{interpreter.suffix}", f"{job_dir}/{WORK}")
 
 
 def working_folder(execution: Execution) -> str:

@@ -41,11 +41,12 @@ StartHost = Callable[..., Awaitable[Host]]
 class Preparations:
     """Which jobs a process was told of ahead, in order, and which process; `again` is set at each.
 
-    `hosts` are all processes there were.
+    `placed` are those whose file it was told of too, and `hosts` all processes there were.
     """
 
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
+        self.placed: set[str] = set()
         self.again = Event()
         self.hosts: list[PowerShellHost] = []
 
@@ -79,6 +80,7 @@ class Directory:
 @pytest.fixture
 def prepared(monkeypatch: pytest.MonkeyPatch) -> Preparations:
     seen, prepare, begin = Preparations(), PowerShellHost.prepare, PowerShellHost.__init__
+    message = powershell_host.place
 
     def begin_and_note(host: PowerShellHost, *given: Any, **more: Any) -> None:
         begin(host, *given, **more)
@@ -90,6 +92,11 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> Preparations:
         prepare(host, expected, running)
         seen.note(expected.job_id, host.process.pid)
 
+    def message_and_note(command_file: str, folder: str) -> bytes:
+        seen.placed.add(seen.last[0])
+        return message(command_file, folder)
+
+    monkeypatch.setattr(powershell_host, "place", message_and_note)
     monkeypatch.setattr(PowerShellHost, "__init__", begin_and_note)
     monkeypatch.setattr(PowerShellHost, "prepare", prepare_and_note)
     return seen
@@ -139,8 +146,23 @@ async def test_nothing_runs_before_the_claim_is_on_the_disk(
         while not was_there:
             mark.unlink(missing_ok=True)
             assert (await run(caller, f"'' > '{mark}'"))["Success"] is True
+            if prepared.of and prepared.last[0] not in prepared.placed:
+                was_there.clear()
     assert was_there == [False]
     assert mark.exists()
+
+
+async def test_a_job_whose_place_was_told_ahead_runs_there(
+    start_host: StartHost, prepared: Preparations
+) -> None:
+    host = await start_host(poll_interval=NEVER, powershell_spares=0)
+    shown = """$own = 1
+        $PSCommandPath -eq "$PSScriptRoot/command.ps1"
+        $PWD.Path -eq "$PSScriptRoot/work" -and [Environment]::CurrentDirectory -eq $PWD.Path
+        "$global:own $($MyInvocation.MyCommand.CommandType)"
+    """
+    assert await run_prepared(host.caller("debug"), prepared, shown) == "True\nTrue\n1 ExternalScript\n"
+    assert prepared.last[0] in prepared.placed
 
 
 async def test_what_was_told_ahead_is_not_told_again(

@@ -431,9 +431,9 @@ class Dispatcher:
         self, submission: Submission, allowance: Allowance, accepted: asyncio.Future[None]
     ) -> None:
         """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
-        self._runner.prepare(submission)
+        placed = self._runner.prepare(submission)
         try:
-            job, claimed = await self._store.start(submission, allowance)
+            job, claimed = await self._store.start(submission, allowance, placed)
         except BaseException as error:
             self._runner.withdraw(submission.job_id)
             self._free_slot(_slot(submission), submission.user_id)

@@ -194,11 +194,16 @@ class JobStore(JobHistory, Protocol):
         ...
 
     def start(
-        self, submission: Submission, allowance: Allowance | None = None
+        self,
+        submission: Submission,
+        allowance: Allowance | None = None,
+        placed: Callable[[str], None] | None = None,
     ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
         """`add` and `claim` in one durable step, for a job with a new id and without a concurrency key.
 
-        Raises `QueuePausedError` while another process has paused the queue.
+        `placed` is called in the event loop with the job's own folder before the step is durable, and before
+        this returns; the step may fail after it. Raises `QueuePausedError` while another process has paused
+        the queue.
         """
         ...
 

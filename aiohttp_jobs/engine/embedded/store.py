@@ -125,9 +125,13 @@ class FileSystemStore:
         return self._group_commit.run(self._intake.accept, submission, allowance)
 
     def start(
-        self, submission: Submission, allowance: Allowance | None = None
+        self,
+        submission: Submission,
+        allowance: Allowance | None = None,
+        placed: Callable[[str], None] | None = None,
     ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
-        return self._group_commit.run(self._intake.start, submission, allowance)
+        tell = None if placed is None else partial(_tell, asyncio.get_running_loop(), placed)
+        return self._group_commit.run(self._intake.start, submission, allowance, tell)
 
     async def look(self, known: Collection[str]) -> Look:
         return await self._run(self._look, known)
@@ -402,3 +406,9 @@ class FileSystemStore:
             replace_file(self._at.paused, b"", self._instance.scratch)
         elif is_regular(self._at.paused):
             self._at.paused.unlink(missing_ok=True)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, told: Callable[[str], None], what: str) -> None:
+    """Have `loop` call `told` with `what`; from any thread."""
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(told, what)

@@ -8,9 +8,11 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -116,14 +118,17 @@ class JobRunner:
         self._time_limits = TimeLimits()
         self._preparing: dict[str, asyncio.Handle] = {}
 
-    def prepare(self, submission: Submission) -> None:
+    def prepare(self, submission: Submission) -> Callable[[str], None] | None:
         """Have a job that is about to be claimed prepared, once the event loop has time: nothing of it runs.
 
-        `run` or `withdraw` must follow.
+        `run` or `withdraw` must follow. Returns what to tell of the job's own folder as soon as that is made,
+        or ``None`` when nobody wants to know.
         """
-        if self._modes.can_prepare(submission):
-            soon = asyncio.get_running_loop().call_soon(self._modes.prepare, submission)
-            self._preparing[submission.job_id] = soon
+        if not self._modes.can_prepare(submission):
+            return None
+        soon = asyncio.get_running_loop().call_soon(self._modes.prepare, submission)
+        self._preparing[submission.job_id] = soon
+        return partial(self._modes.place, submission.job_id)
 
     def withdraw(self, job_id: str) -> None:
         """Take back what `prepare` did for a job that was not claimed, or does not run."""

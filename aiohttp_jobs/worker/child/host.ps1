@@ -277,17 +277,24 @@ function Clear-Job($Job) {
     # It was prepared, and is not to run.
     if ($null -eq $Job) { return }
     $Job['Shell'].Dispose()
+    [Environment]::CurrentDirectory = '/'
     Restore-Environment $Job['Before'] $Job['Names']
 }
 
-function Invoke-Job($Runspace, $CommandFile, $Job) {
+function Set-Place($Runspace, [hashtable] $Job, [string] $CommandFile, [string] $Folder) {
+    # Where a job that was prepared runs.
     $shell, $state = $Job['Shell'], $Job['State']
+    if ($Folder) { Set-Folder $Runspace.SessionStateProxy $Folder }
     $state['CommandFile'] = $CommandFile
+    $null = $shell.AddCommand($CommandFile, $false).AddCommand($outDefault)
+    $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
+}
+
+function Invoke-Job($Runspace, $Job) {
+    $shell, $state = $Job['Shell'], $Job['State']
     try {
         if ($Lasting) { $Runspace.SessionStateProxy.SetVariable('global:LASTEXITCODE', 0) }
         $output::State, $output::IsText = $state, $state['IsText']
-        $null = $shell.AddCommand($CommandFile, $false).AddCommand($outDefault)
-        $shell.Commands.Commands[0].MergeMyResults('Error', 'Output')
         $running = $shell.BeginInvoke()
         # Most jobs have nothing of what is asked for here, and each function takes 0.02 ms, if only to see that.
         if (-not $running.AsyncWaitHandle.WaitOne($shortMilliseconds)) { Wait-Pipeline $shell $running }
@@ -356,8 +363,9 @@ function Test-OwnTypes($Count) {
 function Invoke-Request($Runspace, [hashtable] $Job, [string] $Line) {
     # Runs a job that was prepared, and answers.
     $token, $commandFile, $folder = [System.Text.Json.JsonSerializer]::Deserialize($Line, [string[]], $jsonOptions)
-    if ($folder) { Set-Folder $Runspace.SessionStateProxy $folder }
-    $code = Invoke-Job $Runspace $commandFile $Job
+    if ($Job['Place']) { $commandFile, $folder = $Job['Place'] }
+    if ($commandFile) { Set-Place $Runspace $Job $commandFile $folder }  # or it was said before
+    $code = Invoke-Job $Runspace $Job
     $names = $Job['Names']
     if ($Lasting) {
         foreach ($name in 'JobSubmission', 'Parameters') { $Runspace.SessionStateProxy.PSVariable.Remove($name) }
@@ -407,13 +415,15 @@ $example = ConvertTo-Json -Compress @(
     @('/', ''), @('AIOHTTP_JOBS_JOB_ID', ''), @('', '', '', '', '', '', '', '2026-01-01T00:00:00Z'),
     @(, ''), @(, '{"a": 1, "b": ""}'), @('', '', '', '')
 )
-$go = ConvertTo-Json -Compress @('', "$PSScriptRoot/warm_up.ps1", '/')
+$go = ConvertTo-Json -Compress @('', $null, $null)
 foreach ($round in 1..2) {
     # Once the code of all this is compiled, the first job is as fast as later ones.
     $session = Open-Session
     $jobRepository = $session.GetType().GetProperty('JobRepository', [Reflection.BindingFlags]'NonPublic, Public, Instance')
     $subscribers = @($session.Events.Subscribers).Count
-    Invoke-Request $session (Initialize-Job $session $example) $go
+    $job = Initialize-Job $session $example
+    Set-Place $session $job "$PSScriptRoot/warm_up.ps1" '/'
+    Invoke-Request $session $job $go
 }
 $Lasting, $stream, $idleMilliseconds = $wasLasting, $peer, 10
 $session = Open-Session
@@ -421,10 +431,18 @@ Initialize-Session $session
 $script:assemblies = [AppDomain]::CurrentDomain.GetAssemblies().Length
 Send-Message "{`"version`": `"$($PSVersionTable.PSVersion)`"}"
 
-# A job comes in two messages: what it is, as rows of texts, and once it may run where it does. Until then anything
-# else takes it back; to stop one that has just ended is passed over.
+# A job comes in two messages: what it is, as rows of texts, and once it may run where it does, which is also said
+# before, for what can be done ahead. Until then anything else takes it back; to stop one that has just ended is
+# passed over.
 $job, $ordinal = $null, [StringComparison]::Ordinal
 while ($null -ne ($line = Read-Message)) {
+    if ($line.StartsWith('[n', $ordinal)) {
+        if ($null -eq $job) { continue }
+        $null, $commandFile, $folder = [System.Text.Json.JsonSerializer]::Deserialize($line, [string[]], $jsonOptions)
+        try { Set-Place $session $job $commandFile $folder }
+        catch { $job['Place'] = $commandFile, $folder }  # the folder of a job that was not claimed is gone, or will be told
+        continue
+    }
     if (-not $line.StartsWith('["', $ordinal)) {
         Clear-Job $job
         $job = if ($line.StartsWith('[', $ordinal)) { Initialize-Job $session $line }

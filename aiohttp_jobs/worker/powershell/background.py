@@ -29,6 +29,12 @@ class PowerShellBackground:
             self._prepared[expected.job_id] = host  # so that it is ended, whatever happens here
             host.prepare(expected, [running_job(expected)])
 
+    def place(self, job_id: str, job_dir: str) -> None:
+        """Tell the process that prepares the job, if any does, in which folder the job will be."""
+        host = self._prepared.get(job_id)
+        if host is not None:
+            host.place(job_dir)
+
     def withdraw(self, job_id: str) -> None:
         """End the spare of a job that will not run: it has been told of it, and so is nobody else's."""
         host = self._prepared.pop(job_id, None)

@@ -71,6 +71,11 @@ class PowerShell:
         if mode is not None:
             mode.prepare(expected)
 
+    def place(self, job_id: str, job_dir: str) -> None:
+        """Tell the process that prepares the job, if any does, in which folder the job will be."""
+        for mode in self._preparing.values():
+            mode.place(job_id, job_dir)
+
     def withdraw(self, job_id: str) -> None:
         """Take back what was prepared for a job that does not run, if anything was."""
         for mode in self._preparing.values():

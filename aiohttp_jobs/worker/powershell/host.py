@@ -18,9 +18,10 @@ from typing import Any
 
 import psutil
 
-from ...model.job import utc_now
+from ...model.job import InterpreterName, utc_now
 from ...system.threads import started
-from ..base import Execution, ExpectedJob, Outcome
+from ..base import Execution, ExpectedJob, NotStartedError, Outcome
+from ..commands import normalised
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
 from ..output.capture import OutputPipe
 from ..parameters import NO_PARAMETERS
@@ -28,8 +29,18 @@ from ..process.endings import Endings
 from ..process.process import Process, kill_marked, marks_of
 from ..process.program import Program
 from ..process.with_popen import PopenProcess
-from ..workspace import prepare
-from .messages import STOP, STOPPING, Session, go, practice, read_answer, read_version, request
+from ..workspace import prepare, prepare_in
+from .messages import (
+    STOP,
+    STOPPING,
+    Session,
+    go,
+    place,
+    practice,
+    read_answer,
+    read_version,
+    request,
+)
 
 START_SECONDS = 60.0
 _SCRIPT = RUNNER / "host.ps1"
@@ -75,6 +86,7 @@ class PowerShellHost:
         self.started_at: datetime = utc_now()
         self._token = ""
         self._expected: ExpectedJob | None = None
+        self._placed_in: str | None = None
         self._turn = asyncio.Lock()
         self._pipe = OutputPipe()
         here, there = socket.socketpair()
@@ -161,10 +173,20 @@ class PowerShellHost:
         self._connection()[1].write(told)
         self._expected = expected
 
+    def place(self, job_dir: str) -> None:
+        """Write the command's file of the job that was prepared, and tell the process where. Nothing runs."""
+        if self._expected is None:
+            return
+        text = normalised(self._expected.submission.command, InterpreterName.POWERSHELL)
+        with contextlib.suppress(NotStartedError):  # `run` tries once more, and says so
+            workspace = prepare_in(job_dir, text, self._interpreter)
+            self._connection()[1].write(place(*workspace))
+            self._placed_in = job_dir
+
     def withdraw(self) -> None:
         """Take back the job that was prepared, and will not run."""
         if self._expected is not None:
-            self._expected = None
+            self._expected = self._placed_in = None
             self._connection()[1].write(STOP)
 
     def _is_prepared_for(self, execution: Execution) -> bool:
@@ -212,13 +234,8 @@ class PowerShellHost:
         seconds the process with all its descendants; then it raises ``CancelledError``.
         """
         self.is_reusable = False
-        workspace = prepare(execution, self._interpreter)
-        folder = None if self._is_lasting else workspace.folder
         self._token = secrets.token_hex(16)
-        told = go(workspace.command_file, folder, self._token)
-        if not self._is_prepared_for(execution):
-            what = execution.submission, execution.environment, execution.parameters
-            told = request(*what, self._session, running) + told
+        told = self._told_to_run(execution, running)
         self.job_id = execution.job_id
         self._pipe.begin(execution.log)
         execution.on_start(self.process.pid)
@@ -233,6 +250,19 @@ class PowerShellHost:
                 await self._kill()  # the output ends only when nobody that the job started can print any more
             await self._pipe.end()
             self.job_id = None
+
+    def _told_to_run(self, execution: Execution, running: Iterable[Mapping[str, Any]]) -> bytes:
+        """What is left to say to the process for it to run the job. Raises `NotStartedError`."""
+        placed_in, self._placed_in = self._placed_in, None
+        is_prepared = self._is_prepared_for(execution)
+        if is_prepared and placed_in == execution.job_dir:
+            return go(self._token, None, None)
+        workspace = prepare(execution, self._interpreter)
+        told = go(self._token, workspace.command_file, None if self._is_lasting else workspace.folder)
+        if is_prepared and placed_in is None:
+            return told
+        what = execution.submission, execution.environment, execution.parameters
+        return request(*what, self._session, running) + told
 
     async def _tell(self, message: bytes) -> None:
         _, writer = self._connection()

@@ -1,7 +1,7 @@
 """The messages to a PowerShell host and its answers: JSON lines, as in ``child/host.ps1``.
 
-A job takes two: what it is, and, once it may run, where it does. The first is rows of texts, which PowerShell
-parses fast; a template's typed values are JSON within.
+A job takes two: what it is, and, once it may run, where it does, which may also be said in between. The first
+is rows of texts, which PowerShell parses fast; a template's typed values are JSON within.
 """
 
 from __future__ import annotations
@@ -93,12 +93,18 @@ def request(
     )
 
 
-def go(command_file: str, folder: str | None, token: str) -> bytes:
-    """The message that runs the prepared job in `folder`, or in its session's folder.
+def go(token: str, command_file: str | None, folder: str | None) -> bytes:
+    """The message that runs the prepared job in `folder`, or in its session's folder; `place` may have said
+    both before.
 
     The answer repeats `token`, which earlier code in the process cannot know.
     """
     return dumps([token, command_file, folder]) + b"\n"
+
+
+def place(command_file: str, folder: str) -> bytes:
+    """The message that says where the prepared job will run, so that all is ready by then."""
+    return dumps([None, command_file, folder]) + b"\n"
 
 
 def practice(script: str, token: str) -> bytes:
@@ -112,7 +118,7 @@ def practice(script: str, token: str) -> bytes:
         [],
         [""] * len(_RUNNING_FIELDS),
     ]
-    return dumps(rows) + b"\n" + go(script, "/", token)
+    return dumps(rows) + b"\n" + place(script, "/") + go(token, None, None)
 
 
 def _record(submission: Submission | None) -> dict[str, Any]:

@@ -66,6 +66,12 @@ class PowerShellRunspaces:
                 self._prepared[expected.job_id] = host
                 return
 
+    def place(self, job_id: str, job_dir: str) -> None:
+        """Tell the process that prepares the job, if any does, in which folder the job will be."""
+        host = self._prepared.get(job_id)
+        if host is not None:
+            host.place(job_dir)
+
     def withdraw(self, job_id: str) -> None:
         """Take back what was prepared for a job that will not run."""
         host = self._prepared.pop(job_id, None)

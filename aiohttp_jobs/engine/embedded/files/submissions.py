@@ -79,11 +79,14 @@ class Intake:
         return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
 
     def start(
-        self, submission: Submission, allowance: Allowance | None = None
+        self,
+        submission: Submission,
+        allowance: Allowance | None = None,
+        placed: Callable[[str], None] | None = None,
     ) -> CommittedChange[tuple[PendingJob, ClaimedJob]]:
         """Accept a submission with a new id as already claimed, with one journal entry for both.
 
-        Raises `QueuePausedError` and `TooManyPendingError`.
+        `placed` is told the job's own folder. Raises `QueuePausedError` and `TooManyPendingError`.
         """
         self._accepting.require_start(submission, allowance)
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
@@ -100,6 +103,10 @@ class Intake:
         claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True, is_signed=True)
         entry = _entry(Kind.CLAIMED, run.name, user_folder, submission, data)
         undo = partial(self._take_back_started, run, target)
+        if placed is not None:
+            placed(
+                folders.job_dir
+            )  # last, so that what it has done goes on beside the journal, and not beside this
         return CommittedChange(
             (pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo
         )
