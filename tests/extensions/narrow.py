@@ -13,6 +13,7 @@ from aiohttp_jobs.engine.base import (
     Follower,
     JobObserver,
     JobQueue,
+    KeysNow,
     Notifier,
     OutputStore,
     Recheck,
@@ -69,6 +70,10 @@ class NarrowEngine:
     @property
     def api_keys(self) -> ApiKeyRecords:
         return self._engine.api_keys
+
+    @property
+    def keys_at_pick_up(self) -> KeysNow:
+        return self._engine.keys_at_pick_up
 
     @property
     def sessions(self) -> SessionRecords:

@@ -53,7 +53,11 @@ class Process:
                 self._process = subprocess.Popen(command, stdout=write_end, stderr=log, cwd=root)
         finally:
             os.close(write_end)
-        self.port = int(self._printed.readline())
+        told = self._printed.readline()
+        if not told:
+            code = self.end(signal.SIGKILL)
+            raise RuntimeError(f"the host did not start, and ended with exit code {code}")
+        self.port = int(told)
         self.api = f"http://127.0.0.1:{self.port}{API}"
 
     @property

@@ -104,9 +104,8 @@ class Intake:
         entry = _entry(Kind.CLAIMED, run.name, user_folder, submission, data)
         undo = partial(self._take_back_started, run, target)
         if placed is not None:
-            placed(
-                folders.job_dir
-            )  # last, so that what it has done goes on beside the journal, and not beside this
+            # Last, so that what it has done goes on beside the journal, and not beside this.
+            placed(folders.job_dir)
         return CommittedChange(
             (pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo
         )
