@@ -177,7 +177,8 @@ def _import(module: str) -> None:
         if each.name != "__main__":
             importlib.import_module(f"{module}.{each.name}")
     for later in _LATER.get(module, ()):
-        _import(later)
+        with contextlib.suppress(ModuleNotFoundError):  # of an extra that is not installed
+            _import(later)
 
 
 @dataclass
