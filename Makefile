@@ -131,7 +131,7 @@ docs: $(VENV)/.test  ## build the documentation into docs/_build/html
 bench: $(VENV)/.bench  ## measure it beside the machine's limit and its peers into docs/benchmarks.md; ARGS=--quick
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-results: $(VENV)/.test  ## pages and searches among 10,000 to 10,000,000 results in PostgreSQL: an hour, 20 GB; ARGS='--dsn postgresql://…'
+bench-results: $(VENV)/.test  ## pages and searches among 10,000 to 10,000,000 results in PostgreSQL: half an hour, 20 GB; ARGS='--dsn postgresql://…'
 	$(BIN)/python -m benchmarks.postgres_results $(ARGS)
 
 house: $(VENV)/.test  ## count the shape of the package: rooms, floors, arrows, and one job's way through it

@@ -21,7 +21,7 @@ Every contender does the same work: a command as a subprocess whose output is ke
 function. aiohttp-jobs syncs each accepted job and each result, files and folders, before it says so. What the
 peers promise is listed below, with their versions; a Redis that syncs every second may lose that second.
 
-Not measured by it, as it takes an hour and 20 GB: ten million results over PostgreSQL, by
+Not measured by it, as it takes half an hour and 20 GB: ten million results over PostgreSQL, by
 `make bench-results`. Of 40 questions (pages, filters, searches), 34 cost at most 1.5 times what they cost
 among 10,000 ([how far one database goes](explanation/scale.md) has the figures).
 """

@@ -177,8 +177,11 @@ def _import(module: str) -> None:
         if each.name != "__main__":
             importlib.import_module(f"{module}.{each.name}")
     for later in _LATER.get(module, ()):
-        with contextlib.suppress(ModuleNotFoundError):  # of an extra that is not installed
+        try:
             _import(later)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != "opentelemetry":  # an extra
+                raise
 
 
 @dataclass

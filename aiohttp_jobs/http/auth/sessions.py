@@ -234,7 +234,7 @@ async def remember(request: web.Request, user_id: str, roles: Collection[str]) -
             " it is in: sign in there, or call aiohttp_session.setup in the outermost application."
         )
     old = dict(await aiohttp_session.get_session(request))
-    with _answering_for_the_disk():
+    with _answering_for_storage():
         record, secret = await registry.in_thread(
             registry.add,
             user_id,
@@ -264,12 +264,12 @@ async def forget(request: web.Request) -> None:
     session.changed()
     registry = _registry_in(request.match_info.apps[0])
     if registry is not None:
-        with _answering_for_the_disk():
+        with _answering_for_storage():
             await _end(registry, signed_in)
 
 
 @contextlib.contextmanager
-def _answering_for_the_disk() -> Iterator[None]:
+def _answering_for_storage() -> Iterator[None]:
     """Have aiohttp answer for storage that refuses: the host's handlers need not know `JobsError`."""
     try:
         yield

@@ -26,14 +26,6 @@ DAY = 86400.0
 
 
 @pytest.fixture
-async def database(postgres: str) -> AsyncIterator[AsyncDatabase]:
-    database = AsyncDatabase(postgres)
-    await database.open()
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 async def results(database: AsyncDatabase) -> AsyncIterator[PostgresResults]:
     results = PostgresResults(database, search_bytes=1000)
     await results.open()

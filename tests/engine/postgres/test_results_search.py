@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -32,14 +31,6 @@ SELECT %(id)s - n * 1024, gen_random_uuid(), 'alice', 'job',
     array_to_tsvector(ARRAY[chr(31) || 'alice', 'common'] || CASE n WHEN 99 THEN '{rare}'::text[] END)
 FROM generate_series(1, 300) n RETURNING id
 """
-
-
-@pytest.fixture
-async def database(postgres: str) -> AsyncIterator[AsyncDatabase]:
-    database = AsyncDatabase(postgres)
-    await database.open()
-    yield database
-    await database.close()
 
 
 @pytest.fixture
