@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from aiohttp_jobs.config import JobsConfig
 from aiohttp_jobs.engine.base import (
     ApiKeyRecords,
     Capability,
     CloseInTime,
+    Engine,
     Follower,
+    JobHistory,
     JobObserver,
     JobQueue,
     KeysNow,
@@ -24,7 +27,6 @@ from aiohttp_jobs.engine.base import (
     Workforce,
 )
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
-from aiohttp_jobs.engine.embedded.job_store import JobHistory
 from aiohttp_jobs.model.job import InterpreterName
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState
@@ -114,3 +116,7 @@ class NarrowEngine:
 
     def begin_closing(self) -> None:
         self._engine.begin_closing()
+
+
+if TYPE_CHECKING:
+    _: type[Engine] = NarrowEngine  # mypy tells what an engine must have since that this one has not
