@@ -38,8 +38,8 @@ demo: $(VENV)/.demo  ## run the demo host on 127.0.0.1:8080; ARGS=--once submits
 cluster: $(VENV)/.cluster  ## run PostgreSQL, two hosts and two workers on this machine, and say where to look; ARGS='--port 9000'
 	@exec $(BIN)/python -m demo_app.cluster $(ARGS)
 
-# Bytecode is kept: the tests start hundreds of Pythons, which would each compile the package anew.
-test test-fast test-lowest test-newest: export PYTHONDONTWRITEBYTECODE :=
+# Bytecode is kept: these start hundreds of Pythons, which would each compile the package anew.
+test test-fast test-lowest test-newest torture torture-cluster bench: export PYTHONDONTWRITEBYTECODE :=
 test test-fast demo bench: export PATH := $(PATH)$(if $(PWSH_DIR),:$(PWSH_DIR))
 
 test: check .venv-clients/.created  ## everything that must pass: check, then the tests
