@@ -122,6 +122,8 @@ class PostgresDispatcher:
         self._unsure = set(self._slots)
         """The slots that a job may wait for which the last look could not take, for want of a place."""
         self._jobs = OwnedTasks("running jobs")
+        self._has_jobs = asyncio.Event()
+        """Whether there may be jobs to stop, should this process be cut off."""
         self._wake = asyncio.Event()
         self._closing = False
         self._forget_turns_at = float("-inf")
@@ -373,6 +375,7 @@ class PostgresDispatcher:
         elif (early := self._early_stops.pop(claim.job_id, None)) is not None:
             active.stop(early)
         self._active[claim.job_id] = active
+        self._has_jobs.set()
         self._known.add(claim.job_id)
         self._claimed_in[claim.job_id] = lapses
         active.announce()
@@ -603,10 +606,16 @@ class PostgresDispatcher:
     # --- watching over this process's jobs, and those of processes that died
 
     async def _watch_presence(self) -> None:
-        """Look again and again whether jobs are to be stopped. Asks nobody, and so is never late."""
+        """Look again and again whether jobs are to be stopped. Asks nobody, and so is never late.
+
+        While there are none, nothing is looked at: a job that begins looks by itself.
+        """
         while True:
+            await self._has_jobs.wait()
             await asyncio.sleep(min(_WATCH_SECONDS, self._presence.stall_seconds / 20))
             self.stop_if_cut_off()
+            if not self._active:
+                self._has_jobs.clear()
 
     async def _watch_others(self) -> None:
         """Stop what others asked to cancel, and end the jobs of processes that died."""

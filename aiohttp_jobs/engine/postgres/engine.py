@@ -250,8 +250,11 @@ class PostgresEngine:
         stack.push_async_callback(close, "Telling of changes", self.queue.close)
 
     def follow(self, followers: Sequence[Follower], stack: AsyncExitStack, close: CloseInTime) -> None:
-        also = (self.interpreters,) if self._is_host else ()
-        parts = (*followers, self._modes.orphans, *also)
+        orphans = self._modes.orphans
+        also = (*((orphans,) if orphans.is_needed else ()), *((self.interpreters,) if self._is_host else ()))
+        parts: Sequence[Follower] = (*followers, *also)
+        if not parts:
+            return  # a worker, mostly, which is told of all that it has to do
         poller = Poller(parts, self._config.poll_interval, self._installation.database.in_thread)
         poller.open()
         stack.push_async_callback(close, "Looking around", poller.close)

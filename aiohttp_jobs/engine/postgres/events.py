@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
+from psycopg.abc import PQGen
 
 from .async_database import AsyncConnection
 from .expiry import Told
 from .telling import CHANNEL, NEWS_CHANNEL, own_channel
 
-_LOOK_SECONDS = 0.5
+_ASLEEP_SECONDS = 3600.0
+"""How long one wait for the server is at most, after which there is another: psycopg wakes ten times a second
+otherwise, for an interrupt that the event loop has its own way for."""
+_CONNECT_SECONDS = 10
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
 _ALL = "all"
 """Stands in place of the sender's id in a notification that the sender is to receive too."""
 _MOST_NAMED = 1000
 _logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Hear = Callable[[str, str, str], None]
 """Called in the event loop for each notification with its parts: what happened (see ``telling``), the id that
@@ -40,8 +46,17 @@ async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
         await connection.execute("SELECT pg_notify(%s, said) FROM unnest(%s::text[]) said", (CHANNEL, news))
 
 
+class _Listening(psycopg.AsyncConnection[tuple[Any, ...]]):
+    """A connection that wakes nobody while the server sends nothing."""
+
+    async def wait(
+        self, gen: PQGen[T], interval: float = _ASLEEP_SECONDS, timeout: float | None = None
+    ) -> T:
+        return await super().wait(gen, _ASLEEP_SECONDS, timeout)
+
+
 class Ear:
-    """Receives the notifications of all processes but `me`, in its own thread and over its own connection.
+    """Receives the notifications of all processes but `me`, in the event loop and over its own connection.
 
     If the connection is lost, notifications may be missed, so `hear` is called with ``gap`` once it is
     restored. Without `with_news`, those about the progress of jobs are not received.
@@ -52,52 +67,57 @@ class Ear:
         self._channels = (CHANNEL, own_channel(me), *([NEWS_CHANNEL] if with_news else []))
         self._me = me
         self._hear = hear
-        self._closing = threading.Event()
-        self._listening = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="aiohttp-jobs-events", daemon=True)
+        self._listening = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start to listen. Returns once every later notification is received, or after 5 seconds."""
-        self._loop = asyncio.get_running_loop()
-        self._thread.start()
-        if not await asyncio.to_thread(self._listening.wait, _LONGEST_PAUSE_SECONDS):
+        self._task = asyncio.create_task(self._listen(), name="aiohttp-jobs-events")
+        try:
+            async with asyncio.timeout(_LONGEST_PAUSE_SECONDS):
+                await self._listening.wait()
+        except TimeoutError:
             self._listening.set()  # so that it is a gap until then
 
     async def close(self) -> None:
-        self._closing.set()
-        await asyncio.to_thread(self._thread.join)
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
 
-    def _listen(self) -> None:
+    async def _listen(self) -> None:
         pause = _FIRST_PAUSE_SECONDS
-        while not self._closing.is_set():
+        while True:
             try:
-                with psycopg.connect(
-                    self._dsn, autocommit=True, connect_timeout=10, application_name="aiohttp-jobs events"
-                ) as connection:
+                async with await self._connected() as connection:
                     for channel in self._channels:
-                        connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                        await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                     if self._listening.is_set():
                         self._tell("gap")
                     self._listening.set()
                     pause = _FIRST_PAUSE_SECONDS
-                    self._follow(connection)
-            except psycopg.Error as error:
-                if not self._closing.is_set():
-                    _logger.warning("What other processes say cannot be heard at the moment: %s", error)
-                self._closing.wait(pause)
+                    await self._follow(connection)
+            except (psycopg.Error, OSError) as error:
+                _logger.warning("What other processes say cannot be heard at the moment: %s", error)
+                await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _follow(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        while not self._closing.is_set():
-            for said in connection.notifies(timeout=_LOOK_SECONDS):
-                sender, _, news = said.payload.partition(" ")
-                if said.channel in self._channels and sender != self._me:
-                    self._tell(*news.split(" ", 2))
-                if self._closing.is_set():
-                    return
+    async def _connected(self) -> _Listening:
+        return await _Listening.connect(
+            self._dsn,
+            autocommit=True,
+            connect_timeout=_CONNECT_SECONDS,
+            application_name="aiohttp-jobs events",
+        )
+
+    async def _follow(self, connection: _Listening) -> None:
+        async for said in connection.notifies():
+            sender, _, news = said.payload.partition(" ")
+            if said.channel in self._channels and sender != self._me:
+                self._tell(*news.split(" ", 2))
 
     def _tell(self, what: str, job_id: str = "", more: str = "") -> None:
         try:
-            self._loop.call_soon_threadsafe(self._hear, what, job_id, more)
-        except RuntimeError:  # the loop is closed: nobody is there to hear
-            self._closing.set()
+            self._hear(what, job_id, more)
+        except Exception:
+            _logger.exception("What another process said could not be dealt with")

@@ -42,6 +42,11 @@ class Orphans:
         """Find out whether this process inherits orphans; before the first job starts."""
         self._is_needed = sys.platform == "linux" and (os.getpid() == 1 or _is_subreaper())
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether this process inherits orphans, so that there may ever be some to reap."""
+        return self._is_needed
+
     def marked(self, program: Program) -> Program:
         """The program to start instead of `program`, so that all its descendants have the mark.
 
