@@ -19,7 +19,8 @@ from ...system.signing import Signer
 from ..credentials import new_api_key, require_another_key
 from ..key_ring import KeyRing
 from .database import Database, DatabaseUnavailableError
-from .records import Change, RecordTable
+from .each_job import EachJob
+from .records import NUMBER, Change, RecordTable
 
 _RECENT_SECONDS = 0.5
 P = ParamSpec("P")
@@ -39,10 +40,19 @@ class PostgresApiKeys:
         self._signer = signer
         self._table = RecordTable(database, "api_key", self._line)
         self._guard = Lock()
-        self._ring: KeyRing | None = None
+        self._known: tuple[int, KeyRing] | None = None
+        """After how many changes the keys were read last, and what they are. Replaced together."""
+        self.each_job: EachJob | None = None
+        """Who asks in the event loop whether they were changed, once there is somebody."""
 
     async def now(self) -> KeyRing:
-        """The current keys. One statement in a thread, which returns no rows when nothing has changed."""
+        """The current keys. One statement, and those that were changed are read in a thread."""
+        if self.each_job is not None and self._known is not None:
+            with _telling_what_it_means():
+                number = await self.each_job.row(NUMBER, (self._table.kind,))
+            ring = None if number is None else self.ring_at(number[0])
+            if ring is not None:
+                return ring
         return await self.in_thread(self.read)
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -53,14 +63,16 @@ class PostgresApiKeys:
     def read(self) -> KeyRing:
         """The current keys. Blocks."""
         with _telling_what_it_means(), self._guard:
-            if self._ring is None or self._table.has_changed():
+            if self._known is None or self._table.has_changed():
                 lines = sorted(self._table.items())
-                self._ring = KeyRing(line for _, line in lines)
-            return self._ring
+                self._known = self._table.seen, KeyRing(line for _, line in lines)
+            return self._known[1]
 
     def ring_at(self, number: int) -> KeyRing | None:
         """The keys after so many changes, if those are the ones that are known. Does not block."""
-        return self._ring if self._table.seen == number else None
+        # Not by what the table has seen: that is ahead of the keys while another thread makes them.
+        known = self._known
+        return known[1] if known is not None and known[0] == number else None
 
     def all(self) -> list[ApiKey]:
         return list(pausing(self.read().all()))

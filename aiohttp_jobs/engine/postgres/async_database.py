@@ -36,6 +36,8 @@ from .database import (
 STATEMENT_SECONDS = 10.0
 LATE_SECONDS = 5.0
 """How much longer than its time limit a statement is waited for: the server ends it, if it can be heard."""
+_PREPARE_AFTER = 2
+"""Times that a statement is sent whole before it is prepared."""
 T = TypeVar("T")
 
 
@@ -73,6 +75,14 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', fa
     set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false)
 """
 
+# What is asked for each job is a call of a function, whose plan is the same for all values.
+_SETTINGS_FOR_JOBS = """
+SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', false),
+    set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),
+    set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false)
+"""
+
 
 async def _check(connection: AsyncConnection) -> None:
     if has_news(connection):
@@ -82,8 +92,10 @@ async def _check(connection: AsyncConnection) -> None:
 class AsyncDatabase:
     """At most `most` connections to `dsn`; a statement takes `seconds` at most.
 
-    Errors are those of `Database`, also when no answer comes, `LATE_SECONDS` later; `TooSlowError`: a
-    statement took too long, and was not done.
+    Errors are those of `Database`, also when no answer comes, after `answer_seconds`: by default
+    `LATE_SECONDS` more. `TooSlowError`: a statement took too long, and was not done.
+
+    `for_jobs`: it is asked the same few things again and again, and so has their plans ready.
     """
 
     def __init__(
@@ -92,11 +104,15 @@ class AsyncDatabase:
         *,
         most: int = 4,
         seconds: float = STATEMENT_SECONDS,
+        answer_seconds: float | None = None,
         wait_seconds: float = WAIT_SECONDS,
+        for_jobs: bool = False,
     ) -> None:
+        settings = _SETTINGS_FOR_JOBS if for_jobs else _SETTINGS
+
         async def configure(connection: AsyncConnection) -> None:
-            connection.most_seconds = seconds + LATE_SECONDS
-            await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
+            connection.most_seconds = answer_seconds or seconds + LATE_SECONDS
+            await connection.execute(settings, (f"{1000 * seconds:.0f}ms",))
 
         self._reachable = Reachable(wait_seconds)
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
@@ -107,7 +123,7 @@ class AsyncDatabase:
                 "application_name": "aiohttp-jobs",
                 "connect_timeout": 10,
                 # A plan that is to be right for all values reads all months for one.
-                "prepare_threshold": None,
+                "prepare_threshold": _PREPARE_AFTER if for_jobs else None,
                 **KEEP_ALIVE,
             },
             min_size=1,
@@ -117,7 +133,7 @@ class AsyncDatabase:
             configure=configure,
             check=_check,
             num_workers=1,
-            name="aiohttp-jobs-results",
+            name="aiohttp-jobs-for-jobs" if for_jobs else "aiohttp-jobs-results",
             open=False,
         )
 

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ...model.job import ExecutionMode, JobResult, JobStatus, Submission, utc_now
@@ -38,6 +37,7 @@ from ..running.active import ActiveJob
 from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
 from .database import DatabaseUnavailableError
+from .each_job import EachJob
 from .jobs import Claim, Claimed, GivenUpError, HeldJob, JobTable, LostClaim
 from .kept_logs import KeptLogs
 from .output_chunks import OutputChunks, OutputCopy
@@ -71,6 +71,7 @@ class PostgresDispatcher:
     def __init__(
         self,
         table: JobTable,
+        each_job: EachJob,
         runner: JobRunner,
         verdicts: Verdicts,
         chunks: OutputChunks,
@@ -89,6 +90,7 @@ class PostgresDispatcher:
     ) -> None:
         """`on_claimed` is told what each claim brought, and when it was asked for, before its jobs begin."""
         self._table = table
+        self._each_job = each_job
         self._runner = runner
         self._verdicts = verdicts
         self._chunks = chunks
@@ -105,6 +107,7 @@ class PostgresDispatcher:
         self._on_claimed = on_claimed
         self._rights_mark: int | None = None
         self._is_telling = False
+        self._is_stocking = False
         self._active: dict[str, ActiveJob[JobSummary]] = {}
         self._claimed_in: dict[str, int] = {}
         self._copies: dict[str, OutputCopy] = {}
@@ -131,6 +134,7 @@ class PostgresDispatcher:
 
     def open(self) -> None:
         self._jobs.start(self._give_left_verdicts())
+        self._stock_soon()
         loops = {
             "claiming": self._claim_jobs,
             "presence": self._watch_presence,
@@ -238,7 +242,7 @@ class PostgresDispatcher:
         async with self._looking:
             self._known = {*self._active, *self._only_ended}
             lapses = self._presence.lapses
-            for job in await self._table.in_thread(self._table.held):
+            for job in await self._each_job.held():
                 active = self._active.get(job.job_id)
                 if active is not None and job.reason is not None:
                     active.stop(job.reason)
@@ -290,11 +294,13 @@ class PostgresDispatcher:
                 if free:
                     self._claiming = uuid.uuid4()
                     asked_at = time.monotonic()
-                    claimed, folders = await self._table.in_thread(self._claim, free, self._claiming)
+                    claimed = await self._each_job.claim(
+                        free, self.limits, self._starvation, self._claiming, self._rights_mark
+                    )
                     self._rights_mark = claimed.rights_mark
                     self._on_claimed(asked_at, claimed)
                     self._unsure |= _filled(free, claimed.claims)
-                    self._begin_all(lapses, claimed.claims, folders)
+                    self._begin_all(lapses, claimed.claims)
                     self._claiming = None
                     if claimed.claims:
                         self._tell_soon()
@@ -312,15 +318,6 @@ class PostgresDispatcher:
             with contextlib.suppress(DatabaseUnavailableError):
                 claims = await self._table.in_thread(self._table.claimed_before, self._claiming)
                 self._begin_all(self._presence.lapses, claims)
-
-    def _claim(self, free: dict[str, int], claim_id: uuid.UUID) -> tuple[Claimed, dict[str, RunFolders]]:
-        """The next jobs, with the folders of those that have some by now. Blocks."""
-        claimed = self._table.claim(free, self.limits, self._starvation, claim_id, self._rights_mark)
-        folders: dict[str, RunFolders] = {}
-        with contextlib.suppress(OSError):  # it is met again when the job begins
-            for claim in claimed.claims:
-                folders[claim.job_id] = self._folders.make(claim.job_id, claim.fence)
-        return claimed, folders
 
     def _tell_soon(self) -> None:
         """Have others told that jobs were taken: together, and with those that have ended again by then."""
@@ -347,16 +344,12 @@ class PostgresDispatcher:
         places = {str(slot): most - self._used[str(slot)] for slot, most in self.limits.modes.items()}
         return {slot: left for slot, left in places.items() if left > 0}
 
-    def _begin_all(
-        self, lapses: int, claims: Iterable[Claim], folders: Mapping[str, RunFolders] = MappingProxyType({})
-    ) -> None:
+    def _begin_all(self, lapses: int, claims: Iterable[Claim]) -> None:
         for claim in claims:
             if claim.job_id not in self._active:
-                self._begin(claim, lapses, None, folders.get(claim.job_id))
+                self._begin(claim, lapses, None)
 
-    def _begin(
-        self, claim: Claim, lapses: int, reason: StopReason | None, folders: RunFolders | None = None
-    ) -> None:
+    def _begin(self, claim: Claim, lapses: int, reason: StopReason | None) -> None:
         """See a claimed job through, in a task of its own. With a `reason` it is only ended.
 
         `lapses` are those of this process from before it claimed the job.
@@ -382,7 +375,7 @@ class PostgresDispatcher:
         slot = None if reason is not None else str(slot_of(submission.execution_mode, submission.function))
         if slot is not None:
             self._used[slot] += 1
-        self._jobs.start(self._see_through(claim, submission, active, slot, folders))
+        self._jobs.start(self._see_through(claim, submission, active, slot))
 
     async def _give_back(self, claim: Claim) -> None:
         """Leave a job to others that was claimed while this process began to close."""
@@ -406,14 +399,13 @@ class PostgresDispatcher:
         submission: Submission,
         active: ActiveJob[JobSummary],
         slot: str | None,
-        folders: RunFolders | None,
     ) -> None:
-        is_given = False
+        is_given, folders = False, self._folders.spare()
         self._copies[claim.job_id] = copy = OutputCopy(self._chunks, claim, submission.attempt)
         try:
             try:
                 if folders is None:
-                    folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
+                    folders = await asyncio.to_thread(self._folders.make)
                 async with copy.kept_up(active):
                     result = await self._run(claim, submission, active, folders)
             finally:
@@ -440,6 +432,20 @@ class PostgresDispatcher:
             # Without a verdict, which may be kept in it, it is left to the next process.
             if folders is not None and is_given:
                 self._folders.remove(self._kept_logs.without_kept(folders))
+            self._stock_soon()
+
+    def _stock_soon(self) -> None:
+        """Have folders made for the next jobs, now that no job waits for its own."""
+        if not self._is_stocking and not self._closing:
+            self._is_stocking = True
+            self._jobs.start(self._stock())
+
+    async def _stock(self) -> None:
+        try:
+            with contextlib.suppress(OSError):  # it is met again when a job begins
+                await asyncio.to_thread(self._folders.stock)
+        finally:
+            self._is_stocking = False
 
     async def _end(
         self,
@@ -635,7 +641,7 @@ class PostgresDispatcher:
 
     async def _take_lost(self) -> None:
         began = boottime()
-        lost = await self._table.in_thread(self._table.take_lost)
+        lost = await self._each_job.take_lost()
         for process_id in {each.process_id for each in lost}:
             # What it has left running, if on this machine; not what it begins should it come back.
             is_left = partial(started_before, moment=began)
@@ -652,7 +658,7 @@ class PostgresDispatcher:
             await self._end_unreadable(claim)
             return
         _logger.warning("Job %s was lost, as its process died; it is recorded so", claim.job_id)
-        folders = await asyncio.to_thread(self._folders.make, claim.job_id, claim.fence)
+        folders = await asyncio.to_thread(self._folders.make)
         try:
             await self._table.in_thread(
                 self._chunks.write_out, claim.job_id, submission.attempt, f"{folders.run_dir}/log"

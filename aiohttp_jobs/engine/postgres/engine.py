@@ -33,6 +33,7 @@ from ..running.limits import limits_of
 from .api_keys import KeysAtPickUp
 from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
+from .each_job import EachJob
 from .events import Ear, tell_deleted
 from .host_rights import HostRights, RightsTables
 from .installation import PostgresInstallation
@@ -109,7 +110,8 @@ class PostgresEngine:
         self.records = installation
         self.api_keys = installation.api_keys
         self.sessions = installation.sessions
-        self._database = AsyncDatabase(config.dsn)
+        # A worker asks for no results, it only makes the months that they go to.
+        self._database = AsyncDatabase(config.dsn, most=4 if as_worker is None else 1)
         self.results = PostgresResults(
             self._database, search_bytes=config.search_output_bytes, tell=tell_deleted
         )
@@ -118,6 +120,8 @@ class PostgresEngine:
         self._table = JobTable(
             installation.database, me, installation.signer("submission"), stall_seconds, offers
         )
+        self._each_job = EachJob(config.dsn, self._table)
+        installation.api_keys.each_job = self._each_job
         self.interpreters = OfferedInterpreters(modes.interpreters, installation.database, stall_seconds)
         self.workforce = PostgresWorkforce(installation.database, me, stall_seconds)
         self.host_rights = HostRights(installation.database, installation.signer("rights"))
@@ -174,8 +178,9 @@ class PostgresEngine:
 
         self._dispatcher = dispatcher = PostgresDispatcher(
             self._table,
+            self._each_job,
             JobRunner(config, self._modes, check, self._vault, storage, observer),
-            Verdicts(self._table, self.results, self._told_results),
+            Verdicts(self._table, self._each_job, self.results, self._told_results),
             self._chunks,
             self._installation.presence,
             self._folders,
@@ -192,6 +197,7 @@ class PostgresEngine:
         storage.on_end = dispatcher.wake
         self.queue = PostgresJobQueue(
             self._table,
+            self._each_job,
             dispatcher,
             self._changes,
             self.history.get_result,
@@ -226,6 +232,8 @@ class PostgresEngine:
             await asyncio.to_thread(schema_state, self._config.dsn)  # which says why it lets nobody in
         await asyncio.to_thread(self._installation.open)
         stack.push_async_callback(close, "The database", self._close_installation)
+        await self._each_job.open()
+        stack.push_async_callback(close, "The database of jobs", self._each_job.close)
         await self._database.open()
         stack.push_async_callback(close, "The database of results", self._database.close)
         await self.results.open()

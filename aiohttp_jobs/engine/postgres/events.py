@@ -49,9 +49,7 @@ async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
 class _Listening(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection that wakes nobody while the server sends nothing."""
 
-    async def wait(
-        self, gen: PQGen[T], interval: float = _ASLEEP_SECONDS, timeout: float | None = None
-    ) -> T:
+    async def wait(self, gen: PQGen[T], interval: float = _ASLEEP_SECONDS, timeout: float | None = None) -> T:
         return await super().wait(gen, _ASLEEP_SECONDS, timeout)
 
 

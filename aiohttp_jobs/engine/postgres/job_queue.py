@@ -33,6 +33,7 @@ from ..running.active import ActiveJob, JobChanges
 from ..running.worker_states import worker_states
 from .database import DatabaseUnavailableError
 from .dispatcher import PostgresDispatcher
+from .each_job import EachJob
 from .jobs import JobTable
 from .telling import ToldResults
 
@@ -52,6 +53,7 @@ class PostgresJobQueue:
     def __init__(
         self,
         table: JobTable,
+        each_job: EachJob,
         dispatcher: PostgresDispatcher,
         changes: JobChanges,
         get_result: GetResult,
@@ -60,6 +62,7 @@ class PostgresJobQueue:
         told_results: ToldResults,
     ) -> None:
         self._table = table
+        self._each_job = each_job
         self._dispatcher = dispatcher
         self._changes = changes
         self._get_result = get_result
@@ -85,7 +88,7 @@ class PostgresJobQueue:
             self._expect(submission.job_id)
         for left in reversed(range(_SUBMIT_TRIES)):
             try:
-                await self._table.in_thread(self._table.submit, submission, most_waiting, only_here=only_here)
+                await self._each_job.submit(submission, most_waiting, only_here=only_here)
                 break
             except DatabaseUnavailableError as error:
                 # It may have been accepted, without the answer: the same again tells, and changes nothing.

@@ -1,6 +1,7 @@
-"""The jobs that have not ended, as rows: accepted, claimed, ended. All calls block.
+"""The jobs that have not ended, as rows: accepted, claimed, ended. All calls that ask block.
 
-Running them is left to ``dispatcher``, and what is told of them to ``job_queue``.
+Running them is left to ``dispatcher``, what is told of them to ``job_queue``, and asking what each job waits
+for, from the event loop, to ``each_job``.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ from .queue_order import QueueOrder, UsersLine
 from .records import is_id
 from .telling import CHANNEL, Teller
 
-_SUBMIT = """
+SUBMIT = """
 CALL aiohttp_jobs.submit_and_tell_1(
     %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(needs)s,
     %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s, %(channel)s, %(said)s,
     NULL, NULL, NULL)
 """
-_CLAIM = """
+CLAIM = """
 SELECT * FROM aiohttp_jobs.claim_4(
     %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
     %(stall)s, %(known_rights)s)
@@ -64,7 +65,7 @@ UPDATE aiohttp_jobs.jobs SET cancelled_by = %(by)s, cancel_message = %(message)s
 WHERE job_id = %(job_id)s AND state = 'running' AND cancel_message IS NULL
 RETURNING process_id = %(me)s, pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
 """
-_HELD = """
+HELD = """
 SELECT job_id, claim_id, cancelled_by, cancel_message FROM aiohttp_jobs.jobs
 WHERE state = 'running' AND process_id = %s
 """
@@ -74,7 +75,7 @@ WHERE state = 'running' AND process_id = %s AND job_id = %s
 """
 # Whether one lives is asked once of each process that has jobs, from one to the next along the index, and not
 # of each job: every process asks this every few seconds.
-_TAKE_LOST = """
+TAKE_LOST = """
 WITH RECURSIVE holders AS (
     (SELECT process_id FROM aiohttp_jobs.jobs WHERE state = 'running' ORDER BY process_id LIMIT 1)
     UNION ALL
@@ -242,23 +243,30 @@ class JobTable:
         self._offers = frozenset(offers)
         self.in_thread = database.in_thread
 
+    @property
+    def me(self) -> str:
+        """The id of the process that it is for."""
+        return self._me
+
     # --- accepting
 
     def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
         """Accept a job. Does nothing if its id is known already. Raises `TooManyPendingError`."""
-        size = len(submission.command.encode())
+        values = self.submit_values(submission, most, only_here=only_here)
+        require_accepted(values, most, self.database.rows(SUBMIT, values))
+
+    def submit_values(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> dict[str, Any]:
+        """The values of `SUBMIT`."""
         values = {
             **self._columns(submission),
-            "size": size,
+            "size": len(submission.command.encode()),
             "host": self._me if only_here else None,
             "most_jobs": most.jobs,
             "most_bytes": most.size,
             "channel": CHANNEL,
         }
         values["said"] = f"{self._me} job {submission.job_id} {values['slot']}"
-        is_accepted, waiting, waiting_bytes = self.database.rows(_SUBMIT, values)[0]
-        if not is_accepted:
-            most.require_turn(waiting, waiting_bytes, size)
+        return values
 
     def current_submission(self, job_id: str) -> Submission | None:
         """The submission of a job that has not ended; ``None`` if there is no such job."""
@@ -305,7 +313,19 @@ class JobTable:
         If the answer is lost, `claimed_before` returns what was claimed. A notification about each job is
         noted in `teller`, for the caller to send.
         """
-        values = {
+        values = self.claim_values(free, limits, starvation, claim_id, known_rights)
+        return self.claimed(self.database.rows(CLAIM, values))
+
+    def claim_values(
+        self,
+        free: Mapping[str, int],
+        limits: Limits,
+        starvation: float,
+        claim_id: uuid.UUID,
+        known_rights: int | None,
+    ) -> dict[str, Any]:
+        """The values of `CLAIM`."""
+        return {
             "me": self._me,
             "claim": claim_id,
             "free": json.dumps(free),
@@ -316,7 +336,10 @@ class JobTable:
             "stall": self._stall,
             "known_rights": known_rights,
         }
-        *taken, last = self.database.rows(_CLAIM, values)
+
+    def claimed(self, rows: Sequence[Row]) -> Claimed:
+        """What the rows of `CLAIM` say."""
+        *taken, last = rows
         claims = [self.offered(self._claimed(*row[:4])) for row in taken]
         for claim in claims:
             self.teller.note("progress", claim.job_id)
@@ -348,14 +371,7 @@ class JobTable:
 
     def held(self) -> list[HeldJob]:
         """All jobs that this process has."""
-        return [
-            HeldJob(
-                str(job_id),
-                claim_id,
-                None if message is None else StopReason(JobStatus.CANCELLED, message, by=by or ""),
-            )
-            for job_id, claim_id, by, message in self.database.rows(_HELD, (self._me,))
-        ]
+        return held_jobs(self.database.rows(HELD, (self._me,)))
 
     def held_one(self, job_id: str) -> LostClaim | None:
         """One of them, in the form of a job that was taken over; ``None`` if it is not this process's."""
@@ -364,7 +380,14 @@ class JobTable:
 
     def take_lost(self) -> list[LostClaim]:
         """Take over jobs of processes that died, at most 100, in order to end them."""
-        rows = self.database.rows(_TAKE_LOST, {"me": self._me, "stall": self._stall})
+        return self.lost_claims(self.database.rows(TAKE_LOST, self.look_values()))
+
+    def look_values(self) -> dict[str, Any]:
+        """The values of `TAKE_LOST`."""
+        return {"me": self._me, "stall": self._stall}
+
+    def lost_claims(self, rows: Sequence[Row]) -> list[LostClaim]:
+        """What the rows of `TAKE_LOST` say."""
         return [self._lost(row) for row in rows]
 
     def _lost(self, row: Sequence[Any]) -> LostClaim:
@@ -549,6 +572,25 @@ class JobTable:
             connection.execute("SELECT pg_advisory_xact_lock(7305, 1)")  # after claims that are being made
             connection.execute("UPDATE aiohttp_jobs.installation SET is_paused = %s", (paused,))
             notify(connection, f"{self._me} work")
+
+
+def require_accepted(values: Mapping[str, Any], most: MostWaiting, rows: Sequence[Row]) -> None:
+    """Raise `TooManyPendingError` unless the job was accepted whose `SUBMIT` returned `rows`."""
+    is_accepted, waiting, waiting_bytes = rows[0]
+    if not is_accepted:
+        most.require_turn(waiting, waiting_bytes, values["size"])
+
+
+def held_jobs(rows: Sequence[Row]) -> list[HeldJob]:
+    """What the rows of `HELD` say."""
+    return [
+        HeldJob(
+            str(job_id),
+            claim_id,
+            None if message is None else StopReason(JobStatus.CANCELLED, message, by=by or ""),
+        )
+        for job_id, claim_id, by, message in rows
+    ]
 
 
 def notify(connection: Connection, news: str) -> None:

@@ -30,6 +30,8 @@ FROM aiohttp_jobs.record_kinds k
 LEFT JOIN aiohttp_jobs.records r ON r.kind = k.kind AND r.changed_number > %(seen)s
 WHERE k.kind = %(kind)s
 """
+NUMBER = "SELECT number FROM aiohttp_jobs.record_kinds WHERE kind = %s"
+"""How often the records of a kind were changed."""
 _IDS = "SELECT record_id FROM aiohttp_jobs.records WHERE kind = %s"
 _NEXT = "UPDATE aiohttp_jobs.record_kinds SET number = number + 1 WHERE kind = %s RETURNING number"
 _ADD = """
@@ -79,7 +81,7 @@ class RecordTable(Generic[T]):
 
     def has_changed(self) -> bool:
         """Whether `items` would find anything new."""
-        row = self._database.row("SELECT number FROM aiohttp_jobs.record_kinds WHERE kind = %s", (self.kind,))
+        row = self._database.row(NUMBER, (self.kind,))
         return row is not None and row[0] != self._seen
 
     def find(self, record_id: str) -> dict[str, Any] | None:

@@ -1,12 +1,14 @@
 """The folders of the jobs that this process runs: one for its own files, and one in which the job works.
 
-All calls except `RunningFolders.remove` block.
+All calls except `RunningFolders.spare` and `RunningFolders.remove` block.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import uuid
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,8 @@ _LOCK = "lock"
 _RUN = "run"
 _JOB = "job"
 _SWEEP_SECONDS = 5.0
+_SPARES = 2
+"""How many jobs find their folders ready: a job alone, and one that comes as it ends."""
 _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
@@ -40,6 +44,7 @@ class RunningFolders:
     def __init__(self, base: Path) -> None:
         self._base = base
         self._sweeper = Sweeper()
+        self._spares: deque[RunFolders] = deque()
 
     def open(self) -> None:
         make_folder(self._base)
@@ -79,13 +84,22 @@ class RunningFolders:
                 shutil.rmtree(folder, ignore_errors=True)
         return found
 
-    def make(self, job_id: str, fence: int) -> RunFolders:
+    def spare(self) -> RunFolders | None:
+        """Folders that nobody has had, for a job; ``None`` when there are none ready. Does not block."""
+        return self._spares.popleft() if self._spares else None
+
+    def stock(self) -> None:
+        """Have some ready for the next jobs. In one thread at a time."""
+        while len(self._spares) < _SPARES:
+            self._spares.append(self.make())
+
+    def make(self) -> RunFolders:
         """Create the folders of a job, in separate trees: nothing of the host's is above the job's folder.
 
         They are not synced, as nobody looks for them after a power cut: syncing took longer than everything
         else that is done for a short job.
         """
-        name = f"{job_id}-{fence}"
+        name = str(uuid.uuid4())
         folders = RunFolders(f"{self._base}/{_RUN}/{name}", f"{self._base}/{_JOB}/{name}")
         for folder in (*folders, f"{folders.job_dir}/{WORK}"):
             _make(folder)

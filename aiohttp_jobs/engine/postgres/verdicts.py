@@ -16,7 +16,9 @@ from ...model.job import JobResult, Submission
 from ...model.notice import Notice, NoticeState
 from ...system.jsontext import dumps
 from ...system.signing import Signer
+from ..base import TooSlowError
 from .database import DatabaseUnavailableError
+from .each_job import EachJob
 from .jobs import Claim, GivenUpError, JobTable
 from .months import ids_of
 from .result_rows import ResultRow
@@ -32,19 +34,22 @@ CALL aiohttp_jobs.verdict_and_tell_1(
 """
 
 
-class MissingMonthError(Exception):
-    """There is no partition for the results of this `month`."""
+_SHORT = 4000
+"""Characters of a command and what it printed that are taken apart in the event loop: a few, in no time."""
 
-    def __init__(self, month: int) -> None:
-        super().__init__(month)
-        self.month = month
+
+class MissingMonthError(Exception):
+    """There is no partition for the results of this month."""
 
 
 class Verdicts:
     """Gives the verdicts of the jobs that the process of `table` has, and tells the other processes."""
 
-    def __init__(self, table: JobTable, results: PostgresResults, told_results: ToldResults) -> None:
+    def __init__(
+        self, table: JobTable, each_job: EachJob, results: PostgresResults, told_results: ToldResults
+    ) -> None:
         self._table = table
+        self._each_job = each_job
         self._results = results
         self._told_results = told_results
 
@@ -69,30 +74,46 @@ class Verdicts:
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
 
-        def give() -> None:
+        def values() -> tuple[int, dict[str, Any]]:
             row = self._results.row_of(record, earlier_attempts=earlier, submission=submission)
             told = self._told_results.text(record)
             news = self._table.teller.end_of(claim.job_id, told, lets_start=lets_start)
-            self._give(claim, result, row, notices, news)
+            return row.month, self._values(claim, result, row, notices, news)
 
+        # What is long takes long to be taken apart into words.
+        is_short = len(result.output) + len(result.command) <= _SHORT and not earlier
+        month, given = values() if is_short else await self._table.in_thread(values)
         try:
-            await self._table.in_thread(give)
-        except MissingMonthError as error:
-            await self._results.make_month(error.month)
-            await self._table.in_thread(give)
+            await self._give(claim, given)
+        except MissingMonthError:
+            await self._results.make_month(month)
+            await self._give(claim, given)
         return record
 
-    def _give(
+    async def _give(self, claim: Claim, values: Mapping[str, Any]) -> None:
+        """End the job, with its result and its notices, and then tell the others."""
+        try:
+            ((is_given,),) = await self._each_job.done(_GIVE, values)
+        except (BusyError, TooSlowError) as error:
+            # Nothing of it was done; a job whose verdict is not given would have none.
+            raise DatabaseUnavailableError from error
+        except psycopg.errors.CheckViolation:
+            # Another process has dropped it, or nobody has made it: the clock was far ahead, or the job late.
+            raise MissingMonthError from None
+        if not is_given:
+            raise GivenUpError(claim.job_id)
+
+    def _values(
         self,
         claim: Claim,
         result: JobResult,
         row: ResultRow,
         notices: Sequence[Notice],
         news: Sequence[tuple[str, str]],
-    ) -> None:
-        """End the job, with its result and its notices, and then tell the others `news`. Blocks."""
+    ) -> dict[str, Any]:
+        """The values of `_GIVE`."""
         first, end = ids_of(row.month)
-        values = {
+        return {
             **row.values,
             **self._table.mine(claim),
             "attempt": result.attempt,
@@ -106,16 +127,6 @@ class Verdicts:
             "channels": [channel for channel, _ in news],
             "news": [said for _, said in news],
         }
-        try:
-            ((is_given,),) = self._table.database.rows(_GIVE, values)
-        except BusyError as error:
-            # Nothing of it was done; a job whose verdict is not given would have none.
-            raise DatabaseUnavailableError from error
-        except psycopg.errors.CheckViolation:
-            # Another process has dropped it, or nobody has made it: the clock was far ahead, or the job late.
-            raise MissingMonthError(row.month) from None
-        if not is_given:
-            raise GivenUpError(claim.job_id)
 
 
 def _due(notice: Notice) -> str:

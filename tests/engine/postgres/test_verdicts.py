@@ -17,6 +17,7 @@ import psycopg
 
 from aiohttp_jobs.engine.base import Limits
 from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
+from aiohttp_jobs.engine.postgres.each_job import EachJob
 from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
 from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
@@ -111,8 +112,11 @@ async def keeping(postgres: str) -> AsyncIterator[Kept]:
     await results.open()
     me = shared.presence.process_id
     table = JobTable(shared.database, me, shared.signer("submission"), 5.0, ["interpreter shell"])
-    verdicts = Verdicts(table, results, ToldResults(shared.signer("told result")))
+    each_job = EachJob(postgres, table)
+    await each_job.open()
+    verdicts = Verdicts(table, each_job, results, ToldResults(shared.signer("told result")))
     yield Kept(shared, table, verdicts, results, OutputChunks(shared.database, me, 1 << 20))
+    await each_job.close()
     await results.close()
     await database.close()
     shared.close()

@@ -1,0 +1,92 @@
+"""What is asked for each job, asked in the event loop: a thread is two switches, which a short job waits for.
+
+The statements, and what is asked seldom or takes long, are left to ``jobs`` and ``verdicts``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import LiteralString
+
+from ...model.job import Submission
+from ...system.owned_tasks import OwnedTasks
+from ..base import Limits, MostWaiting
+from .async_database import AsyncDatabase
+from .database import ANSWER_SECONDS, Row, Values
+from .jobs import (
+    CLAIM,
+    HELD,
+    SUBMIT,
+    TAKE_LOST,
+    Claimed,
+    HeldJob,
+    JobTable,
+    LostClaim,
+    held_jobs,
+    require_accepted,
+)
+
+_MOST_CONNECTIONS = 3
+_STATEMENT_SECONDS = 60.0
+_CLOSE_SECONDS = 5.0
+
+
+class EachJob:
+    """The statements of `table`, over connections of their own, which no search keeps busy.
+
+    All raise `DatabaseUnavailableError`, also when there is no answer within `ANSWER_SECONDS`: what was
+    asked may have been done then.
+    """
+
+    def __init__(self, dsn: str, table: JobTable) -> None:
+        self._database = AsyncDatabase(
+            dsn,
+            most=_MOST_CONNECTIONS,
+            seconds=_STATEMENT_SECONDS,
+            answer_seconds=ANSWER_SECONDS,
+            for_jobs=True,
+        )
+        self._table = table
+        self._tasks = OwnedTasks("what jobs need of the database")
+
+    async def open(self) -> None:
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._tasks.close(_CLOSE_SECONDS)
+        await self._database.close()
+
+    async def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
+        """Accept a job. Does nothing if its id is known already. Raises `TooManyPendingError`."""
+        values = self._table.submit_values(submission, most, only_here=only_here)
+        require_accepted(values, most, await self._database.rows(SUBMIT, values))
+
+    async def claim(
+        self,
+        free: Mapping[str, int],
+        limits: Limits,
+        starvation: float,
+        claim_id: uuid.UUID,
+        known_rights: int | None,
+    ) -> Claimed:
+        """As `JobTable.claim`."""
+        values = self._table.claim_values(free, limits, starvation, claim_id, known_rights)
+        return self._table.claimed(await self._database.rows(CLAIM, values))
+
+    async def held(self) -> list[HeldJob]:
+        """All jobs that this process has."""
+        return held_jobs(await self._database.rows(HELD, (self._table.me,)))
+
+    async def take_lost(self) -> list[LostClaim]:
+        """As `JobTable.take_lost`."""
+        return self._table.lost_claims(await self._database.rows(TAKE_LOST, self._table.look_values()))
+
+    async def row(self, query: LiteralString, values: Values = ()) -> Row | None:
+        """The first row of a statement that is short, and has one plan for all values."""
+        return await self._database.row(query, values)
+
+    async def done(self, query: LiteralString, values: Values) -> list[Row]:
+        """The rows of a statement that is seen to its end, also when who waits for it is cancelled."""
+        return await asyncio.shield(self._tasks.start(self._database.rows(query, values)))
