@@ -17,8 +17,9 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from operator import is_
 from typing import Any
 
@@ -28,17 +29,25 @@ _LONG_PAUSE = 0.002
 _LONGEST_STRETCH = 0.005
 _STATUS = "/proc/self/status"
 _STATUS_BYTES = 4096
-_HANDLED = ("SigIgn", "SigCgt")
+_HANDLED = (b"SigIgn", b"SigCgt")
 """The signals that are ignored or caught, as bits: proc_pid_status(5)."""
 _FIXED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
-_SIGNALS = tuple(sorted(signal.valid_signals() - _FIXED))
+# Plain numbers, as members of the enumeration are slow to count and to compare with.
+_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - _FIXED))
+# To ask os.umask is to set it, for other threads too.
+_UMASK = ("umask", None)
+# As bytes, where the system has it so: made into texts, each would be decoded at each look.
+_ENVIRONMENT: MutableMapping[Any, Any] = getattr(os, "environb", os.environ)
+_TEXTS = {bytes, str}
 _logger = logging.getLogger(__name__)
 
+Get = Callable[[], Any]
 Put = Callable[[Any], object]
 Name = tuple[str, Any]
 Values = dict[Name, Any]
-Items = dict[Name, tuple[Any, Put | None]]
-"""What there is to change: its value, and what puts back an earlier one; ``None`` for an entry of a table."""
+Tables = dict[str, dict[Any, Any]]
+Setting = tuple[Name, Get, Put]
+"""The name of what a job may change, how its value is read, and what puts an earlier one back."""
 
 
 class HostState:
@@ -50,8 +59,9 @@ class HostState:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._changed: dict[tuple[str, Any], tuple[Any, Any]] = {}
-        self._before: tuple[Values, dict[str, dict[str, Any]]] | None = None
+        self._settings = (*_SETTINGS, *_loop_settings(loop))
+        self._changed: dict[Name, tuple[Any, Any]] = {}
+        self._before: tuple[Values, Tables] | None = None
         self._began = 0.0
         self._is_busy = False
         self._looked = 0.0
@@ -91,14 +101,23 @@ class HostState:
     def _compare(self, then: Values, now: Values) -> None:
         for name, value in now.items():
             old = then.pop(name, _UNSET)
-            if not _is_same(old, value):
+            if old is not value and not _is_same(old, value):
                 self._note(name, old, value)
         for name, old in then.items():
             self._note(name, old, _UNSET)
 
     def _values(self) -> Values:
         """All but the entries of tables."""
-        return {name: value for name, (value, _) in self._settings().items()}
+        status = _own_status()
+        try:
+            found = {name: get() for name, get, _ in self._settings}
+        except Exception:  # the job may have left anything there
+            found = _one_by_one(self._settings)
+        with suppress(Exception):
+            found |= _signal_handlers(status)
+        if (umask := _field(status, b"Umask")) is not None:
+            found[_UMASK] = int(umask, 8)
+        return found
 
     def _note(self, name: Name, old: Any, new: Any) -> None:
         first, _ = self._changed.get(name, (old, None))
@@ -110,38 +129,18 @@ class HostState:
         self._look()
         if not self._changed:
             return
-        items = self._items()
+        values = self._values()
+        for table, entries in _tables().items():
+            values |= _named(table, entries)
+        puts = {name: put for name, _, put in self._settings}
         for name, (old, new) in self._changed.items():
-            value, put = items.get(name, (_UNSET, None))
-            put = put or _entry_put(name)
-            if put is not None and _is_same(value, new) and not _is_same(old, new):
+            put = puts.get(name) or _entry_put(name)
+            if put is not None and _is_same(values.get(name, _UNSET), new) and not _is_same(old, new):
                 try:
                     put(old)
                 except Exception:
                     _logger.exception("What a job has changed cannot be put back: %s", name[0])
         self._changed.clear()
-
-    def _items(self) -> Items:
-        found = self._settings()
-        for table, entries in _tables().items():
-            found |= {name: (value, None) for name, value in _named(table, entries).items()}
-        return found
-
-    def _settings(self) -> Items:
-        found: Items = {}
-        status = _own_status()
-        groups = (
-            _process,
-            lambda: _umask(status),
-            _interpreter,
-            _hooks,
-            _loop_settings(self._loop),
-            lambda: _signal_handlers(status),
-        )
-        for group in groups:
-            with suppress(Exception):  # the job may have left anything there
-                found |= group()
-        return found
 
 
 def give_back_log_locks() -> None:
@@ -170,60 +169,21 @@ def _is_same(one: Any, other: Any) -> bool:
 _PLAIN = (str, bytes, int, float, tuple, type(None))
 
 
-def _process() -> Items:
-    found: Items = {
-        ("locale", None): (locale.setlocale(locale.LC_ALL), lambda old: locale.setlocale(locale.LC_ALL, old)),
-        ("socket timeout", None): (socket.getdefaulttimeout(), socket.setdefaulttimeout),
-    }
-    with suppress(OSError):
-        found["working folder", None] = (os.getcwd(), os.chdir)
+def _one_by_one(settings: Iterable[Setting]) -> Values:
+    """The values of those that can be read."""
+    found: Values = {}
+    for name, get, _ in settings:
+        with suppress(Exception):
+            found[name] = get()
     return found
 
 
-def _own_status() -> bytes:
-    """What Linux tells of this process; elsewhere nothing."""
-    try:
-        with open(_STATUS, "rb", buffering=0) as status:
-            return status.read(_STATUS_BYTES)
-    except OSError:
-        return b""
-
-
-def _umask(status: bytes) -> Items:
-    # To ask os.umask is to set it, for other threads too.
-    mask = _field(status, "Umask")
-    return {} if mask is None else {("umask", None): (int(mask, 8), os.umask)}
-
-
-def _field(status: bytes, name: str) -> bytes | None:
-    _, found, rest = status.partition(f"\n{name}:".encode())
-    return rest[: rest.index(b"\n")] if found else None
-
-
-def _interpreter() -> Items:
-    return {
-        ("switch interval", None): (round(sys.getswitchinterval(), 9), sys.setswitchinterval),
-        ("recursion limit", None): (sys.getrecursionlimit(), sys.setrecursionlimit),
-        ("int digits", None): (sys.get_int_max_str_digits(), sys.set_int_max_str_digits),
-        ("trace", None): (sys.gettrace(), sys.settrace),
-        ("profile", None): (sys.getprofile(), sys.setprofile),
-        ("threads' trace", None): (threading.gettrace(), threading.settrace),
-        ("threads' profile", None): (threading.getprofile(), threading.setprofile),
-        ("stack size", None): (threading.stack_size(), threading.stack_size),
-        ("gc", None): (gc.isenabled(), lambda old: gc.enable() if old else gc.disable()),
-        ("gc threshold", None): (gc.get_threshold(), lambda old: gc.set_threshold(*old)),
-        ("gc debug", None): (gc.get_debug(), gc.set_debug),
-        ("sys.path", None): (tuple(sys.path), lambda old: sys.path.__setitem__(slice(None), old)),
-        ("warnings", None): (tuple(warnings.filters), _put_filters),
-        ("async generators", None): (
-            tuple(sys.get_asyncgen_hooks()),
-            lambda old: sys.set_asyncgen_hooks(*old),
-        ),
-        ("origin depth", None): (
-            sys.get_coroutine_origin_tracking_depth(),
-            sys.set_coroutine_origin_tracking_depth,
-        ),
-    }
+def _attribute(owner: Any, name: str, called: str = "") -> Setting:
+    return (
+        (called or f"{owner.__name__}.{name}", None),
+        partial(getattr, owner, name),
+        partial(setattr, owner, name),
+    )
 
 
 def _put_filters(old: tuple[Any, ...]) -> None:
@@ -232,31 +192,77 @@ def _put_filters(old: tuple[Any, ...]) -> None:
         warnings.filters.insert(0, each)  # type: ignore[attr-defined]  # typeshed has a Sequence
 
 
-def _hooks() -> Items:
-    names = ("stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook", "breakpointhook")
-    found: Items = {("sys", name): (getattr(sys, name), _attribute(sys, name)) for name in names}
-    found["threading.excepthook", None] = (threading.excepthook, _attribute(threading, "excepthook"))
-    found["os.environ itself", None] = (os.environ, _attribute(os, "environ"))
-    return found
+_SETTINGS: tuple[Setting, ...] = (
+    (("locale", None), partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
+    (("socket timeout", None), socket.getdefaulttimeout, socket.setdefaulttimeout),
+    (("working folder", None), os.getcwd, os.chdir),
+    # Rounded: what was set is not exactly what is read.
+    (("switch interval", None), lambda: round(sys.getswitchinterval(), 9), sys.setswitchinterval),
+    (("recursion limit", None), sys.getrecursionlimit, sys.setrecursionlimit),
+    (("int digits", None), sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    (("trace", None), sys.gettrace, sys.settrace),
+    (("profile", None), sys.getprofile, sys.setprofile),
+    (("threads' trace", None), threading.gettrace, threading.settrace),
+    (("threads' profile", None), threading.getprofile, threading.setprofile),
+    (("stack size", None), threading.stack_size, threading.stack_size),
+    (("gc", None), gc.isenabled, lambda old: gc.enable() if old else gc.disable()),
+    (("gc threshold", None), gc.get_threshold, lambda old: gc.set_threshold(*old)),
+    (("gc debug", None), gc.get_debug, gc.set_debug),
+    (("sys.path", None), lambda: tuple(sys.path), lambda old: sys.path.__setitem__(slice(None), old)),
+    (("warnings", None), lambda: tuple(warnings.filters), _put_filters),
+    (
+        ("async generators", None),
+        lambda: tuple(sys.get_asyncgen_hooks()),
+        lambda old: sys.set_asyncgen_hooks(*old),
+    ),
+    (
+        ("origin depth", None),
+        sys.get_coroutine_origin_tracking_depth,
+        sys.set_coroutine_origin_tracking_depth,
+    ),
+    _attribute(sys, "stdin"),
+    _attribute(sys, "stdout"),
+    _attribute(sys, "stderr"),
+    _attribute(sys, "excepthook"),
+    _attribute(sys, "unraisablehook"),
+    _attribute(sys, "displayhook"),
+    _attribute(sys, "breakpointhook"),
+    _attribute(threading, "excepthook"),
+    _attribute(os, "environ", "os.environ itself"),
+)
+"""What is the same for every loop."""
 
 
-def _attribute(owner: Any, name: str) -> Put:
-    return lambda old: setattr(owner, name, old)
+def _loop_settings(loop: asyncio.AbstractEventLoop) -> tuple[Setting, ...]:
+    slow = "slow_callback_duration"  # not of every loop
+    return (
+        (("debug mode", None), loop.get_debug, loop.set_debug),
+        (("exception handler", None), loop.get_exception_handler, loop.set_exception_handler),
+        (("task factory", None), loop.get_task_factory, loop.set_task_factory),
+        (("slow callbacks", None), partial(getattr, loop, slow, None), partial(setattr, loop, slow)),
+    )
 
 
-def _loop_settings(loop: asyncio.AbstractEventLoop) -> Callable[[], Items]:
-    return lambda: {
-        ("debug mode", None): (loop.get_debug(), loop.set_debug),
-        ("exception handler", None): (loop.get_exception_handler(), loop.set_exception_handler),
-        ("task factory", None): (loop.get_task_factory(), loop.set_task_factory),
-        ("slow callbacks", None): (
-            getattr(loop, "slow_callback_duration", None),
-            _attribute(loop, "slow_callback_duration"),
-        ),
-    }
+def _own_status() -> bytes:
+    """What Linux tells of this process; elsewhere nothing."""
+    try:
+        descriptor = os.open(_STATUS, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _STATUS_BYTES)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
-def _signal_handlers(status: bytes) -> Items:
+def _field(status: bytes, name: bytes) -> bytes | None:
+    _, found, rest = status.partition(b"\n" + name + b":")
+    return rest[: rest.index(b"\n")] if found else None
+
+
+def _signal_handlers(status: bytes) -> Values:
     """Handlers that are not the default, where the system tells which signals have one; else all."""
     if threading.current_thread() is not threading.main_thread():
         return {}
@@ -266,51 +272,47 @@ def _signal_handlers(status: bytes) -> Items:
         handled |= int(mask or b"0", 16)
     handlers = [(number, signal.getsignal(number)) for number in _SIGNALS if handled >> number - 1 & 1]
     return {
-        ("signal", number): (handler, _signal_put(number))
+        ("signal", number): handler
         for number, handler in handlers
         if handler is not None  # set by C code
     }
 
 
-def _signal_put(number: int) -> Put:
-    return lambda old: signal.signal(number, signal.SIG_DFL if old is _UNSET else old)
-
-
-def _tables() -> dict[str, dict[str, Any]]:
+def _tables() -> Tables:
     """The entries of the tables that a job may change, by the tables' names."""
-    found = {"builtins": vars(builtins).copy()}
+    found: Tables = {"builtins": vars(builtins).copy()}
     with suppress(Exception):  # the job may have left anything there
-        found["os.environ"] = dict(os.environ)
+        found["environment"] = {**_ENVIRONMENT}
     return found
 
 
-def _is_unchanged(then: dict[str, Any], now: dict[str, Any]) -> bool:
+def _is_unchanged(then: dict[Any, Any], now: dict[Any, Any]) -> bool:
     """Whether nothing has changed for sure, which is nearly always so and shows at once."""
     if then.keys() != now.keys():
         return False
     if all(map(is_, then.values(), now.values())):
         return True
-    # Texts of the environment are made anew whenever it is asked; of others equality says nothing.
-    return set(map(type, then.values())) == set(map(type, now.values())) == {str} and then == now
+    # Texts of the environment may be made anew when it is asked; of others equality says nothing.
+    return set(map(type, then.values())) == set(map(type, now.values())) <= _TEXTS and then == now
 
 
-def _named(table: str, entries: dict[str, Any]) -> Values:
+def _named(table: str, entries: dict[Any, Any]) -> Values:
     return {(table, key): value for key, value in entries.items()}
 
 
-def _entry(table: MutableMapping[str, Any], key: str) -> Put:
-    def put(old: Any) -> None:
-        if old is _UNSET:
-            table.pop(key, None)
-        else:
-            table[key] = old
-
-    return put
-
-
 def _entry_put(name: Name) -> Put | None:
-    """Puts back an entry of a table or a signal's handler, also one that the job has removed."""
-    if name[0] == "signal":
-        return _signal_put(name[1])
-    tables: Mapping[str, MutableMapping[str, Any]] = {"os.environ": os.environ, "builtins": vars(builtins)}
-    return _entry(tables[name[0]], name[1]) if name[0] in tables else None
+    """Puts back the umask, a signal's handler or an entry of a table, also one that the job has removed."""
+    kind, key = name
+    if name == _UMASK:
+        return os.umask
+    if kind == "signal":
+        return lambda old: signal.signal(key, signal.SIG_DFL if old is _UNSET else old)
+    tables: Mapping[str, MutableMapping[Any, Any]] = {"environment": _ENVIRONMENT, "builtins": vars(builtins)}
+    return partial(_put_entry, tables[kind], key) if kind in tables else None
+
+
+def _put_entry(table: MutableMapping[Any, Any], key: Any, old: Any) -> None:
+    if old is _UNSET:
+        table.pop(key, None)
+    else:
+        table[key] = old

@@ -250,6 +250,13 @@ async def test_nothing_that_a_job_changed_of_the_host_stays(host: Host, ending: 
         os.chdir(before["folder"])
 
 
+async def test_what_a_job_removes_does_not_hide_what_else_it_changes(host: Host) -> None:
+    before = state()
+    command = "import sys\ndel sys.displayhook\nsys.excepthook = sys.unraisablehook = print"
+    assert (await python(host.caller("debug"), command))["Success"] is True
+    assert {name for name, value in state().items() if value != before[name]} == set()
+
+
 async def test_a_job_leaves_the_host_so_that_nobody_can_trace_it(host: Host) -> None:
     def called() -> int:
         return 1
