@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ class JobStream:
         self._shown: tuple[Any, ...] | None = None
         self._progress: Progress | None = None
         self._progress_due = 0.0
+        self._told_at = time.monotonic()
 
     async def events(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
         """All events until the job ends or is deleted, or the server stops.
@@ -59,45 +60,55 @@ class JobStream:
         """
         while not closing():
             try:
-                async for event in self._look(heartbeat):
+                async for event in self._told(heartbeat, closing):
                     yield event
-                    if event.name == "end":
-                        return
             except NotFoundError:
                 return
             except StorageUnavailableError:  # as while a database restarts: it goes on from where it is
                 yield self._event("heartbeat", {})
                 await asyncio.sleep(_AWAY_SECONDS)
-
-    async def _look(self, heartbeat: float) -> AsyncIterator[StreamEvent]:
-        """What there is to tell now, the end included; then wait for a change. Raises `NotFoundError`."""
-        change = self._outputs.next_change(self._job_id)
-        found = await self._lookup.find(self._job_id)
-        async for event in self._missed(found):
-            yield event
-        if found.record is not None:
-            async for event in self._rest_of(found.record):
-                yield event
-            yield self._event("end", ended_view(found.record))
-            return
-        for event in self._news(found.known):
-            yield event
-        while (printed := await self._printed(found.known)) is not None:
-            yield printed
-            if change.done():
+            else:
                 return
-        await asyncio.wait([change], timeout=self._pause(found.known, heartbeat))
-        yield self._event("heartbeat", {})
 
-    def _news(self, state: JobState) -> Iterator[StreamEvent]:
+    async def _told(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
+        """The same, until the storage fails. Raises `NotFoundError`."""
+        while not closing():
+            change = self._outputs.next_change(self._job_id)
+            found = await self._lookup.find(self._job_id)
+            if self._attempt != found.attempt:
+                async for event in self._missed(found):
+                    yield event
+            if found.record is not None:
+                async for event in self._end_of(found.record):
+                    yield event
+                return
+            for event in self._news(found.known):
+                yield event
+            while (printed := await self._printed(found.known)) is not None:
+                yield printed
+                if change.done():
+                    break
+            if not change.done() and await self._is_quiet(change, found.known, heartbeat):
+                yield self._event("heartbeat", {})
+
+    def _news(self, state: JobState) -> list[StreamEvent]:
         """What the watcher has not been told yet of the job's state, and now and then of its progress."""
+        events = []
         before, self._shown = self._shown, (state.phase, state.is_cancelling, state.worker, state.attempt)
         if before != self._shown:
-            yield self._event("status", job_view(state))
+            events.append(self._event("status", job_view(state)))
         if state.progress != self._progress and time.monotonic() >= self._progress_due:
             self._progress, self._progress_due = state.progress, time.monotonic() + _PROGRESS_SECONDS
             shown = state.progress
-            yield self._event("progress", {} if shown is None else {"share": shown.share, "text": shown.text})
+            told = {} if shown is None else {"share": shown.share, "text": shown.text}
+            events.append(self._event("progress", told))
+        return events
+
+    async def _is_quiet(self, change: asyncio.Future[None], state: JobState, heartbeat: float) -> bool:
+        """Wait for a change; whether there has been nothing to tell for so long that this is to be told."""
+        done, _ = await asyncio.wait([change], timeout=self._pause(state, heartbeat))
+        # A change need not be news: of another process's job it is only time to look again.
+        return not done or time.monotonic() >= self._told_at + heartbeat
 
     def _pause(self, state: JobState, heartbeat: float) -> float:
         """How many seconds to wait for a change: `heartbeat`, or until the progress can be told."""
@@ -107,8 +118,6 @@ class JobStream:
 
     async def _missed(self, found: FoundJob) -> AsyncIterator[StreamEvent]:
         """What is left to tell of the attempts before that of this moment, which is told from now on."""
-        if self._attempt == found.attempt:
-            return
         if CURRENT[0] < self._attempt < found.attempt:
             for record in await self._lookup.earlier_attempts(found):
                 if self._outputs.kept(record).attempt >= self._attempt:
@@ -123,6 +132,12 @@ class JobStream:
             self._attempt, self._offset = output.attempt, 0
         while (part := await output.read(self._offset)).data:
             yield self._output(part, output)
+
+    async def _end_of(self, record: dict[str, Any]) -> AsyncIterator[StreamEvent]:
+        """The rest of the output of the job with this result, and its end."""
+        async for event in self._rest_of(record):
+            yield event
+        yield self._event("end", ended_view(record))
 
     async def _printed(self, state: JobState) -> StreamEvent | None:
         """What the running job has printed since, ``None`` when there is nothing."""
@@ -154,4 +169,5 @@ class JobStream:
         return self._event("output", data)
 
     def _event(self, name: str, data: dict[str, Any]) -> StreamEvent:
+        self._told_at = time.monotonic()
         return StreamEvent(name, f"{self._attempt}-{self._offset}", data)
