@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from time import monotonic
@@ -44,7 +43,6 @@ from .result_rows import ResultRow, insert, job_uuids, row_of, storable
 from .results_search import ResultSearch, Row
 
 _SEARCH_SECONDS = 2.0
-_MOST_CANDIDATES = 200
 _THREADS = 2
 _UPKEEP_SECONDS = 60.0
 T = TypeVar("T")
@@ -201,7 +199,7 @@ class PostgresResults:
         search = ResultSearch(self._database, wanted, sort, long=outputs or bool(wanted.terms))
         end = monotonic() + _SEARCH_SECONDS
         last: Key | None = None
-        async for batch in search.batches(after, _at_once(wanted, limit + 1)):
+        async for batch in search.batches(after, limit + 1):
             # Candidates are more than a page, of which most have what is searched for, or few.
             for start in range(0, len(batch.rows), limit + 1):
                 rows = batch.rows[start : start + limit + 1]
@@ -222,7 +220,7 @@ class PostgresResults:
         is_exact = all_exact(wanted.terms)
         search = ResultSearch(self._database, wanted, Sort.COMPLETED, long=not is_exact)
         end = monotonic() + _SEARCH_SECONDS
-        async for batch in search.batches(None, _at_once(wanted, limit + 1)):
+        async for batch in search.batches(None, limit + 1):
             texts = None if is_exact else await self._texts(batch.rows, wanted)
             for number, row in enumerate(batch.rows):
                 if len(found) == limit:
@@ -246,14 +244,20 @@ class PostgresResults:
 
     def _searched(self, rows: Sequence[Row], wanted: ResultFilter) -> list[bytes | None]:
         """The JSON texts, each with a snippet. Blocks."""
+        texts = [
+            searched_texts(
+                {**loads(row.record.encode()), **loads(row.long_fields.encode())}, self._search_bytes
+            )
+            for row in rows
+        ]
+        have_terms = range(len(rows)) if all_exact(wanted.terms) else _among(texts, wanted)
         found: list[bytes | None] = []
-        with _check(wanted) as has_terms:
-            for row in rows:
-                name, command, output = texts = searched_texts(
-                    {**loads(row.record.encode()), **loads(row.long_fields.encode())}, self._search_bytes
-                )
+        for number, (row, (name, command, output)) in enumerate(zip(rows, texts, strict=True)):
+            if number in have_terms:
                 quoted = {"Snippet": snippet(wanted.terms, (output, name, command))}
-                found.append(_joined(row.record, dumps(quoted)) if has_terms(texts) else None)
+                found.append(_joined(row.record, dumps(quoted)))
+            else:
+                found.append(None)
         return found
 
     async def _keep_up(self) -> None:
@@ -272,18 +276,10 @@ async def _tell_nobody(_connection: AsyncConnection, _gone: Told | None) -> None
     """The default of `tell`."""
 
 
-@contextmanager
-def _check(wanted: ResultFilter) -> Iterator[Callable[[Sequence[str]], bool]]:
-    """A function that says whether texts have the wanted terms, for texts that have their words."""
-    if all_exact(wanted.terms):
-        yield lambda _: True
-        return
+def _among(texts: Sequence[Sequence[str]], wanted: ResultFilter) -> Container[int]:
+    """The numbers of those with the wanted terms, of texts that have their words."""
     with TextSearch(phrases(wanted.terms)) as search:
-        yield search.finds
-
-
-def _at_once(wanted: ResultFilter, likely: int) -> int:
-    return likely if all_exact(wanted.terms) else max(likely, _MOST_CANDIDATES)
+        return search.among(texts)
 
 
 def _joined(record: str, more: bytes) -> bytes:

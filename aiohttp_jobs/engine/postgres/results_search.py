@@ -16,7 +16,6 @@ from uuid import UUID
 
 from ...model.job import utc_now
 from ...model.results import ResultFilter, Sort
-from ...model.search import Term
 from ..searching import Key, candidate_words, first_id, microseconds
 from .async_database import AsyncDatabase
 from .months import ids_of, month_of
@@ -25,17 +24,25 @@ from .result_rows import owner_word, storable, word_in_index
 _LAST_ID = (1 << 63) - 1
 _DAY = first_id(timedelta(days=1) // timedelta(microseconds=1))
 _PAGE_DAYS = (45, 576)
-_INDEX_DAYS = (1, 2, 4, 8, 16, 32, 64, 128, 576)
-"""How long the periods are that are read one after the other, before all that is left."""
+_INDEX_DAYS = (0, 1, 2, 4, 8, 32, 64, 128, 576)
+"""How long the periods are that are read one after the other, before all that is left; 0: of one day."""
+_MOST_DAYS = 4
+"""So many days end with a day, and more of them with a month: to tell days apart takes longer then."""
 _INDEX_SECONDS = 1.0
 """After so long, the index has not another period looked through before what was found is shown."""
 _NEAR, _FARTHER = 200, 1600
 """How many results are walked over in search of some, and how many more where these had some."""
+_RARE, _COMMON = 0.005, 0.1
+"""What share of these has a rare word at most, and a common word at least."""
+_MOST_COUNTED = 8
+"""So many words of a search are counted in these."""
+_MOST_AT_ONCE = 200
+"""Batches grow to so many results: there is another where some of the last had not what is searched for."""
 _MOST_CELLS = 40
-"""For so many days the index of what is found by words tells them apart; longer periods are whole months."""
+"""For so many days the index tells them apart in other orders."""
 _NOT_LONG = "'{}'"
 _FOUND = """
-SELECT * FROM aiohttp_jobs.{function}(%s::tsquery, %s::text[], %s::text[], %s, %s, %s, %s,
+SELECT * FROM aiohttp_jobs.{function}(%s::tsquery, %s::tsquery, %s::text[], %s::text[], %s, %s, %s, %s,
     %s::uuid, %s::uuid, %s, %s::bigint[], %s::bigint[], %s, %s, %s, %s, %s)
 """
 _FEW_DIGITS = 2
@@ -83,25 +90,64 @@ _Source = Callable[[Stretch], list[_Condition]]
 
 
 class _Marks(NamedTuple):
-    """What the index `results_found` is asked for: words as a ``tsquery``, and one of each; empty: any."""
+    """What the index `results_found` is asked for: owner, words as in a ``tsquery``, one of each of the rest.
 
-    query: str
+    What is empty may be anything. `others` are words that the results have, too, but not asked of the index.
+    """
+
+    owner: str
+    words: tuple[str, ...]
     statuses: list[str]
     modes: list[str]
+    others: tuple[str, ...] = ()
 
     @property
-    def conditions(self) -> list[_Condition]:
-        found = [_Condition("r.words @@ %s::tsquery", (self.query,))] if self.query else []
-        for column, values in (("status", self.statuses), ("mode", self.modes)):
-            if values:
-                found.append(_Condition(f"ARRAY[r.{column}] && %s::text[]", (values,)))
-        return found
+    def query(self) -> str:
+        return " & ".join((self.owner, *self.words) if self.owner else self.words)
+
+    @property
+    def of_index(self) -> list[_Condition]:
+        return [*_has_words(self.query), *self._kinds()]
+
+    @property
+    def of_walk(self) -> list[_Condition]:
+        """Without the owner, who is the same in all that is walked over."""
+        return [*_has_words(" & ".join(self.words)), *self._kinds()]
 
     @property
     def function(self) -> str:
         """The function of the database that goes by these marks."""
-        names = zip(("words", "status", "mode"), self, strict=True)
-        return f"found_by_{'_'.join(name for name, given in names if given)}_1"
+        names = zip(("words", "status", "mode"), (self.query, self.statuses, self.modes), strict=True)
+        return f"found_by_{'_'.join(name for name, given in names if given)}_2"
+
+    def _kinds(self) -> Iterator[_Condition]:
+        for column, values in (("status", self.statuses), ("mode", self.modes)):
+            if values:
+                yield _Condition(f"ARRAY[r.{column}] && %s::text[]", (values,))
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """The words whose numbers help to choose between them."""
+        return self.words[:_MOST_COUNTED] if len(self.words) > 1 else ()
+
+    def without_common(self, met: Sequence[int], walked: int) -> _Marks:
+        """The same, with common words among the `others` where there is a rare one.
+
+        `met` are the numbers of results that have the words `counted`, of so many `walked` over. The index
+        would read a long list for each common word, where there are few results to look at.
+        """
+        if not met or min(met) > _RARE * walked:
+            return self
+        common = {word for word, count in zip(self.counted, met, strict=True) if count >= _COMMON * walked}
+        return self._replace(
+            words=tuple(word for word in self.words if word not in common),
+            others=tuple(word for word in self.words if word in common),
+        )
+
+
+def _has_words(query: str) -> Iterator[_Condition]:
+    if query:
+        yield _Condition("r.words @@ %s::tsquery", (query,))
 
 
 class ResultSearch:
@@ -118,7 +164,7 @@ class ResultSearch:
         self._long = "r.long_fields::text" if long else _NOT_LONG
 
     async def batches(self, after: Key | None, at_once: int) -> AsyncIterator[Batch]:
-        """What is behind the place `after`, `at_once` results or fewer at a time.
+        """What is behind the place `after`, `at_once` results or fewer at a time, and later somewhat more.
 
         A term that is not exact may be missing where its words are there. Raises `TooSlowError`.
         """
@@ -144,7 +190,7 @@ class ResultSearch:
         if marks is None:
             return
         if len(self._key) > 1:
-            hits = partial(self._hits, partial(_by_index, marks.conditions))
+            hits = partial(self._hits, partial(_by_index, marks.of_index))
             async for batch in self._within(hits, self._all(None), after, at_once):
                 yield batch
             return
@@ -153,17 +199,20 @@ class ResultSearch:
         periods: Sequence[int] = _PAGE_DAYS
         while not whole.is_empty:
             near = next(self._stretches(whole, periods))
-            batch = await self._near(marks.conditions, near, most, left)
+            batch, met = await self._near(marks, near, most, left)
             yield batch
             seen += len(batch.rows)
             whole = self._behind(whole, batch.reached)
             if batch.reached == (self._end(near),):
                 periods = periods[1:]  # there is little to walk over
             elif len(batch.rows) * _FARTHER < left * most:
+                marks = marks.without_common(met, most)
                 break
             else:
                 most = _FARTHER
-            left = left - len(batch.rows) or at_once
+            left -= len(batch.rows)
+            if left == 0:
+                left = at_once = _more(at_once)
         async for batch in self._indexed(marks, whole, start, seen, at_once):
             yield batch
 
@@ -201,27 +250,35 @@ class ResultSearch:
         found = await self._database.rows(query, [*values, at_once])
         return [Row(row[:-2], *row[-2:]) for row in found]
 
-    async def _near(self, marks: Sequence[_Condition], stretch: Stretch, most: int, at_once: int) -> Batch:
+    async def _near(
+        self, marks: _Marks, stretch: Stretch, most: int, at_once: int
+    ) -> tuple[Batch, Sequence[int]]:
         """What has the `marks` among the first `most` results of `stretch`, until there are `at_once`.
 
-        Of what is common it is enough, and the index would list all the results of a day for it.
+        Of what is common it is enough, and the index would list all the results of a day for it. Where all of
+        these have been walked over, it is also told how many of them have each of the words `counted`.
         """
         where, values = _joined(self._walk(stretch, None))
-        has, wanted = _joined(marks)
+        has, wanted = _joined(marks.of_walk)
         columns = _columns(
             dict.fromkeys([*self._same, "id", "words", "status", "mode", "record", "long_fields"])
         )
-        # What is read is bounded within; its last row comes along, to tell how far that was.
+        met = ", ".join(["count(*) FILTER (WHERE r.words @@ %s::tsquery) OVER walked"] * len(marks.counted))
+        # What is read is bounded within; its last row comes along, to tell how far that was. Each level says
+        # the order: where one does not, all is read and sorted before the first is told.
         query = (
-            f"SELECT r.id, r.n, r.has, r.record::text, {self._long} FROM ("  # noqa: S608
-            f"SELECT r.*, {has} AS has, row_number() OVER () AS n FROM ("
+            f"SELECT r.id, r.n, r.has, r.met, r.record::text, {self._long} FROM ("  # noqa: S608
+            f"SELECT r.*, {has} AS has, row_number() OVER walked AS n, ARRAY[{met}]::bigint[] AS met FROM ("
             f"SELECT {columns} FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
-            f") r) r WHERE r.has OR r.n = %s ORDER BY {self._walked} LIMIT %s"
+            f") r WINDOW walked AS (ORDER BY {self._walked} ROWS UNBOUNDED PRECEDING)"
+            f") r WHERE r.has OR r.n = %s ORDER BY {self._walked} LIMIT %s"
         )
-        found = await self._database.rows(query, [*wanted, *values, most, most, at_once])
-        rows = [Row((result_id,), *told) for result_id, _, has_marks, *told in found if has_marks]
-        is_bounded = len(rows) == at_once or (bool(found) and found[-1][1] == most)
-        return Batch(rows, (found[-1][0] if is_bounded else self._end(stretch),))
+        found = await self._database.rows(query, [*wanted, *marks.counted, *values, most, most, at_once])
+        rows = [Row((result_id,), *told) for result_id, _, has_marks, _, *told in found if has_marks]
+        is_walked = bool(found) and found[-1][1] == most
+        is_bounded = len(rows) == at_once or is_walked
+        reached = found[-1][0] if is_bounded else self._end(stretch)
+        return Batch(rows, (reached,)), found[-1][3] if is_walked else ()
 
     async def _hits(self, source: _Source, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
         """By another index: all that `source` finds in the stretch, which is little, is sorted."""
@@ -252,6 +309,7 @@ class ResultSearch:
         first_job, last_job = _job_ids(wanted.id_digits) if wanted.id_digits else (None, None)
         fixed = [
             marks.query or None,
+            " & ".join(marks.others) or None,
             marks.statuses,
             marks.modes,
             None if wanted.user_id is None else storable(wanted.user_id),
@@ -273,6 +331,7 @@ class ResultSearch:
             yield Batch(rows, (reached,))
             seen += len(rows)
             whole = self._behind(whole, (reached,))
+            at_once = _more(at_once)
 
     async def _rows(self, keys: Sequence[Key]) -> list[Row]:
         """The results at these places, without those that are gone meanwhile."""
@@ -385,18 +444,26 @@ class ResultSearch:
 
 def _edge(place: int, days: int, *, down: bool) -> int:
     """The end of the day, or in a longer period of the month, that `place` is in."""
-    if days <= _MOST_CELLS:
+    if days <= _MOST_DAYS:
         return place // _DAY * _DAY if down else (place // _DAY + 1) * _DAY - 1
     first, end = ids_of(month_of(min(max(place, 0), _LAST_ID)))
     return first if down else end - 1
 
 
+def _more(at_once: int) -> int:
+    """The size of the batch after one of `at_once`."""
+    return max(at_once, min(2 * at_once, _MOST_AT_ONCE))
+
+
 def _marks_of(wanted: ResultFilter) -> _Marks | None:
     """What the index `results_found` knows of the results wanted; ``None`` when nothing can be one."""
-    query = _query(wanted.terms, wanted.user_id)
-    if query is None:
+    words = candidate_words(wanted.terms)
+    if not all(word.text for word in words):
         return None
-    return _Marks(query, list(map(storable, wanted.statuses)), list(map(storable, wanted.modes)))
+    quoted = (_quoted(word_in_index(word.text)) + (":*" if word.is_beginning else "") for word in words)
+    owner = "" if wanted.user_id is None else _quoted(owner_word(wanted.user_id))
+    statuses, modes = (list(map(storable, values)) for values in (wanted.statuses, wanted.modes))
+    return _Marks(owner, tuple(quoted), statuses, modes)
 
 
 def _by_index(marks: Sequence[_Condition], stretch: Stretch) -> list[_Condition]:
@@ -413,15 +480,6 @@ def _by_index(marks: Sequence[_Condition], stretch: Stretch) -> list[_Condition]
     months = ids_of(month_of(stretch.low))[0], ids_of(month_of(stretch.high))[1] - 1
     found.append(_Condition("r.id BETWEEN %s AND %s", months))
     return [*found, _Condition("r.id + 0 BETWEEN %s AND %s", tuple(stretch))]
-
-
-def _query(terms: Sequence[Term], user_id: str | None) -> str | None:
-    """The ``tsquery`` of all words of `terms`, in what is the user's; ``None`` when nothing can have them."""
-    words = candidate_words(terms)
-    if not all(word.text for word in words):
-        return None
-    quoted = [_quoted(word_in_index(word.text)) + (":*" if word.is_beginning else "") for word in words]
-    return " & ".join(quoted if user_id is None else [_quoted(owner_word(user_id)), *quoted])
 
 
 def _quoted(word: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -79,7 +80,7 @@ def phrases(terms: Sequence[Term]) -> str:
 def snippet(terms: Sequence[Term], texts: Sequence[str]) -> str | None:
     """A line of plain text around the first match in `texts`."""
     for text in texts:
-        for find_in in (text,) if text.isascii() else (text, _without_marks(text)):
+        for find_in in (text,) if _has_no_marks(text) else (text, _without_marks(text)):
             for term in terms:
                 match = _pattern(term).search(find_in)
                 if match is not None:
@@ -93,6 +94,7 @@ def _line(text: str, start: int, end: int) -> str:
     return f"{'…' if first else ''}{line}{'…' if last < len(text) else ''}"
 
 
+@lru_cache(64)
 def _pattern(term: Term) -> re.Pattern[str]:
     words = term.text.split()
     parts = [re.escape(words[0])]
@@ -102,6 +104,10 @@ def _pattern(term: Term) -> re.Pattern[str]:
     start = "" if is_run(words[0]) else f"(?<!{_LETTER})"
     end = "" if term.prefix or is_run(words[-1]) else f"(?!{_LETTER})"
     return re.compile(f"{start}{''.join(parts)}{end}", re.IGNORECASE)
+
+
+def _has_no_marks(text: str) -> bool:
+    return text.isascii() or unicodedata.is_normalized("NFD", text)
 
 
 def _without_marks(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from types import TracebackType
 from typing import Self
@@ -48,7 +48,7 @@ def distinct_words(text: str) -> list[str]:
 
 
 class TextSearch:
-    """Matches texts with the FTS5 expression `wanted`, one at a time. For one thread; blocks."""
+    """Matches texts with the FTS5 expression `wanted`. For one thread; blocks."""
 
     def __init__(self, wanted: str) -> None:
         self._wanted = wanted
@@ -68,13 +68,17 @@ class TextSearch:
 
     def finds(self, texts: Sequence[str]) -> bool:
         """Whether the three `texts` together match. A phrase must be within one of them."""
+        return bool(self.among([texts]))
+
+    def among(self, results: Iterable[Sequence[str]]) -> set[int]:
+        """The numbers, from 0, of those `results` whose three texts together match, as `finds` says."""
         self._connection.execute("BEGIN")
         try:
-            self._connection.execute(
-                "INSERT INTO texts (rowid, first, second, third) VALUES (1, ?, ?, ?)",
-                tuple(map(paired, texts)),
+            self._connection.executemany(
+                "INSERT INTO texts (rowid, first, second, third) VALUES (?, ?, ?, ?)",
+                ((number, *map(paired, texts)) for number, texts in enumerate(results)),
             )
-            query = "SELECT 1 FROM texts WHERE texts MATCH ?"
-            return self._connection.execute(query, (self._wanted,)).fetchone() is not None
+            query = "SELECT rowid FROM texts WHERE texts MATCH ?"
+            return {number for (number,) in self._connection.execute(query, (self._wanted,))}
         finally:
             self._connection.execute("ROLLBACK")

@@ -36,7 +36,8 @@ _FILL = """
 INSERT INTO aiohttp_jobs.results
 SELECT %(now)s - n * 60000000::bigint * 1024, md5(n::text)::uuid, 'user' || n %% 10, 'job ' || n %% 50,
     CASE WHEN n %% 2000 = 1000 THEN 'Interrupted' ELSE 'Succeeded' END,
-    CASE WHEN n %% 2000 = 13 THEN 'MainLoop' ELSE 'Runspace' END, n %% 100 <> 0, n, n, 100,
+    CASE WHEN n %% 2000 = 13 THEN 'MainLoop' WHEN n %% 20 = 3 THEN 'BackgroundJob' ELSE 'Runspace' END,
+    n %% 100 <> 0, n, n, 100,
     '{"JobID": "", "Status": "Succeeded"}', '{}',
     NULL, NULL,
     array_to_tsvector(ARRAY[chr(31) || 'user' || n %% 10, 'common', 'word' || n %% 500, 'one', 'n' || n])
@@ -152,6 +153,7 @@ def questions(database: AsyncDatabase) -> dict[str, Callable[[], Awaitable[Any]]
         "a mark: a rare mode of a user": page("user3", modes=("MainLoop",)),
         "a mark: a mode of a word": page(None, q="word13", modes=("MainLoop",)),
         "most marks: a mode": page("user3", modes=("Runspace",)),
+        "some marks: a mode of one in twenty": page(None, modes=("BackgroundJob",)),
         "a word in a phrase": page("user3", q='"one n13"'),
         "rare: a word, by name": page("user3", Sort.NAME, q="n13"),
         "how the last one ended": lambda: history.previous_status("user3", "job 13", utc_now()),

@@ -22,13 +22,14 @@ DAYS = (0, 1, 2, 9, 40, 41, 200, 900, 2000)
 """How many days ago results with the word ``rare`` were completed."""
 LIMIT = 4
 
-# Of each day more than is walked over, of which one has the word.
+# Of each day more than is walked over, of which one has the word, and half have another.
 _FILL = """
 INSERT INTO aiohttp_jobs.results
 SELECT %(id)s - n * 1024, gen_random_uuid(), 'alice', 'job',
     CASE n WHEN 99 THEN 'Interrupted' ELSE 'Succeeded' END,
     CASE n WHEN 99 THEN 'MainLoop' ELSE 'Runspace' END, n <> 99, n, n, 100, '{"JobID": ""}', '{}', NULL, NULL,
-    array_to_tsvector(ARRAY[chr(31) || 'alice', 'common'] || CASE n WHEN 99 THEN '{rare}'::text[] END)
+    array_to_tsvector(ARRAY[chr(31) || 'alice', 'common'] || CASE n WHEN 99 THEN '{rare}'::text[] END
+        || CASE n %% 2 WHEN 0 THEN '{even}'::text[] END)
 FROM generate_series(1, 300) n RETURNING id
 """
 
@@ -61,6 +62,8 @@ FILTERS: list[dict[str, Any]] = [
 ]
 NOTHING: list[dict[str, Any]] = [
     {"terms": parse_search("rare"), "success": True},
+    {"terms": parse_search("rare even")},
+    {"terms": parse_search("rare even"), "modes": ("MainLoop",)},
     {"terms": parse_search("rare"), "statuses": ("Interrupted",), "success": True},
     {"terms": parse_search("rare"), "name": "jo"},
     {"statuses": ("Interrupted",), "modes": ("Runspace",)},
