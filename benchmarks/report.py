@@ -22,7 +22,7 @@ function. aiohttp-jobs syncs each accepted job and each result, files and folder
 peers promise is listed below, with their versions; a Redis that syncs every second may lose that second.
 
 Not measured by it, as it takes half an hour and 20 GB: ten million results over PostgreSQL, by
-`make bench-results`. Of 40 questions (pages, filters, searches), 34 cost at most 1.5 times what they cost
+`make bench-results`. Of 40 questions (pages, filters, searches), all cost at most 1.5 times what they cost
 among 10,000 ([how far one database goes](explanation/scale.md) has the figures).
 """
 _MARK = {Kind.FLOOR: "=", Kind.OURS: "*", Kind.PEER: " ", Kind.OTHER: "+"}
