@@ -106,8 +106,8 @@ async def submit(
 
 
 def _service(app: web.Application, function: BoundFunction[Any]) -> CodeJobs:
-    plugins = [app] if CODE_JOBS in app else app.get(MOUNTED, {}).values()
-    services = [plugin[CODE_JOBS] for plugin in plugins]
+    own = app.get(CODE_JOBS)
+    services = [own] if own is not None else [each[CODE_JOBS] for each in app.get(MOUNTED, {}).values()]
     if not services:
         raise ConfigurationError(
             "No plugin is mounted in this application. Give submit the one that aiohttp_jobs.setup got, or "

@@ -85,7 +85,9 @@ class StorageLimits:
         return free
 
     def _kept_of(self, user_id: str) -> _Seen:
-        kept = self._kept.setdefault(user_id, _Seen())
+        kept = self._kept.get(user_id)
+        if kept is None:
+            kept = self._kept[user_id] = _Seen()
         self._kept.move_to_end(user_id)
         while len(self._kept) > _MOST_USERS:
             _, oldest = self._kept.popitem(last=False)

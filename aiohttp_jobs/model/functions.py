@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -30,16 +29,15 @@ FROM_CODE = "code"
 """What ``SubmittedWith`` says of jobs that the host's own code has submitted. No request can claim it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionOrigin:
+class FunctionOrigin(TypedDict):
     """What a submission stores about the function it runs; see `Submission`."""
 
     function: str
     function_version: str
     function_values: dict[str, Any]
-    sealed_values: str | None = None
-    concurrency_owner: str | None = None
-    schedule_id: str | None = None
+    sealed_values: str | None
+    concurrency_owner: str | None
+    schedule_id: str | None
 
 
 class HostCode(Identity):

@@ -9,10 +9,9 @@ import re
 import ssl
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, Self, TypedDict, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -303,16 +302,15 @@ TemplateValues = Mapping[str, str | int | None]
 """What a template's parameters are in one job, by name; a secret one only when it was not given."""
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateOrigin:
+class TemplateOrigin(TypedDict):
     """What a submission stores about the template it was made from; see `Submission`."""
 
     template_id: str
     template_digest: str
     template_values: TemplateValues
-    sealed_values: str | None = None
-    concurrency_owner: str | None = None
-    trigger_id: str | None = None
+    sealed_values: str | None
+    concurrency_owner: str | None
+    trigger_id: str | None
 
 
 class _Record(BaseModel):

@@ -30,15 +30,12 @@ class TracingWhenUsed:
     """
 
     def __init__(self) -> None:
-        self._tracing: JobTracing | None = None
-        self._now()
+        # Not asked for each job: who sets it later has loaded OpenTelemetry too.
+        self._tracing = _loaded() if _PROVIDER in os.environ or _LOADED in sys.modules else None
 
     def _now(self) -> JobTracing | None:
-        if self._tracing is None and (_LOADED in sys.modules or _PROVIDER in os.environ):
-            # Little is left to load: the host has most of it.
-            from .tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
-
-            self._tracing = JobTracing()
+        if self._tracing is None and _LOADED in sys.modules:
+            self._tracing = _loaded()
         return self._tracing
 
     def accepting(
@@ -59,3 +56,10 @@ class TracingWhenUsed:
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
         if (tracing := self._now()) is not None:
             tracing.ended(submission, result, again=again)
+
+
+def _loaded() -> JobTracing:
+    # Little is left to load: the host has most of it.
+    from .tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
+
+    return JobTracing()

@@ -6,6 +6,7 @@ That right is checked in ``functions`` and ``code_jobs``; `JobService` accepts t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from ..access.limits import LimitPolicy
@@ -34,7 +35,7 @@ class FunctionJobs:
         for function in functions:
             self._require_usable(function)
 
-    async def submit(
+    def submit(
         self,
         identity: Identity,
         function: Function[..., Any],
@@ -44,7 +45,7 @@ class FunctionJobs:
         *,
         job_id: str | None = None,
         schedule: Schedule | None = None,
-    ) -> Submission:
+    ) -> Coroutine[Any, Any, Submission]:
         """Submit a job of `function` with `values`, instead of those of `run`.
 
         `schedule` is the schedule that submits it, if any. Raises `InvalidFieldsError` for a mode that the
@@ -52,17 +53,30 @@ class FunctionJobs:
         """
         require_mode(function, mode)
         job_id = job_id or new_job_id()
-        sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
         request = self._asked(function, values, run, mode, None if schedule is None else schedule.own_key)
-        # Runs of one function exclude each other, whoever runs it.
-        owner = FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None
-        schedule_id = None if schedule is None else schedule.schedule_id
-        return await self._jobs.submit_approved(
-            identity,
-            request,
-            FunctionOrigin(function.name, function.version, values.plain, sealed, owner, schedule_id),
-            job_id,
+        origin = FunctionOrigin(
+            function=function.name,
+            function_version=function.version,
+            function_values=values.plain,
+            sealed_values=None,
+            # Runs of one function exclude each other, whoever runs it.
+            concurrency_owner=FUNCTIONS_KEY_OWNER if function.options.concurrency_key else None,
+            schedule_id=None if schedule is None else schedule.schedule_id,
         )
+        if values.secret:
+            return self._submit_sealed(identity, request, origin, job_id, values.secret)
+        return self._jobs.submit_approved(identity, request, origin, job_id)
+
+    async def _submit_sealed(
+        self,
+        identity: Identity,
+        request: SubmitRequest,
+        origin: FunctionOrigin,
+        job_id: str,
+        secret: Mapping[str, Any],
+    ) -> Submission:
+        origin["sealed_values"] = await asyncio.to_thread(self._vault.seal, job_id, secret)
+        return await self._jobs.submit_approved(identity, request, origin, job_id)
 
     def require_within(
         self,

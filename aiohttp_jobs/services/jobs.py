@@ -5,8 +5,7 @@ The engine stores and runs jobs; ``streams.job`` follows them, ``serializers`` s
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from typing import Any, Protocol
@@ -116,7 +115,7 @@ class JobService:
         """
         mode, key, priority = request.execution_mode, request.concurrency_key, request.priority
         self._policy.require_run(identity.roles, mode, key, priority)
-        return await self._accept(identity, request, job_id or new_job_id(), schedule_id=schedule_id)
+        return await self._accept(identity, request, job_id or new_job_id(), {"schedule_id": schedule_id})
 
     def submit_approved(
         self,
@@ -129,11 +128,12 @@ class JobService:
 
         The caller must have checked that. `request` comes from the template or the function.
         """
-        return self._accept(identity, request, job_id, **_fields_of(origin))
+        return self._accept(identity, request, job_id, origin)
 
     async def _accept(
-        self, identity: Identity, request: SubmitRequest, job_id: str, **origin: Any
+        self, identity: Identity, request: SubmitRequest, job_id: str, origin: Mapping[str, Any]
     ) -> Submission:
+        """`origin` are fields of the submission that `request` does not have."""
         self._limits.require_within(request, request.job_name, request.notify)
         if self._queue.is_closing:
             raise ShuttingDownError
@@ -301,13 +301,3 @@ class JobService:
         found = await self._lookup.find(job_id)
         self._policy.require_own_or(otherwise, identity, found.owner, "job")
         return found
-
-
-def _fields_of(origin: TemplateOrigin | FunctionOrigin) -> dict[str, Any]:
-    """As ``dataclasses.asdict``, which copies all that is inside and takes longer than to accept a job."""
-    return {name: getattr(origin, name) for name in _FIELDS[type(origin)]}
-
-
-_FIELDS = {
-    kind: tuple(each.name for each in dataclasses.fields(kind)) for kind in (TemplateOrigin, FunctionOrigin)
-}

@@ -138,7 +138,14 @@ class TemplateService:
         sealed = await asyncio.to_thread(self._vault.seal, job_id, values.secret) if values.secret else None
         # Runs of one template exclude each other, whoever runs it.
         owner = template.user_id if template.concurrency_key else None
-        origin = TemplateOrigin(template_id, template.digest, values.plain, sealed, owner, trigger_id)
+        origin = TemplateOrigin(
+            template_id=template_id,
+            template_digest=template.digest,
+            template_values=values.plain,
+            sealed_values=sealed,
+            concurrency_owner=owner,
+            trigger_id=trigger_id,
+        )
         return await self._jobs.submit_approved(identity, template.submission(request), origin, job_id)
 
     async def require_run(self, identity: Identity, template_id: str, request: RunRequest) -> None:

@@ -360,7 +360,7 @@ class Dispatcher:
     def _start_ready(self) -> asyncio.Task[None] | None:
         """Start what may start. Of a command in MainLoop the task: nothing else may start before its end."""
         while not (self._closing or self.paused or self._storage.holds_jobs):
-            job = self._queue.take(self._slots.with_room(), self._slots.may_start)
+            job = self._queue.take(self._slots.has_room, self._slots.may_start)
             if job is None:
                 return None
             task = self._start(job)
@@ -394,7 +394,7 @@ class Dispatcher:
         if not self._slots.has_room_for(submission.user_id):
             return False
         due = self._queue.next_due()
-        return slot in self._slots.with_room() and (due is None or due > utc_now())
+        return self._slots.has_room(slot) and (due is None or due > utc_now())
 
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
         self._slots.take(job.slot, job.user_id)

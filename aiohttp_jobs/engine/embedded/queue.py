@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -89,12 +89,15 @@ class WaitingJobs:
             heapq.heappop(self._later)
         return self._later[0][0] if self._later else None
 
-    def take(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
-        """Remove and return the next job of one of `slots` among those that `may_start`."""
+    def take(
+        self, has_room: Callable[[Slot], bool], may_start: Callable[[PendingJob], bool]
+    ) -> PendingJob | None:
+        """Remove and return the next job of a slot that `has_room` among those that `may_start`."""
         self._promote()
-        if not any(slot in slots for _, slot in self._lanes):
+        lanes = [lane for lane in self._lanes if has_room(lane[1])]
+        if not lanes:
             return None
-        job = self._starving(slots, may_start) or self._best(slots, may_start)
+        job = self._starving(lanes, may_start) or self._best(lanes, may_start)
         if job is not None:
             self._served(job)
             self.remove(job.job_id)
@@ -135,7 +138,7 @@ class WaitingJobs:
             self._line_up(heapq.heappop(self._later)[2])
 
     def _starving(
-        self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]
+        self, lanes: Sequence[tuple[int, Slot]], may_start: Callable[[PendingJob], bool]
     ) -> PendingJob | None:
         self._drop_gone(self._oldest)
         limit = time.monotonic() - self._starvation
@@ -144,9 +147,8 @@ class WaitingJobs:
         # Of each user, so that nobody's jobs that wait for something else hide those of the others.
         found = [
             job
-            for (_, slot), lane in self._lanes.items()
-            if slot in slots
-            for jobs in lane.values()
+            for lane in lanes
+            for jobs in self._lanes[lane].values()
             if (job := self._first_starving(jobs, limit, may_start)) is not None
         ]
         return min(found, key=lambda job: self._since[job.job_id], default=None)
@@ -163,13 +165,14 @@ class WaitingJobs:
                     return job
         return None
 
-    def _best(self, slots: Collection[Slot], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+    def _best(
+        self, lanes: Sequence[tuple[int, Slot]], may_start: Callable[[PendingJob], bool]
+    ) -> PendingJob | None:
         best: PendingJob | None = None
-        for key in list(self._lanes):
-            priority, slot = key
-            if slot not in slots or (best is not None and priority < best.priority):
+        for lane in lanes:
+            if best is not None and lane[0] < best.priority:
                 continue
-            head = self._head(key, may_start)
+            head = self._head(lane, may_start)
             if head is not None and (best is None or _comes_before(head, best)):
                 best = head
         return best
@@ -223,11 +226,14 @@ class Slots:
         self._users: Counter[str] = Counter()
         self._locks: set[str] = set()
 
-    def with_room(self) -> Collection[Slot]:
-        found: list[Slot] = [None]
-        if self.limits.overall is None or self._running.total() < self.limits.overall:
-            found += [slot for slot, limit in self.limits.modes.items() if self._running[slot] < limit]
-        return found
+    def has_room(self, slot: Slot) -> bool:
+        """Whether one more may run of `slot`; of what only gets a result, always."""
+        if slot is None:
+            return True
+        overall = self.limits.overall
+        if overall is not None and self._running.total() >= overall:
+            return False
+        return self._running[slot] < self.limits.modes.get(slot, 0)
 
     def may_start(self, job: PendingJob) -> bool:
         """Whether neither its user nor its key stands in the way."""

@@ -37,7 +37,7 @@ def queue_of(*jobs: PendingJob, starvation: float = 600) -> WaitingJobs:
 
 def drain(queue: WaitingJobs) -> list[PendingJob]:
     taken = []
-    while (following := queue.take(MODES, lambda _: True)) is not None:
+    while (following := queue.take(MODES.__contains__, lambda _: True)) is not None:
         taken.append(following)
     return taken
 
@@ -62,7 +62,7 @@ def test_a_mode_without_room_does_not_hold_up_another() -> None:
     full = [job(mode=ExecutionMode.RUNSPACE, priority=9) for _ in range(200)]
     other = job(priority=0)
     queue = queue_of(*full, other)
-    assert queue.take([ExecutionMode.BACKGROUND_JOB], lambda _: True) == other
+    assert queue.take(lambda slot: slot is ExecutionMode.BACKGROUND_JOB, lambda _: True) == other
 
 
 def test_a_function_in_mainloop_does_not_wait_for_commands_there() -> None:
@@ -70,37 +70,37 @@ def test_a_function_in_mainloop_does_not_wait_for_commands_there() -> None:
     function = job(mode=ExecutionMode.MAIN_LOOP, function="greet")
     elsewhere = job(function="report")
     queue = queue_of(command, function, elsewhere)
-    assert queue.take([MAIN_LOOP_FUNCTIONS], lambda _: True) == function
-    assert queue.take([ExecutionMode.BACKGROUND_JOB], lambda _: True) == elsewhere
-    assert queue.take([MAIN_LOOP_FUNCTIONS], lambda _: True) is None
-    assert queue.take([ExecutionMode.MAIN_LOOP], lambda _: True) == command
+    assert queue.take(lambda slot: slot is MAIN_LOOP_FUNCTIONS, lambda _: True) == function
+    assert queue.take(lambda slot: slot is ExecutionMode.BACKGROUND_JOB, lambda _: True) == elsewhere
+    assert queue.take(lambda slot: slot is MAIN_LOOP_FUNCTIONS, lambda _: True) is None
+    assert queue.take(lambda slot: slot is ExecutionMode.MAIN_LOOP, lambda _: True) == command
 
 
 def test_a_job_that_may_not_start_is_passed_over_and_keeps_its_place() -> None:
     blocked, free = job(concurrency_key="db"), job()
     queue = queue_of(blocked, free)
-    assert queue.take(MODES, lambda each: each.concurrency_key is None) == free
-    assert queue.take(MODES, lambda _: True) == blocked
+    assert queue.take(MODES.__contains__, lambda each: each.concurrency_key is None) == free
+    assert queue.take(MODES.__contains__, lambda _: True) == blocked
 
 
 def test_the_oldest_job_cannot_starve_behind_a_stream_of_urgent_ones() -> None:
     oldest = job(priority=0)
     queue = queue_of(oldest, *(job("bob", priority=9) for _ in range(50)), starvation=0)
-    assert queue.take(MODES, lambda _: True) == oldest
+    assert queue.take(MODES.__contains__, lambda _: True) == oldest
 
 
 def test_one_users_blocked_jobs_do_not_hide_those_of_others_that_have_waited_as_long() -> None:
     blocked = [job("mallory", 9, concurrency_key="db") for _ in range(100)]
     urgent, old = job("bob", 9), job("alice", 1)
     queue = queue_of(*blocked, old, urgent, starvation=0)
-    assert queue.take(MODES, lambda each: each.concurrency_key is None) == old
+    assert queue.take(MODES.__contains__, lambda each: each.concurrency_key is None) == old
 
 
 def test_a_hundred_users_whose_jobs_are_blocked_do_not_hide_another() -> None:
     blocked = [job(f"user {number}", concurrency_key="db") for number in range(100)]
     free = job("alice")
     queue = queue_of(*blocked, free)
-    assert queue.take(MODES, lambda each: each.concurrency_key is None) == free
+    assert queue.take(MODES.__contains__, lambda each: each.concurrency_key is None) == free
 
 
 def test_a_job_that_is_not_due_waits_apart_until_it_is() -> None:
@@ -130,7 +130,7 @@ def test_a_removed_job_never_starts() -> None:
 
 def test_a_job_that_is_to_be_rejected_needs_no_room() -> None:
     bad = job(mode=None, problem="not signed")
-    assert queue_of(bad).take([None], lambda _: True) == bad
+    assert queue_of(bad).take(lambda slot: slot is None, lambda _: True) == bad
 
 
 def test_jobs_are_counted_for_each_user_while_they_wait() -> None:
