@@ -17,13 +17,16 @@ needs_pwsh = pytest.mark.skipif(
     reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
 )
 
+_SHORT_LIVED = "DOTNET_JITMinOpts=1 DOTNET_TC_CallCounting=0 DOTNET_TieredPGO=0"
+
 
 @contextmanager
 def short_lived_pwsh() -> Iterator[None]:
-    """Have ``pwsh`` on PATH be the same one, but for .NET's habit of compiling anew what it has run 30 times.
+    """Have ``pwsh`` on PATH be the same one, but for what .NET spends so that it will be fast later.
 
-    That pays in a process that goes on for minutes. Those of the tests end after a job or two, and spend
-    a third of their processor time on it.
+    That pays in a process that goes on for minutes. Those of the tests end after a job or two: to compile
+    anew what has run 30 times takes a third of their processor time, and to compile well what PowerShell
+    makes of scripts a tenth of what is left.
     """
     pwsh = shutil.which("pwsh")
     if pwsh is None:
@@ -32,7 +35,7 @@ def short_lived_pwsh() -> Iterator[None]:
     path = os.environ["PATH"]
     with tempfile.TemporaryDirectory(prefix="pwsh-") as folder:
         program = Path(folder, "pwsh")
-        program.write_text(f'#!/bin/sh\nDOTNET_TC_CallCounting=0 exec {shlex.quote(pwsh)} "$@"\n')
+        program.write_text(f'#!/bin/sh\n{_SHORT_LIVED} exec {shlex.quote(pwsh)} "$@"\n')
         for each in (program.parent, program):
             each.chmod(0o755)
         os.environ["PATH"] = f"{folder}{os.pathsep}{path}"

@@ -16,7 +16,7 @@ BeforeAll {
         $end = (Get-Date).AddMinutes(3)
         while (-not (& $Condition)) {
             if ((Get-Date) -gt $end) { throw "$What did not happen." }
-            Start-Sleep -Milliseconds 100
+            Start-Sleep -Milliseconds 250
         }
     }
 
@@ -51,17 +51,18 @@ Describe 'Job submission' -Tag 'Submission' {
         $result.JobName, $result.Description, $result.UserID | Should -Be 'MyJob', 'Test job', 'admin'
     }
 
-    It 'gives the output as it is written, with -Wait' {
+    It 'gives the output as it is written, with -Wait' -Tag 'Streaming' {
         $gate = Join-Path $TestDrive 'streamed'
         $seen = @()
-        Submit-PSWebHostJob -JobName Streamed -Command (Get-GatedCommand $gate) -Wait | ForEach-Object {
+        $command = Get-GatedCommand $gate
+        Submit-PSWebHostJob -JobName Streamed -Command $command -ExecutionMode Runspace -Wait | ForEach-Object {
             $seen += $_
             if ($_ -eq 'waiting') { [void] (New-Item $gate) }  # without it the job, and so -Wait, has no end
         }
         $seen | Should -Be 'waiting', 'through'
     }
 
-    It 'takes a script block' {
+    It 'takes a script block' -Tag 'Streaming' {
         Submit-PSWebHostJob Block { 'from a block' } -Wait | Should -Be 'from a block'
     }
 }
@@ -152,14 +153,15 @@ Describe 'Error capture' -Tag 'Errors' {
         $result.Output | Should -Match "(?s)^\[ERROR\] Cannot find path '/nope'.*at <ScriptBlock>.*after"
     }
 
-    It 'shows what ended the command, in <_>' -ForEach 'MainLoop', 'Runspace', 'BackgroundJob' {
+    It 'shows what ended the command, in <_>' -ForEach 'MainLoop', 'Runspace' {
         $result = Wait-Result (Submit-PSWebHostJob Throwing "'before'; throw 'boom'" -ExecutionMode $_)
         $result.Status | Should -Be 'Failed'
         $result.Output | Should -Match '(?s)^before.*\[EXCEPTION\] boom'
     }
 
     It 'makes a failed job an error of -Wait, after its output' {
-        $output = Submit-PSWebHostJob Exiting "'said'; exit 5" -Wait -ErrorAction SilentlyContinue -ErrorVariable failure
+        $job = @{ JobName = 'Exiting'; Command = "'said'; exit 5"; ExecutionMode = 'Runspace' }
+        $output = Submit-PSWebHostJob @job -Wait -ErrorAction SilentlyContinue -ErrorVariable failure
         $output | Should -Contain 'said'
         $failure[0].FullyQualifiedErrorId | Should -Be 'JobFailed,Submit-PSWebHostJob'
         $failure[0].TargetObject.ExitCode | Should -Be 5

@@ -77,8 +77,8 @@ Describe 'Completion' -Tag 'Completion' {
 
     It 'offers the ids of jobs' {
         [void] (Connect-PSWebHost $env:JOBS_TEST_URL $env:JOBS_TEST_OPERATOR_KEY)
-        $job = Submit-PSWebHostJob Completed "'x'"
-        [void] (Submit-PSWebHostJob Later "'y'" -Wait)
+        $job = Submit-PSWebHostJob Completed "'x'" -ExecutionMode Runspace
+        [void] (Submit-PSWebHostJob Later "'y'" -ExecutionMode Runspace -Wait)
         $end = (Get-Date).AddMinutes(3)
         $line = "Remove-PSWebHostJobResults -JobID $($job.JobID.Substring(0, 8))"
         while (-not ($found = (TabExpansion2 $line $line.Length).CompletionMatches) -and (Get-Date) -lt $end) {

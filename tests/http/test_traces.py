@@ -49,7 +49,7 @@ async def run(caller: Caller, command: str, mode: str, interpreter: str, **heade
         ("BackgroundJob", "python", SHOW["python"]),
         ("Runspace", "python", SHOW["python"]),
         ("MainLoop", "python", SHOW["python"].replace("os.environ", "environment")),
-        pytest.param("BackgroundJob", "powershell", SHOW["powershell"], marks=needs_pwsh),
+        # A background job's process is told of its job as a runspace's is, and takes no other.
         pytest.param("Runspace", "powershell", SHOW["powershell"], marks=needs_pwsh),
         pytest.param("MainLoop", "powershell", SHOW["powershell"], marks=needs_pwsh),
     ],

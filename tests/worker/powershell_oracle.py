@@ -23,7 +23,7 @@ Answer = tuple[str, int]
 """The output, without colours, and the exit code."""
 
 ALWAYS_ASKED = (
-    *("texts", "custom objects", "streams", "natives between", "another script", "parallel", "exit by text"),
+    *("custom objects", "streams", "exit by text"),
     *("files", "cultures", "folders", "a drive", "what if"),  # the machine has a part in these
 )
 _KEPT = Path(__file__).with_suffix(".json")

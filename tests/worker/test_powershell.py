@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from aiohttp_jobs.worker.interpreters import RUNNER
 
-from ..conftest import Host
+from ..conftest import Host, one_for_all
 from ..powershell import needs_pwsh
 
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
-pytestmark = needs_pwsh
+pytestmark = [
+    needs_pwsh,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+]
 LINE_1, LINE_2, LINE_3 = (f"at <ScriptBlock>, <command>: line {number}" for number in (1, 2, 3))
 GONE = "[ERROR] Cannot find path '/nope' because it does not exist."
 EXITED = "[ERROR] The command exited with code {}."
@@ -66,10 +71,16 @@ ENDINGS = [
 """Whose way to end might be their process's. A process for each of the others would show the same again."""
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
+    """A host whose processes are started once for all tests."""
+    async with one_for_all(tmp_path_factory.mktemp("shared")) as host:
+        yield host
+
+
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.timeout(300)
-async def test_output_errors_and_exit_codes_are_what_powershell_says(host: Host, mode: str) -> None:
-    caller = host.caller("debug")
+async def test_output_errors_and_exit_codes_are_what_powershell_says(shared: Host, mode: str) -> None:
+    caller = shared.caller("debug")
     assert len(ENDINGS) == 4
     for command, code, lines in ENDINGS if mode == "BackgroundJob" else CASES:
         result = await caller.run(command, mode, interpreter="powershell")
@@ -77,45 +88,29 @@ async def test_output_errors_and_exit_codes_are_what_powershell_says(host: Host,
         assert (result["ExitCode"], result["Success"]) == (code, code == 0), command
 
 
-async def test_a_command_that_cannot_be_run_says_why_and_where(host: Host) -> None:
-    caller = host.caller("debug")
-    for command, sentence, mode in (
-        ("'a'\n\nif (\n", "At <command>:3 char:5", "BackgroundJob"),
-        ("'a'\n\nif (\n", "At <command>:3 char:5", "Runspace"),
-        ("#requires -Version 99\n'a'", '"#requires" statement for PowerShell 99.0', "Runspace"),
+async def test_a_command_that_cannot_be_run_says_why_and_where(shared: Host) -> None:
+    caller = shared.caller("debug")
+    for command, sentence in (
+        ("'a'\n\nif (\n", "At <command>:3 char:5"),
+        ("#requires -Version 99\n'a'", '"#requires" statement for PowerShell 99.0'),
     ):
-        result = await caller.run(command, mode, interpreter="powershell")
+        result = await caller.run(command, "Runspace", interpreter="powershell")
         assert result["Output"].startswith("[EXCEPTION] ")
         assert sentence in result["Output"]
         assert (result["Success"], result["ExitCode"]) == (False, 1)
 
 
-async def test_no_error_tells_where_the_host_keeps_its_files(host: Host) -> None:
-    caller = host.caller("debug")
+async def test_no_error_tells_where_the_host_keeps_its_files(shared: Host) -> None:
+    caller = shared.caller("debug")
     errors = ["throw 'x'", "Write-Error 'x'", "if (", "Get-Item /nope", "[int]'x'"]
-    for command, mode in ((errors[0], "BackgroundJob"), *((each, "Runspace") for each in errors)):
-        result = await caller.run(command, mode, interpreter="powershell")
+    for command in errors:
+        result = await caller.run(command, "Runspace", interpreter="powershell")
         assert result["Success"] is False
-        for path in (RUNNER, host.config.data_dir):
+        for path in (RUNNER, shared.config.data_dir):
             assert str(Path(path).resolve()) not in result["Output"]
 
 
-async def test_what_stands_at_the_top_of_a_script_is_taken(host: Host) -> None:
+async def test_what_stands_at_the_top_of_a_script_is_taken(shared: Host) -> None:
     command = "using namespace System.IO\nparam([int] $times = 2)\n[Path]::GetFileName('/a/b') * $times"
-    result = await host.caller("debug").run(command, "Runspace", interpreter="powershell")
+    result = await shared.caller("debug").run(command, "Runspace", interpreter="powershell")
     assert (result["Output"], result["Success"]) == ("bb\n", True)
-
-
-async def test_a_template_reaches_it_by_variables(host: Host) -> None:
-    caller = host.caller("debug")
-    body: dict[str, Any] = {
-        "name": "t",
-        "command": "$env:PARAM_input",
-        "executionMode": "BackgroundJob",
-        "interpreter": "powershell",
-        "parameters": [{"name": "input", "type": "string"}],
-    }
-    made = await caller.request("POST", "/templates", json=body)
-    path = f"/templates/{made.body['template']['TemplateID']}/run"
-    ran = await caller.request("POST", path, json={"values": {"input": "$(1+1)"}})
-    assert (await caller.result(ran.body["jobId"]))["Output"] == "$(1+1)\n"

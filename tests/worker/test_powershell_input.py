@@ -130,16 +130,23 @@ def check(result: dict[str, Any], odd: Odd, name: str) -> None:
         assert odd.size in (ANY_SIZE, result["OutputSize"]), name
 
 
+Start = Callable[..., Awaitable[Caller]]
+
+
 @pytest.fixture
-async def caller(start_host: StartHost) -> Caller:
-    """A user of a host whose PowerShell has little memory."""
-    memory = {"DOTNET_GCHeapHardLimit": "0x18000000"}
-    # Time enough to stop on a busy machine: a process that is killed instead takes no other job.
-    host = await start_host(environment_extra=memory, powershell_spares=1, kill_grace=20.0)
-    return host.caller("debug")
+def start(start_host: StartHost) -> Start:
+    """Starts a host whose PowerShell has little memory, for a user of it."""
+
+    async def started(**settings: Any) -> Caller:
+        memory = {"DOTNET_GCHeapHardLimit": "0x18000000"}
+        # Time enough to stop on a busy machine: a process that is killed instead takes no other job.
+        return (await start_host(environment_extra=memory, kill_grace=20.0, **settings)).caller("debug")
+
+    return started
 
 
-async def test_in_a_runspace(caller: Caller) -> None:
+async def test_in_a_runspace(start: Start) -> None:
+    caller = await start()
     for name, odd in ODD.items():
         before = await process_of(caller, "Runspace")
         check(await run_odd(caller, odd, "Runspace"), odd, name)
@@ -147,35 +154,60 @@ async def test_in_a_runspace(caller: Caller) -> None:
         assert (await run(caller, LOOK, "Runspace"))["Output"] == SEEN, name
 
 
-OF_ITS_PROCESS = {
-    *("100 MB", "bytes that are no text", "a loop without an end", "errors that stop", "a trace"),
-    "memory that runs out",
+OF_ITS_PROCESS: dict[str, Odd] = {
+    **{name: ODD[name] for name in ("100 MB", "a loop without an end", "memory that runs out")},
+    "bytes that are no text, a trace, and errors that stop": Odd(
+        f"{ODD['bytes that are no text'].command}\n$ErrorActionPreference = 'Stop'\n"
+        "Set-PSDebug -Trace 1\n'a'\nGet-Item /nope\n'never'",
+        f"{ODD['bytes that are no text'].prints}DEBUG:    4+  >>>> 'a'\n\na\nDEBUG:    5+  >>>> Get-Item /nope\n\n"
+        f"[EXCEPTION] {GONE.replace('line 1', 'line 5')}{FAILED.format(1)}",
+        1,
+        "Failed",
+    ),
 }
 """What its process has a part in; for all others it is one more process of the session that ran them above."""
 
 
-async def test_in_a_process_of_its_own(caller: Caller) -> None:
-    for name in OF_ITS_PROCESS:
-        odd = ODD[name]
+async def test_in_a_process_of_its_own(start: Start) -> None:
+    caller = await start(powershell_spares=1)
+    for name, odd in OF_ITS_PROCESS.items():
         check(await run_odd(caller, odd, "BackgroundJob"), odd, name)
     # The spare that waited while each of them ran; their own processes run nothing after them.
     assert (await run(caller, LOOK, "BackgroundJob"))["Output"] == SEEN
 
 
-HARMLESS = {"100 MB", "a line of 10 MB", "bytes that are no text", "a loop without an end"}
+HARMLESS = ("a line of 10 MB", "bytes that are no text", "a loop without an end")
+"""They leave nothing that a session would have to be begun anew for."""
+LASTING = (
+    (
+        *("a module that writes as it is imported", "another culture"),
+        *("an own prompt and Out-Default", "a trace"),
+    ),
+    (
+        *("programs whose failure is an error", "strict mode"),
+        *("errors that stop", "memory that runs out"),
+    ),
+)
+"""The others that it has a part in, in two sessions: none of them changes what those after it show."""
 
 
-async def test_in_the_session_of_the_main_loop(caller: Caller) -> None:
+async def test_in_the_session_of_the_main_loop(start: Start) -> None:
     """Settings stay for the next job, as it is one session; begun anew, it has none of them."""
-    for name, odd in ODD.items():
-        before = await process_of(caller, "MainLoop")
-        check(await run_odd(caller, odd, "MainLoop"), odd, name)
-        # What a trace shows, it shows of the next job, too.
-        assert odd.stays in (None, await process_of(caller, "MainLoop") == before) or name == "a trace", name
-        if name in HARMLESS:
-            assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN, name
-            continue  # nothing is left that it would have to be begun anew for
-        after = await run(caller, "'out'; exit 4", "MainLoop")
-        assert (after["Output"].splitlines()[-2], after["ExitCode"]) == ("out", 4), name
-        assert (await caller.request("POST", "/mainloop/restart")).status == 200
+    caller = await start()
+    for name in HARMLESS:
+        await try_in_the_session(caller, name)
         assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN, name
+    for names in LASTING:
+        for name in names:
+            await try_in_the_session(caller, name)
+            after = await run(caller, "'out'; exit 4", "MainLoop")
+            assert (after["Output"].splitlines()[-2], after["ExitCode"]) == ("out", 4), name
+        assert (await caller.request("POST", "/mainloop/restart")).status == 200
+        assert (await run(caller, LOOK, "MainLoop"))["Output"] == SEEN, names
+
+
+async def try_in_the_session(caller: Caller, name: str) -> None:
+    odd, before = ODD[name], await process_of(caller, "MainLoop")
+    check(await run_odd(caller, odd, "MainLoop"), odd, name)
+    # What a trace shows, it shows of the next job, too.
+    assert odd.stays in (None, await process_of(caller, "MainLoop") == before) or name == "a trace", name
