@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -13,12 +14,20 @@ from aiohttp_jobs.worker.process.program import Program
 from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
 
 
+def _has_ended(pid: int) -> bool | None:
+    """``None`` once it was reaped. One call, as that thread may reap between two."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return None
+
+
 async def main() -> None:
     program = Program(["/bin/sleep", "0.2"], {}, "/", sys.stderr.fileno())
     process = await AsyncioProcess.start(program, Orphans())
     # The thread of a child watcher reaps while the loop is held up; a watcher on the loop, before it tells.
-    while Path(f"/proc/{process.pid}").exists():
-        if "State:\tZ" in Path(f"/proc/{process.pid}/status").read_text():
+    while (has_ended := _has_ended(process.pid)) is not None:
+        if has_ended:
             await asyncio.sleep(0)
         else:
             time.sleep(0.01)  # noqa: ASYNC251 - the loop is to hear of it only later
