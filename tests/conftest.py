@@ -35,6 +35,7 @@ from . import prefork
 from .engines import HostEngine, engine
 from .postgres import bare_postgres, postgres, postgres_server
 from .powershell import needs_pwsh, short_lived_pwsh
+from .processes import end_what_was_left
 
 __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
 
@@ -155,6 +156,15 @@ def needs_postgres(item: pytest.Item) -> bool:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Not even read what ``-m "not slow"`` would leave out."""
     return True if config.getoption("markexpr") == "not slow" and is_in(collection_path, SLOW) else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    failed_before = item.session.testsfailed
+    ran = yield
+    if item.session.testsfailed > failed_before:
+        end_what_was_left()
+    return ran
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,6 +17,7 @@ import pytest
 from .conftest import Caller, Host, is_alive
 from .folders import paths_below
 from .gate import PATIENCE_SECONDS, Gate, until
+from .processes import printed_by
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -409,7 +410,7 @@ async def test_the_flow_of_the_specification_s_curl_lines(host: Host, tmp_path: 
             "curl", "-s", "-H", alice.session.headers["Authorization"].join(["Authorization: ", ""]),
             *arguments, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        printed, _ = await process.communicate()
+        printed, _ = await printed_by(process)
         answer: dict[str, Any] = json.loads(printed)
         return answer
 

@@ -487,6 +487,17 @@ async def test_a_job_that_a_failing_disk_kept_from_being_picked_up_runs_afterwar
             assert (await alice.result(job_id))["Output"] == "hello\n"
 
 
+def is_traced(pid: int) -> bool:
+    """Whether each of the process's threads is; one that ends meanwhile will be looked at no more."""
+    try:
+        return all(
+            "TracerPid:\t0" not in (each / "status").read_text()
+            for each in Path(f"/proc/{pid}/task").iterdir()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 @asynccontextmanager
 async def failing(pid: int) -> AsyncIterator[None]:
     """As long as it lasts, the process cannot make anything durable."""
@@ -496,14 +507,7 @@ async def failing(pid: int) -> AsyncIterator[None]:
         "-o", "/dev/null", stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        threads = Path(f"/proc/{pid}/task")
-        await until(
-            lambda: (
-                tracer.returncode is not None
-                or all("TracerPid:\t0" not in (each / "status").read_text() for each in threads.iterdir())
-            ),
-            "strace following the host",
-        )
+        await until(lambda: tracer.returncode is not None or is_traced(pid), "strace following the host")
         if tracer.returncode is not None:
             assert tracer.stderr is not None
             pytest.skip(f"strace cannot follow: {(await tracer.stderr.read()).decode()}")

@@ -20,6 +20,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import SHOWN_AT_THE_END
 from ..demo_app.conftest import Demo, open_demo
+from ..processes import printed_by
 
 HERE = Path(__file__).parent
 MODULE = HERE.parents[1] / "aiohttp_jobs/client/powershell/PSWebHost_JobExecution"
@@ -92,13 +93,7 @@ class PowerShellUser:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        try:
-            async with asyncio.timeout(PESTER_SECONDS):
-                printed = (await process.communicate())[0].decode()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        printed = (await printed_by(process, seconds=PESTER_SECONDS))[0].decode()
         assert report.exists(), printed
         return Run(printed + self.demo.errors, **json.loads(report.read_text()))
 

@@ -21,6 +21,7 @@ from aiohttp import ClientSession, CookieJar
 
 from ..conftest import Caller
 from ..demo_app.conftest import PASSWORDS, Demo, open_demo
+from ..processes import printed_by
 from . import specification_examples as examples
 from .test_pester import MODULE
 
@@ -92,13 +93,7 @@ async def printed(*arguments: str, **env: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        async with asyncio.timeout(RUN_SECONDS):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    out, err = await printed_by(process, seconds=RUN_SECONDS)
     assert process.returncode == 0, (out, err)
     return out.decode()
 

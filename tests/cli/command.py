@@ -16,6 +16,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from ..conftest import Host
 from ..gate import PATIENCE_SECONDS, until
 from ..prefork import captured
+from ..processes import printed_by
 
 _READ_AT_IMPORT = {"SSL_CERT_FILE"}
 """Variables that say nothing any more to a program whose imports are done: aiohttp makes its context then."""
@@ -38,7 +39,7 @@ async def run(*arguments: str, env: dict[str, str], stdin: str = "") -> tuple[in
     """Exit code, stdout and stderr of ``aiohttp-jobs`` with these arguments, forked where that can be."""
     if not _READ_AT_IMPORT.isdisjoint(env):
         process = await start(*arguments, env=env)
-        printed, told = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_SECONDS)
+        printed, told = await printed_by(process, stdin.encode())
         return process.returncode or 0, printed.decode(), told.decode()
     everything = {**os.environ, "COLUMNS": "200", **env}
     with captured("aiohttp_jobs.cli", arguments, everything, stdin) as (program, done):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +15,8 @@ from aiohttp_jobs.cli.values import collect
 
 from ..conftest import Host
 from ..functions import sample
-from ..gate import PATIENCE_SECONDS, Gate, until
+from ..gate import Gate, until
+from ..processes import printed_by
 from ..ui.functions import every_kind
 from ..ui.functions import jobs as page_functions
 from .command import access_to, opened_terminal, run, start
@@ -172,7 +172,7 @@ async def test_a_missing_secret_is_asked_for_without_being_shown(host: Host) -> 
         await terminal.shows("password")
         await terminal.hides_what_is_typed()  # what came before that would be forgotten
         terminal.type("open sesame\n")
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        out, _ = await printed_by(process)
         assert process.returncode == 0
         assert b"sesame" not in terminal.shown
     caller = host.caller("task_manager")
@@ -188,7 +188,7 @@ async def test_a_terminal_shows_a_bar_when_the_job_tells_how_far_it_is(host: Hos
         await terminal.shows("420 rows")
         gate.open()
         await terminal.shows("Succeeded after")
-        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        out, _ = await printed_by(process)
         assert out == b"done\n"
 
 
@@ -206,7 +206,7 @@ async def test_on_a_terminal_the_bar_stands_below_whole_lines_of_the_output(host
         await until(lambda: b"60%" in terminal.read().rpartition(b"line\r\n")[2], "the bar below the line")
         gate.open()
         await terminal.shows("Succeeded after")
-        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        await printed_by(process)
 
 
 async def test_a_function_is_scheduled_with_its_values(host: Host) -> None:
@@ -265,4 +265,4 @@ async def test_a_function_is_run_shown_and_exits_as_the_job_does(
     with opened_terminal() as terminal:
         process = await start("run", "wait_for", "--path", path, env=env, stderr=terminal.theirs)
         await terminal.shows('s and returned [{"row": 1, ')
-        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        await printed_by(process)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -13,7 +12,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
 from ..engine.embedded.drops import Drops
-from ..gate import PATIENCE_SECONDS
+from ..processes import printed_by
 from .command import Terminal, access_to, opened_terminal, run, start
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -22,7 +21,7 @@ StartHost = Callable[..., Awaitable[Host]]
 async def shown_on(terminal: Terminal, *arguments: str, env: dict[str, str]) -> str:
     """What the command shows on a terminal of 80 columns."""
     process = await start(*arguments, env={"COLUMNS": "80", **env}, stdout=terminal.theirs)
-    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    _, err = await printed_by(process)
     assert process.returncode == 0, err
     await terminal.shows("\n")
     return re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown.decode())

@@ -13,7 +13,8 @@ import pytest
 from yarl import URL
 
 from ..conftest import Host
-from ..gate import PATIENCE_SECONDS, Gate
+from ..gate import Gate
+from ..processes import printed_by
 from ..raw_streams import connected, serving
 from .command import access_to, opened_terminal, run, start
 
@@ -79,7 +80,7 @@ async def test_ctrl_c_leaves_the_job_running_and_says_how_to_come_back(host: Hos
     process = await start("submit", "--wait", f"echo up; {gate.shell}", env=env)
     await gate.reached()
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    _, err = await printed_by(process)
     (job,) = json.loads((await run("jobs", "--state", "running", "--json", env=env))[1])
     assert process.returncode == 130
     assert f"aiohttp-jobs watch {job['JobID']}" in err.decode()
@@ -92,7 +93,7 @@ async def test_ctrl_c_cancels_if_that_was_asked_for(host: Host, gate: Gate) -> N
     process = await start("submit", "--wait", "--cancel-on-interrupt", gate.shell, env=env)
     await gate.reached()
     process.send_signal(signal.SIGINT)
-    _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    _, err = await printed_by(process)
     assert (process.returncode, "ended as Cancelled" in err.decode()) == (130, True)
 
 
@@ -108,7 +109,7 @@ async def test_ctrl_c_before_the_server_has_answered_forgets_no_job(
         process.send_signal(signal.SIGINT)
         await asyncio.sleep(0.2)
         held.set()
-        _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        _, err = await printed_by(process)
     says = "ended as Cancelled" if option == "--cancel-on-interrupt" else "goes on"
     assert (process.returncode, says in err.decode()) == (130, True)
     gate.open()
@@ -143,7 +144,7 @@ async def test_a_terminal_shows_how_the_job_is_getting_on(host: Host, gate: Gate
         await terminal.shows("Running")
         gate.open()
         await terminal.shows("Succeeded after")
-        await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        await printed_by(process)
 
 
 async def test_an_output_is_printed_or_saved(host: Host, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import aiohttp_jobs
 
+from ..processes import printed_by
 from .command import run
 
 NAME = "PSWebHost_JobExecution"
@@ -70,7 +71,7 @@ async def test_powershell_finds_it_there_with_help_for_each_command(tmp_path: Pa
     pwsh = await asyncio.create_subprocess_exec(
         "pwsh", "-NoProfile", "-NonInteractive", "-Command", script, env=env, stdout=-1, stderr=-2
     )
-    out, _ = await asyncio.wait_for(pwsh.communicate(), 120)
+    out, _ = await printed_by(pwsh, seconds=120)
     commands = (
         *("Connect-PSWebHost", "Get-PSWebHostJobFunction", "Get-PSWebHostJobResults"),
         *("Invoke-PSWebHostJobFunction", "Process-PSWebHostJobSubmissions"),

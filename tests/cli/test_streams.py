@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ..conftest import Host
-from ..gate import PATIENCE_SECONDS, Gate
+from ..gate import Gate
+from ..processes import printed_by
 from .command import access_to
 
 FULL = "standard output cannot be written: no space left on the device"
@@ -25,7 +26,7 @@ async def shell(line: str, env: dict[str, str], **more: str) -> tuple[int, bytes
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", f"set -o pipefail; {line}", env={**os.environ, **env, **more}, **pipes
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, err = await printed_by(process)
     assert b"Traceback" not in err, err
     assert b"Exception ignored" not in err, err
     return process.returncode or 0, out, err.decode("utf-8", "replace")

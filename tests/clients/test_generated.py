@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ..conftest import Host
+from ..processes import printed_by
 
 HERE = Path(__file__).parent
 TOOLS = HERE.parents[1] / ".venv-clients"
@@ -31,8 +32,7 @@ async def ran(folder: Path, *command: str | Path, **variables: str) -> str:
         *command, cwd=folder, env={**os.environ, **variables},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    async with asyncio.timeout(240):
-        output, _ = await process.communicate()
+    output, _ = await printed_by(process, seconds=240)
     assert process.returncode == 0, output.decode()
     return output.decode()
 

@@ -9,9 +9,14 @@ import pytest
 
 from ..conftest import Host, is_alive
 from ..gate import until
+from ..processes import children
 from .conftest import FunctionCaller
 
 WORKERS = ("Runspace", "BackgroundJob")
+
+
+def function_workers() -> list[psutil.Process]:
+    return children(lambda line: "child/functions.py" in " ".join(line))
 
 
 @pytest.mark.parametrize("mode", WORKERS)
@@ -21,7 +26,7 @@ async def test_nothing_runs_on_when_the_host_stops(
     job_id = await alice.submit("never_listen", mode, started=str(tmp_path / "started"))
     await until((tmp_path / "started").exists, "the function starting")
     worker = (await alice.caller.request("GET", f"/jobs/{job_id}")).body["job"]["Worker"]
-    workers = [each.pid for each in psutil.Process().children() if "functions.py" in " ".join(each.cmdline())]
+    workers = [each.pid for each in function_workers()]
     assert worker in workers
     await running_host.stop()
     assert not [pid for pid in workers if is_alive(pid)]
@@ -29,14 +34,12 @@ async def test_nothing_runs_on_when_the_host_stops(
 
 async def test_a_host_without_functions_starts_no_worker_for_them(host: Host) -> None:
     await host.caller("debug").run("true")
-    assert not [
-        each for each in psutil.Process().children() if "child/functions.py" in " ".join(each.cmdline())
-    ]
+    assert not function_workers()
 
 
 async def test_workers_that_have_died_cost_no_job(running_host: Host, alice: FunctionCaller) -> None:
     await alice.value("nothing", "Runspace")
-    killed = [each for each in psutil.Process().children() if "functions.py" in " ".join(each.cmdline())]
+    killed = function_workers()
     for each in killed:
         each.kill()
     # A job that is handed to one that has not died yet would rightly fail with it.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..cli.command import access_to
 from ..conftest import Host
-from ..gate import PATIENCE_SECONDS
 from ..hosts.process import ROOT
+from ..processes import printed_by
 
 StartHost = Callable[..., Awaitable[Host]]
 LIKE_WINDOWS = [sys.executable, str(Path(__file__).with_name("like_windows.py"))]
@@ -26,7 +26,7 @@ async def on_windows(
         *LIKE_WINDOWS, *arguments, cwd=ROOT, env={**os.environ, "COLUMNS": "200", **(env or {})},
         stdin=-1, stdout=-1, stderr=-1,
     )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin.encode()), PATIENCE_SECONDS)
+    out, err = await printed_by(process, stdin.encode())
     return process.returncode or 0, out.decode(), err.decode()
 
 

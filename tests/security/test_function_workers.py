@@ -9,13 +9,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ..conftest import Host, is_alive
 from ..functions import running
 from ..gate import until
 from ..hosts.process import ROOT
+from ..processes import children
 
 StartHost = Callable[..., Awaitable[Host]]
 HOST = """
@@ -79,8 +79,8 @@ async def test_nothing_of_a_host_that_is_killed_runs_on(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(*start, "Runspace", "BackgroundJob", cwd=ROOT)
     marks = [Path(f"{data}.{number}") for number in range(2)]
     await until(lambda: all(mark.exists() for mark in marks), "both functions starting")
-    children = psutil.Process(process.pid).children(recursive=True)
-    warm = [each.pid for each in children if "functions.py" in " ".join(each.cmdline())]
+    below = children(lambda line: "functions.py" in " ".join(line), process.pid, recursive=True)
+    warm = [each.pid for each in below]
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     # Warm workers die with their host; a process of its own when the next host takes over what that has left.

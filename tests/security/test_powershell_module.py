@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ..conftest import Host
 from ..powershell import needs_pwsh
+from ..processes import printed_by
 
 pytestmark = [
     needs_pwsh,
@@ -52,7 +53,7 @@ async def said_by_each_command(url: str, key: str, **env: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    printed = (await asyncio.wait_for(process.communicate(), 240))[0].decode()
+    printed = (await printed_by(process, seconds=240))[0].decode()
     assert printed.endswith("end\n"), printed
     return printed
 

@@ -14,6 +14,7 @@ from playwright.async_api import expect
 from tests.conftest import Host
 from tests.gate import Gate
 
+from ..processes import printed_by
 from .conftest import Visit
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -252,7 +253,7 @@ async def test_the_curl_command_does_what_the_page_does(host: Host, visit: Visit
     process = await asyncio.create_subprocess_shell(
         command, env={**os.environ, "JOBS_API_KEY": secret}, stdout=asyncio.subprocess.PIPE
     )
-    answer, _ = await process.communicate()
+    answer, _ = await printed_by(process)
     result = await host.caller("task_manager").result(json.loads(answer)["jobId"])
     assert result["Output"] == "it's quoted\n"
 

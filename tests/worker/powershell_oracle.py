@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ..processes import printed_by
 from .powershell_scripts import SCRIPTS
 
 Answer = tuple[str, int]
@@ -42,7 +43,7 @@ async def asked(script: str, folder: Path) -> Answer:
         stderr=asyncio.subprocess.STDOUT,
         cwd=folder,
     )
-    output, _ = await process.communicate()
+    output, _ = await printed_by(process)
     return _COLOURS.sub("", output.decode("utf-8", "replace")), process.returncode or 0
 
 

@@ -21,6 +21,7 @@ from aiohttp_jobs.worker.powershell.messages import STOP, Answer, practice, read
 
 from ..conftest import Caller, Host, is_alive, one_for_all
 from ..powershell import needs_pwsh
+from ..processes import children
 
 pytestmark = [
     needs_pwsh,
@@ -55,14 +56,7 @@ async def run(caller: Caller, command: str, mode: str = "Runspace", **fields: An
 
 def powershells() -> set[psutil.Process]:
     """The processes below this one that run PowerShell."""
-    found = set()
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if "host.ps1" in " ".join(process.cmdline()):
-                found.add(process)
-        except psutil.Error:
-            continue
-    return found
+    return set(children(lambda line: "host.ps1" in " ".join(line), recursive=True))
 
 
 async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..conftest import Caller, Host, is_alive
 from ..gate import until
 from ..hosts.process import caller_of, new_key, running
 from ..powershell import needs_pwsh
+from ..processes import children
 
 pytestmark = [
     needs_pwsh,
@@ -92,12 +92,7 @@ async def test_those_of_a_host_that_was_killed_end_with_all_that_they_run(tmp_pa
 
 
 def powershells(pid: int) -> set[psutil.Process]:
-    found = set()
-    for process in psutil.Process(pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
-            if "host.ps1" in " ".join(process.cmdline()):
-                found.add(process)
-    return found
+    return set(children(lambda line: "host.ps1" in " ".join(line), pid, recursive=True))
 
 
 async def until_printed(caller: Caller, job_id: str) -> None:

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 
 from aiohttp_jobs import JobsConfig
@@ -24,6 +23,7 @@ from ...conftest import is_alive
 from ...contract.jobs import submit
 from ...gate import PATIENCE_SECONDS, Gate, until, until_answered
 from ...postgres import PostgresServer
+from ...processes import children
 from ...tcp_proxy import TcpProxy
 from .host import started
 
@@ -86,7 +86,7 @@ async def started_by(host: int, arguments: list[str]) -> int:
     found: list[int] = []
 
     def is_there() -> bool:
-        found[:] = [each.pid for each in psutil.Process(host).children() if each.cmdline() == arguments]
+        found[:] = [each.pid for each in children(lambda line: line == arguments, host)]
         return bool(found)
 
     await until(is_there, "the command")

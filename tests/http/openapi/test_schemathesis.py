@@ -25,6 +25,7 @@ from aiohttp_jobs.access.recheck import RightsCheck, Submitted
 
 from ...conftest import Answer, Caller, Host
 from ...ports import free_port
+from ...processes import printed_by
 
 StartHost = Callable[..., Awaitable[Host]]
 HOOKS = Path(__file__).parent / "fuzz_hooks.py"
@@ -198,10 +199,5 @@ async def run_schemathesis(host: Host, folder: Path) -> tuple[int | None, str]:
         "--phases=examples,coverage,fuzzing,stateful",
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    try:
-        output, _ = await asyncio.wait_for(process.communicate(), SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        raise
+    output, _ = await printed_by(process, seconds=SECONDS)
     return process.returncode, output.decode()

@@ -26,6 +26,7 @@ from aiohttp_jobs.worker.process.with_popen import PopenProcess
 
 from ...gate import PATIENCE_SECONDS, until
 from ...hosts.process import ROOT
+from ...processes import printed_by
 
 REPORT = (
     "import os, sys; "
@@ -266,7 +267,7 @@ async def test_a_stranger_who_got_the_number_of_a_job_that_has_ended_is_not_kill
         *NAMESPACE, sys.executable, "-m", "tests.worker.process.same_number", cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, _ = await printed_by(process)
     assert out.decode() == "the number is a stranger's\nthe stranger lives\n"
 
 
@@ -275,7 +276,7 @@ async def test_nothing_is_reaped_as_an_orphan_while_a_number_is_not_known_yet() 
     if not may_choose_numbers():
         pytest.skip("PID namespaces are Linux's, and not everybody may make one")
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+    out, _ = await printed_by(process)
     assert out.decode() == "3\n"
 
 
