@@ -24,8 +24,10 @@ from ....system.removal import remove_tree
 from ....worker.base import WORK
 from .timestamps import is_settled
 
-_MOST_SPARE = 16
+_MOST_SPARE = 64
+"""Of a user. With fewer than there are jobs at once, those beyond have folders made and removed for each."""
 _MOST_SPARE_USERS = 64
+_MOST_SPARE_IN_ALL = 1024
 _MOST_ENTRIES = 16
 _LONGEST_NAME = 255
 _PRIVATE = stat.S_IFDIR | 0o700
@@ -216,7 +218,7 @@ class AttemptFolders:
             self._left.append(place)
 
     def _end_job(self, begun: _Begun, user_folder: str) -> None:
-        if len(self._spare) >= _MOST_SPARE_USERS and user_folder not in self._spare:
+        if self._has_no_room_for(user_folder):
             self._drop_spare()
         spares = self._spare.setdefault(user_folder, [])
         asked, states = time.time_ns(), _job_states(begun.job_dir)
@@ -227,6 +229,11 @@ class AttemptFolders:
             )
         else:
             self._left.append(begun.job_dir)
+
+    def _has_no_room_for(self, user_folder: str) -> bool:
+        if user_folder not in self._spare and len(self._spare) >= _MOST_SPARE_USERS:
+            return True
+        return sum(map(len, self._spare.values())) >= _MOST_SPARE_IN_ALL
 
     def sweep(self) -> None:
         """Remove what jobs have left behind. Slow, so it is done when nobody waits."""

@@ -70,6 +70,30 @@ def test_a_folder_without_remains_is_used_again_by_the_same_user_only(place: Pla
     assert [owner_in(place.run_dir(run)) for run in ("two", "three")] == [None, None]
 
 
+def test_as_many_jobs_as_have_run_at_once_use_their_folders_again(place: Place) -> None:
+    """Each that does not has three made for it and three removed, which takes longer than a short job."""
+    runs = [str(number) for number in range(48)]
+    for _ in range(2):
+        for run in runs:
+            place.begin(run)
+        made = place.inodes()
+        for run in runs:
+            place.made.end(run, "alice")
+        place.made.sweep()
+        assert place.inodes() == made
+    assert len(made) == len(runs)
+
+
+def test_what_is_kept_for_jobs_of_many_users_is_bounded(place: Place) -> None:
+    runs = [(f"{user}-{number}", str(user)) for user in range(40) for number in range(32)]
+    for run, user in runs:
+        place.begin(run, user)
+    for run, user in runs:
+        place.made.end(run, user)
+    place.made.sweep()
+    assert len(place.inodes()) <= 1024
+
+
 @pytest.mark.parametrize("instead", ["link", "file", None])
 def test_a_spare_folder_that_a_survivor_has_exchanged_is_not_used(place: Place, instead: str | None) -> None:
     """A process that left its job's group may live on in there, and wait for the next job of its user."""
