@@ -195,24 +195,33 @@ class PostgresResults:
         self, wanted: ResultFilter, sort: Sort, after: Key | None, limit: int, *, outputs: bool
     ) -> tuple[list[bytes], Key | None]:
         """Up to `limit` results, and the key after which the next page starts."""
-        found: list[bytes] = []
+        found: list[tuple[Row, bytes | None]] = []
+        is_exact = all_exact(wanted.terms)
         search = ResultSearch(self._database, wanted, sort, long=outputs or bool(wanted.terms))
         end = monotonic() + _SEARCH_SECONDS
         last: Key | None = None
+
+        async def told() -> list[bytes]:
+            texts = [text for _, text in found]
+            if is_exact:  # those of all batches at once: a thread makes them
+                texts = await self._texts([row for row, _ in found], wanted)
+            return [text for text in texts if text is not None]
+
         async for batch in search.batches(after, limit + 1):
             # Candidates are more than a page, of which most have what is searched for, or few.
             for start in range(0, len(batch.rows), limit + 1):
                 rows = batch.rows[start : start + limit + 1]
-                for row, text in zip(rows, await self._texts(rows, wanted), strict=True):
+                texts = None if is_exact else await self._texts(rows, wanted)
+                for number, row in enumerate(rows):
                     if len(found) == limit:
-                        return found, last
+                        return await told(), last
                     last = row.key
-                    if text is not None:
-                        found.append(text)
+                    if texts is None or texts[number] is not None:
+                        found.append((row, None if texts is None else texts[number]))
             last = batch.reached or last
             if last is not None and monotonic() > end:
-                return found, last
-        return found, None
+                return await told(), last
+        return await told(), None
 
     async def _matching(self, wanted: ResultFilter, limit: int) -> tuple[list[int], bool]:
         """The ids of the first `limit` results that are `wanted`, and whether there may be more."""
