@@ -164,7 +164,7 @@ def main(pid: int, variable: str, value: str) -> None:
     reader = LineReader()
     worker = os.pidfd_open(pid) if os.getppid() == pid else None
     poll = select.poll()
-    poll.register(0, select.POLLIN)
+    poll.register(0, 0)  # until it is closed: what it says is read once a second, and not at each job's start
     if worker is not None:
         poll.register(worker, select.POLLIN)
     until_dead = math.inf

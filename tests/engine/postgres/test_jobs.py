@@ -440,6 +440,16 @@ def test_nobody_waits_for_ever_in_a_line_that_was_found_empty(
         assert connection.execute("SELECT user_id FROM aiohttp_jobs.lines").fetchall() == []
 
 
+def test_lines_of_jobs_that_were_claimed_alone_do_not_pile_up(process: Process, postgres: str) -> None:
+    for number in range(18):
+        job_id = process.submit(user_id=f"user {number}")
+        assert process.claim(2) == [job_id]
+    with psycopg.connect(postgres) as connection:
+        left = connection.execute("SELECT user_id FROM aiohttp_jobs.lines ORDER BY turn").fetchall()
+    # The seventeenth was one too many, and all went with it.
+    assert left == [("user 17",)]
+
+
 # --- lost answers
 
 
