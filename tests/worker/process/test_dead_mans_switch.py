@@ -22,6 +22,8 @@ from ...gate import until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no pidfd")
 LONG = 3600.0
+MINE = f"worker-{uuid.uuid4()}"
+"""The mark of what is to be ended here: another run of these tests on the machine ends what has its own."""
 _WORKER = """
 import subprocess, sys, time
 from aiohttp_jobs.worker.process.dead_mans_switch import DeadMansSwitch, boottime
@@ -37,7 +39,7 @@ time.sleep(600)
 
 @pytest.fixture
 def mine() -> Iterator[DeadMansSwitch]:
-    switch = DeadMansSwitch("worker-1")
+    switch = DeadMansSwitch(MINE)
     yield switch
     switch.close()
 
@@ -45,7 +47,7 @@ def mine() -> Iterator[DeadMansSwitch]:
 @pytest.fixture
 def others() -> Iterator[subprocess.Popen[bytes]]:
     """What must not be touched: a process in its own session, and with another worker's mark."""
-    child = sleeper("worker-10")
+    child = sleeper(f"{MINE}0")
     yield child
     child.kill()
     child.wait()
@@ -59,14 +61,14 @@ async def test_what_is_held_runs_and_is_ended_once_it_is_not(
     mine: DeadMansSwitch, others: subprocess.Popen[bytes]
 ) -> None:
     mine.hold(boottime() + LONG)
-    child = sleeper("worker-1")
+    child = sleeper(MINE)
     mine.watch(child.pid)
     mine.hold(boottime() - 1)
     assert child.wait(20) == -signal.SIGKILL
     assert others.poll() is None
     # Held again, it lets the next one run.
     mine.hold(boottime() + LONG)
-    following = sleeper("worker-1")
+    following = sleeper(MINE)
     mine.watch(following.pid)
     mine.close()
     assert following.poll() is None
@@ -79,9 +81,7 @@ async def test_a_worker_that_is_killed_or_stopped_leaves_nothing_that_runs(
     end: signal.Signals, others: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     seconds = "600" if end is signal.SIGKILL else "1"
-    with subprocess.Popen(
-        [sys.executable, "-c", _WORKER, "worker-1", seconds], stdout=subprocess.PIPE
-    ) as worker:
+    with subprocess.Popen([sys.executable, "-c", _WORKER, MINE, seconds], stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         switch, child = map(int, worker.stdout.readline().split())
         worker.send_signal(end)
@@ -111,7 +111,7 @@ async def test_a_command_is_killed_before_what_it_has_started_and_so_cannot_go_o
     mine.hold(boottime() + LONG)
     script = f"for n in $(seq 100); do sleep 600 & done; : > {tmp_path}/up; sleep 600; : > {tmp_path}/went-on"
     with subprocess.Popen(
-        ["/bin/sh", "-c", script], env={INSTANCE_VARIABLE: "worker-1"}, start_new_session=True
+        ["/bin/sh", "-c", script], env={INSTANCE_VARIABLE: MINE}, start_new_session=True
     ) as command:
         mine.watch(command.pid)
         await until((tmp_path / "up").exists, "all that the command starts")
