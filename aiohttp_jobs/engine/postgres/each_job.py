@@ -89,4 +89,14 @@ class EachJob:
 
     async def done(self, query: LiteralString, values: Values) -> list[Row]:
         """The rows of a statement that is seen to its end, also when who waits for it is cancelled."""
-        return await asyncio.shield(self._tasks.start(self._database.rows(query, values)))
+        outcome = await asyncio.shield(self._tasks.start(self._outcome(query, values)))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, query: LiteralString, values: Values) -> list[Row] | Exception:
+        """The rows, or why there are none: whoever waits is told, and it is no fault of the task."""
+        try:
+            return await self._database.rows(query, values)
+        except Exception as error:
+            return error
