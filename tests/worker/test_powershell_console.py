@@ -17,10 +17,9 @@ from .powershell_scripts import SCRIPTS
 MODES = ("MainLoop", "Runspace")
 """Whose workers take all scripts one after the other; each script twice in one of them, in turn."""
 GROUPS = 2
-OF_ITS_OWN = 40
-"""Each so many-th script is a BackgroundJob too: the same session in a new process, which takes a second."""
-ENDINGS = ("exit in", "exit by", "return", "break", "another script")
-"""In the names of scripts whose way to end may be the process's, and is none of ``test_powershell``'s."""
+OF_ITS_OWN = {"texts", "exit by text", "return", "break at the top"}
+"""They are a BackgroundJob too: the same session in a new process, which takes a second. A way to end may be
+the process's, where ``test_powershell`` does not try it there."""
 DEAR = ("pester", "a job", "a thread job")
 """Scripts that take a processor for one second or two: they are run once, in one of `MODES`."""
 ORACLE_WIDTH = 80
@@ -50,10 +49,9 @@ async def test_output_and_exit_code_are_those_of_a_pwsh_of_its_own(
         output, code = await answer(name, tmp_path)
         if code:
             output += f"[ERROR] The command exited with code {code}.\n"
-        is_shown_by_its_own = number % OF_ITS_OWN == 0 or any(each in name for each in ENDINGS)
         in_turn = MODES[number // GROUPS % len(MODES)]
         modes = (in_turn,) if name in DEAR else (*MODES, in_turn)
-        for mode in (*modes, "BackgroundJob") if is_shown_by_its_own else modes:
+        for mode in (*modes, "BackgroundJob") if name in OF_ITS_OWN else modes:
             result = await caller.run(SCRIPTS[name], mode, interpreter="powershell")
             shown = _PROGRESS.sub("", result["Output"])
             assert (shown, result["ExitCode"]) == (output, code), f"{name}, {mode}"
