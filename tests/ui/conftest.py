@@ -31,6 +31,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
     "--process-per-site",  # of a user's tabs: a process for each takes half a second of a processor
+    "--disable-site-isolation-trials",  # or each visit has a new process, for a third of its time
 ]
 _AXE = Path(__file__).with_name("axe.min.js")
 _AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
