@@ -119,13 +119,38 @@ It leaves out what runs over PostgreSQL or PowerShell, too."""
 LONGEST = (
     "acceptance/test_pester.py",
     "http/openapi/test_schemathesis.py",
-    "ui/test_accessibility.py",
-    "ui/test_tabs.py",
+    "test_in_production.py",
     "worker/test_powershell_console.py",
     "worker/test_powershell_input.py",
     "worker/test_powershell_retirement.py",
 )
 """Whose tests take longest: each of xdist's processes begins with some, or one has them left in the end."""
+
+BROWSER = ("ui",)
+COMMANDS = (
+    "cli",
+    "demo_app",
+    "http/auth/test_api_keys.py",
+    "http/test_traces.py",
+    "test_docs.py",
+    "test_tutorial.py",
+    "worker/test_commands.py",
+)
+HOSTS = (
+    "acceptance/test_full_disk.py",
+    "acceptance/test_kills.py",
+    "portable",
+    "security/test_data_folder.py",
+    "security/test_function_workers.py",
+    "security/test_guarded_reads.py",
+    "security/test_run_folder.py",
+    "security/test_shutdown.py",
+    "test_jobs_across_processes.py",
+    "test_restart.py",
+    "test_waiting_across_processes.py",
+)
+"""What needs a browser, the Python that commands and the demo are forked from, or that of hosts: each of
+xdist's processes begins with one of these, or with PostgreSQL, so that few others start the same again."""
 
 QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
@@ -217,16 +242,31 @@ def pytest_put_longest_first(items: list[pytest.Item]) -> None:
 
 
 def longest_first(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
-    """In as many equal parts as there are processes; each begins with its share of `LONGEST`."""
+    """In as many equal parts as there are processes; each begins with its share of `LONGEST`, and then with
+    what needs the same."""
     longest = [item for item in items if is_in(item.path, LONGEST)]
-    others = [item for item in items if not is_in(item.path, LONGEST)]
+    groups: dict[int | None, list[pytest.Item]] = {}
+    for item in items:
+        if not is_in(item.path, LONGEST):
+            groups.setdefault(process_for(item, processes), []).append(item)
+    others = groups.pop(None, [])
     ordered: list[pytest.Item] = []
     for number in range(processes):
-        ordered += longest[number::processes]
-        rest = len(items) // processes * (number + 1) - len(ordered)
+        ordered += longest[number::processes] + groups.get(number, [])
+        rest = max(0, len(items) // processes * (number + 1) - len(ordered))
         ordered += others[:rest]
         del others[:rest]
     return ordered + others
+
+
+def process_for(item: pytest.Item, processes: int) -> int | None:
+    """The number of the process that begins with what needs the same; ``None``: it needs nothing of that."""
+    needs = (
+        is_in(item.path, BROWSER),
+        needs_postgres(item),
+        *(is_in(item.path, each) for each in (COMMANDS, HOSTS)),
+    )
+    return needs.index(True) % processes if any(needs) else None
 
 
 @dataclass
