@@ -15,6 +15,7 @@ from aiohttp import ClientError as TransportError
 from ..client import ClientError, JobsClient
 from ..model.terminal import Terminal
 from .connection import INTERRUPTED, with_client
+from .pipes import while_read
 from .printing import harmless, print_json, report
 from .streams import OutputError, say, write_out
 
@@ -98,15 +99,16 @@ async def _show(client: JobsClient, job_id: str, *, as_json: bool, quiet: bool =
     output = _Output()
     async with _Progress(client, job_id) as progress:
         try:
-            async for event in client.follow(job_id):
-                if event.name == "end":
-                    ended = event.data
-                elif event.name == "progress":
-                    progress.show(event.data)
-                elif event.name == "output" and not as_json and not quiet:
-                    progress.make_way()
-                    output.write(event.text)
-                    progress.go_on(after=event.text)
+            async with contextlib.nullcontext() if quiet else while_read():
+                async for event in client.follow(job_id):
+                    if event.name == "end":
+                        ended = event.data
+                    elif event.name == "progress":
+                        progress.show(event.data)
+                    elif event.name == "output" and not as_json and not quiet:
+                        progress.make_way()
+                        output.write(event.text)
+                        progress.go_on(after=event.text)
             output.end()
         except OutputError as error:
             return await _without_output(client, job_id, error)

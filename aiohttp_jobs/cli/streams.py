@@ -54,6 +54,12 @@ def write_out(data: str | bytes) -> None:
         raise OutputError(error) from None
 
 
+def nobody_reads() -> OutputError:
+    """What to raise when nobody reads standard output any more; what is still written goes nowhere."""
+    _give_up(sys.stdout)
+    return OutputError(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
+
 def say(sentence: str) -> None:
     """Write a line to standard error, if possible."""
     try:

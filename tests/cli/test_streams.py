@@ -78,10 +78,21 @@ async def test_no_stream_leads_to_a_traceback_or_hides_the_jobs_exit_code(
     assert says in err
 
 
-async def test_a_reader_that_goes_away_does_not_hold_the_watcher(host: Host, gate: Gate) -> None:
+@pytest.mark.parametrize(
+    ("prints", "reader", "read"),
+    [
+        ("yes | head -n 50000", "head -n 1", b"y\n"),
+        # The reader goes while the watcher has nothing to write.
+        ("echo y", "head -n 1", b"y\n"),
+        (":", "true", b""),
+    ],
+)
+async def test_a_reader_that_goes_away_does_not_hold_the_watcher(
+    host: Host, gate: Gate, prints: str, reader: str, read: bytes
+) -> None:
     env = access_to(host, "debug")
-    code, out, _ = await shell(f"JOBS submit --wait 'yes | head -n 50000; {gate.shell}' | head -n 1", env)
-    assert (code, out) == (141, b"y\n")
+    code, out, _ = await shell(f"JOBS submit --wait '{prints}; {gate.shell}' | {reader}", env)
+    assert (code, out) == (141, read)
     gate.open()
 
 
