@@ -156,7 +156,7 @@ QUICK: dict[str, Any] = {
     "poll_interval": 0.2,
     "kill_grace": 0.5,
     "shutdown_grace": 0.2,
-    "mainloop_timeout": 2.0,
+    "mainloop_timeout": 4.0,  # a busy machine may give a job of a tenth of a second nothing for two
     "max_parallel_runspace": 1,  # each warm worker is a process to start, and few tests need two
     "max_parallel_background": 4,
     "powershell_spares": 0,  # one that nobody takes costs a second of a processor

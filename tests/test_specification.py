@@ -437,7 +437,7 @@ async def test_an_endless_main_loop_job_is_stopped_and_the_next_request_answered
     next_one = await alice.run("echo next", "MainLoop")
 
     assert (stuck["Status"], stuck["Success"]) == ("TimedOut", False)
-    assert stuck["Output"].startswith("going\n[ERROR] The job blocked the event loop for more than 2 s")
+    assert stuck["Output"].startswith("going\n[ERROR] The job blocked the event loop for more than 4 s")
     assert next_one["Output"] == "next\n"
 
 

@@ -35,7 +35,7 @@ from ..scheduling.support import START
 
 MAX_AGE = 3600.0
 MOST_SESSIONS = 3
-STALL_SECONDS = 3.0  # as long as a busy machine may keep a process from being heard of
+STALL_SECONDS = 6.0  # as long as a busy machine may keep a process from being heard of
 JOB_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
 
 

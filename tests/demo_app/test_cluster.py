@@ -56,5 +56,5 @@ async def test_hosts_and_workers_share_the_work_and_end_together(
         async with asyncio.timeout(2 * PATIENCE_SECONDS):
             await cluster.communicate()
     assert cluster.returncode == 0
-    _, alive = psutil.wait_procs(children, timeout=0)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
     assert not alive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -138,7 +139,7 @@ async def test_a_simple_command_is_one_process(tmp_path: Path) -> None:
     started: list[int] = []
     environment = {"PATH": PATH}
     job = Execution(
-        "id", "a", "/bin/sleep 0.5", InterpreterName.SHELL, tmp_path, environment, log, started.append
+        "id", "a", "/bin/sleep 1000", InterpreterName.SHELL, tmp_path, environment, log, started.append
     )
     task = asyncio.create_task(BackgroundExecutor(find_interpreters(), 0.5).run(job))
     while not started:
@@ -147,4 +148,5 @@ async def test_a_simple_command_is_one_process(tmp_path: Path) -> None:
     assert process.name() == "sleep"
     assert process.children() == []
     assert os.getsid(process.pid) == process.pid
-    assert (await task).exit_code == 0
+    process.terminate()
+    assert (await task).exit_code == 128 + signal.SIGTERM  # as a shell tells it
