@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from aiohttp_jobs.model.job import ExecutionMode, JobResult, JobStatus, Submission, new_job_id, utc_now
+from aiohttp_jobs.model.job import (
+    ExecutionMode,
+    JobResult,
+    JobStatus,
+    Submission,
+    format_utc,
+    new_job_id,
+    utc_now,
+)
 
 SUBMISSION: dict[str, Any] = {
     "job_id": new_job_id(),
@@ -53,3 +62,26 @@ def test_each_new_job_has_a_random_id_of_its_own() -> None:
     ids = [new_job_id() for _ in range(1000)]
     assert len(set(ids)) == 1000
     assert all(uuid.UUID(each).version == 4 and str(uuid.UUID(each)) == each for each in ids)
+
+
+class _Frozen(datetime):
+    """As libraries have it that set the clock for tests."""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2026, 1, 2, 3, 4, 5, 60, UTC),
+        datetime(2026, 1, 2, 4, 4, 5, 60, timezone(timedelta(hours=1))),
+        _Frozen(2026, 1, 2, 3, 4, 5, 60, UTC),
+    ],
+)
+def test_a_time_is_written_in_utc_to_the_microsecond(moment: datetime) -> None:
+    assert format_utc(moment) == "2026-01-02T03:04:05.000060Z"
+    assert format_utc(moment.replace(microsecond=0)) == "2026-01-02T03:04:05.000000Z"
+
+
+def test_times_as_text_are_in_the_order_of_time() -> None:
+    begin = datetime(2026, 1, 2, 3, 4, 5, 999_998, UTC)
+    moments = [begin + timedelta(microseconds=number) for number in range(5)]
+    assert sorted(map(format_utc, moments)) == [format_utc(moment) for moment in moments]

@@ -212,6 +212,8 @@ class OutputLog:
 
         Raises ``OSError`` when the disk fails; nothing is lost then.
         """
+        if not self.size:
+            return Output("", False)
         if self.size <= self._keep:
             with self._flush_lock:
                 return Output(self._whole_text(), False)
