@@ -21,7 +21,7 @@ import pytest
 from demo_app.postgres import account, new_folder, programs, reachable, server_user
 
 START_SECONDS = 120.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 60.0
 _ROLE = "jobs"
 _UPGRADED = "upgraded"
 _SETTINGS = {

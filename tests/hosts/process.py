@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import API, Caller
-from ..gate import until
+from ..gate import PATIENCE_SECONDS, until
 from ..prefork import ROOT, Program
 
 
@@ -75,7 +75,7 @@ class Process:
 
     def end(self, number: signal.Signals) -> int:
         self._process.send_signal(number)
-        code = self._process.wait(30)
+        code = self._process.wait(PATIENCE_SECONDS)
         self._printed.close()
         return code
 

@@ -17,7 +17,7 @@ from aiohttp import ClientError, ClientSession
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from tests.conftest import API, Caller, Host
-from tests.gate import until
+from tests.gate import PATIENCE_SECONDS, until
 
 from .crashing import POINTS, SETTINGS
 from .support import Receiver
@@ -36,7 +36,7 @@ def running(data_dir: Path, point: str) -> Iterator[tuple[subprocess.Popen[str],
         yield process, f"http://127.0.0.1:{process.stdout.readline().strip()}{API}"
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(PATIENCE_SECONDS)
         process.stdout.close()
 
 

@@ -152,7 +152,7 @@ def test_keys_made_by_several_processes_at_once_are_all_kept(tmp_path: Path, key
         "    ApiKeys.in_data_dir(Path(sys.argv[1])).create(name=str(n), user_id='u', roles=[])"
     )
     started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(3)]
-    assert [process.wait(60) for process in started] == [0, 0, 0]
+    assert [process.wait(PATIENCE_SECONDS) for process in started] == [0, 0, 0]
     assert len(keys.all()) == 15
 
 

@@ -18,7 +18,7 @@ from aiohttp_jobs.worker.process.dead_mans_switch import DeadMansSwitch, boottim
 from aiohttp_jobs.worker.process.process import INSTANCE_VARIABLE, kill_marked
 
 from ...conftest import is_alive
-from ...gate import until
+from ...gate import PATIENCE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel has no pidfd")
 LONG = 3600.0
@@ -64,7 +64,7 @@ async def test_what_is_held_runs_and_is_ended_once_it_is_not(
     child = sleeper(MINE)
     mine.watch(child.pid)
     mine.hold(boottime() - 1)
-    assert child.wait(20) == -signal.SIGKILL
+    assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL
     assert others.poll() is None
     # Held again, it lets the next one run.
     mine.hold(boottime() + LONG)
@@ -102,7 +102,7 @@ async def test_another_is_started_when_it_is_gone_and_knows_what_it_knew(mine: D
         mine.hold(boottime() + LONG)
         assert mine.pid not in {before, None}
         mine.hold(boottime() - 1)
-        assert child.wait(20) == -signal.SIGKILL
+        assert child.wait(PATIENCE_SECONDS) == -signal.SIGKILL
 
 
 async def test_a_command_is_killed_before_what_it_has_started_and_so_cannot_go_on_without_it(
@@ -116,7 +116,7 @@ async def test_a_command_is_killed_before_what_it_has_started_and_so_cannot_go_o
         mine.watch(command.pid)
         await until((tmp_path / "up").exists, "all that the command starts")
         mine.hold(boottime() - 1)
-        assert command.wait(20) == -signal.SIGKILL
+        assert command.wait(PATIENCE_SECONDS) == -signal.SIGKILL
     assert not (tmp_path / "went-on").exists()
 
 

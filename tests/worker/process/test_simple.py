@@ -22,6 +22,8 @@ from aiohttp_jobs.worker.interpreters import find_interpreters
 from aiohttp_jobs.worker.output.log import OutputLog
 from aiohttp_jobs.worker.process.simple import simple_command, understood_shell
 
+from ...gate import PATIENCE_SECONDS
+
 pytestmark = pytest.mark.skipif(not understood_shell(), reason="/bin/sh is not dash")
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -52,7 +54,14 @@ def by_shell(folder: Path, command: str) -> tuple[int, str]:
     work.mkdir(exist_ok=True)
     environment = {"PATH": PATH, "FOO": "1", "not.a.name": "2"}
     done = subprocess.run(
-        ["/bin/sh", file], cwd=work, env=environment, stdout=-1, stderr=-2, check=False, text=True, timeout=20
+        ["/bin/sh", file],
+        cwd=work,
+        env=environment,
+        stdout=-1,
+        stderr=-2,
+        check=False,
+        text=True,
+        timeout=PATIENCE_SECONDS,
     )
     return done.returncode, done.stdout
 
