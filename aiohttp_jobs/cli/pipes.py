@@ -44,9 +44,8 @@ def _told_once_nobody_reads(tell: Callable[[], None]) -> Iterator[None]:
                     tell()
 
             with contextlib.suppress(NotImplementedError):
-                loop.add_reader(
-                    pipe, look
-                )  # the end that is written to can be "read" once the other is closed
+                # The end that is written to can be "read" once the other is closed.
+                loop.add_reader(pipe, look)
                 watching.callback(loop.remove_reader, pipe)
         yield
 

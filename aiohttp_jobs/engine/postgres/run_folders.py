@@ -86,7 +86,12 @@ class RunningFolders:
 
     def spare(self) -> RunFolders | None:
         """Folders that nobody has had, for a job; ``None`` when there are none ready. Does not block."""
-        return self._spares.popleft() if self._spares else None
+        while self._spares:
+            folders = self._spares.popleft()
+            # What cleans up after days, as under /tmp, may have removed those that nobody used.
+            if is_folder(folders.run_dir) and is_folder(f"{folders.job_dir}/{WORK}"):
+                return folders
+        return None
 
     def stock(self) -> None:
         """Have some ready for the next jobs. In one thread at a time."""
