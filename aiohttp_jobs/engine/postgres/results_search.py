@@ -64,6 +64,13 @@ class Batch(NamedTuple):
     reached: Key | None
 
 
+class _Walked(NamedTuple):
+    """Of results walked over: the first of them, or where it may be; how many have each word `counted`."""
+
+    first: int
+    met: Sequence[int]
+
+
 class Stretch(NamedTuple):
     """The ids from `low` to `high`, both included."""
 
@@ -199,14 +206,17 @@ class ResultSearch:
         periods: Sequence[int] = _PAGE_DAYS
         while not whole.is_empty:
             near = next(self._stretches(whole, periods))
-            batch, met = await self._near(marks, near, most, left)
+            batch, walked = await self._near(marks, near, most, left)
             yield batch
+            start = start if seen else walked.first  # the newest may be old
             seen += len(batch.rows)
             whole = self._behind(whole, batch.reached)
             if batch.reached == (self._end(near),):
                 periods = periods[1:]  # there is little to walk over
             elif len(batch.rows) * _FARTHER < left * most:
-                marks = marks.without_common(met, most)
+                if not seen:
+                    start = _seen_one_from(start, self._first(whole), walked.met, most)
+                marks = marks.without_common(walked.met, most)
                 break
             else:
                 most = _FARTHER
@@ -250,9 +260,7 @@ class ResultSearch:
         found = await self._database.rows(query, [*values, at_once])
         return [Row(row[:-2], *row[-2:]) for row in found]
 
-    async def _near(
-        self, marks: _Marks, stretch: Stretch, most: int, at_once: int
-    ) -> tuple[Batch, Sequence[int]]:
+    async def _near(self, marks: _Marks, stretch: Stretch, most: int, at_once: int) -> tuple[Batch, _Walked]:
         """What has the `marks` among the first `most` results of `stretch`, until there are `at_once`.
 
         Of what is common it is enough, and the index would list all the results of a day for it. Where all of
@@ -267,18 +275,20 @@ class ResultSearch:
         # What is read is bounded within; its last row comes along, to tell how far that was. Each level says
         # the order: where one does not, all is read and sorted before the first is told.
         query = (
-            f"SELECT r.id, r.n, r.has, r.met, r.record::text, {self._long} FROM ("  # noqa: S608
-            f"SELECT r.*, {has} AS has, row_number() OVER walked AS n, ARRAY[{met}]::bigint[] AS met FROM ("
+            f"SELECT r.id, r.n, r.has, r.first, r.met, r.record::text, {self._long} FROM ("  # noqa: S608
+            f"SELECT r.*, {has} AS has, row_number() OVER walked AS n, ARRAY[{met}]::bigint[] AS met, "
+            "first_value(r.id) OVER walked AS first FROM ("
             f"SELECT {columns} FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
             f") r WINDOW walked AS (ORDER BY {self._walked} ROWS UNBOUNDED PRECEDING)"
             f") r WHERE r.has OR r.n = %s ORDER BY {self._walked} LIMIT %s"
         )
         found = await self._database.rows(query, [*wanted, *marks.counted, *values, most, most, at_once])
-        rows = [Row((result_id,), *told) for result_id, _, has_marks, _, *told in found if has_marks]
+        rows = [Row((result_id,), *told) for result_id, _, has_marks, _, _, *told in found if has_marks]
         is_walked = bool(found) and found[-1][1] == most
         is_bounded = len(rows) == at_once or is_walked
         reached = found[-1][0] if is_bounded else self._end(stretch)
-        return Batch(rows, (reached,)), found[-1][3] if is_walked else ()
+        first = found[-1][3] if found else self._start(stretch)
+        return Batch(rows, (reached,)), _Walked(first, found[-1][4] if is_walked else ())
 
     async def _hits(self, source: _Source, stretch: Stretch, after: Key | None, at_once: int) -> list[Row]:
         """By another index: all that `source` finds in the stretch, which is little, is sorted."""
@@ -421,6 +431,9 @@ class ResultSearch:
     def _end(self, stretch: Stretch) -> int:
         return stretch.low if self._down else stretch.high
 
+    def _first(self, stretch: Stretch) -> int:
+        return stretch.high if self._down else stretch.low
+
     def _start(self, whole: Stretch) -> int:
         """Where the first results of `whole` may be; 0 when nobody knows."""
         return min(whole.high, first_id(microseconds(utc_now()))) if self._down else whole.low
@@ -440,6 +453,19 @@ class ResultSearch:
                 left = self._behind(left, (end,))
         if not left.is_empty:
             yield left
+
+
+def _seen_one_from(start: int, reached: int, met: Sequence[int], walked: int) -> int:
+    """From where to `reached` one result may be expected that has all words, of which none was met.
+
+    `met` are the numbers of results that have each word, of so many `walked` over from `start` to `reached`.
+    Where each was met, but never together, it is supposed that the rarest and the most common of them come
+    together by chance, as words of one phrase do not. A word that was not met tells nothing.
+    """
+    if not met or min(met) == 0:
+        return start
+    farther = reached + (start - reached) * max(1, walked // (min(met) * max(met)))
+    return min(max(farther, 0), _LAST_ID)
 
 
 def _edge(place: int, days: int, *, down: bool) -> int:

@@ -147,6 +147,7 @@ def questions(database: AsyncDatabase) -> dict[str, Callable[[], Awaitable[Any]]
         "rare: a word": page("user3", q="n13"),
         "rare: a word of all": page(None, q="n13"),
         "a word of some": page(None, q="word13"),
+        "a word of some, and one that none of these has": page(None, q="word13 word14"),
         "a word of none": page("user3", q="nowhere"),
         "a mark: a rare status of all": page(None, statuses=("Interrupted",)),
         "a mark: a rare mode of all": page(None, modes=("MainLoop",)),
