@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import sql
 from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
 
 from .async_database import AsyncConnection
+from .database import KEEP_ALIVE
 from .expiry import Told
 from .telling import CHANNEL, NEWS_CHANNEL, own_channel
 
@@ -49,8 +51,9 @@ async def tell_deleted(connection: AsyncConnection, gone: Told | None) -> None:
 class _Listening(psycopg.AsyncConnection[tuple[Any, ...]]):
     """A connection that wakes nobody while the server sends nothing."""
 
-    async def wait(self, gen: PQGen[T], interval: float = _ASLEEP_SECONDS, timeout: float | None = None) -> T:
-        return await super().wait(gen, _ASLEEP_SECONDS, timeout)
+    async def wait(self, gen: PQGen[T], interval: float = _ASLEEP_SECONDS, *more: Any, **named: Any) -> T:
+        # psycopg 3.2 has no more to say, 3.3 a time limit.
+        return await super().wait(gen, _ASLEEP_SECONDS, *more, **named)
 
 
 class Ear:
@@ -102,7 +105,8 @@ class Ear:
 
     async def _connected(self) -> _Listening:
         return await _Listening.connect(
-            self._dsn,
+            # It asks for nothing, and so would never find out that the server has gone.
+            make_conninfo(self._dsn, **KEEP_ALIVE),
             autocommit=True,
             connect_timeout=_CONNECT_SECONDS,
             application_name="aiohttp-jobs events",
