@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import MISSED, JobChange
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
+from aiohttp_jobs.engine.embedded.job_store import Found
 from aiohttp_jobs.model.job import JobPhase
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState
@@ -94,6 +95,10 @@ class Spy:
         self._opened.set()
 
 
+async def _nothing(_known: Collection[str]) -> Found:
+    return Found([])
+
+
 @pytest.mark.parametrize("what", ["Succeeded", "deleted"])
 async def test_a_job_that_was_found_waiting_too_late_is_told_of_to_its_end(
     start: StartEngine, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, what: str
@@ -102,12 +107,15 @@ async def test_a_job_that_was_found_waiting_too_late_is_told_of_to_its_end(
     one, other = await start(stack), await start(stack)
     looks = Spy(monkeypatch, other.store, "look_at_others", lambda _: False)
     reading = Spy(monkeypatch, other.store, "look", lambda look: bool(look.found.jobs))
+    # A look at the other process finds new files too, and what it does comes one after the other.
+    monkeypatch.setattr(other.store, "scan", _nothing)
     told = Told()
     async with other.queue.watch(told.note):
         await one.queue.set_paused(True)
         job_id = await submit(one.queue)
         other.queue.look_soon()
-        await reading.holds.wait()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await reading.holds.wait()
         await one.queue.set_paused(False)
         assert await one.queue.end_of(job_id, PATIENCE_SECONDS) is not None
         if what == "deleted":
