@@ -70,7 +70,8 @@ _TEMPLATE = {
 def noting(kind: Kind, note: str, file: Path) -> str:
     """The command of a job that appends `note` to `file` when it runs."""
     if kind.body.get("interpreter") == "python":
-        line = f"open({str(file)!r}, 'a').write({note + chr(10)!r})"
+        # Closed by name: where the disk fails, a file that is only let go of says nothing of what it lost.
+        line = f"with open({str(file)!r}, 'a') as ran: ran.write({note + chr(10)!r})"
     else:
         line = f"echo {note} >> {file}"
     return kind.command.replace("NOTE", line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -54,6 +55,8 @@ if __name__ == "__main__":
     order = json.loads(sys.stdin.readline())
     if order["epoch"] is not None:
         hurry(order["epoch"])
+    # Where the disk is made to fail, what is logged may be what fails: that is no fault of the host.
+    logging.raiseExceptions = False
     try:
         asyncio.run(main(Path(order["data"]), order["port"], order["settings"]))
     except ConfigurationError as error:
