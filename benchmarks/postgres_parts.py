@@ -94,8 +94,8 @@ class Parts:
         print(f"{'ms each':44} {'server':>8} {'waited':>8}")
         table = self.table
         self.measure("sign of life", self._presence.be_heard)
-        self.measure("look at what one holds", table.held)
-        self.measure("look for jobs of the dead", table.take_lost)
+        self.measure("look at what one holds", lambda: table.ask(table.to_see_held()))
+        self.measure("look for jobs of the dead", lambda: table.ask(table.to_take_lost()))
         self.measure("claim, and nothing waits", self.claim)
         self.measure("a commit of one row, for comparison", self._commit)
         self.measure("submit", self.submit)
@@ -116,7 +116,8 @@ class Parts:
         """What looks at others costs where there are a thousand of them, with sixteen jobs each."""
         self.probe.execute(_MANY_WORKERS)
         self.probe.execute(_MANY_JOBS)
-        self.measure("look for jobs of the dead, among 16,000", self.table.take_lost, 20)
+        take_lost = self.table.to_take_lost()
+        self.measure("look for jobs of the dead, among 16,000", lambda: self.table.ask(take_lost), 20)
         self.measure("claim, and nothing waits, among 16,000", self.claim, 50)
         self.measure("sign of life, among 1,000", self._presence.be_heard)
 
@@ -152,7 +153,7 @@ class Parts:
 
     def claim(self) -> list[Claim]:
         free = {str(ExecutionMode.BACKGROUND_JOB): 1}
-        return self.table.claim(free, _LIMITS, 600, uuid.uuid4()).claims
+        return self.table.ask(self.table.to_claim(free, _LIMITS, 600, uuid.uuid4())).claims
 
     def submit(self) -> None:
         submission = Submission(

@@ -90,7 +90,9 @@ async def test_a_key_that_was_taken_away_is_gone_for_what_is_claimed_afterwards(
         keys = KeysAtPickUp(kept.api_keys)
 
         async def is_known(key_id: str) -> bool:
-            keys.learn(time.monotonic(), table.claim({}, Limits({}), 600.0, uuid.uuid4()).keys_number)
+            keys.learn(
+                time.monotonic(), table.ask(table.to_claim({}, Limits({}), 600.0, uuid.uuid4())).keys_number
+            )
             return (await keys.now()).get(key_id) is not None
 
         with closing(installation(postgres)) as other:
@@ -137,7 +139,7 @@ def test_a_job_is_not_led_to_a_worker_that_it_did_not_ask_for(postgres: str) -> 
         table.submit(submission(labels=("vault",)), MOST, only_here=False)
         with psycopg.connect(postgres) as connection:
             connection.execute("UPDATE aiohttp_jobs.jobs SET needs = '{}'")
-        (claim,) = table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+        (claim,) = table.ask(table.to_claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4())).claims
         assert "What this job needs was changed" in (claim.problem or "")
     finally:
         kept.close()

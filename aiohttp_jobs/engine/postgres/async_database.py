@@ -76,12 +76,7 @@ SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', fa
 """
 
 # What is asked for each job is a call of a function, whose plan is the same for all values.
-_SETTINGS_FOR_JOBS = """
-SELECT set_config('timezone', 'UTC', false), set_config('lock_timeout', '5s', false),
-    set_config('statement_timeout', %s, false), set_config('enable_seqscan', 'off', false),
-    set_config('jit', 'off', false), set_config('idle_in_transaction_session_timeout', '10s', false),
-    set_config('plan_cache_mode', 'force_generic_plan', false)
-"""
+_ONE_PLAN = "SELECT set_config('plan_cache_mode', 'force_generic_plan', false)"
 
 
 async def _check(connection: AsyncConnection) -> None:
@@ -108,11 +103,11 @@ class AsyncDatabase:
         wait_seconds: float = WAIT_SECONDS,
         for_jobs: bool = False,
     ) -> None:
-        settings = _SETTINGS_FOR_JOBS if for_jobs else _SETTINGS
-
         async def configure(connection: AsyncConnection) -> None:
             connection.most_seconds = answer_seconds or seconds + LATE_SECONDS
-            await connection.execute(settings, (f"{1000 * seconds:.0f}ms",))
+            await connection.execute(_SETTINGS, (f"{1000 * seconds:.0f}ms",))
+            if for_jobs:
+                await connection.execute(_ONE_PLAN)
 
         self._reachable = Reachable(wait_seconds)
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(

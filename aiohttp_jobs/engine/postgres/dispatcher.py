@@ -242,7 +242,7 @@ class PostgresDispatcher:
         async with self._looking:
             self._known = {*self._active, *self._only_ended}
             lapses = self._presence.lapses
-            for job in await self._each_job.held():
+            for job in await self._each_job.ask(self._table.to_see_held()):
                 active = self._active.get(job.job_id)
                 if active is not None and job.reason is not None:
                     active.stop(job.reason)
@@ -294,8 +294,10 @@ class PostgresDispatcher:
                 if free:
                     self._claiming = uuid.uuid4()
                     asked_at = time.monotonic()
-                    claimed = await self._each_job.claim(
-                        free, self.limits, self._starvation, self._claiming, self._rights_mark
+                    claimed = await self._each_job.ask(
+                        self._table.to_claim(
+                            free, self.limits, self._starvation, self._claiming, self._rights_mark
+                        )
                     )
                     self._rights_mark = claimed.rights_mark
                     self._on_claimed(asked_at, claimed)
@@ -641,7 +643,7 @@ class PostgresDispatcher:
 
     async def _take_lost(self) -> None:
         began = boottime()
-        lost = await self._each_job.take_lost()
+        lost = await self._each_job.ask(self._table.to_take_lost())
         for process_id in {each.process_id for each in lost}:
             # What it has left running, if on this machine; not what it begins should it come back.
             is_left = partial(started_before, moment=began)

@@ -6,41 +6,27 @@ The statements, and what is asked seldom or takes long, are left to ``jobs`` and
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Mapping
-from typing import LiteralString
+from typing import LiteralString, TypeVar
 
-from ...model.job import Submission
 from ...system.owned_tasks import OwnedTasks
-from ..base import Limits, MostWaiting
 from .async_database import AsyncDatabase
 from .database import ANSWER_SECONDS, Row, Values
-from .jobs import (
-    CLAIM,
-    HELD,
-    SUBMIT,
-    TAKE_LOST,
-    Claimed,
-    HeldJob,
-    JobTable,
-    LostClaim,
-    held_jobs,
-    require_accepted,
-)
+from .jobs import Statement
 
 _MOST_CONNECTIONS = 3
 _STATEMENT_SECONDS = 60.0
 _CLOSE_SECONDS = 5.0
+T = TypeVar("T")
 
 
 class EachJob:
-    """The statements of `table`, over connections of their own, which no search keeps busy.
+    """Asks statements over connections of their own, which no search keeps busy.
 
     All raise `DatabaseUnavailableError`, also when there is no answer within `ANSWER_SECONDS`: what was
     asked may have been done then.
     """
 
-    def __init__(self, dsn: str, table: JobTable) -> None:
+    def __init__(self, dsn: str) -> None:
         self._database = AsyncDatabase(
             dsn,
             most=_MOST_CONNECTIONS,
@@ -48,7 +34,6 @@ class EachJob:
             answer_seconds=ANSWER_SECONDS,
             for_jobs=True,
         )
-        self._table = table
         self._tasks = OwnedTasks("what jobs need of the database")
 
     async def open(self) -> None:
@@ -58,30 +43,9 @@ class EachJob:
         await self._tasks.close(_CLOSE_SECONDS)
         await self._database.close()
 
-    async def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
-        """Accept a job. Does nothing if its id is known already. Raises `TooManyPendingError`."""
-        values = self._table.submit_values(submission, most, only_here=only_here)
-        require_accepted(values, most, await self._database.rows(SUBMIT, values))
-
-    async def claim(
-        self,
-        free: Mapping[str, int],
-        limits: Limits,
-        starvation: float,
-        claim_id: uuid.UUID,
-        known_rights: int | None,
-    ) -> Claimed:
-        """As `JobTable.claim`."""
-        values = self._table.claim_values(free, limits, starvation, claim_id, known_rights)
-        return self._table.claimed(await self._database.rows(CLAIM, values))
-
-    async def held(self) -> list[HeldJob]:
-        """All jobs that this process has."""
-        return held_jobs(await self._database.rows(HELD, (self._table.me,)))
-
-    async def take_lost(self) -> list[LostClaim]:
-        """As `JobTable.take_lost`."""
-        return self._table.lost_claims(await self._database.rows(TAKE_LOST, self._table.look_values()))
+    async def ask(self, statement: Statement[T]) -> T:
+        """The answer to a statement."""
+        return statement.answer(await self._database.rows(statement.query, statement.values))
 
     async def row(self, query: LiteralString, values: Values = ()) -> Row | None:
         """The first row of a statement that is short, and has one plan for all values."""

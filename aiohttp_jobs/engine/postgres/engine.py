@@ -120,7 +120,7 @@ class PostgresEngine:
         self._table = JobTable(
             installation.database, me, installation.signer("submission"), stall_seconds, offers
         )
-        self._each_job = EachJob(config.dsn, self._table)
+        self._each_job = EachJob(config.dsn)
         installation.api_keys.each_job = self._each_job
         self.interpreters = OfferedInterpreters(modes.interpreters, installation.database, stall_seconds)
         self.workforce = PostgresWorkforce(installation.database, me, stall_seconds)

@@ -88,7 +88,7 @@ class PostgresJobQueue:
             self._expect(submission.job_id)
         for left in reversed(range(_SUBMIT_TRIES)):
             try:
-                await self._each_job.submit(submission, most_waiting, only_here=only_here)
+                await self._each_job.ask(self._table.to_submit(submission, most_waiting, only_here=only_here))
                 break
             except DatabaseUnavailableError as error:
                 # It may have been accepted, without the answer: the same again tells, and changes nothing.

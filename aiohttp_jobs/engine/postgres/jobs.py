@@ -1,7 +1,7 @@
 """The jobs that have not ended, as rows: accepted, claimed, ended. All calls that ask block.
 
-Running them is left to ``dispatcher``, what is told of them to ``job_queue``, and asking what each job waits
-for, from the event loop, to ``each_job``.
+Running them is left to ``dispatcher``, what is told of them to ``job_queue``, and asking the `Statement` that
+each job waits for, from the event loop, to ``each_job``.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, LiteralString, NamedTuple
+from functools import partial
+from typing import Any, Generic, LiteralString, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,20 +22,21 @@ from ...model.progress import Progress
 from ...system.signing import Signer
 from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
 from ..running.job_states import submitted_state
-from .database import Database, Row
+from .database import Database, Row, Values
 from .migrations import Connection
 from .offers import Offer, function_names, needs_of, waiting_for
 from .queue_order import QueueOrder, UsersLine
 from .records import is_id
 from .telling import CHANNEL, Teller
 
-SUBMIT = """
+T = TypeVar("T")
+_SUBMIT = """
 CALL aiohttp_jobs.submit_and_tell_1(
     %(job_id)s, %(user_id)s, %(job_name)s, %(slot)s, %(priority)s, %(run_at)s, %(lock)s, %(size)s, %(needs)s,
     %(host)s, %(attempt)s, %(record)s::json, %(most_jobs)s, %(most_bytes)s, %(channel)s, %(said)s,
     NULL, NULL, NULL)
 """
-CLAIM = """
+_CLAIM = """
 SELECT * FROM aiohttp_jobs.claim_4(
     %(me)s::uuid, %(claim)s, %(free)s::jsonb, %(offers)s, %(per_user)s, %(overall)s, %(starvation)s,
     %(stall)s, %(known_rights)s)
@@ -65,7 +67,7 @@ UPDATE aiohttp_jobs.jobs SET cancelled_by = %(by)s, cancel_message = %(message)s
 WHERE job_id = %(job_id)s AND state = 'running' AND cancel_message IS NULL
 RETURNING process_id = %(me)s, pg_notify(%(channel)s, %(me)s || ' cancel ' || job_id)
 """
-HELD = """
+_HELD = """
 SELECT job_id, claim_id, cancelled_by, cancel_message FROM aiohttp_jobs.jobs
 WHERE state = 'running' AND process_id = %s
 """
@@ -75,7 +77,7 @@ WHERE state = 'running' AND process_id = %s AND job_id = %s
 """
 # Whether one lives is asked once of each process that has jobs, from one to the next along the index, and not
 # of each job: every process asks this every few seconds.
-TAKE_LOST = """
+_TAKE_LOST = """
 WITH RECURSIVE holders AS (
     (SELECT process_id FROM aiohttp_jobs.jobs WHERE state = 'running' ORDER BY process_id LIMIT 1)
     UNION ALL
@@ -225,6 +227,15 @@ class HeldJob:
     reason: StopReason | None
 
 
+@dataclass(frozen=True, slots=True)
+class Statement(Generic[T]):
+    """What is asked of the database in a thread or in the event loop, and the `answer` that its rows are."""
+
+    query: LiteralString
+    values: Values
+    answer: Callable[[Sequence[Row]], T]
+
+
 class JobTable:
     """The table of jobs, for the process with the id `me`. Submissions are signed by `signer`.
 
@@ -243,20 +254,18 @@ class JobTable:
         self._offers = frozenset(offers)
         self.in_thread = database.in_thread
 
-    @property
-    def me(self) -> str:
-        """The id of the process that it is for."""
-        return self._me
+    def ask(self, statement: Statement[T]) -> T:
+        """The answer to a statement."""
+        return statement.answer(self.database.rows(statement.query, statement.values))
 
     # --- accepting
 
     def submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> None:
-        """Accept a job. Does nothing if its id is known already. Raises `TooManyPendingError`."""
-        values = self.submit_values(submission, most, only_here=only_here)
-        require_accepted(values, most, self.database.rows(SUBMIT, values))
+        """Accept a job, as `to_submit` says. Raises `TooManyPendingError`."""
+        self.ask(self.to_submit(submission, most, only_here=only_here))
 
-    def submit_values(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> dict[str, Any]:
-        """The values of `SUBMIT`."""
+    def to_submit(self, submission: Submission, most: MostWaiting, *, only_here: bool) -> Statement[None]:
+        """Accepts a job, and does nothing if its id is known already. Raises `TooManyPendingError`."""
         values = {
             **self._columns(submission),
             "size": len(submission.command.encode()),
@@ -266,7 +275,7 @@ class JobTable:
             "channel": CHANNEL,
         }
         values["said"] = f"{self._me} job {submission.job_id} {values['slot']}"
-        return values
+        return Statement(_SUBMIT, values, partial(_require_accepted, most, values["size"]))
 
     def current_submission(self, job_id: str) -> Submission | None:
         """The submission of a job that has not ended; ``None`` if there is no such job."""
@@ -300,32 +309,20 @@ class JobTable:
 
     # --- claiming
 
-    def claim(
+    def to_claim(
         self,
         free: Mapping[str, int],
         limits: Limits,
         starvation: float,
         claim_id: uuid.UUID,
         known_rights: int | None = None,
-    ) -> Claimed:
-        """Claim the next jobs, at most as many of each slot as `free` says.
+    ) -> Statement[Claimed]:
+        """Claims the next jobs, at most as many of each slot as `free` says.
 
         If the answer is lost, `claimed_before` returns what was claimed. A notification about each job is
         noted in `teller`, for the caller to send.
         """
-        values = self.claim_values(free, limits, starvation, claim_id, known_rights)
-        return self.claimed(self.database.rows(CLAIM, values))
-
-    def claim_values(
-        self,
-        free: Mapping[str, int],
-        limits: Limits,
-        starvation: float,
-        claim_id: uuid.UUID,
-        known_rights: int | None,
-    ) -> dict[str, Any]:
-        """The values of `CLAIM`."""
-        return {
+        values = {
             "me": self._me,
             "claim": claim_id,
             "free": json.dumps(free),
@@ -336,9 +333,9 @@ class JobTable:
             "stall": self._stall,
             "known_rights": known_rights,
         }
+        return Statement(_CLAIM, values, self._answer_to_claim)
 
-    def claimed(self, rows: Sequence[Row]) -> Claimed:
-        """What the rows of `CLAIM` say."""
+    def _answer_to_claim(self, rows: Sequence[Row]) -> Claimed:
         *taken, last = rows
         claims = [self.offered(self._claimed(*row[:4])) for row in taken]
         for claim in claims:
@@ -369,26 +366,19 @@ class JobTable:
         rows = self.database.rows(_ASK_TO_CANCEL, self._cancelling(job_id, reason)) if is_id(job_id) else []
         return any(is_mine for is_mine, _ in rows)
 
-    def held(self) -> list[HeldJob]:
-        """All jobs that this process has."""
-        return held_jobs(self.database.rows(HELD, (self._me,)))
+    def to_see_held(self) -> Statement[list[HeldJob]]:
+        """Finds all jobs that this process has."""
+        return Statement(_HELD, (self._me,), _held_jobs)
 
     def held_one(self, job_id: str) -> LostClaim | None:
         """One of them, in the form of a job that was taken over; ``None`` if it is not this process's."""
         rows = self.database.rows(_HELD_ONE, (self._me, job_id))
         return next(map(self._lost, rows), None)
 
-    def take_lost(self) -> list[LostClaim]:
-        """Take over jobs of processes that died, at most 100, in order to end them."""
-        return self.lost_claims(self.database.rows(TAKE_LOST, self.look_values()))
-
-    def look_values(self) -> dict[str, Any]:
-        """The values of `TAKE_LOST`."""
-        return {"me": self._me, "stall": self._stall}
-
-    def lost_claims(self, rows: Sequence[Row]) -> list[LostClaim]:
-        """What the rows of `TAKE_LOST` say."""
-        return [self._lost(row) for row in rows]
+    def to_take_lost(self) -> Statement[list[LostClaim]]:
+        """Takes over jobs of processes that died, at most 100, for this one to end them."""
+        values = {"me": self._me, "stall": self._stall}
+        return Statement(_TAKE_LOST, values, lambda rows: list(map(self._lost, rows)))
 
     def _lost(self, row: Sequence[Any]) -> LostClaim:
         times = (row[4].astimezone(UTC), row[5].astimezone(UTC))
@@ -574,15 +564,13 @@ class JobTable:
             notify(connection, f"{self._me} work")
 
 
-def require_accepted(values: Mapping[str, Any], most: MostWaiting, rows: Sequence[Row]) -> None:
-    """Raise `TooManyPendingError` unless the job was accepted whose `SUBMIT` returned `rows`."""
+def _require_accepted(most: MostWaiting, size: int, rows: Sequence[Row]) -> None:
     is_accepted, waiting, waiting_bytes = rows[0]
     if not is_accepted:
-        most.require_turn(waiting, waiting_bytes, values["size"])
+        most.require_turn(waiting, waiting_bytes, size)
 
 
-def held_jobs(rows: Sequence[Row]) -> list[HeldJob]:
-    """What the rows of `HELD` say."""
+def _held_jobs(rows: Sequence[Row]) -> list[HeldJob]:
     return [
         HeldJob(
             str(job_id),

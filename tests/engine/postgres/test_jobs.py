@@ -85,7 +85,9 @@ class Process:
     def claims(
         self, most: int = 1, *, slot: str = B, starvation: float = 600.0, **limits: Any
     ) -> list[Claim]:
-        return self.table.claim({slot: most}, Limits({}, **limits), starvation, uuid.uuid4()).claims
+        return self.table.ask(
+            self.table.to_claim({slot: most}, Limits({}, **limits), starvation, uuid.uuid4())
+        ).claims
 
     def die(self) -> None:
         if self._is_open:
@@ -231,8 +233,8 @@ def test_no_question_about_waiting_jobs_reads_them_all(
             process.table.find(JobQuery(frozenset(JobPhase), 20, user_id))
         assert process.table.get(job_id)
         process.table.summary()
-        process.table.take_lost()
-        process.table.held()
+        process.table.ask(process.table.to_take_lost())
+        process.table.ask(process.table.to_see_held())
         process.submit(user_id=f"{count} {is_analysed}")
         said = postgres_server.log()[before:]
         assert "Index" in said
@@ -318,7 +320,7 @@ def test_a_database_without_room_says_so_and_takes_nothing(process: Process, pos
 def test_a_job_that_is_not_due_waits_and_holds_up_nobody(process: Process, postgres: str) -> None:
     soon = process.submit(run_at=utc_now() + timedelta(hours=1), concurrency_key="db", priority=9)
     now = process.submit(concurrency_key="db")
-    (first,), due, *_ = process.table.claim({B: 9}, Limits({}), 600.0, uuid.uuid4())
+    (first,), due, *_ = process.table.ask(process.table.to_claim({B: 9}, Limits({}), 600.0, uuid.uuid4()))
     assert due is not None
     assert 3000 < due < 3601
     assert first.job_id == now
@@ -338,7 +340,7 @@ def test_no_more_are_claimed_than_there_are_places(process: Process) -> None:
         process.submit(execution_mode=R)
     assert len(process.claims(2)) == 2
     assert len(process.claims(0)) == 0
-    claimed = process.table.claim({B: 9, R: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+    claimed = process.table.ask(process.table.to_claim({B: 9, R: 1}, Limits({}), 600.0, uuid.uuid4())).claims
     assert sorted(claim.submission.execution_mode for claim in claimed if claim.submission) == [B, R]
 
 
@@ -468,7 +470,7 @@ def test_submitting_the_same_again_changes_nothing(process: Process) -> None:
 
 def test_what_a_claim_got_whose_answer_was_lost_can_be_asked_for(process: Process) -> None:
     job_id, claim_id = process.submit(), uuid.uuid4()
-    first = process.table.claim({B: 1}, Limits({}), 600.0, claim_id).claims
+    first = process.table.ask(process.table.to_claim({B: 1}, Limits({}), 600.0, claim_id)).claims
     assert process.table.claimed_before(claim_id) == first
     assert [claim.job_id for claim in first] == [job_id]
     assert process.table.claimed_before(uuid.uuid4()) == []
@@ -496,12 +498,12 @@ def test_what_a_dead_process_had_is_taken_once_and_refused_to_it(
     dead, third = start(), start()
     dead.submit(retry={"count": 1, "on": ["Interrupted"]})
     (claim,) = dead.claims()
-    assert process.table.take_lost() == []
+    assert process.table.ask(process.table.to_take_lost()) == []
     dead.installation.presence.close()
-    (lost,) = process.table.take_lost()
+    (lost,) = process.table.ask(process.table.to_take_lost())
     assert (lost.claim.job_id, lost.claim.fence) == (claim.job_id, claim.fence + 1)
     assert lost.process_id == dead.installation.presence.process_id
-    assert third.table.take_lost() == []
+    assert third.table.ask(third.table.to_take_lost()) == []
     assert claim.submission is not None
     following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
     with pytest.raises(GivenUpError):
@@ -532,9 +534,9 @@ def test_who_runs_a_job_learns_who_wants_it_stopped(process: Process, start: Cal
     assert other.table.claim_to_cancel(job_id, cancelled_by("bob")) is None
     other.table.ask_to_cancel(job_id, cancelled_by("bob"))
     other.table.ask_to_cancel(job_id, StopReason(JobStatus.CANCELLED, "again", by="eve"))
-    (held,) = process.table.held()
+    (held,) = process.table.ask(process.table.to_see_held())
     assert (held.job_id, held.reason) == (job_id, cancelled_by("bob"))
-    assert other.table.held() == []
+    assert other.table.ask(other.table.to_see_held()) == []
     state = other.table.get(job_id)
     assert state is not None
     assert state.is_cancelling

@@ -230,7 +230,9 @@ async def test_a_verdict_that_was_given_late_is_not_left_beside_an_output_that_i
         table = JobTable(kept.database, kept.presence.process_id, kept.signer("submission"), STALL)
         logs = KeptLogs(kept.database, kept.presence.process_id, folders, most=10_000, min_free=0)
         table.submit(submission(interpreter=None), MOST, only_here=False)
-        (claim,) = table.claim({ExecutionMode.BACKGROUND_JOB: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+        (claim,) = table.ask(
+            table.to_claim({ExecutionMode.BACKGROUND_JOB: 1}, Limits({}), 600.0, uuid.uuid4())
+        ).claims
         made = folders.make()
         SegmentWriter(f"{made.run_dir}/log", 1, 1, 0).write(b"printed")
         folders.keep_verdict(made, {"Result": "of a time without a database"})

@@ -70,7 +70,7 @@ class Kept:
 
     def claim(self, **fields: Any) -> Claim:
         self.table.submit(submission(**fields), MOST, only_here=False)
-        return self.table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims[0]
+        return self.table.ask(self.table.to_claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4())).claims[0]
 
     async def give(self, claim: Claim, *earlier: dict[str, Any], **fields: Any) -> dict[str, Any]:
         return await self.verdicts.give(claim, result_of(claim, **fields), earlier, lets_start=False)
@@ -112,7 +112,7 @@ async def keeping(postgres: str) -> AsyncIterator[Kept]:
     await results.open()
     me = shared.presence.process_id
     table = JobTable(shared.database, me, shared.signer("submission"), 5.0, ["interpreter shell"])
-    each_job = EachJob(postgres, table)
+    each_job = EachJob(postgres)
     await each_job.open()
     verdicts = Verdicts(table, each_job, results, ToldResults(shared.signer("told result")))
     yield Kept(shared, table, verdicts, results, OutputChunks(shared.database, me, 1 << 20))
@@ -178,7 +178,7 @@ async def test_earlier_attempts_are_with_the_result_afterwards(kept: Kept, postg
     assert claim.submission is not None
     following = claim.submission.model_copy(update={"attempt": 2, "run_at": NOW})
     kept.table.again(claim, result_of(claim), following)
-    (claim,) = kept.table.claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4()).claims
+    (claim,) = kept.table.ask(kept.table.to_claim({BACKGROUND: 1}, Limits({}), 600.0, uuid.uuid4())).claims
     earlier = kept.table.attempts(claim.job_id)
     record = await kept.give(claim, *earlier)
     with psycopg.connect(postgres) as connection:

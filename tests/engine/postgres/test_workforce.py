@@ -60,7 +60,7 @@ class Worker:
         return job.job_id
 
     def claim(self) -> list[str]:
-        claims = self.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4()).claims
+        claims = self.table.ask(self.table.to_claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4())).claims
         return [claim.job_id for claim in claims]
 
     def waits_for(self, job_id: str) -> str | None:
@@ -212,7 +212,9 @@ def test_a_process_of_the_release_before_leaves_alone_what_needs_something(
 def test_a_job_that_was_claimed_in_vain_keeps_its_place(start: Start) -> None:
     worker, other = start(), start()
     first, second = worker.submit(), worker.submit()
-    (claim, _) = worker.table.claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4()).claims
+    (claim, _) = worker.table.ask(
+        worker.table.to_claim({BACKGROUND: 4}, Limits({}), 600.0, uuid.uuid4())
+    ).claims
     worker.table.give_back(claim)
     assert other.claim() == [first]
     assert second not in other.claim()
