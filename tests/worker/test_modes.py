@@ -329,14 +329,19 @@ async def test_a_worker_whose_pipe_was_closed_is_replaced_before_the_next_job(ho
     assert result["Output"] != first["Output"]
 
 
-async def test_what_a_worker_prints_between_two_jobs_is_nobodys_output(host: Host) -> None:
+async def test_what_a_worker_prints_between_two_jobs_is_nobodys_output(host: Host, tmp_path: Path) -> None:
+    printed = tmp_path / "printed"
     later = (
-        "import signal\nsignal.signal(signal.SIGALRM, lambda *_: os.write(pipe, b'late'))\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.1)\nos.getpid()"
+        "import signal\n"
+        f"def late(*_): os.write(pipe, b'late'); open({str(printed)!r}, 'w').close()\n"
+        "signal.signal(signal.SIGALRM, late)\nsignal.setitimer(signal.ITIMER_REAL, 0.1)\nos.getpid()"
     )
     first = await run_python(host, FIND_PIPE + later)
-    await asyncio.sleep(1.5)
-    assert (await run_python(host, "import os; os.getpid()"))["Output"] == first["Output"]
+    while not printed.exists():
+        await asyncio.sleep(0.01)
+    second = await run_python(host, "import os; os.getpid()")
+    assert second["Output"] == first["Output"]
+    assert first["Output"].strip().isdigit()
 
 
 async def test_much_output_of_one_job_does_not_reach_into_the_next(host: Host) -> None:

@@ -38,7 +38,7 @@ from ..running.attempts import with_attempts
 from ..running.lifecycle import JobRunner
 from .database import DatabaseUnavailableError
 from .each_job import EachJob
-from .jobs import Claim, Claimed, GivenUpError, HeldJob, JobTable, LostClaim
+from .jobs import Claim, Claimed, HeldJob, JobTable, LostClaim, StaleClaimError
 from .kept_logs import KeptLogs
 from .output_chunks import OutputChunks, OutputCopy
 from .presence import Presence
@@ -420,7 +420,7 @@ class PostgresDispatcher:
             keep = partial(self._keep_verdict, folders, claim, submission, result)
             await self._end(claim, submission, result, active, copy, folders, keep)
             is_given = True
-        except GivenUpError:
+        except StaleClaimError:
             # By another process, or by this one's own verdict, whose answer was lost.
             _logger.warning(_GIVEN_UP, claim.job_id)
             await self._kept_logs.forget((claim.job_id, submission.attempt))
@@ -500,7 +500,7 @@ class PostgresDispatcher:
         try:
             await self._end(claim, submission, result, None, copy, folders, lambda: None)
             _logger.warning("Job %s has the verdict that was kept for it", claim.job_id)
-        except GivenUpError:
+        except StaleClaimError:
             _logger.warning(_GIVEN_UP, claim.job_id)
             await self._kept_logs.forget((claim.job_id, submission.attempt))
         finally:
@@ -668,7 +668,7 @@ class PostgresDispatcher:
             claimed = ClaimedJob(claim.job_id, submission, run_dir=folders.run_dir, problem=claim.problem)
             result = await self._runner.lost(claimed, lost.started_at, lost.noticed_at)
             await self._finish(claim, submission, result, None)
-        except GivenUpError:
+        except StaleClaimError:
             _logger.warning(_GIVEN_UP, claim.job_id)
         except DatabaseUnavailableError as error:  # the next look at what this process has finds it
             self._storage.report(error, _logger, "Job %s cannot be recorded as lost yet", claim.job_id)

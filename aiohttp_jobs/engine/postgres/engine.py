@@ -34,7 +34,7 @@ from .api_keys import KeysAtPickUp
 from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
 from .each_job import EachJob
-from .events import Ear, tell_deleted
+from .events import Listener, tell_deleted
 from .host_rights import HostRights, RightsTables
 from .installation import PostgresInstallation
 from .job_history import PostgresJobHistory
@@ -215,7 +215,7 @@ class PostgresEngine:
             self.queue.next_change,
             self.queue.watch_output,
         )
-        self._ear = Ear(config.dsn or "", self.instance_id, self._hear, with_news=self._is_host)
+        self._listener = Listener(config.dsn or "", self.instance_id, self._hear, with_news=self._is_host)
 
     async def open(self, stack: AsyncExitStack, close: CloseInTime) -> None:
         """Connect, and wait for a server that is not there yet, for 60 seconds at most.
@@ -238,8 +238,8 @@ class PostgresEngine:
         stack.push_async_callback(close, "The database of results", self._database.close)
         await self.results.open()
         stack.push_async_callback(close, "The results", self.results.close)
-        await self._ear.open()
-        stack.push_async_callback(close, "Hearing of changes", self._ear.close)
+        await self._listener.open()
+        stack.push_async_callback(close, "Hearing of changes", self._listener.close)
         await asyncio.to_thread(self.sessions.open)
         if self._is_host:
             await asyncio.to_thread(self.host_rights.say, self._config)

@@ -56,7 +56,7 @@ class _Listening(psycopg.AsyncConnection[tuple[Any, ...]]):
         return await super().wait(gen, _ASLEEP_SECONDS, *more, **named)
 
 
-class Ear:
+class Listener:
     """Receives the notifications of all processes but `me`, in the event loop and over its own connection.
 
     If the connection is lost, notifications may be missed, so `hear` is called with ``gap`` once it is

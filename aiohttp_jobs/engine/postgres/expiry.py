@@ -116,7 +116,7 @@ async def _oldest(
 ) -> list[int]:
     """The ids of the oldest results: `count`, or more if `size` bytes take more; at most `limit`."""
     where, values = ("true", ()) if user_id is None else ("user_id = %s", (user_id,))
-    query = f"SELECT id, size FROM aiohttp_jobs.results WHERE {where} ORDER BY id LIMIT %s"  # noqa: S608
+    query = f"SELECT id, size FROM aiohttp_jobs.results WHERE {where} ORDER BY id LIMIT %s"  # noqa: S608 - of constants
     found: list[int] = []
     for result_id, bytes_ in await (await connection.execute(query, (*values, limit))).fetchall():
         if len(found) >= count and size <= 0:

@@ -173,8 +173,8 @@ _LONG_QUEUE = 5_000
 _COUNT_SECONDS = 1.0
 
 
-class GivenUpError(Exception):
-    """This process has the job no longer: it has ended, or another process took it."""
+class StaleClaimError(Exception):
+    """The claim's fence is no longer the job's: the job has ended, or another process has claimed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,7 +430,7 @@ class JobTable:
     def again(self, claim: Claim, result: JobResult, following: Submission) -> None:
         """Store the result of an attempt and accept the next one. Does nothing if that was done before.
 
-        Raises `GivenUpError`.
+        Raises `StaleClaimError`.
         """
         values = {**self.mine(claim), **self._columns(following)}
         with self.database.transaction() as connection:
@@ -438,7 +438,7 @@ class JobTable:
                 query = "SELECT FROM aiohttp_jobs.attempts WHERE job_id = %s AND attempt = %s"
                 if connection.execute(query, (claim.job_id, result.attempt)).fetchone() is not None:
                     return
-                raise GivenUpError(claim.job_id)
+                raise StaleClaimError(claim.job_id)
             connection.execute(
                 "INSERT INTO aiohttp_jobs.attempts (job_id, attempt, record) VALUES (%s, %s, %s::json)",
                 (claim.job_id, result.attempt, json.dumps(result.to_record(), ensure_ascii=False)),

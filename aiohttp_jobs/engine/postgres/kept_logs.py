@@ -15,7 +15,7 @@ from ...system.storage_state import free_bytes
 from ...worker.output.segments import kept_spans
 from ..running.outputs import FilesOutput
 from .database import Database, DatabaseUnavailableError
-from .jobs import Claim, GivenUpError
+from .jobs import Claim, StaleClaimError
 from .run_folders import VERDICT, RunFolders, RunningFolders
 
 _LOOK_SECONDS = 300.0
@@ -88,7 +88,7 @@ class KeptLogs:
     async def keep(self, claim: Claim, attempt: int, user_id: str, folders: RunFolders) -> None:
         """Keep the log in the folders of an attempt that is about to end, if there is room.
 
-        Raises `GivenUpError` when the job is this process's no longer, and ``OSError``.
+        Raises `StaleClaimError` when the job is this process's no longer, and ``OSError``.
         """
         key, run_dir = (claim.job_id, attempt), folders.run_dir
         size, room = await asyncio.to_thread(self._measure, run_dir)
@@ -105,7 +105,7 @@ class KeptLogs:
             "holder": claim.holder or self._me,
         }
         if not await self._database.in_thread(self._database.change, _KEEP, values):
-            raise GivenUpError(claim.job_id)
+            raise StaleClaimError(claim.job_id)
 
     def without_kept(self, folders: RunFolders) -> RunFolders:
         """What of an attempt's folders may be removed once its verdict is given."""

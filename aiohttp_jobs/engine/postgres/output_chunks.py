@@ -23,7 +23,7 @@ from ...worker.output.segments import SegmentWriter, of_whole_characters, read_s
 from ..base import StopReason
 from ..running.active import ActiveJob
 from .database import Database, DatabaseUnavailableError
-from .jobs import IS_MINE, Claim, GivenUpError
+from .jobs import IS_MINE, Claim, StaleClaimError
 from .telling import Teller
 
 _COPY_SECONDS = 0.25
@@ -101,7 +101,7 @@ class OutputChunks:
         tell: Sequence[str] = (),
     ) -> None:
         """Append the next chunk and record the job's state; `tell` is sent to the other processes. Raises
-        `GivenUpError`.
+        `StaleClaimError`.
         """
         start, data = part.offset, part.data
         starts = list(range(start, start + len(data), CHUNK))
@@ -119,7 +119,7 @@ class OutputChunks:
         }
         with self._database.transaction() as connection:
             if not connection.execute(_NOTE, values).rowcount:
-                raise GivenUpError(claim.job_id)
+                raise StaleClaimError(claim.job_id)
             if data:
                 connection.execute(_PUT, values)
         if size > 2 * self._half:
@@ -206,7 +206,7 @@ class OutputCopy:
     async def finish(self, run_dir: str, size: int) -> None:
         """Copy what is to be kept of `size` bytes from the folder of the run.
 
-        Raises `GivenUpError` and ``OSError``.
+        Raises `StaleClaimError` and ``OSError``.
         """
         while True:
             start = self._chunks.next_start(self.copied, size)
@@ -238,7 +238,7 @@ class OutputCopy:
                 active.notify()
             except DatabaseUnavailableError:
                 pass  # said by those who renew this process's sign of life; tried again
-            except GivenUpError:
+            except StaleClaimError:
                 active.stop(_TAKEN)
                 return
             except Exception:

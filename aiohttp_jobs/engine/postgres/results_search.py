@@ -254,7 +254,7 @@ class ResultSearch:
         """By the index of the order."""
         where, values = _joined([*self._walk(stretch, after), *self._kinds()])
         query = (
-            f"SELECT {_columns(self._key)}, r.record::text, {self._long} "  # noqa: S608
+            f"SELECT {_columns(self._key)}, r.record::text, {self._long} "  # noqa: S608 - of constants
             f"FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
         )
         found = await self._database.rows(query, [*values, at_once])
@@ -275,7 +275,7 @@ class ResultSearch:
         # What is read is bounded within; its last row comes along, to tell how far that was. Each level says
         # the order: where one does not, all is read and sorted before the first is told.
         query = (
-            f"SELECT r.id, r.n, r.has, r.first, r.met, r.record::text, {self._long} FROM ("  # noqa: S608
+            f"SELECT r.id, r.n, r.has, r.first, r.met, r.record::text, {self._long} FROM ("  # noqa: S608 - of constants
             f"SELECT r.*, {has} AS has, row_number() OVER walked AS n, ARRAY[{met}]::bigint[] AS met, "
             "first_value(r.id) OVER walked AS first FROM ("
             f"SELECT {columns} FROM aiohttp_jobs.results r WHERE {where} ORDER BY {self._walked} LIMIT %s"
@@ -300,7 +300,7 @@ class ResultSearch:
         columns = "r.id, r.job_id, r.user_id, r.name, r.status, r.mode, r.success, r.started, r.runtime"
         told = f", r.record::text, {self._long}" if is_brief else ""
         query = (
-            f"WITH r AS MATERIALIZED (SELECT {columns}{', r.record, r.long_fields' if is_brief else ''} "  # noqa: S608
+            f"WITH r AS MATERIALIZED (SELECT {columns}{', r.record, r.long_fields' if is_brief else ''} "  # noqa: S608 - of constants
             f"FROM aiohttp_jobs.results r WHERE {from_index}) "
             f"SELECT {_columns(self._key)}{told} FROM r WHERE {where} "
             f"ORDER BY {self._ordered(self._key)} LIMIT %s"
@@ -347,7 +347,7 @@ class ResultSearch:
         """The results at these places, without those that are gone meanwhile."""
         if not keys:
             return []
-        query = f"SELECT r.id, r.record::text, {self._long} FROM aiohttp_jobs.results r WHERE r.id = ANY(%s)"  # noqa: S608
+        query = f"SELECT r.id, r.record::text, {self._long} FROM aiohttp_jobs.results r WHERE r.id = ANY(%s)"  # noqa: S608 - of constants
         found = {row[0]: row[1:] for row in await self._database.rows(query, [[key[-1] for key in keys]])}
         return [Row(key, *found[key[-1]]) for key in keys if key[-1] in found]
 

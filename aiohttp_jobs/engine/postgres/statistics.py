@@ -45,7 +45,7 @@ async def _buckets(
     connection: AsyncConnection, wanted: StatsFilter, where: str, values: list[Any]
 ) -> list[dict[str, Any]]:
     width = wanted.bucket.value * 1_000_000 * _ID_PER_MICROSECOND
-    query = f"SELECT id / {width}, status, count(*) FROM aiohttp_jobs.results WHERE {where} GROUP BY 1, 2"  # noqa: S608
+    query = f"SELECT id / {width}, status, count(*) FROM aiohttp_jobs.results WHERE {where} GROUP BY 1, 2"  # noqa: S608 - of constants
     counts = {(row[0], row[1]): row[2] for row in await (await connection.execute(query, values)).fetchall()}
     return [
         {
@@ -61,7 +61,7 @@ async def _buckets(
 
 async def _runtime(connection: AsyncConnection, where: str, values: list[Any]) -> dict[str, Any]:
     query = (
-        "SELECT count(*), percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY runtime), max(runtime) "  # noqa: S608
+        "SELECT count(*), percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY runtime), max(runtime) "  # noqa: S608 - of constants
         f"FROM aiohttp_jobs.results WHERE {where}"
     )
     found = await (await connection.execute(query, [list(_QUANTILES.values()), *values])).fetchall()
@@ -72,7 +72,7 @@ async def _runtime(connection: AsyncConnection, where: str, values: list[Any]) -
 
 async def _names(connection: AsyncConnection, where: str, values: list[Any]) -> list[dict[str, Any]]:
     query = (
-        "SELECT name, count(*), count(*) FILTER (WHERE NOT success), "  # noqa: S608
+        "SELECT name, count(*), count(*) FILTER (WHERE NOT success), "  # noqa: S608 - of constants
         "percentile_disc(0.5) WITHIN GROUP (ORDER BY runtime) "
         f"FROM aiohttp_jobs.results WHERE {where} GROUP BY name ORDER BY 2 DESC, 1 LIMIT %s"
     )

@@ -19,7 +19,7 @@ from ...system.signing import Signer
 from ..base import TooSlowError
 from .database import DatabaseUnavailableError
 from .each_job import EachJob
-from .jobs import Claim, GivenUpError, JobTable
+from .jobs import Claim, JobTable, StaleClaimError
 from .months import ids_of
 from .result_rows import ResultRow
 from .results import PostgresResults
@@ -68,8 +68,8 @@ class Verdicts:
         transaction, to be sent. With `lets_start`, other processes are told to look for jobs, because one
         that waited for this one may start now.
 
-        Raises `GivenUpError` when this process has the job no longer, or it has ended already, which may be
-        by this verdict, if the answer to it was lost; and ``OSError`` when it may be given later.
+        Raises `StaleClaimError` when this process has the job no longer, or it has ended already, which may
+        be by this verdict, if the answer to it was lost; and ``OSError`` when it may be given later.
         """
         record = result.to_record()
         submission = None if claim.submission is None else self._table.signed(claim.submission)
@@ -101,7 +101,7 @@ class Verdicts:
             # Another process has dropped it, or nobody has made it: the clock was far ahead, or the job late.
             raise MissingMonthError from None
         if not is_given:
-            raise GivenUpError(claim.job_id)
+            raise StaleClaimError(claim.job_id)
 
     def _values(
         self,

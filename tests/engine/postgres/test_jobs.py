@@ -20,7 +20,7 @@ import psycopg
 
 from aiohttp_jobs.engine.base import JobQuery, Limits, MostWaiting, StopReason, cancelled_by
 from aiohttp_jobs.engine.postgres.database import DatabaseUnavailableError
-from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.engine.postgres.jobs import Claim, JobTable, StaleClaimError
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.queue_order import QueueOrder, UsersLine
 from aiohttp_jobs.errors import TooManyPendingError
@@ -506,14 +506,14 @@ def test_what_a_dead_process_had_is_taken_once_and_refused_to_it(
     assert third.table.ask(third.table.to_take_lost()) == []
     assert claim.submission is not None
     following = claim.submission.model_copy(update={"attempt": 2, "run_at": utc_now()})
-    with pytest.raises(GivenUpError):
+    with pytest.raises(StaleClaimError):
         dead.table.again(claim, result_of(claim), following)
     dead.table.end_unreadable(claim)
     assert process.table.get(claim.job_id) is not None
     process.table.again(lost.claim, result_of(claim), following)
     (again,) = process.claims()
     assert again.fence == claim.fence + 2
-    with pytest.raises(GivenUpError):
+    with pytest.raises(StaleClaimError):
         process.table.again(lost.claim, result_of(claim).model_copy(update={"attempt": 2}), following)
 
 

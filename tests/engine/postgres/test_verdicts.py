@@ -19,7 +19,7 @@ from aiohttp_jobs.engine.base import Limits
 from aiohttp_jobs.engine.postgres.async_database import AsyncDatabase
 from aiohttp_jobs.engine.postgres.each_job import EachJob
 from aiohttp_jobs.engine.postgres.installation import PostgresInstallation
-from aiohttp_jobs.engine.postgres.jobs import Claim, GivenUpError, JobTable
+from aiohttp_jobs.engine.postgres.jobs import Claim, JobTable, StaleClaimError
 from aiohttp_jobs.engine.postgres.output_chunks import OutputChunks
 from aiohttp_jobs.engine.postgres.results import PostgresResults
 from aiohttp_jobs.engine.postgres.telling import ToldResults
@@ -145,11 +145,11 @@ async def test_it_is_given_once_and_by_who_has_the_job(kept: Kept) -> None:
     claim = kept.claim()
     another_process = Claim(claim.job_id, claim.fence, claim.submission, None, holder=str(uuid.uuid4()))
     for other in (another_process, Claim(claim.job_id, claim.fence + 1, claim.submission, None)):
-        with pytest.raises(GivenUpError):
+        with pytest.raises(StaleClaimError):
             await kept.give(other)
     assert kept.table.get(claim.job_id) is not None
     await kept.give(claim)
-    with pytest.raises(GivenUpError):
+    with pytest.raises(StaleClaimError):
         await kept.give(claim)
     assert kept.table.get(claim.job_id) is None
     assert await kept.listed() == 1
@@ -190,7 +190,7 @@ async def test_earlier_attempts_are_with_the_result_afterwards(kept: Kept, postg
 
 async def test_its_notices_are_due_with_it_and_only_with_it(kept: Kept) -> None:
     notices, claim = kept.shared.notices, kept.claim()
-    with pytest.raises(GivenUpError):
+    with pytest.raises(StaleClaimError):
         await kept.give_with_notice(Claim(claim.job_id, claim.fence + 1, claim.submission, None))
     assert notices.all() == []
     printed = "\0 \ud800 \N{PILE OF POO}"  # of which PostgreSQL takes the last alone as it is

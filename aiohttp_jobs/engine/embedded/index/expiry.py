@@ -76,7 +76,7 @@ def _oldest(
 ) -> list[bytes]:
     """The oldest results: `count` of them, and as many as it takes to be rid of `size` bytes."""
     where, values = ("1", ()) if user is None else ("user = ?", (user,))
-    query = f"SELECT job_id, size FROM results WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608
+    query = f"SELECT job_id, size FROM results WHERE {where} ORDER BY id LIMIT ?"  # noqa: S608 - of constants
     found: list[bytes] = []
     for job_id, bytes_ in connection.execute(query, (*values, limit)):
         if len(found) >= count and size <= 0:

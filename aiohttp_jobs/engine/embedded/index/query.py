@@ -63,7 +63,7 @@ def find(
         key = "r.search_row" if wanted.terms else "r.id"
     else:
         key = f"r.{sort.column}, r.id"
-    query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608
+    query = f"SELECT r.job_id, {key} FROM {source} WHERE {where.sql} ORDER BY {order} LIMIT ?"  # noqa: S608 - of constants
     return [IndexRow(row[1:], row[0]) for row in connection.execute(query, (*where.values, limit))]
 
 

@@ -85,7 +85,7 @@ def _bits(span: int, count: int) -> int:
 def _used(connection: sqlite3.Connection, which: str) -> int:
     """The lowest (``min``) or highest (``max``) row that is or was used."""
     tables = ("results", "orphans")
-    queries = (f"SELECT {which}(search_row) FROM {table}" for table in tables)  # noqa: S608
+    queries = (f"SELECT {which}(search_row) FROM {table}" for table in tables)  # noqa: S608 - of constants
     rows = [connection.execute(query).fetchone()[0] for query in queries]
     found = [row for row in rows if row is not None]
     return int((min if which == "min" else max)(found, default=_FIRST_ROW))

@@ -46,7 +46,7 @@ def _buckets(
     connection: sqlite3.Connection, wanted: StatsFilter, where: str, values: list[int | str]
 ) -> list[dict[str, Any]]:
     width = wanted.bucket.value * 1_000_000 * _ID_PER_MICROSECOND
-    query = f"SELECT id / {width}, status, count(*) FROM results WHERE {where} GROUP BY 1, 2"  # noqa: S608
+    query = f"SELECT id / {width}, status, count(*) FROM results WHERE {where} GROUP BY 1, 2"  # noqa: S608 - of constants
     counts = {(row[0], row[1]): row[2] for row in connection.execute(query, values)}
     return [
         {
@@ -61,7 +61,7 @@ def _buckets(
 
 
 def _runtime(connection: sqlite3.Connection, where: str, values: list[int | str]) -> dict[str, Any]:
-    query = f"SELECT count(*), max(runtime) FROM results WHERE {where}"  # noqa: S608
+    query = f"SELECT count(*), max(runtime) FROM results WHERE {where}"  # noqa: S608 - of constants
     count, longest = connection.execute(query, values).fetchone()
     shares = {"P50": 0.5, "P90": 0.9, "P99": 0.99}
     return {
@@ -78,13 +78,13 @@ def _quantile(
     if not count:
         return None
     rank = max(0, -int(-share * count // 1) - 1)
-    query = f"SELECT runtime FROM results WHERE {where} ORDER BY runtime LIMIT 1 OFFSET ?"  # noqa: S608
+    query = f"SELECT runtime FROM results WHERE {where} ORDER BY runtime LIMIT 1 OFFSET ?"  # noqa: S608 - of constants
     return float(connection.execute(query, (*values, rank)).fetchone()[0])
 
 
 def _names(connection: sqlite3.Connection, where: str, values: list[int | str]) -> list[dict[str, Any]]:
     query = (
-        f"SELECT name, count(*), sum(NOT success) FROM results WHERE {where}"  # noqa: S608
+        f"SELECT name, count(*), sum(NOT success) FROM results WHERE {where}"  # noqa: S608 - of constants
         " GROUP BY name ORDER BY 2 DESC, 1 LIMIT ?"
     )
     found = connection.execute(query, (*values, _MOST_NAMES)).fetchall()

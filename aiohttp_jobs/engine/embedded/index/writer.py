@@ -88,7 +88,7 @@ def _known(connection: sqlite3.Connection, job_ids: Sequence[bytes]) -> dict[byt
     for start in range(0, len(job_ids), _CHUNK):
         chunk = job_ids[start : start + _CHUNK]
         marks = ",".join("?" * len(chunk))
-        query = f"SELECT job_id, id, size, changed FROM results WHERE job_id IN ({marks})"  # noqa: S608
+        query = f"SELECT job_id, id, size, changed FROM results WHERE job_id IN ({marks})"  # noqa: S608 - of constants
         found |= {row[0]: row[1:] for row in connection.execute(query, chunk)}
     return found
 
