@@ -169,9 +169,9 @@ class FileSystemStore:
             # Others need not wait until so much is on the disk.
             is_large = len(result.output) > LARGEST
             aside = await self._run(self._result_writer.write_aside, record) if is_large else None
-            await self._group_commit.run(self._result_writer.finish, claimed, record, aside)
-            # Last, so that whoever sees the result in a list finds the job ended.
-            self.results.note(record)
+            if await self._group_commit.run(self._result_writer.finish, claimed, record, aside):
+                # Last, so that whoever sees the result in a list finds the job ended.
+                self.results.note(record)
         finally:
             self.results.expect_no_more(claimed.job_id)
         return record
@@ -271,7 +271,14 @@ class FileSystemStore:
         told = NewsWriter(instance)
         self._files.on_deleted = told.deleted
         self._result_writer = ResultWriter(
-            self._at, self._instance, self._run_folders, self._key_locks, sealed, self._add_again, told.ended
+            self._at,
+            self._instance,
+            self._run_folders,
+            self._key_locks,
+            sealed,
+            self._deleted_ids,
+            self._add_again,
+            told.ended,
         )
         self._recovery = Recovery(
             self._at, self._instance, self._reader, self._add_again, self._deleted_ids, sealed

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -502,6 +503,70 @@ async def test_a_start_that_cannot_be_made_durable_leaves_nothing(
             await store.start(submission())
     assert list((tmp_path / "JobOutput").glob("*.json")) == []
     assert list((tmp_path / "Running").glob("*/jobs/*")) == []
+
+
+@contextmanager
+def a_disk_that_cannot_sync(folder: Path, store: FileSystemStore) -> Iterator[None]:
+    """What is put into `folder` is there, but not durable."""
+    real = os.fsync
+
+    def refuse(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            raise OSError("the disk refuses")
+        real(descriptor)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store._journal, "write", lambda entries: False)
+        patch.setattr(os, "fsync", refuse)
+        with pytest.raises(OSError, match="refuses"):
+            yield
+
+
+@pytest.mark.parametrize("output", ["out", "x" * 1_000_000], ids=["small", "large"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_a_result_that_was_deleted_before_the_disk_took_it_is_not_written_again(
+    store: FileSystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, when: str
+) -> None:
+    job = await claimed(store, await store.add(submission()))
+    result = result_of(job, output=output)
+    with a_disk_that_cannot_sync(tmp_path / "JobResults", store):
+        await store.finish(job, result)
+    if when == "before":
+        assert await store.delete_result(job.job_id)
+    else:
+        real = os.replace
+
+        def replace(source: str, target: str) -> None:
+            if str(target).endswith(f"{job.job_id}.json"):
+                assert store._files.delete([job.job_id])
+            real(source, target)
+
+        monkeypatch.setattr(os, "replace", replace)
+    await store.finish(job, result)
+    assert await store.get_result(job.job_id) is None
+    assert await store.list_results("alice", 9) == []
+    await until(lambda: not Path(job.run_dir).exists(), "letting go of the job's folder")
+    left = [path for folder in ("JobResults", "JobOutput") for path in (tmp_path / folder).glob("*.json")]
+    assert [*left, *tmp_path.glob("Running/*/scratch/.*.tmp")] == []
+
+
+async def test_a_next_attempt_that_has_ended_and_was_deleted_before_the_disk_took_it_does_not_wait_again(
+    make_store: MakeStore, tmp_path: Path
+) -> None:
+    store, other = await make_store(), await make_store()
+    policy = RetryPolicy(count=1, backoff_seconds=0, on=(JobStatus.FAILED,))
+    job = await claimed(store, await store.add(submission(retry=policy)))
+    failed = result_of(job, status=JobStatus.FAILED)
+    with a_disk_that_cannot_sync(tmp_path / "JobSubmission" / "alice", store):
+        await store.retry(job, failed, utc_now())
+    (found,) = (await other.scan(())).jobs
+    following = await claimed(other, found)
+    await other.finish(following, result_of(following, attempt=2))
+    assert await other.delete_result(job.job_id)
+    again = await store.retry(job, failed, utc_now())
+    assert await store.claim(again) is None
+    assert [*tmp_path.glob("JobSubmission/*/*.json"), *tmp_path.glob("JobOutput/*.json")] == []
+    assert not Path(job.run_dir).exists()
 
 
 async def test_a_living_processs_jobs_are_left_to_it(make_store: MakeStore) -> None:

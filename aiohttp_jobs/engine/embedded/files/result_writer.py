@@ -21,6 +21,7 @@ from ...base import ClaimedJob
 from ..job_store import PendingJob
 from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
+from .deleted_ids import DeletedIds
 from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
@@ -44,6 +45,7 @@ class ResultWriter:
         run_folders: AttemptFolders,
         keys: KeyLocks,
         sealed: SealedValues,
+        deleted_ids: DeletedIds,
         resubmit: Callable[[Submission], PendingJob],
         ended: Callable[[str, str], None],
     ) -> None:
@@ -52,6 +54,10 @@ class ResultWriter:
         self._run_folders = run_folders
         self._keys = keys
         self._sealed = sealed
+        self._deleted_ids = deleted_ids
+        self._tried: set[str] = set()
+        """Runs whose end was begun to be written. Where the disk refuses to make it durable, it may be seen,
+        gone on with or deleted before it is written again."""
         self._resubmit = resubmit
         self._ended = ended
 
@@ -60,16 +66,22 @@ class ResultWriter:
         target = self._at.result_file(record["JobID"])
         return write_aside(target, indented(record), self._instance.scratch, sync=True)
 
-    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> CommittedChange[None]:
-        """Store the result `record`, which may be in the file `aside` already."""
+    def finish(self, claimed: ClaimedJob, record: dict[str, Any], aside: str | None) -> CommittedChange[bool]:
+        """Store the result `record`, which may be in the file `aside` already.
+
+        The value is false when an earlier try was seen and has been deleted since: then there is no result.
+        """
+        run, job_id = claimed.run_dir.rpartition("/")[2], record["JobID"]
+        target = self._at.result_file(job_id)
+        was_tried = self._begin(run)
+        if was_tried and self._deleted_ids.has(job_id):
+            _discard(aside)
+            return self._leave_deleted(claimed, target)
         try:
             self._keep_log(claimed, record)
         except BaseException:
-            if aside is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(aside)
+            _discard(aside)
             raise
-        run, target = claimed.run_dir.rpartition("/")[2], self._at.result_file(record["JobID"])
         entry: JournalEntry | None = None
         unsynced: Sequence[str] = ()
         if aside is not None:
@@ -78,36 +90,60 @@ class ResultWriter:
             data = indented(record)
             put_file(target, data, self._instance.scratch)
             entry, unsynced = JournalEntry(Kind.ENDED, run, "", data), (target,)
+        if was_tried and self._deleted_ids.has(job_id):  # meanwhile
+            return self._leave_deleted(claimed, target)
         self._free_key(claimed)
         # A folder whose job has a result is taken for what it is, should this process die before.
         let_go = partial(self._let_go, claimed)
-        return CommittedChange(None, entry, unsynced, (self._at.results,), let_go)
+        return CommittedChange(True, entry, unsynced, (self._at.results,), let_go)
+
+    def _leave_deleted(self, claimed: ClaimedJob, target: str) -> CommittedChange[bool]:
+        """End a job whose result somebody has deleted."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        self._free_key(claimed)
+        return CommittedChange(False, folders=(self._at.results,), afterwards=partial(self._let_go, claimed))
 
     def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
         """Store the result of an attempt and accept the next, due at `run_at`, durably; from any thread."""
         run, record = _run_of(claimed), result.to_record()
-        self._keep_log(claimed, record)
-        replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
         following = claimed.submission.model_copy(update={"attempt": run.attempt + 1, "run_at": run_at})
-        pending = self._accept_once(following)
+        if self._begin(run.name) and self._deleted_ids.has(run.job_id):
+            pending = self._pending(following)
+        else:
+            self._keep_log(claimed, record)
+            replace_file(self._at.attempt_result(run), indented(record), self._instance.scratch)
+            pending = self._accept_once(following)
         self._remove_sealed_values(claimed)
         self._run_folders.remove(run.name)
         self._free_key(claimed)
+        self._tried.discard(run.name)
         return pending
+
+    def _begin(self, run: str) -> bool:
+        """Whether the end of `run` was begun to be written before."""
+        was_tried = run in self._tried
+        self._tried.add(run)
+        return was_tried
 
     def _accept_once(self, following: Submission) -> PendingJob:
         """Another process may have picked it up since the disk refused to make it durable."""
-        run = Attempt.of(following)
-        if os.path.exists(self._at.claimed_file(run)):
-            path = self._at.waiting_file(safe_component(following.user_id), run.stem)
-            return pending_job(path, ReadSubmission(following, None), run)
+        if os.path.exists(self._at.claimed_file(Attempt.of(following))):
+            return self._pending(following)
         return self._resubmit(following)
+
+    def _pending(self, following: Submission) -> PendingJob:
+        """What waited, and was picked up: whoever wants to claim it finds that it is gone."""
+        run = Attempt.of(following)
+        path = self._at.waiting_file(safe_component(following.user_id), run.stem)
+        return pending_job(path, ReadSubmission(following, None), run)
 
     def _let_go(self, claimed: ClaimedJob) -> None:
         # In this order: the folder of a dead process tells that there may be something left to remove.
+        run = claimed.run_dir.rpartition("/")[2]
+        self._tried.discard(run)
         try:
             self._remove_sealed_values(claimed)
-            run = claimed.run_dir.rpartition("/")[2]
             self._run_folders.end(run, safe_component(claimed.submission.user_id))
         finally:
             self._ended(claimed.submission.user_id, claimed.job_id)
@@ -127,6 +163,12 @@ class ResultWriter:
     def _free_key(self, claimed: ClaimedJob) -> None:
         if claimed.lock is not None:
             self._keys.release(claimed.lock)
+
+
+def _discard(aside: str | None) -> None:
+    if aside is not None:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
 
 
 def _run_of(claimed: ClaimedJob) -> Attempt:
