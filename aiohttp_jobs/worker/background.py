@@ -11,22 +11,13 @@ from typing import TypeVar
 
 from ..model.job import InterpreterName
 from ..system.threads import started
-from .base import Execution, Outcome
+from .base import Execution, Outcome, hand_over
+from .commands import SHELL, SimpleCommand, shell_environment, shell_exit, simple_command, understood_shell
 from .interpreters import Interpreter, interpreter_for
 from .output.capture import OutputPipe
-from .parameters import hand_over
 from .process.endings import Endings
 from .process.orphans import Orphans
-from .process.process import Process, kill_marked, marks_of
-from .process.program import Program
-from .process.simple import (
-    SHELL,
-    SimpleCommand,
-    shell_environment,
-    shell_exit,
-    simple_command,
-    understood_shell,
-)
+from .process.process import Process, Program, kill_marked, marks_of
 from .process.starting import Start, start_process
 from .workspace import prepare, working_folder
 

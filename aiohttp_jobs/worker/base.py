@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -10,11 +11,42 @@ from typing import Any, Protocol
 from ..functions.registry import Function
 from ..model.job import InterpreterName, Submission
 from .output.log import OutputLog
-from .parameters import NO_PARAMETERS, Parameters
 from .process.process import Process
 from .return_values import NOTHING, ReturnValue
 
 WORK = "work"
+_PREFIX = "PARAM_"
+"""Keeps the variable of a parameter from being ``PATH``, ``LD_PRELOAD`` or ``IFS``."""
+_VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
+"""In which a process of its own that runs Python finds all parameters, as JSON; ``child`` takes it away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """The `values` of a command by name, including secret ones, and the `secrets` among them, to be masked.
+
+    They are never text in the command: shells and PowerShell get environment variables ``PARAM_<name>``,
+    Python gets variables in its namespace.
+
+    A template's values are strings and integers, a function's any JSON. A parameter without a value is
+    ``None`` in Python, and no variable elsewhere.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    secrets: Collection[str] = field(default=(), repr=False)
+
+    def environment(self) -> dict[str, str]:
+        return {_PREFIX + name: str(value) for name, value in self.values.items() if value is not None}
+
+
+NO_PARAMETERS = Parameters()
+
+
+def hand_over(parameters: Parameters, interpreter: InterpreterName) -> dict[str, str]:
+    """The environment variables that pass `parameters` to a process."""
+    if interpreter is not InterpreterName.PYTHON:
+        return parameters.environment()
+    return {_VARIABLE: json.dumps(dict(parameters.values))} if parameters.values else {}
 
 
 @dataclass(frozen=True, slots=True)

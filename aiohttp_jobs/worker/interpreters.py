@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..model.job import InterpreterName
 from .base import Execution
-from .process.simple import SHELL
+from .commands import SHELL
 
 _FOUND_OTHERWISE = frozenset({InterpreterName.PYTHON, InterpreterName.POWERSHELL, InterpreterName.SHELL})
 RUNNER = Path(__file__).with_name("child")

@@ -24,9 +24,8 @@ from .base import Execution, Outcome
 from .output.capture import OutputPipe
 from .process.control import control_pair
 from .process.endings import Endings
-from .process.process import Process, marks_of
-from .process.program import Program
-from .process.with_popen import PopenProcess
+from .process.process import Process, Program, marks_of
+from .process.starting import PopenProcess
 from .return_values import NOTHING, ReturnValue
 
 READY = b'{"ready": true}\n'

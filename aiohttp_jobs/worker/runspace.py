@@ -17,8 +17,7 @@ from .interpreters import Interpreter, interpreter_for
 from .pool import Growth, PoolWorker, WorkerPool
 from .process.endings import Endings
 from .process.orphans import Orphans
-from .process.process import INSTANCE_VARIABLE
-from .process.program import Program
+from .process.process import INSTANCE_VARIABLE, Program
 from .workspace import Workspace, planned, prepare
 
 _MAX_SENT = 4 * 1024

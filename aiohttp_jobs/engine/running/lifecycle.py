@@ -28,12 +28,19 @@ from ...model.job import (
 from ...system.secret_box import Vault
 from ...system.storage_faults import HOLDING, fault_of
 from ...system.storage_state import StorageState
-from ...worker.base import Execution, Executor, FunctionCall, NotStartedError, Outcome
+from ...worker.base import (
+    NO_PARAMETERS,
+    Execution,
+    Executor,
+    FunctionCall,
+    NotStartedError,
+    Outcome,
+    Parameters,
+)
 from ...worker.commands import Command, InterpreterMissingError, read_command
 from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker
-from ...worker.parameters import NO_PARAMETERS, Parameters
 from ...worker.return_values import NOTHING, KeptValue, kept_value
 from ...worker.workspace import job_environment
 from ..base import ClaimedJob, JobObserver, Recheck, StopReason

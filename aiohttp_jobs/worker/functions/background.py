@@ -12,8 +12,7 @@ from ..pool import MAX_ANSWER, read_answer
 from ..process.control import control_pair
 from ..process.endings import Endings
 from ..process.orphans import Orphans
-from ..process.process import Process
-from ..process.program import Program
+from ..process.process import Process, Program
 from ..process.starting import start_process
 from .messages import arguments, host_folder, only_request
 from .runspace import process_environment

@@ -16,8 +16,7 @@ from ..base import Execution, Outcome
 from ..pool import Growth, PoolWorker, WorkerPool
 from ..process.endings import Endings
 from ..process.orphans import Orphans
-from ..process.process import INSTANCE_VARIABLE
-from ..process.program import Program
+from ..process.process import INSTANCE_VARIABLE, Program
 from .messages import arguments, greeting, host_folder, request
 
 _PATIENCE_SECONDS = 0.05

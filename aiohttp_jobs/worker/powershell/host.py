@@ -20,15 +20,13 @@ import psutil
 
 from ...model.job import InterpreterName, utc_now
 from ...system.threads import started
-from ..base import Execution, ExpectedJob, NotStartedError, Outcome
+from ..base import NO_PARAMETERS, Execution, ExpectedJob, NotStartedError, Outcome
 from ..commands import normalised
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
 from ..output.capture import OutputPipe
-from ..parameters import NO_PARAMETERS
 from ..process.endings import Endings
-from ..process.process import Process, kill_marked, marks_of
-from ..process.program import Program
-from ..process.with_popen import PopenProcess
+from ..process.process import Process, Program, kill_marked, marks_of
+from ..process.starting import PopenProcess
 from ..workspace import prepare, prepare_in
 from .messages import (
     STOP,

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...model.job import Submission
 from ...system.jsontext import dumps, loads
-from ..parameters import Parameters
+from ..base import Parameters
 from ..process.process import INSTANCE_VARIABLE
 
 STOP = b'{"stop":true}\n'

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .program import Program
+from .process import Program
 
 _SHELL = "/bin/sh"
 _MARKING = 'ulimit -w {0} 2>/dev/null || ulimit -x {0} 2>/dev/null; exec "$@"'

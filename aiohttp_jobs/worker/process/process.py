@@ -1,6 +1,6 @@
 """One child process in its own session, and ending it with all its descendants.
 
-It is started, awaited and reaped by ``with_asyncio`` or ``with_popen``.
+It is started, awaited and reaped by ``starting`` or ``with_asyncio``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from subprocess import DEVNULL
+from typing import Any
 
 import psutil
 
@@ -25,6 +28,38 @@ JOB_VARIABLE = "AIOHTTP_JOBS_JOB_ID"
 _KILL_ROUNDS = 10
 _ROUND_SECONDS = 0.2
 _PAUSE_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to start: the file `path`, run with `arguments` (the first is its name) in the folder `folder`.
+
+    It gets only the variables in `environment`, an empty stdin, the descriptor `output` as stdout and stderr,
+    and the descriptors in `pass_fds`. Without `path`, the first argument is the file.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    output: int
+    path: str | None = None
+    pass_fds: Sequence[int] = ()
+
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments for ``subprocess.Popen`` and ``asyncio.create_subprocess_exec``.
+
+        The process leads its own session and process group.
+        """
+        return {
+            "executable": self.path,
+            "stdin": DEVNULL,
+            "stdout": self.output,
+            "stderr": self.output,
+            "cwd": self.folder,
+            "env": self.environment,
+            "start_new_session": True,
+            "pass_fds": tuple(self.pass_fds),
+        }
 
 
 class Process(ABC):

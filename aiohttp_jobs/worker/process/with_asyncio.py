@@ -21,8 +21,7 @@ import signal
 from typing import Self
 
 from .orphans import Orphans
-from .process import Process
-from .program import Program
+from .process import Process, Program
 
 
 class AsyncioProcess(Process):

@@ -7,7 +7,7 @@ import sys
 import time
 
 from aiohttp_jobs.worker.process.orphans import Orphans
-from aiohttp_jobs.worker.process.program import Program
+from aiohttp_jobs.worker.process.process import Program
 from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from aiohttp_jobs.worker.process.orphans import Orphans
-from aiohttp_jobs.worker.process.program import Program
+from aiohttp_jobs.worker.process.process import Program
 from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
 
 

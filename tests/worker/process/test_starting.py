@@ -18,11 +18,14 @@ import uvloop
 
 from aiohttp_jobs.worker.process.endings import Endings, can_watch_descriptors
 from aiohttp_jobs.worker.process.orphans import Orphans
-from aiohttp_jobs.worker.process.process import Process
-from aiohttp_jobs.worker.process.program import Program
-from aiohttp_jobs.worker.process.starting import start_process, start_with_asyncio, start_with_popen
+from aiohttp_jobs.worker.process.process import Process, Program
+from aiohttp_jobs.worker.process.starting import (
+    PopenProcess,
+    start_process,
+    start_with_asyncio,
+    start_with_popen,
+)
 from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
-from aiohttp_jobs.worker.process.with_popen import PopenProcess
 
 from ...gate import PATIENCE_SECONDS, until
 from ...hosts.process import ROOT

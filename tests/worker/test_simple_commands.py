@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from aiohttp_jobs.model.job import InterpreterName
 from aiohttp_jobs.worker.background import BackgroundExecutor
 from aiohttp_jobs.worker.base import Execution
+from aiohttp_jobs.worker.commands import simple_command, understood_shell
 from aiohttp_jobs.worker.interpreters import find_interpreters
 from aiohttp_jobs.worker.output.log import OutputLog
-from aiohttp_jobs.worker.process.simple import simple_command, understood_shell
 
-from ...gate import PATIENCE_SECONDS
+from ..gate import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.skipif(not understood_shell(), reason="/bin/sh is not dash")
 
