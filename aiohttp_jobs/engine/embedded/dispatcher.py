@@ -517,7 +517,10 @@ class Dispatcher:
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.slot, job.user_id)
-            await self._until_written(claimed.job_id, partial(self._finish, claimed, result, active))
+            # Decided once: what the disk refuses to make durable, such as the next attempt, may be there.
+            was_cancelled = active.is_cancelled
+            finish = partial(self._finish, claimed, result, active, was_cancelled=was_cancelled)
+            await self._until_written(claimed.job_id, finish)
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(active, None)
@@ -538,22 +541,28 @@ class Dispatcher:
         return retry_until_written(finish, self._storage, _logger, message, job_id)
 
     async def _finish_lost(self, job: LostJob) -> None:
-        await self._finish(
-            job.claimed, await self._runner.lost(job.claimed, job.started_at, job.last_seen), None
-        )
+        result = await self._runner.lost(job.claimed, job.started_at, job.last_seen)
+        await self._finish(job.claimed, result, None, was_cancelled=False)
 
     async def _finish(
-        self, claimed: ClaimedJob, result: JobResult, active: ActiveJob[PendingJob] | None
+        self,
+        claimed: ClaimedJob,
+        result: JobResult,
+        active: ActiveJob[PendingJob] | None,
+        *,
+        was_cancelled: bool,
     ) -> None:
-        is_cancelled = active is not None and active.is_cancelled
-        kept = await self._keeper.finish(claimed, result, cancelled=is_cancelled)
+        kept = await self._keeper.finish(claimed, result, cancelled=was_cancelled)
         if self._observer is not None:
             self._observer.ended(claimed.submission, result, again=isinstance(kept, PendingJob))
         if isinstance(kept, PendingJob):
+            reason = active.reason if active is not None and active.is_cancelled else None
             if active is not None:
                 self._known.discard(active.job.key)
                 active.again()
             self.enqueue(kept)
+            if reason is not None:  # it was cancelled while that was being written
+                self.cancel(kept.job_id, reason)
             return
         if active is not None:
             self._forget(active, kept.record)

@@ -7,10 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.job_store import Look
+from aiohttp_jobs.engine.embedded.job_store import Look, PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 
 from ...conftest import Host
@@ -217,6 +218,41 @@ async def test_a_result_that_cannot_be_written_is_kept_until_it_can(
         assert (result["Output"], result["Success"]) == ("done\n", True)
     assert sorted(ran.read_text().split()) == ["BackgroundJob", "Runspace"]
     assert len(list(folder.glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("refusals", [0, 1], ids=["written", "refused once"])
+async def test_a_job_that_is_cancelled_while_its_next_attempt_is_written_does_not_run_again(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusals: int
+) -> None:
+    is_written, goes_on, retry = asyncio.Event(), asyncio.Event(), FileSystemStore.retry
+    refused: list[int] = []
+
+    async def retry_slowly(store: FileSystemStore, *which: Any) -> PendingJob:
+        pending = await retry(store, *which)
+        is_written.set()
+        await goes_on.wait()
+        if len(refused) < refusals:
+            refused.append(1)
+            raise OSError("the disk has not made it durable")
+        return pending
+
+    monkeypatch.setattr(FileSystemStore, "retry", retry_slowly)
+    alice, ran = host.caller("debug"), tmp_path / "ran"
+    policy = {"count": 1, "backoffSeconds": 0, "on": ["Failed"]}
+    job_id = await alice.submit(f"echo ran >> {ran}; exit 3", retry=policy)
+    await asyncio.wait_for(is_written.wait(), PATIENCE_SECONDS)
+    assert (await alice.request("POST", f"/jobs/{job_id}/cancel")).status == 202
+    goes_on.set()
+
+    result = await alice.result(job_id)
+    assert (result["Status"], [each["Status"] for each in result["Attempts"]]) == (
+        "Cancelled",
+        ["Failed", "Cancelled"],
+    )
+    assert ran.read_text() == "ran\n"
+    await alice.request("POST", "/queue/pick-up")
+    await alice.run("true")
+    assert len(await alice.results()) == 2, "nothing is left of the next attempt that could be found"
 
 
 async def test_a_result_is_there_though_the_index_cannot_be_written(host: Host, tmp_path: Path) -> None:
