@@ -12,14 +12,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from .access.current_roles import CurrentRoles
+from .access.current_roles import CurrentRoles, RightsCheck
 from .access.fair_turns import FairTurns
 from .access.functions import FunctionRights
-from .access.limits import LimitPolicy
+from .access.limits import LimitPolicy, StorageLimits
 from .access.pick_up import PickUpCheck
 from .access.policy import AccessPolicy
-from .access.recheck import RightsCheck
-from .access.storage_limits import StorageLimits
 from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed

@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from .access.current_roles import CurrentRoles
+from .access.current_roles import CurrentRoles, RightsCheck
 from .access.functions import FunctionRights
 from .access.pick_up import PickUpCheck
 from .access.policy import AccessPolicy
-from .access.recheck import RightsCheck
 from .access.templates import TemplateRights
 from .config import JobsConfig
 from .database import postgres_needed

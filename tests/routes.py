@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp_jobs.http.auth.rights import Right, right_of
+from aiohttp_jobs.http.auth.middleware import Right, right_of
 
 from .conftest import Host
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp_jobs.engine.base import JobState
 from aiohttp_jobs.engine.embedded import job_queue
 from aiohttp_jobs.engine.embedded.job_store import PendingJob
-from aiohttp_jobs.engine.running.job_states import waiting_state
+from aiohttp_jobs.engine.running.states import waiting_state
 from aiohttp_jobs.model.job import JobPhase
 
 from .conftest import Caller, Host

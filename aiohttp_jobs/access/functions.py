@@ -13,8 +13,8 @@ from ..model.functions import FROM_CODE
 from ..model.job import ExecutionMode, Submission
 from ..model.roles import effective_roles
 from ..system.secret_box import Vault
+from .current_roles import RightsCheck
 from .policy import AccessPolicy
-from .recheck import RightsCheck
 
 _NOT_OURS = (
     "Only the host's own code submits jobs in its own name, and this submission file is not from there."

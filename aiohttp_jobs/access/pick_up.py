@@ -5,9 +5,9 @@ from __future__ import annotations
 from ..engine.base import ClaimedJob
 from ..errors import ForbiddenError
 from ..model.functions import FROM_CODE
+from .current_roles import RightsCheck
 from .functions import FunctionRights
 from .limits import LimitPolicy
-from .recheck import RightsCheck
 from .templates import TemplateRights
 
 

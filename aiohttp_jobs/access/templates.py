@@ -11,8 +11,8 @@ from ..model.job import Submission
 from ..model.roles import effective_roles
 from ..model.template import Template
 from ..system.secret_box import Vault
+from .current_roles import RightsCheck
 from .policy import AccessPolicy
-from .recheck import RightsCheck
 
 
 def may_run(template: Template, user_id: str, roles: Collection[str]) -> bool:

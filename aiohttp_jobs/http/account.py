@@ -7,8 +7,7 @@ from aiohttp import web
 from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..services.account import AccountService, ApiKeyChange, ApiKeyRequest
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id

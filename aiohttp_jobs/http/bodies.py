@@ -25,7 +25,7 @@ from ..errors import (
     TooLargeError,
     field_error,
 )
-from .auth.streams import require_rights_still, while_rights_last
+from .open_streams import require_rights_still, while_rights_last
 
 Model = TypeVar("Model", bound=BaseModel)
 T = TypeVar("T")

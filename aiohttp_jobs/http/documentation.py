@@ -12,8 +12,7 @@ from types import MappingProxyType
 from aiohttp import web
 
 from ..errors import NotFoundError
-from .auth.middleware import public
-from .auth.rights import needs
+from .auth.middleware import needs, public
 from .envelope import raw_answer
 from .openapi.document import ROOT, ApiDocument
 from .openapi.operations import Content, operation, unlisted

@@ -13,12 +13,10 @@ from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..streams.job import CURRENT, StreamEvent
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
-from .auth.middleware import identity_of
-from .auth.rights import needs
-from .auth.streams import while_rights_last
+from .auth.middleware import identity_of, needs
 from .envelope import path_id
 from .jobs import JOB
-from .open_streams import open_stream
+from .open_streams import open_stream, while_rights_last
 from .openapi.operations import Content, operation
 from .openapi.parameters import Choice, Matching, MatchingHeader
 

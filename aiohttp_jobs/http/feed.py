@@ -12,10 +12,8 @@ from ..errors import ForbiddenError, LimitReachedError
 from ..streams.job_list import JobListChange
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
-from .auth.middleware import identity_of
-from .auth.rights import needs
-from .auth.streams import while_rights_last
-from .open_streams import open_stream
+from .auth.middleware import identity_of, needs
+from .open_streams import open_stream, while_rights_last
 from .openapi.operations import Content, operation
 from .openapi.parameters import SCOPE
 

@@ -8,8 +8,7 @@ from ..errors import ForbiddenError, NotFoundError
 from ..model.functions import FunctionRunRequest
 from ..services.functions import FunctionService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed
 from .openapi.answers import answering, listing

@@ -9,8 +9,7 @@ from aiohttp import web
 
 from ..errors import ForbiddenError
 from ..monitoring.readiness import Readiness
-from .auth.middleware import public
-from .auth.rights import needs
+from .auth.middleware import needs, public
 from .envelope import answer
 from .openapi.answers import answering
 from .openapi.operations import operation, unlisted

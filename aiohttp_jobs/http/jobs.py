@@ -17,8 +17,7 @@ from ..errors import (
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, SubmitRequest
 from .app_keys import ACCESS, CONFIG, SERVICE
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .bodies import glance, read_model
 from .envelope import answer, path_id
 from .openapi.answers import answering, listing

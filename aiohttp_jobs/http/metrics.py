@@ -7,8 +7,7 @@ from typing import Protocol
 from aiohttp import hdrs, web
 
 from ..errors import NotFoundError
-from .auth.middleware import takes_token
-from .auth.rights import needs
+from .auth.middleware import needs, takes_token
 from .openapi.operations import unlisted
 
 

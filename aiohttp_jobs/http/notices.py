@@ -7,8 +7,7 @@ from aiohttp import web
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..model.notice import SHOWN_STATES
 from ..services.notices import NoticeService
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .envelope import answer, path_id
 from .openapi.answers import Done, answering, listing
 from .openapi.operations import operation

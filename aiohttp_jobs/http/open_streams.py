@@ -1,18 +1,31 @@
-"""Limits how many long responses, such as event streams, are open at once, per user and in total.
+"""Long responses, such as event streams: how many are open at once, per user and in total, and their end when
+their caller loses their rights, or disconnects.
 
-``auth.streams`` ends streams whose callers have lost their rights.
+aiohttp tells a handler that its client has gone only when it writes.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
-from ..errors import LimitReachedError
-from .auth.middleware import identity_of
+from ..errors import AuthenticationError, LimitReachedError, RightsUnavailableError
+from .auth.middleware import heartbeat_of, identity_again, identity_now, identity_of, is_identified
+
+LARGE_BYTES = 64 * 1024
+"""An answer up to this size is on its way at once, however slowly it is read."""
+_LOOKS = 0.75
+"""How long after one look comes the next, and what is left of a heartbeat for the look itself."""
+_LEFT_SECONDS = 1.0
+"""How often it is looked whether somebody is still there."""
+_logger = logging.getLogger(__name__)
 
 
 class OpenStreams:
@@ -66,3 +79,135 @@ def _too_many(setting: str, most: int, used: int, *, of_all: bool) -> LimitReach
         advice="Close one, or try again in a moment.",
         of_all=of_all,
     )
+
+
+@dataclass(slots=True)
+class RightsWatch:
+    """`has_ended` becomes true when the block is ended because the caller's rights have."""
+
+    has_ended: bool = False
+
+
+@asynccontextmanager
+async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
+    """End the block, without an exception, once the request's identity or roles have changed.
+
+    That is noticed within one ``heartbeat_interval``, whatever the block is waiting for; a disconnected
+    client is noticed within a second. What was not sent yet is dropped with the connection.
+    """
+    watch = RightsWatch()
+    try:
+        async with asyncio.timeout(None) as limit:
+            looks = _Looks(request, limit)
+            try:
+                yield watch
+            finally:
+                await looks.close()
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        watch.has_ended = True
+        _drop_unsent(request)
+
+
+async def still_has_rights(request: web.Request) -> bool:
+    """Whether the request still proves the same identity with the same roles as when it arrived."""
+    try:
+        async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
+            return await identity_now(request) == identity_of(request)
+    except Exception as error:
+        # Who cannot be known is nobody.
+        _logger.warning(
+            "Who sent %s %s cannot be found out any more: %r", request.method, request.path, error
+        )
+        return False
+
+
+async def require_rights_still(request: web.Request) -> None:
+    """Raise `AuthenticationError` unless the request still proves the same identity and roles.
+
+    Raises `RightsUnavailableError` when that cannot be found out, such as when the host's user table is away.
+    """
+    try:
+        async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
+            is_same = await identity_again(request) == identity_of(request)
+    except TimeoutError:
+        raise RightsUnavailableError from None
+    if not is_same:
+        raise AuthenticationError
+
+
+class RevocableResponse(web.Response):
+    """A long response that is aborted when the caller loses their rights.
+
+    The connection is closed with it, so that the client does not take it for complete.
+    """
+
+    _asked: web.BaseRequest | None = None
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        self._asked = request
+        return await super().prepare(request)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        request = self._asked
+        if not isinstance(request, web.Request) or not is_identified(request):
+            await super().write_eof(data)
+            return
+        async with while_rights_last(request) as watch:
+            await super().write_eof(data)
+        if watch.has_ended:
+            break_off(request)
+
+
+def break_off(request: web.Request) -> web.Response:
+    """Abort a response: close the connection and drop what was not sent, so that it is not taken for
+    complete.
+
+    The return value goes nowhere; it is for handlers, which have to return a response.
+    """
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
+
+
+class _Looks:
+    """Looks now and then whether `request` is still there, with its rights; lets `limit` pass when not."""
+
+    def __init__(self, request: web.Request, limit: asyncio.Timeout) -> None:
+        self._request = request
+        self._limit = limit
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        # A timer, and a task only when it has run out: most of what is waited for comes before.
+        self._timer = self._loop.call_later(_LOOKS * heartbeat_of(request), self._begin)
+        self._left_timer = self._loop.call_later(_LEFT_SECONDS, self._notice_who_left)
+
+    async def close(self) -> None:
+        self._timer.cancel()
+        self._left_timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    def _begin(self) -> None:
+        self._task = self._loop.create_task(self._look(), name="aiohttp-jobs-rights")
+
+    def _notice_who_left(self) -> None:
+        if self._request.transport is None or self._request.transport.is_closing():
+            self._limit.reschedule(self._loop.time())
+        else:
+            self._left_timer = self._loop.call_later(_LEFT_SECONDS, self._notice_who_left)
+
+    async def _look(self) -> None:
+        while True:
+            if not await still_has_rights(self._request):
+                break
+            await asyncio.sleep(_LOOKS * heartbeat_of(self._request))
+        self._limit.reschedule(self._loop.time())
+
+
+def _drop_unsent(request: web.Request) -> None:
+    # Otherwise the end of the answer would wait behind what is not read.
+    if request.transport is not None and request.transport.get_write_buffer_size():
+        break_off(request)

@@ -20,8 +20,7 @@ from ..streams.output import WholeOutput, note_of_gap
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
 from .auth.middleware import identity_of
-from .auth.streams import break_off, while_rights_last
-from .open_streams import open_stream
+from .open_streams import break_off, open_stream, while_rights_last
 from .openapi.parameters import Choice, Count, Header, Offset
 
 _PIECE = 256 * 1024

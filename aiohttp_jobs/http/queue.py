@@ -8,8 +8,7 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .envelope import answer
 from .openapi.answers import answering, listing
 from .openapi.operations import operation

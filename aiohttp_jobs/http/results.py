@@ -10,8 +10,7 @@ from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundE
 from ..model.job import JobResult
 from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, listed, path_id
 from .openapi.answers import Done, answering, listing, page

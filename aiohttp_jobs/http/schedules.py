@@ -19,8 +19,7 @@ from ..model.schedule import (
 )
 from ..services.schedules import ScheduleService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .openapi.answers import Done, answering, listing

@@ -12,8 +12,7 @@ from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Text
 from ..services.sessions import SessionService, SessionsToEnd
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .auth.sessions import SESSIONS
 from .bodies import read_model
 from .envelope import answer, path_id

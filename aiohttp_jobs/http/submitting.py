@@ -19,9 +19,8 @@ from ..errors import (
 from ..model.job import ExecutionMode, JobResult, Submission
 from .app_keys import SERVICE
 from .auth.middleware import heartbeat_of, identity_of
-from .auth.streams import still_has_rights, while_rights_last
 from .envelope import answer
-from .open_streams import open_stream
+from .open_streams import open_stream, still_has_rights, while_rights_last
 from .openapi.answers import Success
 from .openapi.parameters import Seconds
 

@@ -9,8 +9,7 @@ from ..model.template import RunRequest, TemplateRequest
 from ..services.rerun import Reruns
 from ..services.templates import TemplateService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB

@@ -28,8 +28,7 @@ from ..model.template_trigger import TemplateTriggerRequest, TriggerChange
 from ..services.trigger_deliveries import TriggerDeliveries
 from ..services.triggers import TriggerService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, public
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs, public
 from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id

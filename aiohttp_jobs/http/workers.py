@@ -8,8 +8,7 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..services.workers import WorkerService
-from .auth.middleware import identity_of
-from .auth.rights import needs
+from .auth.middleware import identity_of, needs
 from .envelope import answer, path_id
 from .openapi.answers import answering, listing
 from .openapi.operations import operation

@@ -5,17 +5,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from importlib.util import find_spec
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from ..config import JobsConfig
 from ..engine.base import CloseInTime, Engine, JobObserver
+from ..model.identity import Identity
+from ..model.job import ExecutionMode, JobResult, JobStatus, Submission
+from ..model.trace import TraceContext, trace_id_of
 from ..system.storage_state import StorageState
 from .counting import JobCounts
-from .events import JobLog, Observers
 from .sharing import Sharing
-from .tracing_when_used import TracingWhenUsed
+
+if TYPE_CHECKING:
+    from .tracing import JobTracing
+
+_logger = logging.getLogger("aiohttp_jobs.jobs")
+_faults = logging.getLogger(__name__)
+_ENDED = {JobStatus.CANCELLED: "cancelled", JobStatus.REJECTED: "rejected"}
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_LOADED = "opentelemetry.trace"
+_PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER"
+"""A variable that has a provider without the host's code: https://opentelemetry.io/docs/languages/python/"""
+
+
+class JobLog:
+    """A `JobObserver` that logs a line for each event to ``aiohttp_jobs.jobs``, at level INFO.
+
+    The line has what a program needs to find the job again. Its text names the job's id alone; the rest goes
+    with the record as ``extra``, for a formatter such as ``json_logs.JsonFormatter``. No command, output,
+    parameter or secret is in either.
+    """
+
+    def accepted(self, submission: Submission) -> None:
+        _log("accepted", submission)
+
+    def started(self, submission: Submission) -> Mapping[str, str]:
+        _log("started", submission)
+        return _NOTHING
+
+    def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        if not _logger.isEnabledFor(logging.INFO):
+            return
+        event = "retried" if again else _ENDED.get(result.status, "ended")
+        _log(
+            event, submission, status=result.status.value, exit_code=result.exit_code, runtime=result.runtime
+        )
+
+
+def _log(event: str, submission: Submission, **more: Any) -> None:
+    if not _logger.isEnabledFor(logging.INFO):
+        return
+    told = {
+        "event": f"job_{event}",
+        "job_id": submission.job_id,
+        "job_name": submission.job_name,
+        "user_id": submission.user_id,
+        "mode": str(submission.execution_mode),
+        "attempt": submission.attempt,
+        "trace_id": trace_id_of(submission.traceparent),
+        **more,
+    }
+    _logger.info("Job %s %s", submission.job_id, event, extra=told)
+
+
+class Observers:
+    """A `JobObserver` that passes on to each of `observers`."""
+
+    def __init__(self, observers: Sequence[JobObserver]) -> None:
+        self._observers = tuple(observers)
+
+    def accepted(self, submission: Submission) -> None:
+        for each in self._observers:
+            try:
+                each.accepted(submission)
+            except Exception:
+                _complain()
+
+    def started(self, submission: Submission) -> Mapping[str, str]:
+        more: dict[str, str] = {}
+        for each in self._observers:
+            try:
+                if told := each.started(submission):
+                    more.update(told)
+            except Exception:
+                _complain()
+        return more
+
+    def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        for each in self._observers:
+            try:
+                each.ended(submission, result, again=again)
+            except Exception:
+                _complain()
+
+
+def _complain() -> None:
+    _faults.exception("What became of a job cannot be counted or told")
+
+
+class TracingWhenUsed:
+    """A `JobObserver` that passes on to a `JobTracing` once the host has loaded OpenTelemetry: before, nobody
+    could be told of spans.
+
+    To be installed is not enough: it comes with other packages too, and is a third of a megabyte.
+    """
+
+    def __init__(self) -> None:
+        # Not asked for each job: who sets it later has loaded OpenTelemetry too.
+        self._tracing = _loaded() if _PROVIDER in os.environ or _LOADED in sys.modules else None
+
+    def _now(self) -> JobTracing | None:
+        if self._tracing is None and _LOADED in sys.modules:
+            self._tracing = _loaded()
+        return self._tracing
+
+    def accepting(
+        self, identity: Identity, mode: ExecutionMode
+    ) -> AbstractContextManager[TraceContext | None]:
+        """As `JobTracing` does it."""
+        if (tracing := self._now()) is None:
+            return nullcontext(identity.trace)
+        return tracing.accepting(identity, mode)
+
+    def accepted(self, submission: Submission) -> None:
+        if (tracing := self._now()) is not None:
+            tracing.accepted(submission)
+
+    def started(self, submission: Submission) -> Mapping[str, str]:
+        return {} if (tracing := self._now()) is None else tracing.started(submission)
+
+    def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
+        if (tracing := self._now()) is not None:
+            tracing.ended(submission, result, again=again)
+
+
+def _loaded() -> JobTracing:
+    # Little is left to load: the host has most of it.
+    from .tracing import JobTracing  # noqa: PLC0415 - others need not have what it imports
+
+    return JobTracing()
 
 
 class Instrumentation:

@@ -11,9 +11,8 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from ..access.fair_turns import FairTurns
-from ..access.limits import LimitPolicy
+from ..access.limits import LimitPolicy, StorageLimits
 from ..access.policy import AccessPolicy
-from ..access.storage_limits import StorageLimits
 from ..config import JobsConfig
 from ..engine.base import (
     FoundJob,

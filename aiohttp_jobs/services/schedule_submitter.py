@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..access.recheck import RightsCheck
+from ..access.current_roles import RightsCheck
 from ..engine.base import JobHistory, JobQueue, StopReason
 from ..model.job import JobStatus
 from ..model.schedule import Schedule, ScheduledFunction

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from ..access.current_roles import RightsCheck
 from ..access.policy import AccessPolicy
-from ..access.recheck import RightsCheck
 from ..access.trigger_proofs import Proven, new_secret, prove
 from ..config import JobsConfig
 from ..engine.base import JobHistory, JobQueue, RecordStore

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from aiohttp_jobs import Identity, JobsConfig, Proof
-from aiohttp_jobs.access.current_roles import CurrentRoles
+from aiohttp_jobs.access.current_roles import CurrentRoles, RightsCheck
 from aiohttp_jobs.access.policy import AccessPolicy
-from aiohttp_jobs.access.recheck import RightsCheck
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.errors import ForbiddenError
 from aiohttp_jobs.model.job import SubmitRequest

@@ -10,9 +10,8 @@ import pytest
 from aiohttp import web
 
 from aiohttp_jobs import Functions, Identity, JobsConfig
-from aiohttp_jobs.access.current_roles import CurrentRoles
+from aiohttp_jobs.access.current_roles import CurrentRoles, RightsCheck
 from aiohttp_jobs.access.policy import AccessPolicy
-from aiohttp_jobs.access.recheck import RightsCheck
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.model.functions import HostCode
 

@@ -12,9 +12,8 @@ from typing import Any, cast
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.access.fair_turns import FairTurns
-from aiohttp_jobs.access.limits import LimitPolicy
+from aiohttp_jobs.access.limits import LimitPolicy, StorageLimits
 from aiohttp_jobs.access.policy import AccessPolicy
-from aiohttp_jobs.access.storage_limits import StorageLimits
 from aiohttp_jobs.engine.base import (
     FoundJob,
     JobChange,
@@ -27,7 +26,7 @@ from aiohttp_jobs.engine.base import (
     StopReason,
     WorkerState,
 )
-from aiohttp_jobs.engine.running.job_states import submitted_state
+from aiohttp_jobs.engine.running.states import submitted_state
 from aiohttp_jobs.model.identity import Identity
 from aiohttp_jobs.model.job import (
     ExecutionMode,

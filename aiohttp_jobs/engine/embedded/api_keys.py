@@ -28,8 +28,7 @@ from ...system.guarded_files import (
 )
 from ...system.jsontext import dumps, loads
 from ...system.one_by_one import pausing
-from ..credentials import new_api_key, require_another_key
-from ..key_ring import KeyRing
+from ..credentials import KeyRing, new_api_key, require_another_key
 from .in_threads import InThreads
 
 _Identity = tuple[int, int, int, int]

@@ -18,11 +18,10 @@ from ..running.active import JobChanges
 from ..running.lifecycle import JobRunner
 from ..running.limits import limits_of
 from .api_keys import ApiKeys
-from .awaited_results import AwaitedResults
 from .dispatcher import Dispatcher
 from .fired_moments import FiredMomentFiles
 from .function_turns import FunctionTurns
-from .job_queue import EmbeddedJobQueue
+from .job_queue import AwaitedResults, EmbeddedJobQueue
 from .notices import NoticeStore
 from .numbers import NumberFile
 from .outputs import EmbeddedOutputs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...model.job import JobPhase, utc_now
 from ..base import JobState
-from ..running.job_states import submitted_state
+from ..running.states import submitted_state
 from .job_store import Located, RunningElsewhere
 
 

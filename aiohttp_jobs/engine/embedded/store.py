@@ -29,7 +29,6 @@ from ...system.storage_state import StorageState
 from ...system.threads import DaemonThreads
 from ...worker.output.segments import kept_spans, read_segments
 from ..base import ClaimedJob
-from .files.accepting import Accepting
 from .files.attempt_folders import AttemptFolders, owner_in
 from .files.cancel_requests import read_request, written_request
 from .files.concurrency_keys import KeyLocks
@@ -48,7 +47,7 @@ from .files.result_writer import ResultWriter
 from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.submission_reader import ReadSubmission, SubmissionReader
-from .files.submissions import Intake, pending_job
+from .files.submissions import Accepting, Intake, pending_job
 from .job_store import Allowance, Found, Located, Look, LostJob, News, NewsMark, OtherProcesses, PendingJob
 from .results import IndexedResults
 

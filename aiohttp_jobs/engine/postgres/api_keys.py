@@ -16,8 +16,7 @@ from ...model.api_key import ApiKey, ApiKeyFields
 from ...system.jsontext import dumps
 from ...system.one_by_one import pausing
 from ...system.signing import Signer
-from ..credentials import new_api_key, require_another_key
-from ..key_ring import KeyRing
+from ..credentials import KeyRing, new_api_key, require_another_key
 from .database import Database, DatabaseUnavailableError
 from .each_job import EachJob
 from .records import NUMBER, Change, RecordTable

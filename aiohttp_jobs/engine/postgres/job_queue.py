@@ -30,7 +30,7 @@ from ..base import (
     WorkerState,
 )
 from ..running.active import ActiveJob, JobChanges
-from ..running.worker_states import worker_states
+from ..running.states import worker_states
 from .database import DatabaseUnavailableError
 from .dispatcher import PostgresDispatcher
 from .each_job import EachJob

@@ -21,7 +21,7 @@ from ...model.job import JobPhase, JobResult, JobStatus, Submission, is_shared_k
 from ...model.progress import Progress
 from ...system.signing import Signer
 from ..base import JobQuery, JobState, Limits, MostWaiting, StopReason, slot_of
-from ..running.job_states import submitted_state
+from ..running.states import submitted_state
 from .database import Database, Row, Values
 from .migrations import Connection
 from .offers import Offer, function_names, needs_of, waiting_for

@@ -17,7 +17,7 @@ from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...model.progress import Progress
 from ...worker.output.log import OutputLog
 from ..base import JobChange, JobState, JobSummary, StopReason
-from .job_states import waiting_state
+from .states import waiting_state
 
 Listener = Callable[[JobChange], None]
 J = TypeVar("J", bound=JobSummary)

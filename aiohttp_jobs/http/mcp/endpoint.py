@@ -16,8 +16,8 @@ from ...errors import InvalidFieldsError, MalformedJSONError
 from ...system.jsontext import dumps
 from ..app_keys import CONFIG
 from ..as_is import StreamAsIs
+from ..auth.middleware import needs
 from ..auth.origin import require_same_origin
-from ..auth.rights import needs
 from ..bodies import read_object
 from ..envelope import raw_answer
 from ..openapi.document import host_limits

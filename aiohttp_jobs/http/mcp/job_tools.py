@@ -16,9 +16,8 @@ from ...model.job import ExecutionMode, SubmitRequest
 from ...model.terminal import as_seen
 from ...streams.job import CURRENT, StreamEvent
 from ..app_keys import SERVICE
-from ..auth.streams import while_rights_last
 from ..bodies import as_model
-from ..open_streams import open_stream
+from ..open_streams import open_stream, while_rights_last
 from ..openapi.parameters import UUID_PATTERN
 from .tool import ENDS, READS, RUNS, Call, Tool, ToolModel, answered, brief, brief_json, make_tool
 

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-from aiohttp_jobs.access.recheck import RightsCheck, Submitted
+from aiohttp_jobs.access.current_roles import RightsCheck, Submitted
 
 from ...conftest import Answer, Caller, Host
 from ...ports import free_port

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ....system.guarded_files import UnreadableFileError, open_in_place, read_file
 from ....system.removal import remove_tree
 from ....worker.base import WORK
-from .timestamps import is_settled
+from .layout import is_settled
 
 _MOST_SPARE = 64
 """Of a user. With fewer than there are jobs at once, those beyond have folders made and removed for each."""

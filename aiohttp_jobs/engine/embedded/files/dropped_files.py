@@ -15,8 +15,8 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 
+from .layout import is_settled
 from .submission_reader import is_visible
-from .timestamps import is_settled
 
 _MOST_LISTED = 10_000
 """Of one user's folder at once: the rest is found when these have been read."""

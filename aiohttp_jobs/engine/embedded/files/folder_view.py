@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ....system.atomic import mend_folder
-from .timestamps import is_settled
+from .layout import is_settled
 
 LEFTOVER_SECONDS = 3600.0
 FILE_NAME = re.compile(r"[0-9a-f-]{36}\.json")

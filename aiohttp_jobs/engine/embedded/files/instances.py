@@ -26,7 +26,7 @@ from ....system.guarded_files import (
     open_regular,
 )
 from ....system.removal import Sweeper, remove_tree
-from .timestamps import is_settled
+from .layout import is_settled
 
 _CLEANING_SECONDS = 1.0
 _FRESH_SECONDS = 0.002

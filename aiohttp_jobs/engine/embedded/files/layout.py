@@ -1,4 +1,5 @@
-"""Where everything lies below the data folder, and how its files are named. Does no I/O.
+"""Where everything lies below the data folder, how its files are named, and what their time stamps reveal.
+Does no I/O.
 
 Any text becomes one path component that cannot leave its folder or collide; plain names stay as they are, so
 that people and other programs can read the folders.
@@ -20,6 +21,7 @@ _PLAIN = re.compile(rb"[A-Za-z0-9@+=,._-]")
 _ALL_PLAIN = re.compile(r"[A-Za-z0-9@+=,_-](?:[A-Za-z0-9@+=,._-]*[A-Za-z0-9@+=,_-])?")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _DIGEST_LENGTH = 32
+_COARSENESS_NS = 100_000_000
 
 
 def safe_component(text: str, max_bytes: int = 120) -> str:
@@ -156,3 +158,12 @@ class Layout:
 
     def result(self, job_id: str) -> Path:
         return Path(self.result_file(job_id))
+
+
+def is_settled(changed: int, now: int) -> bool:
+    """Whether any change after `now` is sure to get another time stamp than `changed`, which was read after
+    `now`.
+
+    Both are nanoseconds since 1970. Time stamps are coarse: of two changes within a tick, one is invisible.
+    """
+    return now - changed > _COARSENESS_NS

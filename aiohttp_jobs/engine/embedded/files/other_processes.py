@@ -22,9 +22,8 @@ from ..job_store import OtherProcesses, PendingJob, RunningElsewhere
 from .attempt_folders import owner_in
 from .dropped_files import DroppedFiles
 from .instances import Instance, is_alive
-from .layout import Attempt, Layout
+from .layout import Attempt, Layout, is_settled
 from .submission_reader import SubmissionReader, is_visible
-from .timestamps import is_settled
 
 
 class _Listed(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from ....system.storage_state import StorageState
 from ...searching import IndexEntry
-from ..files.timestamps import is_settled
+from ..files.layout import is_settled
 from . import writer
 from .index import ResultIndex
 from .scan import FolderScan

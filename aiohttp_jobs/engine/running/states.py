@@ -1,11 +1,16 @@
-"""Builds the JobState of a job that has not ended. Pure."""
+"""Builds the JobState of a job that has not ended, and the WorkerState of a warm worker."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
+import psutil
+
 from ...model.job import ExecutionMode, JobPhase, Submission
-from ..base import JobState, JobSummary
+from ...worker.base import WarmWorker
+from ..base import JobState, JobSummary, WorkerState
 
 
 def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None, **known: Any) -> JobState:
@@ -34,3 +39,22 @@ def _state(
         phase=phase,
         **known,
     )
+
+
+async def worker_states(workers: Sequence[WarmWorker]) -> list[WorkerState]:
+    """The current state of each of `workers`."""
+    memory = await asyncio.to_thread(_memory, [worker.process.pid for worker in workers])
+    return [
+        WorkerState(worker.process.pid, worker.owner, worker.job_id, worker.served, used, worker.started_at)
+        for worker, used in zip(workers, memory, strict=True)
+    ]
+
+
+def _memory(pids: list[int]) -> list[int | None]:
+    found: list[int | None] = []
+    for pid in pids:
+        try:
+            found.append(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            found.append(None)
+    return found

@@ -10,8 +10,8 @@ from aiohttp import ClientTimeout
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
-from ...conftest import Host
-from ...gate import until_answered
+from ..conftest import Host
+from ..gate import until_answered
 
 SECONDS = 120.0
 
