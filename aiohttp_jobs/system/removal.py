@@ -10,27 +10,34 @@ import contextlib
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 _PROC = "/proc/self/fd"
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 600.0
+_MOST_REFUSED = 1000
 _logger = logging.getLogger(__name__)
 
 
-def remove_tree(path: str | Path, may_go_on: Callable[[], bool] = lambda: True) -> bool:
+def remove_tree(
+    path: str | Path, may_go_on: Callable[[], bool] = lambda: True, level: int = logging.WARNING
+) -> bool:
     """Remove `path` and, if it is a folder, everything in it. Follows no links. Does not raise.
 
-    False when something is left: it cannot be removed, or `may_go_on` returned false.
+    False when something is left: it cannot be removed, which is logged with `level`, or `may_go_on` returned
+    false.
     """
     try:
         return _Removal(may_go_on).remove(str(path))
     except FileNotFoundError:
         return True
     except OSError as error:
-        _logger.warning("%r cannot be removed: %s", str(path), error)
+        _logger.log(level, "%r cannot be removed: %s", str(path), error)
         return False
 
 
@@ -134,10 +141,16 @@ def _open_folder(name: str, within: int | None) -> int:
 
 
 class Sweeper:
-    """Removes files and folders in a background thread, one after the other."""
+    """Removes files and folders in a background thread, one after the other.
+
+    What a disk refuses to let go of is tried again, with pauses that double from a second to ten minutes.
+    """
 
     def __init__(self) -> None:
         self._paths: SimpleQueue[str | None] = SimpleQueue()
+        self._refused: list[str] = []
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._again_at = 0.0
         self._closing = Event()
         self._thread = Thread(target=self._run, name="aiohttp-jobs-sweeper", daemon=True)
 
@@ -159,5 +172,29 @@ class Sweeper:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._closing.is_set() and (path := self._paths.get()) is not None:
-            remove_tree(path, lambda: not self._closing.is_set())
+        while not self._closing.is_set():
+            try:
+                path = self._paths.get(timeout=self._patience())
+            except Empty:
+                path = ""
+            if path is None:
+                return
+            if path and not remove_tree(path, self._may_go_on) and len(self._refused) < _MOST_REFUSED:
+                self._refused.append(path)
+                self._wait_again(_FIRST_PAUSE_SECONDS)
+            if self._patience() == 0:
+                self._refused = [path for path in self._refused if not self._is_gone(path)]
+                self._wait_again(min(2 * self._pause, _LONGEST_PAUSE_SECONDS))
+
+    def _patience(self) -> float | None:
+        """Seconds until what was refused is to be tried again; ``None`` when nothing was."""
+        return max(0.0, self._again_at - time.monotonic()) if self._refused else None
+
+    def _wait_again(self, seconds: float) -> None:
+        self._pause, self._again_at = seconds, time.monotonic() + seconds
+
+    def _is_gone(self, path: str) -> bool:
+        return remove_tree(path, self._may_go_on, logging.DEBUG)
+
+    def _may_go_on(self) -> bool:
+        return not self._closing.is_set()

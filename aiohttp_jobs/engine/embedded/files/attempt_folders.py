@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from ....system.guarded_files import UnreadableFileError, open_in_place, read_file
@@ -119,14 +120,19 @@ class AttemptFolders:
         self._ended: list[_Ended] = []
         self._left: list[str] = []
         self._numbers = itertools.count()
+        self._refused: set[str] = set()
+        self._guard = Lock()
 
     def begin(self, run: str, user_folder: str, *, signed: bool) -> Folders:
         """Private folders for the running job whose submission file is called `run`.
 
         A `signed` submission names its owner; for others, the owner is recorded in the run folder.
         """
+        if self._refused:
+            with self._guard:
+                self._refused.discard(run)
         run_dir = f"{self._jobs}/{run}"
-        begun = self._begun[run] = self._taken_over(run_dir, user_folder) or self._begin(run_dir, user_folder)
+        begun = self._begun[run] = self._taken_over(run_dir, user_folder) or self._begin(run, user_folder)
         if not signed:
             try:
                 mark_owner(Path(run_dir), user_folder)
@@ -147,12 +153,12 @@ class AttemptFolders:
             self._put_away(ended.run, user_folder, begun)
         return None
 
-    def _begin(self, run_dir: str, user_folder: str) -> _Begun:
-        run_states = self._begin_run(run_dir)
+    def _begin(self, run: str, user_folder: str) -> _Begun:
+        run_states = self._begin_run(f"{self._jobs}/{run}")
         try:
             job_dir, job_states = self._begin_job(user_folder)
         except OSError:
-            remove_tree(run_dir)
+            self._clear(run)
             raise
         return _Begun(run_states, job_dir, job_states)
 
@@ -208,7 +214,7 @@ class AttemptFolders:
         try:
             os.rename(run_dir, place)
         except OSError:
-            remove_tree(run_dir)
+            self._clear(run)
             return
         asked, states = time.time_ns(), _run_states(place)
         is_unchanged = begun is not None and begun.run_states == states
@@ -247,9 +253,34 @@ class AttemptFolders:
     def remove(self, run: str) -> None:
         """Remove a job's folders for good; from any thread."""
         begun = self._begun.pop(run, None)
-        remove_tree(f"{self._jobs}/{run}")
+        self._clear(run)
         if begun is not None:
-            self._left.append(begun.job_dir)
+            self._discard([begun.job_dir])
+
+    def look_again(self) -> None:
+        """Remove the run folders that a failing disk has not let go of: such a job would seem to run on. From
+        any thread.
+        """
+        if self._refused:
+            with self._guard:  # or else it might be begun again meanwhile
+                for run in sorted(self._refused):
+                    if self._is_put_aside(run):
+                        self._refused.discard(run)
+
+    def _clear(self, run: str) -> None:
+        """Have the run's folder out of sight, now or, if that is refused, later."""
+        if not (self._is_put_aside(run) or remove_tree(f"{self._jobs}/{run}")):
+            with self._guard:
+                self._refused.add(run)
+
+    def _is_put_aside(self, run: str) -> bool:
+        run_dir, place = f"{self._jobs}/{run}", f"{self._scratch}/run.{next(self._numbers)}"
+        try:
+            os.rename(run_dir, place)
+        except OSError:
+            return not os.path.lexists(run_dir)
+        self._discard([place])
+        return True
 
     def _drop_spare(self) -> None:
         self._left += [spare.place for spares in self._spare.values() for spare in spares]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ class Place:
     @staticmethod
     def discard(paths: Sequence[str]) -> None:
         for path in paths:
-            assert remove_tree(path)
+            remove_tree(path)
 
     def begin(self, run: str, user: str = "alice", *, signed: bool = True) -> Path:
         """The job's own folder."""
@@ -243,6 +245,44 @@ def test_a_job_that_does_not_run_leaves_nothing(place: Place) -> None:
     place.made.remove("one")
     place.made.sweep()
     assert (list(place.jobs.iterdir()), list(place.work.iterdir())) == ([], [])
+
+
+@contextmanager
+def a_disk_that_lets_go_of_nothing() -> Iterator[None]:
+    def refuse(path: str, *_: object, **where: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for call in ("rename", "rmdir", "unlink"):
+            patch.setattr(os, call, refuse)
+        yield
+
+
+@pytest.mark.parametrize("end", ["removed", "ended"])
+def test_a_run_folder_that_the_disk_does_not_let_go_of_is_removed_when_it_does(
+    place: Place, end: str
+) -> None:
+    place.begin("one")
+    (place.run_dir("one") / "log").mkdir()
+    with a_disk_that_lets_go_of_nothing():
+        if end == "removed":
+            place.made.remove("one")
+        else:
+            place.made.end("one", "alice")
+            place.made.sweep()
+        place.made.look_again()
+        assert place.run_dir("one").exists()
+    place.made.look_again()
+    assert [*place.jobs.iterdir(), *place.scratch.iterdir()] == []
+
+
+def test_one_that_was_to_be_removed_and_is_used_again_stays(place: Place) -> None:
+    place.begin("one")
+    with a_disk_that_lets_go_of_nothing():
+        place.made.remove("one")
+    place.begin("one")
+    place.made.look_again()
+    assert place.run_dir("one").is_dir()
 
 
 def test_a_disk_that_refuses_to_say_whose_a_folder_is_leaves_none(place: Place) -> None:
