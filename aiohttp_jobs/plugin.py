@@ -20,10 +20,10 @@ from .access.pick_up import PickUpCheck
 from .access.policy import AccessPolicy
 from .access.templates import TemplateRights
 from .config import JobsConfig
-from .database import postgres_needed
 from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Capability, Engine
 from .engine.embedded.engine import EmbeddedEngine
+from .engine.postgres import postgres_needed
 from .errors import ConfigurationError, ShuttingDownError, StorageUnavailableError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key

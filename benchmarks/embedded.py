@@ -21,7 +21,7 @@ from aiohttp_jobs.model.job import SubmitRequest
 from aiohttp_jobs.services.jobs import JobService
 from aiohttp_jobs.services.queue import QueueService
 from aiohttp_jobs.services.results import ResultService
-from aiohttp_jobs.without_a_host import opened_access
+from aiohttp_jobs.without_a_host.access import opened_access
 
 ROLES = frozenset({"debug", "task_manager", "system_admin"})
 USER = "bench"

@@ -20,7 +20,8 @@ from contextlib import ExitStack, closing, contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
-from aiohttp_jobs import JobsConfig, JobsError, database
+from aiohttp_jobs import JobsConfig, JobsError
+from aiohttp_jobs.without_a_host import database
 
 from .api_key import FILE_NAME
 from .postgres import account, new_folder, programs, reachable, server_user

@@ -163,7 +163,7 @@ _OF_A_HOST = (
     "opentelemetry.trace",
 )
 _LATER = {
-    "aiohttp_jobs.cli": ("aiohttp_jobs.without_a_host", "aiohttp_jobs.doctor"),
+    "aiohttp_jobs.cli": ("aiohttp_jobs.without_a_host.access", "aiohttp_jobs.doctor"),
     "demo_app": _OF_A_HOST,
     "tests.hosts.plain": _OF_A_HOST,
 }

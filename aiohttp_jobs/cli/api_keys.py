@@ -22,7 +22,7 @@ from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
     from ..model.api_key import ApiKey
-    from ..without_a_host import Access
+    from ..without_a_host.access import Access
 
 api_keys = typer.Typer(no_args_is_help=True, help="Create, list, disable, enable and delete API keys.")
 
@@ -143,7 +143,7 @@ def delete(
 
 
 def _opened(data_dir: Path | None, dsn: str | None) -> AbstractContextManager[Access]:
-    from ..without_a_host import opened_access  # noqa: PLC0415 - as said above
+    from ..without_a_host.access import opened_access  # noqa: PLC0415 - as said above
 
     return opened_access(**place(data_dir, dsn))
 

@@ -1,6 +1,6 @@
 """``aiohttp-jobs worker``: runs jobs of a PostgreSQL database on this machine, without HTTP.
 
-The worker itself is in ``worker_program``.
+The worker itself is in ``without_a_host.worker``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def worker(
 
     SIGTERM drains the worker: it finishes its jobs, then exits. A second one stops it now.
     """
-    from .. import worker_program  # noqa: PLC0415 - every other command would wait for it
+    from ..without_a_host.worker import WorkerRequest, run_worker  # noqa: PLC0415 - others would wait for it
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if dsn is None and config is None:
@@ -75,7 +75,7 @@ def worker(
         fail("Say in which folder of this machine jobs may work: --data-dir, or AIOHTTP_JOBS_DATA_DIR.")
     settings: dict[str, Any] = {"dsn": dsn, "data_dir": data_dir, "shutdown_grace": grace}
     settings["secret"] = _secret(secret_file)
-    request = worker_program.WorkerRequest(
+    request = WorkerRequest(
         name=name or socket.gethostname(),
         labels=label or (),
         places=_places(concurrency),
@@ -85,7 +85,7 @@ def worker(
         settings={setting: value for setting, value in settings.items() if value is not None},
     )
     try:
-        worker_program.run_worker(request, say)
+        run_worker(request, say)
     except ConfigurationError as error:
         fail(error.message)
 

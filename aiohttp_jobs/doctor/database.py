@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import database
+from ..engine.postgres import postgres_needed
 from ..errors import ConfigurationError
 from .finding import Finding, Status
 
@@ -14,10 +14,13 @@ _CHECK = "database"
 def database_findings(dsn: str, secret: str | None) -> Iterator[Finding]:
     """Check the database at `dsn`, whose hosts use `secret`. Changes nothing. Blocks."""
     try:
-        if problem := database.problem(dsn):
+        with postgres_needed():  # where it is installed
+            from ..engine.postgres.facts import database_facts  # noqa: PLC0415
+            from ..engine.postgres.migrations import schema_state  # noqa: PLC0415
+        if problem := schema_state(dsn).problem:
             yield Finding(_CHECK, Status.PROBLEM, problem)
             return
-        facts = database.facts(dsn, secret)
+        facts = database_facts(dsn, secret)
     except ConfigurationError as error:
         yield Finding(_CHECK, Status.PROBLEM, error.message)
         return

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .database import postgres_needed
-from .engine.base import ApiKeyRecords, SessionRecords
-from .engine.embedded.api_keys import ApiKeys
-from .engine.embedded.session_registry import SessionRegistry
-from .errors import ConfigurationError
-from .system.operating_system import require_supported_system
+from ..engine.base import ApiKeyRecords, SessionRecords
+from ..engine.embedded.api_keys import ApiKeys
+from ..engine.embedded.session_registry import SessionRegistry
+from ..engine.postgres import postgres_needed
+from ..errors import ConfigurationError
+from ..system.operating_system import require_supported_system
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,6 @@ def opened_access(
             "The database's API keys are signed: set AIOHTTP_JOBS_SECRET to the secret that its hosts have."
         )
     with postgres_needed():
-        from .engine.postgres.installation import opened_records  # noqa: PLC0415 - it needs psycopg
+        from ..engine.postgres.installation import opened_records  # noqa: PLC0415 - it needs psycopg
     with opened_records(dsn, secret.encode()) as records:
         yield Access(records.api_keys, records.sessions)

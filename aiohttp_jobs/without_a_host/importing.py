@@ -13,29 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .database import postgres_needed
-from .engine.base import JobOutput
-from .engine.embedded.api_keys import ApiKeys
-from .engine.embedded.files.instances import count_running
-from .engine.embedded.files.layout import Layout
-from .engine.embedded.fired_moments import FiredMomentFiles
-from .engine.embedded.notices import NoticeStore
-from .engine.embedded.outputs import EmbeddedOutputs
-from .engine.embedded.records import ScheduleStore, TemplateStore
-from .engine.embedded.store import FileSystemStore
-from .errors import ConfigurationError, ForbiddenError
-from .model.job import Submission, utc_now
-from .model.notice import NoticeState
-from .model.results import ResultFilter, Sort
-from .notify.outbox import Outbox
-from .system.app_folder import APP_FOLDER
-from .system.derived_keys import InstallationKeys
-from .system.jsontext import loads
-from .system.secret_box import Vault
-from .system.storage_state import StorageState
+from ..engine.base import JobOutput
+from ..engine.embedded.api_keys import ApiKeys
+from ..engine.embedded.files.instances import count_running
+from ..engine.embedded.files.layout import Layout
+from ..engine.embedded.fired_moments import FiredMomentFiles
+from ..engine.embedded.notices import NoticeStore
+from ..engine.embedded.outputs import EmbeddedOutputs
+from ..engine.embedded.records import ScheduleStore, TemplateStore
+from ..engine.embedded.store import FileSystemStore
+from ..engine.postgres import postgres_needed
+from ..errors import ConfigurationError, ForbiddenError
+from ..model.job import Submission, utc_now
+from ..model.notice import NoticeState
+from ..model.results import ResultFilter, Sort
+from ..notify.outbox import Outbox
+from ..system.app_folder import APP_FOLDER
+from ..system.derived_keys import InstallationKeys
+from ..system.jsontext import loads
+from ..system.secret_box import Vault
+from ..system.storage_state import StorageState
 
 if TYPE_CHECKING:
-    from .engine.postgres.imports import PostgresImport
+    from ..engine.postgres.imports import PostgresImport
 
 _AT_ONCE = 100
 _PIECE = 1024 * 1024
@@ -79,7 +79,7 @@ def import_data_dir(data_dir: Path, dsn: str, secret: str) -> dict[str, ImportCo
 
 async def _import(base: Path, data_dir: Path, dsn: str, secret: str) -> dict[str, ImportCount]:
     with postgres_needed():
-        from .engine.postgres.imports import PostgresImport  # noqa: PLC0415 - psycopg may be missing
+        from ..engine.postgres.imports import PostgresImport  # noqa: PLC0415 - psycopg may be missing
     keys = InstallationKeys(base, secret)
     if await asyncio.to_thread(keys.has_secret):
         await asyncio.to_thread(keys.require_same_secret)

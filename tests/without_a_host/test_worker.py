@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Host
-from .engines import HostEngine
-from .functions import sample
-from .gate import Gate, until_answered
-from .http.test_jobs_resource import job, until
-from .workers import worker
+from ..conftest import Host
+from ..engines import HostEngine
+from ..functions import sample
+from ..gate import Gate, until_answered
+from ..http.test_jobs_resource import job, until
+from ..workers import worker
 
 psycopg = pytest.importorskip("psycopg")
 StartHost = Callable[..., Awaitable[Host]]

@@ -15,14 +15,14 @@ from aiohttp_jobs.errors import ConfigurationError
 from aiohttp_jobs.model.job import JobStatus
 from aiohttp_jobs.model.notice_events import Event
 
-from .conftest import Caller, Host
-from .engine.postgres.support import SECRET
-from .gate import until_answered
-from .notify.support import email, make_notice
+from ..conftest import Caller, Host
+from ..engine.postgres.support import SECRET
+from ..gate import until_answered
+from ..notify.support import email, make_notice
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
 
-from aiohttp_jobs.importing import import_data_dir
+from aiohttp_jobs.without_a_host.importing import import_data_dir
 
 StartHost = Callable[..., Awaitable[Host]]
 _SMALL = {"max_output_bytes": 2000}

@@ -22,31 +22,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from .access.current_roles import CurrentRoles, RightsCheck
-from .access.functions import FunctionRights
-from .access.pick_up import PickUpCheck
-from .access.policy import AccessPolicy
-from .access.templates import TemplateRights
-from .config import JobsConfig
-from .database import postgres_needed
-from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, warn_of_root
-from .errors import ConfigurationError, StorageUnavailableError
-from .functions.registry import Functions
-from .model.job import ExecutionMode, Labels
-from .monitoring.counting import workers_present
-from .monitoring.instrumentation import Instrumentation
-from .monitoring.service_manager import ServiceManager
-from .notify.outbox import Outbox
-from .system.closing import Closing
-from .system.operating_system import require_supported_system
-from .system.owned_tasks import end_tasks
-from .system.secret_box import Vault
-from .system.storage_state import StorageState
-from .worker.modes import ExecutionModes
+from ..access.current_roles import CurrentRoles, RightsCheck
+from ..access.functions import FunctionRights
+from ..access.pick_up import PickUpCheck
+from ..access.policy import AccessPolicy
+from ..access.templates import TemplateRights
+from ..config import JobsConfig
+from ..doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, warn_of_root
+from ..engine.postgres import postgres_needed
+from ..errors import ConfigurationError, StorageUnavailableError
+from ..functions.registry import Functions
+from ..model.job import ExecutionMode, Labels
+from ..monitoring.counting import workers_present
+from ..monitoring.instrumentation import Instrumentation
+from ..monitoring.service_manager import ServiceManager
+from ..notify.outbox import Outbox
+from ..system.closing import Closing
+from ..system.operating_system import require_supported_system
+from ..system.owned_tasks import end_tasks
+from ..system.secret_box import Vault
+from ..system.storage_state import StorageState
+from ..worker.modes import ExecutionModes
 
 if TYPE_CHECKING:
-    from .engine.postgres.host_rights import RightsTables
-    from .engine.postgres.offers import WorkerOptions
+    from ..engine.postgres.host_rights import RightsTables
+    from ..engine.postgres.offers import WorkerOptions
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def run_worker(request: WorkerRequest, say: Callable[[str], None]) -> None:
     config = _config_of(request)
     functions = _imported(request.imports)
     with postgres_needed():
-        from .engine.postgres.offers import WorkerOptions  # noqa: PLC0415 - others need not have psycopg
+        from ..engine.postgres.offers import WorkerOptions  # noqa: PLC0415 - others need not have psycopg
     options = WorkerOptions(
         name=request.name, labels=_labels(request.labels), places=_places(config, request)
     )
@@ -104,7 +104,7 @@ class WorkerProgram:
         self, config: JobsConfig, functions: Functions, options: WorkerOptions, *, has_own_rights: bool
     ) -> None:
         with postgres_needed():
-            from .engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - others need not have psycopg
+            from ..engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - others need not have psycopg
         functions.check()
         self._config = config
         self._options = options

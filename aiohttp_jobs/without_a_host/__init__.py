@@ -1,0 +1,1 @@
+"""What runs beside hosts, or where none does: workers, and what the command line does to an installation."""
