@@ -12,8 +12,16 @@ from typing import TypeVar
 from ..model.job import InterpreterName
 from ..system.threads import started
 from .base import Execution, Outcome, hand_over
-from .commands import SHELL, SimpleCommand, shell_environment, shell_exit, simple_command, understood_shell
-from .interpreters import Interpreter, interpreter_for
+from .interpreters import (
+    SHELL,
+    Interpreter,
+    SimpleCommand,
+    interpreter_for,
+    shell_environment,
+    shell_exit,
+    simple_command,
+    understood_shell,
+)
 from .output.capture import OutputPipe
 from .process.endings import Endings
 from .process.orphans import Orphans

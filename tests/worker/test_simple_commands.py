@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 from aiohttp_jobs.model.job import InterpreterName
 from aiohttp_jobs.worker.background import BackgroundExecutor
 from aiohttp_jobs.worker.base import Execution
-from aiohttp_jobs.worker.commands import simple_command, understood_shell
-from aiohttp_jobs.worker.interpreters import find_interpreters
+from aiohttp_jobs.worker.interpreters import find_interpreters, simple_command, understood_shell
 from aiohttp_jobs.worker.output.log import OutputLog
 
 from ..gate import PATIENCE_SECONDS

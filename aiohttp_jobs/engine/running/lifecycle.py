@@ -37,7 +37,7 @@ from ...worker.base import (
     Outcome,
     Parameters,
 )
-from ...worker.commands import Command, InterpreterMissingError, read_command
+from ...worker.interpreters import Command, InterpreterMissingError, read_command
 from ...worker.modes import ExecutionModes
 from ...worker.output.log import Output, OutputLog
 from ...worker.output.masking import Masker

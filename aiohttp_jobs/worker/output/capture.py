@@ -156,9 +156,9 @@ class OutputPipe:
         """What was read, for the log too; ``b""`` at the pipe's end, ``None`` when it is empty for now."""
         most = self._size
         if self._log is not None:
-            most = min(most, max(_FLUSH_BYTES - self._log.unwritten, CHUNK), self._log.most_at_once)
+            most = min(most, self._log.room(_FLUSH_BYTES))
         data = _read_some(self._read_end, most)
-        if data is not None and self._log is not None:
+        if data and self._log is not None:
             self._log.append(data)
             if len(data) == CHUNK:
                 self._widen(_WIDE_PIPE)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -82,14 +81,16 @@ class OutputLog:
         return self._scanner.progress
 
     @property
-    def most_at_once(self) -> int:
-        """How many bytes `append` takes without blocking the event loop for long."""
-        return sys.maxsize if self.masker is None else self.masker.most_at_once
-
-    @property
     def output_blocks(self) -> bool:
         """Whether `output` must read or write files."""
         return self.unwritten < self.size or self.size > self._keep
+
+    def room(self, most: int) -> int:
+        """How many bytes to `append` next: until `most` are only in memory, but a chunk at least, and no more
+        than the event loop has time for.
+        """
+        room = max(most - self.unwritten, CHUNK)
+        return room if self.masker is None else min(room, self.masker.most_at_once)
 
     def append(self, data: bytes, *, quietly: bool = False) -> None:
         """Append what the job printed, to memory; see `flush`. With `quietly`, watchers are not woken."""

@@ -21,8 +21,7 @@ import psutil
 from ...model.job import InterpreterName, utc_now
 from ...system.threads import started
 from ..base import NO_PARAMETERS, Execution, ExpectedJob, NotStartedError, Outcome
-from ..commands import normalised
-from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter
+from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter, normalised
 from ..output.capture import OutputPipe
 from ..process.endings import Endings
 from ..process.process import Process, Program, kill_marked, marks_of
