@@ -39,7 +39,6 @@ from .http.auth.wrong_keys import WrongKeys
 from .http.envelope import error_middleware
 from .http.host_application import HostApplication
 from .http.open_streams import OPEN_STREAMS
-from .http.openapi.document import ApiDocument, host_limits
 from .monitoring.draining import Draining
 from .monitoring.service_manager import ServiceManager
 from .plugin import Plugin
@@ -137,7 +136,7 @@ def create_jobs_app(
 
 
 def _add_routes(jobs_app: web.Application, config: JobsConfig, interpreters: list[str]) -> None:
-    jobs_app[documentation.DOCUMENT] = ApiDocument(host_limits(config, interpreters))
+    jobs_app[documentation.DOCUMENT] = documentation.ApiDocument(config, interpreters)
     for resource in _RESOURCES:
         jobs_app.add_routes(resource.routes)
     if config.mcp:

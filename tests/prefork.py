@@ -160,6 +160,7 @@ _OF_A_HOST = (
     "aiohttp_jobs.http.host_application",
     "aiohttp_jobs.http.openapi.document",
     "aiohttp_jobs.monitoring.tracing",
+    "aiohttp_jobs.worker.process.descendants",
     "opentelemetry.trace",
 )
 _LATER = {

@@ -47,12 +47,17 @@ def test_a_host_loads_nothing_that_its_settings_do_not_ask_for() -> None:
     )
     libraries, own = (set(line.split()) for line in shown.stdout.splitlines())
     assert "pydantic" in libraries
-    assert not libraries & {"aiosmtplib", "prometheus_client", "psycopg", "typer", "rich"}
+    assert not libraries & {"aiosmtplib", "prometheus_client", "psutil", "psycopg", "typer", "rich"}
     assert "aiohttp_jobs.http.jobs" in own
     assert not {
         name for name in own if name.startswith(("aiohttp_jobs.http.mcp", "aiohttp_jobs.engine.postgres"))
     }
-    assert not own & {"aiohttp_jobs.monitoring.tracing", "aiohttp_jobs.monitoring.metrics"}
+    assert not own & {
+        "aiohttp_jobs.http.openapi.document",
+        "aiohttp_jobs.http.openapi.records",
+        "aiohttp_jobs.monitoring.metrics",
+        "aiohttp_jobs.monitoring.tracing",
+    }
 
 
 async def test_the_hosts_own_routes_and_errors_are_untouched(start_host: StartHost) -> None:

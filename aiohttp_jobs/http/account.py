@@ -12,10 +12,9 @@ from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id
 from .functions import FUNCTIONS
-from .openapi.answers import Done, answering, listing
+from .openapi.answers import DONE, Shown, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE
-from .openapi.records import ApiKeyView, Me
 
 ACCOUNT = web.AppKey("aiohttp_jobs.account", AccountService)
 
@@ -27,7 +26,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/me")
-@operation("Get the caller's identity and rights", {200: answering("OneSelf", me=Me)})
+@operation("Get the caller's identity and rights", {200: answering("OneSelf", me=Shown("Me"))})
 @needs()
 async def show_me(request: web.Request) -> web.Response:
     """The caller's identity, and the modes, interpreters, priorities and endpoints they may use.
@@ -46,7 +45,7 @@ async def show_me(request: web.Request) -> web.Response:
 @routes.get(_KEYS)
 @operation(
     "List API keys",
-    {200: listing("ApiKeys", apiKeys=ApiKeyView)},
+    {200: listing("ApiKeys", apiKeys=Shown("ApiKeyView"))},
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
@@ -61,7 +60,7 @@ async def list_api_keys(request: web.Request) -> web.Response:
 @routes.post(_KEYS)
 @operation(
     "Create an API key",
-    {201: answering("ApiKeyMade", apiKey=ApiKeyView, secret=str)},
+    {201: answering("ApiKeyMade", apiKey=Shown("ApiKeyView"), secret=str)},
     body=ApiKeyRequest,
     errors=(ForbiddenError, TooManyKeptError),
     makes={"keyId": "/apiKey/KeyID"},
@@ -78,7 +77,7 @@ async def create_api_key(request: web.Request) -> web.Response:
 @routes.patch(_KEY)
 @operation(
     "Disable or enable an API key",
-    {200: answering("OneApiKey", apiKey=ApiKeyView)},
+    {200: answering("OneApiKey", apiKey=Shown("ApiKeyView"))},
     body=ApiKeyChange,
     errors=_ONE_OF_THEM,
     example={"enabled": False},
@@ -94,7 +93,7 @@ async def change_api_key(request: web.Request) -> web.Response:
 
 
 @routes.delete(_KEY)
-@operation("Delete an API key", {200: Done}, errors=_ONE_OF_THEM)
+@operation("Delete an API key", {200: DONE}, errors=_ONE_OF_THEM)
 @needs("manage_api_keys", person=True)
 async def delete_api_key(request: web.Request) -> web.Response:
     """Delete a key for good. Requests with it are refused from now on."""

@@ -6,16 +6,45 @@ interpreters.
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from aiohttp import web
 
+from ..config import JobsConfig
 from ..errors import NotFoundError
 from .auth.middleware import needs, public
 from .envelope import raw_answer
-from .openapi.document import ROOT, ApiDocument
-from .openapi.operations import Content, operation, unlisted
+from .openapi.operations import ROOT, Content, operation, unlisted
+
+
+class ApiDocument:
+    """The document of one host, made when it is first asked for."""
+
+    def __init__(self, config: JobsConfig, interpreters: list[str]) -> None:
+        self._config = config
+        self._interpreters = interpreters
+        self._made: tuple[str, bytes] | None = None
+
+    async def json(self, app: web.Application, address: str) -> bytes:
+        """The document of the API that is mounted in `app` and reached at `address`."""
+        build = await asyncio.to_thread(_loaded)
+        if self._made is None or self._made[0] != address:
+            document = build(app, self._config, self._interpreters, address)
+            self._made = address, json.dumps(document).encode()
+        return self._made[1]
+
+
+def _loaded() -> Callable[[web.Application, JobsConfig, list[str], str], Mapping[str, Any]]:
+    # A megabyte that hosts do without until somebody reads it.
+    from .openapi.document import document_of  # noqa: PLC0415 - as said above
+
+    return document_of
+
 
 DOCUMENT = web.AppKey("aiohttp_jobs.openapi", ApiDocument)
 
@@ -49,7 +78,7 @@ routes = web.RouteTableDef()
 async def show_document(request: web.Request) -> web.Response:
     """The OpenAPI 3.1 document of this host, with its limits."""
     address = request.path.removesuffix("/openapi.json")
-    return raw_answer(request.app[DOCUMENT].json(request.app, address))
+    return raw_answer(await request.app[DOCUMENT].json(request.app, address))
 
 
 @routes.get(ROOT + "/docs")

@@ -11,10 +11,9 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed
-from .openapi.answers import answering, listing
+from .openapi.answers import SUBMITTED, Shown, answering, listing
 from .openapi.operations import operation
-from .openapi.records import FunctionView
-from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
+from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 FUNCTIONS = web.AppKey("aiohttp_jobs.functions", FunctionService)
 
@@ -25,7 +24,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get(_ALL)
-@operation("List functions", {200: listing("Functions", functions=FunctionView)})
+@operation("List functions", {200: listing("Functions", functions=Shown("FunctionView"))})
 @needs()
 async def list_functions(request: web.Request) -> web.StreamResponse:
     """The host's own functions that the caller may run."""
@@ -34,7 +33,9 @@ async def list_functions(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(_ONE)
-@operation("Get a function", {200: answering("OneFunction", function=FunctionView)}, errors=(NotFoundError,))
+@operation(
+    "Get a function", {200: answering("OneFunction", function=Shown("FunctionView"))}, errors=(NotFoundError,)
+)
 @needs()
 async def get_function(request: web.Request) -> web.Response:
     """One function, by its current or a former name."""

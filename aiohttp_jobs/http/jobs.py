@@ -20,10 +20,9 @@ from .app_keys import ACCESS, CONFIG, SERVICE
 from .auth.middleware import identity_of, needs
 from .bodies import glance, read_model
 from .envelope import answer, path_id
-from .openapi.answers import answering, listing
+from .openapi.answers import SUBMITTED, Shown, answering, listing
 from .openapi.operations import Content, operation
 from .openapi.parameters import SCOPE, Choices, Count, Matching
-from .openapi.records import JobView
 from .output import (
     BYTES,
     DOWNLOAD,
@@ -38,7 +37,7 @@ from .output import (
     output_answer,
     output_digest,
 )
-from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
+from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
 STATES = ("running", "queued", "pending", "done")
@@ -95,7 +94,7 @@ async def submit_job(request: web.Request) -> web.Response:
 @routes.get("/api/v1/jobs")
 @operation(
     "List jobs",
-    {200: listing("Jobs", jobs=JobView)},
+    {200: listing("Jobs", jobs=Shown("JobView"))},
     parameters=(_STATE, SCOPE, _LIMIT, _ID_PREFIX),
     errors=(ForbiddenError, LimitReachedError),
 )
@@ -118,7 +117,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 @routes.get(JOB)
-@operation("Get a job", {200: answering("Job", job=JobView)}, errors=_ONE_JOB)
+@operation("Get a job", {200: answering("Job", job=Shown("JobView"))}, errors=_ONE_JOB)
 @needs()
 async def get_job(request: web.Request) -> web.Response:
     """One job in any state. An ended job has the fields of its result, without the output."""

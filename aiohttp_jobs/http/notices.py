@@ -9,10 +9,9 @@ from ..model.notice import SHOWN_STATES
 from ..services.notices import NoticeService
 from .auth.middleware import identity_of, needs
 from .envelope import answer, path_id
-from .openapi.answers import Done, answering, listing
+from .openapi.answers import DONE, Shown, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Choices, Count, OptionalIdentifier
-from .openapi.records import NoticeView
 
 NOTICES = web.AppKey("aiohttp_jobs.notices", NoticeService)
 
@@ -29,7 +28,7 @@ routes = web.RouteTableDef()
 @routes.get(_ALL)
 @operation(
     "List notices",
-    {200: listing("Notices", notices=NoticeView)},
+    {200: listing("Notices", notices=Shown("NoticeView"))},
     parameters=(_STATE, _JOB_ID, SCOPE, _LIMIT),
     errors=(ForbiddenError,),
 )
@@ -49,7 +48,7 @@ async def list_notices(request: web.Request) -> web.Response:
 @routes.post(_ONE + "/retry")
 @operation(
     "Retry a notice",
-    {202: answering("OneNotice", notice=NoticeView)},
+    {202: answering("OneNotice", notice=Shown("NoticeView"))},
     errors=(*_ONE_OF_THEM, ConflictError),
 )
 @needs("manage_notices")
@@ -60,7 +59,7 @@ async def retry_notice(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
-@operation("Delete a notice", {200: Done}, errors=_ONE_OF_THEM)
+@operation("Delete a notice", {200: DONE}, errors=_ONE_OF_THEM)
 @needs("manage_notices")
 async def delete_notice(request: web.Request) -> web.Response:
     """Delete a notice. If it was not sent yet, it never will be."""

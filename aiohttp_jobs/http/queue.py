@@ -10,9 +10,8 @@ from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
 from .auth.middleware import identity_of, needs
 from .envelope import answer
-from .openapi.answers import answering, listing
+from .openapi.answers import Shown, answering, listing
 from .openapi.operations import operation
-from .openapi.records import QueueView, RunspaceView
 
 QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)
 
@@ -22,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/queue")
-@operation("Get the queue", {200: answering("Queue", queue=QueueView)}, errors=_FORBIDDEN)
+@operation("Get the queue", {200: answering("Queue", queue=Shown("QueueView"))}, errors=_FORBIDDEN)
 @needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
     """The waiting jobs in order, the numbers of running jobs, and the limits."""
@@ -61,7 +60,9 @@ async def pick_up(request: web.Request) -> web.Response:
 
 
 @routes.get("/api/v1/runspaces")
-@operation("List the warm workers", {200: listing("Runspaces", runspaces=RunspaceView)}, errors=_FORBIDDEN)
+@operation(
+    "List the warm workers", {200: listing("Runspaces", runspaces=Shown("RunspaceView"))}, errors=_FORBIDDEN
+)
 @needs("see_runspaces")
 async def list_runspaces(request: web.Request) -> web.Response:
     """The warm processes for Runspace jobs, in the process that answers."""

@@ -13,10 +13,9 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, listed, path_id
-from .openapi.answers import Done, answering, listing, page
+from .openapi.answers import DONE, Shown, answering, listing, page
 from .openapi.operations import operation
 from .openapi.parameters import Count, Identifier
-from .openapi.records import ResultStatistics, ResultSummary
 from .result_query import (
     LIST_PARAMETERS,
     STATS_PARAMETERS,
@@ -57,7 +56,7 @@ async def list_results(request: web.Request) -> web.StreamResponse:
 @routes.delete("/api/v1/jobs/results")
 @operation(
     "Delete a result",
-    {200: Done},
+    {200: DONE},
     parameters=(_JOB_ID,),
     errors=(ForbiddenError, NotFoundError, ConflictError),
 )
@@ -71,7 +70,7 @@ async def delete_result(request: web.Request) -> web.Response:
 @routes.get("/api/v1/results")
 @operation(
     "Search results",
-    {200: page("ResultPage", results=ResultSummary)},
+    {200: page("ResultPage", results=Shown("ResultSummary"))},
     parameters=LIST_PARAMETERS,
     errors=_FORBIDDEN,
 )
@@ -90,7 +89,7 @@ async def search_results(request: web.Request) -> web.StreamResponse:
 @routes.get("/api/v1/results/stats")
 @operation(
     "Get statistics of results",
-    {200: answering("Statistics", stats=ResultStatistics)},
+    {200: answering("Statistics", stats=Shown("ResultStatistics"))},
     parameters=STATS_PARAMETERS,
     errors=_FORBIDDEN,
 )

@@ -22,10 +22,9 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import Done, answering, listing
+from .openapi.answers import DONE, Shown, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Count, RequiredValue, Value, require_known
-from .openapi.records import ScheduledRun, ScheduleView
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
@@ -42,7 +41,7 @@ _ZONE = Value[str](
 _START = Value[datetime](name="startAt", adapter=TypeAdapter(Moment), description="No runs before this time.")
 _END = Value[datetime](name="endAt", adapter=TypeAdapter(Moment), description="No runs after this time.")
 _PREVIEW = (_CRON, _ZONE, _START, _END, _FIVE)
-_SCHEDULE = answering("OneSchedule", schedule=ScheduleView)
+_SCHEDULE = answering("OneSchedule", schedule=Shown("ScheduleView"))
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
 routes = web.RouteTableDef()
@@ -73,7 +72,7 @@ async def create_schedule(request: web.Request) -> web.Response:
 @routes.get(_ALL)
 @operation(
     "List schedules",
-    {200: listing("Schedules", schedules=ScheduleView)},
+    {200: listing("Schedules", schedules=Shown("ScheduleView"))},
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
@@ -86,7 +85,9 @@ async def list_schedules(request: web.Request) -> web.StreamResponse:
 
 
 @routes.get(_ALL + "/preview")
-@operation("Preview a cron line", {200: listing("PreviewedRuns", runs=ScheduledRun)}, parameters=_PREVIEW)
+@operation(
+    "Preview a cron line", {200: listing("PreviewedRuns", runs=Shown("ScheduledRun"))}, parameters=_PREVIEW
+)
 @needs()
 async def preview_schedule(request: web.Request) -> web.Response:
     """The next runs of a cron line, before a schedule is created with it."""
@@ -114,7 +115,7 @@ async def get_schedule(request: web.Request) -> web.Response:
 @routes.get(_ONE + "/next")
 @operation(
     "List the next runs of a schedule",
-    {200: listing("Runs", runs=ScheduledRun)},
+    {200: listing("Runs", runs=Shown("ScheduledRun"))},
     parameters=(_COUNT,),
     errors=_ONE_OF_THEM,
 )
@@ -149,7 +150,7 @@ async def change_schedule(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
-@operation("Delete a schedule", {200: Done}, errors=_ONE_OF_THEM)
+@operation("Delete a schedule", {200: DONE}, errors=_ONE_OF_THEM)
 @needs()
 async def delete_schedule(request: web.Request) -> web.Response:
     """Delete a schedule. Jobs that it has submitted are not affected."""

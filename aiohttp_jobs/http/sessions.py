@@ -16,10 +16,9 @@ from .auth.middleware import identity_of, needs
 from .auth.sessions import SESSIONS
 from .bodies import read_model
 from .envelope import answer, path_id
-from .openapi.answers import Done, answering, listing
+from .openapi.answers import DONE, Shown, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Value
-from .openapi.records import SessionView
 
 SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
 
@@ -37,7 +36,7 @@ routes = web.RouteTableDef()
 @routes.get(_SESSIONS)
 @operation(
     "List sessions",
-    {200: listing("Sessions", sessions=SessionView)},
+    {200: listing("Sessions", sessions=Shown("SessionView"))},
     parameters=(SCOPE, _USER),
     errors=(ForbiddenError,),
 )
@@ -70,7 +69,7 @@ async def revoke_sessions(request: web.Request) -> web.Response:
 
 
 @routes.delete(_SESSIONS + "/{session_id:(?!revoke$)[^/]+}")
-@operation("End a session", {200: Done}, errors=(ForbiddenError, NotFoundError))
+@operation("End a session", {200: DONE}, errors=(ForbiddenError, NotFoundError))
 @needs("manage_sessions")
 async def revoke_session(request: web.Request) -> web.Response:
     """End one session and its open streams. Administrators may end anybody's."""

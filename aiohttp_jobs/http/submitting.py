@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aiohttp import web
-from pydantic import create_model
 
 from ..errors import (
     InsufficientStorageError,
@@ -16,12 +15,11 @@ from ..errors import (
     TooManyPendingError,
     TooMuchKeptError,
 )
-from ..model.job import ExecutionMode, JobResult, Submission
+from ..model.job import Submission
 from .app_keys import SERVICE
 from .auth.middleware import heartbeat_of, identity_of
 from .envelope import answer
 from .open_streams import open_stream, still_has_rights, while_rights_last
-from .openapi.answers import Success
 from .openapi.parameters import Seconds
 
 SUBMITTING_ERRORS = (
@@ -43,15 +41,6 @@ WAIT = Seconds(
     description="Wait up to this many seconds for the job to end, and return its `result`; null if it has "
     f"not ended by then. At most {LONGEST_SECONDS} s are waited, because proxies time out after 60 s. "
     "A job that is not due yet is not waited for.",
-)
-SUBMITTED = create_model(
-    "Submitted",
-    __base__=Success,
-    __doc__="",
-    jobId=(str, ...),
-    message=(str, ...),
-    executionMode=(ExecutionMode, ...),
-    result=(JobResult | None, None),
 )
 
 

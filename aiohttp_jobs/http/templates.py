@@ -13,10 +13,9 @@ from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB
-from .openapi.answers import Done, answering, listing
+from .openapi.answers import DONE, SUBMITTED, Shown, answering, listing
 from .openapi.operations import operation
-from .openapi.records import TemplateView
-from .submitting import JOB_MADE, SUBMITTED, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
+from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
 RERUNS = web.AppKey("aiohttp_jobs.reruns", Reruns)
@@ -30,7 +29,7 @@ _EXAMPLE = {
     "parameters": [{"name": "version", "type": "string", "required": True}],
     "runRoles": ["operator"],
 }
-_TEMPLATE = answering("OneTemplate", template=TemplateView)
+_TEMPLATE = answering("OneTemplate", template=Shown("TemplateView"))
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 _SUBMITTING = (*_ONE_OF_THEM, *SUBMITTING_ERRORS)
 
@@ -55,7 +54,7 @@ async def create_template(request: web.Request) -> web.Response:
 
 
 @routes.get(_ALL)
-@operation("List templates", {200: listing("Templates", templates=TemplateView)})
+@operation("List templates", {200: listing("Templates", templates=Shown("TemplateView"))})
 @needs()
 async def list_templates(request: web.Request) -> web.StreamResponse:
     """The templates that the caller may run or edit."""
@@ -94,7 +93,7 @@ async def replace_template(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
-@operation("Delete a template", {200: Done}, errors=_ONE_OF_THEM)
+@operation("Delete a template", {200: DONE}, errors=_ONE_OF_THEM)
 @needs("manage_templates")
 async def delete_template(request: web.Request) -> web.Response:
     """Delete a template and its triggers. Jobs that still wait for their turn will be rejected."""

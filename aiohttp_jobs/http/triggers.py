@@ -32,10 +32,8 @@ from .auth.middleware import identity_of, needs, public
 from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import Done, answering, listing
-from .openapi.document import ROOT
-from .openapi.operations import operation, unlisted
-from .openapi.records import TriggerView
+from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.operations import ROOT, operation, unlisted
 
 
 class Receiving:
@@ -68,7 +66,7 @@ WRONG_SECRETS = web.AppKey("aiohttp_jobs.wrong_trigger_secrets", WrongKeys)
 
 _OF_TEMPLATE = "/api/v1/templates/{template_id}/triggers"
 _ONE = "/api/v1/triggers/{trigger_id}"
-_MADE = answering("MadeTrigger", trigger=TriggerView, secret=str)
+_MADE = answering("MadeTrigger", trigger=Shown("TriggerView"), secret=str)
 _SECRET = answering("TriggerSecret", secret=str)
 _BODY_SECONDS = 10.0
 _MOST_AT_ONCE = 128
@@ -113,7 +111,7 @@ async def create_trigger(request: web.Request) -> web.Response:
 @routes.get(_OF_TEMPLATE)
 @operation(
     "List the triggers of a template",
-    {200: listing("Triggers", triggers=TriggerView)},
+    {200: listing("Triggers", triggers=Shown("TriggerView"))},
     errors=(NotFoundError,),
 )
 @needs()
@@ -126,7 +124,7 @@ async def list_triggers(request: web.Request) -> web.StreamResponse:
 @routes.patch(_ONE)
 @operation(
     "Enable or disable a trigger",
-    {200: answering("OneTrigger", trigger=TriggerView)},
+    {200: answering("OneTrigger", trigger=Shown("TriggerView"))},
     body=TriggerChange,
     errors=(ForbiddenError, NotFoundError),
     example={"enabled": False},
@@ -151,7 +149,7 @@ async def rotate_trigger(request: web.Request) -> web.Response:
 
 
 @routes.delete(_ONE)
-@operation("Delete a trigger", {200: Done}, errors=(NotFoundError,))
+@operation("Delete a trigger", {200: DONE}, errors=(NotFoundError,))
 @needs()
 async def delete_trigger(request: web.Request) -> web.Response:
     """Delete a trigger; its address no longer exists. Jobs that it has submitted go on."""

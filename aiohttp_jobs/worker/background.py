@@ -25,7 +25,7 @@ from .interpreters import (
 from .output.capture import OutputPipe
 from .process.endings import Endings
 from .process.orphans import Orphans
-from .process.process import Process, Program, kill_marked, marks_of
+from .process.process import Process, Program, be_ready_to_stop, kill_marked, marks_of
 from .process.starting import Start, start_process
 from .workspace import prepare, working_folder
 
@@ -103,6 +103,7 @@ async def run_process(
     Its output is in the log then. `start` is given the descriptor for the output. When cancelled, the process
     and its descendants are ended first.
     """
+    be_ready_to_stop()
     pipe, marks = OutputPipe(execution.log), marks_of(execution.job_id, execution.environment)
     try:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import JobsConfig
 from ..errors import ConfigurationError
@@ -19,12 +19,13 @@ from .functions.mainloop import FunctionMainLoop
 from .functions.runspace import FunctionRunspaces
 from .interpreters import Interpreter, find_interpreters
 from .mainloop import MainLoopExecutor
-from .powershell.executors import PowerShell
-from .powershell.messages import Session
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
 from .watchdog import WatchdogSignals
 from .workspace import base_environment, job_environment
+
+if TYPE_CHECKING:
+    from .powershell.executors import PowerShell
 
 
 class ExecutionModes:
@@ -140,6 +141,10 @@ class ExecutionModes:
     def _make_powershell(self, interpreter: Interpreter | None) -> PowerShell | None:
         if interpreter is None:
             return None
+        # Nobody needs it where PowerShell is not installed.
+        from .powershell.executors import PowerShell  # noqa: PLC0415 - as said above
+        from .powershell.messages import Session  # noqa: PLC0415 - as said above
+
         config = self._config
         return PowerShell(
             interpreter,

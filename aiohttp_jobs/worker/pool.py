@@ -24,7 +24,7 @@ from .base import Execution, Outcome
 from .output.capture import OutputPipe
 from .process.control import control_pair
 from .process.endings import Endings
-from .process.process import Process, Program, marks_of
+from .process.process import Process, Program, be_ready_to_stop, marks_of
 from .process.starting import PopenProcess
 from .return_values import NOTHING, ReturnValue
 
@@ -166,6 +166,7 @@ class WorkerPool:
                 worker.job_id = None
 
     async def _run_in(self, worker: PoolWorker, execution: Execution) -> Outcome:
+        be_ready_to_stop()
         worker.pipe.begin(execution.log)
         answer: WorkerAnswer | None = None
         try:

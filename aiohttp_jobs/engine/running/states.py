@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import psutil
-
 from ...model.job import ExecutionMode, JobPhase, Submission
 from ...worker.base import WarmWorker
 from ..base import JobState, JobSummary, WorkerState
@@ -51,6 +49,8 @@ async def worker_states(workers: Sequence[WarmWorker]) -> list[WorkerState]:
 
 
 def _memory(pids: list[int]) -> list[int | None]:
+    import psutil  # noqa: PLC0415 - a megabyte that only this and what ends jobs needs
+
     found: list[int | None] = []
     for pid in pids:
         try:

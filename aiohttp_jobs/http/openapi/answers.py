@@ -1,79 +1,45 @@
-"""The schemas around records: ``{"success": true, …}``, and that of every error."""
+"""What handlers say of their answers: which fields they have, and which records.
+
+The models are in ``records``. They are made for the document alone: a host whose document nobody reads does
+without them, which are a megabyte.
+"""
 
 from __future__ import annotations
 
-from functools import cache
 from types import GenericAlias
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, create_model
-
-from .described import Described
+from typing import Any, NamedTuple
 
 
-class Success(Described):
-    """What every answer that is no failure has."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    success: Literal[True]
-
-
-class Done(Success):
-    """A successful response without data."""
-
-    message: str
-
-
-class FieldFault(Described):
-    """What is wrong with one field, named by its path in the body, or with one parameter."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    field: str
-    message: str
-
-
-class Limit(Described):
-    """The limit that was reached: a setting's name in camelCase, what it allows, and how much is used."""
-
-    model_config = ConfigDict(extra="forbid")
+class Shown(NamedTuple):
+    """A model of ``records`` by its name, or a list of them: a field of an answer, or all of it."""
 
     name: str
-    value: int
-    used: int
+    is_list: bool = False
 
 
-class Failure(Described):
-    """Why a request was not carried out: a sentence for a person, and a code for a program."""
+class Answering(NamedTuple):
+    """A successful answer that is a model of its own; `fields` are types, or `Shown`."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    success: Literal[False]
-    error: str
-    code: str
-    details: list[FieldFault] = Field(default_factory=list)
-    limit: Limit | None = None
+    name: str
+    fields: tuple[tuple[str, Any], ...]
 
 
-@cache
-def answering(name: str, /, **fields: Any) -> type[BaseModel]:
-    """The model `name` of a successful response with `fields`, given as types.
-
-    The model's name ends with "Answer", so that client generators do not give a type and its one field the
-    same name.
-    """
-    required: dict[str, Any] = {field: (type_, ...) for field, type_ in fields.items()}
-    return create_model(f"{name}Answer", __base__=Success, __doc__="", **required)
+DONE = Shown("Done")
+SUBMITTED = Shown("Submitted")
 
 
-def listing(name: str, /, **plural: Any) -> type[BaseModel]:
-    """The model `name` of a list: ``count`` and the records, as in ``listing("Jobs", jobs=JobView)``."""
+def answering(name: str, /, **fields: Any) -> Answering:
+    """The answer `name` with `fields`, each of which is a type or `Shown`."""
+    return Answering(name, tuple(fields.items()))
+
+
+def listing(name: str, /, **plural: Any) -> Answering:
+    """A list: ``count`` and the records, as in ``listing("Jobs", jobs=Shown("JobView"))``."""
     return answering(name, count=int, **_lists(plural))
 
 
-def page(name: str, /, **plural: Any) -> type[BaseModel]:
-    """The model `name` of one page of a long list: ``nextCursor`` is null on the last page.
+def page(name: str, /, **plural: Any) -> Answering:
+    """One page of a long list: ``nextCursor`` is null on the last page.
 
     ``indexing`` is true while results are still being indexed, so that more may turn up.
     """
@@ -81,4 +47,9 @@ def page(name: str, /, **plural: Any) -> type[BaseModel]:
 
 
 def _lists(plural: dict[str, Any]) -> dict[str, Any]:
-    return {field: GenericAlias(list, (record,)) for field, record in plural.items()}
+    return {
+        field: Shown(record.name, is_list=True)
+        if isinstance(record, Shown)
+        else GenericAlias(list, (record,))
+        for field, record in plural.items()
+    }

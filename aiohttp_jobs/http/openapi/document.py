@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -36,12 +35,11 @@ from ...model.functions import FUNCTION_NAME
 from ...model.job import MAX_LABELS, InterpreterName
 from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
-from .answers import Failure
-from .operations import Content, Operation, is_unlisted, operation_of
+from .operations import ROOT, Content, Operation, is_unlisted, operation_of
 from .parameters import RequestParameter
+from .records import Failure, model_of
 from .schemas import Key, Schemas
 
-ROOT = "/api/v1"
 _OF_IDENTITY = (AuthenticationError, TooManyAttemptsError, RightsUnavailableError, RolesUnavailableError)
 _ID = {"type": "string", "format": "uuid"}
 _NAME = {"type": "string", "pattern": f"^{FUNCTION_NAME}$"}
@@ -71,7 +69,7 @@ class DescribedRoute:
             yield self.operation.body, "validation"
         for answer in self.operation.answers.values():
             if not isinstance(answer, Content):
-                yield answer, "serialization"
+                yield model_of(answer), "serialization"
 
 
 def described_routes(app: web.Application) -> list[DescribedRoute]:
@@ -83,6 +81,13 @@ def described_routes(app: web.Application) -> list[DescribedRoute]:
             raise LookupError(f"The handler of {method} {path} needs @operation or @unlisted.")
         found.append(DescribedRoute(method, _camel_path(path), handler, operation))
     return found
+
+
+def document_of(
+    app: web.Application, config: JobsConfig, interpreters: list[str], address: str
+) -> dict[str, Any]:
+    """The document of the API that is mounted in `app` and reached at `address`, with the host's limits."""
+    return build_document(app, host_limits(config, interpreters), address)
 
 
 def build_document(app: web.Application, limits: Mapping[str, Any], address: str) -> dict[str, Any]:
@@ -109,19 +114,6 @@ def build_document(app: web.Application, limits: Mapping[str, Any], address: str
         "paths": dict(paths),
         "components": {"schemas": schemas.components, "securitySchemes": _security(limits)},
     }
-
-
-class ApiDocument:
-    """The document of one host, built on first use. `limits`: see `build_document`."""
-
-    def __init__(self, limits: Mapping[str, Any]) -> None:
-        self._limits = limits
-        self._made: tuple[str, bytes] | None = None
-
-    def json(self, app: web.Application, address: str) -> bytes:
-        if self._made is None or self._made[0] != address:
-            self._made = address, json.dumps(build_document(app, self._limits, address)).encode()
-        return self._made[1]
 
 
 _DESCRIPTION = """
@@ -234,7 +226,7 @@ def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:
 
 def _answer(answer: Any, schemas: Schemas) -> dict[str, Any]:
     if not isinstance(answer, Content):
-        schema = schemas.reference(answer, "serialization")
+        schema = schemas.reference(model_of(answer), "serialization")
         return {"description": "Success.", "content": {_JSON: {"schema": schema}}}
     found: dict[str, Any] = {"description": answer.description}
     if answer.media_type is not None:

@@ -11,8 +11,10 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from ...errors import JobsError
+from .answers import Answering, Shown
 from .parameters import VALUES, RequestParameter
 
+ROOT = "/api/v1"
 _OPERATION = "_aiohttp_jobs_operation"
 _UNLISTED = "_aiohttp_jobs_unlisted"
 
@@ -33,7 +35,7 @@ class Content:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
 
-Answer = type[BaseModel] | Content
+Answer = Shown | Answering | Content
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
-"""Schemas of records that are shown but not stored: views of jobs, the queue, workers and runs.
+"""Models of what is answered: ``{"success": true, …}``, errors, and records that are shown but not stored.
 
-They describe what ``streams.serializers`` and the services return; nothing is validated with them at run
-time.
+They describe what ``envelope``, ``streams.serializers`` and the services return; nothing is validated with
+them. Only the document needs them, so nothing but ``document`` imports this.
 """
 
 from __future__ import annotations
 
+from functools import cache
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -30,7 +32,73 @@ from ...model.schedule import Schedule
 from ...model.session import SessionRecord
 from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
-from .described import Described
+from .answers import Answering, Shown
+
+
+class Described(BaseModel):
+    """A shape in the API's description, with which nothing is validated.
+
+    A validator would be memory for nothing (3 MB for all of them): none is made before one is asked for its
+    schema.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Success(Described):
+    """What every answer that is no failure has."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    success: Literal[True]
+
+
+class Done(Success):
+    """A successful response without data."""
+
+    message: str
+
+
+class FieldFault(Described):
+    """What is wrong with one field, named by its path in the body, or with one parameter."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    field: str
+    message: str
+
+
+class Limit(Described):
+    """The limit that was reached: a setting's name in camelCase, what it allows, and how much is used."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    value: int
+    used: int
+
+
+class Failure(Described):
+    """Why a request was not carried out: a sentence for a person, and a code for a program."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    success: Literal[False]
+    error: str
+    code: str
+    details: list[FieldFault] = Field(default_factory=list)
+    limit: Limit | None = None
+
+
+Submitted = create_model(
+    "Submitted",
+    __base__=Success,
+    __doc__="",
+    jobId=(str, ...),
+    message=(str, ...),
+    executionMode=(ExecutionMode, ...),
+    result=(JobResult | None, None),
+)
 
 
 class _Shown(Described):
@@ -362,3 +430,24 @@ class Me(Described):
     server_time: UtcDatetime
     connection: SeenConnection
     session_cookie: SessionCookie | None
+
+
+@cache
+def model_of(answer: Shown | Answering) -> type[BaseModel]:
+    """The model of a successful response.
+
+    Its name ends with "Answer" where the response is none of the records, so that client generators do not
+    give a type and its one field the same name.
+    """
+    if isinstance(answer, Shown):
+        found: type[BaseModel] = globals()[answer.name]
+        return found
+    required: dict[str, Any] = {field: (_type_of(kind), ...) for field, kind in answer.fields}
+    return create_model(f"{answer.name}Answer", __base__=Success, __doc__="", **required)
+
+
+def _type_of(kind: Any) -> Any:
+    if not isinstance(kind, Shown):
+        return kind
+    record = model_of(Shown(kind.name))
+    return GenericAlias(list, (record,)) if kind.is_list else record

@@ -14,9 +14,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import psutil
+from typing import TYPE_CHECKING, Any
 
 from ...model.job import InterpreterName, utc_now
 from ...system.threads import started
@@ -24,7 +22,7 @@ from ..base import NO_PARAMETERS, Execution, ExpectedJob, NotStartedError, Outco
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter, normalised
 from ..output.capture import OutputPipe
 from ..process.endings import Endings
-from ..process.process import Process, Program, kill_marked, marks_of
+from ..process.process import Process, Program, be_ready_to_stop, kill_marked, marks_of
 from ..process.starting import PopenProcess
 from ..workspace import prepare, prepare_in
 from .messages import (
@@ -38,6 +36,9 @@ from .messages import (
     read_version,
     request,
 )
+
+if TYPE_CHECKING:
+    import psutil
 
 START_SECONDS = 60.0
 _SCRIPT = RUNNER / "host.ps1"
@@ -230,6 +231,7 @@ class PowerShellHost:
         When cancelled, it stops the pipeline first, so that ``finally`` blocks run, and after `kill_grace`
         seconds the process with all its descendants; then it raises ``CancelledError``.
         """
+        be_ready_to_stop()
         self.is_reusable = False
         self._token = secrets.token_hex(16)
         told = self._told_to_run(execution, running)
@@ -282,6 +284,8 @@ class PowerShellHost:
         return Outcome(answer.exit_code)
 
     def _memory_now(self) -> int:
+        import psutil  # noqa: PLC0415 - loaded with the first job, see `be_ready_to_stop`
+
         try:
             self._looked_at = self._looked_at or psutil.Process(self.process.pid)
             return int(self._looked_at.memory_info().rss)
@@ -364,6 +368,8 @@ def _ending(code: int) -> str:
 
 def _end_programs(pid: int) -> None:
     """Send SIGTERM to every descendant of the process `pid`, and not to it."""
+    import psutil  # noqa: PLC0415 - as above
+
     with contextlib.suppress(psutil.NoSuchProcess):
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):

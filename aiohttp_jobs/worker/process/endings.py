@@ -13,8 +13,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Protocol
 
-import psutil
-
 from .orphans import Orphans
 
 _LOOK_SECONDS = 0.02
@@ -136,6 +134,8 @@ def _has_ended(pid: int) -> bool:
             return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
         except ChildProcessError:
             return True
+    import psutil  # noqa: PLC0415 - a megabyte that Linux does without
+
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,6 +1,7 @@
 """One child process in its own session, and ending it with all its descendants.
 
-It is started, awaited and reaped by ``starting`` or ``with_asyncio``.
+It is started, awaited and reaped by ``starting`` or ``with_asyncio``;
+``descendants`` finds what has left its group.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import time
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from subprocess import DEVNULL
 from typing import Any
-
-import psutil
 
 from ...system.threads import started
 
@@ -25,9 +25,7 @@ INSTANCE_VARIABLE = "AIOHTTP_JOBS_INSTANCE"
 JOB_VARIABLE = "AIOHTTP_JOBS_JOB_ID"
 """In the environment of every process that a job starts: which job it belongs to."""
 
-_KILL_ROUNDS = 10
-_ROUND_SECONDS = 0.2
-_PAUSE_SECONDS = 0.005
+_DESCENDANTS = f"{__package__}.descendants"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +109,6 @@ class Process(ABC):
                 os.killpg(self.pid, signal.SIGCONT)  # one that is stopped would not hear it
 
 
-def _signal_strays(leader: int, number: signal.Signals) -> None:
-    """Send a signal to every descendant of `leader` that is not in its group."""
-    try:
-        descendants = psutil.Process(leader).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    for process in descendants:
-        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) != leader:
-                process.send_signal(number)
-
-
 def marks_of(job_id: str, environment: Mapping[str, str]) -> dict[str, str]:
     """What all have in their environment that a job with this `environment` starts, and nobody else.
 
@@ -135,43 +121,24 @@ def marks_of(job_id: str, environment: Mapping[str, str]) -> dict[str, str]:
 def kill_marked(marks: Mapping[str, str], is_meant: Callable[[int], bool] = lambda pid: True) -> int:
     """Kill every process with all `marks` in its environment that `is_meant`; how many there were.
 
-    This finds daemons that have left their process group and parents. Repeats until none is left, because one
-    may fork meanwhile.
+    This finds daemons that have left their process group and parents. Blocks.
     """
-    killed = 0
-    for _ in range(_KILL_ROUNDS):
-        found = [
-            process
-            for process in psutil.process_iter()
-            if process.pid != os.getpid() and _has_marks(process, marks) and is_meant(process.pid)
-        ]
-        if not found:
-            break
-        for process in found:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        _wait_for_end(found)
-        killed += len(found)
-    return killed
+    from . import descendants  # noqa: PLC0415 - see `be_ready_to_stop`
+
+    return descendants.kill_marked(marks, is_meant)
 
 
-def _wait_for_end(processes: Iterable[psutil.Process]) -> None:
-    """For a while, without reaping them as psutil would: whoever started one waits for its code."""
-    end = time.monotonic() + _ROUND_SECONDS
-    while time.monotonic() < end and any(map(_is_alive, processes)):
-        time.sleep(_PAUSE_SECONDS)
+def _signal_strays(leader: int, number: signal.Signals) -> None:
+    """Send a signal to every descendant of `leader` that is not in its group. Blocks."""
+    from . import descendants  # noqa: PLC0415 - see `be_ready_to_stop`
+
+    descendants.signal_strays(leader, number)
 
 
-def _is_alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+def be_ready_to_stop() -> None:
+    """Load what stops jobs, in a thread, unless it is there: later no file may be left to be opened.
 
-
-def _has_marks(process: psutil.Process, marks: Mapping[str, str]) -> bool:
-    try:
-        has_them = marks.items() <= process.environ().items()
-        return has_them and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.Error, OSError):
-        return False
+    It comes with psutil, a megabyte that a host without jobs does without. Called for each job.
+    """
+    if _DESCENDANTS not in sys.modules:
+        started(import_module, _DESCENDANTS)

@@ -239,6 +239,22 @@ def test_an_end_is_told_where_no_more_descriptors_may_be_opened(run: Run, tmp_pa
     run(test)
 
 
+def test_what_stops_jobs_is_loaded_with_the_first_job_and_not_before() -> None:
+    code = (
+        "import sys, threading\n"
+        "from aiohttp_jobs.worker.process.process import be_ready_to_stop\n"
+        "wanted = {'psutil', 'aiohttp_jobs.worker.process.descendants'}\n"
+        "before = wanted & set(sys.modules)\n"
+        "be_ready_to_stop()\n"
+        "[each.join() for each in threading.enumerate() if each is not threading.main_thread()]\n"
+        "print(before, wanted <= set(sys.modules))"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    )
+    assert shown.stdout == "set() True\n"
+
+
 def test_on_linux_the_leaner_way_is_taken_on_each_loop() -> None:
     async def taken() -> type[Process]:
         endings = Endings()
