@@ -7,6 +7,7 @@ import json
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -209,3 +210,42 @@ def test_foreign_files_do_no_harm(claims: FiredMomentFiles, schedule_id: str, tm
     (firing / "forged").write_text(json.dumps(forged))
     assert claims.take_over() == []
     assert claims.handled_until(schedule_id, START + MINUTE) == START
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    """`data` with one bit of each of its bytes flipped."""
+    for place in range(len(data)):
+        yield data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def test_a_moment_whose_file_was_damaged_is_given_to_no_other_job_and_says_so(
+    claims: FiredMomentFiles, schedule_id: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    claim = claims.take(schedule_id, START, JOB_ID)
+    assert claim is not None
+    claims.release(claim)
+    data = claim.path.read_bytes()
+    for harmed in (b"", data[:-1], bytes(len(data)), *flipped(data)):
+        claim.path.write_bytes(harmed)
+        (found,) = claims.take_over()
+        claims.release(found)
+        assert (found.schedule_id, found.moment) == (schedule_id, START), harmed
+        assert found.job_id in (None, JOB_ID), harmed
+        assert found.job_id is not None or "damaged" in str(found.skipped), harmed
+    assert f"of schedule {schedule_id} is left out" in caplog.text
+    (found,) = claims.take_over()
+    claims.finish(found)
+    assert claims.take(schedule_id, START, JOB_ID) is None
+    assert list((tmp_path / "Schedules" / "firing").iterdir()) == []
+
+
+def test_a_moment_that_an_earlier_release_has_claimed_is_completed(
+    claims: FiredMomentFiles, schedule_id: str
+) -> None:
+    claim = claims.take(schedule_id, START, JOB_ID)
+    assert claim is not None
+    claims.release(claim)
+    record = json.loads(claim.path.read_bytes())
+    del record["Check"]
+    claim.path.write_text(json.dumps(record))
+    assert [found.job_id for found in claims.take_over()] == [JOB_ID]

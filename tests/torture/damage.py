@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,9 @@ KINDS = (
 """Files of which a damaged one must not cost more than what was in it."""
 _SAME = {"JobOutput/.deleted", "Secrets/deleted-jobs"}
 """What one of these has lost is put back from the other."""
+_JOURNAL = "Running/*/journal.*"
+"""Is read after a power cut alone, so that a damaged one costs nothing here."""
+_JOB_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def harm_file(path: Path, chance: random.Random) -> str:
@@ -59,7 +63,8 @@ def harm_files(scenario: Scenario) -> None:
         paths = sorted(path for path in scenario.base.glob(kind) if path.is_file())
         if paths:
             path = scenario.chance.choice(paths)
-            _excuse(scenario, path)
+            if kind != _JOURNAL:
+                _excuse(scenario, path)
             how = harm_file(path, scenario.chance)
             scenario.note(f"{how}: {path.relative_to(scenario.base)}")
 
@@ -67,6 +72,7 @@ def harm_files(scenario: Scenario) -> None:
 def _excuse(scenario: Scenario, path: Path) -> None:
     """The job that `path` is about, by what is in it or by its name, and the schedule."""
     text = path.read_text(errors="replace") + " " + str(path)
+    scenario.ledger.excused_ids.update(_JOB_ID.findall(text))
     for job in scenario.ledger.jobs.values():
         if job.token in text or (job.job_id and job.job_id in text):
             job.is_excused = True

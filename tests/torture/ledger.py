@@ -55,6 +55,8 @@ class Ledger:
     jobs: dict[str, Job] = field(default_factory=dict)
     schedules: dict[str, str] = field(default_factory=dict)
     """The ids of schedules that were accepted, and their tokens."""
+    excused_ids: set[str] = field(default_factory=set)
+    """Of jobs, those of schedules too, whose files were damaged from outside."""
     excused_kinds: set[str] = field(default_factory=set)
     """Whose jobs are excused, also those to come."""
     _numbers: Iterator[int] = field(default_factory=count)

@@ -146,7 +146,7 @@ class Oracle:
             jobs = [claim["JobID"] for claim in claims if claim["JobID"]]
             fired.update(jobs)
             for job_id in jobs[:-1]:
-                if job_id not in self._files:
+                if job_id not in self._files and job_id not in self._ledger.excused_ids:
                     self.findings.lost.append(f"schedule {policy}: job {job_id} of a moment has no result")
             for job_id in jobs:
                 if self._runs[f"{policy}:{job_id}"] > 1:

@@ -8,7 +8,9 @@ the process dies: whoever then gets the lock completes the claim.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import logging
 import os
 import secrets
 import time
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ...system.atomic import make_folder, mend_folder, sync_file, sync_folder
 from ...system.guarded_files import (
@@ -36,6 +39,11 @@ _KEEP = timedelta(days=1)
 _KEEP_NEWEST = 10
 _LARGEST = 64 * 1024
 _FORMAT = "%Y%m%dT%H%M%SZ"
+_FIELDS = ("ScheduleID", "Moment", "JobID", "Skipped")
+_DAMAGED = (
+    "The file that says which job it was given to was damaged, so whether that was submitted is not known."
+)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +87,8 @@ class FiredMomentFiles(InThreads):
         """
         folder = self._fired / schedule_id
         make_folder(folder)
-        record = {"ScheduleID": schedule_id, "Moment": _name(moment), "JobID": job_id, "Skipped": skipped}
-        path, held = self._announce(json.dumps(record).encode())
+        record = dict(zip(_FIELDS, (schedule_id, _name(moment), job_id, skipped), strict=True))
+        path, held = self._announce(json.dumps({**record, "Check": _check(record)}).encode())
         try:
             os.link(path, folder / _name(moment))
             sync_folder(folder)
@@ -167,15 +175,39 @@ class FiredMomentFiles(InThreads):
     def _read(self, path: Path, held: int) -> HeldMoment | None:
         """The claim in a file whose lock is held; ``None`` when it announces nothing (any more)."""
         status = os.fstat(held)
+        claim = self._as_written(path, held, status) or self._damaged(path, held, status)
+        return claim if path.exists() else None
+
+    def _as_written(self, path: Path, held: int, status: os.stat_result) -> HeldMoment | None:
         try:
             record = json.loads(os.pread(held, _LARGEST, 0))
+            # Earlier releases wrote no such field.
+            if record.get("Check", check := _check(record)) != check:
+                return None
             moment = _moment(record["Moment"])
             claimed = (self._fired / record["ScheduleID"] / record["Moment"]).lstat()
-        except (ValueError, TypeError, KeyError, RecursionError, FileNotFoundError, NotADirectoryError):
-            return None
-        if (claimed.st_dev, claimed.st_ino) != (status.st_dev, status.st_ino) or not path.exists():
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            return None  # damaged
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # not claimed
+        if not os.path.samestat(claimed, status):
             return None
         return HeldMoment(record["ScheduleID"], moment, record["JobID"], record["Skipped"], path, held)
+
+    def _damaged(self, path: Path, held: int, status: os.stat_result) -> HeldMoment | None:
+        """The claim whose file has the status `status`, and does not say any more for which job it is.
+
+        Another job in its place might be the second one of that moment.
+        """
+        for folder in filter(is_folder, self._fired.iterdir()):
+            for moment in self._moments(folder.name):
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat((folder / _name(moment)).lstat(), status):
+                        _logger.error(
+                            "The moment %s of schedule %s is left out: %s", moment, folder.name, _DAMAGED
+                        )
+                        return HeldMoment(folder.name, moment, None, _DAMAGED, path, held)
+        return None
 
     def _moments(self, schedule_id: str) -> Iterator[datetime]:
         folder = self._fired / schedule_id
@@ -189,6 +221,11 @@ class FiredMomentFiles(InThreads):
         for moment in sorted(self._moments(schedule_id))[:-_KEEP_NEWEST]:
             if moment < now - _KEEP:
                 (self._fired / schedule_id / _name(moment)).unlink(missing_ok=True)
+
+
+def _check(record: dict[str, Any]) -> str:
+    """What tells whether a bit of `record` was flipped on the disk. Raises ``KeyError``."""
+    return hashlib.sha256(json.dumps([record[name] for name in _FIELDS]).encode()).hexdigest()[:16]
 
 
 def _name(moment: datetime) -> str:
