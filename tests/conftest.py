@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import asyncio.constants
 import gc
-import linecache
 import os
 import signal
-import sys
 import time
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +29,7 @@ from aiohttp_jobs.worker.powershell import runspace
 
 from . import prefork
 from .engines import HostEngine, engine
+from .loop_guard import check_threads
 from .postgres import bare_postgres, postgres, postgres_server
 from .powershell import needs_pwsh, short_lived_pwsh
 from .processes import end_what_was_left
@@ -42,22 +39,7 @@ __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 120.0
 
-# In debug mode each future and callback keeps the stack that made it, for messages about it: whole ones take
-# up a third of the tests' time, one frame of each a twentieth. Raise it to see where what is named was made.
-STACK_DEPTH = 0
-asyncio.constants.DEBUG_STACK_DEPTH = STACK_DEPTH  # type: ignore[misc]
-traceback.extract_stack.__defaults__ = (None, STACK_DEPTH)  # what asyncio calls without arguments
-_UNCHANGED = (sys.base_prefix, sys.prefix, str(prefork.ROOT / "aiohttp_jobs"), str(prefork.ROOT / "tests"))
-_look_whether_changed = linecache.checkcache
-
-
-def _look_unless_ours(filename: str | None = None) -> None:
-    """Each such frame has it asked whether its file has changed. These do not while tests run."""
-    if filename is None or not filename.startswith(_UNCHANGED):
-        _look_whether_changed(filename)
-
-
-linecache.checkcache = _look_unless_ours
+check_threads()
 
 # A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
 runspace.PRACTICE_AFTER_JOBS = 1_000_000
@@ -66,6 +48,7 @@ runspace.PRACTICE_AFTER_JOBS = 1_000_000
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("few", hypothesis.settings.get_profile("untimed"), max_examples=25)
 hypothesis.settings.load_profile("untimed")
 
 SLOW = (
@@ -76,10 +59,12 @@ SLOW = (
     "engine/postgres",
     "functions/test_importing.py",
     "functions/test_running.py",
+    "functions/test_several_processes.py",
     "functions/test_submit.py",
     "functions/test_testing.py",
     "functions/test_workers.py",
     "http/auth/test_api_keys.py",
+    "http/mcp/test_agents.py",
     "http/openapi/test_schemathesis.py",
     "http/test_traces.py",
     "notify/test_crashes.py",
@@ -104,6 +89,7 @@ SLOW = (
     "without_a_host/test_worker.py",
     "worker/process/test_dead_mans_switch.py",
     "worker/process/test_orphans.py",
+    "worker/test_commands.py",
     "worker/test_modes.py",
     "worker/test_powershell.py",
     "worker/test_powershell_console.py",
@@ -114,7 +100,8 @@ SLOW = (
 )
 """What starts browsers, servers or Pythons of its own, or tries attacks: ``make test-fast`` leaves it out.
 
-It leaves out what runs over PostgreSQL or PowerShell, too."""
+It leaves out what runs over PostgreSQL or PowerShell, too, and single tests that are marked as slow: each
+takes half a second of a processor or more, and is not the only one of what it tries."""
 
 LONGEST = (
     "acceptance/test_pester.py",
@@ -164,9 +151,15 @@ QUICK: dict[str, Any] = {
 
 
 @cache
+def _whole(names: tuple[str, ...]) -> list[str]:
+    return [str(Path(__file__).parent / each) for each in names]
+
+
+@cache
 def is_in(path: Path, names: tuple[str, ...]) -> bool:
     """Whether `path` is or lies in one of `names`, below this folder: thousands of tests of few files ask."""
-    return any(path.is_relative_to(Path(__file__).parent / each) for each in names)
+    below = str(path)
+    return any(below == each or below.startswith(f"{each}/") for each in _whole(names))
 
 
 def needs_postgres(item: pytest.Item) -> bool:
@@ -196,6 +189,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtestloop() -> Generator[None, object, object]:
     with short_lived_pwsh():
         return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "not slow":
+        hypothesis.settings.load_profile("few")
 
 
 def pytest_sessionstart() -> None:

@@ -33,6 +33,7 @@ def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() ->
     assert shown.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_a_host_loads_nothing_that_its_settings_do_not_ask_for() -> None:
     code = (
         "import sys\n"

@@ -127,6 +127,7 @@ def holder(kept_in: tuple[str, str], schedule_id: str) -> Iterator[subprocess.Po
             process.kill()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_held_is_taken_over(
     kept: KeptRecords, kept_in: tuple[str, str], schedule_id: str
 ) -> None:

@@ -274,6 +274,7 @@ json_values = st.recursive(
 
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module")  # psycopg's pool does, in its own thread
 @BOTH
+@pytest.mark.slow
 async def test_no_json_whatever_makes_the_server_fail(host: Host) -> None:
     caller = host.caller("debug")
     assert (await host.caller("site_admin").request("POST", "/queue/pause")).status == 200

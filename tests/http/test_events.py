@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 
+import pytest
+
 from ..conftest import Host
 from ..engines import BOTH
 from ..gate import PATIENCE_SECONDS
@@ -70,6 +72,7 @@ async def test_output_too_long_for_its_result_is_still_there_in_whole(host: Host
         assert not [p for p in (host.base_dir / "JobOutput").iterdir() if job_id in p.name]
 
 
+@pytest.mark.slow
 async def test_many_watchers_see_the_same_and_one_that_never_reads_holds_up_nobody(host: Host) -> None:
     caller = host.caller("debug")
     job_id = await caller.submit("sleep 0.2; seq 1 300000")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession
 
 from ..conftest import Host
@@ -85,6 +86,7 @@ web.run_app(
 """
 
 
+@pytest.mark.slow
 async def test_after_sigterm_it_answers_that_it_is_not_ready_until_the_time_is_over(tmp_path: Path) -> None:
     port = free_port()
     process = await asyncio.create_subprocess_exec(

@@ -51,6 +51,7 @@ async def spans_of(exporter: InMemorySpanExporter, job_id: str) -> dict[str, Rea
     return {each.name: each for each in found if (each.attributes or {}).get("aiohttp_jobs.job_id") == job_id}
 
 
+@pytest.mark.slow
 async def test_a_job_is_accepted_waits_runs_and_is_finished_in_the_trace_of_its_request(
     start_host: StartHost, exporter: InMemorySpanExporter
 ) -> None:

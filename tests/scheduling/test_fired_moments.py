@@ -121,6 +121,7 @@ def test_what_is_finished_at_the_very_moment_it_is_looked_at_is_not_taken_over(
 
 
 @pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_taken_over_if_it_had_the_moment(
     claims: FiredMomentFiles, schedule_id: str, tmp_path: Path, linked: bool
 ) -> None:

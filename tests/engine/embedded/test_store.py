@@ -318,6 +318,7 @@ async def test_nor_where_another_process_came_to_run_it_and_has_left_since(
     assert "second time" in str((await claimed(one, pending)).problem)
 
 
+@pytest.mark.slow
 async def test_the_jobs_of_a_dead_process_are_taken_over_once(make_store: MakeStore, tmp_path: Path) -> None:
     code = """
 import asyncio, os, sys
@@ -461,6 +462,7 @@ async def test_a_job_may_start_with_the_write_that_accepts_it(make_store: MakeSt
 
 
 @pytest.mark.parametrize(("moment", "interrupted"), [("before", []), ("after", ["started"])])
+@pytest.mark.slow
 async def test_a_process_that_dies_while_it_accepts_and_starts_leaves_all_or_nothing(
     make_store: MakeStore, tmp_path: Path, moment: str, interrupted: list[str]
 ) -> None:

@@ -46,6 +46,7 @@ def assert_described(document: dict[str, Any], method: str, path: str, answer: A
     assert not faults, (method, path, answer.body)
 
 
+@pytest.mark.slow
 async def test_the_document_is_valid_openapi(host: Host) -> None:
     found = await document(host.caller())
     assert found["openapi"] == "3.1.0"
@@ -122,6 +123,7 @@ async def test_the_document_tells_this_hosts_limits(start_host: StartHost) -> No
     assert "x-host-limit" not in str(found)
 
 
+@pytest.mark.slow
 async def test_the_document_tells_by_which_channels_notices_go(start_host: StartHost) -> None:
     mail = {"smtp_host": "localhost", "smtp_from": "jobs@example.org"}
     for settings, most, models in (

@@ -132,6 +132,7 @@ def test_what_comes_after_the_end_is_not_shown_as_the_secrets_are_forgotten() ->
     assert masker.feed(b"ter2 hunter2") + masker.end() == b""
 
 
+@pytest.mark.slow
 async def test_programs_that_real_jobs_print_secrets_with_show_no_part_of_them(host: Host) -> None:
     caller = host.caller("debug", "system_admin")
     python = "s = os.environ['PARAM_s']; print(repr(s), json.dumps(json.dumps(s)))"
@@ -213,6 +214,7 @@ def test_forms_of_other_languages(shown: str, size: int) -> None:
     st.sampled_from([b"\n", b"\r\n", b"\n  "]),
     st.lists(st.integers(1, 30), min_size=1),
 )
+@pytest.mark.slow
 def test_base64_in_lines_is_masked_wherever_they_end_and_it_is_cut(
     before: bytes, width: int, end: bytes, cuts: list[int]
 ) -> None:
