@@ -32,8 +32,8 @@ from .http import (
     workers,
 )
 from .http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
-from .http.auth.cors import preflight_middleware, share_with
 from .http.auth.middleware import identity_middleware
+from .http.auth.origin import preflight_middleware, share_with
 from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
 from .http.auth.wrong_keys import WrongKeys
 from .http.envelope import error_middleware

@@ -1,17 +1,20 @@
-"""Reads submission files, which anybody may have written: trusts nothing, and never raises for bad
-content.
+"""Reads submission files, which anybody may have written: trusts nothing, and never raises for bad content.
+
+Those that this process has accepted itself are remembered, and not parsed again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
 from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
-from ....system.guarded_files import UnreadableFileError, read_file
+from ....system.guarded_files import UnreadableFileError, read_file, read_start
 from ....system.signing import FIELD as SIGNATURE
 from ....system.signing import Signer
 from .layout import original_text, safe_component
@@ -25,6 +28,9 @@ EXPIRED = (
     "known any more, so it does not run. Submit the job again."
 )
 TAMPERED = "The submission file was changed after it was signed; it does not run."
+_MOST_SUBMISSIONS = 4096
+_MOST_DIGESTS = 100_000
+_LARGEST_REMEMBERED = 16 * 1024
 
 
 def picked_up_before(job_id: str) -> str:
@@ -161,3 +167,51 @@ def placeholder(path: Path, user_folder: str, record: dict[str, Any]) -> Submiss
 def _storable(text: str) -> str:
     """`text` without lone surrogates, such as those in file names that are not UTF-8."""
     return text.encode("utf-8", "replace").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFile:
+    """The digest of a submission file that this process wrote, and the submission, if it is still cached.
+
+    `comings` is `Instance.comings` of when it was written.
+    """
+
+    digest: bytes
+    submission: Submission | None
+    comings: int
+
+    def submission_in(self, path: str) -> Submission | None:
+        """The cached submission, if the file `path` still has the content that was written. Blocks."""
+        if self.submission is None:
+            return None
+        try:
+            is_same = hashlib.sha256(read_start(path, _LARGEST_REMEMBERED + 1)).digest() == self.digest
+        except OSError:
+            return None
+        return self.submission if is_same else None
+
+
+class Accepted:
+    """The submissions that this process has accepted, by path, and bounded.
+
+    Of old ones only the digests stay, and their files are parsed again.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, AcceptedFile] = {}
+        self._submissions = 0
+
+    def add(self, path: str, data: bytes, submission: Submission, comings: int) -> None:
+        self.take(path)
+        if len(self._files) >= _MOST_DIGESTS or len(data) > _LARGEST_REMEMBERED:
+            return
+        is_kept = self._submissions < _MOST_SUBMISSIONS
+        self._submissions += is_kept
+        digest = hashlib.sha256(data).digest()
+        self._files[path] = AcceptedFile(digest, submission if is_kept else None, comings)
+
+    def take(self, path: str) -> AcceptedFile | None:
+        found = self._files.pop(path, None)
+        if found is not None and found.submission is not None:
+            self._submissions -= 1
+        return found

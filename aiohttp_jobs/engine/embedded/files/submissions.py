@@ -20,7 +20,6 @@ from ....system.jsontext import indented
 from ....system.signing import Signer
 from ...base import ClaimedJob
 from ..job_store import Allowance, KeyBusyError, PendingJob, QueuePausedError
-from .accepted import Accepted, AcceptedFile
 from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
 from .deleted_ids import DeletedIds
@@ -28,7 +27,15 @@ from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout, safe_component
-from .submission_reader import EXPIRED, ReadSubmission, SubmissionReader, is_visible, picked_up_before
+from .submission_reader import (
+    EXPIRED,
+    Accepted,
+    AcceptedFile,
+    ReadSubmission,
+    SubmissionReader,
+    is_visible,
+    picked_up_before,
+)
 
 _LOCK_SECONDS = 0.05
 """For longer than it takes to count and to write a file: whoever holds it longer is not waited for."""

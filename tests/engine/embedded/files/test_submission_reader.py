@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.files.accepted import Accepted
+from aiohttp_jobs.engine.embedded.files.submission_reader import Accepted
 from aiohttp_jobs.model.job import ExecutionMode, Submission, new_job_id, utc_now
 
 DATA = b'{"JobName": "report"}'
