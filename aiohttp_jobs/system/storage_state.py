@@ -1,7 +1,7 @@
 """Whether the disk below the data folder refuses, said once when it begins and once when it ends; and how
 what it refused is written again: the one way of backing off from a disk.
 
-``storage_faults`` classifies errors; ``access.storage_limits`` limits users.
+``storage_faults`` classifies errors; ``access.limits`` limits users.
 """
 
 from __future__ import annotations

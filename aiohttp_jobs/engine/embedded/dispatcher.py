@@ -417,8 +417,9 @@ class Dispatcher:
         self._wake.set()
 
     def _free_lock(self, job: PendingJob) -> None:
-        self._slots.free_lock(job.lock)
-        if job.lock is not None:
+        lock = job.lock
+        self._slots.free_lock(lock)
+        if lock is not None:
             self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

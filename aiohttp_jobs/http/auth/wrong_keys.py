@@ -1,6 +1,6 @@
 """Limits attempts with wrong API keys, by address and by key id, and logs them.
 
-Keys are checked first (``engine.key_ring``), so wrong keys never lock out a valid one from the same proxy.
+Keys are checked first (``engine.credentials``), so wrong keys never lock out a valid one from the same proxy.
 """
 
 from __future__ import annotations
