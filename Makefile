@@ -50,7 +50,8 @@ test: check .venv-clients/.created  ## everything that must pass: check, then th
 # Few of these wait for anything: more processes than processors would each only collect all tests once more.
 test-fast: TEST_WORKERS = 2
 test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, PostgreSQL, the command line, running functions, attacks and kills; ARGS=tests/…
-	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	@# asyncio's debug mode takes an eighth of the processor's time: make test has it.
+	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" -o asyncio_debug=false $(ARGS)
 
 torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
 	@exec $(BIN)/python -m tests.torture $(ARGS)

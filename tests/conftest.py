@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import gc
+import linecache
 import os
 import signal
+import sys
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,7 +33,6 @@ from aiohttp_jobs.worker.powershell import runspace
 
 from . import prefork
 from .engines import HostEngine, engine
-from .loop_guard import check_threads
 from .postgres import bare_postgres, postgres, postgres_server
 from .powershell import needs_pwsh, short_lived_pwsh
 from .processes import end_what_was_left
@@ -39,7 +42,22 @@ __all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 120.0
 
-check_threads()
+# In debug mode each future and callback keeps the stack that made it, for messages about it: whole ones take
+# up a third of the tests' time, one frame of each a twentieth. Raise it to see where what is named was made.
+STACK_DEPTH = 0
+asyncio.constants.DEBUG_STACK_DEPTH = STACK_DEPTH  # type: ignore[misc]
+traceback.extract_stack.__defaults__ = (None, STACK_DEPTH)  # what asyncio calls without arguments
+_UNCHANGED = (sys.base_prefix, sys.prefix, str(prefork.ROOT / "aiohttp_jobs"), str(prefork.ROOT / "tests"))
+_look_whether_changed = linecache.checkcache
+
+
+def _look_unless_ours(filename: str | None = None) -> None:
+    """Each such frame has it asked whether its file has changed. These do not while tests run."""
+    if filename is None or not filename.startswith(_UNCHANGED):
+        _look_whether_changed(filename)
+
+
+linecache.checkcache = _look_unless_ours
 
 # A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
 runspace.PRACTICE_AFTER_JOBS = 1_000_000
