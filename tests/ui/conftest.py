@@ -6,7 +6,7 @@ own, and asked nobody but its own host for anything. All tests here run in the b
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,15 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Playwright,
+    ViewportSize,
+    async_playwright,
+    expect,
+)
 
 from aiohttp_jobs import JobsConfig
 from tests.conftest import Host, starting_hosts
@@ -33,10 +41,13 @@ ARGUMENTS = [
     "--process-per-site",  # of a user's tabs: a process for each takes half a second of a processor
     "--disable-site-isolation-trials",  # or each visit has a new process, for a third of its time
 ]
+TIMEZONE = "America/New_York"  # not that of any host or schedule
+DESKTOP = ViewportSize(width=1280, height=720)
+PHONE = ViewportSize(width=360, height=740)
 _AXE = Path(__file__).with_name("axe.min.js")
 _AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _AXE_RUN = """async (runOnly) => {
-  const options = {runOnly};
+  const options = {runOnly, resultTypes: ["violations"]};
   const {violations} = await axe.run(document, options);
   const told = (node) => `${node.html} ${node.any.map((one) => one.message)}`;
   return violations.map(({id, nodes}) => `${id}: ${nodes.map(told).join(" | ")}`);
@@ -81,6 +92,20 @@ class Visitor:
         found: list[str] = await self.page.evaluate(_AXE_RUN, list(rules) or _AXE_TAGS)
         return found
 
+    async def keeps_nobody_out(self, view: str) -> None:
+        """Assert it of what is shown, light, dark and on a phone; and that nothing is wider than the window.
+
+        On a phone what is shown now has to be drawn: what follows the window's width does so a moment later.
+        """
+        for size in (PHONE, DESKTOP):
+            await self.page.set_viewport_size(size)
+            assert await self.accessibility_faults() == [], f"{view} at {size}"
+            width = await self.page.evaluate("document.documentElement.scrollWidth")
+            assert width <= await self.page.evaluate("innerWidth"), f"{view} at {size}"
+        await self.page.emulate_media(color_scheme="dark")
+        assert await self.accessibility_faults("color-contrast") == [], f"{view} in the dark"
+        await self.page.emulate_media(color_scheme="light")
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Until it is left, what the page does wrong becomes `faults`."""
@@ -109,7 +134,10 @@ Visit = Callable[..., Awaitable[Visitor]]
 
 
 class Windows:
-    """A browser's windows: contexts with a page each. A new one takes 0.7 s of a processor."""
+    """A browser's windows: contexts with a page each.
+
+    Until the page is shown, a new one takes two seconds of a processor, one that was used a third of one.
+    """
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -119,23 +147,28 @@ class Windows:
         """One that a visitor has left, who did nothing to it that the next could see; or a new one."""
         return self._used.pop() if self._used else await self.new()
 
-    async def new(self, **settings: Any) -> Page:
-        usual = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "reduced_motion": "reduce"}
-        context = await self._browser.new_context(**{**usual, **settings})
+    async def new(self) -> Page:
+        context = await self._browser.new_context(
+            locale="en-GB", timezone_id=TIMEZONE, reduced_motion="reduce", viewport=DESKTOP
+        )
         await context.add_init_script(_NOTE_VIOLATIONS)
         return await context.new_page()
 
     async def leave(self, page: Page) -> None:
-        """For the next visitor; closed where there were more pages, which are beyond this."""
+        """For the next visitor, with no other pages; closed where the visitor closed it."""
         context = page.context
-        if context.pages != [page]:
+        if page.is_closed():
             await context.close()
             return
+        for other in context.pages:
+            if other is not page:
+                await other.close()
         if page.url.startswith("http"):
             await page.evaluate("() => { localStorage.clear(); sessionStorage.clear() }")
         await page.goto("about:blank")
         await page.unroute_all()
         await page.emulate_media(color_scheme="light")
+        await page.set_viewport_size(DESKTOP)
         await context.clear_cookies()
         await context.clear_permissions()
         self._used.append(page)
@@ -149,14 +182,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
+async def playwright() -> AsyncIterator[Playwright]:
+    async with async_playwright() as playwright:
+        yield playwright
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(playwright: Playwright) -> AsyncIterator[Browser]:
     """One for all tests of a worker: starting it costs more than most tests."""
     if not CHROMIUM.exists():
         pytest.skip(f"the browser tests did not run: there is no {CHROMIUM} (apt-get install chromium)")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
-        yield browser
-        await browser.close()
+    browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+    yield browser
+    await browser.close()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -182,18 +220,22 @@ async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
 async def visit(windows_of_all: Windows) -> AsyncIterator[Visit]:
     """Makes visitors of a host; without roles they are not signed in.
 
-    With settings of its context, or `is_new`, a visitor has a window that nobody else has had or will have.
+    One who `is_new` has a window that nobody else has had or will have. `permissions` are the browser's.
     """
     visitors: list[tuple[Visitor, bool]] = []
 
     async def arrive(
-        host: Host, *roles: str, user_id: str = "alice", is_new: bool = False, **context: Any
+        host: Host,
+        *roles: str,
+        user_id: str = "alice",
+        is_new: bool = False,
+        permissions: Sequence[str] = (),
     ) -> Visitor:
-        is_own = is_new or bool(context)
-        page = await (windows_of_all.new(**context) if is_own else windows_of_all.used())
+        page = await (windows_of_all.new() if is_new else windows_of_all.used())
+        await page.context.grant_permissions(permissions)
         visitor = Visitor(page, page.context, host)
         watching.enter_context(visitor.watched())
-        visitors.append((visitor, is_own))
+        visitors.append((visitor, is_new))
         if roles:
             body = {"user_id": user_id, "roles": list(roles)}
             assert (await page.context.request.post(f"{host.address}/login", data=body)).ok
@@ -203,8 +245,8 @@ async def visit(windows_of_all: Windows) -> AsyncIterator[Visit]:
         yield arrive
         for visitor, _ in visitors:
             assert visitor.faults == []
-    for visitor, is_own in visitors:
-        if is_own:
+    for visitor, is_new in visitors:
+        if is_new:
             await visitor.context.close()
         else:
             await windows_of_all.leave(visitor.page)

@@ -87,7 +87,7 @@ async def test_an_administrator_looks_at_one_user(host: Host, visit: Visit) -> N
     alice = await visit(host, "task_manager")
     bob = await visit(host, "task_manager", user_id="bob")
     await alice.submit("true", "Of Alice")
-    await bob.submit("sleep 30", "Of Bob")
+    await bob.submit("sleep 300", "Of Bob")
     page = await admin.open()
     await page.get_by_label("All users").check()
     await expect(page.locator(".job-link")).to_have_count(2)

@@ -37,8 +37,7 @@ async def test_long_lines_are_wrapped_and_the_output_is_downloaded(
 
 
 async def test_lines_are_chosen_by_their_numbers_and_copied(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager")
-    await visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor = await visit(host, "task_manager", permissions=["clipboard-read", "clipboard-write"])
     job_id = await visitor.submit("seq 1 9; printf '\\033[32mgreen\\033[0m\\n'")
     await host.caller("task_manager").result(job_id)
     page = await visitor.open(f"#/job/{job_id}")

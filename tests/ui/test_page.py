@@ -80,7 +80,7 @@ async def test_the_list_is_live_and_needs_no_reloading(host: Host, visit: Visit)
     visitor = await visit(host, "task_manager")
     page = await visitor.open()
     await expect(page.get_by_text("No jobs yet")).to_be_visible()
-    await visitor.submit("sleep 30", "Long one")
+    await visitor.submit("sleep 300", "Long one")
     row = page.get_by_role("row", name=re.compile("Long one"))
     await expect(row.get_by_text("Running")).to_be_visible()
     await row.get_by_role("button", name="Cancel Long one").click()
@@ -105,7 +105,7 @@ async def test_a_deleted_result_leaves_the_list(host: Host, visit: Visit) -> Non
 async def test_the_keyboard_is_enough(host: Host, visit: Visit) -> None:
     visitor = await visit(host, "task_manager")
     await visitor.submit("echo first", "First")
-    await visitor.submit("sleep 30", "Second")
+    await visitor.submit("sleep 300", "Second")
     page = await visitor.open()
     await expect(page.get_by_role("row", name=re.compile("Second"))).to_contain_text("Running")
     await page.keyboard.press("j")
@@ -242,8 +242,7 @@ async def test_options_reach_the_job(host: Host, visit: Visit) -> None:
 
 
 async def test_the_curl_command_does_what_the_page_does(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager")
-    await visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor = await visit(host, "task_manager", permissions=["clipboard-read", "clipboard-write"])
     await visitor.submit("echo 'it'\\''s quoted'", "Quoted")
     page = await visitor.open()
     await page.get_by_role("button", name="Copy Quoted as curl").click()

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from playwright.async_api import Browser, BrowserContext, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Playwright, expect
 
 from tests.conftest import Host
 from tests.gate import Gate, until, until_answered
@@ -82,7 +82,7 @@ class Streams:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def windows(tmp_path: Path) -> AsyncIterator[Browser]:
+async def windows(playwright: Playwright, tmp_path: Path) -> AsyncIterator[Browser]:
     """A browser whose tabs are visible when they are in front, in which `NAME` is this machine."""
     process = await asyncio.create_subprocess_exec(
         CHROMIUM,
@@ -101,8 +101,7 @@ async def windows(tmp_path: Path) -> AsyncIterator[Browser]:
             while (match := _AT.search((await process.stderr.readline()).decode())) is None:
                 pass
         reading = asyncio.ensure_future(process.stderr.read())
-        async with async_playwright() as playwright:
-            yield await playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{match[1]}", no_defaults=True)
+        yield await playwright.chromium.connect_over_cdp(f"http://127.0.0.1:{match[1]}", no_defaults=True)
     finally:
         process.terminate()
         await process.wait()
@@ -245,7 +244,7 @@ async def test_without_shared_workers_every_visible_tab_has_one_of_its_own(
 ) -> None:
     streams = Streams()
     host = await start_host(streams.app())
-    visitor = await visit(host, "task_manager")
+    visitor = await visit(host, "task_manager", is_new=True)
     await visitor.context.add_init_script("delete window.SharedWorker")
     pages = [await open_tab(visitor.context, visitor.address) for _ in range(3)]
     await visitor.submit("true", "Seen")

@@ -137,8 +137,7 @@ async def test_a_bar_without_a_line_feed_is_one_row_live_and_after_a_reload(
 
 
 async def test_lines_that_a_terminal_translated_are_shown_found_and_copied(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager")
-    await visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor = await visit(host, "task_manager", permissions=["clipboard-read", "clipboard-write"])
     script = "\x1b[1;38:2::200:10:10mFAI\x1b[0m\x1b[KLED\r\r\nServer: x\r\r\n"
     job_id = await visitor.submit(f"print({json.dumps(script)}, end='')", interpreter="python")
     await host.caller("task_manager").result(job_id)
