@@ -130,7 +130,8 @@ def create_jobs_app(
     jobs_app[triggers.WRONG_SECRETS] = wrong_keys
     _add_services(jobs_app, plugin)
     _add_routes(jobs_app, config, sorted(plugin.interpreters))
-    jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
+    if config.trusted_origins:
+        jobs_app.on_response_prepare.append(share_with(config.trusted_origins))
     _add_lifetime(jobs_app, config, plugin, host, wrong_keys)
     return jobs_app
 

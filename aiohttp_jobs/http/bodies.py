@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -46,6 +46,7 @@ _DEEP = b"[" * 100
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SEPARATORS = (b",", b":", b"[", b"{")
 _PROMPT_SECONDS = 1.0
+_UNDECODABLE = "The request body could not be read as it was encoded."
 UNREADABLE = (HttpProcessingError, web.RequestPayloadError, ConnectionError)
 
 
@@ -126,8 +127,21 @@ async def _read_body(request: web.Request, max_bytes: int) -> bytes:
             raise _too_large(max_bytes)
         return body
     if request.content.is_eof():  # all of it has come with the headers, so there is nothing to wait for
-        return await _joined(request, max_bytes)
+        return _whole(request.content, max_bytes)
     return await _receive_body(request, max_bytes)
+
+
+def _whole(content: StreamReader, max_bytes: int) -> bytes:
+    """A body of which nothing more is to come. Raises `TooLargeError` or `MalformedJSONError`."""
+    body = b""
+    try:
+        while (piece := content.read_nowait()) and len(body) <= max_bytes:
+            body += piece
+    except UNREADABLE:
+        raise MalformedJSONError(_UNDECODABLE) from None
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
 
 
 async def _receive_body(request: web.Request, max_bytes: int) -> bytes:
@@ -153,7 +167,7 @@ async def _joined(request: web.Request, max_bytes: int) -> bytes:
             if len(body) > max_bytes:
                 raise _too_large(max_bytes)
     except UNREADABLE:
-        raise MalformedJSONError("The request body could not be read as it was encoded.") from None
+        raise MalformedJSONError(_UNDECODABLE) from None
     return bytes(body)
 
 

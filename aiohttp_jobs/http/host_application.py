@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -25,9 +27,9 @@ class HostApplication:
             return []
 
         @web.middleware
-        async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        def middleware(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
             if self._found is None:
                 self._found = request.match_info.apps[0]
-            return await handler(request)
+            return handler(request)
 
         return [middleware]

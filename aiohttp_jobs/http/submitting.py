@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from aiohttp import web
 
@@ -30,6 +30,7 @@ SUBMITTING_ERRORS = (
     InsufficientStorageError,
 )
 """How a job may be refused that its submitter may run, and that is as it should be."""
+_NO_WAIT = nullcontext(0)
 JOB_MADE = {"jobId": "/jobId"}
 MOST_SECONDS = 60
 """What may be asked for."""
@@ -44,20 +45,21 @@ WAIT = Seconds(
 )
 
 
-@contextmanager
-def asked_wait(request: web.Request) -> Iterator[int]:
+def asked_wait(request: web.Request) -> AbstractContextManager[int]:
     """How many seconds the response may wait for the job's result; the block submits and responds.
 
     Raises `ForbiddenError` for a caller who may not read results, and `LimitReachedError`, both before
     anything is submitted.
     """
     seconds = WAIT.of(request)
-    if not seconds:
-        yield 0
-        return
+    return _waiting(request, min(seconds, LONGEST_SECONDS)) if seconds else _NO_WAIT
+
+
+@contextmanager
+def _waiting(request: web.Request, seconds: int) -> Iterator[int]:
     request.app[SERVICE].require_reader(identity_of(request))
     with open_stream(request):
-        yield min(seconds, LONGEST_SECONDS)
+        yield seconds
 
 
 async def submitted(request: web.Request, submission: Submission, wait: int) -> web.Response:

@@ -30,6 +30,7 @@ _logger = logging.getLogger("aiohttp_jobs.jobs")
 _faults = logging.getLogger(__name__)
 _ENDED = {JobStatus.CANCELLED: "cancelled", JobStatus.REJECTED: "rejected"}
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_TRACE = nullcontext[TraceContext | None](None)
 _LOADED = "opentelemetry.trace"
 _PROVIDER = "OTEL_PYTHON_TRACER_PROVIDER"
 """A variable that has a provider without the host's code: https://opentelemetry.io/docs/languages/python/"""
@@ -131,7 +132,7 @@ class TracingWhenUsed:
     ) -> AbstractContextManager[TraceContext | None]:
         """As `JobTracing` does it."""
         if (tracing := self._now()) is None:
-            return nullcontext(identity.trace)
+            return _NO_TRACE if identity.trace is None else nullcontext(identity.trace)
         return tracing.accepting(identity, mode)
 
     def accepted(self, submission: Submission) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -27,6 +28,17 @@ from .job_store import JobStore, PendingJob, RunningElsewhere
 _LOOK_SECONDS = 0.1
 _LOOK_SECONDS_FOR_EACH = 0.0005
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _BeingAdded:
+    """How many jobs of one user are being accepted, and how many bytes their commands have."""
+
+    jobs: int = 0
+    size: int = 0
+
+
+_NONE_ADDED = _BeingAdded()
 
 
 class EmbeddedJobQueue:
@@ -48,8 +60,7 @@ class EmbeddedJobQueue:
         self._warm_workers = warm_workers
         self._changes_elsewhere = ChangesElsewhere(store, dispatcher, changes.tell, storage)
         changes.on_departed = self._changes_elsewhere.departed
-        self._being_added: Counter[str] = Counter()
-        self._bytes_being_added: Counter[str] = Counter()
+        self._being_added: dict[str, _BeingAdded] = {}
 
     @property
     def is_closing(self) -> bool:
@@ -62,23 +73,22 @@ class EmbeddedJobQueue:
         except TooManyPendingError:
             await self._dispatcher.catch_up()  # another process may have taken some of them
             self._require_turn(user_id, size, most_waiting)
-        self._being_added[user_id] += 1
-        self._bytes_being_added[user_id] += size
+        added = self._being_added.get(user_id)
+        if added is None:
+            added = self._being_added[user_id] = _BeingAdded()
+        added.jobs += 1
+        added.size += size
         try:
             await self._dispatcher.submit(submission, is_new=is_new, most_waiting=most_waiting)
         finally:
-            self._being_added[user_id] -= 1
-            self._bytes_being_added[user_id] -= size
-            if not self._being_added[user_id]:
-                del self._being_added[user_id], self._bytes_being_added[user_id]
+            added.jobs -= 1
+            added.size -= size
+            if not added.jobs:
+                del self._being_added[user_id]
 
     def _require_turn(self, user_id: str, size: int, most: MostWaiting) -> None:
-        waiting = self._dispatcher.queue
-        most.require_turn(
-            waiting.count(user_id) + self._being_added.get(user_id, 0),
-            waiting.size(user_id) + self._bytes_being_added.get(user_id, 0),
-            size,
-        )
+        waiting, added = self._dispatcher.queue, self._being_added.get(user_id, _NONE_ADDED)
+        most.require_turn(waiting.count(user_id) + added.jobs, waiting.size(user_id) + added.size, size)
 
     async def get(self, job_id: str) -> JobState | None:
         active = self._dispatcher.find(job_id)

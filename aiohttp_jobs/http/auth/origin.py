@@ -113,10 +113,12 @@ def preflight_middleware(trusted: Collection[str]) -> Middleware:
     If the host has an ``OPTIONS`` handler for the route, that handler gets the request.
     """
 
+    # No coroutine of its own for each request, nearly all of which are no preflight.
     @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not _is_preflight(request):
-            return await handler(request)
+    def middleware(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        return answer(request, handler) if _is_preflight(request) else handler(request)
+
+    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         unknown = request.match_info.http_exception
         if unknown is None and request.match_info.route.method == hdrs.METH_OPTIONS:
             return await request.match_info.handler(request)

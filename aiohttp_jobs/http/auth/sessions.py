@@ -8,7 +8,7 @@ import asyncio
 import base64
 import contextlib
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from typing import Any
 
 import aiohttp_session
@@ -89,7 +89,8 @@ class _RequestStorage(aiohttp_session.AbstractStorage):
     """
 
     def __init__(self, own: _OwnStorage) -> None:
-        super().__init__(cookie_name=own.cookie_name)
+        # The cookie's settings as they are: to make them for each request took longer than all the rest here.
+        vars(self).update(vars(own))
         self._own = own
         self.session: aiohttp_session.Session | None = None
         """The session of the request, or of a clone of it."""
@@ -122,9 +123,9 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
     own = _OwnStorage(config)
 
     @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def middleware(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
         if aiohttp_session.STORAGE_KEY in request:
-            return await handler(request)
+            return handler(request)
         storage = _RequestStorage(own)
 
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -134,7 +135,7 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
                 if storage.session is not None and request.get(aiohttp_session.STORAGE_KEY) is storage:
                     request[aiohttp_session.SESSION_KEY] = storage.session
 
-        return await aiohttp_session.session_middleware(storage)(request, handle)
+        return aiohttp_session.session_middleware(storage)(request, handle)
 
     return middleware
 
