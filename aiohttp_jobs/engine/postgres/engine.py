@@ -35,9 +35,9 @@ from .async_database import AsyncDatabase
 from .dispatcher import PostgresDispatcher
 from .each_job import EachJob
 from .events import Listener, tell_deleted
+from .history import PostgresJobHistory
 from .host_rights import HostRights, RightsTables
 from .installation import PostgresInstallation
-from .job_history import PostgresJobHistory
 from .job_queue import PostgresJobQueue
 from .jobs import Claimed, JobTable
 from .kept_logs import KeptLogs

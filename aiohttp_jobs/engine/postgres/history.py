@@ -1,4 +1,4 @@
-"""JobHistory for ended jobs, whose results are stored."""
+"""JobHistory of the jobs in the database: of those that have ended, whose results are stored, and of all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from ...model.results import ResultFilter, Sort
 from ...system.jsontext import loads
 from ..base import ResultRepository
 from .async_database import AsyncDatabase
+from .jobs import JobTable
 from .result_rows import job_uuids
+from .results import PostgresResults
 
 _WAS_USED = "SELECT 1 FROM aiohttp_jobs.ended_jobs WHERE job_id = ANY(%s)"
 _RESULT = """
@@ -63,3 +65,17 @@ class PostgresHistory:
 
     async def _row(self, job_id: str) -> tuple[Any, ...]:
         return await self._database.row(_RESULT, (job_uuids([job_id]),)) or (None,) * 4
+
+
+class PostgresJobHistory(PostgresHistory):
+    """Of all jobs, ended or not: those in `table` and those that have left `results`."""
+
+    def __init__(self, database: AsyncDatabase, results: PostgresResults, table: JobTable) -> None:
+        super().__init__(database, results, table.believed)
+        self._table = table
+
+    async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
+        return await self._table.in_thread(self._table.attempts, submission.job_id)
+
+    async def current_submission(self, job_id: str) -> Submission | None:
+        return await self._table.in_thread(self._table.current_submission, job_id)

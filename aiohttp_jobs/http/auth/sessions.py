@@ -21,7 +21,6 @@ from ...errors import BusyError, ConfigurationError, JobsError
 from ...model.identity import Identity, Proof
 from ...system.key_files import decoded_fernet_key
 from ...system.storage_faults import fault_of
-from .https import arrived_over_https
 
 _FIELD = "aiohttp_jobs"
 _TEXTS = ("user_id", "session_id", "secret")
@@ -310,3 +309,16 @@ def _registry_in(app: web.Application) -> SessionRecords | None:
         if registry is not None:
             return registry
     return None
+
+
+def arrived_over_https(request: web.BaseRequest) -> bool:
+    """Whether the connection is encrypted, or a header says that a proxy's connection is.
+
+    Anybody can send such a header: use this for advice, not for security decisions.
+    """
+    forwarded = request.headers.get("X-Forwarded-Proto", "").lower().split(",")
+    return (
+        request.secure
+        or "https" in (each.strip() for each in forwarded)
+        or any(each.get("proto", "").lower() == "https" for each in request.forwarded)
+    )
