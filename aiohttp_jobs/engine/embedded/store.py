@@ -138,7 +138,7 @@ class FileSystemStore:
     async def look_at_others(
         self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
     ) -> OtherProcesses | None:
-        return await self._run(self._others.look, waiting, known)
+        return await self._run(self._others.look, lambda: self._intake.elsewhere(waiting()), known)
 
     async def news(self, since: NewsMark | None) -> News:
         return await self._run(self._news.read, since)

@@ -571,6 +571,33 @@ async def test_a_next_attempt_that_has_ended_and_was_deleted_before_the_disk_too
     assert not Path(job.run_dir).exists()
 
 
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "with another"])
+async def test_a_claim_that_can_neither_be_made_durable_nor_taken_back_is_made_again(
+    make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    store = await make_store()
+    for _ in range(others):
+        await make_store()
+    pending = await store.add(submission())
+    real = os.rename
+
+    def refuse(source: str, target: str, **more: int) -> None:
+        if target == pending.key:
+            raise OSError("the disk refuses that, too")
+        real(source, target, **more)
+
+    with a_disk_that_cannot_sync(tmp_path / "JobOutput", store):
+        monkeypatch.setattr(os, "rename", refuse)
+        await store.claim(pending)
+    monkeypatch.undo()
+    seen = await store.look_at_others(lambda: [pending], ())
+    assert seen is None or seen.taken == []
+    again = await claimed(store, pending)
+    assert (again.job_id, again.problem, again.submission.command) == (pending.job_id, None, "true")
+    await store.finish(again, result_of(again))
+    await until(lambda: not list(tmp_path.glob("Running/*/jobs/*")), "letting go of the job's folder")
+
+
 async def test_a_living_processs_jobs_are_left_to_it(make_store: MakeStore) -> None:
     one, other = await make_store(), await make_store()
     await claimed(one, await one.add(submission()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -133,6 +133,8 @@ class Intake:
         self._accepting = accepting
         self._expect = expect
         self._accepted = Accepted()
+        self._not_put_back: dict[str, Attempt] = {}
+        """Claims that the disk neither made durable nor let be undone, by where their jobs had waited."""
 
     def accept(
         self, submission: Submission, allowance: Allowance | None = None
@@ -204,13 +206,26 @@ class Intake:
         self._run_folders.remove(run.name)
         return True
 
-    def _put_back(self, pending: PendingJob, run: Attempt, target: str) -> bool:
+    def _put_back(self, pending: PendingJob, run: Attempt) -> bool:
         """Undo `claim`: the job goes on waiting."""
-        os.rename(target, pending.key)
-        self._run_folders.remove(run.name)
         if pending.lock is not None:
             self._keys.release(pending.lock)
+        self._return(pending.key, run)
         return True
+
+    def _return(self, key: str, run: Attempt) -> None:
+        """Move what was picked up back to where it waited. What the disk refuses, the next claim does."""
+        self._not_put_back[key] = run
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self._at.claimed_file(run), key)
+        self._run_folders.remove(run.name)
+        del self._not_put_back[key]
+
+    def elsewhere(self, waiting: Collection[PendingJob]) -> Collection[PendingJob]:
+        """Those of `waiting` that another process has, if their files are gone: this one has not."""
+        if not self._not_put_back:
+            return waiting
+        return [job for job in waiting if job.key not in self._not_put_back]
 
     def claim(self, pending: PendingJob, unless_paused: bool) -> CommittedChange[ClaimedJob | None]:
         """Pick a job up; the value is ``None`` when another process has.
@@ -235,6 +250,8 @@ class Intake:
         folder = pending.key.rpartition("/")[0]
         user_folder = folder.rpartition("/")[2]
         run, fault = Attempt(pending.stem, pending.attempt), pending.problem
+        if pending.key in self._not_put_back:
+            self._return(pending.key, self._not_put_back[pending.key])
         accepted = self._accepted.take(pending.key)
         if fault is None and self._was_used(run, accepted):
             if self._has_gone_on(pending, user_folder):
@@ -263,7 +280,7 @@ class Intake:
         is_signed = is_ours or read.is_signed
         claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, is_ours, is_signed)
         entry = JournalEntry(Kind.CLAIMED, run.name, user_folder)
-        undo = partial(self._put_back, pending, run, target)
+        undo = partial(self._put_back, pending, run)
         return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
 
     def _was_used(self, run: Attempt, accepted: AcceptedFile | None) -> bool:
