@@ -12,7 +12,7 @@ from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id
 from .functions import FUNCTIONS
-from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE
 
@@ -26,7 +26,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/me")
-@operation("Get the caller's identity and rights", {200: answering("OneSelf", me=Shown("Me"))})
+@operation("Get the caller's identity and rights", {200: answering("OneSelf", me=NamedModel("Me"))})
 @needs()
 async def show_me(request: web.Request) -> web.Response:
     """The caller's identity, and the modes, interpreters, priorities and endpoints they may use.
@@ -45,7 +45,7 @@ async def show_me(request: web.Request) -> web.Response:
 @routes.get(_KEYS)
 @operation(
     "List API keys",
-    {200: listing("ApiKeys", apiKeys=Shown("ApiKeyView"))},
+    {200: listing("ApiKeys", apiKeys=NamedModel("ApiKeyView"))},
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
@@ -60,7 +60,7 @@ async def list_api_keys(request: web.Request) -> web.Response:
 @routes.post(_KEYS)
 @operation(
     "Create an API key",
-    {201: answering("ApiKeyMade", apiKey=Shown("ApiKeyView"), secret=str)},
+    {201: answering("ApiKeyMade", apiKey=NamedModel("ApiKeyView"), secret=str)},
     body=ApiKeyRequest,
     errors=(ForbiddenError, TooManyKeptError),
     makes={"keyId": "/apiKey/KeyID"},
@@ -77,7 +77,7 @@ async def create_api_key(request: web.Request) -> web.Response:
 @routes.patch(_KEY)
 @operation(
     "Disable or enable an API key",
-    {200: answering("OneApiKey", apiKey=Shown("ApiKeyView"))},
+    {200: answering("OneApiKey", apiKey=NamedModel("ApiKeyView"))},
     body=ApiKeyChange,
     errors=_ONE_OF_THEM,
     example={"enabled": False},

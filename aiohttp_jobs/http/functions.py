@@ -11,7 +11,7 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed
-from .openapi.answers import SUBMITTED, Shown, answering, listing
+from .openapi.answers import SUBMITTED, NamedModel, answering, listing
 from .openapi.operations import operation
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
@@ -24,7 +24,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get(_ALL)
-@operation("List functions", {200: listing("Functions", functions=Shown("FunctionView"))})
+@operation("List functions", {200: listing("Functions", functions=NamedModel("FunctionView"))})
 @needs()
 async def list_functions(request: web.Request) -> web.StreamResponse:
     """The host's own functions that the caller may run."""
@@ -34,7 +34,9 @@ async def list_functions(request: web.Request) -> web.StreamResponse:
 
 @routes.get(_ONE)
 @operation(
-    "Get a function", {200: answering("OneFunction", function=Shown("FunctionView"))}, errors=(NotFoundError,)
+    "Get a function",
+    {200: answering("OneFunction", function=NamedModel("FunctionView"))},
+    errors=(NotFoundError,),
 )
 @needs()
 async def get_function(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from ..errors import ForbiddenError
 from ..monitoring.readiness import Readiness
 from .auth.middleware import needs, public
 from .envelope import answer
-from .openapi.answers import Shown, answering
+from .openapi.answers import NamedModel, answering
 from .openapi.operations import operation, unlisted
 
 READINESS = web.AppKey("aiohttp_jobs.readiness", Readiness)
@@ -47,7 +47,7 @@ async def is_ready(request: web.Request) -> web.Response:
 @routes.get("/api/v1/health")
 @operation(
     "Get the host's health",
-    {200: answering("Health", ready=bool, findings=Shown("HealthFinding", is_list=True))},
+    {200: answering("Health", ready=bool, findings=NamedModel("HealthFinding", is_list=True))},
     errors=(ForbiddenError,),
 )
 @needs("see_health")

@@ -20,7 +20,7 @@ from .app_keys import ACCESS, CONFIG, SERVICE
 from .auth.middleware import identity_of, needs
 from .bodies import glance, read_model
 from .envelope import answer, path_id
-from .openapi.answers import SUBMITTED, Shown, answering, listing
+from .openapi.answers import SUBMITTED, NamedModel, answering, listing
 from .openapi.operations import Content, operation
 from .openapi.parameters import SCOPE, Choices, Count, Matching
 from .output import (
@@ -94,7 +94,7 @@ async def submit_job(request: web.Request) -> web.Response:
 @routes.get("/api/v1/jobs")
 @operation(
     "List jobs",
-    {200: listing("Jobs", jobs=Shown("JobView"))},
+    {200: listing("Jobs", jobs=NamedModel("JobView"))},
     parameters=(_STATE, SCOPE, _LIMIT, _ID_PREFIX),
     errors=(ForbiddenError, LimitReachedError),
 )
@@ -117,7 +117,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 
 
 @routes.get(JOB)
-@operation("Get a job", {200: answering("Job", job=Shown("JobView"))}, errors=_ONE_JOB)
+@operation("Get a job", {200: answering("Job", job=NamedModel("JobView"))}, errors=_ONE_JOB)
 @needs()
 async def get_job(request: web.Request) -> web.Response:
     """One job in any state. An ended job has the fields of its result, without the output."""

@@ -9,7 +9,7 @@ from ..model.notice import SHOWN_STATES
 from ..services.notices import NoticeService
 from .auth.middleware import identity_of, needs
 from .envelope import answer, path_id
-from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Choices, Count, OptionalIdentifier
 
@@ -28,7 +28,7 @@ routes = web.RouteTableDef()
 @routes.get(_ALL)
 @operation(
     "List notices",
-    {200: listing("Notices", notices=Shown("NoticeView"))},
+    {200: listing("Notices", notices=NamedModel("NoticeView"))},
     parameters=(_STATE, _JOB_ID, SCOPE, _LIMIT),
     errors=(ForbiddenError,),
 )
@@ -48,7 +48,7 @@ async def list_notices(request: web.Request) -> web.Response:
 @routes.post(_ONE + "/retry")
 @operation(
     "Retry a notice",
-    {202: answering("OneNotice", notice=Shown("NoticeView"))},
+    {202: answering("OneNotice", notice=NamedModel("NoticeView"))},
     errors=(*_ONE_OF_THEM, ConflictError),
 )
 @needs("manage_notices")

@@ -10,7 +10,7 @@ from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
 from .auth.middleware import identity_of, needs
 from .envelope import answer
-from .openapi.answers import Shown, answering, listing
+from .openapi.answers import NamedModel, answering, listing
 from .openapi.operations import operation
 
 QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)
@@ -21,7 +21,7 @@ routes = web.RouteTableDef()
 
 
 @routes.get("/api/v1/queue")
-@operation("Get the queue", {200: answering("Queue", queue=Shown("QueueView"))}, errors=_FORBIDDEN)
+@operation("Get the queue", {200: answering("Queue", queue=NamedModel("QueueView"))}, errors=_FORBIDDEN)
 @needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
     """The waiting jobs in order, the numbers of running jobs, and the limits."""
@@ -61,7 +61,9 @@ async def pick_up(request: web.Request) -> web.Response:
 
 @routes.get("/api/v1/runspaces")
 @operation(
-    "List the warm workers", {200: listing("Runspaces", runspaces=Shown("RunspaceView"))}, errors=_FORBIDDEN
+    "List the warm workers",
+    {200: listing("Runspaces", runspaces=NamedModel("RunspaceView"))},
+    errors=_FORBIDDEN,
 )
 @needs("see_runspaces")
 async def list_runspaces(request: web.Request) -> web.Response:

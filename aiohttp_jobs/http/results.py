@@ -13,7 +13,7 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, listed, path_id
-from .openapi.answers import DONE, Shown, answering, listing, page
+from .openapi.answers import DONE, NamedModel, answering, listing, page
 from .openapi.operations import operation
 from .openapi.parameters import Count, Identifier
 from .result_query import (
@@ -70,7 +70,7 @@ async def delete_result(request: web.Request) -> web.Response:
 @routes.get("/api/v1/results")
 @operation(
     "Search results",
-    {200: page("ResultPage", results=Shown("ResultSummary"))},
+    {200: page("ResultPage", results=NamedModel("ResultSummary"))},
     parameters=LIST_PARAMETERS,
     errors=_FORBIDDEN,
 )
@@ -89,7 +89,7 @@ async def search_results(request: web.Request) -> web.StreamResponse:
 @routes.get("/api/v1/results/stats")
 @operation(
     "Get statistics of results",
-    {200: answering("Statistics", stats=Shown("ResultStatistics"))},
+    {200: answering("Statistics", stats=NamedModel("ResultStatistics"))},
     parameters=STATS_PARAMETERS,
     errors=_FORBIDDEN,
 )

@@ -22,7 +22,7 @@ from .app_keys import CONFIG
 from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Count, RequiredValue, Value, require_known
 
@@ -41,7 +41,7 @@ _ZONE = Value[str](
 _START = Value[datetime](name="startAt", adapter=TypeAdapter(Moment), description="No runs before this time.")
 _END = Value[datetime](name="endAt", adapter=TypeAdapter(Moment), description="No runs after this time.")
 _PREVIEW = (_CRON, _ZONE, _START, _END, _FIVE)
-_SCHEDULE = answering("OneSchedule", schedule=Shown("ScheduleView"))
+_SCHEDULE = answering("OneSchedule", schedule=NamedModel("ScheduleView"))
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 
 routes = web.RouteTableDef()
@@ -72,7 +72,7 @@ async def create_schedule(request: web.Request) -> web.Response:
 @routes.get(_ALL)
 @operation(
     "List schedules",
-    {200: listing("Schedules", schedules=Shown("ScheduleView"))},
+    {200: listing("Schedules", schedules=NamedModel("ScheduleView"))},
     parameters=(SCOPE,),
     errors=(ForbiddenError,),
 )
@@ -86,7 +86,9 @@ async def list_schedules(request: web.Request) -> web.StreamResponse:
 
 @routes.get(_ALL + "/preview")
 @operation(
-    "Preview a cron line", {200: listing("PreviewedRuns", runs=Shown("ScheduledRun"))}, parameters=_PREVIEW
+    "Preview a cron line",
+    {200: listing("PreviewedRuns", runs=NamedModel("ScheduledRun"))},
+    parameters=_PREVIEW,
 )
 @needs()
 async def preview_schedule(request: web.Request) -> web.Response:
@@ -115,7 +117,7 @@ async def get_schedule(request: web.Request) -> web.Response:
 @routes.get(_ONE + "/next")
 @operation(
     "List the next runs of a schedule",
-    {200: listing("Runs", runs=Shown("ScheduledRun"))},
+    {200: listing("Runs", runs=NamedModel("ScheduledRun"))},
     parameters=(_COUNT,),
     errors=_ONE_OF_THEM,
 )

@@ -16,7 +16,7 @@ from .auth.middleware import identity_of, needs
 from .auth.sessions import SESSIONS
 from .bodies import read_model
 from .envelope import answer, path_id
-from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Value
 
@@ -36,7 +36,7 @@ routes = web.RouteTableDef()
 @routes.get(_SESSIONS)
 @operation(
     "List sessions",
-    {200: listing("Sessions", sessions=Shown("SessionView"))},
+    {200: listing("Sessions", sessions=NamedModel("SessionView"))},
     parameters=(SCOPE, _USER),
     errors=(ForbiddenError,),
 )

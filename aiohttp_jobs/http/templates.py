@@ -13,7 +13,7 @@ from .auth.middleware import identity_of, needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB
-from .openapi.answers import DONE, SUBMITTED, Shown, answering, listing
+from .openapi.answers import DONE, SUBMITTED, NamedModel, answering, listing
 from .openapi.operations import operation
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
@@ -29,7 +29,7 @@ _EXAMPLE = {
     "parameters": [{"name": "version", "type": "string", "required": True}],
     "runRoles": ["operator"],
 }
-_TEMPLATE = answering("OneTemplate", template=Shown("TemplateView"))
+_TEMPLATE = answering("OneTemplate", template=NamedModel("TemplateView"))
 _ONE_OF_THEM = (ForbiddenError, NotFoundError)
 _SUBMITTING = (*_ONE_OF_THEM, *SUBMITTING_ERRORS)
 
@@ -54,7 +54,7 @@ async def create_template(request: web.Request) -> web.Response:
 
 
 @routes.get(_ALL)
-@operation("List templates", {200: listing("Templates", templates=Shown("TemplateView"))})
+@operation("List templates", {200: listing("Templates", templates=NamedModel("TemplateView"))})
 @needs()
 async def list_templates(request: web.Request) -> web.StreamResponse:
     """The templates that the caller may run or edit."""

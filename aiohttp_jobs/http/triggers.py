@@ -32,7 +32,7 @@ from .auth.middleware import identity_of, needs, public
 from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import DONE, Shown, answering, listing
+from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import ROOT, operation, unlisted
 
 
@@ -66,7 +66,7 @@ WRONG_SECRETS = web.AppKey("aiohttp_jobs.wrong_trigger_secrets", WrongKeys)
 
 _OF_TEMPLATE = "/api/v1/templates/{template_id}/triggers"
 _ONE = "/api/v1/triggers/{trigger_id}"
-_MADE = answering("MadeTrigger", trigger=Shown("TriggerView"), secret=str)
+_MADE = answering("MadeTrigger", trigger=NamedModel("TriggerView"), secret=str)
 _SECRET = answering("TriggerSecret", secret=str)
 _BODY_SECONDS = 10.0
 _MOST_AT_ONCE = 128
@@ -111,7 +111,7 @@ async def create_trigger(request: web.Request) -> web.Response:
 @routes.get(_OF_TEMPLATE)
 @operation(
     "List the triggers of a template",
-    {200: listing("Triggers", triggers=Shown("TriggerView"))},
+    {200: listing("Triggers", triggers=NamedModel("TriggerView"))},
     errors=(NotFoundError,),
 )
 @needs()
@@ -124,7 +124,7 @@ async def list_triggers(request: web.Request) -> web.StreamResponse:
 @routes.patch(_ONE)
 @operation(
     "Enable or disable a trigger",
-    {200: answering("OneTrigger", trigger=Shown("TriggerView"))},
+    {200: answering("OneTrigger", trigger=NamedModel("TriggerView"))},
     body=TriggerChange,
     errors=(ForbiddenError, NotFoundError),
     example={"enabled": False},

@@ -10,7 +10,7 @@ from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..services.workers import WorkerService
 from .auth.middleware import identity_of, needs
 from .envelope import answer, path_id
-from .openapi.answers import Shown, answering, listing
+from .openapi.answers import NamedModel, answering, listing
 from .openapi.operations import operation
 
 WORKERS = web.AppKey("aiohttp_jobs.workers", WorkerService)
@@ -20,7 +20,9 @@ routes = web.RouteTableDef()
 
 @routes.get("/api/v1/workers")
 @operation(
-    "List hosts and workers", {200: listing("Workers", workers=Shown("WorkerView"))}, errors=(ForbiddenError,)
+    "List hosts and workers",
+    {200: listing("Workers", workers=NamedModel("WorkerView"))},
+    errors=(ForbiddenError,),
 )
 @needs("manage_queue")
 async def list_workers(request: web.Request) -> web.Response:

@@ -10,7 +10,7 @@ from types import GenericAlias
 from typing import Any, NamedTuple
 
 
-class Shown(NamedTuple):
+class NamedModel(NamedTuple):
     """A model of ``records`` by its name, or a list of them: a field of an answer, or all of it."""
 
     name: str
@@ -18,23 +18,23 @@ class Shown(NamedTuple):
 
 
 class Answering(NamedTuple):
-    """A successful answer that is a model of its own; `fields` are types, or `Shown`."""
+    """A successful answer that is a model of its own; `fields` are types, or `NamedModel`."""
 
     name: str
     fields: tuple[tuple[str, Any], ...]
 
 
-DONE = Shown("Done")
-SUBMITTED = Shown("Submitted")
+DONE = NamedModel("Done")
+SUBMITTED = NamedModel("Submitted")
 
 
 def answering(name: str, /, **fields: Any) -> Answering:
-    """The answer `name` with `fields`, each of which is a type or `Shown`."""
+    """The answer `name` with `fields`, each of which is a type or `NamedModel`."""
     return Answering(name, tuple(fields.items()))
 
 
 def listing(name: str, /, **plural: Any) -> Answering:
-    """A list: ``count`` and the records, as in ``listing("Jobs", jobs=Shown("JobView"))``."""
+    """A list: ``count`` and the records, as in ``listing("Jobs", jobs=NamedModel("JobView"))``."""
     return answering(name, count=int, **_lists(plural))
 
 
@@ -48,8 +48,8 @@ def page(name: str, /, **plural: Any) -> Answering:
 
 def _lists(plural: dict[str, Any]) -> dict[str, Any]:
     return {
-        field: Shown(record.name, is_list=True)
-        if isinstance(record, Shown)
+        field: NamedModel(record.name, is_list=True)
+        if isinstance(record, NamedModel)
         else GenericAlias(list, (record,))
         for field, record in plural.items()
     }

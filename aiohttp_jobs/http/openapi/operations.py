@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from ...errors import JobsError
-from .answers import Answering, Shown
+from .answers import Answering, NamedModel
 from .parameters import VALUES, RequestParameter
 
 ROOT = "/api/v1"
@@ -35,7 +35,7 @@ class Content:
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
 
 
-Answer = Shown | Answering | Content
+Answer = NamedModel | Answering | Content
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from ...model.schedule import Schedule
 from ...model.session import SessionRecord
 from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
-from .answers import Answering, Shown
+from .answers import Answering, NamedModel
 
 
 class Described(BaseModel):
@@ -433,13 +433,13 @@ class Me(Described):
 
 
 @cache
-def model_of(answer: Shown | Answering) -> type[BaseModel]:
+def model_of(answer: NamedModel | Answering) -> type[BaseModel]:
     """The model of a successful response.
 
     Its name ends with "Answer" where the response is none of the records, so that client generators do not
     give a type and its one field the same name.
     """
-    if isinstance(answer, Shown):
+    if isinstance(answer, NamedModel):
         found: type[BaseModel] = globals()[answer.name]
         return found
     required: dict[str, Any] = {field: (_type_of(kind), ...) for field, kind in answer.fields}
@@ -447,7 +447,7 @@ def model_of(answer: Shown | Answering) -> type[BaseModel]:
 
 
 def _type_of(kind: Any) -> Any:
-    if not isinstance(kind, Shown):
+    if not isinstance(kind, NamedModel):
         return kind
-    record = model_of(Shown(kind.name))
+    record = model_of(NamedModel(kind.name))
     return GenericAlias(list, (record,)) if kind.is_list else record
