@@ -81,7 +81,7 @@ test-newest:  ## the same tests with the newest Python found here beside the usu
 .venv-clients/.created: $(VENV)/.created tests/clients/package.json
 	@echo "Installing the generators of clients into .venv-clients …"
 	@$(PYTHON) -m venv --clear .venv-clients
-	@.venv-clients/bin/python -m pip --quiet --disable-pip-version-check --no-input install 'openapi-python-client >= 0.29'
+	@.ci/install .venv-clients 'openapi-python-client >= 0.29'
 	@cp tests/clients/package.json .venv-clients/
 	@if command -v npm >/dev/null; then npm --prefix .venv-clients install --silent --no-audit --no-fund; \
 	else echo "There is no npm here: the TypeScript client is not tried." >&2; fi
@@ -182,5 +182,5 @@ $(VENV)/.bench: $(VENV)/.created setup.cfg pyproject.toml
 
 $(VENV)/.test: $(VENV)/.created setup.cfg pyproject.toml
 	@echo "Installing the tests' tools into $(VENV) …"
-	@$(PIP) --editable '.[test]'
+	@.ci/install $(VENV) --editable '.[test]'
 	@touch $(VENV)/.demo $(VENV)/.cluster $@
