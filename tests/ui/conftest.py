@@ -26,6 +26,7 @@ from playwright.async_api import (
 )
 
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.ui.assets import package_assets
 from tests.conftest import Host, starting_hosts
 
 expect.set_options(timeout=15_000)  # of a busy machine
@@ -71,6 +72,11 @@ class Visitor:
     @property
     def address(self) -> str:
         return f"{self.host.address}{self.host.config.prefix}/"
+
+    async def sign_in(self, *roles: str, user_id: str = "alice") -> None:
+        """By the host's own sign-in; also in place of who was signed in."""
+        body = {"user_id": user_id, "roles": list(roles)}
+        assert (await self.context.request.post(f"{self.host.address}/login", data=body)).ok
 
     async def open(self, view: str = "") -> Page:
         await self.page.goto(self.address + view)
@@ -133,6 +139,16 @@ class Visitor:
 Visit = Callable[..., Awaitable[Visitor]]
 
 
+async def modules(host: Host, visit: Visit) -> tuple[Page, str]:
+    """An empty page of the host, in which the page's modules can be imported, and their folder's address.
+
+    The page itself, which nobody looks at then, would take four times as long.
+    """
+    page = (await visit(host)).page
+    await page.goto(f"{host.address}/nothing")
+    return page, f"{host.address}{host.config.prefix}/ui/{package_assets().fingerprint}/core"
+
+
 class Windows:
     """A browser's windows: contexts with a page each.
 
@@ -143,11 +159,10 @@ class Windows:
         self._browser = browser
         self._used: list[Page] = []
 
-    async def used(self) -> Page:
+    async def free(self) -> Page:
         """One that a visitor has left, who did nothing to it that the next could see; or a new one."""
-        return self._used.pop() if self._used else await self.new()
-
-    async def new(self) -> Page:
+        if self._used:
+            return self._used.pop()
         context = await self._browser.new_context(
             locale="en-GB", timezone_id=TIMEZONE, reduced_motion="reduce", viewport=DESKTOP
         )
@@ -218,35 +233,25 @@ async def host(start_host: Callable[..., Awaitable[Host]]) -> Host:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def visit(windows_of_all: Windows) -> AsyncIterator[Visit]:
-    """Makes visitors of a host; without roles they are not signed in.
-
-    One who `is_new` has a window that nobody else has had or will have. `permissions` are the browser's.
-    """
-    visitors: list[tuple[Visitor, bool]] = []
+    """Makes visitors of a host; without roles they are not signed in. `permissions` are the browser's."""
+    visitors: list[Visitor] = []
 
     async def arrive(
-        host: Host,
-        *roles: str,
-        user_id: str = "alice",
-        is_new: bool = False,
-        permissions: Sequence[str] = (),
+        host: Host, *roles: str, user_id: str = "alice", permissions: Sequence[str] = ()
     ) -> Visitor:
-        page = await (windows_of_all.new() if is_new else windows_of_all.used())
-        await page.context.grant_permissions(permissions)
+        page = await windows_of_all.free()
+        if permissions:  # of none, it would refuse all others
+            await page.context.grant_permissions(permissions)
         visitor = Visitor(page, page.context, host)
         watching.enter_context(visitor.watched())
-        visitors.append((visitor, is_new))
+        visitors.append(visitor)
         if roles:
-            body = {"user_id": user_id, "roles": list(roles)}
-            assert (await page.context.request.post(f"{host.address}/login", data=body)).ok
+            await visitor.sign_in(*roles, user_id=user_id)
         return visitor
 
     with ExitStack() as watching:
         yield arrive
-        for visitor, _ in visitors:
+        for visitor in visitors:
             assert visitor.faults == []
-    for visitor, is_new in visitors:
-        if is_new:
-            await visitor.context.close()
-        else:
-            await windows_of_all.leave(visitor.page)
+    for visitor in visitors:
+        await windows_of_all.leave(visitor.page)

@@ -17,7 +17,7 @@ from tests.cases import cases
 from tests.conftest import Host
 from tests.scheduling.support import utc
 
-from .conftest import Visit
+from .conftest import Visit, modules
 
 Fits = Callable[[date], bool]
 START = utc("2027-12-30 22:00")
@@ -178,12 +178,11 @@ def fired(line: str) -> list[datetime]:
 
 
 async def test_the_sentence_names_the_next_twenty_moments_and_no_other(host: Host, visit: Visit) -> None:
-    page = await (await visit(host, "task_manager")).open()
+    page, folder = await modules(host, visit)
     taken = [line for line in lines() if is_taken(line)]
     assert len(taken) > 500
     script = "async lines => { const { sentence } = await import(%r); return lines.map(sentence); }"
-    module = str(await page.evaluate("() => document.querySelector('script[type=module]').src"))
-    sentences = await page.evaluate(script % module.replace(module.rpartition("/")[2], "core/cron.js"), taken)
+    sentences = await page.evaluate(script % f"{folder}/cron.js", taken)
     assert all(sentences), [line for line, said in zip(taken, sentences, strict=True) if not said]
     for line, said in zip(taken, sentences, strict=True):
         assert list(islice(moments(said), RUNS)) == fired(line), (line, said)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.conftest import Host
 from tests.gate import Gate
 
-from .conftest import PHONE, Visit
+from .conftest import PHONE, Visit, modules
 from .functions import every_kind, jobs
 
 StartHost = Callable[..., Awaitable[Host]]
@@ -41,18 +41,11 @@ async def host(start_host: StartHost) -> Host:
     return await start_host(functions=jobs)
 
 
-async def core(page: Page) -> str:
-    """The address of the page's folder of modules without a document."""
-    address: str = await page.evaluate("document.querySelector('script[type=module]').src")
-    return f"{address.rpartition('/')[0]}/core"
-
-
 async def entered(host: Host, visit: Visit, many: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What becomes of each of these entries in a form of `every_kind`."""
-    visitor = await visit(host, "task_manager")
-    page = await visitor.open()
+    page, folder = await modules(host, visit)
     shown = await host.caller("task_manager").request("GET", "/functions/every_kind")
-    found: list[dict[str, Any]] = await page.evaluate(_SENT, [await core(page), shown.body["function"], many])
+    found: list[dict[str, Any]] = await page.evaluate(_SENT, [folder, shown.body["function"], many])
     return found
 
 
@@ -314,7 +307,7 @@ async def test_the_progress_of_a_job_is_a_bar_in_the_list_and_with_the_job(
 
 
 async def test_a_value_is_a_table_where_it_is_one(host: Host, visit: Visit) -> None:
-    page = await (await visit(host, "task_manager")).open()
+    page, folder = await modules(host, visit)
     script = "async ([folder, values]) => { const {tableOf} = await import(`${folder}/value-table.js`);"
     values: list[tuple[Any, Any]] = [
         ({"rows": 3, "note": None}, {"columns": ["Name", "Value"], "rows": [["rows", 3], ["note", None]]}),
@@ -329,7 +322,7 @@ async def test_a_value_is_a_table_where_it_is_one(host: Host, visit: Visit) -> N
         ([{str(number): number for number in range(31)}], None),
     ]
     found = await page.evaluate(
-        script + " return values.map(tableOf); }", [await core(page), [value for value, _ in values]]
+        script + " return values.map(tableOf); }", [folder, [value for value, _ in values]]
     )
     assert found == [table for _, table in values]
 

@@ -26,18 +26,7 @@ async def run(caller: Caller, command: str) -> Any:
     return (await caller.run(command, "MainLoop", interpreter="powershell"))["Output"]
 
 
-async def test_the_next_job_has_nothing_of_those_before(host: Host, visit: Visit) -> None:
-    caller = host.caller("debug")
-    assert await run(caller, "$kept = 5; $kept") == "5\n"
-    page = await (await visit(host, "debug")).open("#/runspaces")
-    await page.get_by_role("button", name=BUTTON).click()
-    await expect(
-        page.get_by_text("The next MainLoop job in PowerShell begins a new session.")
-    ).to_be_visible()
-    assert await run(caller, '"[$kept]"') == "[]\n"
-
-
-async def test_while_a_job_runs_in_it_the_page_says_so_and_the_session_stays(
+async def test_the_next_job_has_nothing_of_those_before_but_none_that_runs_is_ended(
     host: Host, visit: Visit, tmp_path: Path
 ) -> None:
     caller, gate = host.caller("debug"), tmp_path / "gate"
@@ -52,6 +41,11 @@ async def test_while_a_job_runs_in_it_the_page_says_so_and_the_session_stays(
     gate.touch()
     assert (await caller.result(job_id))["Success"] is True
     assert await run(caller, "$kept") == "5\n"
+    await page.get_by_role("button", name=BUTTON).click()
+    await expect(
+        page.get_by_text("The next MainLoop job in PowerShell begins a new session.")
+    ).to_be_visible()
+    assert await run(caller, '"[$kept]"') == "[]\n"
 
 
 async def test_it_is_offered_to_nobody_without_the_role_and_on_no_host_without_powershell(
@@ -61,11 +55,13 @@ async def test_it_is_offered_to_nobody_without_the_role_and_on_no_host_without_p
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    page = await (await visit(host, "task_manager")).open("#/runspaces")
+    visitor = await visit(host, "task_manager")
+    page = await visitor.open("#/runspaces")
     await expect(page.get_by_role("heading", name="Runspaces")).to_be_visible()
     await expect(page.get_by_role("button", name=BUTTON)).to_have_count(0)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    without = await start_host(data_dir=tmp_path / "without")
-    page = await (await visit(without, "debug")).open("#/runspaces")
+    visitor.host = await start_host(data_dir=tmp_path / "without")
+    await visitor.sign_in("debug")
+    await visitor.open("#/runspaces")
     await expect(page.get_by_role("heading", name="Runspaces")).to_be_visible()
     await expect(page.get_by_role("button", name=BUTTON)).to_have_count(0)

@@ -84,42 +84,42 @@ async def test_jobs_are_found_by_the_day_on_which_they_ended(host: Host, visit: 
 
 async def test_an_administrator_looks_at_one_user(host: Host, visit: Visit) -> None:
     admin = await visit(host, "system_admin", user_id="root")
-    alice = await visit(host, "task_manager")
-    bob = await visit(host, "task_manager", user_id="bob")
-    await alice.submit("true", "Of Alice")
-    await bob.submit("sleep 300", "Of Bob")
+    await host.caller("task_manager").submit("true", jobName="Of Alice")
+    await host.caller("task_manager", user_id="bob").submit("sleep 300", jobName="Of Bob")
     page = await admin.open()
     await page.get_by_label("All users").check()
     await expect(page.locator(".job-link")).to_have_count(2)
     await page.get_by_label("User", exact=True).fill("bob")
     await expect(page.get_by_role("link", name="Of Bob")).to_be_visible()
     await expect(page.get_by_role("link", name="Of Alice")).to_have_count(0)
-    await alice.open()
-    await expect(alice.page.get_by_role("link", name="Of Alice")).to_be_visible()
-    await expect(alice.page.get_by_label("All users")).to_have_count(0)
+    await admin.sign_in("task_manager")
+    await admin.open()
+    await expect(page.get_by_role("link", name="Of Alice")).to_be_visible()
+    await expect(page.get_by_label("All users")).to_have_count(0)
 
 
 async def test_after_a_restart_of_the_host_list_and_output_go_on(start_host: StartHost, visit: Visit) -> None:
     host = await start_host()
-    listing, watching = await visit(host, "task_manager"), await visit(host, "task_manager")
+    watching = await visit(host, "task_manager")
     job_id = await watching.submit(
         "echo begun; sleep 60", "Long", retry={"count": 3, "backoffSeconds": 0.1, "on": ["Interrupted"]}
     )
     page = await watching.open(f"#/job/{job_id}")
     await expect(page.locator(".line", has_text="begun")).to_be_visible()
-    await listing.open()
-    await expect(listing.page.get_by_role("link", name="Long")).to_be_visible()
+    listing = await watching.context.new_page()
+    await listing.goto(watching.address)
+    await expect(listing.get_by_role("link", name="Long")).to_be_visible()
     await host.stop()
-    for visitor in (listing, watching):
-        await expect(visitor.page.get_by_text("Connection lost; connecting again")).to_be_visible()
+    for one in (listing, page):
+        await expect(one.get_by_text("Connection lost; connecting again")).to_be_visible()
     runner = await restarted(host)
     try:
         await expect(page.get_by_text("Attempt 2", exact=True)).to_be_visible()
         await expect(page.locator(".line", has_text="begun")).to_be_visible()
         await expect(page.locator(".title .badge")).to_have_text("Running")
-        await listing.submit("true", "Afterwards")
-        await expect(listing.page.get_by_role("link", name="Afterwards")).to_be_visible()
-        await expect(listing.page.get_by_text("Live", exact=True)).to_be_visible()
+        await watching.submit("true", "Afterwards")
+        await expect(listing.get_by_role("link", name="Afterwards")).to_be_visible()
+        await expect(listing.get_by_text("Live", exact=True)).to_be_visible()
     finally:
         await runner.cleanup()
 

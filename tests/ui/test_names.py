@@ -7,19 +7,18 @@ from playwright.async_api import expect
 from tests.cases import cases
 from tests.conftest import Host
 
-from .conftest import Visit
+from .conftest import Visit, modules
 
-_NAMES = """async (commands) => {
-  const main = new URL(document.querySelector('script[type="module"]').src);
-  const { nameOf } = await import(new URL("core/submission.js", main));
+_NAMES = """async ([folder, commands]) => {
+  const { nameOf } = await import(`${folder}/submission.js`);
   return commands.map((command) => nameOf(command));
 }"""
 
 
 async def test_names_are_those_of_the_command_line(host: Host, visit: Visit) -> None:
-    page = await (await visit(host, "task_manager")).open("#/new")
+    page, folder = await modules(host, visit)
     table = cases("names")
-    names = await page.evaluate(_NAMES, [case["command"] for case in table])
+    names = await page.evaluate(_NAMES, [folder, [case["command"] for case in table]])
     assert names == [case["name"] for case in table]
 
 

@@ -141,10 +141,10 @@ async def test_a_filtered_view_can_be_shared(host: Host, visit: Visit) -> None:
 
 
 async def test_two_users_do_not_see_each_others_jobs(host: Host, visit: Visit) -> None:
-    alice, bob = await visit(host, "task_manager"), await visit(host, "task_manager", user_id="bob")
+    alice, bob = host.caller("task_manager"), await visit(host, "task_manager", user_id="bob")
     page = await bob.open()
     await expect(page.get_by_text("No jobs yet")).to_be_visible()
-    job_id = await alice.submit("echo secret", "Of Alice")
+    job_id = await alice.submit("echo secret", jobName="Of Alice")
     await bob.submit("true", "Of Bob")
     await expect(page.get_by_role("link", name="Of Bob")).to_be_visible()
     await expect(page.get_by_role("link", name="Of Alice")).to_have_count(0)
@@ -193,7 +193,7 @@ async def test_output_can_be_searched(host: Host, visit: Visit) -> None:
 
 
 async def test_a_hundred_megabytes_do_not_freeze_the_tab(host: Host, visit: Visit) -> None:
-    visitor = await visit(host, "task_manager", is_new=True)
+    visitor = await visit(host, "task_manager")
     command = "yes 'a line of output that is about fifty bytes long.' | head -c 100000000; echo; echo the end"
     job_id = await visitor.submit(command)
     await host.caller("system_admin", user_id="alice").result(job_id)

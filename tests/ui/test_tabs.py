@@ -135,9 +135,11 @@ def job_named(page: Page, name: str) -> Locator:
     return page.get_by_role("link", name=name, exact=True)
 
 
-async def test_many_tabs_leave_room_for_the_host(start_host: StartHost, visit: Visit) -> None:
+async def test_many_tabs_leave_room_for_the_host_and_outputs_side_by_side_take_turns(
+    start_host: StartHost, visit: Visit, tmp_path: Path
+) -> None:
     streams = Streams()
-    host = await start_host(streams.app())
+    host = await start_host(streams.app(), max_parallel_background=TABS, max_parallel_per_user=TABS)
     visitor = await visit(host, "task_manager")
     pages = [await open_tab(visitor.context, visitor.address) for _ in range(TABS)]
     for page in pages:
@@ -149,27 +151,21 @@ async def test_many_tabs_leave_room_for_the_host(start_host: StartHost, visit: V
         await expect(job_named(page, "From elsewhere")).to_be_visible()
     assert (streams.open, streams.most) == (1, 1)
 
-
-async def test_many_outputs_side_by_side_take_turns(
-    start_host: StartHost, visit: Visit, tmp_path: Path
-) -> None:
-    streams = Streams()
-    host = await start_host(streams.app(), max_parallel_background=TABS, max_parallel_per_user=TABS)
-    visitor = await visit(host, "task_manager")
     gate = Gate(tmp_path / "gate")
     commands = [f"print('begin {n}', flush=True)\n{gate.python}\nprint('end {n}')" for n in range(TABS)]
     ids = [await visitor.submit(one, f"Job {n}", interpreter="python") for n, one in enumerate(commands)]
     await gate.reached(TABS)
-    pages = [await open_tab(visitor.context, f"{visitor.address}#/job/{job_id}") for job_id in ids]
+    for page, job_id in zip(pages, ids, strict=True):
+        await page.evaluate("view => { location.hash = view }", f"#/job/{job_id}")
     for n, page in enumerate(pages):
         await expect(page.locator(".line", has_text=f"begin {n}")).to_be_visible()
-    listing = await open_tab(visitor.context, visitor.address)
-    await expect(job_named(listing, "Job 3")).to_be_visible()
+    await own.goto(visitor.address)
+    await expect(job_named(own, "Job 3")).to_be_visible()
     gate.open()
     for n, page in enumerate(pages):
         await expect(page.locator(".title .badge")).to_have_text("Succeeded")
         await expect(page.locator(".line")).to_have_text([f"begin {n}", f"end {n}"])
-    await expect(listing.get_by_role("row", name=re.compile("Succeeded"))).to_have_count(TABS)
+    await expect(own.get_by_role("row", name=re.compile("Succeeded"))).to_have_count(TABS + 1)
     assert streams.most <= MOST_STREAMS
 
 
@@ -218,7 +214,7 @@ async def test_hidden_tabs_hold_no_connection_and_catch_up_when_shown(
     own = await open_tab(context, named_address(host).replace(host.config.prefix + "/", "/own"))
     assert not await own.evaluate("isSecureContext")
     await sign_in(own, "alice")
-    listings = [await open_tab(context, named_address(host)) for _ in range(3)]
+    listings = [await open_tab(context, named_address(host)) for _ in range(2)]
     output = await open_tab(context, f"{named_address(host)}#/job/{job_id}")
     await expect(output.locator(".line", has_text="one")).to_be_visible()
     await until_answered(lambda: visible(output), "the tab in front being visible")
@@ -244,9 +240,11 @@ async def test_without_shared_workers_every_visible_tab_has_one_of_its_own(
 ) -> None:
     streams = Streams()
     host = await start_host(streams.app())
-    visitor = await visit(host, "task_manager", is_new=True)
-    await visitor.context.add_init_script("delete window.SharedWorker")
-    pages = [await open_tab(visitor.context, visitor.address) for _ in range(3)]
+    visitor = await visit(host, "task_manager")
+    pages = [await visitor.context.new_page() for _ in range(3)]
+    for page in pages:
+        await page.add_init_script("delete window.SharedWorker")
+        await page.goto(visitor.address)
     await visitor.submit("true", "Seen")
     for page in pages:
         await expect(job_named(page, "Seen")).to_be_visible()

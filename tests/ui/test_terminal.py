@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from aiohttp_jobs.model.terminal import ROW, as_seen
 from tests.conftest import Host
@@ -19,7 +19,7 @@ from tests.gate import Gate
 
 from ..cases import cases
 from ..model.test_terminal import printed
-from .conftest import Visit
+from .conftest import Visit, modules
 
 CASES = [case for case in cases("terminal") if "prints" in case]
 EPOCHS = """import sys, time
@@ -51,13 +51,6 @@ _ROWS = """async ([module, text, size]) => {
   const { errorRows: errors, progress } = lines;
   return {live, before, dropped, after: shown(), text: await lines.text(0, lines.length), errors, progress};
 }"""
-
-
-async def modules(host: Host, visit: Visit) -> tuple[Page, str]:
-    """The page, and the address of its folder of modules."""
-    page = await (await visit(host, "task_manager")).open()
-    address: str = await page.evaluate("document.querySelector('script[type=module]').src")
-    return page, f"{address.rpartition('/')[0]}/core"
 
 
 def rows_of(lines: list[str]) -> list[str]:

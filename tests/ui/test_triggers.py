@@ -84,7 +84,7 @@ async def test_a_trigger_is_made_used_rotated_and_removed(host: Host, visit: Vis
 
 
 async def test_who_may_not_make_triggers_is_shown_none(host: Host, visit: Visit) -> None:
-    made = await post(await visit(host, "task_manager"), "templates", TEMPLATE)
+    made = (await host.caller("task_manager").request("POST", "/templates", json=TEMPLATE)).body
     reader = await visit(host, "viewer", user_id="rita")
     page = await reader.open(f"#/templates/{made['template']['TemplateID']}")
     await expect(page.get_by_role("heading", name="Deploy")).to_be_visible()
