@@ -23,7 +23,6 @@ from .config import JobsConfig
 from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, start_error
 from .engine.base import Capability, Engine
 from .engine.embedded.engine import EmbeddedEngine
-from .engine.postgres import postgres_needed
 from .errors import ConfigurationError, ShuttingDownError, StorageUnavailableError
 from .functions.registry import Functions
 from .http.auth.sessions import session_key
@@ -77,6 +76,8 @@ decrypts secret values."""
 
 def _postgres(config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault) -> Engine:
     """The engine on a database, imported on demand because it needs psycopg."""
+    from .engine.postgres import postgres_needed  # noqa: PLC0415 - as said above
+
     with postgres_needed():
         from .engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - as said above
     return PostgresEngine(config, modes, storage, vault)
