@@ -100,9 +100,10 @@ def test_every_snippet_and_example_is_typed_as_a_hosts_own_code(tmp_path: Path) 
     assert written(tmp_path)
     for example in (ROOT / "docs/how-to/examples").glob("*.py"):
         shutil.copy(example, tmp_path / example.name.replace(".conf", "_conf"))
-    strict = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent", "."]
+    strict = ["--strict", "--config-file=", "--follow-imports=silent", f"--cache-dir={os.devnull}"]
     checked = subprocess.run(
-        strict, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
+        [sys.executable, "-m", "mypy", *strict, "."],
+        cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False,
         env={**os.environ, "MYPYPATH": str(ROOT)},
     )  # fmt: skip
     assert checked.returncode == 0, checked.stdout

@@ -15,20 +15,21 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import Host
 from ..gate import PATIENCE_SECONDS, until
-from ..prefork import captured
+from ..prefork import captured, command_for
 from ..processes import printed_by
 
 _READ_AT_IMPORT = {"SSL_CERT_FILE"}
 """Variables that say nothing any more to a program whose imports are done: aiohttp makes its context then."""
 
 
-async def start(*arguments: str, env: dict[str, str], **streams: Any) -> asyncio.subprocess.Process:
-    """``aiohttp-jobs`` with these arguments, in a Python of its own."""
+async def start(
+    *arguments: str, env: dict[str, str], forked: bool = False, **streams: Any
+) -> asyncio.subprocess.Process:
+    """``aiohttp-jobs`` with these arguments, in a Python of its own; or `forked`, for a tenth of that, where
+    no signal is sent, as it would come to the process that asks for it."""
     pipes = {"stdin": -1, "stdout": -1, "stderr": -1, **streams}
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "aiohttp_jobs.cli",
+        *(command_for("aiohttp_jobs.cli") if forked else (sys.executable, "-m", "aiohttp_jobs.cli")),
         *arguments,
         env={**os.environ, "COLUMNS": "200", **env},
         **pipes,

@@ -168,7 +168,7 @@ async def test_a_missing_secret_is_asked_for_without_being_shown(host: Host) -> 
     env = access_to(host, "task_manager")
     with opened_terminal() as terminal:
         arguments = ["run", "login", "--user", "me", "--delay", "3600", "--no-wait"]
-        process = await start(*arguments, env=env, stdin=terminal.theirs, stderr=terminal.theirs)
+        process = await start(*arguments, env=env, forked=True, stdin=terminal.theirs, stderr=terminal.theirs)
         await terminal.shows("password")
         await terminal.hides_what_is_typed()  # what came before that would be forgotten
         terminal.type("open sesame\n")
@@ -183,7 +183,7 @@ async def test_a_terminal_shows_a_bar_when_the_job_tells_how_far_it_is(host: Hos
     command = rf"printf '\033]9;4;1;42;420%%20rows\a'; {gate.shell}; echo done"
     with opened_terminal() as terminal:
         env = access_to(host, "debug")
-        process = await start("submit", "--wait", command, env=env, stderr=terminal.theirs)
+        process = await start("submit", "--wait", command, env=env, forked=True, stderr=terminal.theirs)
         await terminal.shows("42%")
         await terminal.shows("420 rows")
         gate.open()
@@ -200,7 +200,7 @@ async def test_on_a_terminal_the_bar_stands_below_whole_lines_of_the_output(host
     with opened_terminal() as terminal:
         env = access_to(host, "debug")
         process = await start(
-            "submit", "--wait", command, env=env, stdout=terminal.theirs, stderr=terminal.theirs
+            "submit", "--wait", command, env=env, forked=True, stdout=terminal.theirs, stderr=terminal.theirs
         )
         await terminal.shows("half a \x1b]9;4;1;60;here\x07line\r\n")
         await until(lambda: b"60%" in terminal.read().rpartition(b"line\r\n")[2], "the bar below the line")
@@ -263,6 +263,6 @@ async def test_a_function_is_run_shown_and_exits_as_the_job_does(
     assert code == 1
     assert "RuntimeError: the shelf is empty" in out
     with opened_terminal() as terminal:
-        process = await start("run", "wait_for", "--path", path, env=env, stderr=terminal.theirs)
+        process = await start("run", "wait_for", "--path", path, env=env, forked=True, stderr=terminal.theirs)
         await terminal.shows('s and returned [{"row": 1, ')
         await printed_by(process)

@@ -20,7 +20,7 @@ StartHost = Callable[..., Awaitable[Host]]
 
 async def shown_on(terminal: Terminal, *arguments: str, env: dict[str, str]) -> str:
     """What the command shows on a terminal of 80 columns."""
-    process = await start(*arguments, env={"COLUMNS": "80", **env}, stdout=terminal.theirs)
+    process = await start(*arguments, env={"COLUMNS": "80", **env}, forked=True, stdout=terminal.theirs)
     _, err = await printed_by(process)
     assert process.returncode == 0, err
     await terminal.shows("\n")

@@ -13,6 +13,7 @@ import pytest
 
 from ..conftest import Host
 from ..gate import Gate
+from ..prefork import command_for
 from ..processes import printed_by
 from .command import access_to
 
@@ -20,8 +21,13 @@ FULL = "standard output cannot be written: no space left on the device"
 
 
 async def shell(line: str, env: dict[str, str], **more: str) -> tuple[int, bytes, str]:
-    """Exit code, stdout and stderr of a line for bash, in which ``JOBS`` is the command."""
+    """Exit code, stdout and stderr of a line for bash, in which ``JOBS`` is the command.
+
+    ``FORKED`` is one in a Python that has started already, where it does not matter how one starts or ends.
+    """
     line = line.replace("JOBS", f"{shlex.quote(sys.executable)} -m aiohttp_jobs")
+    if "FORKED" in line:
+        line = line.replace("FORKED", shlex.join(command_for("aiohttp_jobs.cli")))
     pipes: dict[str, Any] = {"stdin": -3, "stdout": -1, "stderr": -1}
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", f"set -o pipefail; {line}", env={**os.environ, **env, **more}, **pipes
@@ -36,14 +42,14 @@ async def test_a_pipe_gets_the_lines_that_a_terminal_shows_and_output_every_byte
     env = access_to(host, "debug")
     printed = r"Start\r\n10%%\r50%%\r100%%\rerror: \033[31mdisk full\033[0m\nready\b\b"
     code, out, _ = await shell(
-        f"JOBS submit --wait --name bar {shlex.quote(f'printf {shlex.quote(printed)}')}", env
+        f"FORKED submit --wait --name bar {shlex.quote(f'printf {shlex.quote(printed)}')}", env
     )
     assert (code, out) == (0, b"Start\nerror: disk full\nready")
-    job_id = json.loads((await shell("JOBS results --json", env))[1])[0]["JobID"]
-    assert (await shell(f"JOBS watch {job_id}", env))[1] == out
-    assert (await shell(f"JOBS results show {job_id}", env))[1].endswith(b"\n\n" + out + b"\n")
+    job_id = json.loads((await shell("FORKED results --json", env))[1])[0]["JobID"]
+    assert (await shell(f"FORKED watch {job_id}", env))[1] == out
+    assert (await shell(f"FORKED results show {job_id}", env))[1].endswith(b"\n\n" + out + b"\n")
     raw = b"Start\r\n10%\r50%\r100%\rerror: \033[31mdisk full\033[0m\nready\b\b"
-    assert (await shell(f"JOBS output {job_id}", env))[1] == raw
+    assert (await shell(f"FORKED output {job_id}", env))[1] == raw
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ async def test_any_character_is_shown_whatever_the_encoding_is(host: Host, encod
 
 async def test_a_command_on_stdin_that_is_no_text_is_refused_in_words(host: Host) -> None:
     env = access_to(host, "debug")
-    code, _, err = await shell("printf 'echo \\377' | JOBS submit", env)
+    code, _, err = await shell("printf 'echo \\377' | FORKED submit", env)
     assert (code, "cannot be read from standard input" in err) == (1, True)
     code, out, _ = await shell("printf 'echo €' | JOBS submit --wait", env, PYTHONIOENCODING="ascii")
     assert (code, out.decode()) == (0, "€\n")
@@ -121,8 +127,8 @@ async def test_a_command_on_stdin_that_is_no_text_is_refused_in_words(host: Host
 
 async def test_a_schedule_that_does_not_run_says_why(host: Host) -> None:
     env = access_to(host, "debug")
-    await shell("JOBS schedule create --name s --cron @daily --disabled true", env)
-    code, out, _ = await shell("JOBS schedule change s --cron @hourly", env)
+    await shell("FORKED schedule create --name s --cron @daily --disabled true", env)
+    code, out, _ = await shell("FORKED schedule change s --cron @hourly", env)
     assert (code, out) == (0, b"s is changed, but disabled.\n")
-    code, out, _ = await shell("JOBS schedule enable s", env)
+    code, out, _ = await shell("FORKED schedule enable s", env)
     assert (code, out.startswith(b"s is enabled and runs next at 20")) == (0, True)
