@@ -108,6 +108,7 @@ async def test_two_plugins_in_one_host_do_not_meet(make_config: MakeConfig, tmp_
         await host.stop()
 
 
+@pytest.mark.slow
 async def test_two_hosts_on_one_folder_run_each_job_once(start_host: StartHost, tmp_path: Path) -> None:
     hosts = [await start_host(), await start_host(), await start_host()]
     callers = [host.caller("debug") for host in hosts]

@@ -86,6 +86,7 @@ async def test_the_end_is_told_of_and_then_all_is_kept(engines: tuple[Engine, En
     assert await kept.spans() == [Span(0, 5)]
 
 
+@pytest.mark.slow
 async def test_more_than_a_result_has_room_for_is_kept_too(engines: tuple[Engine, Engine]) -> None:
     runs, reads = engines
     job_id = await submit(runs.queue, "seq 1 500000")

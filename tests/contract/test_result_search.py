@@ -80,6 +80,7 @@ async def test_scripts_without_blanks_are_found_by_any_part(
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(text=st.text("数据库备가나ขท้ ab.", min_size=1), start=st.integers(0, 30), size=st.integers(1, 8))
+@pytest.mark.slow
 async def test_any_part_of_a_run_is_found_and_nothing_else(
     results: KeptResults, text: str, start: int, size: int
 ) -> None:

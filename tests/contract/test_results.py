@@ -29,6 +29,7 @@ async def test_the_order_is_that_of_completion_whatever_that_of_recording(result
     assert await results.ids(q="test") == [late, middle, early]
 
 
+@pytest.mark.slow
 async def test_results_of_one_moment_are_all_there(results: KeptResults) -> None:
     records = [result(0) for _ in range(1500)]
     await results.keep_all(records)

@@ -156,6 +156,7 @@ async def test_only_json_is_taken(host: Host) -> None:
     assert (await send(caller, data, charset)).status == 200
 
 
+@pytest.mark.slow
 async def test_a_compressed_bomb_and_a_broken_one_are_refused(host: Host) -> None:
     caller = host.caller("debug")
     # aiohttp drops the connection after such a body, so it is not to be used again.

@@ -111,6 +111,7 @@ async def test_whoever_comes_later_is_told_at_once(host: Host, gate: Gate) -> No
     await reading
 
 
+@pytest.mark.slow
 async def test_many_a_second_are_told_some_times_a_second_and_the_last_always(host: Host, gate: Gate) -> None:
     caller = host.caller("debug")
     count = r"for i in range(1000): print(f'\033]9;4;1;{i / 10:g}\007', end=''); time.sleep(0.001)"

@@ -25,6 +25,7 @@ def test_a_call_within_the_limit_is_left_alone() -> None:
         assert watchdog.guard(lambda: 5) == 5
 
 
+@pytest.mark.slow
 def test_no_late_exception_follows_calls_that_end_right_at_the_limit() -> None:
     stopped: set[float] = set()
     # Those right at the limit, any of which may be stopped, and some that have to be, between them.

@@ -128,6 +128,7 @@ async def test_a_job_that_was_found_waiting_too_late_is_told_of_to_its_end(
 
 
 @pytest.mark.parametrize("fails", ["news", "look_at_others", "get_result"])
+@pytest.mark.slow
 async def test_what_a_sick_disk_kept_from_being_told_is_told_afterwards(
     start: StartEngine, stack: AsyncExitStack, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:

@@ -123,6 +123,7 @@ async def test_a_mode_never_runs_more_jobs_at_once_than_it_may(
 @pytest.mark.parametrize(
     ("setting", "users", "most"), [("max_parallel", "abcd", 2), ("max_parallel_per_user", "ab", 4)]
 )
+@pytest.mark.slow
 async def test_limits_over_all_modes_hold_too(
     start_host: StartHost, tmp_path: Path, setting: str, users: str, most: int
 ) -> None:

@@ -163,6 +163,7 @@ def test_what_is_announced_is_found_without_listing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["BackgroundJob", "MainLoop"])
+@pytest.mark.slow
 async def test_many_files_are_read_while_the_first_job_runs(
     start_host: StartHost, tmp_path: Path, mode: str
 ) -> None:

@@ -66,6 +66,7 @@ def test_what_cannot_be_looked_for_is_said(text: str, message: str) -> None:
 
 @settings(max_examples=200)
 @given(text=st.text(max_size=60))
+@pytest.mark.slow
 def test_no_text_is_an_error_of_the_database(text: str) -> None:
     try:
         terms = parse_search(text)
