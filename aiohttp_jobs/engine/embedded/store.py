@@ -324,6 +324,7 @@ class FileSystemStore:
     def _look(self, known: Collection[str]) -> Look:
         for folder in (self._at.submissions, self._at.output, self._at.results):
             mend_folder(folder)
+        self._result_writer.look_again()
         self._run_folders.look_again()
         paused, lost = is_regular(self._at.paused), self._recovery.take_over()
         self._was_paused = paused

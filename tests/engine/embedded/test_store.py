@@ -639,6 +639,32 @@ async def test_a_job_that_is_found_and_claimed_while_its_acceptance_is_written_i
         assert [file.stat().st_ino in synced for file in files] == [True]
 
 
+async def test_secret_values_that_the_disk_keeps_at_a_jobs_end_are_removed_when_it_lets_them_go(
+    store: FileSystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await claimed(store, await store.add(submission(sealed_values="sealed")))
+    real, refused = os.replace, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def refuse(source: str, target: str) -> None:
+        if Path(target).parent.name == "JobOutput":
+            loop.call_soon_threadsafe(refused.set)
+            raise OSError("the disk refuses")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    await store.finish(job, result_of(job))
+    await asyncio.wait_for(refused.wait(), PATIENCE_SECONDS)
+    await store.look(())
+    assert Path(job.run_dir).exists()
+    monkeypatch.undo()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while Path(job.run_dir).exists():
+            await store.look(())
+    (file,) = (tmp_path / "JobOutput").glob("*.json")
+    assert json.loads(file.read_bytes())["SealedValues"] == ""
+
+
 async def test_a_living_processs_jobs_are_left_to_it(make_store: MakeStore) -> None:
     one, other = await make_store(), await make_store()
     await claimed(one, await one.add(submission()))

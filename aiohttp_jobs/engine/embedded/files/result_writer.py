@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -58,6 +59,7 @@ class ResultWriter:
         self._tried: set[str] = set()
         """Runs whose end was begun to be written. Where the disk refuses to make it durable, it may be seen,
         gone on with or deleted before it is written again."""
+        self._not_let_go: deque[ClaimedJob] = deque()
         self._resubmit = resubmit
         self._ended = ended
 
@@ -138,12 +140,27 @@ class ResultWriter:
         path = self._at.waiting_file(safe_component(following.user_id), run.stem)
         return pending_job(path, ReadSubmission(following, None), run)
 
+    def look_again(self) -> None:
+        """Let go of jobs that a failing disk did not let go of at their end. From any thread."""
+        for _ in range(len(self._not_let_go)):
+            claimed = self._not_let_go.popleft()
+            try:
+                self._remove_sealed_values(claimed)
+            except OSError:
+                self._not_let_go.append(claimed)
+            else:
+                self._run_folders.remove(_run_of(claimed).name)
+
     def _let_go(self, claimed: ClaimedJob) -> None:
-        # In this order: the folder of a dead process tells that there may be something left to remove.
         run = claimed.run_dir.rpartition("/")[2]
         self._tried.discard(run)
+        # In this order: the folder of a dead process tells that there may be something left to remove.
         try:
             self._remove_sealed_values(claimed)
+        except OSError:
+            self._not_let_go.append(claimed)
+            raise
+        else:
             self._run_folders.end(run, safe_component(claimed.submission.user_id))
         finally:
             self._ended(claimed.submission.user_id, claimed.job_id)
