@@ -16,7 +16,7 @@ async def test_commands_run_from_the_page_as_from_every_other_door(host: Host, v
     page = await (await visit(host, "debug")).open()
     for case in cases("commands"):
         await page.evaluate("location.hash = '#/new'")
-        await page.get_by_label("Name").fill("pasted")
+        await page.get_by_label("Name", exact=True).fill("pasted")
         await page.get_by_role("radio", name=re.compile(f"^{case['interpreter']}")).check()
         await page.get_by_label("Command", exact=True).fill(case["command"])
         await page.get_by_role("button", name="Run", exact=True).click()

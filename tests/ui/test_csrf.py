@@ -42,7 +42,7 @@ async def serve_example(
 
 async def submit_in(page: Page) -> None:
     await page.get_by_role("link", name="Run your first command").click()
-    await page.get_by_label("Name").fill("Greet")
+    await page.get_by_label("Name", exact=True).fill("Greet")
     await page.get_by_label("Command", exact=True).fill("echo hello")
     await page.keyboard.press("Control+Enter")
 

@@ -51,7 +51,7 @@ async def test_a_command_is_submitted_and_watched(host: Host, visit: Visit, tmp_
     gate = Gate(tmp_path / "gate")
     page = await (await visit(host, "task_manager")).open()
     await page.get_by_role("link", name="Run your first command").click()
-    await page.get_by_label("Name").fill("Count")
+    await page.get_by_label("Name", exact=True).fill("Count")
     await page.get_by_label("Command", exact=True).fill(
         "for i in 1 2 3; do echo line $i; sleep 0.2; done; "
         f"echo ::progress 60 halfway; {gate.shell}; echo done"
