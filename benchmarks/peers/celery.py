@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import celery
 
-from .driver import KEEP_SECONDS, PARALLEL, REDIS, System, drive, run_command_blocking
+from .driver import AT_A_TIME, KEEP_SECONDS, REDIS, System, drive, run_command_blocking
 
 app = celery.Celery("bench", broker=f"{REDIS}/3", backend=f"{REDIS}/3")
 app.conf.update(
@@ -32,7 +32,7 @@ class Celery(System):
     packages = ("celery", "redis")
     durability = "Redis, appendonly, fsync every second"
     worker = (
-        *("-m", "celery", "--app", "benchmarks.peers.celery:app", "worker", "--concurrency", str(PARALLEL)),
+        *("-m", "celery", "--app", "benchmarks.peers.celery:app", "worker", "--concurrency", AT_A_TIME),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     )
 

@@ -22,7 +22,10 @@ T = TypeVar("T")
 REDIS = os.environ.get("BENCH_REDIS", "redis://127.0.0.1:6379")
 POSTGRES = os.environ.get("BENCH_POSTGRES", "")
 FOLDER = os.environ.get("BENCH_FOLDER", ".")
-PARALLEL = 8
+PARALLEL = int(os.environ.get("BENCH_PARALLEL", "8"))
+"""How many jobs a worker runs at a time."""
+AT_A_TIME = "{parallel}"
+"""Stands for that in the arguments of a `System.worker`."""
 KEEP_SECONDS = 86400
 LOOK_SECONDS = 0.005
 """Between two looks whether many jobs have ended; the same for aiohttp-jobs."""
@@ -65,7 +68,9 @@ async def at_once(count: int, submit: Callable[[], Awaitable[T]]) -> list[T]:
 
 
 class System(ABC):
-    """One peer. `worker` are the arguments for its interpreter that start its worker process."""
+    """One peer. `worker` are the arguments for its interpreter that start its worker process, with
+    `AT_A_TIME` for how many jobs that runs at a time, unless it reads `PARALLEL`.
+    """
 
     packages: tuple[str, ...]
     durability: str
@@ -109,7 +114,19 @@ class Workers:
 
     def __init__(self, system: System) -> None:
         self._system = system
+        self._parallel = PARALLEL
         self._processes: list[asyncio.subprocess.Process] = []
+
+    async def run_at_a_time(self, parallel: int) -> None:
+        """Have one worker that runs so many jobs at a time. Returns when it does."""
+        if parallel != self._parallel:
+            await self.be(0)
+            self._parallel = parallel
+        await self.be(1)
+        async with asyncio.timeout(_READY_SECONDS):
+            for kind in ("command", "python"):
+                await self._system.one(kind)
+                await _many(self._system, kind, parallel)
 
     async def be(self, count: int) -> None:
         """Start or end some, so that there are `count`."""
@@ -118,7 +135,11 @@ class Workers:
         while len(self._processes) < count:
             self._processes.append(
                 await asyncio.create_subprocess_exec(
-                    sys.executable, *self._system.worker, stdin=subprocess.DEVNULL, stdout=sys.stderr
+                    sys.executable,
+                    *(each.replace(AT_A_TIME, str(self._parallel)) for each in self._system.worker),
+                    stdin=subprocess.DEVNULL,
+                    stdout=sys.stderr,
+                    env={**os.environ, "BENCH_PARALLEL": str(self._parallel)},
                 )
             )
 
@@ -138,6 +159,9 @@ async def _answer(system: System, workers: Workers, asked: dict[str, Any]) -> di
     if asked["do"] == "workers":
         await workers.be(asked["count"])
         return {"pids": workers.pids()}
+    if asked["do"] == "at_a_time":
+        await workers.run_at_a_time(asked["count"])
+        return {}
     do = _many if asked["do"] == "many" else _one_by_one
     return {"seconds": await do(system, asked["kind"], asked["count"])}
 
@@ -145,12 +169,8 @@ async def _answer(system: System, workers: Workers, asked: dict[str, Any]) -> di
 async def _serve(system: System) -> None:
     await system.open()
     workers = Workers(system)
-    await workers.be(1)
     try:
-        async with asyncio.timeout(_READY_SECONDS):
-            for kind in ("command", "python"):
-                await system.one(kind)
-                await _many(system, kind, PARALLEL)
+        await workers.run_at_a_time(PARALLEL)
         versions = ", ".join(f"{package} {version(package)}" for package in system.packages)
         _say({"version": versions, "durability": system.durability})
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -6,7 +6,7 @@ import os
 
 import huey
 
-from .driver import FOLDER, PARALLEL, WAIT_SECONDS, System, drive, run_command_blocking
+from .driver import AT_A_TIME, FOLDER, WAIT_SECONDS, System, drive, run_command_blocking
 
 queue = huey.SqliteHuey("bench", filename=os.path.join(FOLDER, "huey.db"), fsync=True)
 
@@ -29,7 +29,7 @@ class Huey(System):
     durability = "SQLite, every commit on disk"
     worker = (
         *("-m", "huey.bin.huey_consumer", "benchmarks.peers.huey.queue", "--quiet"),
-        *("--workers", str(PARALLEL), "--delay", "0.01", "--max-delay", "0.01"),
+        *("--workers", AT_A_TIME, "--delay", "0.01", "--max-delay", "0.01"),
     )
 
     async def open(self) -> None:

@@ -36,6 +36,10 @@ class Peer:
         """Seconds of each job, one after the other, until its result is readable."""
         return list((await self.process.ask(do="one_by_one", kind=kind, count=count))["seconds"])
 
+    async def run_at_a_time(self, count: int) -> None:
+        """Have its one worker run `count` jobs at a time."""
+        await self.process.ask(do="at_a_time", count=count)
+
     async def workers(self, count: int) -> list[int]:
         """Have it run `count` worker processes, one being usual; their ids."""
         return list((await self.process.ask(do="workers", count=count))["pids"])

@@ -6,7 +6,7 @@ import asyncio
 
 import procrastinate
 
-from .driver import PARALLEL, POSTGRES, WAIT_SECONDS, System, drive, run_command
+from .driver import AT_A_TIME, PARALLEL, POSTGRES, WAIT_SECONDS, System, drive, run_command
 
 app = procrastinate.App(
     connector=procrastinate.PsycopgConnector(conninfo=POSTGRES, min_size=2, max_size=PARALLEL + 2)
@@ -34,7 +34,7 @@ class Procrastinate(System):
     durability = "PostgreSQL, every commit on disk"
     worker = (
         *("-m", "procrastinate", "--app", "benchmarks.peers.procrastinate.app"),
-        *("worker", "--concurrency", str(PARALLEL)),
+        *("worker", "--concurrency", AT_A_TIME),
     )
 
     async def open(self) -> None:

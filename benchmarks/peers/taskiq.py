@@ -5,7 +5,7 @@ from __future__ import annotations
 from redis.asyncio import Redis
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
-from .driver import KEEP_SECONDS, PARALLEL, REDIS, WAIT_SECONDS, System, at_once, drive, run_command
+from .driver import AT_A_TIME, KEEP_SECONDS, REDIS, WAIT_SECONDS, System, at_once, drive, run_command
 
 _URL = f"{REDIS}/2"
 broker = RedisStreamBroker(_URL).with_result_backend(
@@ -31,7 +31,7 @@ class Taskiq(System):
     durability = "Redis, appendonly, fsync every second"
     worker = (
         *("-m", "taskiq", "worker", "benchmarks.peers.taskiq:broker"),
-        *("--workers", "1", "--max-async-tasks", str(PARALLEL)),
+        *("--workers", "1", "--max-async-tasks", AT_A_TIME),
     )
 
     async def open(self) -> None:
