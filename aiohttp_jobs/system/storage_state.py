@@ -19,6 +19,7 @@ from threading import Lock
 from typing import TypeVar
 
 from ..errors import StorageUnavailableError
+from .guarded_files import LockBusyError
 from .storage_faults import HOLDING, StorageFault, fault_of
 
 T = TypeVar("T")
@@ -98,10 +99,12 @@ class StorageState:
     def report(self, error: BaseException, logger: logging.Logger, message: str, *args: object) -> None:
         """Log `message` with the traceback of `error`, unless `explains` has logged it already.
 
-        The absence of a database is logged without a traceback.
+        The absence of a database, or a lock that somebody holds for long, is logged without a traceback.
         """
         if isinstance(error, StorageUnavailableError):
             logger.warning(f"{message}: %s", *args, error.__cause__ or error)
+        elif isinstance(error, LockBusyError):
+            logger.warning(f"{message}: %s", *args, error)
         elif not self.explains(error):
             logger.error(message, *args, exc_info=error)
 
