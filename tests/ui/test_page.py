@@ -15,7 +15,7 @@ from tests.conftest import Host
 from tests.gate import Gate
 
 from ..processes import printed_by
-from .conftest import Visit
+from .conftest import Visit, modules
 
 StartHost = Callable[..., Awaitable[Host]]
 RIGHT_TO_LEFT = "\u202e"
@@ -295,3 +295,16 @@ async def test_a_server_that_goes_is_told_and_what_is_known_stays(host: Host, vi
     await expect(page.get_by_role("link", name="Known")).to_be_visible()
     await page.get_by_role("button", name="Run Known again").click()
     await expect(page.get_by_text("The server cannot be reached.")).to_be_visible()
+
+
+async def test_a_view_that_is_being_left_does_not_lead_back(host: Host, visit: Visit) -> None:
+    page, folder = await modules(host, visit)
+    script = """async (folder) => {
+      const { go } = await import(`${folder}/router.js`);
+      return ["#/jobs", "#/new", location.pathname].map((left) => {
+        history.replaceState(null, "", left);
+        go("#/jobs?q=typed", { replace: true });
+        return location.hash;
+      });
+    }"""
+    assert await page.evaluate(script, folder) == ["#/jobs?q=typed", "#/new", "#/jobs?q=typed"]

@@ -23,12 +23,16 @@ export function link(view, id = null, params = {}) {
   return `#/${view}${id ? `/${encodeURIComponent(id)}` : ""}${query ? `?${query}` : ""}`;
 }
 
-/** Go there; with `replace` the present view is not kept in the history. */
+/**
+ * Go there; with `replace` a view changes its own address, which is not kept in the history. A view that is being
+ * left, as the next one still loads, is not gone back to by what was typed into it meanwhile.
+ */
 export function go(hash, { replace = false } = {}) {
   if (!replace) {
     location.hash = hash;
     return;
   }
+  if (parse(hash).view !== parse(location.hash).view) return;
   history.replaceState(null, "", hash);
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
