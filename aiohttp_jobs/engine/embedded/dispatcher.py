@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable
@@ -54,6 +55,7 @@ _REFUSED_SECONDS = 2.0
 _OTHERS_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
+_LONGEST_LOOK_SECONDS = 600.0
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +102,9 @@ class Dispatcher:
         self._there_are_more = False
         self._closing = False
         self._grace_is_over = False
-        self._being_added = 0
+        self._being_added: set[str] = set()
+        self._refused: dict[str, float] = {}
+        """When the acceptance of jobs was refused: a look that began before may have read their files."""
         self._allowance: Allowance | None = None
         self._at_rest = False
         self._held_up_by: asyncio.Task[None] | None = None
@@ -175,11 +179,14 @@ class Dispatcher:
                 await self._start_at_once(submission, allowance)
                 return
             self.paused = True
-        self._being_added += 1
+        self._being_added.add(submission.job_id)
         try:
             job = await self._store.add(submission, allowance)
+        except OSError:
+            self._refused[submission.job_id] = time.monotonic()
+            raise
         finally:
-            self._being_added -= 1
+            self._being_added.discard(submission.job_id)
         if self._observer is not None:
             self._observer.accepted(submission)
         self.enqueue(job)
@@ -315,7 +322,9 @@ class Dispatcher:
     async def _look_around(self) -> None:
         """Find dropped files and the jobs of processes that died. Whatever fails is tried again."""
         self._asked.clear()
-        self._next_look = time.monotonic() + self._interval
+        began = time.monotonic()
+        self._next_look = began + self._interval
+        self._refused = {job: at for job, at in self._refused.items() if began - at < _LONGEST_LOOK_SECONDS}
         pauses = self._pauses
         try:
             seen = await self._store.look(self._known)
@@ -324,7 +333,7 @@ class Dispatcher:
             await self._record_lost(seen.lost)
             for job_id, by in seen.cancel_requests:
                 self.cancel(job_id, cancelled_by(by))
-            self._take_in(seen.found)
+            self._take_in(seen.found, began)
             await self.catch_up()
         except Exception as error:
             self._storage.report(
@@ -334,20 +343,24 @@ class Dispatcher:
     async def _find_more(self) -> None:
         """Go on with what the last look began: jobs start before the last of many files has been read."""
         self._there_are_more = False
+        began = time.monotonic()
         try:
-            self._take_in(await self._store.scan(self._known))
+            self._take_in(await self._store.scan(self._known), began)
         except Exception as error:
             self._storage.report(
                 error, _logger, "Cannot read submissions; trying again in %g s", self._interval
             )
 
-    def _take_in(self, found: Found) -> None:
+    def _take_in(self, found: Found, began: float) -> None:
         self._there_are_more = found.there_are_more
         if found.again_in is not None:
             self._next_look = min(self._next_look, time.monotonic() + found.again_in)
         for job in found.jobs:
-            # A copy of a job that waits or runs here is left until that has ended, and then rejected.
-            if job.job_id not in self._active:
+            # A copy of a job that waits or runs here is left until that has ended, and then rejected. One
+            # whose acceptance is not durable yet may still be refused, and its file removed.
+            if job.job_id in self._active or job.job_id in self._being_added:
+                continue
+            if self._refused.get(job.job_id, -math.inf) < began:
                 self.enqueue(job)
 
     async def _record_lost(self, jobs: Collection[LostJob]) -> None:

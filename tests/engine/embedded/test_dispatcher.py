@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -196,6 +198,55 @@ async def test_a_main_loop_job_can_be_cancelled_through_another_host(
 
 
 # --- results that cannot be written
+
+
+@pytest.mark.parametrize("found", ["before the refusal", "after it"])
+async def test_a_refused_submission_that_a_look_has_found_does_not_wait(
+    start_host: StartHost, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    host = await start_host(poll_interval=NEVER)
+    admin, alice = host.caller("system_admin"), host.caller("debug")
+    await admin.request("POST", "/queue/pause")
+    add, look = FileSystemStore.add, FileSystemStore.look
+    is_written, refuse, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    has_looked = asyncio.Semaphore(0)
+    seen: list[str] = []
+
+    async def add_and_refuse(store: FileSystemStore, *which: Any) -> PendingJob:
+        pending = await add(store, *which)
+        is_written.set()
+        await refuse.wait()
+        Path(pending.key).unlink()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    async def look_and_wait(store: FileSystemStore, known: Collection[str]) -> Look:
+        looked = await look(store, known)
+        seen.extend(job.job_name for job in looked.found.jobs)
+        has_looked.release()
+        await go_on.wait()
+        return looked
+
+    async def next_look() -> None:
+        """It begins when what the one before it found has been taken in."""
+        await admin.request("POST", "/queue/pick-up")
+        await asyncio.wait_for(has_looked.acquire(), PATIENCE_SECONDS)
+
+    monkeypatch.setattr(FileSystemStore, "add", add_and_refuse)
+    monkeypatch.setattr(FileSystemStore, "look", look_and_wait)
+    submitting = asyncio.create_task(alice.submit("true"))
+    await asyncio.wait_for(is_written.wait(), PATIENCE_SECONDS)
+    await next_look()
+    assert seen == ["test"]
+    if found == "before the refusal":
+        go_on.set()
+        await next_look()
+    refuse.set()
+    with pytest.raises(AssertionError, match="storage_unavailable"):
+        await submitting
+    if found == "after it":
+        go_on.set()
+        await next_look()
+    assert (await admin.request("GET", "/queue")).body["queue"]["queued"] == 0
 
 
 async def test_a_result_that_cannot_be_written_is_kept_until_it_can(
