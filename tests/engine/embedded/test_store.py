@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 import os
 import subprocess
@@ -34,7 +33,6 @@ from aiohttp_jobs.system.derived_keys import InstallationKeys
 
 from ...counting import before_listing
 from ...gate import PATIENCE_SECONDS, until
-from .held_journal import HeldJournal
 
 OLD = time.time() - 60
 MakeStore = Callable[..., Any]
@@ -598,45 +596,6 @@ async def test_a_claim_that_can_neither_be_made_durable_nor_taken_back_is_made_a
     assert (again.job_id, again.problem, again.submission.command) == (pending.job_id, None, "true")
     await store.finish(again, result_of(again))
     await until(lambda: not list(tmp_path.glob("Running/*/jobs/*")), "letting go of the job's folder")
-
-
-@pytest.mark.parametrize("is_refused", [True, False])
-async def test_a_job_that_is_found_and_claimed_while_its_acceptance_is_written_is_refused_or_kept_whole(
-    store: FileSystemStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_refused: bool
-) -> None:
-    await until(lambda: store._journal.is_open, "making the journal")
-    synced: set[int] = set()
-    real = os.fsync
-
-    def sync(descriptor: int) -> None:
-        if is_refused:
-            raise OSError(errno.EIO, "the disk refuses")
-        synced.add(os.fstat(descriptor).st_ino)
-        real(descriptor)
-
-    with monkeypatch.context() as patch:
-        journal = HeldJournal(store._journal, patch)
-        before = asyncio.ensure_future(store.add(submission()))
-        await journal.begun(1)
-        adding = asyncio.ensure_future(store.add(submission(job_name="found", user_id="bob")))
-        journal.end(True)
-        await before
-        await journal.begun(2)
-        found = next(job for job in (await store.scan(())).jobs if job.user_id == "bob")
-        claiming = asyncio.ensure_future(store.claim(found))
-        await until(lambda: not os.path.exists(found.key), "picking it up")
-        patch.setattr(os, "fsync", sync)
-        journal.end(OSError(errno.EIO, "the disk refuses"))
-        answers = await asyncio.gather(adding, claiming, return_exceptions=True)
-    files = list((tmp_path / "JobOutput").glob("*.json"))
-    if is_refused:
-        assert [getattr(answer, "errno", None) for answer in answers] == [errno.EIO, errno.EIO]
-        assert not files
-        assert [job.user_id for job in (await store.scan(())).jobs] == ["alice"]
-        assert not list((tmp_path / "Running").glob("*/jobs/*"))
-    else:
-        assert answers[0].job_id == answers[1].job_id == found.job_id  # type: ignore[union-attr]
-        assert [file.stat().st_ino in synced for file in files] == [True]
 
 
 async def test_secret_values_that_the_disk_keeps_at_a_jobs_end_are_removed_when_it_lets_them_go(

@@ -98,11 +98,6 @@ class Journal:
         self._opened.clear()
         self._descriptors.clear()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be written; from any thread."""
-        return self._opened.is_set()
-
     def write(self, entries: Sequence[JournalEntry]) -> bool:
         """Make `entries` durable; false when the journal cannot be used. Raises ``OSError``."""
         if not self._opened.is_set():

@@ -281,9 +281,7 @@ class Intake:
         claimed = ClaimedJob(run.job_id, submission, *folders, problem, lock, is_ours, is_signed)
         entry = JournalEntry(Kind.CLAIMED, run.name, user_folder)
         undo = partial(self._put_back, pending, run)
-        # It may be found, and picked up, before its acceptance is durable, which misses the file then.
-        files = (target,) if is_ours else ()
-        return CommittedChange(claimed, entry, files, (self._at.output, folder), undo=undo)
+        return CommittedChange(claimed, entry, (), (self._at.output, folder), undo=undo)
 
     def _was_used(self, run: Attempt, accepted: AcceptedFile | None) -> bool:
         """Whether the job was picked up before, of which a copy may have been put back."""
