@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from ..conftest import Caller, Host
+from ..conftest import Host
 from ..gate import Gate
+from ..mainloop import SOON_SECONDS, python, short_python
 
 StartHost = Callable[..., Awaitable[Host]]
 
@@ -140,24 +141,26 @@ SWALLOW: dict[str, str] = {
 }
 
 
-async def python(caller: Caller, command: str) -> dict[str, Any]:
-    return await caller.run(textwrap.dedent(command), "MainLoop", interpreter="python")
+@pytest.fixture
+async def strict(start_host: StartHost) -> Host:
+    """A host that soon stops what blocks its loop."""
+    return await start_host(mainloop_timeout=SOON_SECONDS)
 
 
 @pytest.mark.parametrize("case", SWALLOW)
-async def test_nobody_holds_up_the_host_by_catching_what_stops_the_job(host: Host, case: str) -> None:
-    debug = host.caller("debug")
+async def test_nobody_holds_up_the_host_by_catching_what_stops_the_job(strict: Host, case: str) -> None:
+    debug = strict.caller("debug")
     before, trace = sys.getswitchinterval(), sys.gettrace()
     result = await python(debug, SWALLOW[case])
     assert (result["Status"], "was stopped" in result["Output"]) == ("TimedOut", True), result["Output"]
     assert (sys.getswitchinterval(), sys.gettrace()) == (before, trace)
     # Nothing is left that would hit the next one, or the host.
     for _ in range(5):
-        assert (await python(debug, "sum(range(1000))"))["Output"] == "499500\n"
+        assert (await short_python(debug, "sum(range(1000))"))["Output"] == "499500\n"
 
 
-async def test_a_job_that_catches_its_cancellation_is_over_all_the_same(host: Host, tmp_path: Path) -> None:
-    debug, marks = host.caller("debug"), tmp_path / "marks"
+async def test_a_job_that_catches_its_cancellation_is_over_all_the_same(strict: Host, tmp_path: Path) -> None:
+    debug, marks = strict.caller("debug"), tmp_path / "marks"
     command = f"""
         import asyncio
         while True:
@@ -172,7 +175,7 @@ async def test_a_job_that_catches_its_cancellation_is_over_all_the_same(host: Ho
         await asyncio.sleep(0.01)
     assert (await debug.request("POST", f"/jobs/{job_id}/cancel")).status == 202
     assert (await debug.result(job_id))["Status"] == "Cancelled"
-    assert (await python(debug, "1"))["Success"] is True
+    assert (await short_python(debug, "1"))["Success"] is True
     size = marks.stat().st_size
     await asyncio.sleep(0.1)
     assert marks.stat().st_size == size

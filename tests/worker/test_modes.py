@@ -17,6 +17,7 @@ import pytest
 
 from ..conftest import Host, is_alive
 from ..gate import PATIENCE_SECONDS, until
+from ..mainloop import SOON_SECONDS, python, short_python
 
 StartHost = Callable[..., Awaitable[Host]]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
@@ -441,14 +442,14 @@ async def test_what_the_host_prints_meanwhile_is_not_the_jobs(
     ],
 )
 async def test_python_that_blocks_the_loop_is_stopped_and_the_server_goes_on(
-    host: Host, command: str
+    start_host: StartHost, command: str
 ) -> None:
-    caller = host.caller("debug")
-    result = await caller.run(command, "MainLoop", interpreter="python")
+    caller = (await start_host(mainloop_timeout=SOON_SECONDS)).caller("debug")
+    result = await python(caller, command)
     assert result["Status"] == "TimedOut"
-    assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 4 s")
+    assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 1 s")
     assert "watchdog.py" not in result["Output"]
-    assert (await caller.run("'on'", "MainLoop", interpreter="python"))["Output"] == "'on'\n"
+    assert (await short_python(caller, "'on'"))["Output"] == "'on'\n"
 
 
 async def test_waiting_is_not_blocking(host: Host) -> None:
