@@ -356,11 +356,11 @@ async def test_workers_that_are_replaced_leave_no_descriptor_open(host: Host) ->
     def descriptors() -> int:
         return len(os.listdir("/proc/self/fd"))
 
-    die = "import os; os._exit(1)"
-    await run_python(host, die)  # the first opens what stays
+    debug, die = host.caller("debug"), "import os; os._exit(1)"  # of one client, which keeps connections
+    await debug.run(die, "Runspace", interpreter="python")  # the first opens what stays
     before = descriptors()
     for _ in range(5):
-        await run_python(host, die)
+        await debug.run(die, "Runspace", interpreter="python")
     while descriptors() > before:
         await asyncio.sleep(0.02)
 
