@@ -66,7 +66,7 @@ _WITH_PEERS = ("throughput", "latency", "runspace", "functions")
 _BUDGETS = {
     "runspace": 200.0,
     "cluster": 240.0,
-    "functions": 300.0,
+    "functions": 900.0,
     "results": 260.0,
     "kept": 900.0,
     "powershell": 400.0,
