@@ -47,8 +47,6 @@ test: check .venv-clients/.created  ## everything that must pass: check, then th
 	@# Not so test-lowest, test-newest and torture, which try what is written on a real disk.
 	.ci/in-memory $(BIN)/pytest -n $(TEST_WORKERS) --dist worksteal
 
-# Few of these wait for anything: more processes than processors would each only collect all tests once more.
-test-fast: TEST_WORKERS = 2
 test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, PostgreSQL, the command line, running functions, attacks and kills; ARGS=tests/…
 	@# asyncio's debug mode takes an eighth of the processor's time: make test has it.
 	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" -o asyncio_debug=false $(ARGS)
