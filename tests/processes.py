@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -36,6 +37,17 @@ async def printed_by(
     if is_late:
         raise TimeoutError(f"it still ran after {seconds:g} s, and had printed {await talking}")
     return talking.result()
+
+
+def printed_by_new_python(code: str) -> str:
+    """What a Python that has loaded nothing yet prints when it runs `code`. Blocks.
+
+    Raises ``CalledProcessError`` where it fails, and ``TimeoutExpired``.
+    """
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
+    ).stdout
 
 
 def end_what_was_left() -> None:

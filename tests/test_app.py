@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ import aiohttp_jobs
 from aiohttp_jobs import ConfigurationError, JobsConfig
 
 from .conftest import Host, serve
-from .gate import PATIENCE_SECONDS
+from .processes import printed_by_new_python
 
 StartHost = Callable[..., Awaitable[Host]]
 MakeConfig = Callable[..., JobsConfig]
@@ -27,10 +25,7 @@ def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() ->
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         aiohttp_jobs.nothing  # noqa: B018
     code = "import sys, aiohttp_jobs.cli; print('aiohttp_jobs.app' in sys.modules)"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
-    )
-    assert shown.stdout == "False\n"
+    assert printed_by_new_python(code) == "False\n"
 
 
 @pytest.mark.slow
@@ -43,10 +38,7 @@ def test_a_host_loads_nothing_that_its_settings_do_not_ask_for() -> None:
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
         "print(*sorted(name for name in sys.modules if name.startswith('aiohttp_jobs.')))\n"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
-    )
-    libraries, own = (set(line.split()) for line in shown.stdout.splitlines())
+    libraries, own = (set(line.split()) for line in printed_by_new_python(code).splitlines())
     assert "pydantic" in libraries
     assert not libraries & {"aiosmtplib", "prometheus_client", "psutil", "psycopg", "typer", "rich"}
     assert "aiohttp_jobs.http.jobs" in own

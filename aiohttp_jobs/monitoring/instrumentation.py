@@ -140,7 +140,7 @@ class TracingWhenUsed:
             tracing.accepted(submission)
 
     def started(self, submission: Submission) -> Mapping[str, str]:
-        return {} if (tracing := self._now()) is None else tracing.started(submission)
+        return _NOTHING if (tracing := self._now()) is None else tracing.started(submission)
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
         if (tracing := self._now()) is not None:

@@ -56,6 +56,7 @@ _OTHERS_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 _TIMER_SLACK = 0.001
 _LONGEST_LOOK_SECONDS = 600.0
+"""A look takes no longer: what was refused before it is not in what it found."""
 
 _logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from aiohttp_jobs.worker.process.with_asyncio import AsyncioProcess
 
 from ...gate import PATIENCE_SECONDS, until
 from ...hosts.process import ROOT
-from ...processes import printed_by
+from ...processes import printed_by, printed_by_new_python
 
 REPORT = (
     "import os, sys; "
@@ -249,10 +249,7 @@ def test_what_stops_jobs_is_loaded_with_the_first_job_and_not_before() -> None:
         "[each.join() for each in threading.enumerate() if each is not threading.main_thread()]\n"
         "print(before, wanted <= set(sys.modules))"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True
-    )
-    assert shown.stdout == "set() True\n"
+    assert printed_by_new_python(code) == "set() True\n"
 
 
 def test_on_linux_the_leaner_way_is_taken_on_each_loop() -> None:
