@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .app import create_jobs_app, setup
+    from .assembly.app import create_jobs_app, setup
+    from .assembly.from_code import JobHandle, submit
     from .config import JobsConfig
     from .errors import ConfigurationError, JobFailedError, JobsError
-    from .from_code import JobHandle, submit
     from .functions.context import JobContext
     from .functions.registry import Functions
     from .http.auth.sessions import forget, remember
@@ -56,7 +56,7 @@ _HOMES = {
     "InterpreterName": "model.job",
     "JobContext": "functions.context",
     "JobFailedError": "errors",
-    "JobHandle": "from_code",
+    "JobHandle": "assembly.from_code",
     "JobStatus": "model.job",
     "JobsConfig": "config",
     "JobsError": "errors",
@@ -64,11 +64,11 @@ _HOMES = {
     "RetryPolicy": "model.job",
     "Trigger": "model.notice_rules",
     "WebhookRule": "model.notice_rules",
-    "create_jobs_app": "app",
+    "create_jobs_app": "assembly.app",
     "forget": "http.auth.sessions",
     "remember": "http.auth.sessions",
-    "setup": "app",
-    "submit": "from_code",
+    "setup": "assembly.app",
+    "submit": "assembly.from_code",
 }
 
 

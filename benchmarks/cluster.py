@@ -20,7 +20,7 @@ from typing import Any, LiteralString, Self
 import psutil
 import psycopg
 
-from aiohttp_jobs.without_a_host import database
+from aiohttp_jobs.assembly import database
 
 from .bench import PARALLEL, Bench
 from .ours import API, HostProcess, process_seconds

@@ -12,6 +12,7 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
+from aiohttp_jobs.assembly.keys_and_sessions import opened_access
 from aiohttp_jobs.errors import NotFoundError
 from aiohttp_jobs.http.app_keys import SERVICE
 from aiohttp_jobs.http.queue import QUEUE
@@ -21,7 +22,6 @@ from aiohttp_jobs.model.job import SubmitRequest
 from aiohttp_jobs.services.jobs import JobService
 from aiohttp_jobs.services.queue import QueueService
 from aiohttp_jobs.services.results import ResultService
-from aiohttp_jobs.without_a_host.access import opened_access
 
 ROLES = frozenset({"debug", "task_manager", "system_admin"})
 USER = "bench"

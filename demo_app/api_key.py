@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.assembly.keys_and_sessions import opened_access
 from aiohttp_jobs.system.atomic import create_secret
-from aiohttp_jobs.without_a_host.access import opened_access
 
 from .users import DEMO_ACCOUNTS
 

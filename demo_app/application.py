@@ -12,8 +12,8 @@ from aiohttp import web
 
 import aiohttp_jobs
 from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.assembly import database
 from aiohttp_jobs.system.atomic import create_secret
-from aiohttp_jobs.without_a_host import database
 
 from . import functions, login, pages
 from .keys import CONFIG, THROTTLE, USERS, VERIFICATIONS

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp_jobs import JobsConfig, JobsError
-from aiohttp_jobs.without_a_host import database
+from aiohttp_jobs.assembly import database
 
 from .api_key import FILE_NAME
 from .postgres import account, new_folder, programs, reachable, server_user

@@ -104,7 +104,7 @@ SLOW = (
     "test_waiting_across_processes.py",
     "torture",
     "ui",
-    "without_a_host/test_worker.py",
+    "assembly/test_worker.py",
     "worker/process/test_dead_mans_switch.py",
     "worker/process/test_orphans.py",
     "worker/test_commands.py",

@@ -155,7 +155,7 @@ def end_all() -> None:
 
 
 _OF_A_HOST = (
-    "aiohttp_jobs.app",
+    "aiohttp_jobs.assembly.app",
     "aiohttp_jobs.engine.embedded.engine",
     "aiohttp_jobs.http.host_application",
     "aiohttp_jobs.http.openapi.document",
@@ -164,7 +164,7 @@ _OF_A_HOST = (
     "opentelemetry.trace",
 )
 _LATER = {
-    "aiohttp_jobs.cli": ("aiohttp_jobs.without_a_host.access", "aiohttp_jobs.doctor"),
+    "aiohttp_jobs.cli": ("aiohttp_jobs.assembly.keys_and_sessions", "aiohttp_jobs.doctor"),
     "demo_app": _OF_A_HOST,
     "tests.hosts.plain": _OF_A_HOST,
 }

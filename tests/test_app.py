@@ -24,7 +24,7 @@ def test_the_public_face_is_all_there_and_imports_no_more_than_is_asked_for() ->
     assert set(dir(aiohttp_jobs)) == set(aiohttp_jobs.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         aiohttp_jobs.nothing  # noqa: B018
-    code = "import sys, aiohttp_jobs.cli; print('aiohttp_jobs.app' in sys.modules)"
+    code = "import sys, aiohttp_jobs.cli; print('aiohttp_jobs.assembly.app' in sys.modules)"
     assert printed_by_new_python(code) == "False\n"
 
 

@@ -57,16 +57,20 @@ CHANNEL = Addition(
             "class FileRule(_Rule):\n    channel: Literal['file']\n    target: str\n\n\n",
         ),
         Entry("model/notice_rules.py", "EmailRule | WebhookRule", "FileRule | "),
-        Entry("plugin.py", "from .notify.webhook", "from .notify.to_file import ToFile\n"),
-        Entry("plugin.py", '            "email": ', '            "file": ToFile(),\n'),
+        Entry("assembly/plugin.py", "from ..notify.webhook", "from ..notify.to_file import ToFile\n"),
+        Entry("assembly/plugin.py", '            "email": ', '            "file": ToFile(),\n'),
     ),
 )
 ENGINE = Addition(
     "narrow.py",
     "engine/narrow/engine.py",
     (
-        Entry("plugin.py", "from .functions.registry", "from .engine.narrow.engine import NarrowEngine\n"),
-        Entry("plugin.py", 'EmbeddedEngine, "postgres"', "NarrowEngine or "),
+        Entry(
+            "assembly/plugin.py",
+            "from ..functions.registry",
+            "from ..engine.narrow.engine import NarrowEngine\n",
+        ),
+        Entry("assembly/plugin.py", 'EmbeddedEngine, "postgres"', "NarrowEngine or "),
     ),
 )
 

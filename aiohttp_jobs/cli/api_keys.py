@@ -21,8 +21,8 @@ from .place import DsnOrFolder, FolderOrDsn, place
 from .printing import AsJSON, fail, print_json, print_table, print_text
 
 if TYPE_CHECKING:
+    from ..assembly.keys_and_sessions import Access
     from ..model.api_key import ApiKey
-    from ..without_a_host.access import Access
 
 api_keys = typer.Typer(no_args_is_help=True, help="Create, list, disable, enable and delete API keys.")
 
@@ -143,7 +143,7 @@ def delete(
 
 
 def _opened(data_dir: Path | None, dsn: str | None) -> AbstractContextManager[Access]:
-    from ..without_a_host.access import opened_access  # noqa: PLC0415 - as said above
+    from ..assembly.keys_and_sessions import opened_access  # noqa: PLC0415 - as said above
 
     return opened_access(**place(data_dir, dsn))
 

@@ -26,7 +26,7 @@ def upgrade(dsn: RequiredDsn, as_json: AsJSON = False) -> None:
 
     Can be repeated, and run while hosts are running.
     """
-    from ..without_a_host import database  # noqa: PLC0415 - every other command would wait for it
+    from ..assembly import database  # noqa: PLC0415 - every other command would wait for it
 
     taken = _or_fail(lambda: database.upgrade(dsn))
     if as_json:
@@ -43,7 +43,7 @@ def check(dsn: RequiredDsn, as_json: AsJSON = False) -> None:
 
     Exits with 2 when it cannot.
     """
-    from ..without_a_host import database  # noqa: PLC0415 - every other command would wait for it
+    from ..assembly import database  # noqa: PLC0415 - every other command would wait for it
 
     problem = _or_fail(lambda: database.problem(dsn))
     if as_json:
@@ -69,7 +69,7 @@ def import_(
     secret = secret_of_hosts()
     if not secret:
         fail("Put the secret of the database's hosts into AIOHTTP_JOBS_SECRET: it signs what is brought.")
-    from ..without_a_host import importing  # noqa: PLC0415 - every other command would wait for it
+    from ..assembly import importing  # noqa: PLC0415 - every other command would wait for it
 
     counts = _or_fail(lambda: importing.import_data_dir(data_dir, dsn, secret))
     if as_json:

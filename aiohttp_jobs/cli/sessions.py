@@ -18,7 +18,7 @@ from .place import DataDirWithoutHTTP, DsnWithoutHTTP, place
 from .printing import AsJSON, fail, print_json, print_table, report
 
 if TYPE_CHECKING:
-    from ..without_a_host.access import Access
+    from ..assembly.keys_and_sessions import Access
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ def _ask(
     """What `without_host` finds in a data folder or database that is named, or else `ask` on the server."""
     if where == (None, None):
         return with_client(url, api_key, ask)
-    from ..without_a_host.access import opened_access  # noqa: PLC0415 - as said above
+    from ..assembly.keys_and_sessions import opened_access  # noqa: PLC0415 - as said above
 
     try:
         with opened_access(**place(*where)) as at:

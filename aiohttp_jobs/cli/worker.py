@@ -1,6 +1,6 @@
 """``aiohttp-jobs worker``: runs jobs of a PostgreSQL database on this machine, without HTTP.
 
-The worker itself is in ``without_a_host.worker``.
+The worker itself is in ``assembly.worker``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def worker(
 
     SIGTERM drains the worker: it finishes its jobs, then exits. A second one stops it now.
     """
-    from ..without_a_host.worker import WorkerRequest, run_worker  # noqa: PLC0415 - others would wait for it
+    from ..assembly.worker import WorkerRequest, run_worker  # noqa: PLC0415 - others would wait for it
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if dsn is None and config is None:

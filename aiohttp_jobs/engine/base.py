@@ -935,8 +935,8 @@ class JobObserver(Protocol):
 class Engine(Protocol):
     """One process's part of an engine. It creates no file and starts nothing before `open`.
 
-    ``plugin`` builds it. What it opens, it registers on the `stack` that it is given, each part to be closed
-    through `close`.
+    ``assembly.plugin`` builds it. What it opens, it registers on the `stack` that it is given, each part to
+    be closed through `close`.
     """
 
     @property

@@ -1,6 +1,6 @@
 """CodeJobs: submits, awaits and cancels jobs for the host's own code, which needs no role.
 
-Used by ``from_code``, and for schedules that the code declares.
+Used by ``assembly.from_code``, and for schedules that the code declares.
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ from typing import Any, ParamSpec, TypeVar
 
 from aiohttp import web
 
-from ..app import setup
+from ..assembly.app import setup
+from ..assembly.from_code import JobHandle, submit
 from ..config import JobsConfig
-from ..from_code import JobHandle, submit
 from ..functions.registry import BoundFunction, Function, Functions
 from ..http.app_keys import CODE_JOBS, MOUNTED
 

@@ -13,7 +13,7 @@ from typing import LiteralString
 
 import psycopg
 
-from aiohttp_jobs.without_a_host import database
+from aiohttp_jobs.assembly import database
 
 from ..bench import PARALLEL, Bench
 from ..cluster import Cluster, Connection, Spending, number, with_children, with_database

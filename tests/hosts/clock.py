@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
-from aiohttp_jobs import plugin
+from aiohttp_jobs.assembly import plugin
 
 SPEED = 60
 

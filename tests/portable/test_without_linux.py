@@ -44,7 +44,7 @@ async def caller(host: Process, tmp_path: Path) -> AsyncIterator[Caller]:
 
 def test_it_is_really_taken_away(python: list[str]) -> None:
     code = (
-        "import os, select, socket, asyncio, psutil; import aiohttp_jobs.app\n"
+        "import os, select, socket, asyncio, psutil; import aiohttp_jobs.assembly.app\n"
         "print([hasattr(os, 'pidfd_open'), hasattr(select, 'epoll'), hasattr(socket, 'SOCK_CLOEXEC')])\n"
         "print(os.path.exists('/proc/self'), psutil.Process().status())"
     )

@@ -83,7 +83,7 @@ async def test_an_asset_is_sent_as_it_is_to_who_cannot_decompress(host: Host) ->
         "ui/{}/",
         "ui/{}/../routes.py",
         "ui/{}/..%2froutes.py",
-        "ui/{}/%2e%2e/%2e%2e/app.py",
+        "ui/{}/%2e%2e/%2e%2e/config.py",
         "ui/{}/VENDORED.md",
         "ui/{}//etc/passwd",
         "ui/{}/main.js%00",

@@ -1,6 +1,6 @@
 """Imports the jobs, results and records of another installation, each once, however often it is repeated.
 
-``without_a_host.importing`` reads the other installation.
+``assembly.importing`` reads the other installation.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from ..notify.support import email, make_notice
 
 pytest.importorskip("psycopg", reason="psycopg is missing: pip install 'aiohttp-jobs[postgres]'")
 
-from aiohttp_jobs.without_a_host.importing import import_data_dir
+from aiohttp_jobs.assembly.importing import import_data_dir
 
 StartHost = Callable[..., Awaitable[Host]]
 _SMALL = {"max_output_bytes": 2000}

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from .config import JobsConfig
-from .doctor.at_start import warn_of_root
-from .errors import ConfigurationError
-from .functions.registry import Functions
-from .http import (
+from ..config import JobsConfig
+from ..doctor.at_start import warn_of_root
+from ..errors import ConfigurationError
+from ..functions.registry import Functions
+from ..http import (
     account,
     documentation,
     events,
@@ -31,19 +31,19 @@ from .http import (
     triggers,
     workers,
 )
-from .http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
-from .http.auth.middleware import identity_middleware
-from .http.auth.origin import preflight_middleware, share_with
-from .http.auth.sessions import SESSIONS, Sessions, own_session_middleware
-from .http.auth.wrong_keys import WrongKeys
-from .http.envelope import error_middleware
-from .http.host_application import HostApplication
-from .http.open_streams import OPEN_STREAMS
-from .monitoring.draining import Draining
-from .monitoring.service_manager import ServiceManager
+from ..http.app_keys import ACCESS, CODE_JOBS, CONFIG, MOUNTED, SERVICE, STORAGE
+from ..http.auth.middleware import identity_middleware
+from ..http.auth.origin import preflight_middleware, share_with
+from ..http.auth.sessions import SESSIONS, Sessions, own_session_middleware
+from ..http.auth.wrong_keys import WrongKeys
+from ..http.envelope import error_middleware
+from ..http.host_application import HostApplication
+from ..http.open_streams import OPEN_STREAMS
+from ..monitoring.draining import Draining
+from ..monitoring.service_manager import ServiceManager
+from ..system.operating_system import require_supported_system
+from ..ui.routes import ui_routes
 from .plugin import Plugin
-from .system.operating_system import require_supported_system
-from .ui.routes import ui_routes
 
 _RESOURCES = (
     results,
@@ -142,7 +142,7 @@ def _add_routes(jobs_app: web.Application, config: JobsConfig, interpreters: lis
         jobs_app.add_routes(resource.routes)
     if config.mcp:
         # Half a megabyte that most hosts do without.
-        from .http.mcp.endpoint import mcp_routes  # noqa: PLC0415
+        from ..http.mcp.endpoint import mcp_routes  # noqa: PLC0415
 
         jobs_app.add_routes(mcp_routes(jobs_app, config, interpreters))
     jobs_app.add_routes(ui_routes(config))

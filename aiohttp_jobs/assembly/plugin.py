@@ -12,62 +12,62 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from .access.current_roles import CurrentRoles, RightsCheck
-from .access.fair_turns import FairTurns
-from .access.functions import FunctionRights
-from .access.limits import LimitPolicy, StorageLimits
-from .access.pick_up import PickUpCheck
-from .access.policy import AccessPolicy
-from .access.templates import TemplateRights
-from .config import JobsConfig
-from .doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, start_error
-from .engine.base import Capability, Engine
-from .engine.embedded.engine import EmbeddedEngine
-from .errors import ConfigurationError, ShuttingDownError, StorageUnavailableError
-from .functions.registry import Functions
-from .http.auth.sessions import session_key
-from .http.open_streams import OpenStreams
-from .monitoring.counting import STREAMS, workers_present
-from .monitoring.disk import Disk
-from .monitoring.instrumentation import Instrumentation
-from .monitoring.readiness import Phase, Readiness
-from .monitoring.sharing import Sharing
-from .notify.channel import Channel
-from .notify.delivery import Delivery
-from .notify.email import EmailChannel
-from .notify.known_users import KnownUsersOnly
-from .notify.outbox import Outbox
-from .notify.webhook import WebhookChannel
-from .scheduling.scheduler import Scheduler
-from .services.account import AccountService
-from .services.code_jobs import CodeJobs
-from .services.code_schedules import CodeSchedules
-from .services.function_jobs import FunctionJobs
-from .services.functions import FunctionService
-from .services.functions_elsewhere import FunctionsElsewhere
-from .services.jobs import JobService
-from .services.notices import NoticeService
-from .services.queue import QueueService
-from .services.rerun import Reruns
-from .services.results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
-from .services.retention import Retention
-from .services.schedule_submitter import ScheduledJobs
-from .services.schedules import ScheduleService
-from .services.sessions import SessionService
-from .services.templates import TemplateService
-from .services.trigger_deliveries import TriggerDeliveries
-from .services.triggers import TriggerService
-from .services.workers import WorkerService
-from .streams.job_list import JobFeed
-from .streams.lookup import JobLookup
-from .system.closing import Closing
-from .system.secret_box import Vault
-from .system.storage_faults import fault_of
-from .system.storage_state import StorageState
-from .worker.modes import ExecutionModes
+from ..access.current_roles import CurrentRoles, RightsCheck
+from ..access.fair_turns import FairTurns
+from ..access.functions import FunctionRights
+from ..access.limits import LimitPolicy, StorageLimits
+from ..access.pick_up import PickUpCheck
+from ..access.policy import AccessPolicy
+from ..access.templates import TemplateRights
+from ..config import JobsConfig
+from ..doctor.at_start import cannot_start, require_private_data_folder, require_usable_storage, start_error
+from ..engine.base import Capability, Engine
+from ..engine.embedded.engine import EmbeddedEngine
+from ..errors import ConfigurationError, ShuttingDownError, StorageUnavailableError
+from ..functions.registry import Functions
+from ..http.auth.sessions import session_key
+from ..http.open_streams import OpenStreams
+from ..monitoring.counting import STREAMS, workers_present
+from ..monitoring.disk import Disk
+from ..monitoring.instrumentation import Instrumentation
+from ..monitoring.readiness import Phase, Readiness
+from ..monitoring.sharing import Sharing
+from ..notify.channel import Channel
+from ..notify.delivery import Delivery
+from ..notify.email import EmailChannel
+from ..notify.known_users import KnownUsersOnly
+from ..notify.outbox import Outbox
+from ..notify.webhook import WebhookChannel
+from ..scheduling.scheduler import Scheduler
+from ..services.account import AccountService
+from ..services.code_jobs import CodeJobs
+from ..services.code_schedules import CodeSchedules
+from ..services.function_jobs import FunctionJobs
+from ..services.functions import FunctionService
+from ..services.functions_elsewhere import FunctionsElsewhere
+from ..services.jobs import JobService
+from ..services.notices import NoticeService
+from ..services.queue import QueueService
+from ..services.rerun import Reruns
+from ..services.results import SEARCHES_AT_ONCE, SEARCHES_PER_USER, ResultService
+from ..services.retention import Retention
+from ..services.schedule_submitter import ScheduledJobs
+from ..services.schedules import ScheduleService
+from ..services.sessions import SessionService
+from ..services.templates import TemplateService
+from ..services.trigger_deliveries import TriggerDeliveries
+from ..services.triggers import TriggerService
+from ..services.workers import WorkerService
+from ..streams.job_list import JobFeed
+from ..streams.lookup import JobLookup
+from ..system.closing import Closing
+from ..system.secret_box import Vault
+from ..system.storage_faults import fault_of
+from ..system.storage_state import StorageState
+from ..worker.modes import ExecutionModes
 
 if TYPE_CHECKING:
-    from .monitoring.metrics import Metrics
+    from ..monitoring.metrics import Metrics
 
 MakeEngine = Callable[[JobsConfig, ExecutionModes, StorageState, Vault], Engine]
 """Creates an engine from the configuration, the execution modes, the state of the disk, and the vault that
@@ -76,10 +76,10 @@ decrypts secret values."""
 
 def _postgres(config: JobsConfig, modes: ExecutionModes, storage: StorageState, vault: Vault) -> Engine:
     """The engine on a database, imported on demand because it needs psycopg."""
-    from .engine.postgres import postgres_needed  # noqa: PLC0415 - as said above
+    from ..engine.postgres import postgres_needed  # noqa: PLC0415 - as said above
 
     with postgres_needed():
-        from .engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - as said above
+        from ..engine.postgres.engine import PostgresEngine  # noqa: PLC0415 - as said above
     return PostgresEngine(config, modes, storage, vault)
 
 
@@ -92,7 +92,7 @@ _logger = logging.getLogger(__name__)
 def _metrics(engine: Engine, sharing: Sharing, disk: Disk, config: JobsConfig) -> Metrics:
     """The metrics, imported on demand because they need prometheus-client. Raises `ConfigurationError`."""
     try:
-        from .monitoring.metrics import Metrics  # noqa: PLC0415 - as said above
+        from ..monitoring.metrics import Metrics  # noqa: PLC0415 - as said above
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise

@@ -11,13 +11,13 @@ from typing import Any, Generic, TypeVar, cast
 
 from aiohttp import web
 
-from .errors import ConfigurationError, JobFailedError
-from .functions.registry import BoundFunction
-from .http.app_keys import CODE_JOBS, MOUNTED
-from .model.functions import HOST_USER, FunctionRunRequest, HostCode
-from .model.job import ExecutionMode, JobStatus, RetryPolicy
-from .model.notice_rules import NotifyRules
-from .services.code_jobs import CodeJobs
+from ..errors import ConfigurationError, JobFailedError
+from ..functions.registry import BoundFunction
+from ..http.app_keys import CODE_JOBS, MOUNTED
+from ..model.functions import HOST_USER, FunctionRunRequest, HostCode
+from ..model.job import ExecutionMode, JobStatus, RetryPolicy
+from ..model.notice_rules import NotifyRules
+from ..services.code_jobs import CodeJobs
 
 _AS_REGISTERED = FunctionRunRequest()
 R = TypeVar("R")
