@@ -54,12 +54,12 @@ from ..services.retention import Retention
 from ..services.schedule_submitter import ScheduledJobs
 from ..services.schedules import ScheduleService
 from ..services.sessions import SessionService
+from ..services.streams.job_list import JobFeed
+from ..services.streams.lookup import JobLookup
 from ..services.templates import TemplateService
 from ..services.trigger_deliveries import TriggerDeliveries
 from ..services.triggers import TriggerService
 from ..services.workers import WorkerService
-from ..streams.job_list import JobFeed
-from ..streams.lookup import JobLookup
 from ..system.closing import Closing
 from ..system.secret_box import Vault
 from ..system.storage_faults import fault_of

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp_sse import sse_response
 
 from ..errors import ForbiddenError, LimitReachedError, NotFoundError
-from ..streams.job import CURRENT, StreamEvent
+from ..services.streams.job import CURRENT, StreamEvent
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
 from .auth.middleware import identity_of, needs

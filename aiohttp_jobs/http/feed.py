@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp_sse import sse_response
 
 from ..errors import ForbiddenError, LimitReachedError
-from ..streams.job_list import JobListChange
+from ..services.streams.job_list import JobListChange
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
 from .auth.middleware import identity_of, needs

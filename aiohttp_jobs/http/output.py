@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from ..engine.base import JobOutput
 from ..errors import NotFoundError, RangeError
-from ..streams.output import WholeOutput, note_of_gap
+from ..services.streams.output import WholeOutput, note_of_gap
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
 from .auth.middleware import identity_of

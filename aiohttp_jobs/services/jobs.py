@@ -41,11 +41,11 @@ from ..model.job import (
     utc_now,
 )
 from ..model.trace import TraceContext
-from ..streams.job import JobStream, StreamEvent
-from ..streams.job_list import JobFeed, JobListChange
-from ..streams.lookup import JobLookup
-from ..streams.serializers import details, ended_list_view, ended_view, job_view
 from .notices import NoticeService
+from .streams.job import JobStream, StreamEvent
+from .streams.job_list import JobFeed, JobListChange
+from .streams.lookup import JobLookup
+from .streams.serializers import details, ended_list_view, ended_view, job_view
 
 MAX_WATCH_SECONDS = 600.0
 """After that long a watcher of the list has to connect again, and its rights are looked at again."""

@@ -13,7 +13,7 @@ from ..engine.base import JobQuery, JobQueue, WorkerState
 from ..errors import ConflictError
 from ..model.identity import Identity
 from ..model.job import JobPhase, format_utc
-from ..streams.serializers import waiting_view
+from .streams.serializers import waiting_view
 
 MOST_QUEUED_SHOWN = 1000
 

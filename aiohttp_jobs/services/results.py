@@ -13,7 +13,7 @@ from ..engine.base import BadCursorError, JobHistory, ResultRepository, TooSlowE
 from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.identity import Identity
 from ..model.results import ResultFilter, ResultPage, Sort, StatsFilter
-from ..streams.lookup import JobLookup
+from .streams.lookup import JobLookup
 
 DEFAULT_MAX_RESULTS = 100
 MOST_RESULTS = 1000

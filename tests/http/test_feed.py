@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import ClientResponse
 
 from aiohttp_jobs.engine.base import JobChange
-from aiohttp_jobs.streams.job_list import JobFeed
+from aiohttp_jobs.services.streams.job_list import JobFeed
 from tests.conftest import Caller, Host
 from tests.gate import Gate
 

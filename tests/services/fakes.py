@@ -41,8 +41,8 @@ from aiohttp_jobs.model.output import CHUNK, OutputPart, Span
 from aiohttp_jobs.services.jobs import JobService
 from aiohttp_jobs.services.queue import QueueService
 from aiohttp_jobs.services.results import ResultService
-from aiohttp_jobs.streams.job_list import JobFeed
-from aiohttp_jobs.streams.lookup import JobLookup
+from aiohttp_jobs.services.streams.job_list import JobFeed
+from aiohttp_jobs.services.streams.lookup import JobLookup
 from aiohttp_jobs.system.storage_state import StorageState
 
 

@@ -12,7 +12,7 @@ from aiohttp_jobs.engine.base import WorkerState
 from aiohttp_jobs.errors import ConflictError, ForbiddenError, NotFoundError, ShuttingDownError
 from aiohttp_jobs.model.identity import Identity
 from aiohttp_jobs.model.job import SubmitRequest, new_job_id, utc_now
-from aiohttp_jobs.streams.job import CURRENT
+from aiohttp_jobs.services.streams.job import CURRENT
 
 from .fakes import JobsInMemory, Services, identity
 

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from ...errors import AuthenticationError, ConflictError
 from ...model.job import ExecutionMode, SubmitRequest
 from ...model.terminal import as_seen
-from ...streams.job import CURRENT, StreamEvent
+from ...services.streams.job import CURRENT, StreamEvent
 from ..app_keys import SERVICE
 from ..bodies import as_model
 from ..open_streams import open_stream, while_rights_last

@@ -1,7 +1,7 @@
 """Models of what is answered: ``{"success": true, …}``, errors, and records that are shown but not stored.
 
-They describe what ``envelope``, ``streams.serializers`` and the services return; nothing is validated with
-them. Only the document needs them, so nothing but ``document`` imports this.
+They describe what ``envelope``, the services and their ``streams.serializers`` return; nothing is validated
+with them. Only the document needs them, so nothing but ``document`` imports this.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine.base import FoundJob, JobOutput, JobState, OutputStore
-from ..errors import NotFoundError, StorageUnavailableError
-from ..model.job import JobPhase
-from ..model.output import OutputPart
-from ..model.progress import Progress
+from ...engine.base import FoundJob, JobOutput, JobState, OutputStore
+from ...errors import NotFoundError, StorageUnavailableError
+from ...model.job import JobPhase
+from ...model.output import OutputPart
+from ...model.progress import Progress
 from .lookup import JobLookup
 from .serializers import ended_view, job_view
 

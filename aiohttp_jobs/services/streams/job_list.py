@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ..engine.base import MISSED, EventBus, JobChange
+from ...engine.base import MISSED, EventBus, JobChange
 from .serializers import ended_feed_view, job_view
 
 MOST_CHANGES = 1000

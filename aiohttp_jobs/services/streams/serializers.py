@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.base import JobState
-from ..model.job import LONG_FIELDS, Submission, format_utc
+from ...engine.base import JobState
+from ...model.job import LONG_FIELDS, Submission, format_utc
 
 
 def job_view(state: JobState) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..engine.base import FoundJob, JobHistory, JobQueue
-from ..errors import NotFoundError
-from ..model.job import Submission
+from ...engine.base import FoundJob, JobHistory, JobQueue
+from ...errors import NotFoundError
+from ...model.job import Submission
 
 
 class JobLookup:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ..engine.base import JobOutput
-from ..errors import NotFoundError
-from ..model.output import Span
+from ...engine.base import JobOutput
+from ...errors import NotFoundError
+from ...model.output import Span
 
 _PIECE = 256 * 1024
 
