@@ -1,10 +1,13 @@
-"""The base of stored records: their field names in files, and their JSON."""
+"""The bases of stored records: their field names in files, their JSON, and whose they are."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, TypedDict
 
 from pydantic import BaseModel, ConfigDict
+
+from .identity import Identity
 
 
 def record_name(field: str) -> str:
@@ -20,3 +23,40 @@ class KeptRecord(BaseModel):
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class Ownership(TypedDict):
+    """What a record stores of whoever made it; see `OwnedRecord`."""
+
+    user_id: str
+    session_id: str
+    submitted_with: str
+    roles: tuple[str, ...]
+
+
+def owned_by(identity: Identity) -> Ownership:
+    """What a record of `identity` stores of them."""
+    return {
+        "user_id": identity.user_id,
+        "session_id": identity.session_id,
+        "submitted_with": identity.submitted_with,
+        "roles": tuple(sorted(identity.roles)),
+    }
+
+
+class OwnedRecord(KeptRecord):
+    """A record that runs jobs for its owner, ``UserID``, later: only while they may run them themselves.
+
+    ``SessionID``, ``SubmittedWith`` and ``Roles`` are the owner's when they last said what runs.
+    """
+
+    user_id: str
+    session_id: str = ""
+    submitted_with: str
+    roles: tuple[str, ...] = ()
+
+    def owner(self, roles: Collection[str]) -> Identity:
+        """The identity of its owner, with their current `roles`, as whom its jobs are submitted."""
+        return Identity.remembered(
+            self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
+        )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -30,9 +29,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
 from .functions import FunctionName, FunctionRunRequest
-from .identity import Identity
 from .job import Name, OneLine, SentDatetime, Startable, SubmitRequest, UtcDatetime
-from .record import KeptRecord
+from .record import OwnedRecord
 from .schema_extras import SchemaExtras
 from .words import MisfirePolicy, OverlapPolicy
 
@@ -228,21 +226,16 @@ def _request_name(name: str) -> str:
     return stem[:1].lower() + stem[1:]
 
 
-class Schedule(KeptRecord):
+class Schedule(OwnedRecord):
     """A schedule as it is stored in ``Schedules/<ScheduleID>.json``.
 
     ``ActiveSince``: moments up to then are ignored, because it was created, enabled or retimed then.
-    ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, without jitter. ``SubmittedWith``,
-    ``SessionID`` and ``Roles`` are the owner's, from when they last set what runs or when. ``DisabledBy`` is
-    the user who disabled it, while it is disabled. ``FromCode``: it is declared in the host's code, for one
-    of its functions.
+    ``LastFiredAt`` and ``LastSkippedAt`` are nominal moments, without jitter. ``DisabledBy`` is the user who
+    disabled it, while it is disabled. ``FromCode``: it is declared in the host's code, for one of its
+    functions.
     """
 
     schedule_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
-    user_id: str
-    session_id: str = ""
-    submitted_with: str
-    roles: tuple[str, ...] = ()
     name: str
     job: ScheduledWork
     cron: str
@@ -287,12 +280,6 @@ class Schedule(KeptRecord):
     def request(self) -> dict[str, Any]:
         """The request that would create it again."""
         return {to_camel(field): getattr(self, field) for field in ScheduleRequest.model_fields}
-
-    def owner(self, roles: Collection[str]) -> Identity:
-        """The identity of its owner, with their current `roles`, as whom its jobs are submitted."""
-        return Identity.remembered(
-            self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
-        )
 
     @property
     def own_key(self) -> str | None:

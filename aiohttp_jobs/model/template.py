@@ -40,7 +40,7 @@ from .job import (
 )
 from .notice_rules import NotifyRules
 from .parameters import HIDES_NOTHING, Parameter
-from .record import KeptRecord
+from .record import OwnedRecord
 from .schema_extras import HOST_LIMIT
 
 MAX_PARAMETERS = 50
@@ -122,18 +122,13 @@ class RunRequest(BaseModel):
     _one_start_time = model_validator(mode="after")(one_start_time)
 
 
-class Template(KeptRecord):
+class Template(OwnedRecord):
     """A template as it is stored in ``Templates/<TemplateID>.json``.
 
-    Its owner, ``UserID``, is whoever wrote it last: it runs only while they may run such commands themselves.
-    ``SubmittedWith``, ``SessionID`` and ``Roles`` are the owner's at that time.
+    Its owner is whoever wrote it last.
     """
 
     template_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
-    user_id: str
-    session_id: str = ""
-    submitted_with: str
-    roles: tuple[str, ...] = ()
     name: str
     description: str = ""
     command: str

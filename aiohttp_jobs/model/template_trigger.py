@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -20,10 +19,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from .identity import Identity
 from .job import Name, Text, UtcDatetime
 from .payload_paths import PayloadPath
-from .record import KeptRecord
+from .record import OwnedRecord
 from .schema_extras import SchemaExtras
 
 MOST_CONDITIONS = 20
@@ -106,7 +104,7 @@ class TriggerDelivery(BaseModel):
     job: str
 
 
-class TemplateTrigger(KeptRecord):
+class TemplateTrigger(OwnedRecord):
     """A trigger as it is stored in ``Triggers/<TriggerID>.json``.
 
     Its jobs belong to its owner, ``UserID``, and run with their current rights.
@@ -114,10 +112,6 @@ class TemplateTrigger(KeptRecord):
 
     trigger_id: Annotated[str, AfterValidator(lambda text: str(uuid.UUID(text)))]
     template_id: str
-    user_id: str
-    session_id: str = ""
-    submitted_with: str
-    roles: tuple[str, ...] = ()
     name: str
     proof: TriggerProof
     paths: dict[str, str] = Field(default_factory=dict)
@@ -132,12 +126,6 @@ class TemplateTrigger(KeptRecord):
     @property
     def record_id(self) -> str:
         return self.trigger_id
-
-    def owner(self, roles: Collection[str]) -> Identity:
-        """The identity of its owner, with their current `roles`, as whom its jobs are submitted."""
-        return Identity.remembered(
-            self.submitted_with, user_id=self.user_id, session_id=self.session_id, roles=roles
-        )
 
     def delivered(self, key: str) -> TriggerDelivery | None:
         """The recent delivery with this `key`, if any."""

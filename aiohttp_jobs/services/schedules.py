@@ -18,6 +18,7 @@ from ..engine.base import FiredMoments, RecordStore
 from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, field_error
 from ..model.identity import Identity
 from ..model.job import utc_now
+from ..model.record import owned_by
 from ..model.schedule import (
     Preview,
     Schedule,
@@ -82,7 +83,7 @@ class ScheduleService:
         schedule = _to_schedule(
             request,
             schedule_id=str(uuid4()),
-            **_ownership(identity),
+            **owned_by(identity),
             created_at=now,
             updated_at=now,
             updated_by=identity.user_id,
@@ -234,7 +235,7 @@ class ScheduleService:
             raise ForbiddenError(
                 f"This change would make the schedule yours, to run with your rights: {error.message}"
             ) from None
-        return _ownership(identity)
+        return {**owned_by(identity)}
 
     def _disabled_by(self, identity: Identity, current: Schedule, enabled: bool | None) -> str | None:
         """Who has disabled the schedule once `enabled` is set (``None``: it stays as it is).
@@ -292,15 +293,6 @@ def _require_firing(schedule: Schedule, now: datetime) -> None:
 def _to_schedule(request: ScheduleRequest, **rest: Any) -> Schedule:
     asked = {field: getattr(request, field) for field in ScheduleRequest.model_fields}
     return Schedule.model_validate({**rest, **asked})
-
-
-def _ownership(identity: Identity) -> dict[str, Any]:
-    return {
-        "user_id": identity.user_id,
-        "session_id": identity.session_id,
-        "submitted_with": identity.submitted_with,
-        "roles": tuple(sorted(identity.roles)),
-    }
 
 
 def _view(schedule: Schedule, now: datetime) -> dict[str, Any]:

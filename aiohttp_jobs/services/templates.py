@@ -28,6 +28,7 @@ from ..model.parameters import (
     require_size,
     saving_faults,
 )
+from ..model.record import owned_by
 from ..model.template import RunRequest, Template, TemplateRequest
 from ..system.one_by_one import one_by_one
 from ..system.secret_box import Vault
@@ -209,10 +210,7 @@ class TemplateService:
         asked["interpreter"] = self._limits.interpreter_of(request)
         return Template(
             template_id=template_id,
-            user_id=identity.user_id,
-            session_id=identity.session_id,
-            submitted_with=identity.submitted_with,
-            roles=tuple(sorted(identity.roles)),
+            **owned_by(identity),
             created_at=created_at,
             updated_at=now,
             updated_by=identity.user_id,

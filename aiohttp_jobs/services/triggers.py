@@ -19,6 +19,7 @@ from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError, field_er
 from ..model.identity import Identity
 from ..model.job import format_utc, utc_now
 from ..model.parameters import ParameterType
+from ..model.record import owned_by
 from ..model.template_trigger import TemplateTrigger, TemplateTriggerRequest
 from ..system.secret_box import Vault
 from .templates import TemplateService
@@ -71,10 +72,7 @@ class TriggerService:
         trigger = TemplateTrigger(
             trigger_id=trigger_id,
             template_id=template_id,
-            user_id=identity.user_id,
-            session_id=identity.session_id,
-            submitted_with=identity.submitted_with,
-            roles=tuple(sorted(identity.roles)),
+            **owned_by(identity),
             **{field: getattr(request, field) for field in TemplateTriggerRequest.model_fields},
             sealed_secret=sealed,
             created_at=now,
