@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from threading import Lock
 from typing import Any, TypeVar
 
 from aiohttp import StreamReader, web
@@ -55,10 +56,23 @@ async def read_model(request: web.Request, model: type[Model], max_bytes: int) -
 
     Raises `NotJSONError`, `TooLargeError`, `MalformedJSONError` or `InvalidFieldsError`.
     """
-    # Models of seldom requests have ``defer_build``. Two threads must not do it at a time: pydantic's own
-    # way at first use let one of them validate by the parent class (pydantic issue 11849).
-    model.model_rebuild()
+    finished(model)
     return await _read(request, max_bytes, lambda body: parse_model(body, model))
+
+
+_finishing = Lock()
+
+
+def finished(model: type[Model]) -> type[Model]:
+    """`model`, which may have ``defer_build`` because requests with it are seldom, ready to validate.
+
+    Blocks for 3 ms the first time. Two threads must not do it at a time: pydantic's own way at first use let
+    one of them validate by the parent class (pydantic issue 11849).
+    """
+    if not model.__pydantic_complete__:
+        with _finishing:
+            model.model_rebuild()
+    return model
 
 
 async def read_object(request: web.Request, max_bytes: int) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from aiohttp import web
 
@@ -23,27 +21,26 @@ from .openapi.operations import ROOT, Content, operation, unlisted
 
 
 class ApiDocument:
-    """The document of one host, made when it is first asked for."""
+    """The document of one host, made in a thread when it is first asked for."""
 
     def __init__(self, config: JobsConfig, interpreters: list[str]) -> None:
         self._config = config
         self._interpreters = interpreters
         self._made: tuple[str, bytes] | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def json(self, app: web.Application, address: str) -> bytes:
         """The document of the API that is mounted in `app` and reached at `address`."""
-        build = await asyncio.to_thread(_loaded)
-        if self._made is None or self._made[0] != address:
-            document = build(app, self._config, self._interpreters, address)
-            self._made = address, json.dumps(document).encode()
-        return self._made[1]
+        async with self._one_at_a_time:
+            if self._made is None or self._made[0] != address:
+                self._made = address, await asyncio.to_thread(self._build, app, address)
+            return self._made[1]
 
+    def _build(self, app: web.Application, address: str) -> bytes:
+        # A megabyte that hosts do without until somebody reads it.
+        from .openapi.document import document_of  # noqa: PLC0415 - as said above
 
-def _loaded() -> Callable[[web.Application, JobsConfig, list[str], str], Mapping[str, Any]]:
-    # A megabyte that hosts do without until somebody reads it.
-    from .openapi.document import document_of  # noqa: PLC0415 - as said above
-
-    return document_of
+        return json.dumps(document_of(app, self._config, self._interpreters, address)).encode()
 
 
 DOCUMENT = web.AppKey("aiohttp_jobs.openapi", ApiDocument)

@@ -17,6 +17,7 @@ from ..model.functions import FunctionRunRequest
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, Submission
 from ..model.schedule import Schedule, ScheduledFunction, code_schedule_id
+from ..system.one_by_one import one_by_one
 from .function_jobs import FunctionJobs, require_mode
 
 
@@ -47,7 +48,9 @@ class FunctionService:
         """The functions that the caller may run, in the order of their registration."""
         schedules = await self._code_schedules()
         found = [(each, self._rights.modes(each, identity.roles)) for each in self._functions]
-        return [self._view(function, modes, schedules) for function, modes in found if modes]
+        return await one_by_one(
+            lambda each: self._view(*each, schedules), [(each, modes) for each, modes in found if modes]
+        )
 
     def has_any(self, identity: Identity) -> bool:
         """Whether the caller may run any function."""
@@ -56,7 +59,7 @@ class FunctionService:
     async def get(self, identity: Identity, name: str) -> dict[str, Any]:
         """A function by its current or a former name, as the API shows it. Raises `NotFoundError`."""
         function, modes = self._runnable(identity, name)
-        return self._view(function, modes, await self._code_schedules())
+        return await asyncio.to_thread(self._view, function, modes, await self._code_schedules())
 
     def require_runner(self, identity: Identity, name: str) -> None:
         """Raise `NotFoundError` unless the caller may run this function."""
@@ -129,6 +132,7 @@ class FunctionService:
     def _view(
         self, function: Function[..., Any], modes: list[ExecutionMode], schedules: dict[str, Schedule]
     ) -> dict[str, Any]:
+        """Blocks for a millisecond the first time: the JSON schema is made then."""
         options, signature = function.options, function.signature
         schedule = schedules.get(code_schedule_id(self._prefix, function.name))
         return {

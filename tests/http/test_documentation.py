@@ -2,12 +2,80 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from aiohttp import web
+
+from aiohttp_jobs import JobsConfig
+from aiohttp_jobs.http.documentation import ApiDocument
+from aiohttp_jobs.http.openapi.operations import ROOT, Content, operation
 
 from ..conftest import Host
 
 SHIPPED = ("swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "docs.css")
+
+
+class Watched(Mapping[str, Any]):
+    """The schema of an answer. Whoever builds a document of it goes on when `go_on` is set."""
+
+    def __init__(self) -> None:
+        self.times_read = 0
+        self.read, self.go_on = Event(), Event()
+
+    def __iter__(self) -> Iterator[str]:
+        self.times_read += 1
+        self.read.set()
+        assert self.go_on.wait(30), "nothing else was done while the document was built"
+        return iter(["type"])
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, name: str) -> str:
+        return {"type": "string"}[name]
+
+
+def application(schema: Watched) -> web.Application:
+    """An API of one route, whose answer has this `schema`."""
+
+    @operation("Watch", {200: Content("text/plain", "A text.", schema=schema)})
+    async def watch(_request: web.Request) -> web.Response:
+        """Answers nothing."""
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get(ROOT + "/watch", watch)
+    return app
+
+
+async def test_nobody_waits_for_a_document_but_those_who_asked_and_it_is_built_once(tmp_path: Path) -> None:
+    schema, document = Watched(), ApiDocument(JobsConfig(data_dir=tmp_path), [])
+    app = application(schema)
+    asking = [asyncio.create_task(document.json(app, "/api/v1")) for _ in range(3)]
+    assert await asyncio.to_thread(schema.read.wait, 30)
+    schema.go_on.set()
+    (found,) = set(await asyncio.gather(*asking))
+    assert b'"/watch"' in found
+    assert schema.times_read == 1
+
+
+async def test_the_documents_of_two_plugins_in_one_process_are_built_at_the_same_time(tmp_path: Path) -> None:
+    config, schemas = JobsConfig(data_dir=tmp_path), [Watched(), Watched()]
+    asking = [
+        asyncio.create_task(ApiDocument(config, []).json(application(schema), "/api/v1"))
+        for schema in schemas
+    ]
+    for schema in schemas:
+        assert await asyncio.to_thread(schema.read.wait, 30)
+    for schema in schemas:
+        schema.go_on.set()
+    assert len(set(await asyncio.gather(*asking))) == 1
 
 
 async def test_the_page_is_open_to_everybody_and_loads_from_this_host_only(host: Host) -> None:

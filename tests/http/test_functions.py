@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from threading import get_ident
+from typing import Annotated, Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import Field
 
 from aiohttp_jobs import ConfigurationError, EmailRule, Functions, RetryPolicy, Trigger, WebhookRule
 
@@ -94,6 +96,24 @@ async def test_a_function_is_shown_with_all_that_a_form_needs(host: Host) -> Non
             },
         ],
     }
+
+
+@pytest.mark.parametrize("path", ["/functions/watched", "/functions"])
+async def test_a_schema_is_made_beside_the_event_loop(start_host: StartHost, path: str) -> None:
+    makers: list[int] = []
+
+    async def watched(number: int) -> None: ...
+
+    watched.__annotations__["number"] = Annotated[
+        int, Field(json_schema_extra=lambda _schema: makers.append(get_ident()))
+    ]
+    functions = Functions()
+    functions.function(mode="MainLoop")(watched)
+    host = await start_host(functions=functions)
+    makers.clear()  # there is nobody to hold up before it has started
+    assert (await host.caller("debug").request("GET", path)).status == 200
+    assert makers
+    assert get_ident() not in makers
 
 
 async def test_everybody_sees_what_they_may_run_in_the_modes_that_are_theirs(host: Host) -> None:

@@ -37,7 +37,7 @@ from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
 from .operations import ROOT, Content, Operation, is_unlisted, operation_of
 from .parameters import RequestParameter
-from .records import Failure, model_of
+from .records import AnswerModels, Failure
 from .schemas import Key, Schemas
 
 _OF_IDENTITY = (AuthenticationError, TooManyAttemptsError, RightsUnavailableError, RolesUnavailableError)
@@ -63,13 +63,12 @@ class DescribedRoute:
     def path_parameters(self) -> list[str]:
         return re.findall(r"\{(\w+)\}", self.path)
 
-    @property
-    def models(self) -> Iterator[Key]:
+    def models(self, answers: AnswerModels) -> Iterator[Key]:
         if self.operation.body is not None:
             yield self.operation.body, "validation"
         for answer in self.operation.answers.values():
             if not isinstance(answer, Content):
-                yield model_of(answer), "serialization"
+                yield answers.model_of(answer), "serialization"
 
 
 def described_routes(app: web.Application) -> list[DescribedRoute]:
@@ -93,14 +92,14 @@ def document_of(
 def build_document(app: web.Application, limits: Mapping[str, Any], address: str) -> dict[str, Any]:
     """The document of the API that is mounted in `app` and reached at `address`.
 
-    `limits` are the settings of this host that schemas show.
+    `limits` are the settings of this host that schemas show. Blocks for a tenth of a second, with pauses.
     """
-    routes = described_routes(app)
-    models = [key for route in routes for key in route.models]
+    routes, answers = described_routes(app), AnswerModels()
+    models = [key for route in routes for key in route.models(answers)]
     schemas = Schemas([*models, (Failure, "serialization")], limits)
     paths: dict[str, dict[str, Any]] = defaultdict(dict)
     for route in routes:
-        paths[route.path][route.method.lower()] = _operation(route, schemas, routes)
+        paths[route.path][route.method.lower()] = _operation(route, schemas, answers, routes)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -173,11 +172,15 @@ def _camel_path(path: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: "{" + to_camel(match[1]) + "}", path)
 
 
-def _operation(route: DescribedRoute, schemas: Schemas, routes: list[DescribedRoute]) -> dict[str, Any]:
+def _operation(
+    route: DescribedRoute, schemas: Schemas, answers: AnswerModels, routes: list[DescribedRoute]
+) -> dict[str, Any]:
     operation, handler = route.operation, route.handler
     parameters = [_path_parameter(name) for name in route.path_parameters]
     parameters += [_parameter(each) for each in operation.parameters]
-    responses = {str(status): _answer(answer, schemas) for status, answer in operation.answers.items()}
+    responses = {
+        str(status): _answer(answer, schemas, answers) for status, answer in operation.answers.items()
+    }
     if links := dict(_links(operation, routes)):
         next(iter(responses.values()))["links"] = links
     found: dict[str, Any] = {
@@ -224,9 +227,9 @@ def _parameter(parameter: RequestParameter[Any]) -> dict[str, Any]:
     return found
 
 
-def _answer(answer: Any, schemas: Schemas) -> dict[str, Any]:
+def _answer(answer: Any, schemas: Schemas, answers: AnswerModels) -> dict[str, Any]:
     if not isinstance(answer, Content):
-        schema = schemas.reference(model_of(answer), "serialization")
+        schema = schemas.reference(answers.model_of(answer), "serialization")
         return {"description": "Success.", "content": {_JSON: {"schema": schema}}}
     found: dict[str, Any] = {"description": answer.description}
     if answer.media_type is not None:

@@ -6,7 +6,6 @@ with them. Only the document needs them, so nothing but ``document`` imports thi
 
 from __future__ import annotations
 
-from functools import cache
 from types import GenericAlias
 from typing import Annotated, Any, Literal
 
@@ -432,22 +431,34 @@ class Me(Described):
     session_cookie: SessionCookie | None
 
 
-@cache
-def model_of(answer: NamedModel | Answering) -> type[BaseModel]:
-    """The model of a successful response.
+class AnswerModels:
+    """The models of successful responses, as one document has them: each response has one model in it."""
 
-    Its name ends with "Answer" where the response is none of the records, so that client generators do not
-    give a type and its one field the same name.
-    """
-    if isinstance(answer, NamedModel):
-        found: type[BaseModel] = globals()[answer.name]
-        return found
-    required: dict[str, Any] = {field: (_type_of(kind), ...) for field, kind in answer.fields}
-    return create_model(f"{answer.name}Answer", __base__=Success, __doc__="", **required)
+    def __init__(self) -> None:
+        self._made: dict[Answering, type[BaseModel]] = {}
+
+    def model_of(self, answer: NamedModel | Answering) -> type[BaseModel]:
+        """The model of a successful response.
+
+        Its name ends with "Answer" where the response is none of the records, so that client generators do
+        not give a type and its one field the same name.
+        """
+        if isinstance(answer, NamedModel):
+            return _record(answer)
+        if answer not in self._made:
+            required: dict[str, Any] = {field: (_type_of(kind), ...) for field, kind in answer.fields}
+            name = f"{answer.name}Answer"
+            self._made[answer] = create_model(name, __base__=Success, __doc__="", **required)
+        return self._made[answer]
+
+
+def _record(named: NamedModel) -> type[BaseModel]:
+    found: type[BaseModel] = globals()[named.name]
+    return found
 
 
 def _type_of(kind: Any) -> Any:
     if not isinstance(kind, NamedModel):
         return kind
-    record = model_of(NamedModel(kind.name))
+    record = _record(kind)
     return GenericAlias(list, (record,)) if kind.is_list else record

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import repeat
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
 from ...model.schema_extras import HOST_LIMIT, HOST_VARIANTS
+from ...system.one_by_one import pausing
+from ..bodies import finished
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -16,14 +19,19 @@ Key = tuple[type[BaseModel], JsonSchemaMode]
 
 
 class Schemas:
-    """The schemas of some models. `limits` has the value of each setting that a schema shows."""
+    """The schemas of some models. `limits` has the value of each setting that a schema shows.
+
+    They are made with pauses, for a thread beside the event loop's.
+    """
 
     def __init__(self, models: Collection[Key], limits: Mapping[str, Any]) -> None:
+        for model, _ in pausing(models):
+            finished(model)
         found, definitions = models_json_schema(
             sorted(set(models), key=lambda key: (key[0].__name__, key[1])),
             by_alias=True,
             ref_template=_REFERENCE,
-            schema_generator=_Brief,
+            schema_generator=_BriefWithPauses,
         )
         self._references = found
         components = _with_limits(definitions["$defs"], limits)
@@ -65,6 +73,18 @@ class _Brief(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+
+class _BriefWithPauses(_Brief):
+    """Many models at once, in a thread, without holding up the event loop."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts = iter(pausing(repeat(None)))
+
+    def generate_inner(self, schema: Any) -> dict[str, Any]:
+        next(self._parts)
+        return super().generate_inner(schema)
 
 
 def _with_limits(schema: Any, limits: Mapping[str, Any]) -> Any:
