@@ -16,8 +16,9 @@ from ..client import ClientError, JobsClient
 from ..model.terminal import Terminal
 from .connection import INTERRUPTED, with_client
 from .pipes import while_read
-from .printing import harmless, print_json, report
+from .printing import print_json, report
 from .streams import OutputError, say, write_out
+from .texts import harmless
 
 if TYPE_CHECKING:
     from .bar import Bar, Line

@@ -10,7 +10,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .printing import fail, harmless
+from .printing import fail
+from .texts import harmless
 from .values import add, read_value
 
 Parameter = Mapping[str, Any]

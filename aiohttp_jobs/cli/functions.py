@@ -14,7 +14,7 @@ from .connection import Key, Url, with_client
 from .following import run_job
 from .function_options import option_lines, read_options
 from .jobs import CancelOnInterrupt
-from .printing import AsJSON, fail, harmless, print_fields, print_json, print_table, print_text
+from .printing import AsJSON, fail, print_fields, print_json, print_table, print_text
 from .submission import (
     Backoff,
     Delay,
@@ -30,6 +30,7 @@ from .submission import (
     notices,
     retry_policy,
 )
+from .texts import harmless
 from .values import SecretEnv, SecretFile, Value, collect
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .streams import say, takes_all_characters, write_out
+from .texts import text_of
 
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
@@ -55,23 +56,3 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """End with exit code `code`, saying why on stderr."""
     say(message)
     raise typer.Exit(code)
-
-
-def text_of(value: Any) -> str:
-    """A value as text for people, without terminal control sequences."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.3f}".rstrip("0").rstrip(".")
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return harmless(", ".join(value))
-    return harmless(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-
-
-def harmless(text: str) -> str:
-    """`text` without terminal control sequences, which another user may have put into a job's name."""
-    return "".join(
-        each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text
-    )

@@ -16,7 +16,7 @@ WORKERS = ("Runspace", "BackgroundJob")
 
 
 def function_workers() -> list[psutil.Process]:
-    return children(lambda line: "child/functions.py" in " ".join(line))
+    return children(lambda line: "functions/child.py" in " ".join(line))
 
 
 @pytest.mark.parametrize("mode", WORKERS)

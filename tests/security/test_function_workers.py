@@ -79,8 +79,9 @@ async def test_nothing_of_a_host_that_is_killed_runs_on(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(*start, "Runspace", "BackgroundJob", cwd=ROOT)
     marks = [Path(f"{data}.{number}") for number in range(2)]
     await until(lambda: all(mark.exists() for mark in marks), "both functions starting")
-    below = children(lambda line: "functions.py" in " ".join(line), process.pid, recursive=True)
+    below = children(lambda line: "functions/child.py" in " ".join(line), process.pid, recursive=True)
     warm = [each.pid for each in below]
+    assert len(warm) == len(marks)
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
     # Warm workers die with their host; a process of its own when the next host takes over what that has left.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ...model.job import format_utc
 from ...system.jsontext import dumps
 from ..base import Execution, FunctionCall
-from ..interpreters import RUNNER
 from ..process.process import INSTANCE_VARIABLE
 from ..workspace import working_folder
 
-_SCRIPT = RUNNER / "functions.py"
+_SCRIPT = Path(__file__).with_name("child.py")
 
 
 def call_of(execution: Execution) -> FunctionCall:

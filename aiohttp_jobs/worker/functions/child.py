@@ -1,4 +1,5 @@
-"""The process that runs the host's functions: a warm worker, or one for a single job.
+"""The start of the process that runs the host's functions: a warm worker, or one for a single job. What it
+does then is in ``serving``.
 
 Started by path with the descriptors of a socket and a pipe, and the host's process id. The first message
 contains the host's ``sys.path``, from which the package itself is imported too.
