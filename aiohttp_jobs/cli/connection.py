@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 from aiohttp import ClientError as TransportError
+from yarl import URL
 
 from ..client import ClientError, JobsClient
 from ..model.trace import TRACEPARENT, TRACESTATE, TraceContext
@@ -49,6 +50,8 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
             "Say where the server is and with which key: run 'aiohttp-jobs configure', or give --url and "
             f"--api-key, AIOHTTP_JOBS_URL and AIOHTTP_JOBS_API_KEY, or url and api_key in {config_file()}."
         )
+    if not _is_address(url):
+        fail(f"'{url}' is no URL: give one such as http://127.0.0.1:8080/apps/WebHostTaskManagement.")
     if not key.isascii() or not key.isprintable():
         fail("The API key has characters in it that no key has. Copy it again.")
 
@@ -64,6 +67,13 @@ def with_client(url: str | None, key: str | None, work: Callable[[JobsClient], A
         fail(f"The server at {url} cannot be reached: {error}")
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return URL(url).scheme in ("http", "https") and bool(URL(url).host)
+    except ValueError:
+        return False
 
 
 def _trace() -> dict[str, str]:

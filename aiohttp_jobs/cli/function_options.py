@@ -41,8 +41,7 @@ def read_options(
         name, is_joined, text = waiting.pop(0).partition("=")
         option = options.get(name)
         if option is None:
-            known = ", ".join(options) or "none"
-            fail(f"There is no option {name}; this function has {known}.")
+            fail(_unknown(name, parameters, options))
         parameter = option.parameter
         if parameter["name"] in found and parameter["type"] != "list":
             fail(f"{name}: {parameter['name']} is given twice.")
@@ -87,6 +86,15 @@ def _options(parameters: Sequence[Parameter], taken: Collection[str]) -> dict[st
         elif parameter.get("nullable"):
             options[no] = _Option(parameter, False, None)
     return options
+
+
+def _unknown(name: str, parameters: Sequence[Parameter], options: Collection[str]) -> str:
+    secret = [each for each in parameters if each["type"] == "secret"]
+    secrets = {option_name(each): _usage(each, ()) for each in secret}
+    if name in secrets:
+        return f"Everybody on the machine can read command lines: give this secret by {secrets[name]}."
+    known = ", ".join([*options, *secrets.values()]) or "none"
+    return f"There is no option {name}; this function has {known}."
 
 
 def _usage(parameter: Parameter, names: Sequence[str]) -> str:

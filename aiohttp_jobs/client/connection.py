@@ -16,7 +16,8 @@ Record = dict[str, Any]
 class ClientError(Exception):
     """The server refused a request.
 
-    The message is the server's sentence; `details` names the fields at fault. `limit` has the ``name``,
+    The message is the server's sentence or, with the code ``http_error`` or ``not_aiohttp_jobs``, says that
+    something else has answered. `details` names the fields at fault. `limit` has the ``name``,
     ``value`` and ``used`` of a limit that was reached; `retry_after` is the number of seconds after which to
     try again.
     """
@@ -89,7 +90,7 @@ class Connection:
         """Send any request below ``/api/v1`` that returns JSON."""
         async with self._request(method, path, json=json, params=params) as response:
             await raise_for(response)
-            return dict(await response.json())
+            return await record_of(response)
 
     def _request(self, method: str, path: str, **options: Any) -> AbstractAsyncContextManager[ClientResponse]:
         """Any request below ``/api/v1``, with aiohttp's `options`."""
@@ -100,25 +101,48 @@ class Connection:
         return self._session.request(method, self._api + path, proxy=self._proxy, headers=headers, **options)
 
 
-async def raise_for(response: ClientResponse) -> None:
-    """Raise the `ClientError` for a refused request."""
+async def raise_for(response: ClientResponse, content_type: str | None = None) -> None:
+    """Raise the `ClientError` for a refused request, or for an answer that is not of `content_type`."""
     if response.status < 400:
+        if content_type not in (None, response.content_type):
+            raise _not_from_the_api(response)
         return
+    body = await record_of(response)
+    try:
+        code, sentence = body["code"], body["error"]
+    except KeyError:
+        raise _not_from_the_api(response) from None
+    seconds = response.headers.get("Retry-After", "")
+    raise ClientError(
+        response.status,
+        code,
+        sentence,
+        body.get("details"),
+        limit=body.get("limit"),
+        retry_after=int(seconds) if seconds.isdecimal() else None,
+    )
+
+
+async def record_of(response: ClientResponse) -> Record:
+    """The answered record. Raises `ClientError` when it is none, as from any other page or program."""
     try:
         body = await response.json()
-        seconds = response.headers.get("Retry-After", "")
-        raise ClientError(
-            response.status,
-            body["code"],
-            body["error"],
-            body.get("details"),
-            limit=body.get("limit"),
-            retry_after=int(seconds) if seconds.isdecimal() else None,
-        )
-    except (ValueError, KeyError, TypeError, ContentTypeError):
-        raise ClientError(
-            response.status, "http_error", f"The server answered {response.status}.", None
-        ) from None
+    except (ValueError, ContentTypeError):
+        body = None
+    if not isinstance(body, dict):
+        raise _not_from_the_api(response)
+    return body
+
+
+def _not_from_the_api(response: ClientResponse) -> ClientError:
+    """The error for an answer that is not the API's, such as a page or a proxy's refusal."""
+    code = "not_aiohttp_jobs" if response.status < 400 else "http_error"
+    sentence = (
+        f"The server answered {response.status} at {response.url.with_query(None)}, but not as aiohttp-jobs "
+        "does: something else is there, or in front of it. Check the URL, which ends with the plugin's "
+        "prefix, such as /apps/WebHostTaskManagement."
+    )
+    return ClientError(response.status, code, sentence, None)
 
 
 def given(**fields: Any) -> Record:

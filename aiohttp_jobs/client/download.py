@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from aiohttp import ClientConnectionError, ClientPayloadError, ClientResponse, ClientTimeout
 
-from .connection import ClientError, raise_for
+from .connection import ClientError, raise_for, record_of
 
 PIECE = 256 * 1024
 DOWNLOAD_TIMEOUT = ClientTimeout(total=None, sock_connect=30, sock_read=60)
@@ -76,7 +76,7 @@ class Download:
         try:
             async with self._request("GET", url, params=query) as response:
                 await raise_for(response)
-                theirs = await response.json()
+                theirs = await record_of(response)
         except ClientError as error:
             if error.status == 416:  # it is longer than the output
                 return False
@@ -132,7 +132,7 @@ class Download:
             ) as response:
                 if response.status == 416:
                     return
-                await raise_for(response)
+                await raise_for(response, "text/plain")
                 if response.status != 206 and written:
                     raise _OtherOutputError
                 self._know(response)

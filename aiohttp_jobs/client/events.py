@@ -37,7 +37,10 @@ class EventCalls(Connection):
     """Follows jobs."""
 
     async def follow(self, job_id: str, position: str | None = None) -> AsyncIterator[JobEvent]:
-        """The job's events after `position` until it ends; reconnects when the stream breaks."""
+        """The job's events after `position` until it ends; reconnects when the stream breaks.
+
+        Raises `ClientError`, and aiohttp's client errors when it has broken off again and again.
+        """
         failures = 0
         while failures <= _MOST_RECONNECTS:
             try:
@@ -54,6 +57,7 @@ class EventCalls(Connection):
                     raise
             failures += 1
             await asyncio.sleep(_RECONNECT_SECONDS)
+        raise ClientConnectionError(f"the events of job {job_id} broke off {failures} times")
 
     async def _stream(self, job_id: str, position: str | None) -> AsyncIterator[JobEvent]:
         headers = {"Last-Event-ID": position} if position else {}
@@ -61,7 +65,7 @@ class EventCalls(Connection):
         async with self._request(
             "GET", f"/jobs/{job_id}/events", headers=headers, timeout=no_limit
         ) as response:
-            await raise_for(response)
+            await raise_for(response, "text/event-stream")
             async for fields in _events(response.content.iter_any()):
                 if fields.get("event") in ("output", "status", "progress", "end"):
                     yield JobEvent(fields["event"], fields.get("id", ""), json.loads(fields["data"]))

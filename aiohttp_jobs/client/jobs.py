@@ -142,7 +142,7 @@ class JobCalls(EventCalls):
         """The job's output so far in pieces, for long outputs."""
         path = f"/jobs/{job_id}/output"
         async with self._request("GET", path, timeout=DOWNLOAD_TIMEOUT) as response:
-            await raise_for(response)
+            await raise_for(response, "text/plain")
             async for piece in response.content.iter_chunked(PIECE):
                 yield piece
 

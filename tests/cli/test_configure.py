@@ -81,3 +81,22 @@ async def test_the_key_is_asked_for_and_not_shown(host: Host, tmp_path: Path) ->
         assert await asyncio.wait_for(process.wait(), PATIENCE_SECONDS) == 0
     assert key.encode() not in terminal.shown
     assert tomllib.loads(config_in(tmp_path).read_text())["api_key"] == key
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://example.org", "http://", "http://[", "127.0.0.1:8080"])
+async def test_what_is_no_url_is_not_asked(tmp_path: Path, url: str) -> None:
+    code, _, err = await run("jobs", env={"AIOHTTP_JOBS_URL": url, "AIOHTTP_JOBS_API_KEY": "k"})
+    assert (code, err) == (
+        1,
+        f"aiohttp-jobs: '{url}' is no URL: give one such as http://127.0.0.1:8080/apps/WebHostTaskManagement.\n",
+    )
+
+
+async def test_a_url_without_the_prefix_is_told_from_a_server_that_is_away(host: Host) -> None:
+    env = access_to(host, "debug") | {"AIOHTTP_JOBS_URL": host.address}
+    code, _, err = await run("jobs", env=env)
+    assert code == 1
+    assert err.startswith(
+        f"aiohttp-jobs: The server answered 404 at {host.address}/api/v1/jobs, but not as aiohttp-jobs does"
+    )
+    assert "/apps/WebHostTaskManagement" in err

@@ -63,7 +63,10 @@ def test_a_moment_without_a_zone_is_one_of_the_users_own() -> None:
         ("--text", "--text needs a value"),
         ("--nothing 1", "There is no option --nothing; this function has --text, "),
         ("nothing", "There is no option nothing"),
-        ("--password geheim", "There is no option --password"),
+        (
+            "--password geheim",
+            "can read command lines: give this secret by --secret-file password=FILE.",
+        ),
         ("--price 1", "There is no option --price"),
     ],
 )

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientConnectionError, web
+from pytest_aiohttp.plugin import AiohttpServer
 
 from aiohttp_jobs.client import ClientError, JobsClient, SavedHow
 from aiohttp_jobs.model.job import RetryPolicy
@@ -303,3 +305,46 @@ async def test_keys_are_made_disabled_and_deleted_by_who_is_signed_in(client: Jo
     with pytest.raises(ClientError) as refused:
         await client.api_keys.create("a key's key")
     assert refused.value.status == 403
+
+
+async def test_another_program_s_answers_are_not_taken_for_the_api_s(
+    aiohttp_server: AiohttpServer, tmp_path: Path
+) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<h1>Welcome</h1>", content_type="text/html")
+
+    async def something(_: web.Request) -> web.Response:
+        return web.json_response(["no", "record"])
+
+    app = web.Application()
+    app.router.add_route("*", "/page/{path:.*}", page)
+    app.router.add_route("*", "/json/{path:.*}", something)
+    server = await aiohttp_server(app)
+    for place in ("page", "json"):
+        async with JobsClient(str(server.make_url(f"/{place}")), "key") as client:
+            for asking in (
+                client.me(),
+                client.output(NO_ID),
+                client.save_output(NO_ID, tmp_path / "output"),
+                anext(client.follow(NO_ID)),
+            ):
+                with pytest.raises(ClientError, match="answered 200 at http") as refused:
+                    await asking
+                assert refused.value.code == "not_aiohttp_jobs"
+    assert not (tmp_path / "output").exists() or not (tmp_path / "output").stat().st_size
+
+
+async def test_a_stream_of_events_that_breaks_off_every_time_is_given_up_at_last(
+    aiohttp_server: AiohttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiohttp_jobs.client.events._RECONNECT_SECONDS", 0.0)
+
+    async def broken_off(_: web.Request) -> web.Response:
+        return web.Response(text=": nothing to tell\n\n", content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_get("/jobs/api/v1/jobs/{id}/events", broken_off)
+    server = await aiohttp_server(app)
+    async with JobsClient(str(server.make_url("/jobs")), "key") as client:
+        with pytest.raises(ClientConnectionError, match="broke off"):
+            await anext(client.follow(NO_ID))
