@@ -24,6 +24,7 @@ from ...model.api_key import ended_with_user
 from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
 from ...model.trace import TRACEPARENT, TRACESTATE, TraceContext
+from ..openapi.operations import read_parameters
 from ..request_keys import request_key
 from .origin import require_no_form, require_same_origin
 from .sessions import Sessions
@@ -82,7 +83,9 @@ def identity_middleware(
     roles: CurrentRoles,
     sessions: Sessions,
 ) -> Middleware:
-    """Authenticate every request, see `identity_of`, and require the right that its route declares."""
+    """Authenticate every request, see `identity_of`, require the right that its route declares, and only then
+    read the parameters that it takes.
+    """
 
     async def find(request: web.Request, again: bool = False) -> Identity | None:
         if (secret := _bearer_of(request)) is not None:
@@ -104,15 +107,15 @@ def identity_middleware(
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         called = request.match_info.handler
-        if is_public(called) or _has_token(request, called, config):
-            return await handler(request)
-        identity = await find(request)
-        if identity is None:
-            await _note_wrong_key(request, api_keys, wrong_keys)
-            raise AuthenticationError
-        request[_IDENTITY] = _with_trace(identity, request)
-        request[_JUDGING] = judging
-        await require_right(request, called, identity, policy)
+        if not is_public(called) and not _has_token(request, called, config):
+            identity = await find(request)
+            if identity is None:
+                await _note_wrong_key(request, api_keys, wrong_keys)
+                raise AuthenticationError
+            request[_IDENTITY] = _with_trace(identity, request)
+            request[_JUDGING] = judging
+            await require_right(request, called, identity, policy)
+        read_parameters(request, called)
         return await handler(request)
 
     return middleware

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
 from ...errors import JobsError
@@ -18,8 +18,7 @@ ROOT = "/api/v1"
 _OPERATION = "_aiohttp_jobs_operation"
 _UNLISTED = "_aiohttp_jobs_unlisted"
 
-R = TypeVar("R", bound=web.StreamResponse)
-JsonHandler = Callable[[web.Request], Awaitable[R]]
+H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,11 @@ def operation(
     errors: tuple[type[JobsError], ...] = (),
     makes: Mapping[str, str] | None = None,
     example: Mapping[str, Any] | None = None,
-) -> Callable[[JsonHandler[R]], JsonHandler[R]]:
+) -> Callable[[H], H]:
     """Describe a handler. Its docstring becomes the description, its module's name the tag.
 
-    `parameters` are validated before the handler runs, which reads them by ``PARAMETER.of(request)``.
+    `parameters` are read before the handler runs (`read_parameters`), which has them by
+    ``PARAMETER.of(request)``.
     `errors` are the handler's own; those for a missing identity, a foreign origin and invalid bodies,
     parameters or ids are added to every operation. `makes` says where the response has the ids of what was
     created: ``{"jobId": "/jobId"}`` maps a path parameter to a JSON pointer (RFC 6901).
@@ -71,19 +71,21 @@ def operation(
     """
     described = Operation(summary, answers, body, parameters, errors, makes or {}, example)
 
-    def describe(handler: JsonHandler[R]) -> JsonHandler[R]:
-        @wraps(handler)
-        async def reading(request: web.Request) -> R:
-            request[VALUES] = {each.name: each.read(request) for each in parameters}
-            return await handler(request)
-
-        setattr(reading, _OPERATION, described)
-        return reading
+    def describe(handler: H) -> H:
+        setattr(handler, _OPERATION, described)
+        return handler
 
     return describe
 
 
-def unlisted(handler: JsonHandler[R]) -> JsonHandler[R]:
+def read_parameters(request: web.Request, handler: Any) -> None:
+    """Read the parameters that `handler` declares. Raises `InvalidFieldsError`, which names the wrong one."""
+    described = operation_of(handler)
+    if described is not None:
+        request[VALUES] = {each.name: each.read(request) for each in described.parameters}
+
+
+def unlisted(handler: H) -> H:
     """Mark a handler that is not part of the API, such as one for the page's files."""
     setattr(handler, _UNLISTED, True)
     return handler

@@ -19,7 +19,7 @@ UUID_PATTERN = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _EXAMPLE_ID = "a7f3e8d9-4b2c-4f5a-9e7d-6c8b3a2f1e0d"
 
 VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", dict)
-"""The values that `operations.operation` has read from a request."""
+"""The values that `operations.read_parameters` has read from a request."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from aiohttp_jobs.http.openapi.document import described_routes
-from aiohttp_jobs.http.openapi.operations import operation
+from aiohttp_jobs.http.openapi.operations import operation, read_parameters
 from aiohttp_jobs.http.openapi.parameters import Count
 
 from ...conftest import Answer, Caller, Host
@@ -100,6 +100,7 @@ async def test_a_parameter_that_is_not_declared_cannot_be_read(host: Host, aioht
 
     @operation("Test", {}, parameters=(declared,))
     async def handler(request: web.Request) -> web.Response:
+        read_parameters(request, handler)  # as the middleware does before it calls one
         assert declared.of(request) == 2
         with pytest.raises(LookupError):
             undeclared.of(request)
