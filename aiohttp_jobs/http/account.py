@@ -7,7 +7,7 @@ from aiohttp import web
 from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..services.account import AccountService, ApiKeyChange, ApiKeyRequest
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id
@@ -15,6 +15,7 @@ from .functions import FUNCTIONS
 from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE
+from .request_keys import IDENTITY
 
 ACCOUNT = web.AppKey("aiohttp_jobs.account", AccountService)
 
@@ -37,8 +38,8 @@ async def show_me(request: web.Request) -> web.Response:
     config = request.app[CONFIG]
     is_own = config.identity_resolver is None and has_own_cookie(request)
     cookie = {"name": config.session_cookie, "secure": config.session_secure} if is_own else None
-    me = request.app[ACCOUNT].describe(identity_of(request))
-    me["functions"] = request.app[FUNCTIONS].has_any(identity_of(request))
+    me = request.app[ACCOUNT].describe(request[IDENTITY])
+    me["functions"] = request.app[FUNCTIONS].has_any(request[IDENTITY])
     return answer({"success": True, "me": {**me, "connection": seen, "sessionCookie": cookie}})
 
 
@@ -53,7 +54,7 @@ async def show_me(request: web.Request) -> web.Response:
 async def list_api_keys(request: web.Request) -> web.Response:
     """The caller's keys, without their secrets. Administrators get all keys with ``scope=all``."""
     everyone = SCOPE.of(request) == "all"
-    keys = await request.app[ACCOUNT].list_keys(identity_of(request), everyone=everyone)
+    keys = await request.app[ACCOUNT].list_keys(request[IDENTITY], everyone=everyone)
     return answer({"success": True, "count": len(keys), "apiKeys": keys})
 
 
@@ -70,7 +71,7 @@ async def list_api_keys(request: web.Request) -> web.Response:
 async def create_api_key(request: web.Request) -> web.Response:
     """Create a key. The response contains its secret, ``secret``, which cannot be shown again."""
     body = await read_model(request, ApiKeyRequest, request.app[CONFIG].max_body_bytes)
-    key, secret = await request.app[ACCOUNT].create_key(identity_of(request), body)
+    key, secret = await request.app[ACCOUNT].create_key(request[IDENTITY], body)
     return answer({"success": True, "apiKey": key, "secret": secret}, status=201)
 
 
@@ -85,7 +86,7 @@ async def create_api_key(request: web.Request) -> web.Response:
 @needs("manage_api_keys", person=True)
 async def change_api_key(request: web.Request) -> web.Response:
     """Disable a key or enable it again. Only whoever disabled it, or an administrator, may enable it."""
-    key_id, identity = path_id(request, "key"), identity_of(request)
+    key_id, identity = path_id(request, "key"), request[IDENTITY]
     await request.app[ACCOUNT].require_changeable(identity, key_id)
     change = await read_model(request, ApiKeyChange, request.app[CONFIG].max_body_bytes)
     key = await request.app[ACCOUNT].set_key_enabled(identity, key_id, change.enabled)
@@ -97,5 +98,5 @@ async def change_api_key(request: web.Request) -> web.Response:
 @needs("manage_api_keys", person=True)
 async def delete_api_key(request: web.Request) -> web.Response:
     """Delete a key for good. Requests with it are refused from now on."""
-    await request.app[ACCOUNT].delete_key(identity_of(request), path_id(request, "key"))
+    await request.app[ACCOUNT].delete_key(request[IDENTITY], path_id(request, "key"))
     return answer({"success": True, "message": "API key deleted successfully"})

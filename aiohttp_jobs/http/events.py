@@ -13,12 +13,13 @@ from ..errors import ForbiddenError, LimitReachedError, NotFoundError
 from ..services.streams.job import CURRENT, StreamEvent
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .envelope import path_id
 from .jobs import JOB
 from .open_streams import open_stream, while_rights_last
 from .openapi.operations import Content, operation
 from .openapi.parameters import Choice, Matching, MatchingHeader
+from .request_keys import IDENTITY
 
 _RETRY_MILLISECONDS = 1000
 _POSITION = "([0-9]{1,3})-([0-9]{1,15})"
@@ -79,7 +80,7 @@ async def follow_job(request: web.Request) -> web.StreamResponse:
     another ``end``.
     """
     start = _start(request)
-    events = await request.app[SERVICE].follow(identity_of(request), path_id(request, "job"), start)
+    events = await request.app[SERVICE].follow(request[IDENTITY], path_id(request, "job"), start)
     if _FOLLOW.of(request) == "0":
         events = _so_far(events)
     with open_stream(request):
@@ -95,7 +96,7 @@ async def _send(request: web.Request, events: AsyncIterator[StreamEvent]) -> web
     ) as response:
         with suppress(ConnectionResetError, TimeoutError):  # the watcher has left
             async with while_rights_last(request):
-                await _tell(response, events, identity_of(request).user_id)
+                await _tell(response, events, request[IDENTITY].user_id)
     return response
 
 

@@ -12,10 +12,11 @@ from ..errors import ForbiddenError, LimitReachedError
 from ..services.streams.job_list import JobListChange
 from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .open_streams import open_stream, while_rights_last
 from .openapi.operations import Content, operation
 from .openapi.parameters import SCOPE
+from .request_keys import IDENTITY
 
 _RETRY_MILLISECONDS = 1000
 _EVENT = {
@@ -50,7 +51,7 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
     reconnection.
     """
     everyone = SCOPE.of(request) == "all"
-    changes = request.app[SERVICE].watch_jobs(identity_of(request), everyone=everyone)
+    changes = request.app[SERVICE].watch_jobs(request[IDENTITY], everyone=everyone)
     # The watcher may leave, even before the first byte.
     with open_stream(request), suppress(ConnectionResetError, TimeoutError):
         async with aclosing(changes), sse_response(
@@ -59,7 +60,7 @@ async def watch_jobs(request: web.Request) -> web.StreamResponse:
             ping_interval=request.app[CONFIG].heartbeat_interval,
             response_cls=EventStream,
         ) as response, while_rights_last(request):  # fmt: skip
-            await _send(response, changes, identity_of(request).user_id)
+            await _send(response, changes, request[IDENTITY].user_id)
         return response
     return web.Response()
 

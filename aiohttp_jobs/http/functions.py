@@ -8,11 +8,12 @@ from ..errors import ForbiddenError, NotFoundError
 from ..model.functions import FunctionRunRequest
 from ..services.functions import FunctionService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed
 from .openapi.answers import SUBMITTED, NamedModel, answering, listing
 from .openapi.operations import operation
+from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 FUNCTIONS = web.AppKey("aiohttp_jobs.functions", FunctionService)
@@ -28,7 +29,7 @@ routes = web.RouteTableDef()
 @needs()
 async def list_functions(request: web.Request) -> web.StreamResponse:
     """The host's own functions that the caller may run."""
-    functions = await request.app[FUNCTIONS].list_functions(identity_of(request))
+    functions = await request.app[FUNCTIONS].list_functions(request[IDENTITY])
     return await listed(request, "functions", await encoded(functions))
 
 
@@ -41,7 +42,7 @@ async def list_functions(request: web.Request) -> web.StreamResponse:
 @needs()
 async def get_function(request: web.Request) -> web.Response:
     """One function, by its current or a former name."""
-    function = await request.app[FUNCTIONS].get(identity_of(request), request.match_info["name"])
+    function = await request.app[FUNCTIONS].get(request[IDENTITY], request.match_info["name"])
     return answer({"success": True, "function": function})
 
 
@@ -58,7 +59,7 @@ async def get_function(request: web.Request) -> web.Response:
 @needs()
 async def run_function(request: web.Request) -> web.Response:
     """Submit a job that runs the function. The response is that of submitting a job."""
-    service, identity, name = request.app[FUNCTIONS], identity_of(request), request.match_info["name"]
+    service, identity, name = request.app[FUNCTIONS], request[IDENTITY], request.match_info["name"]
     service.require_runner(identity, name)
     with asked_wait(request) as wait:
         body = await read_model(request, FunctionRunRequest, request.app[CONFIG].max_body_bytes)

@@ -17,7 +17,7 @@ from ..errors import (
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, SubmitRequest
 from .app_keys import ACCESS, CONFIG, SERVICE
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .bodies import glance, read_model
 from .envelope import answer, path_id
 from .openapi.answers import SUBMITTED, NamedModel, answering, listing
@@ -37,6 +37,7 @@ from .output import (
     output_answer,
     output_digest,
 )
+from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 JOB = "/api/v1/jobs/{job_id:(?!submit$|results$|feed$)[^/]+}"
@@ -87,7 +88,7 @@ async def submit_job(request: web.Request) -> web.Response:
     """Submit a job (specification, "Submit Job"). It is durable when the response arrives."""
     with asked_wait(request) as wait:
         body = await read_model(request, SubmitRequest, request.app[CONFIG].max_body_bytes)
-        submission = await request.app[SERVICE].submit(identity_of(request), body)
+        submission = await request.app[SERVICE].submit(request[IDENTITY], body)
         return await submitted(request, submission, wait)
 
 
@@ -107,7 +108,7 @@ async def list_jobs(request: web.Request) -> web.Response:
     states, everyone, limit = _STATE.of(request) or STATES, SCOPE.of(request) == "all", _LIMIT.of(request)
     prefix = _ID_PREFIX.of(request)
     jobs = await request.app[SERVICE].list_jobs(
-        identity_of(request),
+        request[IDENTITY],
         states,
         everyone=everyone,
         limit=limit,
@@ -121,7 +122,7 @@ async def list_jobs(request: web.Request) -> web.Response:
 @needs()
 async def get_job(request: web.Request) -> web.Response:
     """One job in any state. An ended job has the fields of its result, without the output."""
-    job = await request.app[SERVICE].get_job(identity_of(request), path_id(request, "job"))
+    job = await request.app[SERVICE].get_job(request[IDENTITY], path_id(request, "job"))
     return answer({"success": True, "job": job})
 
 
@@ -131,7 +132,7 @@ async def get_job(request: web.Request) -> web.Response:
 async def cancel_job(request: web.Request) -> web.Response:
     """Stop a running job, or discard a waiting one. Can be repeated."""
     job_id = path_id(request, "job")
-    status = await request.app[SERVICE].cancel(identity_of(request), job_id)
+    status = await request.app[SERVICE].cancel(request[IDENTITY], job_id)
     return answer({"success": True, "jobId": job_id, "status": status}, status=202)
 
 
@@ -140,7 +141,7 @@ async def cancel_job(request: web.Request) -> web.Response:
 @needs()
 async def list_attempts(request: web.Request) -> web.Response:
     """The results of the job's attempts so far, first to last."""
-    attempts = await request.app[SERVICE].attempts(identity_of(request), path_id(request, "job"))
+    attempts = await request.app[SERVICE].attempts(request[IDENTITY], path_id(request, "job"))
     return answer({"success": True, "count": len(attempts), "attempts": attempts})
 
 

@@ -7,11 +7,12 @@ from aiohttp import web
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..model.notice import SHOWN_STATES
 from ..services.notices import NoticeService
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .envelope import answer, path_id
 from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Choices, Count, OptionalIdentifier
+from .request_keys import IDENTITY
 
 NOTICES = web.AppKey("aiohttp_jobs.notices", NoticeService)
 
@@ -36,7 +37,7 @@ routes = web.RouteTableDef()
 async def list_notices(request: web.Request) -> web.Response:
     """The caller's notices, newest first; those of all users with ``scope=all``."""
     notices = await request.app[NOTICES].list_notices(
-        identity_of(request),
+        request[IDENTITY],
         _STATE.of(request) or SHOWN_STATES,
         job_id=_JOB_ID.of(request),
         everyone=SCOPE.of(request) == "all",
@@ -54,7 +55,7 @@ async def list_notices(request: web.Request) -> web.Response:
 @needs("manage_notices")
 async def retry_notice(request: web.Request) -> web.Response:
     """Send a failed notice again, with as many attempts as a new one."""
-    notice = await request.app[NOTICES].retry(identity_of(request), path_id(request, "notice"))
+    notice = await request.app[NOTICES].retry(request[IDENTITY], path_id(request, "notice"))
     return answer({"success": True, "notice": notice}, status=202)
 
 
@@ -63,5 +64,5 @@ async def retry_notice(request: web.Request) -> web.Response:
 @needs("manage_notices")
 async def delete_notice(request: web.Request) -> web.Response:
     """Delete a notice. If it was not sent yet, it never will be."""
-    await request.app[NOTICES].delete(identity_of(request), path_id(request, "notice"))
+    await request.app[NOTICES].delete(request[IDENTITY], path_id(request, "notice"))
     return answer({"success": True, "message": "Notice deleted successfully"})

@@ -17,7 +17,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from ..errors import AuthenticationError, LimitReachedError, RightsUnavailableError
-from .auth.middleware import heartbeat_of, identity_again, identity_now, identity_of, is_identified
+from .auth.middleware import heartbeat_of, identity_again, identity_now
+from .request_keys import IDENTITY
 
 LARGE_BYTES = 64 * 1024
 """An answer up to this size is on its way at once, however slowly it is read."""
@@ -66,7 +67,7 @@ def open_stream(request: web.Request) -> Iterator[None]:
 
     Raises `LimitReachedError`, so call it first.
     """
-    with request.app[OPEN_STREAMS].one_more(identity_of(request).user_id):
+    with request.app[OPEN_STREAMS].one_more(request[IDENTITY].user_id):
         yield
 
 
@@ -114,7 +115,7 @@ async def still_has_rights(request: web.Request) -> bool:
     """Whether the request still proves the same identity with the same roles as when it arrived."""
     try:
         async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
-            return await identity_now(request) == identity_of(request)
+            return await identity_now(request) == request[IDENTITY]
     except Exception as error:
         # Who cannot be known is nobody.
         _logger.warning(
@@ -130,7 +131,7 @@ async def require_rights_still(request: web.Request) -> None:
     """
     try:
         async with asyncio.timeout((1 - _LOOKS) * heartbeat_of(request)):
-            is_same = await identity_again(request) == identity_of(request)
+            is_same = await identity_again(request) == request[IDENTITY]
     except TimeoutError:
         raise RightsUnavailableError from None
     if not is_same:
@@ -151,7 +152,7 @@ class RevocableResponse(web.Response):
 
     async def write_eof(self, data: bytes = b"") -> None:
         request = self._asked
-        if not isinstance(request, web.Request) or not is_identified(request):
+        if not isinstance(request, web.Request) or IDENTITY not in request:
             await super().write_eof(data)
             return
         async with while_rights_last(request) as watch:

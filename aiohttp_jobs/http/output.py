@@ -19,9 +19,9 @@ from ..errors import NotFoundError, RangeError
 from ..services.streams.output import WholeOutput, note_of_gap
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
-from .auth.middleware import identity_of
 from .open_streams import break_off, open_stream, while_rights_last
 from .openapi.parameters import Choice, Count, Header, Offset
+from .request_keys import IDENTITY
 
 _PIECE = 256 * 1024
 _MOST = 16 * 1024 * 1024
@@ -116,7 +116,7 @@ class _Asked(NamedTuple):
 
 async def output_answer(request: web.Request, job_id: str) -> web.StreamResponse:
     """The response to a request for the output of `job_id`."""
-    reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    reader = await request.app[SERVICE].output(request[IDENTITY], job_id)
     with open_stream(request):
         async with while_rights_last(request):
             return await _sent(request, job_id, reader)
@@ -148,7 +148,7 @@ async def output_digest(request: web.Request, job_id: str, length: int) -> dict[
 
     Raises `RangeError` when there are fewer bytes, or some are missing while the job runs.
     """
-    reader = await request.app[SERVICE].output(identity_of(request), job_id)
+    reader = await request.app[SERVICE].output(request[IDENTITY], job_id)
     with open_stream(request):
         size, digest = await _digest(reader, length)
     return {
@@ -245,7 +245,7 @@ async def _write_so_far(
         if not part.data and not reader.complete:
             # It may have ended meanwhile, and its output be elsewhere now.
             with suppress(NotFoundError):
-                reader = await request.app[SERVICE].output(identity_of(request), job_id)
+                reader = await request.app[SERVICE].output(request[IDENTITY], job_id)
                 if reader.attempt == attempt:
                     part = await reader.read(offset, _PIECE)
         if not part.data:

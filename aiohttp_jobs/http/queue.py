@@ -8,10 +8,11 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .envelope import answer
 from .openapi.answers import NamedModel, answering, listing
 from .openapi.operations import operation
+from .request_keys import IDENTITY
 
 QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)
 
@@ -25,7 +26,7 @@ routes = web.RouteTableDef()
 @needs("see_queue")
 async def show_queue(request: web.Request) -> web.Response:
     """The waiting jobs in order, the numbers of running jobs, and the limits."""
-    return answer({"success": True, "queue": await request.app[QUEUE].view(identity_of(request))})
+    return answer({"success": True, "queue": await request.app[QUEUE].view(request[IDENTITY])})
 
 
 @routes.post("/api/v1/queue/pause")
@@ -33,7 +34,7 @@ async def show_queue(request: web.Request) -> web.Response:
 @needs("manage_queue")
 async def pause_queue(request: web.Request) -> web.Response:
     """Start no more jobs, in any process. Running jobs go on, and submitting stays possible."""
-    await request.app[QUEUE].set_paused(identity_of(request), True)
+    await request.app[QUEUE].set_paused(request[IDENTITY], True)
     return answer({"success": True, "paused": True})
 
 
@@ -42,7 +43,7 @@ async def pause_queue(request: web.Request) -> web.Response:
 @needs("manage_queue")
 async def resume_queue(request: web.Request) -> web.Response:
     """Start jobs again."""
-    await request.app[QUEUE].set_paused(identity_of(request), False)
+    await request.app[QUEUE].set_paused(request[IDENTITY], False)
     return answer({"success": True, "paused": False})
 
 
@@ -55,7 +56,7 @@ async def resume_queue(request: web.Request) -> web.Response:
 @needs("pick_up_submissions")
 async def pick_up(request: web.Request) -> web.Response:
     """Look for files that other programs have put into ``JobSubmission`` now, not at the next poll."""
-    request.app[QUEUE].pick_up(identity_of(request))
+    request.app[QUEUE].pick_up(request[IDENTITY])
     return answer({"success": True, "requested": True}, status=202)
 
 
@@ -68,7 +69,7 @@ async def pick_up(request: web.Request) -> web.Response:
 @needs("see_runspaces")
 async def list_runspaces(request: web.Request) -> web.Response:
     """The warm processes for Runspace jobs, in the process that answers."""
-    workers = await request.app[QUEUE].runspaces(identity_of(request))
+    workers = await request.app[QUEUE].runspaces(request[IDENTITY])
     return answer({"success": True, "count": len(workers), "runspaces": workers})
 
 
@@ -83,5 +84,5 @@ async def restart_main_loop(request: web.Request) -> web.Response:
     """The next MainLoop job in PowerShell starts a new session, without the variables and modules of this
     one.
     """
-    await request.app[QUEUE].restart_main_loop(identity_of(request))
+    await request.app[QUEUE].restart_main_loop(request[IDENTITY])
     return answer({"success": True, "restarted": True})

@@ -6,6 +6,8 @@ from typing import TypeVar, cast
 
 from aiohttp import web
 
+from ..model.identity import Identity
+
 T = TypeVar("T")
 
 
@@ -17,3 +19,7 @@ def request_key(name: str, kind: type[T]) -> web.RequestKey[T]:
         return web.RequestKey(name, kind)
     # Before 3.14 aiohttp takes plain strings there, and since then it warns of them.
     return cast("web.RequestKey[T]", name)
+
+
+IDENTITY = request_key("aiohttp_jobs.identity", Identity)
+"""The identity that sent the request; absent on public routes. See ``auth.middleware``."""

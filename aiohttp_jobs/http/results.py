@@ -10,12 +10,13 @@ from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundE
 from ..model.job import JobResult
 from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, listed, path_id
 from .openapi.answers import DONE, NamedModel, answering, listing, page
 from .openapi.operations import operation
 from .openapi.parameters import Count, Identifier
+from .request_keys import IDENTITY
 from .result_query import (
     LIST_PARAMETERS,
     STATS_PARAMETERS,
@@ -49,7 +50,7 @@ routes = web.RouteTableDef()
 @needs("list_results")
 async def list_results(request: web.Request) -> web.StreamResponse:
     """The caller's results with their outputs, newest first (specification, "Get Job Results")."""
-    newest = await request.app[RESULTS].newest(identity_of(request), _LIMIT.of(request))
+    newest = await request.app[RESULTS].newest(request[IDENTITY], _LIMIT.of(request))
     return await listed(request, "results", newest)
 
 
@@ -63,7 +64,7 @@ async def list_results(request: web.Request) -> web.StreamResponse:
 @needs("delete_results")
 async def delete_result(request: web.Request) -> web.Response:
     """Delete one of the caller's results (specification, "Delete Job Result")."""
-    await request.app[RESULTS].delete_one(identity_of(request), _JOB_ID.of(request))
+    await request.app[RESULTS].delete_one(request[IDENTITY], _JOB_ID.of(request))
     return answer({"success": True, "message": "Job result deleted successfully"})
 
 
@@ -80,7 +81,7 @@ async def search_results(request: web.Request) -> web.StreamResponse:
 
     ``indexing`` is true while results are still being indexed, so that more may turn up.
     """
-    identity, (sort, cursor, limit) = identity_of(request), result_page(request)
+    identity, (sort, cursor, limit) = request[IDENTITY], result_page(request)
     wanted = result_filter(request, identity.user_id)
     found = await request.app[RESULTS].page(identity, wanted, sort, cursor, limit)
     return await listed(request, "results", found.records, nextCursor=found.cursor, indexing=found.indexing)
@@ -99,7 +100,7 @@ async def result_statistics(request: web.Request) -> web.Response:
 
     ``from`` must be before ``to``; at most 1000 buckets.
     """
-    identity = identity_of(request)
+    identity = request[IDENTITY]
     wanted = stats_filter(request, identity.user_id)
     return answer({"success": True, "stats": await request.app[RESULTS].statistics(identity, wanted)})
 
@@ -118,7 +119,7 @@ async def delete_results(request: web.Request) -> web.Response:
 
     At most some hundreds are deleted at once: repeat the request while the response has ``more``.
     """
-    service, identity = request.app[RESULTS], identity_of(request)
+    service, identity = request.app[RESULTS], request[IDENTITY]
     body = await read_model(request, DeletionRequest, request.app[CONFIG].max_body_bytes)
     more = False
     if body.conditions is not None:
@@ -135,5 +136,5 @@ async def delete_results(request: web.Request) -> web.Response:
 @needs("list_results")
 async def get_result(request: web.Request) -> web.Response:
     """One result with its whole output."""
-    result = await request.app[RESULTS].get(identity_of(request), path_id(request, "job"))
+    result = await request.app[RESULTS].get(request[IDENTITY], path_id(request, "job"))
     return answer({"success": True, "result": result})

@@ -19,12 +19,13 @@ from ..model.schedule import (
 )
 from ..services.schedules import ScheduleService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Count, RequiredValue, Value, require_known
+from .request_keys import IDENTITY
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)
 
@@ -65,7 +66,7 @@ routes = web.RouteTableDef()
 async def create_schedule(request: web.Request) -> web.Response:
     """Submit a command or a function by a cron schedule. The caller owns it."""
     body = await read_model(request, ScheduleRequest, request.app[CONFIG].max_body_bytes)
-    schedule = await request.app[SCHEDULES].create(identity_of(request), body)
+    schedule = await request.app[SCHEDULES].create(request[IDENTITY], body)
     return answer({"success": True, "schedule": schedule}, status=201)
 
 
@@ -80,7 +81,7 @@ async def create_schedule(request: web.Request) -> web.Response:
 async def list_schedules(request: web.Request) -> web.StreamResponse:
     """The caller's schedules; those of all users with ``scope=all``."""
     everyone = SCOPE.of(request) == "all"
-    schedules = await request.app[SCHEDULES].list_schedules(identity_of(request), everyone=everyone)
+    schedules = await request.app[SCHEDULES].list_schedules(request[IDENTITY], everyone=everyone)
     return await listed(request, "schedules", await encoded(schedules))
 
 
@@ -110,7 +111,7 @@ async def preview_schedule(request: web.Request) -> web.Response:
 @needs()
 async def get_schedule(request: web.Request) -> web.Response:
     """One schedule and its next run."""
-    schedule = await request.app[SCHEDULES].get(identity_of(request), path_id(request, "schedule"))
+    schedule = await request.app[SCHEDULES].get(request[IDENTITY], path_id(request, "schedule"))
     return answer({"success": True, "schedule": schedule})
 
 
@@ -125,7 +126,7 @@ async def get_schedule(request: web.Request) -> web.Response:
 async def next_runs(request: web.Request) -> web.Response:
     """The next ``count`` runs (1 to 100): in UTC, in the schedule's time zone, and with jitter."""
     schedule_id = path_id(request, "schedule")
-    runs = await request.app[SCHEDULES].next_runs(identity_of(request), schedule_id, _COUNT.of(request))
+    runs = await request.app[SCHEDULES].next_runs(request[IDENTITY], schedule_id, _COUNT.of(request))
     return answer({"success": True, "count": len(runs), "runs": runs})
 
 
@@ -142,7 +143,7 @@ async def change_schedule(request: web.Request) -> web.Response:
     """Change the fields that are given; all others stay, also those inside ``job``."""
     service, identity, schedule_id = (
         request.app[SCHEDULES],
-        identity_of(request),
+        request[IDENTITY],
         path_id(request, "schedule"),
     )
     await service.get(identity, schedule_id)
@@ -156,5 +157,5 @@ async def change_schedule(request: web.Request) -> web.Response:
 @needs()
 async def delete_schedule(request: web.Request) -> web.Response:
     """Delete a schedule. Jobs that it has submitted are not affected."""
-    await request.app[SCHEDULES].delete(identity_of(request), path_id(request, "schedule"))
+    await request.app[SCHEDULES].delete(request[IDENTITY], path_id(request, "schedule"))
     return answer({"success": True, "message": "Schedule deleted successfully"})

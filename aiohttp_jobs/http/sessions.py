@@ -12,13 +12,14 @@ from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Text
 from ..services.sessions import SessionService, SessionsToEnd
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .auth.sessions import SESSIONS
 from .bodies import read_model
 from .envelope import answer, path_id
 from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import operation
 from .openapi.parameters import SCOPE, Value
+from .request_keys import IDENTITY
 
 SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)
 
@@ -43,7 +44,7 @@ routes = web.RouteTableDef()
 @needs("manage_sessions", everyone="manage_all_sessions")
 async def list_sessions(request: web.Request) -> web.Response:
     """The caller's open sessions. Administrators get others' with ``scope=all`` or ``user``."""
-    identity, everyone = identity_of(request), SCOPE.of(request) == "all"
+    identity, everyone = request[IDENTITY], SCOPE.of(request) == "all"
     service, user_id = request.app[SESSION_SERVICE], _USER.of(request)
     sessions = await service.list(identity, _registry(request), everyone=everyone, user_id=user_id)
     return answer({"success": True, "count": len(sessions), "sessions": sessions})
@@ -64,7 +65,7 @@ async def revoke_sessions(request: web.Request) -> web.Response:
     """
     body = await read_model(request, SessionsToEnd, request.app[CONFIG].max_body_bytes)
     service = request.app[SESSION_SERVICE]
-    count = await service.revoke_all(identity_of(request), _registry(request), body)
+    count = await service.revoke_all(request[IDENTITY], _registry(request), body)
     return answer({"success": True, "revoked": count})
 
 
@@ -74,7 +75,7 @@ async def revoke_sessions(request: web.Request) -> web.Response:
 async def revoke_session(request: web.Request) -> web.Response:
     """End one session and its open streams. Administrators may end anybody's."""
     session_id = path_id(request, "session")
-    await request.app[SESSION_SERVICE].revoke(identity_of(request), _registry(request), session_id)
+    await request.app[SESSION_SERVICE].revoke(request[IDENTITY], _registry(request), session_id)
     return answer({"success": True, "message": "Session signed out successfully"})
 
 

@@ -17,10 +17,11 @@ from ..errors import (
 )
 from ..model.job import Submission
 from .app_keys import SERVICE
-from .auth.middleware import heartbeat_of, identity_of
+from .auth.middleware import heartbeat_of
 from .envelope import answer
 from .open_streams import open_stream, still_has_rights, while_rights_last
 from .openapi.parameters import Seconds
+from .request_keys import IDENTITY
 
 SUBMITTING_ERRORS = (
     TooManyPendingError,
@@ -57,7 +58,7 @@ def asked_wait(request: web.Request) -> AbstractContextManager[int]:
 
 @contextmanager
 def _waiting(request: web.Request, seconds: int) -> Iterator[int]:
-    request.app[SERVICE].require_reader(identity_of(request))
+    request.app[SERVICE].require_reader(request[IDENTITY])
     with open_stream(request):
         yield seconds
 
@@ -75,7 +76,7 @@ async def submitted(request: web.Request, submission: Submission, wait: int) -> 
     clock = asyncio.get_running_loop().time
     result, end = None, clock() + heartbeat_of(request)
     async with while_rights_last(request):
-        result = await request.app[SERVICE].result_within(identity_of(request), submission, wait)
+        result = await request.app[SERVICE].result_within(request[IDENTITY], submission, wait)
     if result is not None and clock() >= end and not await still_has_rights(request):
         result = None
     return answer({**told, "result": result})

@@ -9,12 +9,13 @@ from ..model.template import RunRequest, TemplateRequest
 from ..services.rerun import Reruns
 from ..services.templates import TemplateService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB
 from .openapi.answers import DONE, SUBMITTED, NamedModel, answering, listing
 from .openapi.operations import operation
+from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 
 TEMPLATES = web.AppKey("aiohttp_jobs.templates", TemplateService)
@@ -49,7 +50,7 @@ routes = web.RouteTableDef()
 async def create_template(request: web.Request) -> web.Response:
     """Save a command with parameters, for users who may run it but submit no commands of their own."""
     body = await read_model(request, TemplateRequest, request.app[CONFIG].max_body_bytes)
-    template = await request.app[TEMPLATES].create(identity_of(request), body)
+    template = await request.app[TEMPLATES].create(request[IDENTITY], body)
     return answer({"success": True, "template": template}, status=201)
 
 
@@ -58,7 +59,7 @@ async def create_template(request: web.Request) -> web.Response:
 @needs()
 async def list_templates(request: web.Request) -> web.StreamResponse:
     """The templates that the caller may run or edit."""
-    templates = await request.app[TEMPLATES].list_templates(identity_of(request))
+    templates = await request.app[TEMPLATES].list_templates(request[IDENTITY])
     return await listed(request, "templates", await encoded(templates))
 
 
@@ -67,7 +68,7 @@ async def list_templates(request: web.Request) -> web.StreamResponse:
 @needs()
 async def get_template(request: web.Request) -> web.Response:
     """One template that the caller may run or edit."""
-    template = await request.app[TEMPLATES].get(identity_of(request), path_id(request, "template"))
+    template = await request.app[TEMPLATES].get(request[IDENTITY], path_id(request, "template"))
     return answer({"success": True, "template": template})
 
 
@@ -83,7 +84,7 @@ async def replace_template(request: web.Request) -> web.Response:
     """
     service, identity, template_id = (
         request.app[TEMPLATES],
-        identity_of(request),
+        request[IDENTITY],
         path_id(request, "template"),
     )
     await service.require_editor(identity, template_id)
@@ -97,7 +98,7 @@ async def replace_template(request: web.Request) -> web.Response:
 @needs("manage_templates")
 async def delete_template(request: web.Request) -> web.Response:
     """Delete a template and its triggers. Jobs that still wait for their turn will be rejected."""
-    await request.app[TEMPLATES].delete(identity_of(request), path_id(request, "template"))
+    await request.app[TEMPLATES].delete(request[IDENTITY], path_id(request, "template"))
     return answer({"success": True, "message": "Template deleted successfully"})
 
 
@@ -116,7 +117,7 @@ async def run_template(request: web.Request) -> web.Response:
     """Submit a job that runs the template. The response is that of submitting a job."""
     service, identity, template_id = (
         request.app[TEMPLATES],
-        identity_of(request),
+        request[IDENTITY],
         path_id(request, "template"),
     )
     await service.require_runner(identity, template_id)
@@ -136,6 +137,6 @@ async def run_template(request: web.Request) -> web.Response:
 @needs()
 async def rerun_job(request: web.Request) -> web.Response:
     """Submit the same job again, as the caller's own. The response is that of submitting a job."""
-    identity, job_id = identity_of(request), path_id(request, "job")
+    identity, job_id = request[IDENTITY], path_id(request, "job")
     with asked_wait(request) as wait:
         return await submitted(request, await request.app[RERUNS].rerun(identity, job_id), wait)

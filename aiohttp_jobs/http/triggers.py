@@ -28,12 +28,13 @@ from ..model.template_trigger import TemplateTriggerRequest, TriggerChange
 from ..services.trigger_deliveries import TriggerDeliveries
 from ..services.triggers import TriggerService
 from .app_keys import CONFIG
-from .auth.middleware import identity_of, needs, public
+from .auth.middleware import needs, public
 from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id
 from .openapi.answers import DONE, NamedModel, answering, listing
 from .openapi.operations import ROOT, operation, unlisted
+from .request_keys import IDENTITY
 
 
 class Receiving:
@@ -102,9 +103,9 @@ async def create_trigger(request: web.Request) -> web.Response:
     Its secret is shown only in this response.
     """
     template_id = path_id(request, "template")
-    await request.app[TRIGGERS].require_maker(identity_of(request), template_id)
+    await request.app[TRIGGERS].require_maker(request[IDENTITY], template_id)
     body = await read_model(request, TemplateTriggerRequest, request.app[CONFIG].max_body_bytes)
-    trigger, secret = await request.app[TRIGGERS].create(identity_of(request), template_id, body)
+    trigger, secret = await request.app[TRIGGERS].create(request[IDENTITY], template_id, body)
     return answer({"success": True, "trigger": _shown(request, trigger), "secret": secret}, status=201)
 
 
@@ -117,7 +118,7 @@ async def create_trigger(request: web.Request) -> web.Response:
 @needs()
 async def list_triggers(request: web.Request) -> web.StreamResponse:
     """The caller's triggers of the template; all of them for those who may edit it."""
-    triggers = await request.app[TRIGGERS].of_template(identity_of(request), path_id(request, "template"))
+    triggers = await request.app[TRIGGERS].of_template(request[IDENTITY], path_id(request, "template"))
     return await listed(request, "triggers", await encoded([_shown(request, each) for each in triggers]))
 
 
@@ -132,7 +133,7 @@ async def list_triggers(request: web.Request) -> web.StreamResponse:
 @needs("manage_triggers")
 async def change_trigger(request: web.Request) -> web.Response:
     """Enable or disable a trigger. While it is disabled, deliveries are refused with 403."""
-    identity, trigger_id = identity_of(request), path_id(request, "trigger")
+    identity, trigger_id = request[IDENTITY], path_id(request, "trigger")
     await request.app[TRIGGERS].require_changeable(identity, trigger_id)
     change = await read_model(request, TriggerChange, request.app[CONFIG].max_body_bytes)
     trigger = await request.app[TRIGGERS].set_enabled(identity, trigger_id, change.enabled)
@@ -144,7 +145,7 @@ async def change_trigger(request: web.Request) -> web.Response:
 @needs("manage_triggers")
 async def rotate_trigger(request: web.Request) -> web.Response:
     """Replace the secret. The old one is invalid at once; the new one is shown only in this response."""
-    secret = await request.app[TRIGGERS].rotate(identity_of(request), path_id(request, "trigger"))
+    secret = await request.app[TRIGGERS].rotate(request[IDENTITY], path_id(request, "trigger"))
     return answer({"success": True, "secret": secret})
 
 
@@ -153,7 +154,7 @@ async def rotate_trigger(request: web.Request) -> web.Response:
 @needs()
 async def delete_trigger(request: web.Request) -> web.Response:
     """Delete a trigger; its address no longer exists. Jobs that it has submitted go on."""
-    await request.app[TRIGGERS].delete(identity_of(request), path_id(request, "trigger"))
+    await request.app[TRIGGERS].delete(request[IDENTITY], path_id(request, "trigger"))
     return answer({"success": True, "message": "Trigger deleted successfully"})
 
 

@@ -8,10 +8,11 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..services.workers import WorkerService
-from .auth.middleware import identity_of, needs
+from .auth.middleware import needs
 from .envelope import answer, path_id
 from .openapi.answers import NamedModel, answering, listing
 from .openapi.operations import operation
+from .request_keys import IDENTITY
 
 WORKERS = web.AppKey("aiohttp_jobs.workers", WorkerService)
 
@@ -30,7 +31,7 @@ async def list_workers(request: web.Request) -> web.Response:
 
     Empty where hosts run all jobs (see ``capabilities`` of ``GET /me``).
     """
-    workers = await request.app[WORKERS].view(identity_of(request))
+    workers = await request.app[WORKERS].view(request[IDENTITY])
     return answer({"success": True, "count": len(workers), "workers": workers})
 
 
@@ -44,5 +45,5 @@ async def list_workers(request: web.Request) -> web.Response:
 async def drain_worker(request: web.Request) -> web.Response:
     """Let a worker take no more jobs, finish its running ones, and exit. Can be repeated."""
     worker_id = path_id(request, "worker")
-    await request.app[WORKERS].drain(identity_of(request), worker_id)
+    await request.app[WORKERS].drain(request[IDENTITY], worker_id)
     return answer({"success": True, "workerId": worker_id, "draining": True}, status=202)

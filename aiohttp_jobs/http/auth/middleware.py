@@ -25,12 +25,11 @@ from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
 from ...model.trace import TRACEPARENT, TRACESTATE, TraceContext
 from ..openapi.operations import read_parameters
-from ..request_keys import request_key
+from ..request_keys import IDENTITY, request_key
 from .origin import require_no_form, require_same_origin
 from .sessions import Sessions
 from .wrong_keys import WrongKeys
 
-_IDENTITY = request_key("aiohttp_jobs.identity", Identity)
 Finder = Callable[[web.Request, bool], Awaitable[Identity | None]]
 _PUBLIC = "_aiohttp_jobs_public"
 _TOKEN = "_aiohttp_jobs_token"  # noqa: S105 - a name
@@ -83,8 +82,8 @@ def identity_middleware(
     roles: CurrentRoles,
     sessions: Sessions,
 ) -> Middleware:
-    """Authenticate every request, see `identity_of`, require the right that its route declares, and only then
-    read the parameters that it takes.
+    """Authenticate every request, whose `IDENTITY` its handler finds; require the right that its route
+    declares; and only then read the parameters that it takes.
     """
 
     async def find(request: web.Request, again: bool = False) -> Identity | None:
@@ -112,23 +111,13 @@ def identity_middleware(
             if identity is None:
                 await _note_wrong_key(request, api_keys, wrong_keys)
                 raise AuthenticationError
-            request[_IDENTITY] = _with_trace(identity, request)
+            request[IDENTITY] = _with_trace(identity, request)
             request[_JUDGING] = judging
             await require_right(request, called, identity, policy)
         read_parameters(request, called)
         return await handler(request)
 
     return middleware
-
-
-def identity_of(request: web.Request) -> Identity:
-    """The identity that sent this request."""
-    return request[_IDENTITY]
-
-
-def is_identified(request: web.Request) -> bool:
-    """Whether the request has an identity; false on public routes."""
-    return _IDENTITY in request
 
 
 def heartbeat_of(request: web.Request) -> float:

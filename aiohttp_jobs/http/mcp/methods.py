@@ -11,8 +11,8 @@ from aiohttp import web
 
 from ..._version import __version__
 from ...errors import InvalidFieldsError, JobsError
-from ..auth.middleware import identity_of
 from ..envelope import OWN_ERROR, refusal_of
+from ..request_keys import IDENTITY
 from .catalogue import Catalogue
 from .messages import (
     INTERNAL_ERROR,
@@ -116,7 +116,7 @@ async def _listed(request: web.Request, message: Message, catalogue: Catalogue) 
     cursor = message.params.get("cursor", "")
     if not isinstance(cursor, str):
         raise RpcError(INVALID_PARAMS, "The cursor must be the nextCursor of the page before.")
-    texts, following = await catalogue.page(identity_of(request), cursor)
+    texts, following = await catalogue.page(request[IDENTITY], cursor)
     result: dict[str, Any] = {"tools": [json.loads(text) for text in texts]}
     if following is not None:
         result["nextCursor"] = following
@@ -127,7 +127,7 @@ async def _called(request: web.Request, message: Message, catalogue: Catalogue) 
     name, arguments = message.params.get("name"), message.params.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise RpcError(INVALID_PARAMS, "The params need the tool's name, and its arguments as an object.")
-    tool = await catalogue.find(identity_of(request), name)
+    tool = await catalogue.find(request[IDENTITY], name)
     if tool is None:
         text = f"There is no tool {name[:_LONGEST_NAME]}, or it is not yours to use; list the tools again."
         raise RpcError(INVALID_PARAMS, text, status=400 if message.is_newest else 200)

@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from ...model.identity import Identity
-from ..auth.middleware import identity_of
 from ..openapi.schemas import schema_of
+from ..request_keys import IDENTITY
 
 LONGEST_NAME = 64
 """The protocol allows 128 characters; several agents take no more than this."""
@@ -77,7 +77,7 @@ class Call:
 
     @property
     def identity(self) -> Identity:
-        return identity_of(self.request)
+        return self.request[IDENTITY]
 
 
 class ToolFunction(Protocol):
