@@ -134,6 +134,7 @@ class JobService:
     ) -> Submission:
         """`origin` are fields of the submission that `request` does not have."""
         self._limits.require_within(request, request.job_name, request.notify)
+        interpreter = self._limits.interpreter_of(request)
         if self._queue.is_closing:
             raise ShuttingDownError
         now = utc_now()
@@ -150,7 +151,7 @@ class JobService:
                 command=request.command,
                 description=request.description,
                 execution_mode=request.execution_mode,
-                interpreter=self._limits.interpreter_of(request),
+                interpreter=interpreter,
                 timeout_seconds=request.timeout_seconds,
                 priority=DEFAULT_PRIORITY if request.priority is None else request.priority,
                 concurrency_key=request.concurrency_key,

@@ -104,7 +104,7 @@ async def run_process(
     and its descendants are ended first.
     """
     be_ready_to_stop()
-    pipe, marks = OutputPipe(execution.log), marks_of(execution.job_id, execution.environment)
+    marks, pipe = marks_of(execution.job_id, execution.environment), OutputPipe(execution.log)
     try:
         try:
             process, told = await start(pipe.write_end)

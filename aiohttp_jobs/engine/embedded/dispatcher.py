@@ -101,7 +101,7 @@ class Dispatcher:
         self._asked = asyncio.Event()
         self._next_look = 0.0
         self._there_are_more = False
-        self._closing = False
+        self.is_closing = False
         self._grace_is_over = False
         self._being_added: set[str] = set()
         self._refused: dict[str, float] = {}
@@ -119,7 +119,7 @@ class Dispatcher:
 
     def begin_closing(self) -> None:
         """Start nothing more, and release everybody who watches."""
-        self._closing = True
+        self.is_closing = True
         self._wake.set()
         for job in self._active.values():
             job.let_go()
@@ -147,10 +147,6 @@ class Dispatcher:
             self._timer.cancel()
 
     @property
-    def is_closing(self) -> bool:
-        return self._closing
-
-    @property
     def queue(self) -> WaitingJobs:
         """The waiting jobs. Read only."""
         return self._queue
@@ -175,9 +171,10 @@ class Dispatcher:
         allowance = self._allowance
         if allowance is None or allowance.most is not most_waiting:
             allowance = self._allowance = Allowance(most_waiting, self._queue.size_of)
-        if is_new and self._may_start_now(submission):
+        slot = slot_of(submission.execution_mode, submission.function)
+        if is_new and self._may_start_now(submission, slot):
             with contextlib.suppress(QueuePausedError):
-                await self._start_at_once(submission, allowance)
+                await self._start_at_once(submission, slot, allowance)
                 return
             self.paused = True
         self._being_added.add(submission.job_id)
@@ -192,12 +189,12 @@ class Dispatcher:
             self._observer.accepted(submission)
         self.enqueue(job)
 
-    async def _start_at_once(self, submission: Submission, allowance: Allowance) -> None:
+    async def _start_at_once(self, submission: Submission, slot: Slot, allowance: Allowance) -> None:
         """Return when the job is accepted and picked up. Raises what `start` of the store raises."""
         accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._slots.take(_slot(submission), submission.user_id)
+        self._slots.take(slot, submission.user_id)
         # In a task of its own: who submits may go away, the job has to be seen through.
-        self._track(self._start_new(submission, allowance, accepted))
+        self._track(self._start_new(submission, slot, allowance, accepted))
         await accepted
 
     def enqueue(self, job: PendingJob) -> None:
@@ -281,7 +278,7 @@ class Dispatcher:
             self._forget(active, None)
 
     async def _run(self) -> None:
-        while not self._closing:
+        while not self.is_closing:
             if self._asked.is_set() or time.monotonic() >= self._next_look:
                 await self._look_around()
             elif self._there_are_more:
@@ -373,7 +370,7 @@ class Dispatcher:
 
     def _start_ready(self) -> asyncio.Task[None] | None:
         """Start what may start. Of a command in MainLoop the task: nothing else may start before its end."""
-        while not (self._closing or self.paused or self._storage.holds_jobs):
+        while not (self.is_closing or self.paused or self._storage.holds_jobs):
             job = self._queue.take(self._slots.has_room, self._slots.may_start)
             if job is None:
                 return None
@@ -396,13 +393,12 @@ class Dispatcher:
             if not task.done():
                 await self._look_around()
 
-    def _may_start_now(self, submission: Submission) -> bool:
+    def _may_start_now(self, submission: Submission, slot: Slot) -> bool:
         """Whether a new job would be the next to start: all that waits is waiting for something else."""
-        if not self._at_rest or self._wake.is_set() or self._being_added or self._closing or self.paused:
+        if not self._at_rest or self._wake.is_set() or self._being_added or self.is_closing or self.paused:
             return False
         if self._storage.holds_jobs:
             return False
-        slot = _slot(submission)
         if slot is ExecutionMode.MAIN_LOOP or submission.run_at or submission.concurrency_key is not None:
             return False
         if not self._slots.has_room_for(submission.user_id):
@@ -425,15 +421,14 @@ class Dispatcher:
         """Have the next job take the slot, at once where nothing is to be looked for first."""
         self._slots.free(slot, user_id)
         if self._at_rest and not self._wake.is_set():
-            self._held_up_by = self._start_ready()
+            self._held_up_by = self._start_ready() if self._queue else None
             if self._held_up_by is None:
                 return
         self._wake.set()
 
     def _free_lock(self, job: PendingJob) -> None:
-        lock = job.lock
-        self._slots.free_lock(lock)
-        if lock is not None:
+        if (lock := job.lock) is not None:
+            self._slots.free_lock(lock)
             self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -443,7 +438,7 @@ class Dispatcher:
         return task
 
     async def _start_new(
-        self, submission: Submission, allowance: Allowance, accepted: asyncio.Future[None]
+        self, submission: Submission, slot: Slot, allowance: Allowance, accepted: asyncio.Future[None]
     ) -> None:
         """Accept and pick up in one, tell by `accepted` that it is done, and see the job through."""
         placed = self._runner.prepare(submission)
@@ -451,7 +446,7 @@ class Dispatcher:
             job, claimed = await self._store.start(submission, allowance, placed)
         except BaseException as error:
             self._runner.withdraw(submission.job_id)
-            self._free_slot(_slot(submission), submission.user_id)
+            self._free_slot(slot, submission.user_id)
             if not accepted.done():
                 accepted.set_exception(error)
             if not isinstance(error, Exception):
@@ -476,7 +471,7 @@ class Dispatcher:
         """See a job through, its claim, for which the store was asked where `claiming` is given, included."""
         claimed: ClaimedJob | None = None
         try:
-            unwanted = claiming is None and self._closing and active.reason is None
+            unwanted = claiming is None and self.is_closing and active.reason is None
             if claiming is None and not unwanted and await self._is_others(job, active):
                 self._enqueue_again(job, _OTHERS_SECONDS)
                 return
@@ -581,14 +576,11 @@ class Dispatcher:
             return
         if active is not None:
             self._forget(active, kept.record)
-        await self._keeper.release(kept)
+        if kept.notices is not None:
+            await self._keeper.release(kept.notices)
 
     def _forget(self, active: ActiveJob[PendingJob], record: dict[str, Any] | None) -> None:
         self._known.discard(active.job.key)
         if self._active.get(active.job.job_id) is active:
             del self._active[active.job.job_id]
         active.ended(record)
-
-
-def _slot(submission: Submission) -> Slot:
-    return slot_of(submission.execution_mode, submission.function)

@@ -43,7 +43,7 @@ class ResultKeeper:
         notices = await notifier.prepare(submission, result) if notifier else None
         return KeptResult(await self._store.finish(claimed, result), notices)
 
-    async def release(self, kept: KeptResult) -> None:
-        """Send the notices of a result, after the job's watchers have learned of its end."""
-        if self._notifier is not None and kept.notices is not None:
-            await self._notifier.release(kept.notices)
+    async def release(self, notices: Any) -> None:
+        """Send what was prepared for a result, after the job's watchers have learned of its end."""
+        if self._notifier is not None:
+            await self._notifier.release(notices)

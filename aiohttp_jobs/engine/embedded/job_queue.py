@@ -55,6 +55,7 @@ class EmbeddedJobQueue:
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
+        self._waiting = dispatcher.queue
         self._changes = changes
         self._awaited = awaited
         self._warm_workers = warm_workers
@@ -87,7 +88,7 @@ class EmbeddedJobQueue:
                 del self._being_added[user_id]
 
     def _require_turn(self, user_id: str, size: int, most: MostWaiting) -> None:
-        waiting, added = self._dispatcher.queue, self._being_added.get(user_id, _NONE_ADDED)
+        waiting, added = self._waiting, self._being_added.get(user_id, _NONE_ADDED)
         most.require_turn(waiting.count(user_id) + added.jobs, waiting.size(user_id) + added.size, size)
 
     async def get(self, job_id: str) -> JobState | None:
@@ -142,7 +143,7 @@ class EmbeddedJobQueue:
     async def summary(self) -> QueueSummary:
         elsewhere = await self._dispatcher.catch_up()
         moved, now = _ids(elsewhere), utc_now()
-        waiting = [job for job in self._dispatcher.queue.jobs() if job.job_id not in moved]
+        waiting = [job for job in self._waiting.jobs() if job.job_id not in moved]
         pending = sum(job.run_at is not None and job.run_at > now for job in waiting)
         return QueueSummary(
             is_paused=self._dispatcher.paused,
@@ -182,11 +183,11 @@ class EmbeddedJobQueue:
         moved = _ids(elsewhere)
         if JobPhase.QUEUED in query.phases:
             yield from self._matching_picked_up(query)
-            for place, job in enumerate(self._dispatcher.queue.in_order(), 1):
+            for place, job in enumerate(self._waiting.in_order(), 1):
                 if _is_asked_for(query, job) and job.job_id not in moved:
                     yield waiting_state(job, JobPhase.QUEUED, place)
         if JobPhase.PENDING in query.phases:
-            for job in self._dispatcher.queue.not_due():
+            for job in self._waiting.not_due():
                 if _is_asked_for(query, job) and job.job_id not in moved:
                     yield waiting_state(job, JobPhase.PENDING)
 
@@ -200,9 +201,8 @@ class EmbeddedJobQueue:
 
     def _matching_picked_up(self, query: JobQuery) -> Iterator[JobState]:
         """Those whose turn it is, and that do not run yet."""
-        waiting = self._dispatcher.queue
         for active in self._dispatcher.active():
-            is_picked_up = active.state is JobPhase.QUEUED and waiting.get(active.job.job_id) is None
+            is_picked_up = active.state is JobPhase.QUEUED and self._waiting.get(active.job.job_id) is None
             if is_picked_up and _is_asked_for(query, active.job):
                 yield active.snapshot()
 
@@ -210,8 +210,7 @@ class EmbeddedJobQueue:
         return [job for job in self._dispatcher.active() if job.state is JobPhase.RUNNING]
 
     def _position(self, job_id: str) -> int | None:
-        waiting = self._dispatcher.queue
-        ordered = waiting.in_order() if waiting.get(job_id) else []
+        ordered = self._waiting.in_order() if self._waiting.get(job_id) else []
         return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
 
 

@@ -259,6 +259,5 @@ class Slots:
         if lock is not None:
             self._locks.add(lock)
 
-    def free_lock(self, lock: str | None) -> None:
-        if lock is not None:
-            self._locks.discard(lock)
+    def free_lock(self, lock: str) -> None:
+        self._locks.discard(lock)

@@ -31,13 +31,13 @@ class NewsWriter:
 
     def ended(self, user_id: str, job_id: str) -> None:
         """Announce that a job has its result."""
-        self._write([ResultNews(user_id, job_id, False)])
+        self._write({job_id: user_id}, is_deleted=False)
 
     def deleted(self, owners: Mapping[str, str]) -> None:
         """Announce that the results of these jobs, given with their owners, were deleted."""
-        self._write([ResultNews(user_id, job_id, True) for job_id, user_id in owners.items()])
+        self._write(owners, is_deleted=True)
 
-    def _write(self, items: list[ResultNews]) -> None:
+    def _write(self, owners: Mapping[str, str], *, is_deleted: bool) -> None:
         # Nobody is harmed who misses some: the list tells the rest.
         with contextlib.suppress(OSError), self._guard:
             if not self._instance.has_others():
@@ -45,12 +45,8 @@ class NewsWriter:
             path = self._instance.folder / _FILE
             descriptor = open_in_place(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:
-                os.write(
-                    descriptor,
-                    "".join(
-                        json.dumps([item.user_id, item.job_id, item.is_deleted]) + "\n" for item in items
-                    ).encode(),
-                )
+                lines = [json.dumps([user_id, job_id, is_deleted]) for job_id, user_id in owners.items()]
+                os.write(descriptor, "".join(f"{line}\n" for line in lines).encode())
                 is_full = os.fstat(descriptor).st_size > _LARGEST
             finally:
                 os.close(descriptor)
