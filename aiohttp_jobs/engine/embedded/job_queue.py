@@ -121,7 +121,7 @@ class EmbeddedJobQueue:
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
         clock = asyncio.get_running_loop().time
-        end, active = clock() + seconds, self._dispatcher.find(job_id)
+        end, active = clock() + seconds, None
         with self._awaited.ended(job_id) as ended:
             while (left := end - clock()) > 0 and not self.is_closing:
                 # Another process may take it, and hand it back for its next attempt.

@@ -51,11 +51,11 @@ class OutputLog:
         self._folder = folder
         self._keep = keep
         self._half = max(1, keep // 2)
-        kept_segments = max(limit, 2 * keep) // 2 // SEGMENT + 1
+        self._kept_segments = max(limit, 2 * keep) // 2 // SEGMENT + 1
         self._decoder: codecs.IncrementalDecoder | None = None  # until there is something not ASCII
         self.size, self._last_byte = (0, b"") if is_new else existing(folder)
         """Bytes printed so far."""
-        self._writer = SegmentWriter(folder, kept_segments, kept_segments + 1, self.size)
+        self._writer: SegmentWriter | None = None  # until something is written, as most is not
         self._chunks: list[bytes] = []
         self._taken: str | None = None  # what lay in the chunks until it was asked for as one text
         self._chunks_start = self.size
@@ -159,16 +159,24 @@ class OutputLog:
             with self._chunks_lock:
                 self._put_back()
                 taken = list(self._chunks)
+            writer = self._segments()
             try:
                 # What an earlier attempt wrote before the disk refused is not written again.
-                self._writer.write(b"".join(taken)[self._writer.written - self._chunks_start :])
+                writer.write(b"".join(taken)[writer.written - self._chunks_start :])
             finally:
                 if and_close:
-                    self._writer.close()
+                    writer.close()
             # Only now: until here readers find it all in memory, from here on all in the files.
             with self._chunks_lock:
                 self._chunks = self._chunks[len(taken) :]
-                self._chunks_start = self._writer.written
+                self._chunks_start = writer.written
+
+    def _segments(self) -> SegmentWriter:
+        """What writes the files; with `_flush_lock`."""
+        if self._writer is None:
+            head = self._kept_segments
+            self._writer = SegmentWriter(self._folder, head, head + 1, self._chunks_start)
+        return self._writer
 
     def close(self) -> None:
         """Write no more files: the result has the output, and the run folder is about to be removed.
@@ -201,10 +209,11 @@ class OutputLog:
 
     def _write_segment(self, segment: bytearray) -> None:
         with self._flush_lock:
-            self._writer.write_segment(segment)
+            writer = self._segments()
+            writer.write_segment(segment)
             with self._chunks_lock:
-                self._chunks_start = self._writer.written
-                self.size = self._writer.written
+                self._chunks_start = writer.written
+                self.size = writer.written
                 self._last_byte = bytes(segment[-1:])
             self._scanner.feed(segment)
 
