@@ -17,7 +17,8 @@ from ...system.storage_state import StorageState
 from ..base import MISSED, JobChange
 from .dispatcher import Dispatcher
 from .job_states import elsewhere_state
-from .job_store import JobStore, News, NewsMark, RunningElsewhere
+from .job_store import News, NewsMark, RunningElsewhere
+from .store import FileSystemStore
 
 _SECONDS = 0.5
 _PROGRESS_SECONDS = 1.0
@@ -39,7 +40,7 @@ class ChangesElsewhere:
 
     def __init__(
         self,
-        store: JobStore,
+        store: FileSystemStore,
         dispatcher: Dispatcher,
         tell: Callable[[JobChange], None],
         storage: StorageState,

@@ -41,7 +41,6 @@ from .function_turns import FunctionTurns
 from .job_store import (
     Allowance,
     Found,
-    JobStore,
     KeyBusyError,
     LostJob,
     PendingJob,
@@ -49,6 +48,7 @@ from .job_store import (
     RunningElsewhere,
 )
 from .queue import Slots, WaitingJobs
+from .store import FileSystemStore
 
 _KEY_SECONDS = 0.5
 _REFUSED_SECONDS = 2.0
@@ -72,7 +72,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        store: JobStore,
+        store: FileSystemStore,
         runner: JobRunner,
         *,
         limits: Limits,

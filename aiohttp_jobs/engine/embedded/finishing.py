@@ -9,7 +9,8 @@ from typing import Any
 from ...model.job import JobResult, utc_now
 from ..base import ClaimedJob, Notifier
 from ..running.attempts import with_attempts
-from .job_store import JobStore, PendingJob
+from .job_store import PendingJob
+from .store import FileSystemStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class KeptResult:
 class ResultKeeper:
     """Stores results in `store`, and has `notifier` send the notices that their submitters asked for."""
 
-    def __init__(self, store: JobStore, notifier: Notifier | None) -> None:
+    def __init__(self, store: FileSystemStore, notifier: Notifier | None) -> None:
         self._store = store
         self._notifier = notifier
 

@@ -23,7 +23,8 @@ from ..running.states import waiting_state, worker_states
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
 from .job_states import elsewhere_state, located_state
-from .job_store import JobStore, PendingJob, RunningElsewhere
+from .job_store import PendingJob, RunningElsewhere
+from .store import FileSystemStore
 
 _LOOK_SECONDS = 0.1
 _LOOK_SECONDS_FOR_EACH = 0.0005
@@ -46,7 +47,7 @@ class EmbeddedJobQueue:
 
     def __init__(
         self,
-        store: JobStore,
+        store: FileSystemStore,
         dispatcher: Dispatcher,
         changes: JobChanges,
         awaited: AwaitedResults,
@@ -230,7 +231,7 @@ class AwaitedResults:
     `store` says which jobs have ended.
     """
 
-    def __init__(self, store: JobStore, storage: StorageState) -> None:
+    def __init__(self, store: FileSystemStore, storage: StorageState) -> None:
         self._store = store
         self._storage = storage
         self._ended: dict[str, asyncio.Future[None]] = {}

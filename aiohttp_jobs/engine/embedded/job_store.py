@@ -1,17 +1,15 @@
-"""JobStore: the interface between the dispatcher and the store of jobs, and the types it returns."""
+"""What `FileSystemStore` tells of jobs: those that wait, were found, were lost or run elsewhere, and news."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
 
-from ...model.job import JobResult, Submission, is_shared_key
-from ...model.output import OutputPart, Span
+from ...model.job import Submission, is_shared_key
 from ...model.progress import Progress
-from ..base import ClaimedJob, JobHistory, JobSummary, MostWaiting, Slot, slot_of
+from ..base import ClaimedJob, JobSummary, MostWaiting, Slot, slot_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +99,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What others have done on the store; see the methods of `JobStore` with these names.
+    """What others have done on the store; see the methods of `FileSystemStore` with these names.
 
     `cancel_requests` maps the ids of this process's jobs to the users who asked to cancel them.
     """
@@ -168,123 +166,3 @@ class QueuePausedError(Exception):
 
 class KeyBusyError(Exception):
     """Another process runs a job with this concurrency key."""
-
-
-class JobStore(JobHistory, Protocol):
-    """Stores submissions and results. Every method may be called on the event loop.
-
-    Raises ``OSError`` when the storage fails: the operation was not done then, or will be completed by
-    `lost`.
-    """
-
-    @property
-    def instance_id(self) -> str:
-        """Identifies this process among those that share the store. Jobs see it in their environment."""
-        ...
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    def add(self, submission: Submission, allowance: Allowance | None = None) -> Awaitable[PendingJob]:
-        """Accept a job durably.
-
-        Raises `TooManyPendingError` when `allowance` is exceeded, counted over all processes.
-        """
-        ...
-
-    def start(
-        self,
-        submission: Submission,
-        allowance: Allowance | None = None,
-        placed: Callable[[str], None] | None = None,
-    ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
-        """`add` and `claim` in one durable step, for a job with a new id and without a concurrency key.
-
-        `placed` is called in the event loop with the job's own folder before the step is durable, and before
-        this returns; the step may fail after it. Raises `QueuePausedError` while another process has paused
-        the queue.
-        """
-        ...
-
-    async def look(self, known: Collection[str]) -> Look:
-        """What others have done, in one call: the pause, `lost`, requests to cancel, and `scan`."""
-        ...
-
-    async def look_at_others(
-        self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
-    ) -> OtherProcesses | None:
-        """The state of the other processes; ``None`` when there are none.
-
-        `waiting` returns the jobs that wait here; it is called in a thread.
-        """
-        ...
-
-    async def news(self, since: NewsMark | None) -> News:
-        """What other processes did to results after the mark `since`; only a mark when that is ``None``."""
-        ...
-
-    async def scan(self, known: Collection[str]) -> Found:
-        """Waiting jobs whose keys are not in `known`: some hundreds, those that have waited longest."""
-        ...
-
-    def has_news(self, known: Collection[str]) -> bool:
-        """Whether a look may find anything. Blocks for a few system calls."""
-        ...
-
-    def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> Awaitable[ClaimedJob | None]:
-        """Claim a job durably; ``None`` when another process has it, or it is gone.
-
-        Raises `KeyBusyError` while another process runs a job with its concurrency key, and, `unless_paused`,
-        `QueuePausedError` while another process has paused the queue.
-        """
-        ...
-
-    async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
-        """Store the result durably and release the job; return the stored result."""
-        ...
-
-    async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
-        """Store the result of this attempt and accept the next one, due at `run_at`, durably."""
-        ...
-
-    async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> OutputPart:
-        """Read, from `offset` on, the stored output of an ended job whose result contains only part of it."""
-        ...
-
-    async def log_spans(self, record: dict[str, Any]) -> list[Span]:
-        """The byte ranges that `read_log` can read, first to last."""
-        ...
-
-    async def locate(self, job_id: str) -> Located | None:
-        """A waiting or running job of any process.
-
-        Reads folders: use it only when nothing else knows the job.
-        """
-        ...
-
-    async def request_cancel(self, job_id: str, by: str) -> bool:
-        """Ask the process that runs the job to cancel it; false when none does."""
-        ...
-
-    async def set_paused(self, paused: bool) -> None:
-        """Pause or resume, durably, for every process on this store."""
-        ...
-
-    async def lost(self) -> list[LostJob]:
-        """Take over the jobs of dead processes; each must then be passed to `finish`."""
-        ...
-
-    async def with_result(self, job_ids: Collection[str]) -> list[str]:
-        """Those of `job_ids` that have a stored result, from whichever process. Cheap: reads no result."""
-        ...
-
-    async def ended(self, job_ids: Collection[str]) -> list[str]:
-        """Those of `job_ids` that have ended, in whichever process, even if their results were deleted.
-        Cheap.
-        """
-        ...
-
-    async def delete_result(self, job_id: str) -> bool:
-        """Delete a result and its submission; false when there is none."""
-        ...

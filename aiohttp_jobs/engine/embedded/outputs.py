@@ -13,7 +13,7 @@ from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
 from ..running.outputs import FilesOutput, NoOutput, output_of
 from .files.results import record_run
-from .job_store import JobStore
+from .store import FileSystemStore
 
 _ELSEWHERE_SECONDS = 0.5
 
@@ -21,7 +21,7 @@ _ELSEWHERE_SECONDS = 0.5
 class EmbeddedOutputs:
     """The outputs of all processes on the folder of `store`; `find_active` finds this process's jobs."""
 
-    def __init__(self, store: JobStore, find_active: Callable[[str], ActiveJob[Any] | None]) -> None:
+    def __init__(self, store: FileSystemStore, find_active: Callable[[str], ActiveJob[Any] | None]) -> None:
         self._store = store
         self._find_active = find_active
 
@@ -55,7 +55,7 @@ class StoredOutput:
     complete = True
     left_out_because = ""
 
-    def __init__(self, store: JobStore, record: dict[str, Any]) -> None:
+    def __init__(self, store: FileSystemStore, record: dict[str, Any]) -> None:
         self._store = store
         self._record = record
         self.attempt = record_run(record).attempt

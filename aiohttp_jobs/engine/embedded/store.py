@@ -1,4 +1,4 @@
-"""FileSystemStore: the JobStore on plain files. The specification's three folders are authoritative.
+"""FileSystemStore: submissions and results as files. The specification's three folders are authoritative.
 
 Accepting jobs is in ``files.submissions``, ending them in ``files.result_writer``, recovery in
 ``files.orphans``, lists of results in ``results``. Blocking calls run in this store's own threads.
@@ -61,7 +61,10 @@ _logger = logging.getLogger(__name__)
 
 
 class FileSystemStore:
-    """The jobs below `base`; several processes may share the folder.
+    """The jobs below `base`; several processes may share the folder. It is the `JobHistory` of them, too.
+
+    Every method may be called on the event loop, unless it says that it blocks. Raises ``OSError`` when the
+    disk fails: what was asked for was not done then, or will be completed by `lost`.
 
     `max_submission_bytes` limits the files that are read; `allow_unsigned` runs dropped files without a
     signature. Of each output, `search_output_bytes` are searchable; results of other programs are noticed
@@ -121,6 +124,10 @@ class FileSystemStore:
         self._threads.shutdown()
 
     def add(self, submission: Submission, allowance: Allowance | None = None) -> Awaitable[PendingJob]:
+        """Accept a job durably.
+
+        Raises `TooManyPendingError` when `allowance` is exceeded, counted over all processes.
+        """
         return self._group_commit.run(self._intake.accept, submission, allowance)
 
     def start(
@@ -129,18 +136,30 @@ class FileSystemStore:
         allowance: Allowance | None = None,
         placed: Callable[[str], None] | None = None,
     ) -> Awaitable[tuple[PendingJob, ClaimedJob]]:
+        """`add` and `claim` in one durable step, for a job with a new id and without a concurrency key.
+
+        `placed` is called in the event loop with the job's own folder before the step is durable, and before
+        this returns; the step may fail after it. Raises `QueuePausedError` while another process has paused
+        the queue.
+        """
         tell = None if placed is None else partial(_tell, asyncio.get_running_loop(), placed)
         return self._group_commit.run(self._intake.start, submission, allowance, tell)
 
     async def look(self, known: Collection[str]) -> Look:
+        """What others have done, in one call: the pause, `lost`, requests to cancel, and `scan`."""
         return await self._run(self._look, known)
 
     async def look_at_others(
         self, waiting: Callable[[], Collection[PendingJob]], known: Collection[str]
     ) -> OtherProcesses | None:
+        """The state of the other processes; ``None`` when there are none.
+
+        `waiting` returns the jobs that wait here; it is called in a thread.
+        """
         return await self._run(self._others.look, lambda: self._intake.elsewhere(waiting()), known)
 
     async def news(self, since: NewsMark | None) -> News:
+        """What other processes did to results after the mark `since`; only a mark when that is ``None``."""
         return await self._run(self._news.read, since)
 
     def functions_elsewhere(self) -> Versions:
@@ -148,9 +167,11 @@ class FileSystemStore:
         return self._offered.elsewhere()
 
     async def scan(self, known: Collection[str]) -> Found:
+        """Waiting jobs whose keys are not in `known`: some hundreds, those that have waited longest."""
         return await self._run(self._scan, known)
 
     def has_news(self, known: Collection[str]) -> bool:
+        """Whether a look may find anything. Blocks for a few system calls."""
         return (
             self._drops.has_news(known)
             or is_regular(self._at.paused) is not self._was_paused
@@ -159,9 +180,15 @@ class FileSystemStore:
         )
 
     def claim(self, pending: PendingJob, *, unless_paused: bool = False) -> Awaitable[ClaimedJob | None]:
+        """Claim a job durably; ``None`` when another process has it, or it is gone.
+
+        Raises `KeyBusyError` while another process runs a job with its concurrency key, and, `unless_paused`,
+        `QueuePausedError` while another process has paused the queue.
+        """
         return self._group_commit.run(self._intake.claim, pending, unless_paused)
 
     async def finish(self, claimed: ClaimedJob, result: JobResult) -> dict[str, Any]:
+        """Store the result durably and release the job; return the stored result."""
         record = result.to_record()
         self.results.expect(claimed.job_id)
         try:
@@ -176,15 +203,21 @@ class FileSystemStore:
         return record
 
     async def retry(self, claimed: ClaimedJob, result: JobResult, run_at: datetime) -> PendingJob:
+        """Store the result of this attempt and accept the next one, due at `run_at`, durably."""
         return await self._run(self._result_writer.retry, claimed, result, run_at)
 
     async def lost(self) -> list[LostJob]:
+        """Take over the jobs of dead processes; each must then be passed to `finish`."""
         return await self._run(self._recovery.take_over)
 
     async def was_used(self, job_id: str) -> bool:
         return await self._run(self._intake.has_ended, job_id)
 
     async def locate(self, job_id: str) -> Located | None:
+        """A waiting or running job of any process.
+
+        Reads folders: use it only when nothing else knows the job.
+        """
         return await self._run(self._locate, job_id)
 
     async def current_submission(self, job_id: str) -> Submission | None:
@@ -192,9 +225,11 @@ class FileSystemStore:
         return located.submission if located is not None else None
 
     async def request_cancel(self, job_id: str, by: str) -> bool:
+        """Ask the process that runs the job to cancel it; false when none does."""
         return await self._run(self._request_cancel, job_id, by)
 
     async def set_paused(self, paused: bool) -> None:
+        """Pause or resume, durably, for every process on this store."""
         await self._run(self._set_paused, paused)
 
     async def list_results(
@@ -211,12 +246,17 @@ class FileSystemStore:
         return await self._run(self._files.read, job_id)
 
     async def with_result(self, job_ids: Collection[str]) -> list[str]:
+        """Those of `job_ids` that have a stored result, from whichever process. Cheap: reads no result."""
         return await self._run(self._files.existing, job_ids)
 
     async def ended(self, job_ids: Collection[str]) -> list[str]:
+        """Those of `job_ids` that have ended, in whichever process, even if their results were deleted.
+        Cheap.
+        """
         return await self._run(lambda: [job_id for job_id in job_ids if self._intake.has_ended(job_id)])
 
     async def delete_result(self, job_id: str) -> bool:
+        """Delete a result and its submission; false when there is none."""
         return bool(await self.results.delete([job_id]))
 
     async def attempts(self, submission: Submission) -> list[dict[str, Any]]:
@@ -229,10 +269,12 @@ class FileSystemStore:
         return await self._run(self._submission_of, record)
 
     async def read_log(self, record: dict[str, Any], offset: int, most: int, *, whole: bool) -> OutputPart:
+        """Read, from `offset` on, the stored output of an ended job whose result contains only part of it."""
         read = partial(read_segments, self._at.log(record_run(record)), whole=whole)
         return await self._run(read, offset, most)
 
     async def log_spans(self, record: dict[str, Any]) -> list[Span]:
+        """The byte ranges that `read_log` can read, first to last."""
         return await self._run(kept_spans, self._at.log(record_run(record)))
 
     # --- below here everything runs in a thread
