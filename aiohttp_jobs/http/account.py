@@ -6,15 +6,15 @@ from aiohttp import web
 
 from ..errors import ForbiddenError, NotFoundError, TooManyKeptError
 from ..services.account import AccountService, ApiKeyChange, ApiKeyRequest
+from .answers import DONE, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .auth.sessions import has_own_cookie
 from .bodies import read_model
 from .envelope import answer, path_id
 from .functions import FUNCTIONS
-from .openapi.answers import DONE, NamedModel, answering, listing
-from .openapi.operations import operation
-from .openapi.parameters import SCOPE
+from .operations import operation
+from .parameters import SCOPE
 from .request_keys import IDENTITY
 
 ACCOUNT = web.AppKey("aiohttp_jobs.account", AccountService)

@@ -17,7 +17,7 @@ from ..config import JobsConfig
 from ..errors import NotFoundError
 from .auth.middleware import needs, public
 from .envelope import raw_answer
-from .openapi.operations import ROOT, Content, operation, unlisted
+from .operations import ROOT, Content, operation, unlisted
 
 
 class ApiDocument:

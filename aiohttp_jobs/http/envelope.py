@@ -19,7 +19,7 @@ from ..system.storage_faults import fault_of
 from .app_keys import STORAGE
 from .as_is import StreamAsIs, has_begun
 from .open_streams import LARGE_BYTES, RevocableResponse, break_off, while_rights_last
-from .openapi.parameters import identifier
+from .parameters import identifier
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 _MESSAGES = {

@@ -17,8 +17,8 @@ from .auth.middleware import needs
 from .envelope import path_id
 from .jobs import JOB
 from .open_streams import open_stream, while_rights_last
-from .openapi.operations import Content, operation
-from .openapi.parameters import Choice, Matching, MatchingHeader
+from .operations import Content, operation
+from .parameters import Choice, Matching, MatchingHeader
 from .request_keys import IDENTITY
 
 _RETRY_MILLISECONDS = 1000

@@ -14,8 +14,8 @@ from .app_keys import CONFIG, SERVICE
 from .as_is import EventStream
 from .auth.middleware import needs
 from .open_streams import open_stream, while_rights_last
-from .openapi.operations import Content, operation
-from .openapi.parameters import SCOPE
+from .operations import Content, operation
+from .parameters import SCOPE
 from .request_keys import IDENTITY
 
 _RETRY_MILLISECONDS = 1000

@@ -7,12 +7,12 @@ from aiohttp import web
 from ..errors import ForbiddenError, NotFoundError
 from ..model.functions import FunctionRunRequest
 from ..services.functions import FunctionService
+from .answers import SUBMITTED, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed
-from .openapi.answers import SUBMITTED, NamedModel, answering, listing
-from .openapi.operations import operation
+from .operations import operation
 from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 

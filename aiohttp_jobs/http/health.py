@@ -9,10 +9,10 @@ from aiohttp import web
 
 from ..errors import ForbiddenError
 from ..monitoring.readiness import Readiness
+from .answers import NamedModel, answering
 from .auth.middleware import needs, public
 from .envelope import answer
-from .openapi.answers import NamedModel, answering
-from .openapi.operations import operation, unlisted
+from .operations import operation, unlisted
 
 READINESS = web.AppKey("aiohttp_jobs.readiness", Readiness)
 

@@ -16,13 +16,12 @@ from ..errors import (
 )
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, JobResult, SubmitRequest
+from .answers import SUBMITTED, NamedModel, answering, listing
 from .app_keys import ACCESS, CONFIG, SERVICE
 from .auth.middleware import needs
 from .bodies import glance, read_model
 from .envelope import answer, path_id
-from .openapi.answers import SUBMITTED, NamedModel, answering, listing
-from .openapi.operations import Content, operation
-from .openapi.parameters import SCOPE, Choices, Count, Matching
+from .operations import Content, operation
 from .output import (
     BYTES,
     DOWNLOAD,
@@ -37,6 +36,7 @@ from .output import (
     output_answer,
     output_digest,
 )
+from .parameters import SCOPE, Choices, Count, Matching
 from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 

@@ -8,7 +8,7 @@ from aiohttp import hdrs, web
 
 from ..errors import NotFoundError
 from .auth.middleware import needs, takes_token
-from .openapi.operations import unlisted
+from .operations import unlisted
 
 
 class Exposition(Protocol):

@@ -7,11 +7,11 @@ from aiohttp import web
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..model.notice import SHOWN_STATES
 from ..services.notices import NoticeService
+from .answers import DONE, NamedModel, answering, listing
 from .auth.middleware import needs
 from .envelope import answer, path_id
-from .openapi.answers import DONE, NamedModel, answering, listing
-from .openapi.operations import operation
-from .openapi.parameters import SCOPE, Choices, Count, OptionalIdentifier
+from .operations import operation
+from .parameters import SCOPE, Choices, Count, OptionalIdentifier
 from .request_keys import IDENTITY
 
 NOTICES = web.AppKey("aiohttp_jobs.notices", NoticeService)

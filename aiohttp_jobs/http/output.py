@@ -20,7 +20,7 @@ from ..services.streams.output import WholeOutput, note_of_gap
 from .app_keys import SERVICE
 from .as_is import ResponseAsIs, StreamAsIs
 from .open_streams import break_off, open_stream, while_rights_last
-from .openapi.parameters import Choice, Count, Header, Offset
+from .parameters import Choice, Count, Header, Offset
 from .request_keys import IDENTITY
 
 _PIECE = 256 * 1024

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError
 from ..services.queue import QueueService
+from .answers import NamedModel, answering, listing
 from .auth.middleware import needs
 from .envelope import answer
-from .openapi.answers import NamedModel, answering, listing
-from .openapi.operations import operation
+from .operations import operation
 from .request_keys import IDENTITY
 
 QUEUE = web.AppKey("aiohttp_jobs.queue", QueueService)

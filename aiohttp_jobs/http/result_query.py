@@ -23,7 +23,7 @@ from ..errors import InvalidFieldsError
 from ..model.job import SAFE_YEARS, ExecutionMode, JobStatus, OneLine, Text, utc_now
 from ..model.results import Bucket, ResultFilter, Sort, StatsFilter
 from ..model.search import Term, parse_search
-from .openapi.parameters import (
+from .parameters import (
     SCOPE,
     UUID_PATTERN,
     Choice,

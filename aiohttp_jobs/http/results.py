@@ -9,13 +9,13 @@ from aiohttp import web
 from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
 from ..model.job import JobResult
 from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
+from .answers import DONE, NamedModel, answering, listing, page
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, listed, path_id
-from .openapi.answers import DONE, NamedModel, answering, listing, page
-from .openapi.operations import operation
-from .openapi.parameters import Count, Identifier
+from .operations import operation
+from .parameters import Count, Identifier
 from .request_keys import IDENTITY
 from .result_query import (
     LIST_PARAMETERS,

@@ -18,13 +18,13 @@ from ..model.schedule import (
     TimeZone,
 )
 from ..services.schedules import ScheduleService
+from .answers import DONE, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import DONE, NamedModel, answering, listing
-from .openapi.operations import operation
-from .openapi.parameters import SCOPE, Count, RequiredValue, Value, require_known
+from .operations import operation
+from .parameters import SCOPE, Count, RequiredValue, Value, require_known
 from .request_keys import IDENTITY
 
 SCHEDULES = web.AppKey("aiohttp_jobs.schedules", ScheduleService)

@@ -11,14 +11,14 @@ from ..engine.base import SessionRecords
 from ..errors import ForbiddenError, NotFoundError
 from ..model.job import Text
 from ..services.sessions import SessionService, SessionsToEnd
+from .answers import DONE, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .auth.sessions import SESSIONS
 from .bodies import read_model
 from .envelope import answer, path_id
-from .openapi.answers import DONE, NamedModel, answering, listing
-from .openapi.operations import operation
-from .openapi.parameters import SCOPE, Value
+from .operations import operation
+from .parameters import SCOPE, Value
 from .request_keys import IDENTITY
 
 SESSION_SERVICE = web.AppKey("aiohttp_jobs.session_service", SessionService)

@@ -20,7 +20,7 @@ from .app_keys import SERVICE
 from .auth.middleware import heartbeat_of
 from .envelope import answer
 from .open_streams import open_stream, still_has_rights, while_rights_last
-from .openapi.parameters import Seconds
+from .parameters import Seconds
 from .request_keys import IDENTITY
 
 SUBMITTING_ERRORS = (

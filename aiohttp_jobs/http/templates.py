@@ -8,13 +8,13 @@ from ..errors import ConflictError, ForbiddenError, NotFoundError, TooManyKeptEr
 from ..model.template import RunRequest, TemplateRequest
 from ..services.rerun import Reruns
 from ..services.templates import TemplateService
+from .answers import DONE, SUBMITTED, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs
 from .bodies import read_model
 from .envelope import answer, encoded, listed, path_id
 from .jobs import JOB
-from .openapi.answers import DONE, SUBMITTED, NamedModel, answering, listing
-from .openapi.operations import operation
+from .operations import operation
 from .request_keys import IDENTITY
 from .submitting import JOB_MADE, SUBMITTING_ERRORS, WAIT, asked_wait, submitted
 

@@ -27,13 +27,13 @@ from ..errors import (
 from ..model.template_trigger import TemplateTriggerRequest, TriggerChange
 from ..services.trigger_deliveries import TriggerDeliveries
 from ..services.triggers import TriggerService
+from .answers import DONE, NamedModel, answering, listing
 from .app_keys import CONFIG
 from .auth.middleware import needs, public
 from .auth.wrong_keys import WrongKeys, network_of
 from .bodies import UNREADABLE, read_model
 from .envelope import answer, encoded, listed, path_id
-from .openapi.answers import DONE, NamedModel, answering, listing
-from .openapi.operations import ROOT, operation, unlisted
+from .operations import ROOT, operation, unlisted
 from .request_keys import IDENTITY
 
 

@@ -8,10 +8,10 @@ from aiohttp import web
 
 from ..errors import ConflictError, ForbiddenError, NotFoundError
 from ..services.workers import WorkerService
+from .answers import NamedModel, answering, listing
 from .auth.middleware import needs
 from .envelope import answer, path_id
-from .openapi.answers import NamedModel, answering, listing
-from .openapi.operations import operation
+from .operations import operation
 from .request_keys import IDENTITY
 
 WORKERS = web.AppKey("aiohttp_jobs.workers", WorkerService)

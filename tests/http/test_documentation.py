@@ -14,7 +14,7 @@ from aiohttp import web
 
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.http.documentation import ApiDocument
-from aiohttp_jobs.http.openapi.operations import ROOT, Content, operation
+from aiohttp_jobs.http.operations import ROOT, Content, operation
 
 from ..conftest import Host
 

@@ -24,7 +24,7 @@ from ...model.api_key import ended_with_user
 from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
 from ...model.trace import TRACEPARENT, TRACESTATE, TraceContext
-from ..openapi.operations import read_parameters
+from ..operations import read_parameters
 from ..request_keys import IDENTITY, request_key
 from .origin import require_no_form, require_same_origin
 from .sessions import Sessions

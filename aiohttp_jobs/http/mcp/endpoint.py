@@ -21,7 +21,7 @@ from ..auth.origin import require_same_origin
 from ..bodies import read_object
 from ..envelope import raw_answer
 from ..openapi.document import host_limits
-from ..openapi.operations import unlisted
+from ..operations import unlisted
 from .catalogue import Catalogue
 from .messages import INVALID_REQUEST, PARSE_ERROR, Message, MessageID, RpcError, id_of, read_message
 from .methods import ToolCall, answer_to, call_tool, completed

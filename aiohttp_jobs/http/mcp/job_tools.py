@@ -18,7 +18,7 @@ from ...services.streams.job import CURRENT, StreamEvent
 from ..app_keys import SERVICE
 from ..bodies import as_model
 from ..open_streams import open_stream, while_rights_last
-from ..openapi.parameters import UUID_PATTERN
+from ..parameters import UUID_PATTERN
 from .tool import ENDS, READS, RUNS, Call, Tool, ToolModel, answered, brief, brief_json, make_tool
 
 LONGEST_WATCH = 50

@@ -35,8 +35,8 @@ from ...model.functions import FUNCTION_NAME
 from ...model.job import MAX_LABELS, InterpreterName
 from ...model.notice_rules import MOST_RULES
 from ..auth.middleware import is_public
-from .operations import ROOT, Content, Operation, is_unlisted, operation_of
-from .parameters import RequestParameter
+from ..operations import ROOT, Content, Operation, is_unlisted, operation_of
+from ..parameters import RequestParameter
 from .records import AnswerModels, Failure
 from .schemas import Key, Schemas
 

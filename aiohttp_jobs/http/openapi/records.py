@@ -31,7 +31,7 @@ from ...model.schedule import Schedule
 from ...model.session import SessionRecord
 from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
-from .answers import Answering, NamedModel
+from ..answers import Answering, NamedModel
 
 
 class Described(BaseModel):

@@ -12,8 +12,6 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from aiohttp_jobs.http.openapi.document import described_routes
-from aiohttp_jobs.http.openapi.operations import operation, read_parameters
-from aiohttp_jobs.http.openapi.parameters import Count
 
 from ...conftest import Answer, Caller, Host
 
@@ -93,23 +91,6 @@ async def test_a_route_that_says_nothing_of_itself_is_noticed() -> None:
     app.router.add_get("/api/v1/undescribed", handler)
     with pytest.raises(LookupError, match="GET /undescribed needs @operation"):
         described_routes(app)
-
-
-async def test_a_parameter_that_is_not_declared_cannot_be_read(host: Host, aiohttp_client: Any) -> None:
-    declared, undeclared = Count(name="a", default=1, most=2), Count(name="b", default=1, most=2)
-
-    @operation("Test", {}, parameters=(declared,))
-    async def handler(request: web.Request) -> web.Response:
-        read_parameters(request, handler)  # as the middleware does before it calls one
-        assert declared.of(request) == 2
-        with pytest.raises(LookupError):
-            undeclared.of(request)
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_get("/", handler)
-    client = await aiohttp_client(app)
-    assert (await client.get("/?a=2&b=2")).status == 200
 
 
 async def test_the_document_tells_this_hosts_limits(start_host: StartHost) -> None:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
-from ...errors import InvalidFieldsError
-from ..request_keys import request_key
+from ..errors import InvalidFieldsError
+from .request_keys import request_key
 
 T = TypeVar("T")
 

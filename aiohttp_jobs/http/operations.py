@@ -1,4 +1,7 @@
-"""Describes a handler for the OpenAPI document, next to it: summary, parameters, body, answers and errors."""
+"""What a handler says of itself, next to it: summary, parameters, body, answers and errors.
+
+Its parameters are read by that; ``openapi.document`` makes the API's description of it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
-from ...errors import JobsError
+from ..errors import JobsError
 from .answers import Answering, NamedModel
 from .parameters import VALUES, RequestParameter
 

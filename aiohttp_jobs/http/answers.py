@@ -1,7 +1,7 @@
 """What handlers say of their answers: which fields they have, and which records.
 
-The models are in ``records``. They are made for the document alone: a host whose document nobody reads does
-without them, which are a megabyte.
+The models are in ``openapi.records``. They are made for the document alone: a host whose document nobody
+reads does without them, which are a megabyte.
 """
 
 from __future__ import annotations
