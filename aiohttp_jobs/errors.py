@@ -259,7 +259,23 @@ class StorageUnavailableError(JobsError):
 
     status = 503
     code = "storage_unavailable"
-    retry_after = 30
+    retry_after: int | None = 30
+
+
+class MayStillRunError(StorageUnavailableError):
+    """The server's disk failed while it took a job, and did not let it be removed: it may still run."""
+
+    code = "may_still_run"
+    retry_after = None
+
+    @classmethod
+    def of(cls, job_id: str) -> Self:
+        """About this job."""
+        return cls(
+            "The server's disk failed while it took this job, and then did not let it be removed. This host "
+            "does not run it, and goes on trying to remove it. Should the host be restarted before, or share "
+            f"its folder with others, the job may run once: look for {job_id} before you submit it again."
+        )
 
 
 class OutputBusyError(StorageUnavailableError):

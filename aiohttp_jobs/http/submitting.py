@@ -11,6 +11,7 @@ from aiohttp import web
 from ..errors import (
     InsufficientStorageError,
     LimitReachedError,
+    MayStillRunError,
     ShuttingDownError,
     TooManyPendingError,
     TooMuchKeptError,
@@ -29,8 +30,9 @@ SUBMITTING_ERRORS = (
     TooMuchKeptError,
     ShuttingDownError,
     InsufficientStorageError,
+    MayStillRunError,
 )
-"""How a job may be refused that its submitter may run, and that is as it should be."""
+"""How a job may be refused that its submitter may run."""
 _NO_WAIT = nullcontext(0)
 JOB_MADE = {"jobId": "/jobId"}
 MOST_SECONDS = 60

@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from ...errors import MayStillRunError
 from ...model.job import ExecutionMode, JobPhase, JobResult, Submission, utc_now
 from ...system.storage_state import StorageState, retry_until_written
 from ...system.threads import started
@@ -180,7 +181,7 @@ class Dispatcher:
         self._being_added.add(submission.job_id)
         try:
             job = await self._store.add(submission, allowance)
-        except OSError:
+        except (OSError, MayStillRunError):
             self._refused[submission.job_id] = time.monotonic()
             raise
         finally:

@@ -39,6 +39,7 @@ from .files.inotify import DroppedFilesWatch
 from .files.instances import Instance
 from .files.journal import LARGEST, Journal
 from .files.layout import Attempt, Layout, safe_component
+from .files.left_undone import LeftUndone
 from .files.news import NewsReader, NewsWriter
 from .files.offered_functions import OfferedFunctions, Versions
 from .files.orphans import Recovery
@@ -102,6 +103,7 @@ class FileSystemStore:
         )
         self._drops = DroppedFiles(self._at.submissions)
         self._watch = DroppedFilesWatch(self._at.submissions, self._announce)
+        self._left_undone = LeftUndone()
         self._was_paused = False
         self._functions = Functions() if functions is None else functions
         self.on_drop: Callable[[], None] = lambda: None
@@ -286,7 +288,11 @@ class FileSystemStore:
         # Only now: the host may have forked since it made the store.
         self._instance = instance = Instance(self._at.running, self._at.work)
         self._run_folders = AttemptFolders(
-            str(instance.jobs), str(instance.scratch), str(instance.work), instance.discard
+            str(instance.jobs),
+            str(instance.scratch),
+            str(instance.work),
+            instance.discard,
+            self._left_undone,
         )
         self._journal = Journal(self._instance.folder, self._storage)
         self._group_commit = GroupCommit(self._journal, self._run_folders.sweep, self._storage)
@@ -303,6 +309,7 @@ class FileSystemStore:
             self._reader,
             self._key_locks,
             self._deleted_ids,
+            self._left_undone,
             Accepting(self._at, self._instance),
             self._watch.expect,
         )
@@ -318,6 +325,7 @@ class FileSystemStore:
             self._key_locks,
             sealed,
             self._deleted_ids,
+            self._left_undone,
             self._add_again,
             told.ended,
         )
@@ -366,8 +374,7 @@ class FileSystemStore:
     def _look(self, known: Collection[str]) -> Look:
         for folder in (self._at.submissions, self._at.output, self._at.results):
             mend_folder(folder)
-        self._result_writer.look_again()
-        self._run_folders.look_again()
+        self._left_undone.try_again()
         paused, lost = is_regular(self._at.paused), self._recovery.take_over()
         self._was_paused = paused
         try:
@@ -383,6 +390,8 @@ class FileSystemStore:
         jobs: list[PendingJob] = []
         unsettled: list[str] = []
         for path in paths:
+            if str(path) in self._left_undone:
+                continue  # refused, and still to be removed
             try:
                 read = self._reader.read(path, path.parent.name)
                 age = time() - path.lstat().st_mtime
@@ -422,6 +431,8 @@ class FileSystemStore:
     def _seen(self, job_id: str) -> Located | None:
         # In the order in which a job moves on, so that one on its way is seen in either place.
         for path in self._at.submissions.glob(f"*/*_{job_id}.json"):
+            if str(path) in self._left_undone:
+                continue
             with contextlib.suppress(FileNotFoundError):
                 return Located(self._reader.read(path, path.parent.name).submission, None)
         for folder in self._at.running.glob(f"*/jobs/*_{job_id}*"):

@@ -249,6 +249,41 @@ async def test_a_refused_submission_that_a_look_has_found_does_not_wait(
     assert (await admin.request("GET", "/queue")).body["queue"]["queued"] == 0
 
 
+async def test_whoever_is_refused_a_job_that_cannot_be_removed_either_is_told_that_it_may_still_run(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, waiting, unlink = host.caller("debug"), host.base_dir / "JobSubmission" / "alice", os.unlink
+    await alice.run("true", concurrencyKey="one")  # makes the folder
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def keep(path: str, **where: int) -> None:
+        if Path(path).parent == waiting:
+            refuse()
+        unlink(path, **where)
+
+    with monkeypatch.context() as patch:
+        for call, instead in (("pwritev", refuse), ("fsync", refuse), ("unlink", keep)):
+            patch.setattr(os, call, instead)
+        job = {
+            "jobName": "test",
+            "command": "true",
+            "executionMode": "BackgroundJob",
+            "concurrencyKey": "one",
+        }
+        answer = await alice.request("POST", "/jobs/submit", json=job)
+    assert (answer.status, answer.body["code"]) == (503, "may_still_run")
+    assert "Retry-After" not in answer.headers, "a client may submit it twice"
+    (left,) = waiting.glob("*.json")
+    job_id = left.stem.rpartition("_")[2]
+    assert job_id in answer.body["error"]
+    assert (await alice.request("GET", f"/jobs/{job_id}")).status == 404
+    await host.caller("system_admin").request("POST", "/queue/pick-up")
+    await until(lambda: not left.exists(), "the removal of what was refused")
+    assert [each["JobName"] for each in await alice.results()] == ["test"]
+
+
 async def test_a_result_that_cannot_be_written_is_kept_until_it_can(
     host: Host, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from aiohttp_jobs.engine.base import ClaimedJob
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
 from aiohttp_jobs.engine.embedded.job_store import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
+from aiohttp_jobs.errors import MayStillRunError
 from aiohttp_jobs.model.job import (
     ExecutionMode,
     JobResult,
@@ -508,20 +511,88 @@ async def test_a_start_that_cannot_be_made_durable_leaves_nothing(
 
 
 @contextmanager
-def a_disk_that_cannot_sync(folder: Path, store: FileSystemStore) -> Iterator[None]:
-    """What is put into `folder` is there, but not durable."""
-    real = os.fsync
+def a_failing_disk(folder: Path, store: FileSystemStore, *kept: Path) -> Iterator[None]:
+    """What is put into `folder` is there, but not durable; what is in one of `kept` cannot be removed."""
+    real = {call: getattr(os, call) for call in ("fsync", "unlink", "rename", "rmdir")}
 
-    def refuse(descriptor: int) -> None:
+    def sync(descriptor: int) -> None:
         if os.path.samestat(os.fstat(descriptor), os.stat(folder)):
             raise OSError("the disk refuses")
-        real(descriptor)
+        real["fsync"](descriptor)
+
+    def keep(call: str, path: str, *more: Any, **where: Any) -> None:
+        if Path(path).parent in kept:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        real[call](path, *more, **where)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store._journal, "write", lambda entries: False)
-        patch.setattr(os, "fsync", refuse)
-        with pytest.raises(OSError, match="refuses"):
-            yield
+        patch.setattr(os, "fsync", sync)
+        for call in ("unlink", "rename", "rmdir"):
+            patch.setattr(os, call, partial(keep, call))
+        yield
+
+
+@contextmanager
+def a_disk_that_cannot_sync(folder: Path, store: FileSystemStore) -> Iterator[None]:
+    """What is put into `folder` is there, but not durable, and that is told."""
+    with a_failing_disk(folder, store), pytest.raises(OSError, match="refuses"):
+        yield
+
+
+@pytest.fixture
+async def waiting(store: FileSystemStore, tmp_path: Path) -> Path:
+    """The folder in which alice's jobs wait."""
+    await claimed(store, await store.add(submission()))
+    return tmp_path / "JobSubmission" / "alice"
+
+
+async def test_what_was_refused_and_could_not_be_removed_does_not_run_and_is_removed_later(
+    store: FileSystemStore, waiting: Path
+) -> None:
+    refused = submission()
+    with a_failing_disk(waiting, store, waiting):
+        with pytest.raises(MayStillRunError, match=refused.job_id):
+            await store.add(refused)
+        assert len(list(waiting.glob("*.json"))) == 1
+        assert (await store.look(())).found.jobs == []
+        assert await store.locate(refused.job_id) is None
+    assert (await store.look(())).found.jobs == []
+    assert list(waiting.glob("*.json")) == []
+
+
+async def test_submitted_again_under_its_id_it_runs(store: FileSystemStore, waiting: Path) -> None:
+    refused = submission()
+    with a_failing_disk(waiting, store, waiting), pytest.raises(MayStillRunError):
+        await store.add(refused)
+    pending = await store.add(refused)  # as a schedule does
+    await store.look({pending.key})
+    assert (await claimed(store, pending)).problem is None
+
+
+async def test_after_a_restart_it_may_run_as_was_told(
+    make_store: MakeStore, store: FileSystemStore, waiting: Path
+) -> None:
+    refused = submission()
+    with a_failing_disk(waiting, store, waiting), pytest.raises(MayStillRunError):
+        await store.add(refused)
+    (found,) = (await (await make_store()).scan(())).jobs
+    assert found.job_id == refused.job_id
+
+
+@pytest.mark.parametrize("told", ["not taken", "may still run"])
+async def test_a_start_that_was_refused_and_could_not_be_removed_is_removed_later(
+    store: FileSystemStore, tmp_path: Path, told: str
+) -> None:
+    output, (jobs,) = tmp_path / "JobOutput", tmp_path.glob("Running/*/jobs")
+    kept, error = (output,), OSError
+    if told == "may still run":  # the next process would take it for one that had begun
+        kept, error = (output, jobs), MayStillRunError
+    with a_failing_disk(output, store, *kept), pytest.raises(error):
+        await store.start(submission())
+    assert len(list(output.glob("*.json"))) == 1
+    await store.look(())
+    assert [*output.glob("*.json"), *jobs.iterdir()] == []
 
 
 @pytest.mark.parametrize("output", ["out", "x" * 1_000_000], ids=["small", "large"])

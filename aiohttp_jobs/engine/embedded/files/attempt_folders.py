@@ -15,15 +15,16 @@ import secrets
 import stat
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 from ....system.guarded_files import UnreadableFileError, open_in_place, read_file
 from ....system.removal import remove_tree
 from ....worker.base import WORK
 from .layout import is_settled
+from .left_undone import LeftUndone
 
 _MOST_SPARE = 64
 """Of a user. With fewer than there are jobs at once, those beyond have folders made and removed for each."""
@@ -106,32 +107,37 @@ class _Ended(NamedTuple):
 class AttemptFolders:
     """Run folders are in `jobs`, the jobs' own in `work`, spare run folders in `scratch`.
 
-    `discard` removes what it is given in the background.
+    `discard` removes what it is given in the background. A run folder that a failing disk does not let go of
+    is `left_undone`: its job would seem to run on.
     """
 
-    def __init__(self, jobs: str, scratch: str, work: str, discard: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self,
+        jobs: str,
+        scratch: str,
+        work: str,
+        discard: Callable[[Sequence[str]], None],
+        left_undone: LeftUndone,
+    ) -> None:
         self._jobs = jobs
         self._scratch = scratch
         self._work = work
         self._discard = discard
+        self._left_undone = left_undone
         self._spare_runs: list[_Spare] = []
         self._spare: dict[str, list[_Spare]] = {}
         self._begun: dict[str, _Begun] = {}
         self._ended: list[_Ended] = []
         self._left: list[str] = []
         self._numbers = itertools.count()
-        self._refused: set[str] = set()
-        self._guard = Lock()
 
     def begin(self, run: str, user_folder: str, *, signed: bool) -> Folders:
         """Private folders for the running job whose submission file is called `run`.
 
         A `signed` submission names its owner; for others, the owner is recorded in the run folder.
         """
-        if self._refused:
-            with self._guard:
-                self._refused.discard(run)
         run_dir = f"{self._jobs}/{run}"
+        self._left_undone.drop(run_dir)
         begun = self._begun[run] = self._taken_over(run_dir, user_folder) or self._begin(run, user_folder)
         if not signed:
             try:
@@ -257,30 +263,24 @@ class AttemptFolders:
         if begun is not None:
             self._discard([begun.job_dir])
 
-    def look_again(self) -> None:
-        """Remove the run folders that a failing disk has not let go of: such a job would seem to run on. From
-        any thread.
-        """
-        if self._refused:
-            with self._guard:  # or else it might be begun again meanwhile
-                for run in sorted(self._refused):
-                    if self._is_put_aside(run):
-                        self._refused.discard(run)
-
     def _clear(self, run: str) -> None:
         """Have the run's folder out of sight, now or, if that is refused, later."""
-        if not (self._is_put_aside(run) or remove_tree(f"{self._jobs}/{run}")):
-            with self._guard:
-                self._refused.add(run)
+        run_dir = f"{self._jobs}/{run}"
+        try:
+            self._put_aside(run_dir)
+        except OSError:
+            if not remove_tree(run_dir):
+                self._left_undone.add(run_dir, partial(self._put_aside, run_dir))
 
-    def _is_put_aside(self, run: str) -> bool:
-        run_dir, place = f"{self._jobs}/{run}", f"{self._scratch}/run.{next(self._numbers)}"
+    def _put_aside(self, run_dir: str) -> None:
+        place = f"{self._scratch}/run.{next(self._numbers)}"
         try:
             os.rename(run_dir, place)
         except OSError:
-            return not os.path.lexists(run_dir)
-        self._discard([place])
-        return True
+            if os.path.lexists(run_dir):
+                raise
+        else:
+            self._discard([place])
 
     def _drop_spare(self) -> None:
         self._left += [spare.place for spares in self._spare.values() for spare in spares]

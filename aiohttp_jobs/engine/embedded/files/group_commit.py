@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Generic, TypeVar, TypeVarTuple
 
+from ....errors import JobsError
 from ....system.atomic import sync_file, sync_folder
 from ....system.guarded_files import open_regular
 from ....system.storage_state import StorageState
@@ -35,7 +36,8 @@ class CommittedChange(Generic[T]):
     `entry` is its journal entry; without the journal, `files` and then `folders` must be synced. `value` is
     the result for the caller. `afterwards` is called in the same thread once the change is durable, and
     nobody waits for it. `undo` reverts a change that cannot be made durable; it returns false when it is too
-    late because something else depends on it, and the change stays.
+    late because something else depends on it, and the change stays. Where it raises a `JobsError`, whoever
+    asked is told that.
     """
 
     value: T
@@ -131,6 +133,10 @@ class GroupCommit:
             try:
                 if not order.change.undo():
                     order.error = None
+            except JobsError as error:
+                order.error = error
+                message = "What the disk refused cannot be taken back yet, which is tried again: %s"
+                self._storage.report(error.__cause__ or error, _logger, message, error)
             except OSError as error:
                 message = "What the disk refused cannot be taken back either; it may still be carried out"
                 self._storage.report(error, _logger, message)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -27,6 +26,7 @@ from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout, safe_component
+from .left_undone import LeftUndone
 from .sealed_values import SealedValues
 from .submission_reader import ReadSubmission
 from .submissions import pending_job
@@ -36,7 +36,7 @@ class ResultWriter:
     """Ends the jobs of the process `instance`.
 
     `resubmit` accepts another attempt; `ended` is called with the owner and the id of each job that gets its
-    result.
+    result. Jobs that a failing disk does not let go of at their end are `left_undone`.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class ResultWriter:
         keys: KeyLocks,
         sealed: SealedValues,
         deleted_ids: DeletedIds,
+        left_undone: LeftUndone,
         resubmit: Callable[[Submission], PendingJob],
         ended: Callable[[str, str], None],
     ) -> None:
@@ -59,7 +60,7 @@ class ResultWriter:
         self._tried: set[str] = set()
         """Runs whose end was begun to be written. Where the disk refuses to make it durable, it may be seen,
         gone on with or deleted before it is written again."""
-        self._not_let_go: deque[ClaimedJob] = deque()
+        self._left_undone = left_undone
         self._resubmit = resubmit
         self._ended = ended
 
@@ -140,17 +141,6 @@ class ResultWriter:
         path = self._at.waiting_file(safe_component(following.user_id), run.stem)
         return pending_job(path, ReadSubmission(following, None), run)
 
-    def look_again(self) -> None:
-        """Let go of jobs that a failing disk did not let go of at their end. From any thread."""
-        for _ in range(len(self._not_let_go)):
-            claimed = self._not_let_go.popleft()
-            try:
-                self._remove_sealed_values(claimed)
-            except OSError:
-                self._not_let_go.append(claimed)
-            else:
-                self._run_folders.remove(_run_of(claimed).name)
-
     def _let_go(self, claimed: ClaimedJob) -> None:
         run = claimed.run_dir.rpartition("/")[2]
         self._tried.discard(run)
@@ -158,12 +148,18 @@ class ResultWriter:
         try:
             self._remove_sealed_values(claimed)
         except OSError:
-            self._not_let_go.append(claimed)
+            self._left_undone.add(
+                self._at.claimed_file(_run_of(claimed)), partial(self._let_go_late, claimed)
+            )
             raise
         else:
             self._run_folders.end(run, safe_component(claimed.submission.user_id))
         finally:
             self._ended(claimed.submission.user_id, claimed.job_id)
+
+    def _let_go_late(self, claimed: ClaimedJob) -> None:
+        self._remove_sealed_values(claimed)
+        self._run_folders.remove(_run_of(claimed).name)
 
     def _remove_sealed_values(self, claimed: ClaimedJob) -> None:
         if claimed.submission.sealed_values or claimed.problem is not None:

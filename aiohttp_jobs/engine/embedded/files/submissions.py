@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
+from ....errors import MayStillRunError
 from ....model.job import Submission, new_job_id
 from ....system.atomic import make_folder, put_file
 from ....system.guarded_files import LockBusyError, is_folder, is_regular, lock_file, set_aside_unless_folder
@@ -27,6 +28,7 @@ from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout, safe_component
+from .left_undone import LeftUndone
 from .submission_reader import (
     EXPIRED,
     Accepted,
@@ -109,7 +111,11 @@ def _command_size(entry: os.DirEntry[str], allowance: Allowance) -> int:
 
 
 class Intake:
-    """Accepts jobs for the process `instance`. `expect` is called before each file that is left waiting."""
+    """Accepts jobs for the process `instance`. `expect` is called before each file that is left waiting.
+
+    What a failing disk neither makes durable nor lets be undone is `left_undone`, by where the job waits or
+    had waited.
+    """
 
     def __init__(
         self,
@@ -120,6 +126,7 @@ class Intake:
         reader: SubmissionReader,
         keys: KeyLocks,
         deleted_ids: DeletedIds,
+        left_undone: LeftUndone,
         accepting: Accepting,
         expect: Callable[[str], None] = lambda path: None,
     ) -> None:
@@ -133,8 +140,7 @@ class Intake:
         self._accepting = accepting
         self._expect = expect
         self._accepted = Accepted()
-        self._not_put_back: dict[str, Attempt] = {}
-        """Claims that the disk neither made durable nor let be undone, by where their jobs had waited."""
+        self._left_undone = left_undone
 
     def accept(
         self, submission: Submission, allowance: Allowance | None = None
@@ -150,12 +156,13 @@ class Intake:
         if not is_folder(folder):  # the user's first; or a link, which nobody would find what is in
             set_aside_unless_folder(folder, "the folder of a user's submissions belongs there")
             make_folder(Path(folder))
-        with self._accepting.turn(submission, allowance):
+        with self._accepting.turn(submission, allowance), self._left_undone.replaced(target):
             put_file(target, data, self._instance.scratch)
         self._accepted.add(target, data, submission, self._instance.comings)
         entry = _entry(Kind.ADDED, run.name, user_folder, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
-        return CommittedChange(pending, entry, (target,), (folder,), undo=partial(self._take_back, target))
+        undo = partial(self._take_back, run.job_id, target)
+        return CommittedChange(pending, entry, (target,), (folder,), undo=undo)
 
     def start(
         self,
@@ -190,42 +197,50 @@ class Intake:
             (pending, claimed), entry, (target,), (self._at.output, self._instance.jobs), undo=undo
         )
 
-    def _take_back(self, target: str) -> bool:
-        """Undo `accept`, unless the job has been picked up, by another process."""
+    def _take_back(self, job_id: str, target: str) -> bool:
+        """Undo `accept`, unless the job has been picked up, by another process.
+
+        Raises `MayStillRunError` when the disk refuses that.
+        """
         self._accepted.take(target)
         try:
             os.unlink(target)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            self._left_undone.add(target, partial(_remove, target))
+            raise MayStillRunError.of(job_id) from error
         return True
 
     def _take_back_started(self, run: Attempt, target: str) -> bool:
-        """Undo `start`."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(target)
+        """Undo `start`. Raises `MayStillRunError` when the disk refuses that."""
         self._run_folders.remove(run.name)
+        try:
+            _remove(target)
+        except OSError as error:
+            self._left_undone.add(target, partial(_remove, target))
+            # Without its folder it is no job of this process, nor of the next one.
+            if f"{self._instance.jobs}/{run.name}" in self._left_undone:
+                raise MayStillRunError.of(run.job_id) from error
         return True
 
     def _put_back(self, pending: PendingJob, run: Attempt) -> bool:
         """Undo `claim`: the job goes on waiting."""
         if pending.lock is not None:
             self._keys.release(pending.lock)
-        self._return(pending.key, run)
+        self._left_undone.add(pending.key, partial(self._return, pending.key, run))
+        self._left_undone.finish(pending.key)
         return True
 
     def _return(self, key: str, run: Attempt) -> None:
-        """Move what was picked up back to where it waited. What the disk refuses, the next claim does."""
-        self._not_put_back[key] = run
+        """Move what was picked up back to where it waited."""
         with contextlib.suppress(FileNotFoundError):
             os.rename(self._at.claimed_file(run), key)
         self._run_folders.remove(run.name)
-        del self._not_put_back[key]
 
     def elsewhere(self, waiting: Collection[PendingJob]) -> Collection[PendingJob]:
         """Those of `waiting` that another process has, if their files are gone: this one has not."""
-        if not self._not_put_back:
-            return waiting
-        return [job for job in waiting if job.key not in self._not_put_back]
+        return [job for job in waiting if job.key not in self._left_undone]
 
     def claim(self, pending: PendingJob, unless_paused: bool) -> CommittedChange[ClaimedJob | None]:
         """Pick a job up; the value is ``None`` when another process has.
@@ -250,8 +265,7 @@ class Intake:
         folder = pending.key.rpartition("/")[0]
         user_folder = folder.rpartition("/")[2]
         run, fault = Attempt(pending.stem, pending.attempt), pending.problem
-        if pending.key in self._not_put_back:
-            self._return(pending.key, self._not_put_back[pending.key])
+        self._left_undone.finish(pending.key)
         accepted = self._accepted.take(pending.key)
         if fault is None and self._was_used(run, accepted):
             if self._has_gone_on(pending, user_folder):
@@ -304,6 +318,11 @@ class Intake:
     def has_ended(self, job_id: str) -> bool:
         """Whether a job with this id has ended, even if its result was deleted since."""
         return self._deleted_ids.has(job_id) or os.path.exists(self._at.result_file(job_id))
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _entry(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from aiohttp_jobs.engine.embedded.files.attempt_folders import AttemptFolders, owner_in
+from aiohttp_jobs.engine.embedded.files.left_undone import LeftUndone
 from aiohttp_jobs.system.removal import remove_tree
 
 
@@ -23,7 +24,10 @@ class Place:
         self.jobs, self.scratch, self.work = (folder / name for name in ("jobs", "scratch", "work"))
         self.jobs.mkdir()
         self.scratch.mkdir()
-        self.made = AttemptFolders(str(self.jobs), str(self.scratch), str(self.work), self.discard)
+        self.left_undone = LeftUndone()
+        self.made = AttemptFolders(
+            str(self.jobs), str(self.scratch), str(self.work), self.discard, self.left_undone
+        )
 
     @staticmethod
     def discard(paths: Sequence[str]) -> None:
@@ -270,9 +274,9 @@ def test_a_run_folder_that_the_disk_does_not_let_go_of_is_removed_when_it_does(
         else:
             place.made.end("one", "alice")
             place.made.sweep()
-        place.made.look_again()
+        place.left_undone.try_again()
         assert place.run_dir("one").exists()
-    place.made.look_again()
+    place.left_undone.try_again()
     assert [*place.jobs.iterdir(), *place.scratch.iterdir()] == []
 
 
@@ -281,7 +285,7 @@ def test_one_that_was_to_be_removed_and_is_used_again_stays(place: Place) -> Non
     with a_disk_that_lets_go_of_nothing():
         place.made.remove("one")
     place.begin("one")
-    place.made.look_again()
+    place.left_undone.try_again()
     assert place.run_dir("one").is_dir()
 
 
