@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, Unpack
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, Unpack
 
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey, ApiKeyFields
@@ -57,15 +57,26 @@ class JobSummary:
     attempt: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobState(JobSummary):
-    """The state of a job that has not ended, in whichever process.
+class JobState(NamedTuple):
+    """The state of a job that has not ended, in whichever process: what `JobSummary` has, and more.
+
+    A tuple, as one is made for each job of a list and at each look of each watcher, which takes a frozen
+    dataclass of so many fields eight times as long.
 
     `position` is its place in the queue, counted from 1; ``None`` unless it is queued. `runtime` is in
     seconds, `worker` a process id, `output_size` in bytes. `submission` may be ``None`` in lists.
     `waiting_for` is a sentence that says what is missing when no live worker can run the job.
     """
 
+    job_id: str
+    user_id: str
+    job_name: str
+    mode: ExecutionMode | None
+    submitted_at: datetime
+    priority: int
+    run_at: datetime | None
+    concurrency_key: str | None
+    attempt: int
     phase: JobPhase
     position: int | None = None
     is_cancelling: bool = False
@@ -364,6 +375,10 @@ class JobQueue(EventBus, Protocol):
 
     async def summary(self) -> QueueSummary:
         """How many jobs wait and run."""
+        ...
+
+    async def overview(self, query: JobQuery) -> tuple[list[JobState], QueueSummary]:
+        """What `find` and `summary` say, as of one look at what other processes do."""
         ...
 
     async def cancel(self, job_id: str, reason: StopReason) -> None:

@@ -37,7 +37,7 @@ class QueueService:
         everyone = self._policy.allows(identity.roles, "see_all_jobs")
         user_id = None if everyone else identity.user_id
         query = JobQuery(frozenset({JobPhase.QUEUED}), MOST_QUEUED_SHOWN, user_id)
-        waiting, summary = await self._queue.find(query), await self._queue.summary()
+        waiting, summary = await self._queue.overview(query)
         return {
             "paused": summary.is_paused,
             "queued": summary.queued,

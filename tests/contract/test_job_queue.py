@@ -125,6 +125,8 @@ async def test_jobs_are_found_in_the_order_in_which_they_would_start(queue: JobQ
     states = await queue.find(JobQuery(ACTIVE, 100))
     assert [state.position for state in states] == [1, 2, 3, None]
     assert [state.phase for state in states] == [JobPhase.QUEUED] * 3 + [JobPhase.PENDING]
+    listed, summary = await queue.overview(JobQuery(ACTIVE, 100))
+    assert (listed, summary.queued, summary.pending) == (states, 3, 1)
     state = await queue.get(second)
     assert state is not None
     assert state.position == 3

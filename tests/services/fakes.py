@@ -104,6 +104,9 @@ class JobsInMemory:
     async def summary(self) -> QueueSummary:
         return QueueSummary(self.is_paused, len(self.states), 0, 0, Limits({}))
 
+    async def overview(self, query: JobQuery) -> tuple[list[JobState], QueueSummary]:
+        return await self.find(query), await self.summary()
+
     async def cancel(self, job_id: str, reason: StopReason) -> None:
         del reason
         self.cancelled.append(job_id)

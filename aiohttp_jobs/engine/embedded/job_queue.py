@@ -138,17 +138,24 @@ class EmbeddedJobQueue:
         return await self._store.get_result(job_id)
 
     async def find(self, query: JobQuery) -> list[JobState]:
-        elsewhere = await self._dispatcher.catch_up()
-        return list(islice(self._matching(query, elsewhere), query.limit))
+        return self._found(query, await self._dispatcher.catch_up())
 
     async def summary(self) -> QueueSummary:
+        return self._summary(await self._dispatcher.catch_up())
+
+    async def overview(self, query: JobQuery) -> tuple[list[JobState], QueueSummary]:
         elsewhere = await self._dispatcher.catch_up()
-        moved, now = _ids(elsewhere), utc_now()
-        waiting = [job for job in self._waiting.jobs() if job.job_id not in moved]
-        pending = sum(job.run_at is not None and job.run_at > now for job in waiting)
+        return self._found(query, elsewhere), self._summary(elsewhere)
+
+    def _found(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> list[JobState]:
+        return list(islice(self._matching(query, elsewhere), query.limit))
+
+    def _summary(self, elsewhere: Sequence[RunningElsewhere]) -> QueueSummary:
+        waiting, moved, now = self._waiting, _ids(elsewhere), utc_now()
+        pending = sum(job.job_id not in moved for job in waiting.due_after(now))
         return QueueSummary(
             is_paused=self._dispatcher.paused,
-            queued=len(waiting) - pending,
+            queued=len(waiting) - sum(waiting.get(job_id) is not None for job_id in moved) - pending,
             pending=pending,
             running=len(self._running()) + len(elsewhere),
             limits=self._dispatcher.limits,
@@ -220,7 +227,9 @@ def _ids(running: Sequence[RunningElsewhere]) -> set[str]:
 
 
 def _is_asked_for(query: JobQuery, job: PendingJob | Submission) -> bool:
-    return query.user_id in (None, job.user_id) and job.job_id.startswith(query.id_prefix)
+    if query.user_id is not None and query.user_id != job.user_id:
+        return False
+    return not query.id_prefix or job.job_id.startswith(query.id_prefix)
 
 
 class AwaitedResults:

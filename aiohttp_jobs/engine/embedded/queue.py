@@ -5,9 +5,10 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
+from itertools import islice, zip_longest
+from operator import attrgetter
 
 from ...model.job import utc_now
 from ..base import Limits, Slot
@@ -15,6 +16,7 @@ from .job_store import PendingJob
 
 _LOOK_AHEAD = 64
 """How many of one user's jobs are looked at for one that may start."""
+_SUBMITTED = attrgetter("submitted_at", "job_id")
 
 Lane = OrderedDict[str, deque[PendingJob]]
 
@@ -107,19 +109,24 @@ class WaitingJobs:
         """The due jobs in the order in which they would start."""
         self._promote()
         ordered: list[PendingJob] = []
+        waiting = self._jobs
         for priority in sorted({lane[0] for lane in self._lanes}, reverse=True):
             users: Lane = OrderedDict()
             for (lane_priority, _), lane in self._lanes.items():
                 if lane_priority == priority:
                     for user, jobs in lane.items():
-                        users.setdefault(user, deque()).extend(filter(self._waits, jobs))
-            turns = [sorted(jobs, key=lambda job: (job.submitted_at, job.job_id)) for jobs in users.values()]
-            for turn in range(max(map(len, turns), default=0)):
-                ordered.extend(jobs[turn] for jobs in turns if turn < len(jobs))
+                        due = [job for job in jobs if waiting.get(job.job_id) is job]
+                        users.setdefault(user, deque()).extend(due)
+            turns = [sorted(jobs, key=_SUBMITTED) for jobs in users.values()]
+            ordered.extend(job for turn in zip_longest(*turns) for job in turn if job is not None)
         return ordered
 
     def not_due(self) -> list[PendingJob]:
         return [job for _, _, job in sorted(self._later) if job.job_id in self._jobs]
+
+    def due_after(self, moment: datetime) -> Iterator[PendingJob]:
+        """The waiting jobs that are not due at `moment`, in no order."""
+        return (job for due, _, job in self._later if due > moment and self._waits(job))
 
     def _waits(self, job: PendingJob) -> bool:
         return self._jobs.get(job.job_id) is job

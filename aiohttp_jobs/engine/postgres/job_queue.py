@@ -11,7 +11,6 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from ...model.job import ExecutionMode, JobPhase, Submission
@@ -145,6 +144,9 @@ class PostgresJobQueue:
     async def summary(self) -> QueueSummary:
         is_paused, queued, pending, running = await self._table.in_thread(self._table.summary)
         return QueueSummary(is_paused, queued, pending, running, self._dispatcher.limits)
+
+    async def overview(self, query: JobQuery) -> tuple[list[JobState], QueueSummary]:
+        return await self.find(query), await self.summary()
 
     async def cancel(self, job_id: str, reason: StopReason) -> None:
         await self._dispatcher.cancel(job_id, reason)
@@ -289,7 +291,7 @@ class PostgresJobQueue:
         return (
             active.snapshot()
             if active.has_started
-            else replace(active.snapshot(), submission=state.submission)
+            else active.snapshot()._replace(submission=state.submission)
         )
 
     def _no_longer_awaited(self, job_id: str, change: asyncio.Future[Any]) -> None:

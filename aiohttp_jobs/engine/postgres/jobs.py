@@ -501,7 +501,7 @@ class JobTable:
         ]
         rows = self.database.rows(_NEEDS, ([state.job_id for state in found],))
         sentences = {job_id: waiting_for(needs, slot, living) for job_id, slot, needs in rows}
-        return [replace(state, waiting_for=sentences.get(state.job_id)) for state in found]
+        return [state._replace(waiting_for=sentences.get(state.job_id)) for state in found]
 
     def _in_phase(self, statement: LiteralString, query: JobQuery) -> list[JobState]:
         values = _of_whom(query)
@@ -513,14 +513,14 @@ class JobTable:
         """Queued jobs in their order, each with its position; last those that have just become due."""
         order = self._order_now()
         placed = [
-            replace(state, position=order.position(priority, user_id, nth))
+            state._replace(position=order.position(priority, user_id, nth))
             for *row, priority, user_id, nth in self._in_line(query, order)
             if (state := _state(row)) is not None
         ]
         found = sorted(placed, key=lambda state: state.position or order.total + 1)[: query.limit]
         left = query.limit - len(found)
         due = self._in_phase(_DUE, replace(query, limit=left)) if left > 0 else []
-        return found + [replace(each, position=order.total + n) for n, each in enumerate(due, 1)]
+        return found + [each._replace(position=order.total + n) for n, each in enumerate(due, 1)]
 
     def _order_now(self) -> QueueOrder:
         """The order of all queued jobs; of a long queue it may be a second old, as counting takes a while."""
@@ -622,9 +622,9 @@ def _state(row: Sequence[Any]) -> JobState | None:
         return None
     running = state == "running"
     phase = JobPhase.RUNNING if running else JobPhase.PENDING if is_later else JobPhase.QUEUED
-    made = submitted_state(submission, phase)
-    return replace(
-        made,
+    return submitted_state(
+        submission,
+        phase,
         is_cancelling=is_cancelling,
         started_at=started.astimezone(UTC) if running and started else None,
         runtime=float(runtime) if running and runtime is not None else None,

@@ -103,10 +103,7 @@ class ActiveJob(Generic[J]):
 
     def snapshot(self, position: int | None = None) -> JobState:
         """The job's current state. `position` is its place in the queue, counted from 1."""
-        return waiting_state(
-            self.job,
-            self.shown_state,
-            position,
+        return waiting_state(self.job, self.shown_state, position)._replace(
             is_cancelling=self.reason is not None,
             started_at=self.started_at,
             runtime=self.runtime,

@@ -6,35 +6,43 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ...model.job import ExecutionMode, JobPhase, Submission
+from ...model.job import JobPhase, Submission
 from ...worker.base import WarmWorker
 from ..base import JobState, JobSummary, WorkerState
 
 
-def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None, **known: Any) -> JobState:
-    """The state of a waiting job, at `position` in the queue, with further fields in `known`."""
-    return _state(job, job.mode, phase, position=position, **known)
-
-
-def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
-    """The state of a job of which only the submission is available, with further fields in `known`."""
-    return _state(submission, submission.execution_mode, phase, submission=submission, **known)
-
-
-def _state(
-    job: JobSummary | Submission, mode: ExecutionMode | None, phase: JobPhase, **known: Any
-) -> JobState:
+def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None) -> JobState:
+    """The state of a waiting job, at `position` in the queue."""
+    # Written out, as this is done for each job of a list.
     return JobState(
         job_id=job.job_id,
         user_id=job.user_id,
         job_name=job.job_name,
-        mode=mode,
+        mode=job.mode,
         submitted_at=job.submitted_at,
         priority=job.priority,
         run_at=job.run_at,
         concurrency_key=job.concurrency_key,
         attempt=job.attempt,
         phase=phase,
+        position=position,
+    )
+
+
+def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
+    """The state of a job of which only the submission is available, with further fields in `known`."""
+    return JobState(
+        job_id=submission.job_id,
+        user_id=submission.user_id,
+        job_name=submission.job_name,
+        mode=submission.execution_mode,
+        submitted_at=submission.submitted_at,
+        priority=submission.priority,
+        run_at=submission.run_at,
+        concurrency_key=submission.concurrency_key,
+        attempt=submission.attempt,
+        phase=phase,
+        submission=submission,
         **known,
     )
 
