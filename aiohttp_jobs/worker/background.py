@@ -23,10 +23,9 @@ from .interpreters import (
     understood_shell,
 )
 from .output.capture import OutputPipe
-from .process.endings import Endings
 from .process.orphans import Orphans
 from .process.process import Process, Program, be_ready_to_stop, kill_marked, marks_of
-from .process.starting import Start, start_process
+from .process.starting import Endings, Start, start_process
 from .workspace import prepare, working_folder
 
 T = TypeVar("T")

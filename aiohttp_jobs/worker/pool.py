@@ -23,9 +23,8 @@ from ..system.owned_tasks import OwnedTasks
 from .base import Execution, Outcome
 from .output.capture import OutputPipe
 from .process.control import control_pair
-from .process.endings import Endings
 from .process.process import Process, Program, be_ready_to_stop, marks_of
-from .process.starting import PopenProcess
+from .process.starting import Endings, PopenProcess
 from .return_values import NOTHING, ReturnValue
 
 READY = b'{"ready": true}\n'

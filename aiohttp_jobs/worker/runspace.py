@@ -15,9 +15,9 @@ from ..system.jsontext import dumps
 from .base import Execution, Outcome
 from .interpreters import Interpreter, interpreter_for
 from .pool import Growth, PoolWorker, WorkerPool
-from .process.endings import Endings
 from .process.orphans import Orphans
 from .process.process import INSTANCE_VARIABLE, Program
+from .process.starting import Endings
 from .workspace import Workspace, planned, prepare
 
 _MAX_SENT = 4 * 1024

@@ -10,10 +10,9 @@ from ..background import run_process
 from ..base import Execution, Outcome
 from ..pool import MAX_ANSWER, read_answer
 from ..process.control import control_pair
-from ..process.endings import Endings
 from ..process.orphans import Orphans
 from ..process.process import Process, Program
-from ..process.starting import start_process
+from ..process.starting import Endings, start_process
 from .messages import arguments, host_folder, only_request
 from .runspace import process_environment
 

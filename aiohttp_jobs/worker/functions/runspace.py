@@ -14,9 +14,9 @@ from ...model.job import ExecutionMode
 from ...system.jsontext import dumps
 from ..base import Execution, Outcome
 from ..pool import Growth, PoolWorker, WorkerPool
-from ..process.endings import Endings
 from ..process.orphans import Orphans
 from ..process.process import INSTANCE_VARIABLE, Program
+from ..process.starting import Endings
 from .messages import arguments, greeting, host_folder, request
 
 _PATIENCE_SECONDS = 0.05

@@ -8,8 +8,8 @@ from typing import Any
 from ...model.job import ExecutionMode, InterpreterName
 from ..base import Execution, Executor, ExpectedJob, Outcome
 from ..interpreters import Interpreter
-from ..process.endings import Endings
 from ..process.orphans import Orphans
+from ..process.starting import Endings
 from .background import PowerShellBackground
 from .host import PowerShellHost
 from .mainloop import PowerShellSession

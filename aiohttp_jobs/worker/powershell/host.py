@@ -21,9 +21,8 @@ from ...system.threads import started
 from ..base import NO_PARAMETERS, Execution, ExpectedJob, NotStartedError, Outcome
 from ..interpreters import OLDEST_POWERSHELL, RUNNER, Interpreter, normalised
 from ..output.capture import OutputPipe
-from ..process.endings import Endings
 from ..process.process import Process, Program, be_ready_to_stop, kill_marked, marks_of
-from ..process.starting import PopenProcess
+from ..process.starting import Endings, PopenProcess
 from ..workspace import prepare, prepare_in
 from .messages import (
     STOP,

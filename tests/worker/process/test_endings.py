@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from aiohttp_jobs.worker.process.endings import Endings
+from aiohttp_jobs.worker.process.starting import Endings
 
 from ...gate import PATIENCE_SECONDS
 

@@ -16,11 +16,12 @@ import psutil
 import pytest
 import uvloop
 
-from aiohttp_jobs.worker.process.endings import Endings, can_watch_descriptors
 from aiohttp_jobs.worker.process.orphans import Orphans
 from aiohttp_jobs.worker.process.process import Process, Program
 from aiohttp_jobs.worker.process.starting import (
+    Endings,
     PopenProcess,
+    can_watch_descriptors,
     start_process,
     start_with_asyncio,
     start_with_popen,
