@@ -9,7 +9,7 @@ import pytest
 
 from aiohttp_jobs.engine.base import JobState
 from aiohttp_jobs.engine.embedded import job_queue
-from aiohttp_jobs.engine.embedded.job_store import PendingJob
+from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.running.states import waiting_state
 from aiohttp_jobs.model.job import JobPhase
 

@@ -16,8 +16,8 @@ from ...system.owned_tasks import OwnedTasks
 from ...system.storage_state import StorageState
 from ..base import MISSED, JobChange
 from .dispatcher import Dispatcher
+from .findings import News, NewsMark, RunningElsewhere
 from .job_states import elsewhere_state
-from .job_store import News, NewsMark, RunningElsewhere
 from .store import FileSystemStore
 
 _SECONDS = 0.5

@@ -37,18 +37,10 @@ from ..base import (
 )
 from ..running.active import ActiveJob
 from ..running.lifecycle import JobRunner
+from .findings import Found, LostJob, RunningElsewhere
 from .finishing import ResultKeeper
 from .function_turns import FunctionTurns
-from .job_store import (
-    Allowance,
-    Found,
-    KeyBusyError,
-    LostJob,
-    PendingJob,
-    QueuePausedError,
-    RunningElsewhere,
-)
-from .queue import Slots, WaitingJobs
+from .queue import Allowance, KeyBusyError, PendingJob, QueuePausedError, Slots, WaitingJobs
 from .store import FileSystemStore
 
 _KEY_SECONDS = 0.5

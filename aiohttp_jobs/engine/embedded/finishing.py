@@ -9,7 +9,7 @@ from typing import Any
 from ...model.job import JobResult, utc_now
 from ..base import ClaimedJob, Notifier
 from ..running.attempts import with_attempts
-from .job_store import PendingJob
+from .queue import PendingJob
 from .store import FileSystemStore
 
 

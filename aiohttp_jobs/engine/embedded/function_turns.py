@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...functions.registry import Functions
 from .files.offered_functions import Versions
-from .job_store import PendingJob
+from .queue import PendingJob
 
 _KNOWN_SECONDS = 1.0
 _KEPT_SECONDS = 60.0

@@ -22,8 +22,9 @@ from ..running.active import ActiveJob, JobChanges
 from ..running.states import waiting_state, worker_states
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
+from .findings import RunningElsewhere
 from .job_states import elsewhere_state, located_state
-from .job_store import PendingJob, RunningElsewhere
+from .queue import PendingJob
 from .store import FileSystemStore
 
 _LOOK_SECONDS = 0.1

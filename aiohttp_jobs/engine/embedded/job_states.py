@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...model.job import JobPhase, utc_now
 from ..base import JobState
 from ..running.states import submitted_state
-from .job_store import Located, RunningElsewhere
+from .findings import Located, RunningElsewhere
 
 
 def elsewhere_state(job: RunningElsewhere) -> JobState:

@@ -1,4 +1,4 @@
-"""Which waiting job is next, and whether one more may run: priority, fairness, limits. Does no I/O."""
+"""Jobs that wait, which is next, and whether one more may run: priority, fairness, limits. Does no I/O."""
 
 from __future__ import annotations
 
@@ -6,17 +6,69 @@ import heapq
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, zip_longest
 from operator import attrgetter
 
-from ...model.job import utc_now
-from ..base import Limits, Slot
-from .job_store import PendingJob
+from ...model.job import is_shared_key, utc_now
+from ..base import JobSummary, Limits, MostWaiting, Slot, slot_of
 
 _LOOK_AHEAD = 64
 """How many of one user's jobs are looked at for one that may start."""
 _SUBMITTED = attrgetter("submitted_at", "job_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingJob(JobSummary):
+    """An accepted job that waits. Kept small, because ten thousand of them may be in memory.
+
+    `problem` says why it cannot run; such a job is claimed only to be recorded as rejected. `size` is its
+    command's in bytes, `function` the name of the host's function that it runs, `function_version` the
+    version it was submitted with. `concurrency_owner` owns the concurrency key, if not the job's user.
+    """
+
+    key: str
+    stem: str
+    concurrency_owner: str | None = None
+    problem: str | None = None
+    size: int = 0
+    function: str | None = None
+    function_version: str | None = None
+
+    @property
+    def slot(self) -> Slot:
+        # As `slot_of` has it, which many ask for of each job.
+        return self.mode if self.function is None else slot_of(self.mode, self.function)
+
+    @property
+    def lock(self) -> str | None:
+        """The lock that it needs: its concurrency key together with the key's owner."""
+        if self.concurrency_key is None:
+            return None
+        owner = "" if is_shared_key(self.concurrency_key) else self.concurrency_owner or self.user_id
+        return f"{owner}\0{self.concurrency_key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The limits on waiting jobs.
+
+    `size_of` returns, in any thread, the size in bytes of a waiting job's command; ``None`` for an unknown
+    id.
+    """
+
+    most: MostWaiting
+    size_of: Callable[[str], int | None]
+
+
+class QueuePausedError(Exception):
+    """Another process has paused the queue."""
+
+
+class KeyBusyError(Exception):
+    """Another process runs a job with this concurrency key."""
+
 
 Lane = OrderedDict[str, deque[PendingJob]]
 

@@ -49,7 +49,8 @@ from .files.results import ResultFiles, record_run
 from .files.sealed_values import SealedValues
 from .files.submission_reader import ReadSubmission, SubmissionReader
 from .files.submissions import Accepting, Intake, pending_job
-from .job_store import Allowance, Found, Located, Look, LostJob, News, NewsMark, OtherProcesses, PendingJob
+from .findings import Found, Located, Look, LostJob, News, NewsMark, OtherProcesses
+from .queue import Allowance, PendingJob
 from .results import IndexedResults
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ import pytest
 from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.base import MISSED, JobChange
 from aiohttp_jobs.engine.embedded.engine import EmbeddedEngine
-from aiohttp_jobs.engine.embedded.job_store import Found
+from aiohttp_jobs.engine.embedded.findings import Found
 from aiohttp_jobs.model.job import JobPhase
 from aiohttp_jobs.system.secret_box import Vault
 from aiohttp_jobs.system.storage_state import StorageState

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from aiohttp_jobs.engine.embedded.job_store import Look, PendingJob
+from aiohttp_jobs.engine.embedded.findings import Look
+from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 
 from ...conftest import Host

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiohttp_jobs.engine.base import MAIN_LOOP_FUNCTIONS
-from aiohttp_jobs.engine.embedded.job_store import PendingJob
-from aiohttp_jobs.engine.embedded.queue import WaitingJobs
+from aiohttp_jobs.engine.embedded.queue import PendingJob, WaitingJobs
 from aiohttp_jobs.model.job import ExecutionMode, new_job_id, utc_now
 
 MODES = (ExecutionMode.BACKGROUND_JOB, ExecutionMode.RUNSPACE, None)

@@ -20,7 +20,7 @@ import pytest
 
 from aiohttp_jobs.engine.base import ClaimedJob
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
-from aiohttp_jobs.engine.embedded.job_store import PendingJob
+from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.errors import MayStillRunError
 from aiohttp_jobs.model.job import (

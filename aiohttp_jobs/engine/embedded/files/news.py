@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Lock
 
 from ....system.guarded_files import open_in_place, open_regular
-from ..job_store import News, NewsMark, ResultNews
+from ..findings import News, NewsMark, ResultNews
 from .instances import Instance
 
 _LARGEST = 256 * 1024

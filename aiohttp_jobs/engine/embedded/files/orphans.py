@@ -12,7 +12,7 @@ from ....model.job import Submission, utc_now
 from ....system.guarded_files import is_folder
 from ....worker.output.segments import segments
 from ...base import ClaimedJob
-from ..job_store import LostJob
+from ..findings import LostJob
 from .attempt_folders import mark_owner, owner_in
 from .deleted_ids import DeletedIds
 from .instances import Instance

@@ -18,7 +18,8 @@ from ....model.job import Submission
 from ....model.progress import LONGEST, TAIL, Progress, last_progress
 from ....system.guarded_files import is_regular
 from ....worker.output.segments import existing, read_segments
-from ..job_store import OtherProcesses, PendingJob, RunningElsewhere
+from ..findings import OtherProcesses, RunningElsewhere
+from ..queue import PendingJob
 from .attempt_folders import owner_in
 from .dropped_files import DroppedFiles
 from .instances import Instance, is_alive

@@ -18,7 +18,7 @@ from ....system.atomic import put_file, put_in_place, replace_file, write_aside
 from ....system.guarded_files import is_folder, set_aside
 from ....system.jsontext import indented
 from ...base import ClaimedJob
-from ..job_store import PendingJob
+from ..queue import PendingJob
 from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
 from .deleted_ids import DeletedIds

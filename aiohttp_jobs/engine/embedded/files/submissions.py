@@ -20,7 +20,7 @@ from ....system.guarded_files import LockBusyError, is_folder, is_regular, lock_
 from ....system.jsontext import indented
 from ....system.signing import Signer
 from ...base import ClaimedJob
-from ..job_store import Allowance, KeyBusyError, PendingJob, QueuePausedError
+from ..queue import Allowance, KeyBusyError, PendingJob, QueuePausedError
 from .attempt_folders import AttemptFolders
 from .concurrency_keys import KeyLocks
 from .deleted_ids import DeletedIds

@@ -18,7 +18,7 @@ import pytest
 
 from aiohttp_jobs.engine.base import ClaimedJob
 from aiohttp_jobs.engine.embedded.files import journal
-from aiohttp_jobs.engine.embedded.job_store import PendingJob
+from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
 from aiohttp_jobs.model.job import (
     ExecutionMode,

@@ -1,58 +1,16 @@
-"""What `FileSystemStore` tells of jobs: those that wait, were found, were lost or run elsewhere, and news."""
+"""What `FileSystemStore` finds below its folder: jobs that wait, were lost or run elsewhere, and news."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ...model.job import Submission, is_shared_key
+from ...model.job import Submission
 from ...model.progress import Progress
-from ..base import ClaimedJob, JobSummary, MostWaiting, Slot, slot_of
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """The limits on waiting jobs.
-
-    `size_of` returns, in any thread, the size in bytes of a waiting job's command; ``None`` for an unknown
-    id.
-    """
-
-    most: MostWaiting
-    size_of: Callable[[str], int | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingJob(JobSummary):
-    """An accepted job that waits. Kept small, because ten thousand of them may be in memory.
-
-    `problem` says why it cannot run; such a job is claimed only to be recorded as rejected. `size` is its
-    command's in bytes, `function` the name of the host's function that it runs, `function_version` the
-    version it was submitted with. `concurrency_owner` owns the concurrency key, if not the job's user.
-    """
-
-    key: str
-    stem: str
-    concurrency_owner: str | None = None
-    problem: str | None = None
-    size: int = 0
-    function: str | None = None
-    function_version: str | None = None
-
-    @property
-    def slot(self) -> Slot:
-        # As `slot_of` has it, which many ask for of each job.
-        return self.mode if self.function is None else slot_of(self.mode, self.function)
-
-    @property
-    def lock(self) -> str | None:
-        """The lock that it needs: its concurrency key together with the key's owner."""
-        if self.concurrency_key is None:
-            return None
-        owner = "" if is_shared_key(self.concurrency_key) else self.concurrency_owner or self.user_id
-        return f"{owner}\0{self.concurrency_key}"
+from ..base import ClaimedJob
+from .queue import PendingJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +116,3 @@ class News:
     items: list[ResultNews]
     mark: NewsMark
     is_whole: bool = True
-
-
-class QueuePausedError(Exception):
-    """Another process has paused the queue."""
-
-
-class KeyBusyError(Exception):
-    """Another process runs a job with this concurrency key."""
