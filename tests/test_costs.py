@@ -10,7 +10,6 @@ import pytest
 from aiohttp_jobs.engine.base import JobState
 from aiohttp_jobs.engine.embedded import job_queue
 from aiohttp_jobs.engine.embedded.queue import PendingJob
-from aiohttp_jobs.engine.running.states import waiting_state
 from aiohttp_jobs.model.job import JobPhase
 
 from .conftest import Caller, Host
@@ -92,9 +91,9 @@ async def test_of_many_waiting_jobs_only_those_shown_are_described(
 
     def counting(job: PendingJob, phase: JobPhase, place: int | None) -> JobState:
         described.append(job.job_id)
-        return waiting_state(job, phase, place)
+        return JobState(job, phase, place)
 
-    monkeypatch.setattr(job_queue, "waiting_state", counting)
+    monkeypatch.setattr(job_queue, "JobState", counting)
     answer = await admin.request("GET", path)
     jobs = answer.body.get("jobs") or answer.body["queue"]["jobs"]
     assert (len(jobs), len(described)) == (shown, shown)

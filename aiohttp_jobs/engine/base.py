@@ -58,7 +58,7 @@ class JobSummary:
 
 
 class JobState(NamedTuple):
-    """The state of a job that has not ended, in whichever process: what `JobSummary` has, and more.
+    """The state of `job`, which has not ended, in whichever process.
 
     A tuple, as one is made for each job of a list and at each look of each watcher, which takes a frozen
     dataclass of so many fields eight times as long.
@@ -68,15 +68,7 @@ class JobState(NamedTuple):
     `waiting_for` is a sentence that says what is missing when no live worker can run the job.
     """
 
-    job_id: str
-    user_id: str
-    job_name: str
-    mode: ExecutionMode | None
-    submitted_at: datetime
-    priority: int
-    run_at: datetime | None
-    concurrency_key: str | None
-    attempt: int
+    job: JobSummary
     phase: JobPhase
     position: int | None = None
     is_cancelling: bool = False
@@ -107,13 +99,13 @@ class FoundJob:
 
     @property
     def owner(self) -> str:
-        return str(self.record.get("UserID", "")) if self.record is not None else self.known.user_id
+        return str(self.record.get("UserID", "")) if self.record is not None else self.known.job.user_id
 
     @property
     def attempt(self) -> int:
         """The number of the current or, once the job has ended, the last attempt; the first is 1."""
         if self.record is None:
-            return self.known.attempt
+            return self.known.job.attempt
         attempt = self.record.get("Attempt")  # in a file that anybody may have written
         return attempt if isinstance(attempt, int) else 1
 
@@ -131,8 +123,8 @@ class JobQuery:
 
     def finds(self, state: JobState) -> bool:
         """Whether `state` matches the query."""
-        is_theirs = self.user_id is None or state.user_id == self.user_id
-        return state.phase in self.phases and is_theirs and state.job_id.startswith(self.id_prefix)
+        is_theirs = self.user_id is None or state.job.user_id == self.user_id
+        return state.phase in self.phases and is_theirs and state.job.job_id.startswith(self.id_prefix)
 
 
 class Capability(StrEnum):

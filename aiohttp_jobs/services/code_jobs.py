@@ -104,7 +104,7 @@ class CodeJobs:
         """
         query = JobQuery(frozenset({JobPhase.QUEUED, JobPhase.RUNNING}), limit=1)
         while found := await self._queue.find(query):
-            await self._queue.end_of(found[0].job_id, _LOOK_SECONDS)
+            await self._queue.end_of(found[0].job.job_id, _LOOK_SECONDS)
         await self._results.catch_up()
         listed = await self._history.list_results(None, most)
         results = [await self._history.get_result(str(each["JobID"])) for each in reversed(listed)]

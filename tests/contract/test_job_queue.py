@@ -23,7 +23,7 @@ ACTIVE = frozenset({JobPhase.RUNNING, JobPhase.QUEUED, JobPhase.PENDING})
 
 async def found(queue: JobQueue, *phases: JobPhase, limit: int = 100, **wanted: Any) -> list[str]:
     query = JobQuery(frozenset(phases) or ACTIVE, limit, **wanted)
-    return [state.job_id for state in await queue.find(query)]
+    return [state.job.job_id for state in await queue.find(query)]
 
 
 async def phase(queue: JobQueue, job_id: str) -> JobPhase | None:
@@ -82,9 +82,9 @@ async def test_a_job_is_known_from_its_acceptance_to_its_end(queue: JobQueue, ga
         await watch.reached(job_id, JobPhase.RUNNING)
         state = await queue.get(job_id)
         assert state is not None
-        assert (state.phase, state.user_id, state.attempt) == (JobPhase.RUNNING, "alice", 1)
+        assert (state.phase, state.job.user_id, state.job.attempt) == (JobPhase.RUNNING, "alice", 1)
         assert state.started_at is not None
-        assert state.started_at >= state.submitted_at
+        assert state.started_at >= state.job.submitted_at
         assert await found(queue, JobPhase.RUNNING) == [job_id]
         gate.open()
         assert (await watch.ended(job_id))["Status"] == "Succeeded"
@@ -261,7 +261,7 @@ async def test_the_first_jobs_of_users_that_come_at_once_are_all_there(start_que
         for job_id in await asyncio.gather(*(submit(queue, user_id=user) for queue in queues))
     }
     waiting = JobQuery(frozenset({JobPhase.QUEUED}), len(accepted))
-    assert {state.job_id for state in await queues[0].find(waiting)} == accepted
+    assert {state.job.job_id for state in await queues[0].find(waiting)} == accepted
 
 
 async def test_no_more_wait_than_may_in_all_together(start_queue: StartQueue) -> None:

@@ -98,7 +98,7 @@ class JobsInMemory:
         return [
             state
             for state in states
-            if state.phase in query.phases and query.user_id in (None, state.user_id)
+            if state.phase in query.phases and query.user_id in (None, state.job.user_id)
         ]
 
     async def summary(self) -> QueueSummary:

@@ -135,7 +135,7 @@ class ChangesElsewhere:
             is_other = _shown(before.get(job_id)) != _shown(job)
             if self._has_progressed(job) or is_other:
                 state = elsewhere_state(job)
-                self._tell(JobChange(state.user_id, state.job_id, state=state))
+                self._tell(JobChange(state.job.user_id, state.job.job_id, state=state))
         added = [change.job_id for change in news.items if not change.is_deleted]
         for job_id in dict.fromkeys([*(before.keys() - running.keys()), *added]):
             await self._tell_of_end(job_id)

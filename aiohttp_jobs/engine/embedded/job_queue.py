@@ -19,7 +19,7 @@ from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
 from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
 from ..running.active import ActiveJob, JobChanges
-from ..running.states import waiting_state, worker_states
+from ..running.states import worker_states
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
 from .findings import RunningElsewhere
@@ -194,11 +194,11 @@ class EmbeddedJobQueue:
             yield from self._matching_picked_up(query)
             for place, job in enumerate(self._waiting.in_order(), 1):
                 if _is_asked_for(query, job) and job.job_id not in moved:
-                    yield waiting_state(job, JobPhase.QUEUED, place)
+                    yield JobState(job, JobPhase.QUEUED, place)
         if JobPhase.PENDING in query.phases:
             for job in self._waiting.not_due():
                 if _is_asked_for(query, job) and job.job_id not in moved:
-                    yield waiting_state(job, JobPhase.PENDING)
+                    yield JobState(job, JobPhase.PENDING)
 
     def _matching_running(self, query: JobQuery, elsewhere: Sequence[RunningElsewhere]) -> Iterable[JobState]:
         """The longest running first."""
@@ -206,7 +206,7 @@ class EmbeddedJobQueue:
         others = [elsewhere_state(job) for job in elsewhere if _is_asked_for(query, job.submission)]
         if not others:
             return states
-        return sorted(states + others, key=lambda state: state.started_at or state.submitted_at)
+        return sorted(states + others, key=lambda state: state.started_at or state.job.submitted_at)
 
     def _matching_picked_up(self, query: JobQuery) -> Iterator[JobState]:
         """Those whose turn it is, and that do not run yet."""

@@ -26,12 +26,12 @@ class EmbeddedOutputs:
         self._find_active = find_active
 
     async def live(self, state: JobState) -> JobOutput:
-        active = self._find_active(state.job_id)
+        active = self._find_active(state.job.job_id)
         if active is not None:
             return output_of(active)
-        located = await self._store.locate(state.job_id) if state.phase is JobPhase.RUNNING else None
+        located = await self._store.locate(state.job.job_id) if state.phase is JobPhase.RUNNING else None
         if located is None or located.log is None:
-            return NoOutput(state.attempt)
+            return NoOutput(state.job.attempt)
         size, _ = await asyncio.to_thread(existing, located.log)
         return FilesOutput(located.log, size, located.submission.attempt)
 

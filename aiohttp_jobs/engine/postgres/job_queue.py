@@ -136,7 +136,9 @@ class PostgresJobQueue:
         found = await self._table.in_thread(self._table.find, query)
         # A job that is claimed waits until it is checked.
         waiting = {each.job.job_id: each for each in self._dispatcher.active() if not each.has_started}
-        first = [state for state in found if state.phase is JobPhase.RUNNING and state.job_id not in waiting]
+        first = [
+            state for state in found if state.phase is JobPhase.RUNNING and state.job.job_id not in waiting
+        ]
         checked = [state for each in waiting.values() if query.finds(state := each.snapshot())]
         rest = [state for state in found if state.phase is not JobPhase.RUNNING]
         return [*map(self._as_here, first), *checked, *rest][: query.limit]
@@ -279,13 +281,13 @@ class PostgresJobQueue:
             self._storage.report(error, _logger, "Cannot tell how a job has changed")
             return
         if state is not None:
-            self._changes.tell(JobChange(state.user_id, job_id, state=state))
+            self._changes.tell(JobChange(state.job.user_id, job_id, state=state))
         elif record is not None:
             self._changes.tell(JobChange(record["UserID"], job_id, record=record))
 
     def _as_here(self, state: JobState) -> JobState:
         """Of what this process has more is known than is noted in the database."""
-        active = self._dispatcher.find(state.job_id)
+        active = self._dispatcher.find(state.job.job_id)
         if active is None or active.state is JobPhase.ENDED:
             return state
         return (

@@ -499,9 +499,9 @@ class JobTable:
             Offer(frozenset(places), frozenset(offers))
             for places, offers in self.database.rows(_LIVING, (self._stall,))
         ]
-        rows = self.database.rows(_NEEDS, ([state.job_id for state in found],))
+        rows = self.database.rows(_NEEDS, ([state.job.job_id for state in found],))
         sentences = {job_id: waiting_for(needs, slot, living) for job_id, slot, needs in rows}
-        return [state._replace(waiting_for=sentences.get(state.job_id)) for state in found]
+        return [state._replace(waiting_for=sentences.get(state.job.job_id)) for state in found]
 
     def _in_phase(self, statement: LiteralString, query: JobQuery) -> list[JobState]:
         values = _of_whom(query)

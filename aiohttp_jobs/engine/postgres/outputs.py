@@ -50,13 +50,13 @@ class PostgresOutputs:
 
     async def live(self, state: JobState) -> JobOutput:
         if state.phase is JobPhase.RUNNING:
-            self._watch(state.job_id)
-        active = self._find_active(state.job_id)
+            self._watch(state.job.job_id)
+        active = self._find_active(state.job.job_id)
         if active is not None:
-            return CopiedOutput(output_of(active), lambda: self._copied(state.job_id))
+            return CopiedOutput(output_of(active), lambda: self._copied(state.job.job_id))
         if state.phase is not JobPhase.RUNNING:
-            return NoOutput(state.attempt)
-        return self._chunks_of(state.job_id, state.attempt, state.output_size, complete=False)
+            return NoOutput(state.job.attempt)
+        return self._chunks_of(state.job.job_id, state.job.attempt, state.output_size, complete=False)
 
     def kept(self, record: dict[str, Any]) -> JobOutput:
         attempt = record.get("Attempt") or 1

@@ -17,7 +17,6 @@ from ...model.job import JobPhase, JobStatus, Submission, utc_now
 from ...model.progress import Progress
 from ...worker.output.log import OutputLog
 from ..base import JobChange, JobState, JobSummary, StopReason
-from .states import waiting_state
 
 Listener = Callable[[JobChange], None]
 J = TypeVar("J", bound=JobSummary)
@@ -103,7 +102,10 @@ class ActiveJob(Generic[J]):
 
     def snapshot(self, position: int | None = None) -> JobState:
         """The job's current state. `position` is its place in the queue, counted from 1."""
-        return waiting_state(self.job, self.shown_state, position)._replace(
+        return JobState(
+            self.job,
+            self.shown_state,
+            position,
             is_cancelling=self.reason is not None,
             started_at=self.started_at,
             runtime=self.runtime,
@@ -233,7 +235,7 @@ class JobChanges:
             return
         if active.state is not JobPhase.ENDED:
             state = active.snapshot()
-            self.tell(JobChange(state.user_id, state.job_id, state=state))
+            self.tell(JobChange(state.job.user_id, state.job.job_id, state=state))
         elif active.record is not None:
             self.tell(JobChange(active.job.user_id, active.job.job_id, record=active.record))
         else:

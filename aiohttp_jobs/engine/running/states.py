@@ -11,27 +11,9 @@ from ...worker.base import WarmWorker
 from ..base import JobState, JobSummary, WorkerState
 
 
-def waiting_state(job: JobSummary, phase: JobPhase, position: int | None = None) -> JobState:
-    """The state of a waiting job, at `position` in the queue."""
-    # Written out, as this is done for each job of a list.
-    return JobState(
-        job_id=job.job_id,
-        user_id=job.user_id,
-        job_name=job.job_name,
-        mode=job.mode,
-        submitted_at=job.submitted_at,
-        priority=job.priority,
-        run_at=job.run_at,
-        concurrency_key=job.concurrency_key,
-        attempt=job.attempt,
-        phase=phase,
-        position=position,
-    )
-
-
 def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
     """The state of a job of which only the submission is available, with further fields in `known`."""
-    return JobState(
+    job = JobSummary(
         job_id=submission.job_id,
         user_id=submission.user_id,
         job_name=submission.job_name,
@@ -41,10 +23,8 @@ def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> Jo
         run_at=submission.run_at,
         concurrency_key=submission.concurrency_key,
         attempt=submission.attempt,
-        phase=phase,
-        submission=submission,
-        **known,
     )
+    return JobState(job, phase, submission=submission, **known)
 
 
 async def worker_states(workers: Sequence[WarmWorker]) -> list[WorkerState]:

@@ -94,7 +94,7 @@ class JobStream:
     def _news(self, state: JobState) -> list[StreamEvent]:
         """What the watcher has not been told yet of the job's state, and now and then of its progress."""
         events = []
-        before, self._shown = self._shown, (state.phase, state.is_cancelling, state.worker, state.attempt)
+        before, self._shown = self._shown, (state.phase, state.is_cancelling, state.worker, state.job.attempt)
         if before != self._shown:
             events.append(self._event("status", job_view(state)))
         if state.progress != self._progress and time.monotonic() >= self._progress_due:

@@ -29,7 +29,7 @@ class JobLookup:
             return await self._history.submission_of(found.record)
         if found.known.submission is not None:
             return found.known.submission
-        return await self._history.current_submission(found.known.job_id)
+        return await self._history.current_submission(found.known.job.job_id)
 
     async def earlier_attempts(self, found: FoundJob) -> list[dict[str, Any]]:
         """The stored results of the attempts before the last one, first to last."""

@@ -28,16 +28,17 @@ def job_view(state: JobState) -> dict[str, Any]:
 
 def waiting_view(state: JobState) -> dict[str, Any]:
     """A waiting job, as the queue lists it."""
+    job = state.job
     return {
-        "JobID": state.job_id,
-        "JobName": state.job_name,
-        "UserID": state.user_id,
-        "ExecutionMode": state.mode.value if state.mode else None,
-        "SubmittedAt": format_utc(state.submitted_at),
-        "Priority": state.priority,
-        "RunAt": format_utc(state.run_at) if state.run_at else None,
-        "ConcurrencyKey": state.concurrency_key,
-        "Attempt": state.attempt,
+        "JobID": job.job_id,
+        "JobName": job.job_name,
+        "UserID": job.user_id,
+        "ExecutionMode": job.mode.value if job.mode else None,
+        "SubmittedAt": format_utc(job.submitted_at),
+        "Priority": job.priority,
+        "RunAt": format_utc(job.run_at) if job.run_at else None,
+        "ConcurrencyKey": job.concurrency_key,
+        "Attempt": job.attempt,
         "Position": state.position,
     }
 

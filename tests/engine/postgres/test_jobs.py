@@ -166,7 +166,7 @@ def test_what_is_found_comes_in_the_order_in_which_it_is_claimed(process: Proces
     query = JobQuery(frozenset({JobPhase.QUEUED}), 100)
     found = process.table.find(query)
     assert [state.position for state in found] == list(range(1, 8))
-    assert process.claim(9) == [state.job_id for state in found]
+    assert process.claim(9) == [state.job.job_id for state in found]
 
 
 def test_places_and_first_ones_are_counted_as_if_each_job_were_looked_at() -> None:
@@ -199,7 +199,7 @@ def test_jobs_are_found_by_the_beginning_of_an_id_and_by_whose_they_are(process:
     everything = frozenset(JobPhase)
 
     def found(**wanted: Any) -> list[str]:
-        return [state.job_id for state in process.table.find(JobQuery(everything, 9, **wanted))]
+        return [state.job.job_id for state in process.table.find(JobQuery(everything, 9, **wanted))]
 
     assert found(id_prefix=hers[:11]) == [hers]
     assert found(id_prefix=his[:8]) == [his]
