@@ -278,6 +278,12 @@ class MayStillRunError(StorageUnavailableError):
         )
 
 
+class PartlyDeletedError(StorageUnavailableError):
+    """The server's disk failed during the deletion: some of it may be gone. Repeat it for the rest."""
+
+    code = "partly_deleted"
+
+
 class OutputBusyError(StorageUnavailableError):
     """Too many outputs are being read from other machines at the moment. Try again in some seconds."""
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError
+from ..errors import ConflictError, ForbiddenError, LimitReachedError, NotFoundError, PartlyDeletedError
 from ..model.job import JobResult
 from ..services.results import DEFAULT_MAX_RESULTS, MOST_RESULTS, ResultService
 from .answers import DONE, NamedModel, answering, listing, page
@@ -59,7 +59,7 @@ async def list_results(request: web.Request) -> web.StreamResponse:
     "Delete a result",
     {200: DONE},
     parameters=(_JOB_ID,),
-    errors=(ForbiddenError, NotFoundError, ConflictError),
+    errors=(ForbiddenError, NotFoundError, ConflictError, PartlyDeletedError),
 )
 @needs("delete_results")
 async def delete_result(request: web.Request) -> web.Response:
@@ -110,7 +110,7 @@ async def result_statistics(request: web.Request) -> web.Response:
     "Delete many results",
     {200: answering("Deleted", deleted=int, more=bool)},
     body=DeletionRequest,
-    errors=_FORBIDDEN,
+    errors=(*_FORBIDDEN, PartlyDeletedError),
     example={"filter": {"status": ["Failed"], "to": "2027-01-01"}},
 )
 @needs("delete_results")

@@ -15,6 +15,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
+from ...errors import PartlyDeletedError
 from ...model.job import LONG_FIELDS, JobStatus, utc_now
 from ...model.results import ResultFilter, ResultPage, RetentionRules, Sort, StatsFilter
 from ...model.search import Term
@@ -67,7 +68,7 @@ class IndexedResults:
         self._at = at
         self._files = files
         self._search_bytes = search_bytes
-        storage = storage or StorageState(at.base)
+        self._storage = storage = storage or StorageState(at.base)
         self._index = ResultIndex(at.index, self._describe, storage)
         self._reconciler = Reconciler(self._index, at.results, self._load, self._stat, interval, storage)
         self._threads = DaemonThreads(_THREADS, "aiohttp-jobs-results")
@@ -145,9 +146,17 @@ class IndexedResults:
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._owners, job_ids)
 
     async def delete(self, job_ids: Sequence[str]) -> int:
-        """Delete results with all that belongs to them; how many of them there were."""
+        """Delete results with all that belongs to them; how many of them there were.
+
+        Raises `PartlyDeletedError`, and ``OSError`` when none was.
+        """
         loop = asyncio.get_running_loop()
-        deleted = await loop.run_in_executor(self._threads, self._files.delete, job_ids)
+        try:
+            deleted = await loop.run_in_executor(self._threads, self._files.delete, job_ids)
+        except PartlyDeletedError as error:
+            self._reconciler.look_soon()
+            self._storage.report(error.__cause__ or error, _logger, "Results cannot be deleted")
+            raise
         await self._index.remove([id_bytes(job_id) for job_id in job_ids])
         for job_id, user_id in deleted.items():
             self.on_deleted(user_id, job_id)

@@ -22,7 +22,7 @@ from aiohttp_jobs.engine.base import ClaimedJob
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
 from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
-from aiohttp_jobs.errors import MayStillRunError
+from aiohttp_jobs.errors import MayStillRunError, PartlyDeletedError
 from aiohttp_jobs.model.job import (
     ExecutionMode,
     JobResult,
@@ -511,8 +511,12 @@ async def test_a_start_that_cannot_be_made_durable_leaves_nothing(
 
 
 @contextmanager
-def a_failing_disk(folder: Path, store: FileSystemStore, *kept: Path) -> Iterator[None]:
-    """What is put into `folder` is there, but not durable; what is in one of `kept` cannot be removed."""
+def a_failing_disk(
+    folder: Path, store: FileSystemStore, *kept: Path, only: Path | None = None
+) -> Iterator[None]:
+    """What is put into `folder` is there, but not durable; what is in one of `kept`, or is `only` this one,
+    cannot be removed.
+    """
     real = {call: getattr(os, call) for call in ("fsync", "unlink", "rename", "rmdir")}
 
     def sync(descriptor: int) -> None:
@@ -521,7 +525,7 @@ def a_failing_disk(folder: Path, store: FileSystemStore, *kept: Path) -> Iterato
         real["fsync"](descriptor)
 
     def keep(call: str, path: str, *more: Any, **where: Any) -> None:
-        if Path(path).parent in kept:
+        if Path(path).parent in kept or Path(path) == only:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         real[call](path, *more, **where)
 
@@ -593,6 +597,18 @@ async def test_a_start_that_was_refused_and_could_not_be_removed_is_removed_late
     assert len(list(output.glob("*.json"))) == 1
     await store.look(())
     assert [*output.glob("*.json"), *jobs.iterdir()] == []
+
+
+async def test_a_deletion_that_the_disk_breaks_off_says_so_and_goes_on_when_it_is_repeated(
+    store: FileSystemStore, tmp_path: Path
+) -> None:
+    first, second = await done(store), await done(store)
+    kept = tmp_path / "JobResults" / f"{second}.json"
+    with a_failing_disk(tmp_path, store, only=kept), pytest.raises(PartlyDeletedError):
+        await store.results.delete([first, second])
+    assert (await store.get_result(first), await store.get_result(second) is None) == (None, False)
+    assert await store.results.delete([first, second]) == 1
+    assert await store.get_result(second) is None
 
 
 @pytest.mark.parametrize("output", ["out", "x" * 1_000_000], ids=["small", "large"])

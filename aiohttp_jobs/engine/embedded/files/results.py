@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from ....errors import PartlyDeletedError
 from ....model.job import LONG_FIELDS
 from ....system.atomic import sync_folder
 from ....system.guarded_files import UnreadableFileError, open_folder, read_file
@@ -89,6 +90,7 @@ class ResultFiles:
     def delete(self, job_ids: Sequence[str]) -> dict[str, str]:
         """Delete results and what belongs to them; return the ids and owners of those that existed.
 
+        Raises `PartlyDeletedError` when the disk refuses to go on, and ``OSError`` when it refused to begin.
         A crash meanwhile leaves whole results, or remains without a result, and no id that could run again.
         On a full disk, remains may stay behind.
         """
@@ -105,10 +107,13 @@ class ResultFiles:
             for record in found.values():
                 self._delete_runs(record)
             self._deleted_ids.add(*found)
-        for job_id, record in found.items():
-            self._delete_runs(record)
-            self._at.result(job_id).unlink(missing_ok=True)
-        sync_folder(self._at.results)
+        try:
+            for job_id, record in found.items():
+                self._delete_runs(record)
+                self._at.result(job_id).unlink(missing_ok=True)
+            sync_folder(self._at.results)
+        except OSError as error:
+            raise PartlyDeletedError from error
         owners = {job_id: str(record.get("UserID", "")) for job_id, record in found.items()}
         self.on_deleted(owners)
         return owners
