@@ -185,6 +185,11 @@ def leave(what: str, mark: str) -> int:
         del os.environ["PATH"]
         sys.path.insert(0, "/left/behind")
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - left on purpose
+    elif what == "variables of the job":
+        os.environ["AIOHTTP_JOBS_USER_ID"] = mark
+    elif what == "another variable in place of the job's":
+        del os.environ["AIOHTTP_JOBS_USER_ID"]
+        os.environ["LEFT_BEHIND"] = mark
     return os.getpid()
 
 

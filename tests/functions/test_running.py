@@ -340,9 +340,12 @@ async def test_what_a_coroutine_leaves_in_the_loop_ends_with_it(alice: FunctionC
 
 
 @in_one_loop
-async def test_the_surroundings_are_put_back_for_the_next(alice: FunctionCaller) -> None:
+@pytest.mark.parametrize(
+    "what", ["surroundings", "variables of the job", "another variable in place of the job's"]
+)
+async def test_the_surroundings_are_put_back_for_the_next(alice: FunctionCaller, what: str) -> None:
     before = await alice.value("surroundings", "Runspace")
-    assert await alice.value("leave", "Runspace", what="surroundings", mark="x") == before["pid"]
+    assert await alice.value("leave", "Runspace", what=what, mark="x") == before["pid"]
     after = await alice.run("surroundings", "Runspace")
     assert after["ReturnValue"] == {**before, "job": after["JobID"]}
 

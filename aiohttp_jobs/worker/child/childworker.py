@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,6 +23,10 @@ MAX_REQUEST = 1 << 20
 _END = ord("\n")
 _LOOK_SECONDS = 0.5
 _JSON = {False: b"false", True: b"true"}
+_OF_EACH_JOB = frozenset({
+    "AIOHTTP_JOBS_JOB_ID", "AIOHTTP_JOBS_JOB_NAME", "AIOHTTP_JOBS_ATTEMPT", "AIOHTTP_JOBS_USER_ID",
+})  # fmt: skip
+"""Variables that every job gets. None is a secret."""
 _libc = ctypes.CDLL(None, use_errno=True)
 _environ: ctypes.c_void_p | None = None
 with suppress(ValueError):  # macOS has another way
@@ -43,8 +47,10 @@ class Ending(NamedTuple):
 
 def receive(control: socket.socket, buffer: memoryview) -> int:
     """Receive the next message into `buffer`; return its size, 0 when the socket was closed."""
-    size = 0
-    while more := control.recv_into(buffer[size:]):
+    size = control.recv_into(buffer)
+    if size and buffer[size - 1] == _END:
+        return size
+    while size and (more := control.recv_into(buffer[size:])):
         size += more
         if buffer[size - 1] == _END:
             return size
@@ -76,7 +82,7 @@ def unbuffer_c_stdout() -> None:
 
 
 def flush(*streams: Any) -> None:
-    for stream in {id(stream): stream for stream in streams}.values():
+    for stream in streams:
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # a job has closed it, or put something else there
@@ -85,24 +91,46 @@ def flush(*streams: Any) -> None:
 
 
 class Variables:
-    """The environment of this process, to be restored after each job."""
+    """The environment of this process, with the variables of one job after the other."""
 
     def __init__(self) -> None:
         self._views = (os.environ, os.environb)
         self._values = dict(os.environb)
+        self._own: Mapping[str, str] = {}
+        self._count = len(self._values)
+        self._array: tuple[int, Any] | None = None
         self._places = self._where()
 
-    def put_back(self, own: Collection[str]) -> None:
-        """Restore the environment. `own` are the variables that were set for the job."""
+    def set(self, own: Mapping[str, str]) -> None:
+        """Set the variables of a job, and no others: those that the last one left as they were stay."""
+        left = self._own
+        if left.keys() != own.keys():
+            self._delete(left.keys() - own.keys())
+            self._count = len(self._values) + sum(os.fsencode(name) not in self._values for name in own)
+        for name, value in own.items():
+            if left.get(name) != value:
+                os.environ[name] = value
+        self._own = own
+        self._places = self._where()
+
+    def put_back(self) -> None:
+        """Restore the environment, but for variables that each job has: the next one gets its own."""
         os.environ, os.environb = self._views
-        for name in own:
-            if os.fsencode(name) not in self._values:
-                with suppress(KeyError):  # the job may have taken it away
-                    del os.environ[name]
         # To compare each value takes as long as all the rest of a short job.
         if self._places is None or self._where() != self._places:
+            self._own = {}
             self._put_each_back()
-            self._places = self._where()
+        elif not self._own.keys() <= _OF_EACH_JOB:
+            self._delete(self._own.keys() - _OF_EACH_JOB)
+
+    def _delete(self, names: Collection[str]) -> None:
+        self._own = {name: value for name, value in self._own.items() if name not in names}
+        for name in names:
+            if (value := self._values.get(os.fsencode(name))) is None:
+                with suppress(KeyError):  # the job may have taken it away
+                    del os.environ[name]
+            else:
+                os.environb[os.fsencode(name)] = value
 
     def _put_each_back(self) -> None:
         now = os.environb
@@ -116,35 +144,43 @@ class Variables:
 
     def _where(self) -> tuple[int, bytes] | None:
         """Where the C library keeps each: elsewhere, once it is set anew. ``None`` if it does not tell."""
-        if _environ is None or not _environ.value:
+        if _environ is None or not (address := _environ.value):
             return None
-        size = ctypes.sizeof(ctypes.c_void_p) * (len(self._values) + 1)
-        return _environ.value, ctypes.string_at(_environ.value, size)
+        size = self._count + 1  # nothing is behind the last
+        if self._array is None or self._array[0] != address or len(self._array[1]) != size:
+            self._array = address, (ctypes.c_void_p * size).from_address(address)
+        return address, bytes(self._array[1])
 
 
 class ChildWorker:
     """Runs jobs, one at a time, requested over the socket `control`, until the host closes it.
 
-    `run` runs a requested job. The jobs' output goes to the descriptor `output`.
+    `run` runs a requested job. The jobs' output goes to the descriptor `output`. `loads` parses a request.
     """
 
-    def __init__(self, control: socket.socket, output: int, run: Callable[[dict[str, Any]], Ending]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        output: int,
+        run: Callable[[dict[str, Any]], Ending],
+        loads: Callable[[bytes], Any] = lambda data: json.loads(str(data, "utf-8")),
+    ) -> None:
         self._control = control
         self._output = output
         self._run = run
+        self._loads = loads
         self._pipe = os.fstat(output).st_ino
         self._streams = (sys.stdout, sys.stderr)
         self._variables = Variables()
-        self._folder = os.getcwd()
         self._modules_path = list(sys.path)
         self._threads = threading.active_count()
         self._connect()
 
     def serve(self) -> None:
         # To allocate a megabyte for each job would cost more than a short one does.
-        buffer = bytearray(MAX_REQUEST)
-        while size := receive(self._control, memoryview(buffer)):
-            request = json.loads(str(buffer[:size], "utf-8"))
+        buffer = memoryview(bytearray(MAX_REQUEST))
+        while size := receive(self._control, buffer):
+            request = self._loads(bytes(buffer[:size]))
             buffer[:size] = bytes(size)  # it may have held secret values
             (code, members, stays), is_clean = self._serve_one(request)
             is_reusable = _JSON[stays and is_clean]
@@ -154,23 +190,23 @@ class ChildWorker:
 
     def _serve_one(self, request: dict[str, Any]) -> tuple[Ending, bool]:
         """How one job ended, and whether it has left this process fit for another."""
-        for name, value in request["environment"].items():
-            os.environ[name] = value
+        self._variables.set(request["environment"])
         os.chdir(request["folder"])
         try:
             ending = self._run(request)
         finally:
-            is_clean = self._clean_up(request["environment"])
+            is_clean = self._clean_up()
             request.clear()
         return ending, is_clean
 
-    def _clean_up(self, variables: Collection[str]) -> bool:
+    def _clean_up(self) -> bool:
         """Put back what a job may have changed; whether this process is fit for another one."""
-        flush(sys.stdout, sys.stderr, *self._streams)
-        sys.stdout, sys.stderr = self._streams
-        self._variables.put_back(variables)
+        if sys.stdout is not self._streams[0] or sys.stderr is not self._streams[1]:
+            flush(sys.stdout, sys.stderr)
+            sys.stdout, sys.stderr = self._streams
+        flush(*self._streams)
+        self._variables.put_back()
         sys.path[:] = self._modules_path
-        os.chdir(self._folder)
         return threading.active_count() <= self._threads and self._connect() and not _has_children()
 
     def _connect(self) -> bool:
@@ -186,9 +222,8 @@ class ChildWorker:
 
 
 def _has_children() -> bool:
-    try:
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            pass
-    except ChildProcessError:
-        return False
-    return True
+    """Whether there are any that live; those that have ended are reaped."""
+    # Not `os.waitpid`: to raise and to catch that there are none takes longer than to ask.
+    while (found := _libc.waitpid(-1, None, os.WNOHANG)) > 0:
+        pass
+    return bool(found == 0)

@@ -69,14 +69,21 @@ def request(execution: Execution, known: Mapping[str, str]) -> dict[str, Any]:
         "module": call.module,
         "qualname": call.qualname,
         "values": dict(call.values),
-        "job_id": execution.job_id,
-        "user": execution.user_id,
-        "attempt": call.attempt,
-        "deadline": format_utc(call.deadline),
+        "context": _context(execution, call) if call.function.signature.takes_context else None,
         "folder": working_folder(execution),
         "environment": {
             name: value
             for name, value in execution.environment.items()
             if known.get(name) != value and name != INSTANCE_VARIABLE
         },
+    }
+
+
+def _context(execution: Execution, call: FunctionCall) -> dict[str, Any]:
+    """What a function that asks for its job is told of it."""
+    return {
+        "id": execution.job_id,
+        "user": execution.user_id,
+        "attempt": call.attempt,
+        "deadline": format_utc(call.deadline),
     }

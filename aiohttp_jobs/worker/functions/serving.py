@@ -25,7 +25,7 @@ from typing import Any
 from ...errors import InvalidFieldsError
 from ...functions.context import JobContext
 from ...functions.registry import Function, Functions
-from ...system.jsontext import dumps
+from ...system.jsontext import dumps, loads
 from ..child import pycode
 from ..child.childworker import ChildWorker, Ending, die_with_parent, flush, unbuffer_c_stdout
 from ..return_values import as_json
@@ -33,7 +33,9 @@ from .telling import LOG_FORMAT, ProgressTeller, job_log
 from .tracebacks import describe
 
 _LEFT_SECONDS = 0.5
+_SIGTERM = int(signal.SIGTERM)
 READY = b'{"ready": true}\n'
+_NOTHING = Ending(0)
 
 
 def main(control: socket.socket, output: int, parent: int, told: dict[str, Any]) -> int:
@@ -46,7 +48,7 @@ def main(control: socket.socket, output: int, parent: int, told: dict[str, Any])
     os.set_inheritable(output, False)
     process = FunctionProcess(output)
     process.preload(told["modules"])
-    worker = ChildWorker(control, output, process.run)
+    worker = ChildWorker(control, output, process.run, loads)
     control.send(READY)
     worker.serve()
     return 0
@@ -100,10 +102,12 @@ class FunctionProcess:
         self._task: asyncio.Task[Any] | None = None
         self._functions: dict[tuple[str, str], Function[..., Any]] = {}
         self._started: set[int] = set()
-        self._threads: set[threading.Thread] = set()
+        self._threads = set(threading.enumerate())
+        self._teller: ProgressTeller | None = None
         self._is_spoilt = False
         self._failed: dict[str, BaseException] = {}
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._on_sigterm = self._handler()
+        signal.signal(_SIGTERM, self._on_sigterm)
 
     def preload(self, modules: list[str]) -> None:
         """Import `modules` and prepare, as far as possible: failures are reported to the jobs."""
@@ -115,28 +119,30 @@ class FunctionProcess:
             except (Exception, SystemExit) as error:
                 # It may have done half of what it does, and would fail in another way the next time.
                 self._failed[name] = error
+        self._threads = set(threading.enumerate())
 
     def run(self, request: dict[str, Any]) -> Ending:
         """Call the requested function; never raises."""
-        signal.signal(signal.SIGTERM, self._on_sigterm)  # a module may have one of its own
-        self._threads = set(threading.enumerate())
+        signal.signal(_SIGTERM, self._on_sigterm)  # a module may have one of its own
         self._is_running = True
-        teller = ProgressTeller(self._print, _later)
         try:
-            ending = self._outcome(request, teller)
+            ending = self._outcome(request)
         finally:
-            teller.end()
+            if self._teller is not None:
+                self._teller.end()
+                self._teller = None
             self._is_running = False
         if os.getpid() != self._pid:  # a function has forked, and the child came back
             flush(sys.stdout, sys.stderr)
             os._exit(ending.exit_code)
-        self._wait_for_threads()
+        if threading.active_count() > 1:
+            self._wait_for_threads()
         stays = not self._is_spoilt and not self._cancelled.is_set()
         return ending if stays else ending._replace(stays=False)
 
-    def _outcome(self, request: dict[str, Any], teller: ProgressTeller) -> Ending:
+    def _outcome(self, request: dict[str, Any]) -> Ending:
         try:
-            value = self._value(request, teller)
+            value = self._value(request)
         except SystemExit as end:
             return Ending(pycode.exit_code(end))
         except BaseException as error:
@@ -144,6 +150,8 @@ class FunctionProcess:
                 flush(sys.stdout, sys.stderr)
                 self._print(describe(error, _CALLERS))
             return Ending(1)
+        if value is None:
+            return _NOTHING
         returned = as_json(value)
         if returned.json is not None:
             return Ending(0, b', "value": ' + returned.json)
@@ -151,22 +159,23 @@ class FunctionProcess:
             return Ending(0, b', "fault": ' + dumps(returned.fault))
         return Ending(0)
 
-    def _value(self, request: dict[str, Any], teller: ProgressTeller) -> Any:
+    def _value(self, request: dict[str, Any]) -> Any:
         function = self._function(request["module"], request["qualname"])
         try:
             arguments, keywords = function.signature.call_arguments(request["values"])
         except InvalidFieldsError as error:
             raise TypeError(f"The function does not take these values: {error.message}") from None
         if function.signature.takes_context:
-            arguments.insert(0, self._context(request, teller))
+            arguments.insert(0, self._context(request["context"]))
         return self._call(function.plain, arguments, keywords)
 
-    def _context(self, request: dict[str, Any], teller: ProgressTeller) -> JobContext:
+    def _context(self, told: dict[str, Any]) -> JobContext:
+        self._teller = teller = ProgressTeller(self._print, _later)
         return JobContext(
-            id=request["job_id"],
-            user=request["user"],
-            attempt=request["attempt"],
-            deadline=datetime.fromisoformat(request["deadline"]),
+            id=told["id"],
+            user=told["user"],
+            attempt=told["attempt"],
+            deadline=datetime.fromisoformat(told["deadline"]),
             cancelled=self._cancelled,
             log=job_log(),
             report=teller.report,
@@ -176,10 +185,12 @@ class FunctionProcess:
 
     def _function(self, module: str, qualname: str) -> Function[..., Any]:
         """Raises what its module, or what is to be done before it, raises; another process may do better."""
+        if (found := self._functions.get((module, qualname))) is not None:
+            return found
         try:
             if module in self._failed:
                 raise self._failed[module]
-            found = self._functions.get((module, qualname)) or _found(module, qualname)
+            found = _found(module, qualname)
             self._start(found.owner)
         except BaseException:
             self._is_spoilt = True
@@ -200,7 +211,7 @@ class FunctionProcess:
 
     def _call(self, function: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any]) -> Any:
         value = function(*arguments, **keywords)
-        return self._awaited(value) if inspect.isawaitable(value) else value
+        return self._awaited(value) if value is not None and inspect.isawaitable(value) else value
 
     def _awaited(self, awaitable: Any) -> Any:
         """The value of a coroutine, in the process's own event loop, with nothing left in that."""
@@ -226,19 +237,28 @@ class FunctionProcess:
         finally:
             self._task = None
 
-    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        if not self._is_running:
-            sys.exit(0)
-        self._cancelled.set()
-        if self._task is not None and self._runner is not None:
-            self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
+    def _handler(self) -> Callable[[int, FrameType | None], None]:
+        """A plain function: `signal.signal` shows each handler in an error of its own, of which a method's is
+        long.
+        """
+
+        def on_sigterm(_number: int, _frame: FrameType | None) -> None:
+            if not self._is_running:
+                sys.exit(0)
+            self._cancelled.set()
+            if self._task is not None and self._runner is not None:
+                self._runner.get_loop().call_soon_threadsafe(self._task.cancel)
+
+        return on_sigterm
 
     def _wait_for_threads(self) -> None:
         """A moment for those that the function has left: most are about to end."""
         end = time.monotonic() + _LEFT_SECONDS
-        for thread in set(threading.enumerate()) - self._threads:
+        now = set(threading.enumerate())
+        for thread in now - self._threads:
             with suppress(RuntimeError):
                 thread.join(max(0.0, end - time.monotonic()))
+        self._threads = now
 
     def _print(self, text: str) -> None:
         rest = memoryview(text.encode("utf-8", "replace"))
