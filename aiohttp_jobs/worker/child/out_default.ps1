@@ -3,7 +3,7 @@
 # and nothing where it is $null. What it makes is left to who gives the script block.
 # A function with a `process` block would do, and take longer for a table of ten rows than PowerShell for its columns.
 $own, $object, $flags = [Microsoft.PowerShell.Commands.OutDefaultCommand], [psobject], [Reflection.BindingFlags]'NonPublic, Public, Instance'
-$show = [Func[hashtable, psobject, psobject]]
+$show, $opCodes = [Func[hashtable, psobject, psobject]], [Reflection.Emit.OpCodes]
 $module = [Reflection.Emit.AssemblyBuilder]::DefineDynamicAssembly('AiohttpJobsOutput', 'Run').DefineDynamicModule('Output')
 $type = $module.DefineType('OutDefault', 'Public', $own)
 $attribute = [System.Management.Automation.CmdletAttribute].GetConstructor(@([string], [string]))
@@ -21,7 +21,8 @@ function Add-Code([Reflection.Emit.ILGenerator] $Code, [object[]] $Instructions)
     # Each a name, with what it is about after it if anything.
     foreach ($instruction in $Instructions) {
         $name, $what = $instruction
-        if ($null -eq $what) { $Code.Emit([Reflection.Emit.OpCodes]::$name) } else { $Code.Emit([Reflection.Emit.OpCodes]::$name, $what) }
+        $opCode = $opCodes.GetField($name).GetValue($null)  # PowerShell compiles code for each property that it is asked for
+        if ($null -eq $what) { $Code.Emit($opCode) } else { $Code.Emit($opCode, $what) }
     }
 }
 
