@@ -33,6 +33,7 @@ from aiohttp_jobs.worker.powershell import runspace
 
 from . import prefork
 from .engines import HostEngine, engine
+from .gate import pauses
 from .postgres import bare_postgres, postgres, postgres_server
 from .powershell import needs_pwsh, short_lived_pwsh
 from .processes import end_what_was_left
@@ -326,12 +327,12 @@ class Caller:
 
     async def result(self, job_id: str) -> dict[str, Any]:
         """The job's result, once there is one."""
-        deadline = time.monotonic() + RESULT_SECONDS
+        deadline, pause = time.monotonic() + RESULT_SECONDS, pauses(0.02)
         while time.monotonic() < deadline:
             for record in await self.results():
                 if record["JobID"] == job_id:
                     return record
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(next(pause))
         raise AssertionError(f"no result of job {job_id} within {RESULT_SECONDS} s")
 
     async def run(self, command: str, mode: str = "BackgroundJob", **fields: Any) -> dict[str, Any]:

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 PATIENCE_SECONDS = 120.0
+_LONGER, _LONGEST = 1.1, 0.1
+
+
+def pauses(first: float = 0.01) -> Iterator[float]:
+    """Between looks, in seconds: longer ones, up to a tenth of one, as what takes long is asked for long."""
+    pause = first
+    while True:
+        yield pause
+        pause = min(pause * _LONGER, _LONGEST)
 
 
 async def until(is_true: Callable[[], object], what: str) -> None:
     """Wait until `is_true()`; fail, saying that `what` did not happen, when it never is."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, pauses()
     while not is_true():
         assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:g} s"
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(next(pause))
 
 
 async def until_answered(is_true: Callable[[], Awaitable[object]], what: str) -> None:
     """The same for what has to be asked."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, pauses(0.02)
     while not await is_true():
         assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE_SECONDS:g} s"
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(next(pause))
 
 
 class Gate:

@@ -17,7 +17,10 @@ needs_pwsh = pytest.mark.skipif(
     reason="PowerShell was not tried: pwsh is neither on PATH nor in ../shared/powershell",
 )
 
-_SHORT_LIVED = "DOTNET_JITMinOpts=1 DOTNET_TC_CallCounting=0 DOTNET_TieredPGO=0"
+_SHORT_LIVED = (
+    "DOTNET_JITMinOpts=1 DOTNET_TC_CallCounting=0 DOTNET_TieredPGO=0 "
+    "DOTNET_gcConcurrent=0 DOTNET_EnableWriteXorExecute=0"
+)
 
 
 @contextmanager
@@ -26,7 +29,8 @@ def short_lived_pwsh() -> Iterator[None]:
 
     That pays in a process that goes on for minutes. Those of the tests end after a job or two: to compile
     anew what has run 30 times takes a third of their processor time, and to compile well what PowerShell
-    makes of scripts a tenth of what is left.
+    makes of scripts a tenth of what is left. A thread for collecting garbage that hardly begins to work, and
+    each page of compiled code mapped twice, are a twentieth of a start.
     """
     pwsh = shutil.which("pwsh")
     if pwsh is None:

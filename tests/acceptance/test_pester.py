@@ -19,7 +19,7 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import SHOWN_AT_THE_END
-from ..demo_app.conftest import Demo, open_demo
+from ..demo_app.conftest import Demo, make_quick_users, open_demo
 from ..processes import printed_by
 
 HERE = Path(__file__).parent
@@ -107,6 +107,7 @@ def start_user(tmp_path: Path) -> Iterator[StartUser]:
     demos: list[Demo] = []
 
     def start(*arguments: str, **settings: str) -> PowerShellUser:
+        make_quick_users(tmp_path / "data")  # nobody signs in: those of Pester have keys
         demos.append(open_demo(tmp_path, tmp_path / "data", *arguments, **settings))
         return PowerShellUser(demos[-1], tmp_path)
 

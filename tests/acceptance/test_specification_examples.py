@@ -20,10 +20,10 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from ..conftest import Caller
-from ..demo_app.conftest import PASSWORDS, Demo, open_demo
+from ..demo_app.conftest import PASSWORDS, Demo, make_quick_users, open_demo
 from ..processes import printed_by
 from . import specification_examples as examples
-from .test_pester import MODULE
+from .test_pester import MODULE, NO_SPARES
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -34,6 +34,7 @@ pytestmark = [
 ]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
 RUN_SECONDS = 300
+NEXT = "--- the next one ---"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """What `make demo ARGS='--interpreter powershell'` starts, which also takes files of other programs."""
     folder = tmp_path_factory.mktemp("demo")
     settings = {"AIOHTTP_JOBS_ALLOW_UNSIGNED_SUBMISSIONS": "true"}
-    demo = open_demo(folder, folder / "data", "--interpreter", "powershell", **settings)
+    make_quick_users(folder / "data")
+    demo = open_demo(folder, folder / "data", "--interpreter", "powershell", **settings, **NO_SPARES)
     yield demo
     demo.stop()
 
@@ -71,15 +73,16 @@ class User:
     async def powershell(self, script: str, **env: str) -> str:
         return await printed("pwsh", "-NoProfile", "-NonInteractive", "-Command", script, **env)
 
-    async def with_module(self, script: str) -> str:
-        """In a PowerShell that has the module, and is connected."""
+    async def with_module(self, *scripts: str) -> list[str]:
+        """What each prints, one after the other in a PowerShell that has the module, and is connected."""
         first = "$ErrorActionPreference = 'Stop'; Import-Module $env:JOBS_TEST_MODULE -DisableNameChecking\n"
         env = {
             "JOBS_TEST_MODULE": str(MODULE),
             "AIOHTTP_JOBS_URL": f"{self.demo.address}/apps/WebHostTaskManagement",
             "AIOHTTP_JOBS_API_KEY": self.demo.api_key,
         }
-        return await self.powershell(first + script, **env)
+        out = await self.powershell(first + f"\n'{NEXT}'\n".join(scripts), **env)
+        return out.split(f"{NEXT}\n")
 
     async def shell(self, script: str) -> Any:
         return json.loads(await printed("sh", "-c", script))
@@ -196,18 +199,19 @@ async def test_the_lines_with_a_key(user: User) -> None:
 
 
 async def test_the_commands_of_the_module(user: User) -> None:
-    out = await user.with_module(f"$job = {examples.MODULE_SUBMIT.strip()}\n$job.JobID")
+    (out,) = await user.with_module(f"$job = {examples.MODULE_SUBMIT.strip()}\n$job.JobID")
     result = await result_printed(user, out)
     assert (result["JobName"], result["Description"], result["Success"]) == ("MyJob", "Test job", True)
     assert re.search(r"\d\d:\d\d:\d\d", result["Output"])
 
-    out = await user.with_module(examples.MODULE_RESULTS + "$results.JobID")
-    assert result["JobID"] in out.splitlines()
-
-    removing = user.as_typed(examples.MODULE_REMOVE, result["JobID"])
-    assert (await user.with_module(removing + "$deleted")).splitlines()[-1] == "True"
-
-    assert await user.with_module(examples.MODULE_PROCESS) == ""
+    listed, removed, processed = await user.with_module(
+        examples.MODULE_RESULTS + "$results.JobID",
+        user.as_typed(examples.MODULE_REMOVE, result["JobID"]) + "$deleted",
+        examples.MODULE_PROCESS,
+    )
+    assert result["JobID"] in listed.splitlines()
+    assert removed.splitlines()[-1] == "True"
+    assert processed == ""
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from argon2 import PasswordHasher
 
 from demo_app.users import DEMO_ACCOUNTS
 from tests.conftest import Caller
-from tests.prefork import captured
+from tests.prefork import Program, captured
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORDS = {"admin": "admin-demo", "operator": "operator-demo", "viewer": "viewer-demo"}
@@ -39,12 +40,13 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass
 class Demo:
-    """A running demo. `printed` is what it said when it started."""
+    """A running demo. `printed` is what it said when it started, `output` where it says more."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes] | Program
     data_dir: Path
-    printed: str
+    output: IO[str]
     error_file: Path
+    printed: str = ""
 
     @property
     def address(self) -> str:
@@ -77,28 +79,36 @@ class Demo:
 
     def wait(self) -> int:
         code = self.process.wait(STOP_SECONDS)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.output.close()
         return code
 
 
-def open_demo(folder: Path, data_dir: Path, *arguments: str, **settings: str) -> Demo:
-    """A demo that listens, with `settings` in its environment; its errors go into a file in `folder`."""
-    error_file = folder / "errors"
-    with error_file.open("w") as errors:
-        process = subprocess.Popen(
-            demo_command("--port", "0", "--data-dir", str(data_dir), *arguments),
-            cwd=REPOSITORY,
-            env={**os.environ, **_SETTINGS, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-    demo = Demo(process, data_dir, "", error_file)
-    assert process.stdout is not None
-    for line in process.stdout:
+def open_demo(folder: Path, data_dir: Path, *arguments: str, forked: bool = False, **settings: str) -> Demo:
+    """A demo that listens, with `settings` in its environment; its errors go into a file in `folder`.
+
+    One that is not `forked` (see `prefork`) has a Python and a group of its own, which takes a second more of
+    a processor.
+    """
+    error_file, env = folder / "errors", {**os.environ, **_SETTINGS, **settings}
+    arguments = ("--port", "0", "--data-dir", str(data_dir), *arguments)
+    read_end, write_end = os.pipe()
+    process: subprocess.Popen[bytes] | Program
+    with error_file.open("w") as errors, open(os.devnull) as nothing, os.fdopen(write_end) as out:
+        if forked:
+            streams = nothing.fileno(), out.fileno(), errors.fileno()
+            process = Program("demo_app", arguments, streams, env)
+        else:
+            process = subprocess.Popen(
+                demo_command(*arguments),
+                cwd=REPOSITORY,
+                env=env,
+                stdin=nothing,
+                stdout=out,
+                stderr=errors,
+                start_new_session=True,
+            )
+    demo = Demo(process, data_dir, os.fdopen(read_end), error_file)
+    for line in demo.output:
         demo.printed += line
         if line.startswith("Press Ctrl+C"):
             return demo
@@ -118,7 +128,7 @@ def make_quick_users(data_dir: Path) -> None:
         name: {"roles": roles, "password_hash": hasher.hash(password)}
         for name, password, roles in DEMO_ACCOUNTS
     }
-    data_dir.mkdir(mode=0o700)
+    data_dir.mkdir(mode=0o700, exist_ok=True)
     (data_dir / "demo-users.json").write_text(json.dumps(accounts))
 
 
@@ -127,17 +137,17 @@ def start_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartDemo]:
     """Starts demos, with quick accounts unless in a given folder; stops those that still run at the end."""
     demos: list[Demo] = []
 
-    def start(data_dir: Path | None = None) -> Demo:
+    def start(data_dir: Path | None = None, *, forked: bool = True) -> Demo:
         folder = tmp_path_factory.mktemp("demo")
         if data_dir is None:
             data_dir = folder / "data"
             make_quick_users(data_dir)
-        demos.append(open_demo(folder, data_dir))
+        demos.append(open_demo(folder, data_dir, forked=forked))
         return demos[-1]
 
     yield start
     for demo in demos:
-        if demo.process.poll() is None:
+        if demo.process.returncode is None:
             demo.stop()
 
 

@@ -17,7 +17,7 @@ from tests.conftest import Caller
 
 from ..gate import PATIENCE_SECONDS
 from ..powershell import needs_pwsh
-from .conftest import PASSWORDS, Demo, SignIn, StartDemo, run_demo
+from .conftest import PASSWORDS, Demo, SignIn, StartDemo, make_quick_users, run_demo
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -47,7 +47,7 @@ def test_data_dir_is_the_folder_that_holds_the_plugins_own(demo: Demo) -> None:
 async def test_a_signal_ends_it_with_its_jobs_and_workers(
     start_demo: StartDemo, sign_in: SignIn, tmp_path: Path, number: signal.Signals
 ) -> None:
-    demo = start_demo(tmp_path / "data")
+    demo = start_demo(forked=False)
     admin = await sign_in(demo, "admin")
     await admin.run("echo warm", "Runspace")
     for mode in ("Runspace", "BackgroundJob"):
@@ -64,9 +64,8 @@ async def test_a_signal_ends_it_with_its_jobs_and_workers(
 
 
 def test_it_ends_well_when_nobody_reads_what_it_prints_any_more(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    assert demo.process.stdout is not None
-    demo.process.stdout.close()
+    demo = start_demo(forked=False)
+    demo.output.close()
     assert demo.stop() == 0
     assert demo.errors == ""
 
@@ -112,7 +111,7 @@ async def test_a_role_taken_away_counts_before_the_next_sign_in(
 
 
 def test_a_folder_that_everybody_may_write_to_is_refused_with_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    make_quick_users(tmp_path / "data")
     (tmp_path / "data").chmod(0o777)
     done = run_demo("--port", "0", "--data-dir", str(tmp_path / "data"))
     assert done.returncode == 1
@@ -169,6 +168,7 @@ def test_a_damaged_users_file_is_refused_with_one_sentence(tmp_path: Path) -> No
 
 @needs_pwsh
 def test_with_powershell_as_its_interpreter_it_starts(tmp_path: Path) -> None:
+    make_quick_users(tmp_path)
     done = run_demo("--once", "--interpreter", "powershell", "--data-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr
 
@@ -176,6 +176,7 @@ def test_with_powershell_as_its_interpreter_it_starts(tmp_path: Path) -> None:
 def test_without_powershell_that_interpreter_is_refused_with_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make_quick_users(tmp_path)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     done = run_demo("--once", "--interpreter", "powershell", "--data-dir", str(tmp_path))
     assert (done.returncode, done.stderr) == (

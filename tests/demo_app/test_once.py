@@ -15,7 +15,7 @@ from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
 from ..gate import PATIENCE_SECONDS
-from .conftest import REPOSITORY, demo_command, run_demo
+from .conftest import REPOSITORY, demo_command, make_quick_users, run_demo
 
 
 def _errors(done: subprocess.CompletedProcess[str]) -> str:
@@ -63,8 +63,8 @@ def test_it_leaves_no_process_and_no_folder_behind(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_1_when_something_goes_wrong(tmp_path: Path) -> None:
+    make_quick_users(tmp_path)
     users = tmp_path / "demo-users.json"
-    run_demo("--once", "--data-dir", str(tmp_path))
     users.write_text(users.read_text().replace("operator", "somebody-else"))
     done = run_demo("--once", "--data-dir", str(tmp_path))
     assert done.returncode == 1
@@ -72,6 +72,7 @@ def test_it_ends_with_1_when_something_goes_wrong(tmp_path: Path) -> None:
 
 
 def test_it_ends_with_1_and_a_sentence_when_its_key_was_disabled(tmp_path: Path) -> None:
+    make_quick_users(tmp_path)
     demo_api_key(JobsConfig(data_dir=tmp_path))
     keys = ApiKeys.in_data_dir(tmp_path)
     keys.set_enabled(keys.all()[0].key_id, False)

@@ -11,6 +11,8 @@ import pytest
 from aiohttp_jobs import ConfigurationError
 from demo_app.users import DEMO_ACCOUNTS, Users
 
+from .conftest import make_quick_users
+
 FILE = "demo-users.json"
 
 
@@ -40,6 +42,7 @@ def test_only_the_right_password_of_an_existing_name_is_accepted(tmp_path: Path)
 
 
 async def test_roles_are_those_of_the_moment(tmp_path: Path) -> None:
+    make_quick_users(tmp_path)
     users = Users.in_data_dir(tmp_path)
     assert await users.roles("admin") == ("debug", "system_admin")
     assert await users.roles("viewer") == ()

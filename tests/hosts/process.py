@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from aiohttp import ClientSession
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import API, Caller
-from ..gate import PATIENCE_SECONDS, until
+from ..gate import PATIENCE_SECONDS, until, until_answered
 from ..prefork import ROOT, Program
 
 
@@ -111,11 +110,10 @@ def caller_of(host: Process, key: str, session: ClientSession) -> Caller:
 
 
 async def printed(caller: Caller, job_id: str, text: str) -> None:
-    for _ in range(3000):
-        if text in (await caller.request("GET", f"/jobs/{job_id}/output")).body:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"job {job_id} did not print {text!r}")
+    async def is_there() -> bool:
+        return text in (await caller.request("GET", f"/jobs/{job_id}/output")).body
+
+    await until_answered(is_there, f"printing of {text!r} by job {job_id}")
 
 
 async def written(data_dir: Path, text: str, count: int) -> None:

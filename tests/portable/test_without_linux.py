@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psutil
@@ -30,16 +30,22 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return python_without_linux(tmp_path_factory.mktemp("without-linux"))
 
 
-@pytest.fixture
-async def host(python: list[str], tmp_path: Path) -> AsyncIterator[Process]:
-    with running(tmp_path, python=python) as process:
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def host(python: list[str], data_dir: Path) -> Iterator[Process]:
+    """One for all that leave it as it was: to start one takes a processor for a second."""
+    with running(data_dir, python=python) as process:
         yield process
 
 
 @pytest.fixture
-async def caller(host: Process, tmp_path: Path) -> AsyncIterator[Caller]:
+async def caller(host: Process, data_dir: Path) -> AsyncIterator[Caller]:
     async with ClientSession() as session:
-        yield caller_of(host, new_key(tmp_path), session)
+        yield caller_of(host, new_key(data_dir), session)
 
 
 def test_it_is_really_taken_away(python: list[str]) -> None:
@@ -86,8 +92,8 @@ async def test_a_job_that_is_cancelled_ends_with_all_that_it_started(caller: Cal
     await until(lambda: is_gone(pid), "the end of what the job started")
 
 
-async def test_a_dropped_file_is_found(caller: Caller, tmp_path: Path) -> None:
-    base = tmp_path / "apps" / "WebHostTaskManagement"
+async def test_a_dropped_file_is_found(caller: Caller, data_dir: Path) -> None:
+    base = data_dir / "apps" / "WebHostTaskManagement"
     record = {
         "JobID": new_job_id(), "UserID": "alice", "SessionID": "elsewhere", "JobName": "dropped",
         "Command": "echo dropped", "Description": "", "ExecutionMode": "BackgroundJob", "Roles": ["debug"],

@@ -20,6 +20,7 @@ from aiohttp_jobs.worker.powershell import runspace
 from aiohttp_jobs.worker.powershell.messages import STOP, Answer, practice, read_answer, read_version
 
 from ..conftest import Caller, Host, is_alive, one_for_all
+from ..gate import until
 from ..powershell import needs_pwsh
 from ..processes import children
 
@@ -57,13 +58,6 @@ async def run(caller: Caller, command: str, mode: str = "Runspace", **fields: An
 def powershells() -> set[psutil.Process]:
     """The processes below this one that run PowerShell."""
     return set(children(lambda line: "host.ps1" in " ".join(line), recursive=True))
-
-
-async def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} within {seconds:g} s"
-        await asyncio.sleep(0.05)
 
 
 async def test_nothing_is_started_before_the_first_such_job_and_then_a_spare_waits(

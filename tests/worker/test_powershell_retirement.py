@@ -16,7 +16,7 @@ from aiohttp_jobs.worker.powershell.runspace import MOST_JOBS, MOST_MEMORY
 
 from ..conftest import Caller, Host, is_alive
 from ..gate import until
-from ..hosts.process import caller_of, new_key, running
+from ..hosts.process import caller_of, new_key, printed, running
 from ..powershell import needs_pwsh
 from ..processes import children
 
@@ -33,7 +33,8 @@ FIRST, JOBS = 40, 80
 """After how many jobs PowerShell has what it keeps for all jobs, and after how many it is replaced here."""
 
 
-async def printed(caller: Caller, command: str) -> int:
+async def number(caller: Caller, command: str) -> int:
+    """What it prints."""
     return int((await caller.run(command, "Runspace", interpreter="powershell"))["Output"])
 
 
@@ -44,18 +45,18 @@ async def test_a_process_is_replaced_after_many_jobs_and_500_need_no_more_than_i
     monkeypatch.setattr(runspace, "MOST_JOBS", JOBS)
     host = await start_host(max_parallel_runspace=1)
     caller = host.caller("debug")
-    pids = set(await asyncio.gather(*(printed(caller, WORK) for _ in range(FIRST - 1))))
-    first = await printed(caller, KEPT)
+    pids = set(await asyncio.gather(*(number(caller, WORK) for _ in range(FIRST - 1))))
+    first = await number(caller, KEPT)
     rest = JOBS - FIRST - 2
-    pids.update(await asyncio.gather(*(printed(caller, WORK) for _ in range(rest))))
-    for_each = (await printed(caller, KEPT) - first) / rest
+    pids.update(await asyncio.gather(*(number(caller, WORK) for _ in range(rest))))
+    for_each = (await number(caller, KEPT) - first) / rest
     listed = await caller.request("GET", "/runspaces")
     (used,) = [view["MemoryBytes"] for view in listed.body["runspaces"] if view["Worker"] in pids]
-    pids.add(await printed(caller, WORK))
+    pids.add(await number(caller, WORK))
     assert len(pids) == 1  # it was not replaced for its memory, which is looked at after each job
     assert used + for_each * (MOST_JOBS - JOBS) < MOST_MEMORY
 
-    assert await printed(caller, "$PID") not in pids
+    assert await number(caller, "$PID") not in pids
     await until(lambda: not is_alive(min(pids)), "the process that was replaced has ended")
 
 
@@ -70,7 +71,7 @@ async def test_those_of_a_host_that_was_killed_end_with_all_that_they_run(tmp_pa
             # MainLoop last: nothing is started while it runs.
             ids = [await caller.submit(command, mode, interpreter="powershell") for mode in reversed(MODES)]
             for job_id in ids:
-                await until_printed(caller, job_id)
+                await printed(caller, job_id, "running")
             await until(lambda: len(powershells(host.pid)) >= 4, "a spare waits besides those that run")
         below = psutil.Process(host.pid).children(recursive=True)
         assert len(below) >= 7  # three processes of PowerShell with a shell each, and the spare
@@ -93,8 +94,3 @@ async def test_those_of_a_host_that_was_killed_end_with_all_that_they_run(tmp_pa
 
 def powershells(pid: int) -> set[psutil.Process]:
     return set(children(lambda line: "host.ps1" in " ".join(line), pid, recursive=True))
-
-
-async def until_printed(caller: Caller, job_id: str) -> None:
-    while "running" not in (await caller.request("GET", f"/jobs/{job_id}/output")).body:
-        await asyncio.sleep(0.05)
