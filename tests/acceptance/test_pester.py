@@ -19,7 +19,8 @@ from aiohttp import ClientResponse, ClientSession, web
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 
 from ..conftest import SHOWN_AT_THE_END
-from ..demo_app.conftest import Demo, make_quick_users, open_demo
+from ..demo_app.conftest import Demo, open_demo
+from ..demos import make_quick_users
 from ..processes import printed_by
 
 HERE = Path(__file__).parent

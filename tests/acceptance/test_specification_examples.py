@@ -20,7 +20,8 @@ import pytest
 from aiohttp import ClientSession, CookieJar
 
 from ..conftest import Caller
-from ..demo_app.conftest import PASSWORDS, Demo, make_quick_users, open_demo
+from ..demo_app.conftest import PASSWORDS, Demo, open_demo
+from ..demos import make_quick_users
 from ..processes import printed_by
 from . import specification_examples as examples
 from .test_pester import MODULE, NO_SPARES

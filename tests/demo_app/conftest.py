@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,10 +14,9 @@ from typing import IO
 import psutil
 import pytest
 from aiohttp import ClientSession, CookieJar
-from argon2 import PasswordHasher
 
-from demo_app.users import DEMO_ACCOUNTS
 from tests.conftest import Caller
+from tests.demos import make_quick_users
 from tests.prefork import Program, captured
 
 REPOSITORY = Path(__file__).parents[2]
@@ -116,20 +114,6 @@ def open_demo(folder: Path, data_dir: Path, *arguments: str, forked: bool = Fals
 
 
 StartDemo = Callable[..., Demo]
-
-
-def make_quick_users(data_dir: Path) -> None:
-    """The accounts that a first start makes, but for what their passwords cost.
-
-    A fifth of a second of a processor for each look at one is more than all else that these tests ask for.
-    """
-    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    accounts = {
-        name: {"roles": roles, "password_hash": hasher.hash(password)}
-        for name, password, roles in DEMO_ACCOUNTS
-    }
-    data_dir.mkdir(mode=0o700, exist_ok=True)
-    (data_dir / "demo-users.json").write_text(json.dumps(accounts))
 
 
 @pytest.fixture(scope="module")

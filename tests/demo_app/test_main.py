@@ -15,9 +15,10 @@ import pytest
 
 from tests.conftest import Caller
 
+from ..demos import make_quick_users
 from ..gate import PATIENCE_SECONDS
 from ..powershell import needs_pwsh
-from .conftest import PASSWORDS, Demo, SignIn, StartDemo, make_quick_users, run_demo
+from .conftest import PASSWORDS, Demo, SignIn, StartDemo, run_demo
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:

@@ -14,8 +14,9 @@ from aiohttp_jobs import JobsConfig
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from demo_app.api_key import demo_api_key
 
+from ..demos import make_quick_users
 from ..gate import PATIENCE_SECONDS
-from .conftest import REPOSITORY, demo_command, make_quick_users, run_demo
+from .conftest import REPOSITORY, demo_command, run_demo
 
 
 def _errors(done: subprocess.CompletedProcess[str]) -> str:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp_jobs import ConfigurationError
 from demo_app.users import DEMO_ACCOUNTS, Users
 
-from .conftest import make_quick_users
+from ..demos import make_quick_users
 
 FILE = "demo-users.json"
 
