@@ -133,12 +133,17 @@ class OutputLog:
             position, chunks = self._chunks_start, self._chunks.copy()
         if offset < position:
             return None
+        # All of it, and not the first chunk alone: a line may be two, its text and its end.
+        found, size = [], 0
         for chunk in chunks:
+            if size >= most:
+                break
             if offset < position + len(chunk):
-                data = chunk[offset - position :]
-                return OutputPart(offset, whole_characters(data, most) if whole else data[:most])
+                found.append(chunk[max(0, offset - position) :])
+                size += len(found[-1])
             position += len(chunk)
-        return OutputPart(offset, b"")
+        data = b"".join(found)
+        return OutputPart(offset, whole_characters(data, most) if whole else data[:most])
 
     def read_files(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
         """Read from `offset` on, from what was flushed. Blocks."""

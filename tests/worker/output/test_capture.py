@@ -59,7 +59,7 @@ def test_an_output_that_was_taken_can_be_read_written_and_added_to_all_the_same(
         assert part is not None
         assert part.data == "one\nzwei €\n".encode()[offset:]
     log.add_error("three")
-    assert log.read(4) == (4, b"zwei \xe2\x82\xac\n")
+    assert log.read(4) == (4, "zwei €\n[ERROR] three\n".encode())
     assert log.read(13) == (13, b"[ERROR] three\n")
     assert log.output().text == taken.text + "[ERROR] three\n"
     log.flush()
@@ -132,6 +132,16 @@ def test_characters_are_never_cut_however_they_arrive(text: str, cuts: list[int]
         kept, truncated = log.output()
         assert "�" not in kept
         assert truncated or kept == text
+
+
+def test_what_was_printed_in_pieces_is_read_as_one(tmp_path: Path) -> None:
+    log = OutputLog(tmp_path / "log", 1024)
+    for piece in ("a line", "\n", "größer\n"):
+        log.append(piece.encode())
+    assert log.read(0) == (0, "a line\ngrößer\n".encode())
+    assert log.read(6, 3) == (6, b"\ngr")
+    assert log.read(6, 4) == (6, b"\ngr")  # half of a letter is left for the next
+    assert log.read(17) == (17, b"")
 
 
 def test_bytes_that_are_no_text_are_replaced_and_kept_apart(tmp_path: Path) -> None:
