@@ -17,10 +17,11 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from operator import is_
+from types import FrameType
 from typing import Any
 
 _UNSET = object()
@@ -33,7 +34,7 @@ _HANDLED = (b"SigIgn", b"SigCgt")
 """The signals that are ignored or caught, as bits: proc_pid_status(5)."""
 _FIXED = {getattr(signal, name, None) for name in ("SIGKILL", "SIGSTOP")}
 # Plain numbers, as members of the enumeration are slow to count and to compare with.
-_SIGNALS = tuple(sorted(int(number) for number in signal.valid_signals() - _FIXED))
+_SIGNALS = frozenset(int(number) for number in signal.valid_signals() - _FIXED)
 # To ask os.umask is to set it, for other threads too.
 _UMASK = ("umask", None)
 # As bytes, where the system has it so: made into texts, each would be decoded at each look.
@@ -44,7 +45,6 @@ _logger = logging.getLogger(__name__)
 Get = Callable[[], Any]
 Put = Callable[[Any], object]
 Name = tuple[str, Any]
-Values = dict[Name, Any]
 Tables = dict[str, dict[Any, Any]]
 Setting = tuple[Name, Get, Put]
 """The name of what a job may change, how its value is read, and what puts an earlier one back."""
@@ -59,9 +59,13 @@ class HostState:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._settings = (*_SETTINGS, *_loop_settings(loop))
+        settings = (*_SETTINGS, *_loop_settings(loop))
+        # By place, as to make and compare a dictionary of so many names takes longer than to ask for all.
+        self._names = (*(name for name, _, _ in settings), _UMASK)
+        self._gets = tuple(get for _, get, _ in settings)
+        self._puts = {name: put for name, _, put in settings}
         self._changed: dict[Name, tuple[Any, Any]] = {}
-        self._before: tuple[Values, Tables] | None = None
+        self._before: tuple[list[Any], Tables] | None = None
         self._began = 0.0
         self._is_busy = False
         self._looked = 0.0
@@ -73,7 +77,7 @@ class HostState:
         if self._before is None:
             self._began = time.monotonic()
             self._is_busy = self._began - self._looked < _LONG_PAUSE
-            self._before = self._values(), _tables()
+            self._before = self._now()
         try:
             yield
         finally:
@@ -90,15 +94,17 @@ class HostState:
         if (before := self._before) is None:
             return
         self._before = None
-        settings, tables = before
-        self._compare(settings, self._values())
-        for table, now in _tables().items():
+        (values, tables), (values_now, tables_now) = before, self._now()
+        for name, old, value in zip(self._names, values, values_now, strict=True):
+            if old is not value and not _is_same(old, value):
+                self._note(name, old, value)
+        for table, entries in tables_now.items():
             then = tables.get(table, {})
-            if not _is_unchanged(then, now):
-                self._compare(_named(table, then), _named(table, now))
+            if not _is_unchanged(then, entries):
+                self._compare(_named(table, then), _named(table, entries))
         self._looked = time.monotonic()
 
-    def _compare(self, then: Values, now: Values) -> None:
+    def _compare(self, then: dict[Name, Any], now: dict[Name, Any]) -> None:
         for name, value in now.items():
             old = then.pop(name, _UNSET)
             if old is not value and not _is_same(old, value):
@@ -106,18 +112,21 @@ class HostState:
         for name, old in then.items():
             self._note(name, old, _UNSET)
 
-    def _values(self) -> Values:
-        """All but the entries of tables."""
+    def _now(self) -> tuple[list[Any], Tables]:
+        """All values, as `_names` has them, and the entries of tables that a job may change."""
         status = _own_status()
         try:
-            found = {name: get() for name, get, _ in self._settings}
+            values = [get() for get in self._gets]
         except Exception:  # the job may have left anything there
-            found = _one_by_one(self._settings)
+            values = [_value(get) for get in self._gets]
+        umask = _field(status, b"Umask")
+        values.append(_UNSET if umask is None else int(umask, 8))
+        tables: Tables = {"builtins": vars(builtins).copy()}
         with suppress(Exception):
-            found |= _signal_handlers(status)
-        if (umask := _field(status, b"Umask")) is not None:
-            found[_UMASK] = int(umask, 8)
-        return found
+            tables["environment"] = {**_ENVIRONMENT}
+        with suppress(Exception):
+            tables["signal"] = _signal_handlers(status)
+        return values, tables
 
     def _note(self, name: Name, old: Any, new: Any) -> None:
         first, _ = self._changed.get(name, (old, None))
@@ -129,18 +138,44 @@ class HostState:
         self._look()
         if not self._changed:
             return
-        values = self._values()
-        for table, entries in _tables().items():
-            values |= _named(table, entries)
-        puts = {name: put for name, _, put in self._settings}
+        values, tables = self._now()
+        found = dict(zip(self._names, values, strict=True))
+        for table, entries in tables.items():
+            found |= _named(table, entries)
         for name, (old, new) in self._changed.items():
-            put = puts.get(name) or _entry_put(name)
-            if put is not None and _is_same(values.get(name, _UNSET), new) and not _is_same(old, new):
+            put = self._puts.get(name) or _entry_put(name)
+            if put is not None and _is_same(found.get(name, _UNSET), new) and not _is_same(old, new):
                 try:
                     put(old)
                 except Exception:
                     _logger.exception("What a job has changed cannot be put back: %s", name[0])
         self._changed.clear()
+
+
+@contextmanager
+def plain_interrupt_handler() -> Iterator[None]:
+    """While the block runs, what ``asyncio.Runner`` does at SIGINT stands behind a plain function.
+
+    To hand out a handler, Python before 3.14 makes a text of it, if it is no number, and the text of
+    asyncio's has the whole main task in it: at each look at a job that would take as long as all the rest.
+    """
+    if sys.version_info >= (3, 14) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    if not isinstance(handler, partial):
+        yield
+        return
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is interrupted:
+            signal.signal(signal.SIGINT, handler)
 
 
 def give_back_log_locks() -> None:
@@ -169,13 +204,11 @@ def _is_same(one: Any, other: Any) -> bool:
 _PLAIN = (str, bytes, int, float, tuple, type(None))
 
 
-def _one_by_one(settings: Iterable[Setting]) -> Values:
-    """The values of those that can be read."""
-    found: Values = {}
-    for name, get, _ in settings:
-        with suppress(Exception):
-            found[name] = get()
-    return found
+def _value(get: Get) -> Any:
+    """The value, if it can be read."""
+    with suppress(Exception):
+        return get()
+    return _UNSET
 
 
 def _attribute(owner: Any, name: str, called: str = "") -> Setting:
@@ -262,41 +295,33 @@ def _field(status: bytes, name: bytes) -> bytes | None:
     return rest[: rest.index(b"\n")] if found else None
 
 
-def _signal_handlers(status: bytes) -> Values:
+def _signal_handlers(status: bytes) -> dict[Any, Any]:
     """Handlers that are not the default, where the system tells which signals have one; else all."""
     if threading.current_thread() is not threading.main_thread():
         return {}
     masks = [_field(status, name) for name in _HANDLED]
-    handled = sum(1 << number - 1 for number in _SIGNALS) if None in masks else 0
-    for mask in masks:
-        handled |= int(mask or b"0", 16)
-    handlers = [(number, signal.getsignal(number)) for number in _SIGNALS if handled >> number - 1 & 1]
-    return {
-        ("signal", number): handler
-        for number, handler in handlers
-        if handler is not None  # set by C code
-    }
+    numbers = _SIGNALS if None in masks else _signals_in(*(int(mask or b"0", 16) for mask in masks))
+    handlers = [(number, signal.getsignal(number)) for number in numbers]
+    return {number: handler for number, handler in handlers if handler is not None}  # of C code
 
 
-def _tables() -> Tables:
-    """The entries of the tables that a job may change, by the tables' names."""
-    found: Tables = {"builtins": vars(builtins).copy()}
-    with suppress(Exception):  # the job may have left anything there
-        found["environment"] = {**_ENVIRONMENT}
-    return found
+@lru_cache(maxsize=8)
+def _signals_in(ignored: int, caught: int) -> frozenset[int]:
+    handled = ignored | caught
+    return frozenset(number for number in _SIGNALS if handled >> number - 1 & 1)
 
 
 def _is_unchanged(then: dict[Any, Any], now: dict[Any, Any]) -> bool:
     """Whether nothing has changed for sure, which is nearly always so and shows at once."""
+    if len(then) == len(now) and all(map(is_, then, now)) and all(map(is_, then.values(), now.values())):
+        return True
     if then.keys() != now.keys():
         return False
-    if all(map(is_, then.values(), now.values())):
-        return True
     # Texts of the environment may be made anew when it is asked; of others equality says nothing.
     return set(map(type, then.values())) == set(map(type, now.values())) <= _TEXTS and then == now
 
 
-def _named(table: str, entries: dict[Any, Any]) -> Values:
+def _named(table: str, entries: dict[Any, Any]) -> dict[Name, Any]:
     return {(table, key): value for key, value in entries.items()}
 
 

@@ -17,7 +17,7 @@ from ..model.job import InterpreterName
 from .base import Execution, Executor, Outcome
 from .captured_streams import captured_streams
 from .child import pycode
-from .host_state import HostState
+from .host_state import HostState, plain_interrupt_handler
 from .watchdog import BlockedTooLongError, Watchdog, WatchdogSignals, cut_own_frames
 
 _CANCEL_ATTEMPTS = 3
@@ -61,7 +61,7 @@ class MainLoopExecutor:
         state = HostState(asyncio.get_running_loop())
         pycode.remember_source(execution.command, filename)
         try:
-            with captured_streams(execution.log), watchdog.running():
+            with captured_streams(execution.log), plain_interrupt_handler(), watchdog.running():
                 try:
                     return await self._outcome(execution, filename, watchdog, state, abandoned)
                 finally:

@@ -15,6 +15,7 @@ import textwrap
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,22 @@ async def test_nothing_that_a_job_changed_of_the_host_stays(host: Host, ending: 
         assert {name for name in before if before[name] != after[name]} == set()
     finally:
         os.chdir(before["folder"])
+
+
+async def test_an_interrupt_of_the_host_reaches_it_while_a_job_runs(host: Host) -> None:
+    debug, heard = host.caller("debug"), list[int]()
+    # As asyncio's Runner has it.
+    handler = partial(lambda told, number, _frame: told.append(number), heard)
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        for more in ("", "signal.signal(signal.SIGINT, signal.SIG_IGN)"):
+            heard.clear()
+            command = f"import signal\nsignal.raise_signal(signal.SIGINT)\n{more}"
+            assert (await short_python(debug, command))["Success"] is True
+            assert set(heard) == {signal.SIGINT}
+            assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 async def test_what_a_job_removes_does_not_hide_what_else_it_changes(host: Host) -> None:
