@@ -177,7 +177,7 @@ class Intake:
         self._accepting.require_start(submission, allowance)
         run, user_folder = Attempt.of(submission), safe_component(submission.user_id)
         name = run.name
-        target = self._at.claimed_file(run)
+        target, waiting = self._at.claimed_file(run), self._at.waiting_file(user_folder, run.stem)
         data = indented(self._signer.sign(submission.to_record()))
         folders = self._run_folders.begin(name, user_folder, signed=True)
         try:
@@ -185,9 +185,8 @@ class Intake:
         except BaseException:
             self._run_folders.remove(name)
             raise
-        waiting = self._at.waiting_file(user_folder, run.stem)
         pending = pending_job(waiting, ReadSubmission(submission, None), run)
-        claimed = ClaimedJob(run.job_id, submission, *folders, accepted_here=True, is_signed=True)
+        claimed = ClaimedJob(submission.job_id, submission, *folders, accepted_here=True, is_signed=True)
         entry = _entry(Kind.CLAIMED, name, user_folder, submission, data)
         undo = partial(self._take_back_started, run, target)
         if placed is not None:
