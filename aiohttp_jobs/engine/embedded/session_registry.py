@@ -115,9 +115,10 @@ class SessionRegistry(InThreads):
         now = time.time()
         if now >= known.end or record.user_id != user_id or record.session_id != session_id:
             return None
-        if now - max(known.used, status.st_mtime) >= _USE_IS_NOTED_SECONDS:
+        # Either may be ahead: of a clock that was set back, or of another machine's.
+        if min(abs(now - known.used), abs(now - status.st_mtime)) >= _USE_IS_NOTED_SECONDS:
             known.used = now
-            await asyncio.to_thread(_note_use, path)
+            await asyncio.to_thread(_note_use, path, now)
         return record
 
     def all(self, user_id: str | None = None) -> list[OpenSession]:
@@ -187,6 +188,7 @@ class SessionRegistry(InThreads):
         except FileNotFoundError:  # another process has just swept the empty folder away
             make_folder(Path(path).parent)
             put_file(path, text.encode())
+        _note_use(path, record.signed_in_at.timestamp())
 
     def _sweep(self) -> None:
         """Remove sessions that have expired, what cannot be read, and folders of users without any."""
@@ -223,9 +225,10 @@ def _read(path: str) -> SessionRecord | None:
         return None
 
 
-def _note_use(path: str) -> None:
+def _note_use(path: str, moment: float) -> None:
+    """By this machine's clock: the file system may have another."""
     with suppress(OSError):  # it has ended, or the disk cannot be written: nothing that a request fails for
-        os.utime(path, follow_symlinks=False)
+        os.utime(path, (moment, moment), follow_symlinks=False)
 
 
 def _subfolders(folder: str) -> list[str]:

@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from time import time
 from typing import Any, TypeVar, TypeVarTuple
 
 from ...functions.registry import Functions
@@ -33,7 +32,7 @@ from .files.attempt_folders import AttemptFolders, owner_in
 from .files.cancel_requests import read_request, written_request
 from .files.concurrency_keys import KeyLocks
 from .files.deleted_ids import DeletedIds
-from .files.dropped_files import DroppedFiles
+from .files.dropped_files import SETTLE_SECONDS, DroppedFiles, Unfinished
 from .files.group_commit import GroupCommit
 from .files.inotify import DroppedFilesWatch
 from .files.instances import Instance
@@ -57,7 +56,6 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _THREADS = 8
-_SETTLE_SECONDS = 2.0
 _PORTION = 250
 _logger = logging.getLogger(__name__)
 
@@ -103,6 +101,7 @@ class FileSystemStore:
             storage=self._storage,
         )
         self._drops = DroppedFiles(self._at.submissions)
+        self._unfinished = Unfinished()
         self._watch = DroppedFilesWatch(self._at.submissions, self._announce)
         self._left_undone = LeftUndone()
         self._was_paused = False
@@ -395,21 +394,20 @@ class FileSystemStore:
                 continue  # refused, and still to be removed
             try:
                 read = self._reader.read(path, path.parent.name)
-                age = time() - path.lstat().st_mtime
+                is_unfinished = read.problem is not None and self._unfinished.may_be(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 _logger.warning("%r cannot be read now, and is tried again: %s", str(path), error)
             else:
-                if read.problem is not None and 0 <= age < _SETTLE_SECONDS:
-                    # A program that does not write atomically may still be writing it.
+                if is_unfinished:
                     unsettled.append(str(path))
                 else:
                     jobs.append(pending_job(str(path), read))
         jobs.sort(key=lambda job: job.submitted_at)
         if unsettled:
             self._drops.announce(unsettled)  # or else they would wait until all others have been read
-        return Found(jobs, there_are_more, _SETTLE_SECONDS if unsettled else None)
+        return Found(jobs, there_are_more, SETTLE_SECONDS if unsettled else None)
 
     def _announce(self, paths: Sequence[str]) -> None:
         self._drops.announce(paths)

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from aiohttp_jobs.engine.base import ClaimedJob
+from aiohttp_jobs.engine.embedded.files.dropped_files import SETTLE_SECONDS
 from aiohttp_jobs.engine.embedded.files.results import ResultFiles
 from aiohttp_jobs.engine.embedded.queue import PendingJob
 from aiohttp_jobs.engine.embedded.store import FileSystemStore
@@ -233,6 +234,17 @@ async def test_a_drop_signed_with_the_folders_key_runs(store: FileSystemStore, t
     drop(tmp_path, signer.sign(submission().to_record()))
     (pending,) = (await store.scan(set())).jobs
     assert (await claimed(store, pending)).problem is None
+
+
+async def test_a_bad_file_from_the_future_may_still_be_being_written_and_is_not_waited_for_forever(
+    store: FileSystemStore, tmp_path: Path
+) -> None:
+    path = drop(tmp_path, b"{")
+    os.utime(path, (time.time() + 3600,) * 2)  # by the clock of the file system, or one that was put back
+    assert (await store.scan(())).jobs == []
+    await asyncio.sleep(SETTLE_SECONDS)
+    (found,) = (await store.scan(())).jobs
+    assert found.problem is not None
 
 
 async def test_a_drop_in_somebody_elses_folder_is_refused(store: FileSystemStore, tmp_path: Path) -> None:

@@ -20,6 +20,10 @@ from .submission_reader import is_visible
 
 _MOST_LISTED = 10_000
 """Of one user's folder at once: the rest is found when these have been read."""
+SETTLE_SECONDS = 2.0
+"""A bad file that nobody has changed for so long is complete."""
+_LONG_AGO_SECONDS = 30.0
+"""More than clocks of machines that share a file system may differ."""
 _logger = logging.getLogger(__name__)
 
 
@@ -113,6 +117,31 @@ class DroppedFiles:
         if not isinstance(error, FileNotFoundError) and folder not in self._complained:
             self._complained.add(folder)
             _logger.error("Submissions in %r cannot be read: %s", folder, error)
+
+
+class Unfinished:
+    """Tells which bad files a program may still be writing that does not do it atomically."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[tuple[int, int, int], float]] = {}
+
+    def may_be(self, path: Path) -> bool:
+        """Whether the bad file `path` may still be being written. Raises ``FileNotFoundError``.
+
+        How long it has been as it is, this process's own clock says: that of the file system may be another,
+        or either may have been set.
+        """
+        status, now = path.lstat(), time.monotonic()
+        state, name = (status.st_ino, status.st_size, status.st_mtime_ns), str(path)
+        before, since = self._seen.pop(name, (None, now))
+        if before == state and now - since >= SETTLE_SECONDS:
+            return False
+        if time.time() - status.st_mtime >= _LONG_AGO_SECONDS:
+            return False
+        self._seen[name] = state, since if before == state else now
+        while len(self._seen) > _MOST_LISTED:
+            del self._seen[next(iter(self._seen))]
+        return True
 
 
 def _files(folder: str, known: Collection[str]) -> Iterable[tuple[str, int | None]]:
