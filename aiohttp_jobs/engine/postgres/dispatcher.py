@@ -407,7 +407,7 @@ class PostgresDispatcher:
         try:
             try:
                 if folders is None:
-                    folders = await asyncio.to_thread(self._folders.make)
+                    folders = await asyncio.to_thread(self._folders.take)
                 async with copy.kept_up(active):
                     result = await self._run(claim, submission, active, folders)
             finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ _JOB = "job"
 _SWEEP_SECONDS = 5.0
 _SPARES = 2
 """How many jobs find their folders ready: a job alone, and one that comes as it ends."""
+_SURE_SECONDS = 60.0
 _LARGEST_VERDICT = 512 * 1024 * 1024
 
 
@@ -38,13 +40,24 @@ class RunFolders(NamedTuple):
     job_dir: str
 
 
-class RunningFolders:
-    """The folders below `base`, which no other process uses at the same time, and no other user can read."""
+class _Spare(NamedTuple):
+    """Folders that nobody has had, and when they were made (by the monotonic clock)."""
 
-    def __init__(self, base: Path) -> None:
+    folders: RunFolders
+    since: float
+
+
+class RunningFolders:
+    """The folders below `base`, which no other process uses at the same time, and no other user can read.
+
+    Those that were made less than `sure_seconds` ago are taken to be there still.
+    """
+
+    def __init__(self, base: Path, sure_seconds: float = _SURE_SECONDS) -> None:
         self._base = base
+        self._sure_seconds = sure_seconds
         self._sweeper = Sweeper()
-        self._spares: deque[RunFolders] = deque()
+        self._spares: deque[_Spare] = deque()
 
     def open(self) -> None:
         make_folder(self._base)
@@ -85,18 +98,28 @@ class RunningFolders:
         return found
 
     def spare(self) -> RunFolders | None:
-        """Folders that nobody has had, for a job; ``None`` when there are none ready. Does not block."""
-        while self._spares:
-            folders = self._spares.popleft()
-            # What cleans up after days, as under /tmp, may have removed those that nobody used.
-            if is_folder(folders.run_dir) and is_folder(f"{folders.job_dir}/{WORK}"):
-                return folders
+        """Folders that nobody has had, for a job; ``None`` when there are none that are sure to be there."""
+        with suppress(IndexError):
+            newest = self._spares.pop()
+            if time.monotonic() - newest.since < self._sure_seconds:
+                return newest.folders
+            self._spares.append(newest)
         return None
+
+    def take(self) -> RunFolders:
+        """Folders that nobody has had, for a job: some that are ready, or new ones."""
+        with suppress(IndexError):
+            while True:
+                folders = self._spares.popleft().folders
+                # What cleans up after days, as under /tmp, may have removed those that nobody used.
+                if is_folder(folders.run_dir) and is_folder(f"{folders.job_dir}/{WORK}"):
+                    return folders
+        return self.make()
 
     def stock(self) -> None:
         """Have some ready for the next jobs. In one thread at a time."""
         while len(self._spares) < _SPARES:
-            self._spares.append(self.make())
+            self._spares.append(_Spare(self.make(), time.monotonic()))
 
     def make(self) -> RunFolders:
         """Create the folders of a job, in separate trees: nothing of the host's is above the job's folder.

@@ -28,15 +28,19 @@ def test_each_job_has_folders_of_its_own(folders: RunningFolders) -> None:
     assert {*first}.isdisjoint(second)
     assert (Path(first.job_dir) / WORK).is_dir()
     assert folders.spare() is None
+    assert {*folders.take()}.isdisjoint({*first, *second})
 
 
 @pytest.mark.parametrize("which", ["run_dir", "job_dir"])
-def test_no_job_is_given_folders_that_somebody_has_removed(folders: RunningFolders, which: str) -> None:
+def test_no_job_is_given_folders_that_somebody_has_removed_since_long(tmp_path: Path, which: str) -> None:
+    folders = RunningFolders(tmp_path / "Running" / "1", sure_seconds=0)
+    folders.open()
     folders.stock()
-    removed = folders.spare()
-    assert removed is not None
+    removed = folders.take()
     for left in Path(getattr(removed, which)).parent.iterdir():
         shutil.rmtree(left)
-    assert folders.spare() is None
-    folders.stock()
-    assert folders.spare() is not None
+    assert folders.spare() is None, "nobody has looked whether they are there"
+    taken = folders.take()
+    assert Path(taken.run_dir).is_dir()
+    assert (Path(taken.job_dir) / WORK).is_dir()
+    folders.close()
