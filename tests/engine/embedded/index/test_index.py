@@ -8,7 +8,7 @@ import os
 import random
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from aiohttp_jobs.model.results import ResultFilter, Sort
 from aiohttp_jobs.model.search import parse_search
 
 from ....cases import cases
-from ....gate import PATIENCE_SECONDS, until
+from ....gate import until
 from ..support import NOW, Results, opened, result
 
+KeepComing = Callable[..., list[dict[str, Any]]]
 SEARCHED = [case for case in cases("terminal") if "search_finds" in case]
 
 
@@ -209,17 +210,36 @@ async def unwatched(tmp_path: Path) -> AsyncIterator[Results]:
         yield results
 
 
+@pytest.fixture
+def keep_coming(unwatched: Results, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeepComing]:
+    """Adds a result with these fields, and another whenever the index asks whether more have come."""
+    ask, added = index.ResultIndex._on_timer, list[dict[str, Any]]()
+
+    def ask_when_another_has_come(asked: index.ResultIndex) -> None:
+        added.append(added[0])
+        unwatched.add(len(added), **added[0])
+        ask(asked)
+
+    def start(**fields: Any) -> list[dict[str, Any]]:
+        added.append(fields)
+        unwatched.add(1, **fields)
+        return added
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index, "_FLUSH_SECONDS", 0.01)
+        patch.setattr(index, "_LONGEST_SECONDS", 600)
+        patch.setattr(index.ResultIndex, "_on_timer", ask_when_another_has_come)
+        yield start
+
+
 async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_asks(
-    unwatched: Results, monkeypatch: pytest.MonkeyPatch
+    unwatched: Results, keep_coming: KeepComing
 ) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 2.0)  # longer than a busy machine pauses between two results
-    monkeypatch.setattr(index, "_LONGEST_SECONDS", 600)
-    for minute in range(60):
-        unwatched.add(minute)
-        await asyncio.sleep(0.05)
+    added = keep_coming()
+    await until(lambda: len(added) >= 20, "results that keep coming")
     assert rows_in(unwatched.at.index) == 0
-    assert len(await unwatched.ids()) == 60
-    assert rows_in(unwatched.at.index) == 60
+    assert len(await unwatched.ids()) >= 20
+    assert rows_in(unwatched.at.index) >= 20
 
 
 @pytest.mark.parametrize(
@@ -228,18 +248,18 @@ async def test_while_results_keep_coming_they_are_not_indexed_unless_somebody_as
     ids=["results", "characters"],
 )
 async def test_but_not_for_ever_and_not_too_many(
-    unwatched: Results, monkeypatch: pytest.MonkeyPatch, bound: str, most: int, output: str, waiting: int
+    unwatched: Results,
+    keep_coming: KeepComing,
+    monkeypatch: pytest.MonkeyPatch,
+    bound: str,
+    most: int,
+    output: str,
+    waiting: int,
 ) -> None:
-    monkeypatch.setattr(index, "_FLUSH_SECONDS", 2.0)
-    monkeypatch.setattr(index, "_LONGEST_SECONDS", 600)
     monkeypatch.setattr(index, bound, most)
-    found = 0
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not found:
-            unwatched.add(1, Output=output)
-            await asyncio.sleep(0.01)
-            found = rows_in(unwatched.at.index)
-    assert found > waiting
+    keep_coming(Output=output)
+    await until(lambda: rows_in(unwatched.at.index) > 0, "the first ones in the index")
+    assert rows_in(unwatched.at.index) > waiting
 
 
 async def test_a_look_while_results_keep_coming_does_not_look_for_every_file(
