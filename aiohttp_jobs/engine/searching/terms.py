@@ -30,8 +30,10 @@ class Word(NamedTuple):
     is_beginning: bool = False
 
 
+@lru_cache(64)
 def words_of(term: Term) -> tuple[Word, ...]:
     """The words that a text must have to contain the term, as FTS5 tokenizes them."""
+    # Kept, as a page asks several times, and each opens a database in memory if the text is not ASCII.
     text = " ".join(_taken_apart(term, indexed, grouped_pairs))
     words = (text.lower().split() if text.isascii() else tokens(text)) or [""]
     return (*map(Word, words[:-1]), Word(words[-1], _is_beginning(term)))
