@@ -84,15 +84,35 @@ class _OwnStorage(aiohttp_session.AbstractStorage):
 class _RequestStorage(aiohttp_session.AbstractStorage):
     """That of one request and of its clones, which have the same storage but not the same session.
 
-    Saves only sessions that it loaded: a host may install its own storage after this one.
+    The cookie is that of `own`. Saves only sessions that it loaded: a host may install its own storage after
+    this one.
     """
 
     def __init__(self, own: _OwnStorage) -> None:
-        # The cookie's settings as they are: to make them for each request took longer than all the rest here.
-        vars(self).update(vars(own))
+        # Without the base's, which would make the cookie's settings anew for each request.
         self._own = own
         self.session: aiohttp_session.Session | None = None
         """The session of the request, or of a clone of it."""
+
+    @property
+    def cookie_name(self) -> str:
+        return self._own.cookie_name
+
+    @property
+    def max_age(self) -> int | None:
+        return self._own.max_age
+
+    @property
+    def cookie_params(self) -> Any:
+        return self._own.cookie_params
+
+    def load_cookie(self, request: web.Request) -> str | None:
+        return self._own.load_cookie(request)
+
+    def save_cookie(
+        self, response: web.StreamResponse, cookie_data: str, *, max_age: int | None = None
+    ) -> None:
+        self._own.save_cookie(response, cookie_data, max_age=max_age)
 
     async def load_session(self, request: web.Request) -> aiohttp_session.Session:
         session = await self._own.load_session(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import aiohttp_session
 import pytest
 from aiohttp import web
 
@@ -41,6 +42,24 @@ async def test_the_cookie_is_protected(start_host: StartHost, secure: bool) -> N
     assert "SameSite=Lax" in cookie
     assert ("Secure" in cookie) == secure
     assert "alice" not in cookie
+
+
+async def test_the_hosts_own_code_meets_the_cookie_as_that_of_any_storage(start_host: StartHost) -> None:
+    async def show(request: web.Request) -> web.Response:
+        storage = request[aiohttp_session.STORAGE_KEY]
+        shown = [storage.cookie_name, storage.max_age, storage.cookie_params["secure"]]
+        response = web.json_response([*shown, storage.load_cookie(request)])
+        storage.save_cookie(response, "anew", max_age=5)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/show", show)
+    host = await start_host(app, session_max_age=100, session_secure=True)
+    asking = {"headers": {"Cookie": "PSWebSessionID=kept"}}
+    answer = await host.stranger().request("GET", f"{host.address}/show", **asking)
+    assert answer.body == ["PSWebSessionID", 100, True, "kept"]
+    assert answer.headers["Set-Cookie"].startswith("PSWebSessionID=anew; ")
+    assert "Max-Age=5; " in answer.headers["Set-Cookie"]
 
 
 async def test_sessions_survive_a_restart(start_host: StartHost) -> None:
