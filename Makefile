@@ -51,7 +51,7 @@ test-fast: $(VENV)/.test  ## the daily loop: without browsers, PowerShell, Postg
 	@# asyncio's debug mode takes an eighth of the processor's time: make test has it.
 	.ci/in-memory $(BIN)/pytest -q -n $(TEST_WORKERS) --dist worksteal -m "not slow" -o asyncio_debug=false $(ARGS)
 
-torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 14 minutes; ARGS=--short, or --only GROUP --seed N
+torture: $(VENV)/.test  ## kill hosts at every step of a job's life, for 11 to 14 minutes; ARGS=--short, or --only GROUP --seed N
 	@exec $(BIN)/python -m tests.torture $(ARGS)
 
 torture-cluster: $(VENV)/.test  ## kill, stop and cut off hosts, workers and PostgreSQL, for 8 minutes; ARGS=--short
