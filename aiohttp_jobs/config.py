@@ -24,6 +24,7 @@ from pydantic import (
 
 from .errors import ConfigurationError
 from .model.converted import Converted, by_default
+from .model.field_faults import what_is_wrong
 from .model.identity import Identity
 from .model.job import ExecutionMode, InterpreterName, OneLine
 from .model.notice_rules import EmailAddress
@@ -474,7 +475,8 @@ class JobsConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             setting = str(first["loc"][0]) if first["loc"] else "settings"
-            raise ConfigurationError(f"{ENVIRONMENT_PREFIX}{setting.upper()}: {first['msg']}") from error
+            named = ENVIRONMENT_PREFIX + setting.upper()
+            raise ConfigurationError(f"{named}: {what_is_wrong(first)}") from error
 
 
 def _from_text(name: str, text: str) -> Any:

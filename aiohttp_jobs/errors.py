@@ -145,19 +145,20 @@ class InvalidFieldsError(JobsError):
     code = "invalid_fields"
 
     @classmethod
-    def of(cls, faults: Sequence[dict[str, Any]], separator: str = " ") -> Self:
+    def of(cls, faults: Sequence[dict[str, Any]]) -> Self:
         """The error for `faults`, entries made by `field_error`, as one sentence.
 
-        `separator` stands between a field's name and its fault. At most the first 20 faults are included.
+        Each message goes on where its field's name ends, as in "must not be empty". At most the first 20
+        faults are included.
         """
-        text = "; ".join(f"{fault['field']}{separator}{fault['message']}" for fault in faults[:MOST_DETAILS])
+        text = "; ".join(f"{fault['field']} {fault['message']}" for fault in faults[:MOST_DETAILS])
         more = f"; and {len(faults) - MOST_DETAILS} more" if len(faults) > MOST_DETAILS else ""
         return cls(f"{text}{more}.", details=list(faults))
 
     @classmethod
-    def of_one(cls, field: str, message: str, separator: str = " ") -> Self:
+    def of_one(cls, field: str, message: str) -> Self:
         """The error for a single field."""
-        return cls.of([field_error(field, message)], separator)
+        return cls.of([field_error(field, message)])
 
 
 class LimitReachedError(JobsError):

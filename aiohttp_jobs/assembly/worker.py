@@ -32,6 +32,7 @@ from ..doctor.at_start import cannot_start, require_private_data_folder, require
 from ..engine.postgres import postgres_needed
 from ..errors import ConfigurationError, StorageUnavailableError
 from ..functions.registry import Functions
+from ..model.field_faults import what_is_wrong
 from ..model.job import ExecutionMode, Labels
 from ..monitoring.counting import workers_present
 from ..monitoring.instrumentation import Instrumentation
@@ -311,7 +312,7 @@ def _config_of(request: WorkerRequest) -> JobsConfig:
     try:
         return JobsConfig(**{**{name: getattr(config, name) for name in config.model_fields_set}, **settings})
     except ValidationError as error:
-        raise ConfigurationError(f"--config {request.config}: {error.errors()[0]['msg']}") from None
+        raise ConfigurationError(f"--config {request.config}: {what_is_wrong(error.errors()[0])}") from None
 
 
 def _takes_nothing(found: Any) -> bool:

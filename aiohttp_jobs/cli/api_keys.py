@@ -16,6 +16,7 @@ import typer
 from pydantic import ValidationError
 
 from ..errors import JobsError
+from ..model.field_faults import what_is_wrong
 from .choosing import require_beginning, the_only
 from .place import DsnOrFolder, FolderOrDsn, place
 from .printing import AsJSON, fail, print_json, print_table, print_text
@@ -63,7 +64,7 @@ def create(
             )
     except ValidationError as error:
         fault = error.errors()[0]
-        fail(f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}")
+        fail(f"{fault['loc'][0]} {what_is_wrong(fault)}.")
     except JobsError as error:
         fail(error.message)
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..model.field_faults import what_is_wrong
 from ..model.words import ExecutionMode, InterpreterName
 from .printing import fail
 from .streams import read_in
@@ -97,7 +98,7 @@ def retry_policy(retries: int, backoff: float) -> RetryPolicy | None:
         return RetryPolicy(count=retries, backoff_seconds=backoff)
     except ValidationError as error:
         fault = error.errors()[0]
-        fail(f"--{'retries' if fault['loc'][0] == 'count' else 'backoff'}: {fault['msg']}")
+        fail(f"--{'retries' if fault['loc'][0] == 'count' else 'backoff'} {what_is_wrong(fault)}.")
 
 
 def notices(emails: Sequence[str] | None, webhooks: Sequence[str] | None, on: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, PydanticSerializationError, core_schema
 
 from ..errors import ConfigurationError, InvalidFieldsError, field_error
+from ..model.field_faults import what_is_wrong
 from ..model.functions import FUNCTION_NAME, FunctionItem, FunctionParameter, FunctionParameterType
 from ..model.parameters import require_few_lines, require_size, secret_fault
 from .context import JobContext
@@ -32,7 +33,6 @@ _MOST_DEEP = 32
 _LARGEST = 2**63 - 1
 _DECIMAL = "decimal"
 _NOT_NAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_SUBJECT = re.compile(r"^(?:[A-Z][A-Za-z ]*?) (?:should|must) ")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}:\d{2}")
 _FORMATS = {
     "date": FunctionParameterType.DATE,
@@ -521,16 +521,9 @@ def _place(fault: ErrorDetails) -> str:
 
 
 def _what_is_wrong(fault: ErrorDetails, secrets: set[str]) -> str:
-    """pydantic's message as the end of a sentence; of a secret nothing that a check of the host's says."""
-    match fault["type"]:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return "is not a field here; check its spelling"
-        case kind if secrets.intersection(map(str, fault["loc"][:1])) and not kind.startswith("string_"):
-            return "is not a value that the function takes"
-        case "uuid_type":
-            return "must be a UUID, as text"
-        case _:
-            message = fault["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            return _SUBJECT.sub("must ", message)
+    """As for any field; of a secret nothing that a check of the host's says."""
+    kind = fault["type"]
+    is_checked = kind not in ("missing", "extra_forbidden") and not kind.startswith("string_")
+    if is_checked and secrets.intersection(map(str, fault["loc"][:1])):
+        return "is not a value that the function takes"
+    return what_is_wrong(fault)

@@ -26,6 +26,7 @@ from ..errors import (
     TooLargeError,
     field_error,
 )
+from ..model.field_faults import what_is_wrong
 from .open_streams import require_rights_still, while_rights_last
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -231,7 +232,7 @@ def _require_small_containers(data: dict[str, Any]) -> None:
         most = MOST_FIELDS if is_object else MOST_ENTRIES
         if len(value) > most:
             message = f"must have at most {most} {'fields' if is_object else 'entries'}"
-            raise InvalidFieldsError.of_one(name, message, ": ")
+            raise InvalidFieldsError.of_one(name, message)
         inner = value.items() if is_object else ((name, each) for each in value)
         waiting += [(str(key)[:64], each) for key, each in inner if isinstance(each, dict | list)]
 
@@ -244,11 +245,11 @@ def invalid_fields(error: ValidationError) -> InvalidFieldsError:
         return InvalidFieldsError(f"The body {message}.", details=[field_error("body", message)])
     faults = error.errors(include_url=False)
     details = [
-        field_error(".".join(map(str, fault["loc"])) or "body", _what_is_wrong(fault))
+        field_error(".".join(map(str, fault["loc"])) or "body", what_is_wrong(fault))
         for fault in faults
         if not _follows_from(fault, faults)
     ]
-    return InvalidFieldsError.of(details, ": ")
+    return InvalidFieldsError.of(details)
 
 
 def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
@@ -257,22 +258,3 @@ def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:
     return fault["type"] == "too_short" and any(
         len(other["loc"]) > depth and other["loc"][:depth] == fault["loc"] for other in faults
     )
-
-
-def _what_is_wrong(fault: ErrorDetails) -> str:
-    """pydantic's message, in a reader's words where its own are about Python."""
-    limits = fault.get("ctx", {})
-    unit = "characters" if isinstance(fault["input"], str) else "entries"
-    match fault["type"]:
-        case "too_short" if limits["min_length"] == 1:
-            return "must not be empty"
-        case "too_short":
-            return f"must have at least {limits['min_length']} {unit}"
-        case "too_long":
-            return f"must have at most {limits['max_length']} {unit}"
-        case "extra_forbidden":
-            return "is not a field here; check its spelling"
-        case "tuple_type":
-            return "must be a list"
-        case _:
-            return fault["msg"].removeprefix("Value error, ")

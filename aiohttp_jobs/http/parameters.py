@@ -11,6 +11,7 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidFieldsError
+from ..model.field_faults import what_is_wrong
 from .request_keys import request_key
 
 T = TypeVar("T")
@@ -212,9 +213,7 @@ class Value(RequestParameter[T | None]):
         try:
             return None if text is None else self.adapter.validate_python(text)
         except ValidationError as error:
-            message = error.errors(include_url=False, include_context=False, include_input=False)[0]["msg"]
-            message = message.removeprefix("Value error, ")
-            raise InvalidFieldsError.of_one(self.name, message, ": ") from None
+            raise InvalidFieldsError.of_one(self.name, what_is_wrong(error.errors()[0])) from None
 
     @property
     def schema(self) -> dict[str, Any]:

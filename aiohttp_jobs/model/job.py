@@ -246,7 +246,7 @@ S = TypeVar("S", bound=Startable)
 def one_start_time(request: S) -> S:
     """A validator. Raises ``ValueError`` for a request with both a start time and a delay."""
     if request.run_at is not None and request.delay_seconds is not None:
-        raise ValueError("give either runAt or delaySeconds, not both")
+        raise ValueError("must not have both runAt and delaySeconds")
     return request
 
 

@@ -138,18 +138,18 @@ class Parameter(BaseModel):
             ("allowLeadingDash", self.allow_leading_dash or None, (*texts, *numbers)),
         ):
             if value is not None and kind not in kinds:
-                raise ValueError(f"{field} is not for parameters of type {kind}")
+                raise ValueError(f"has {field}, which is not for parameters of type {kind}")
         if kind is ParameterType.CHOICE and self.choices is None:
-            raise ValueError("choices is needed for a parameter of type choice")
+            raise ValueError("must have choices, as its type is choice")
         if self.choices is not None and len(set(self.choices)) < len(self.choices):
-            raise ValueError("choices must differ from each other")
+            raise ValueError("must have choices that differ from each other")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum must not be larger than maximum")
+            raise ValueError("must not have a minimum that is larger than its maximum")
         if self.default is not None:
             if kind is ParameterType.SECRET:
-                raise ValueError("default is not for secrets: they are given anew for each run")
+                raise ValueError("has a default, which is not for secrets: they are given anew for each run")
             if (fault := self.fault(self.default, with_pattern=False)) is not None:
-                raise ValueError(f"default {fault}")
+                raise ValueError(f"has a default that {fault}")
         return self
 
     @property
@@ -246,7 +246,7 @@ def _pattern_faults(parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
         if (fault := pattern_fault(parameter.pattern)) is not None:
             faults.append(field_error(f"parameters.{index}.pattern", fault))
         elif parameter.default is not None and (fault := parameter.fault(parameter.default)) is not None:
-            faults.append(field_error(f"parameters.{index}", f"default {fault}"))
+            faults.append(field_error(f"parameters.{index}", f"has a default that {fault}"))
     return faults
 
 

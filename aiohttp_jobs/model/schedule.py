@@ -93,7 +93,7 @@ class _Scheduled(BaseModel):
 
 def _no_start_time(job: J) -> J:
     if job.run_at is not None or job.delay_seconds is not None:
-        raise ValueError("runAt and delaySeconds are not for schedules; the cron line tells when")
+        raise ValueError("must not have runAt or delaySeconds: the cron line tells when it runs")
     return job
 
 

@@ -15,6 +15,7 @@ from ..config import JobsConfig
 from ..engine.base import ApiKeyRecords, Capability
 from ..errors import ForbiddenError, InvalidFieldsError, NotFoundError
 from ..model.api_key import ApiKey
+from ..model.field_faults import what_is_wrong
 from ..model.identity import Identity, Proof
 from ..model.job import (
     CommandText,
@@ -154,8 +155,7 @@ class AccountService:
                 key, secret = await self._api_keys.in_thread(create)
         except ValidationError as error:
             field = _camel(str(error.errors()[0]["loc"][0]).replace("AllowedIPs", "allowed_ips"))
-            message = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise InvalidFieldsError.of_one(field, message, ": ") from None
+            raise InvalidFieldsError.of_one(field, what_is_wrong(error.errors()[0])) from None
         return key.public(), secret
 
     async def set_key_enabled(self, identity: Identity, key_id: str, enabled: bool) -> dict[str, Any]:

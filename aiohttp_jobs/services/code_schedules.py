@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ..engine.base import FiredMoments, RecordStore
 from ..errors import ConfigurationError, InvalidFieldsError
 from ..functions.registry import Function, Functions
+from ..model.field_faults import what_is_wrong
 from ..model.functions import FROM_CODE
 from ..model.job import utc_now
 from ..model.schedule import Schedule, ScheduledFunction, ScheduleRequest, code_schedule_id
@@ -116,7 +117,7 @@ class CodeSchedules:
         except (InvalidFieldsError, TypeError) as error:
             raise _unusable(function, str(error)) from None
         except ValidationError as error:
-            raise _unusable(function, error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+            raise _unusable(function, what_is_wrong(error.errors()[0])) from None
         return schedule
 
 

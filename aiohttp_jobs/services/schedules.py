@@ -16,6 +16,7 @@ from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..engine.base import FiredMoments, RecordStore
 from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, field_error
+from ..model.field_faults import what_is_wrong
 from ..model.identity import Identity
 from ..model.job import utc_now
 from ..model.record import owned_by
@@ -305,6 +306,6 @@ def _view(schedule: Schedule, now: datetime) -> dict[str, Any]:
 
 def _faults(error: ValidationError) -> list[dict[str, Any]]:
     return [
-        field_error(".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))
-        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        field_error(".".join(map(str, fault["loc"])), what_is_wrong(fault))
+        for fault in error.errors(include_url=False)
     ]

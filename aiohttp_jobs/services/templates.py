@@ -194,7 +194,7 @@ class TemplateService:
     async def _require_usable_parameters(self, request: TemplateRequest) -> None:
         interpreter = self._limits.interpreter_of(request)
         if faults := await asyncio.to_thread(saving_faults, request.parameters, interpreter):
-            raise InvalidFieldsError.of(faults, ": ")
+            raise InvalidFieldsError.of(faults)
 
     def _written(
         self,

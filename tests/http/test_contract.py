@@ -121,21 +121,33 @@ async def test_a_bad_field_is_named(host: Host) -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     # what is wrong beside what is right, and the sentence about it
-    ({"concurrencyKey": ""}, "concurrencyKey: must not be empty."),
-    ({"concurrencyKey": "k" * 201}, "concurrencyKey: must have at most 200 characters."),
-    ({"retry": {"count": 1, "on": []}}, "retry.on: must not be empty."),
-    ({"notify": "ops"}, "notify: must be a list."),
+    ({"concurrencyKey": ""}, "concurrencyKey must not be empty."),
+    ({"concurrencyKey": "k" * 201}, "concurrencyKey must have at most 200 characters."),
+    ({"retry": {"count": 1, "on": []}}, "retry.on must not be empty."),
+    ({"jobName": None}, "jobName must be a text."),
+    ({"executionMode": "Cloud"}, "executionMode must be 'MainLoop', 'Runspace' or 'BackgroundJob'."),
+    ({"priority": 10}, "priority must be less than or equal to 9."),
+    ({"priority": 1.5}, "priority must be a whole number."),
+    ({"colour": "red"}, "colour is not a field here; check its spelling."),
+    (
+        {"runAt": "2100-01-01T00:00:00Z", "delaySeconds": 5},
+        "body must not have both runAt and delaySeconds.",
+    ),
+    ({"notify": [{"to": ["ops@example.org"]}]}, "notify.0 must have the field 'channel'."),
+    ({"notify": [{"channel": "fax"}]}, "notify.0 must have one of 'email', 'webhook' as its 'channel'."),
+    ({"notify": [{"channel": "webhook"}]}, "notify.0.webhook.url is required."),
+    ({"notify": "ops"}, "notify must be a list."),
     (
         {"notify": [{"channel": "webhook", "url": "http://xn--/"}]},
-        "notify.0.webhook.url: must be an address such as 'https://example.org/hook'.",
+        "notify.0.webhook.url must be an address such as 'https://example.org/hook'.",
     ),
     (
         {"notify": [{"channel": "email", "to": ["ops"]}]},
-        "notify.0.email.to.0: must be an e-mail address such as 'ops@example.org'.",
+        "notify.0.email.to.0 must be an e-mail address such as 'ops@example.org'.",
     ),
     (
         {"notify": [{"channel": "email", "to": ["a@b.org"] * 21}]},
-        "notify.0.email.to: must have at most 20 entries.",
+        "notify.0.email.to must have at most 20 entries.",
     ),
 ]
 

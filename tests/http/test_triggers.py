@@ -250,10 +250,10 @@ NO_TRIGGERS: list[tuple[dict[str, Any], str]] = [
         {"values": {"token": "x"}},
         "values.token is a secret, which a trigger cannot keep: give it a path.",
     ),
-    ({"paths": {"what": "a..b"}}, "paths.what: must be a path such as commits[0].author.name"),
-    ({"paths": {"what": "$(x)"}}, "paths.what: must be a path such as"),
+    ({"paths": {"what": "a..b"}}, "paths.what must be a path such as commits[0].author.name"),
+    ({"paths": {"what": "$(x)"}}, "paths.what must be a path such as"),
     ({"only": [{"path": "ref", "equals": [1]}]}, "only.0.equals"),
-    ({"proof": "password"}, "proof: Input should be 'github', 'gitlab', 'standard' or 'bearer'"),
+    ({"proof": "password"}, "proof must be 'github', 'gitlab', 'standard' or 'bearer'"),
 ]
 
 

@@ -183,7 +183,7 @@ class TestDroppedFiles:
         record = drops.record(**{**self.FIELDS, "FunctionValues": {"name": 5}})
         drops.put(record)
         result = await host.caller().result(record["JobID"])
-        assert (result["Status"], "values.name must be a valid string" in result["Output"]) == (
+        assert (result["Status"], "values.name must be a text" in result["Output"]) == (
             "Rejected",
             True,
         )

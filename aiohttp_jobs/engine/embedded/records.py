@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import ValidationError
 
 from ...errors import NotFoundError, TooManyKeptError
+from ...model.field_faults import what_is_wrong
 from ...model.schedule import Schedule
 from ...model.template import Template
 from ...model.template_trigger import TemplateTrigger
@@ -171,7 +172,7 @@ class SignedRecords(RecordFiles[R]):
         except FileNotFoundError:
             return None
         except (UnreadableFileError, ValueError, RecursionError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            reason = what_is_wrong(error.errors()[0]) if isinstance(error, ValidationError) else error
             _logger.error("%s file %s cannot be used: %s", noun, name, reason)
             return None
         except OSError as error:

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from ...errors import NotFoundError, TooManyKeptError
+from ...model.field_faults import what_is_wrong
 from ...system.signing import Signer
 from ..base import Record
 from .database import Database
@@ -211,7 +212,7 @@ class PostgresRecords(Generic[R]):
         try:
             record = self._read(found)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
+            reason = what_is_wrong(error.errors()[0])
             _logger.error("The %s %s in the database cannot be used: %s", self._noun, record_id, reason)
             return None
         return record if record.record_id == record_id else None

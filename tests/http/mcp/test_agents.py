@@ -205,11 +205,11 @@ async def test_faults_are_told_to_the_agent_as_sentences(start_host: StartHost) 
                 {"jobName": "x", "executionMode": "MainLoop", "command": "1"},
                 "requires 'debug' role",
             ),
-            ("submit_job", {"jobName": "x", "command": "true"}, "executionMode: Field required."),
+            ("submit_job", {"jobName": "x", "command": "true"}, "executionMode is required."),
             ("get_job", {"jobId": bobs}, "This job is not yours."),
             ("cancel_job", {"jobId": bobs}, "This job is not yours."),
-            ("watch_job", {"jobId": "7"}, "jobId: String should match pattern"),
-            ("read_output", {"jobId": bobs, "pages": 3}, "pages: is not a field here; check its spelling."),
+            ("watch_job", {"jobId": "7"}, "jobId must match pattern"),
+            ("read_output", {"jobId": bobs, "pages": 3}, "pages is not a field here; check its spelling."),
             ("list_jobs", {"everyone": True}, "To see all jobs requires elevated roles"),
         ):
             result = await client.call_tool(name, arguments)

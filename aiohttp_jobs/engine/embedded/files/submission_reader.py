@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 
+from ....model.field_faults import what_is_wrong
 from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
 from ....system.guarded_files import UnreadableFileError, read_file, read_start
 from ....system.signing import FIELD as SIGNATURE
@@ -142,7 +143,7 @@ def _parse(data: bytes) -> dict[str, Any]:
 def _first_fault(error: ValidationError) -> str:
     first = error.errors()[0]
     field = str(first["loc"][0]) if first["loc"] else "record"
-    return f"{field}: {first['msg']}"
+    return f"{field} {what_is_wrong(first)}"
 
 
 def placeholder(path: Path, user_folder: str, record: dict[str, Any]) -> Submission:
