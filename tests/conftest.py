@@ -34,11 +34,12 @@ from aiohttp_jobs.worker.powershell import runspace
 from . import prefork
 from .engines import HostEngine, engine
 from .gate import pauses
-from .postgres import bare_postgres, postgres, postgres_server
+from .postgres import bare_postgres, databases, new_postgres, postgres, postgres_server
 from .powershell import needs_pwsh, short_lived_pwsh
 from .processes import end_what_was_left
 
-__all__ = ["bare_postgres", "engine", "postgres", "postgres_server"]  # fixtures, for pytest to find
+# Fixtures, for pytest to find.
+__all__ = ["bare_postgres", "databases", "engine", "new_postgres", "postgres", "postgres_server"]
 
 API = "/apps/WebHostTaskManagement/api/v1"
 RESULT_SECONDS = 120.0
@@ -185,9 +186,7 @@ def needs_postgres(item: pytest.Item) -> bool:
     """Whether `item` is run over PostgreSQL, which is a server to start and a database to make."""
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     named = [value for value in params.values() if isinstance(value, str)]
-    return "postgres" in named or not {"postgres", "bare_postgres"}.isdisjoint(
-        getattr(item, "fixturenames", ())
-    )
+    return "postgres" in named or "postgres_server" in getattr(item, "fixturenames", ())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

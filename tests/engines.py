@@ -10,7 +10,7 @@ import pytest
 
 from aiohttp_jobs.engine.base import ApiKeyRecords
 
-from .engine.postgres.support import SECRET, installation
+from .engine.postgres.support import SECRET
 
 BOTH = pytest.mark.parametrize("engine", ["embedded", "postgres"], indirect=True)
 """Runs a test, or a module's, over both engines: what may differ, as each costs a second."""
@@ -31,7 +31,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[HostEngine]:
         yield HostEngine({}, None)
         return
     dsn = request.getfixturevalue("postgres")
-    beside = installation(dsn)
-    beside.open()
-    yield HostEngine({"engine": "postgres", "dsn": dsn, "secret": SECRET}, beside.api_keys)
-    beside.close()
+    from aiohttp_jobs.engine.postgres.installation import opened_records  # noqa: PLC0415 - needs psycopg
+
+    with opened_records(dsn, SECRET.encode()) as beside:
+        yield HostEngine({"engine": "postgres", "dsn": dsn, "secret": SECRET}, beside.api_keys)

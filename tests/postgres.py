@@ -1,6 +1,7 @@
-"""A real PostgreSQL for the tests that ask for one: started once a session, with a database for each test.
+"""A real PostgreSQL for the tests that ask for one, started once a session.
 
-Which programs, and as whom, is left to ``demo_app.postgres``.
+The databases that tests have are in ``tests.databases``; which programs, and as whom, is left to
+``demo_app.postgres``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 
 from demo_app.postgres import account, new_folder, programs, reachable, server_user
+
+from .databases import Databases
 
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
@@ -202,9 +205,25 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.close()
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: PostgresServer) -> Iterator[Databases]:
+    """What tests are lent, and give back."""
+    databases = Databases(postgres_server)
+    yield databases
+    databases.close()
+
+
 @pytest.fixture
-def postgres(postgres_server: PostgresServer) -> Iterator[str]:
-    """The dsn of a database of the test's own that has all tables."""
+def postgres(databases: Databases, postgres_server: PostgresServer) -> Iterator[str]:
+    """The dsn of a database of the test's own that has all tables, and the coming months."""
+    name = databases.take()
+    yield postgres_server.dsn(name)
+    databases.give_back(name)
+
+
+@pytest.fixture
+def new_postgres(postgres_server: PostgresServer) -> Iterator[str]:
+    """The dsn of a database of the test's own that has all tables, and in which no host has run."""
     name = postgres_server.create_upgraded()
     yield postgres_server.dsn(name)
     postgres_server.drop(name)

@@ -26,6 +26,11 @@ DAY = 86400.0
 
 
 @pytest.fixture
+def postgres(new_postgres: str) -> str:
+    return new_postgres
+
+
+@pytest.fixture
 async def results(database: AsyncDatabase) -> AsyncIterator[PostgresResults]:
     results = PostgresResults(database, search_bytes=1000)
     await results.open()
