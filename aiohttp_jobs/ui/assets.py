@@ -10,7 +10,7 @@ import functools
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -29,6 +29,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 _IMPORT = re.compile(r"""^(?:import|export)\b[^'"]*?\bfrom\s*["'](\.[^"']+)["']""", re.MULTILINE)
+_MODULES = (".js", ".mjs")
 _LOGO_TYPES = frozenset({".svg", ".png"})
 _MOST_LOGO_BYTES = 256 * 1024
 _LEVEL = 6
@@ -39,11 +40,12 @@ class Asset:
     """One file, kept as it is sent.
 
     `compressed` is the file as gzip (RFC 1952), in which nearly every browser asks for it; ``None`` for
-    pictures, which do not get smaller.
+    pictures, which do not get smaller. `imports` are the modules that it imports when it is loaded.
     """
 
-    def __init__(self, body: bytes, content_type: str) -> None:
+    def __init__(self, body: bytes, content_type: str, imports: Sequence[str] = ()) -> None:
         self.content_type = content_type
+        self.imports = imports
         is_picture = content_type == _TYPES[".png"]
         self.compressed = None if is_picture else gzip.compress(body, _LEVEL, mtime=0)
         self._kept = body if self.compressed is None else self.compressed
@@ -69,7 +71,7 @@ class Assets:
             path = waiting.pop()
             if path not in found:
                 found.append(path)
-                waiting += _imports(path, self.files[path].body.decode())
+                waiting += self.files[path].imports
         return found
 
     def with_logo(self, path: Path) -> Assets:
@@ -98,14 +100,16 @@ def package_assets() -> Assets:
             continue
         name, body = path.relative_to(_FOLDER).as_posix(), path.read_bytes()
         digest.update(name.encode() + b"\0" + hashlib.sha256(body).digest())
-        files[name] = Asset(body, _TYPES[path.suffix])
+        files[name] = Asset(body, _TYPES[path.suffix], _imports(name, body))
     return Assets(digest.hexdigest()[:16], files)
 
 
-def _imports(path: str, source: str) -> list[str]:
-    """What a module imports when it is loaded; not what it imports later."""
+def _imports(path: str, body: bytes) -> list[str]:
+    """The paths of what a module imports when it is loaded, and not later; nothing for what is no module."""
+    if not path.endswith(_MODULES):
+        return []
     folder = PurePosixPath(path).parent
-    return [_normal(folder / relative) for relative in _IMPORT.findall(source)]
+    return [_normal(folder / relative) for relative in _IMPORT.findall(body.decode())]
 
 
 def _normal(path: PurePosixPath) -> str:
