@@ -29,6 +29,7 @@ import aiohttp_jobs
 from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.base import ApiKeyRecords
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.engine.embedded.files import journal
 from aiohttp_jobs.worker.powershell import runspace
 
 from . import prefork
@@ -63,6 +64,10 @@ linecache.checkcache = _look_unless_ours
 
 # A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
 runspace.PRACTICE_AFTER_JOBS = 1_000_000
+
+# Two files of 4 MiB would be filled with zeros by each host, in a sixth of what it costs to start and end it.
+# Hosts in processes of their own have them.
+journal.SIZE = 512 * 1024
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile(
