@@ -56,6 +56,21 @@ class JobSummary:
     concurrency_key: str | None = None
     attempt: int = 1
 
+    @staticmethod
+    def of(submission: Submission) -> JobSummary:
+        """The summary of a valid submission."""
+        return JobSummary(
+            job_id=submission.job_id,
+            user_id=submission.user_id,
+            job_name=submission.job_name,
+            mode=submission.execution_mode,
+            submitted_at=submission.submitted_at,
+            priority=submission.priority,
+            run_at=submission.run_at,
+            concurrency_key=submission.concurrency_key,
+            attempt=submission.attempt,
+        )
+
 
 class JobState(NamedTuple):
     """The state of `job`, which has not ended, in whichever process.

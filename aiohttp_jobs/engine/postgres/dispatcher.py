@@ -364,7 +364,7 @@ class PostgresDispatcher:
         if reason is None and self._closing:
             self._jobs.start(self._give_back(claim))
             return
-        active = ActiveJob(_summary(submission), self._on_change)
+        active = ActiveJob(JobSummary.of(submission), self._on_change)
         if reason is not None:
             active.stop(reason)
         elif (early := self._early_stops.pop(claim.job_id, None)) is not None:
@@ -691,17 +691,3 @@ def _cut_off(result: JobResult) -> JobResult:
     """Of a command that was ended while this process was stopped, which heard of it only afterwards."""
     output = f"{result.output}[ERROR] {_CUT_OFF.message}\n"
     return result.model_copy(update={"status": _CUT_OFF.status, "output": output})
-
-
-def _summary(submission: Submission) -> JobSummary:
-    return JobSummary(
-        job_id=submission.job_id,
-        user_id=submission.user_id,
-        job_name=submission.job_name,
-        mode=submission.execution_mode,
-        submitted_at=submission.submitted_at,
-        priority=submission.priority,
-        run_at=submission.run_at,
-        concurrency_key=submission.concurrency_key,
-        attempt=submission.attempt,
-    )

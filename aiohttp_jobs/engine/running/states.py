@@ -13,18 +13,7 @@ from ..base import JobState, JobSummary, WorkerState
 
 def submitted_state(submission: Submission, phase: JobPhase, **known: Any) -> JobState:
     """The state of a job of which only the submission is available, with further fields in `known`."""
-    job = JobSummary(
-        job_id=submission.job_id,
-        user_id=submission.user_id,
-        job_name=submission.job_name,
-        mode=submission.execution_mode,
-        submitted_at=submission.submitted_at,
-        priority=submission.priority,
-        run_at=submission.run_at,
-        concurrency_key=submission.concurrency_key,
-        attempt=submission.attempt,
-    )
-    return JobState(job, phase, submission=submission, **known)
+    return JobState(JobSummary.of(submission), phase, submission=submission, **known)
 
 
 async def worker_states(workers: Sequence[WarmWorker]) -> list[WorkerState]:
