@@ -97,8 +97,16 @@ async def shut_down(scenario: Scenario) -> None:
 # --- sick disks
 
 _DURABLE = ("fsync", "fdatasync", "pwrite", "ftruncate")
-_SICK = (_DURABLE, (*_DURABLE, "rename", "link", "mkdir"), ("rename",), ("unlink",), ("pwrite",), ("write",))
-"""Families of calls that fail together. Not unlinking with others: that takes back what was refused."""
+_SICK = (
+    _DURABLE,
+    (*_DURABLE, "rename", "link", "mkdir"),
+    (*_DURABLE, "unlink"),  # what takes back what was refused
+    ("rename",),
+    ("unlink",),
+    ("pwrite",),
+    ("write",),
+)
+"""Families of calls that fail together."""
 
 
 async def sick(effects: Sequence[str], scenario: Scenario) -> None:

@@ -180,7 +180,7 @@ class Load:
         if status == 200:
             job.fate, job.job_id = Fate.ACCEPTED, answer["jobId"]
             self._maybe_watch(client, job)
-        else:
+        elif answer.get("code") != "may_still_run":
             job.fate = Fate.REFUSED
 
     def _request_of(self, job: Job, kind: Kind) -> tuple[str, dict[str, Any]]:
