@@ -274,9 +274,9 @@ async def test_whoever_is_refused_a_job_that_cannot_be_removed_either_is_told_th
             "concurrencyKey": "one",
         }
         answer = await alice.request("POST", "/jobs/submit", json=job)
+        (left,) = waiting.glob("*.json")
     assert (answer.status, answer.body["code"]) == (503, "may_still_run")
     assert "Retry-After" not in answer.headers, "a client may submit it twice"
-    (left,) = waiting.glob("*.json")
     job_id = left.stem.rpartition("_")[2]
     assert job_id in answer.body["error"]
     assert (await alice.request("GET", f"/jobs/{job_id}")).status == 404
