@@ -68,10 +68,19 @@ async def test_a_function_knows_its_job_and_all_it_tells_is_output(alice: Functi
     assert (result["Function"], result["Command"]) == ("tell", "tell(text='größe')")
 
 
-@pytest.mark.parametrize("mode", MODES)
-async def test_two_at_once_never_mix(own: FunctionCaller, mode: str) -> None:
+@in_one_loop
+@pytest.mark.parametrize("mode", ["BackgroundJob", "MainLoop"])
+async def test_two_at_once_never_mix(alice: FunctionCaller, mode: str) -> None:
+    await two_do_not_mix(alice, mode)
+
+
+async def test_nor_do_two_workers(own: FunctionCaller) -> None:
+    await two_do_not_mix(own, "Runspace")
+
+
+async def two_do_not_mix(caller: FunctionCaller, mode: str) -> None:
     texts = [f"number-{n}" for n in range(2)]
-    results = await asyncio.gather(*(own.run("tell", mode, text=text, times=30) for text in texts))
+    results = await asyncio.gather(*(caller.run("tell", mode, text=text, times=30) for text in texts))
     for text, result in zip(texts, results, strict=True):
         lines = result["Output"].splitlines()
         assert len(lines) == 5 * 30
@@ -251,41 +260,50 @@ async def test_time_is_up_for_one_as_for_a_command(alice: FunctionCaller, tmp_pa
     assert result["Output"].endswith("[ERROR] The job was stopped: it ran longer than its limit of 1.5 s.\n")
 
 
+@in_one_loop
 @pytest.mark.parametrize("name", ["never_listen", "never_listen_async"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", WORKERS)
 async def test_one_that_does_not_listen_is_ended_all_the_same(
-    own: FunctionCaller, tmp_path: Path, mode: str, name: str
+    alice: FunctionCaller, tmp_path: Path, mode: str, name: str
 ) -> None:
-    if (name, mode) == ("never_listen", "MainLoop"):
-        return
-    job_id = await own.submit(name, mode, started=str(tmp_path / "started"))
-    await started(tmp_path / "started")
-    result = await own.cancel(job_id)
+    await is_ended(alice, tmp_path, mode, name)
+
+
+async def test_so_is_one_in_the_event_loop(own: FunctionCaller, tmp_path: Path) -> None:
+    await is_ended(own, tmp_path, "MainLoop", "never_listen_async")
+
+
+async def is_ended(caller: FunctionCaller, folder: Path, mode: str, name: str) -> None:
+    job_id = await caller.submit(name, mode, started=str(folder / "started"))
+    await started(folder / "started")
+    result = await caller.cancel(job_id)
     assert (result["Status"], result["ExitCode"]) == ("Cancelled", None)
-    assert await own.value("surroundings", mode)
+    assert await caller.value("surroundings", mode)
 
 
-async def test_one_that_blocks_the_loop_is_stopped_in_the_words_for_commands(own: FunctionCaller) -> None:
-    result = await own.run("block", "MainLoop", seconds=30)
+@in_one_loop
+async def test_one_that_blocks_the_loop_is_stopped_in_the_words_for_commands(alice: FunctionCaller) -> None:
+    result = await alice.run("block", "MainLoop", seconds=30)
     assert result["Status"] == "TimedOut"
     assert result["Output"].startswith(
         "[ERROR] The job blocked the event loop for more than 4 s and was stopped.\nTraceback "
     )
     assert re.findall('File "([^"]+)"', result["Output"]) == [running.__file__]
-    assert await own.value("has_app", "MainLoop") == "Application"
+    assert await alice.value("has_app", "MainLoop") == "Application"
 
 
+@in_one_loop
 async def test_and_so_is_one_when_another_that_ran_before_it_has_ended(
-    own: FunctionCaller, tmp_path: Path
+    alice: FunctionCaller, tmp_path: Path
 ) -> None:
     marks = [tmp_path / name for name in ("first", "second", "open")]
-    first = await own.submit("wait_async", "MainLoop", started=str(marks[0]))
+    first = await alice.submit("wait_async", "MainLoop", started=str(marks[0]))
     await started(marks[0])
-    second = await own.submit("block_later", "MainLoop", started=str(marks[1]), opened=str(marks[2]))
+    second = await alice.submit("block_later", "MainLoop", started=str(marks[1]), opened=str(marks[2]))
     await started(marks[1])
-    await own.cancel(first)
+    await alice.cancel(first)
     marks[2].touch()
-    result = await own.caller.result(second)
+    result = await alice.caller.result(second)
     assert result["Output"].startswith("[ERROR] The job blocked the event loop for more than 4 s")
     assert result["Runtime"] < 20
 
