@@ -12,9 +12,10 @@ import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -241,13 +242,32 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None]:
+def pytest_collection(session: pytest.Session) -> Generator[None]:
     """What is collected stays: the garbage collector neither looks at it now nor between the tests."""
     gc.disable()
+    import_own_share(session.config)
     yield
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def import_own_share(config: pytest.Config) -> None:
+    """In each of xdist's processes, of a run of all tests, first import other modules than in the others.
+
+    Pytest rewrites the asserts of a module as it is imported, which is the most of it, and keeps what it made
+    for whoever imports it next. In a fresh clone all processes would do so with all modules at the same time.
+    """
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes == 1 or sys.dont_write_bytecode or config.args != config.getini("testpaths"):
+        return
+    tests = Path(__file__).parent
+    files = sorted(tests.rglob("test_*.py"), key=lambda path: path.stat().st_size)
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    for path in files[number::processes]:
+        if not pytest_ignore_collect(path, config):
+            with suppress(Exception, pytest.skip.Exception):  # it is said when it is collected
+                import_module(".".join(path.relative_to(tests.parent).with_suffix("").parts))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
