@@ -31,7 +31,9 @@ from aiohttp_jobs import Functions, JobsConfig
 from aiohttp_jobs.engine.base import ApiKeyRecords
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
 from aiohttp_jobs.engine.embedded.files import journal
+from aiohttp_jobs.worker import modes
 from aiohttp_jobs.worker.powershell import runspace
+from aiohttp_jobs.worker.runspace import RunspaceExecutor
 
 from . import prefork
 from .engines import HostEngine, engine
@@ -66,9 +68,13 @@ linecache.checkcache = _look_unless_ours
 # A processor is busy with it for a second or two wherever a PowerShell process waits; its own test wants it.
 runspace.PRACTICE_AFTER_JOBS = 1_000_000
 
-# Two files of 4 MiB would be filled with zeros by each host, in a sixth of what it costs to start and end it.
-# Hosts in processes of their own have them.
-journal.SIZE = 512 * 1024
+
+class WorkersWhenAsked(RunspaceExecutor):
+    """Starts no worker before the first job needs one: each is a Python, and most tests run nothing in it."""
+
+    async def open(self) -> None:
+        return
+
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile(
@@ -216,6 +222,10 @@ def pytest_runtestloop() -> Generator[None, object, object]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # What costs most of starting and ending a host: its workers, and two files of 4 MiB filled with zeros.
+    # Hosts in processes of their own have both, as this is for pytest's alone.
+    modes.RunspaceExecutor = WorkersWhenAsked  # type: ignore[misc]
+    journal.SIZE = 512 * 1024
     if config.getoption("markexpr") == "not slow":
         hypothesis.settings.load_profile("few")
 
@@ -460,6 +470,12 @@ def make_config(tmp_path: Path, engine: HostEngine) -> Callable[..., JobsConfig]
         return JobsConfig(**{"data_dir": tmp_path / "data", **QUICK, **engine.settings, **settings})
 
     return make
+
+
+@pytest.fixture
+def warm_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts of this test start their workers when they start, as they do elsewhere."""
+    monkeypatch.setattr(modes, "RunspaceExecutor", RunspaceExecutor)
 
 
 @pytest.fixture

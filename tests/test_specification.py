@@ -207,6 +207,7 @@ async def test_the_other_modes_do_not_block(start_host: StartHost, tmp_path: Pat
     assert [(await alice.result(job))["Success"] for job in jobs] == [True, True]
 
 
+@pytest.mark.usefixtures("warm_workers")
 async def test_runspaces_are_warm_and_share_nothing(start_host: StartHost) -> None:
     host = await start_host(max_parallel_runspace=1)
     alice = host.caller("task_manager")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from ..conftest import Caller, Host
 from ..engines import BOTH
@@ -213,6 +214,7 @@ async def test_a_paused_queue_starts_nothing_until_it_is_resumed(
     assert (await user.result(job_id))["Status"] == "Succeeded"
 
 
+@pytest.mark.usefixtures("warm_workers")
 async def test_the_warm_workers_are_shown_with_what_they_run(host: Host) -> None:
     caller = host.caller("task_manager")
     job_id = await caller.submit(

@@ -19,6 +19,8 @@ from ..conftest import Host, is_alive
 from ..gate import PATIENCE_SECONDS, until
 from ..mainloop import SOON_SECONDS, python, short_python
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
 StartHost = Callable[..., Awaitable[Host]]
 MODES = ("MainLoop", "Runspace", "BackgroundJob")
 
