@@ -348,7 +348,9 @@ class _Record(BaseModel):
 
     def to_record(self) -> dict[str, Any]:
         """The JSON object as it is stored: PascalCase names, dates as text."""
-        return self.model_dump(mode="json", by_alias=True)
+        # As `model_dump` does it, without passing on a dozen settings that are not given.
+        record: dict[str, Any] = self.__pydantic_serializer__.to_python(self, mode="json", by_alias=True)
+        return record
 
 
 def _valid_parent(value: Any) -> Any:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -30,8 +29,9 @@ EXPIRED = (
 )
 TAMPERED = "The submission file was changed after it was signed; it does not run."
 _MOST_SUBMISSIONS = 4096
-_MOST_DIGESTS = 100_000
+_MOST_FILES = 100_000
 _LARGEST_REMEMBERED = 16 * 1024
+_LARGEST_HELD = 2048
 
 
 def picked_up_before(job_id: str) -> str:
@@ -170,15 +170,16 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedFile:
-    """The digest of a submission file that this process wrote, and the submission, if it is still cached.
+class AcceptedFile(NamedTuple):
+    """A submission file that this process wrote: the submission, if it is still cached, and the content.
 
     `comings` is `Instance.comings` of when it was written.
     """
 
-    digest: bytes
     submission: Submission | None
+    content: bytes
+    """Itself if it is short, or else its digest; nothing without the submission."""
+    size: int
     comings: int
 
     def submission_in(self, path: str) -> Submission | None:
@@ -186,16 +187,23 @@ class AcceptedFile:
         if self.submission is None:
             return None
         try:
-            is_same = hashlib.sha256(read_start(path, _LARGEST_REMEMBERED + 1)).digest() == self.digest
+            found = read_start(path, self.size + 1)  # one more: whether anything was added
         except OSError:
             return None
+        # The size too, or else a digest would pass for what it is of.
+        is_same = len(found) == self.size and _held(found) == self.content
         return self.submission if is_same else None
+
+
+def _held(data: bytes) -> bytes:
+    """What stands for `data` in memory. To hash what is short takes longer than to keep and compare it."""
+    return data if len(data) <= _LARGEST_HELD else hashlib.sha256(data).digest()
 
 
 class Accepted:
     """The submissions that this process has accepted, by path, and bounded.
 
-    Of old ones only the digests stay, and their files are parsed again.
+    Of those beyond the first thousands it is only known that they were, and their files are parsed again.
     """
 
     def __init__(self) -> None:
@@ -204,12 +212,12 @@ class Accepted:
 
     def add(self, path: str, data: bytes, submission: Submission, comings: int) -> None:
         self.take(path)
-        if len(self._files) >= _MOST_DIGESTS or len(data) > _LARGEST_REMEMBERED:
+        if len(self._files) >= _MOST_FILES or len(data) > _LARGEST_REMEMBERED:
             return
         is_kept = self._submissions < _MOST_SUBMISSIONS
         self._submissions += is_kept
-        digest = hashlib.sha256(data).digest()
-        self._files[path] = AcceptedFile(digest, submission if is_kept else None, comings)
+        held = _held(data) if is_kept else b""
+        self._files[path] = AcceptedFile(submission if is_kept else None, held, len(data), comings)
 
     def take(self, path: str) -> AcceptedFile | None:
         found = self._files.pop(path, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiohttp_jobs.engine.embedded.files.submission_reader import Accepted
 from aiohttp_jobs.model.job import ExecutionMode, Submission, new_job_id, utc_now
 
 DATA = b'{"JobName": "report"}'
+LARGE = b'{"JobName": "report", "Command": "%s"}' % (b"#" * 10_000)
 SUBMISSION = Submission(
     job_id=new_job_id(),
     user_id="alice",
@@ -27,17 +29,29 @@ def _link(path: Path) -> None:
     path.symlink_to(path.with_suffix(".other"))
 
 
-def found_in(path: Path) -> Submission | None:
+def found_in(path: Path, data: bytes = DATA) -> Submission | None:
+    """What is found in `path` of a submission of which `data` was written there."""
     accepted = Accepted()
-    accepted.add(str(path), DATA, SUBMISSION, 0)
+    accepted.add(str(path), data, SUBMISSION, 0)
     known = accepted.take(str(path))
     assert known is not None
     return known.submission_in(str(path))
 
 
-def test_a_file_as_it_was_written_is_the_submission(tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_bytes(DATA)
-    assert found_in(tmp_path / "job.json") is SUBMISSION
+@pytest.mark.parametrize("data", [DATA, LARGE], ids=["short", "large"])
+def test_a_file_as_it_was_written_is_the_submission(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "job.json").write_bytes(data)
+    assert found_in(tmp_path / "job.json", data) is SUBMISSION
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [LARGE[:-1] + b" ", LARGE + b" ", hashlib.sha256(LARGE).digest()],
+    ids=["another of its size", "a longer one", "its digest"],
+)
+def test_anything_else_in_place_of_a_large_file_is_not(tmp_path: Path, instead: bytes) -> None:
+    (tmp_path / "job.json").write_bytes(instead)
+    assert found_in(tmp_path / "job.json", LARGE) is None
 
 
 @pytest.mark.parametrize(
