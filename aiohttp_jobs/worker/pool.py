@@ -51,6 +51,11 @@ class WorkerAnswer(NamedTuple):
     returned: ReturnValue
 
 
+_AS_MOST = b'{"exit_code": 0, "reusable": true}\n'
+_SUCCEEDED = WorkerAnswer(0, is_reusable=True, returned=NOTHING)
+"""What that says, as nearly all answers do: it need not be parsed."""
+
+
 class NoWorkerError(Exception):
     """No worker could be started for the job. The message is a sentence for its owner."""
 
@@ -438,6 +443,8 @@ class WorkerPool:
 
 def read_answer(message: bytes) -> WorkerAnswer | None:
     """Parse a worker's answer; ``None`` for anything else, which the job's code may have sent."""
+    if message == _AS_MOST:
+        return _SUCCEEDED
     told, separator, value = message.partition(_VALUE)
     try:
         answer = loads(told + b"}" if separator else told)

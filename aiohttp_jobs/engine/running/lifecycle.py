@@ -303,7 +303,9 @@ class JobRunner:
 
     def _parameters(self, submission: Submission) -> Parameters:
         is_plain = submission.template_id is None and submission.function is None
-        if is_plain and not submission.template_values and not submission.sealed_values:
+        # Of others an empty text in place of their secrets is a fault: they were there, and are gone.
+        has_none = not submission.sealed_values if is_plain else submission.sealed_values is None
+        if has_none and not (submission.template_values or submission.function_values):
             return NO_PARAMETERS
         secrets = self._vault.unseal(submission.job_id, submission.sealed_values)
         plain = submission.template_values if submission.function is None else submission.function_values
