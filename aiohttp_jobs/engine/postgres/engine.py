@@ -227,8 +227,7 @@ class PostgresEngine:
         await asyncio.to_thread(self._folders.open)
         stack.callback(self._folders.close)
         stack.push_async_callback(asyncio.to_thread, self._switch.close)
-        if self._config.dsn is not None:
-            await until_it_listens(self._config.dsn)
+        if self._config.dsn is not None and not await until_it_listens(self._config.dsn):
             await asyncio.to_thread(schema_state, self._config.dsn)  # which says why it lets nobody in
         await asyncio.to_thread(self._installation.open)
         stack.push_async_callback(close, "The database", self._close_installation)

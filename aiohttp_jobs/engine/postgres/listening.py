@@ -50,34 +50,35 @@ def _is_refused(family: int, address: str | tuple[object, ...]) -> bool:
     return False
 
 
-async def until_it_listens(dsn: str, seconds: float = START_SECONDS) -> None:
-    """Wait until the server of `dsn` can be reached; whether it lets anybody in is left to who connects.
+async def until_it_listens(dsn: str, seconds: float = START_SECONDS) -> bool:
+    """Wait until the server of `dsn` can be reached; return whether it lets this process in.
 
     Raises `ConfigurationError` when it cannot within `seconds`.
     """
     end = time.monotonic() + seconds
     has_said = False
-    while (why := await asyncio.to_thread(_why_away, dsn)) is not None:
+    while isinstance(answer := await asyncio.to_thread(_answer, dsn), str):
         if time.monotonic() >= end:
             raise ConfigurationError(
-                f"The database could not be reached for {seconds:g} s: {why}. Start it, or say with "
+                f"The database could not be reached for {seconds:g} s: {answer}. Start it, or say with "
                 "AIOHTTP_JOBS_DSN where it is; then start this process again."
             )
         if not has_said:
             message = "The database cannot be reached yet, and is waited for, for %g s at most: %s"
-            _logger.warning(message, seconds, why)
+            _logger.warning(message, seconds, answer)
             has_said = True
         await asyncio.sleep(_PAUSE_SECONDS)
+    return answer
 
 
-def _why_away(dsn: str) -> str | None:
-    """Why the server cannot be reached; ``None`` when it can, or when it is no use to wait."""
+def _answer(dsn: str) -> bool | str:
+    """Whether the server lets this process in; or why it cannot be reached, if it is some use to wait."""
     # Not libpq's ping: it holds all threads of this process until it has an answer.
     try:
         psycopg.connect(dsn, connect_timeout=_CONNECT_SECONDS).close()
     except psycopg.ProgrammingError:
-        return None
+        return False
     except psycopg.OperationalError as error:
         why = " ".join(str(error).split())
-        return None if any(words in why for words in _REFUSALS) else why
-    return None
+        return False if any(words in why for words in _REFUSALS) else why
+    return True
