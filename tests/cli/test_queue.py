@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from ..conftest import Host
 from .command import access_to, run
 
@@ -29,6 +31,7 @@ async def test_the_queue_is_paused_shown_and_resumed(host: Host) -> None:
     assert (code, "requires elevated roles" in err) == (1, True)
 
 
+@pytest.mark.usefixtures("warm_workers")
 async def test_the_workers_are_listed(start_host: StartHost) -> None:
     host = await start_host(max_parallel_runspace=2)
     env = access_to(host, "debug")

@@ -197,6 +197,7 @@ async def test_what_is_kept_of_an_endless_output_is_saved_with_a_note_of_the_gap
     assert text.endswith("xend\n")
 
 
+@pytest.mark.usefixtures("warm_workers")
 async def test_the_queue_and_the_workers(client: JobsClient) -> None:
     await client.pause()
     job_id = await client.submit("true", name="later")

@@ -220,6 +220,7 @@ async def windows_of_all(browser: Browser) -> Windows:
 @pytest_asyncio.fixture(loop_scope="session")
 async def start_host(
     make_config: Callable[..., JobsConfig],
+    warm_workers: None,  # which the page shows
 ) -> AsyncIterator[Callable[..., Awaitable[Host]]]:
     """As for all tests, in the browser's event loop."""
     async with starting_hosts(make_config) as start:
