@@ -315,11 +315,13 @@ export class Terminal {
     }
   }
 
-  /** Give a full row back: its line goes on in another. */
+  /** Give a full row back, unless nothing is seen in it: its line goes on in another. */
   #finish(row) {
-    this.final.push(row);
+    const isSeen = textOf(row) !== "";
+    const isContinued = this.isContinued || isSeen;
+    if (isSeen) this.final.push(row);
     this.#clearRow();
-    this.isContinued = true;
+    this.isContinued = isContinued;
   }
 
   #append(cell, style) {
