@@ -5,7 +5,7 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 # Tests wait much, for programs and for time, so that more of them than there are cores get on faster.
-TEST_WORKERS ?= 4
+TEST_WORKERS ?= 6
 BIN := $(VENV)/bin
 # What asks most of aiohttp, pydantic, cronsim, aiosmtplib, typer and the others, in some two minutes.
 DEPENDENT_TESTS := tests/http/test_contract.py tests/http/test_events.py tests/http/test_schedules.py \
