@@ -277,13 +277,19 @@ class Load:
         return 0.3
 
     def put_back_one(self) -> None:
-        """Keep copies of signed files that were picked up, and put one back where it once waited."""
+        """Keep copies of signed files that were picked up, and put one back where it once waited.
+
+        Not of jobs that were refused: of these nothing is remembered, so a copy runs of what a failing disk
+        kept for a moment.
+        """
+        accepted = {job.token for job in self._ledger.accepted}
         with suppress(OSError):
             for path in (self._base / "JobOutput").glob("*_tok*[0-9a-f].json"):
                 if path not in self._copies and b'"Signature"' in (data := path.read_bytes()):
                     self._copies[path] = data
-            if self._copies and self._chance.random() < 0.5:
-                self._put_back(*self._chance.choice(list(self._copies.items())))
+            kept = [(path, data) for path, data in self._copies.items() if _token_in(path) in accepted]
+            if kept and self._chance.random() < 0.5:
+                self._put_back(*self._chance.choice(kept))
 
     def _put_back(self, path: Path, data: bytes) -> None:
         for folder in (self._base / "JobSubmission").iterdir():
@@ -314,3 +320,8 @@ async def _watch(client: Client, job: Job) -> str:
         except ClientError:  # deleted meanwhile
             return seen
         return seen
+
+
+def _token_in(path: Path) -> str:
+    """The name of the job whose file in ``JobOutput/`` this is."""
+    return "tok" + path.name.rpartition("_tok")[2].partition("_")[0]

@@ -102,8 +102,7 @@ class Oracle:
             self.findings.back.append(f"{named} has a result: {result['Status']}")
         if job.is_excused:
             return
-        # Of the file that a failing disk kept of it somebody may put a copy among those that wait: rejected.
-        if job.fate is Fate.REFUSED and (runs or (result is not None and result["Status"] != "Rejected")):
+        if job.fate is Fate.REFUSED and (runs or result):
             self.findings.faults.append(f"{named} was refused, and ran {runs} times: {result}")
         if result is None:
             self._judge_missing(job, named, runs)
