@@ -343,7 +343,7 @@ class Signature:
         except ValidationError as error:
             return None, [
                 field_error(_place(fault), _what_is_wrong(fault, secrets))
-                for fault in error.errors(include_url=False, include_context=False, include_input=False)
+                for fault in error.errors(include_url=False)
             ]
         except Exception as error:
             # The host's own types may have checks of their own, which fail in ways of their own.

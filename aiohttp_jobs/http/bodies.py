@@ -26,7 +26,7 @@ from ..errors import (
     TooLargeError,
     field_error,
 )
-from ..model.field_faults import what_is_wrong
+from ..model.field_faults import details_of
 from .open_streams import require_rights_still, while_rights_last
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -244,12 +244,7 @@ def invalid_fields(error: ValidationError) -> InvalidFieldsError:
         message = f"has {count} faults; compare it with the description of the API (openapi.json)"
         return InvalidFieldsError(f"The body {message}.", details=[field_error("body", message)])
     faults = error.errors(include_url=False)
-    details = [
-        field_error(".".join(map(str, fault["loc"])) or "body", what_is_wrong(fault))
-        for fault in faults
-        if not _follows_from(fault, faults)
-    ]
-    return InvalidFieldsError.of(details)
+    return InvalidFieldsError.of(details_of(each for each in faults if not _follows_from(each, faults)))
 
 
 def _follows_from(fault: ErrorDetails, faults: Sequence[ErrorDetails]) -> bool:

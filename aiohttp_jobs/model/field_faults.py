@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import field_error
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -28,27 +32,30 @@ _IN_OUR_WORDS = {
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "uuid_type": "must be a UUID, as text",
+    "too_short": "must have at least {min_length} {unit}",
+    "too_long": "must have at most {max_length} {unit}",
+    "union_tag_not_found": "must have the field {discriminator}",
+    "union_tag_invalid": "must have one of {expected_tags} as its {discriminator}",
 }
-"""By pydantic's type of error; the others' own words are plain enough once their subject is left out."""
+"""By pydantic's type of error, with what it says of its limits; the others' own words are plain enough once
+their subject is left out.
+"""
 
 
 def what_is_wrong(fault: ErrorDetails) -> str:
-    """The end of a sentence that begins with the field's name, without its full stop."""
-    kind, limits = fault["type"], fault.get("ctx", {})
-    if kind in _IN_OUR_WORDS or limits.get("min_length") == 1:
-        return _IN_OUR_WORDS.get(kind, "must not be empty")
-    match kind:
-        case "too_short":
-            return f"must have at least {limits['min_length']} {_unit(fault)}"
-        case "too_long":
-            return f"must have at most {limits['max_length']} {_unit(fault)}"
-        case "union_tag_not_found":
-            return f"must have the field {limits['discriminator']}"
-        case "union_tag_invalid":
-            return f"must have one of {limits['expected_tags']} as its {limits['discriminator']}"
-        case _:
-            return _SUBJECT.sub("must ", _OWN.sub("", fault["msg"]))
+    """The end of a sentence that begins with the field's name, without its full stop.
+
+    `fault` needs its input and its context, as ``ValidationError.errors`` has them.
+    """
+    limits = fault.get("ctx", {})
+    if limits.get("min_length") == 1:
+        return "must not be empty"
+    unit = "characters" if isinstance(fault["input"], str) else "entries"
+    with suppress(KeyError):  # of no type of ours, or of a host's own check with such a type
+        return _IN_OUR_WORDS[fault["type"]].format_map({**limits, "unit": unit})
+    return _SUBJECT.sub("must ", _OWN.sub("", fault["msg"]))
 
 
-def _unit(fault: ErrorDetails) -> str:
-    return "characters" if isinstance(fault["input"], str) else "entries"
+def details_of(faults: Iterable[ErrorDetails]) -> list[dict[str, Any]]:
+    """An entry of an error's ``details`` for each of them; what is about all of a body names the ``body``."""
+    return [field_error(".".join(map(str, fault["loc"])) or "body", what_is_wrong(fault)) for fault in faults]

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from ..access.limits import LimitPolicy
 from ..access.policy import AccessPolicy
 from ..engine.base import FiredMoments, RecordStore
-from ..errors import ConflictError, ForbiddenError, InvalidFieldsError, field_error
-from ..model.field_faults import what_is_wrong
+from ..errors import ConflictError, ForbiddenError, InvalidFieldsError
+from ..model.field_faults import details_of
 from ..model.identity import Identity
 from ..model.job import utc_now
 from ..model.record import owned_by
@@ -202,7 +202,7 @@ class ScheduleService:
         try:
             request = ScheduleRequest.model_validate(fields)
         except ValidationError as error:
-            raise InvalidFieldsError.of(_faults(error)) from None
+            raise InvalidFieldsError.of(details_of(error.errors(include_url=False))) from None
         changes: dict[str, Any] = {"updated_at": now, "updated_by": identity.user_id}
         changes["disabled_by"] = self._disabled_by(identity, current, given.get("enabled"))
         if "name" in given:
@@ -302,10 +302,3 @@ def _view(schedule: Schedule, now: datetime) -> dict[str, Any]:
     except InvalidFieldsError:
         # This machine does not know the time zone; the schedule must still be seen and mended.
         return {**schedule.to_record(), "NextRunAt": None}
-
-
-def _faults(error: ValidationError) -> list[dict[str, Any]]:
-    return [
-        field_error(".".join(map(str, fault["loc"])), what_is_wrong(fault))
-        for fault in error.errors(include_url=False)
-    ]
