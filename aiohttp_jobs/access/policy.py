@@ -73,8 +73,6 @@ class AccessPolicy:
         """Raise `ForbiddenError` for a concurrency key shared by all users, unless `roles` may use such
         keys.
         """
-        if key is None:
-            return
         if is_shared_key(key) and not self.allows(roles, "share_concurrency_keys"):
             raise ForbiddenError(
                 f"Your roles do not allow concurrency keys that all users share. Leave out '{SHARED_KEY}' "

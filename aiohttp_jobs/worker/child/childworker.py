@@ -47,10 +47,8 @@ class Ending(NamedTuple):
 
 def receive(control: socket.socket, buffer: memoryview) -> int:
     """Receive the next message into `buffer`; return its size, 0 when the socket was closed."""
-    size = control.recv_into(buffer)
-    if size and buffer[size - 1] == _END:
-        return size
-    while size and (more := control.recv_into(buffer[size:])):
+    size = 0
+    while more := control.recv_into(buffer[size:]):
         size += more
         if buffer[size - 1] == _END:
             return size

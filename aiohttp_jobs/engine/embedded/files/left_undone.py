@@ -12,7 +12,7 @@ from threading import RLock
 class LeftUndone:
     """Work by the path that it is about. It raises ``OSError`` for as long as it is refused.
 
-    All calls but ``in`` and `add` may block; from any thread.
+    All calls but ``in`` may block, `add` too while another thread is at it; from any thread.
     """
 
     def __init__(self) -> None:
