@@ -143,6 +143,7 @@ class EmbeddedEngine:
             await asyncio.to_thread(records.open)
 
     def start(self, stack: AsyncExitStack, close: CloseInTime) -> None:
+        stack.push_async_callback(close, "Writing outputs", partial(asyncio.to_thread, self.outputs.close))
         self._dispatcher.open()
         stack.push_async_callback(
             self._dispatcher.close, self._config.shutdown_grace, self._config.kill_grace

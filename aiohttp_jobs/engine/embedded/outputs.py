@@ -8,6 +8,7 @@ from typing import Any
 
 from ...model.job import JobPhase
 from ...model.output import CHUNK, OutputPart, Span
+from ...worker.output.log import LogWriter
 from ...worker.output.segments import existing, whole_characters
 from ..base import JobOutput, JobState
 from ..running.active import ActiveJob
@@ -24,6 +25,11 @@ class EmbeddedOutputs:
     def __init__(self, store: FileSystemStore, find_active: Callable[[str], ActiveJob[Any] | None]) -> None:
         self._store = store
         self._find_active = find_active
+        self._writer = LogWriter()
+
+    def close(self) -> None:
+        """Wait for what is being written of watched jobs. Blocks."""
+        self._writer.close()
 
     async def live(self, state: JobState) -> JobOutput:
         active = self._find_active(state.job.job_id)
@@ -41,6 +47,8 @@ class EmbeddedOutputs:
     def next_change(self, job_id: str) -> asyncio.Future[None]:
         active = self._find_active(job_id)
         if active is not None:
+            if active.log is not None:
+                active.log.file_writer = self._writer
             return active.next_change()
         # Nobody tells of another process's job: it is time to look again.
         loop = asyncio.get_running_loop()

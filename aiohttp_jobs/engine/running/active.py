@@ -35,6 +35,7 @@ class ActiveJob(Generic[J]):
     __slots__ = (
         "_changed",
         "_clock",
+        "_output_is_told",
         "_over",
         "_progress_timer",
         "_progress_told",
@@ -68,6 +69,7 @@ class ActiveJob(Generic[J]):
         self._task: asyncio.Task[Any] | None = None
         self._was_interrupted = False
         self._changed: asyncio.Future[None] | None = None
+        self._output_is_told = False
         self._over: asyncio.Future[None] | None = None
         self._progress_told: Progress | None = None
         self._progress_told_at = 0.0
@@ -171,11 +173,17 @@ class ActiveJob(Generic[J]):
             self.announce()
 
     def _on_output(self) -> None:
-        self.notify()
+        if self._changed is not None and self.log is not None and not self._output_is_told:
+            self._output_is_told = True
+            self.log.once_written(self._tell_output)
         if self._progress_timer is None and self.progress is not self._progress_told:
             loop = asyncio.get_running_loop()
             due = self._progress_told_at + _PROGRESS_SECONDS
             self._progress_timer = loop.call_at(max(due, loop.time()), self._tell_progress)
+
+    def _tell_output(self) -> None:
+        self._output_is_told = False
+        self.notify()
 
     def _tell_progress(self) -> None:
         self._progress_timer = None

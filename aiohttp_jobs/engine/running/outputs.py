@@ -58,9 +58,15 @@ class LiveOutput:
         return await asyncio.to_thread(self._log.kept_spans)
 
     async def _flush(self) -> None:
-        if self._log.unwritten:
-            with suppress(OSError):  # a full disk is the log's own to report
-                await asyncio.to_thread(self._log.flush)
+        if not self._log.unwritten:
+            return
+        if self._log.file_writer is not None:
+            written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._log.once_written(lambda: None if written.done() else written.set_result(None))
+            await written
+            return
+        with suppress(OSError):  # a full disk is the log's own to report
+            await asyncio.to_thread(self._log.flush)
 
 
 class FilesOutput:

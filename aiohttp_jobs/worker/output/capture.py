@@ -181,7 +181,12 @@ class OutputPipe:
             self._watch_no_more()
             self._start_flush(self._log)
         elif self._timer is None and self._flushing is None:
-            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._start_flush, self._log)
+            self._timer = self._loop.call_later(_FLUSH_SECONDS, self._flush_in_time, self._log)
+
+    def _flush_in_time(self, log: OutputLog) -> None:
+        self._timer = None
+        if log.unwritten:  # who watches has it written at once
+            self._start_flush(log)
 
     def _start_flush(self, log: OutputLog) -> None:
         if self._timer is not None:

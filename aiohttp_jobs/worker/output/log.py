@@ -7,8 +7,11 @@ afterwards.
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
+import logging
+import queue
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +32,9 @@ from .segments import (
 
 _ESCAPE = b"\x1b"
 _ENDS = (b"\x07", b"\x1b", b"\n")
+_MOST_READ_AGAIN = 4 * CHUNK
 _new_decoder = codecs.getincrementaldecoder("utf-8")
+_logger = logging.getLogger(__name__)
 
 
 class Output(NamedTuple):
@@ -59,6 +64,7 @@ class OutputLog:
         self._chunks: list[bytes] = []
         self._taken: str | None = None  # what lay in the chunks until it was asked for as one text
         self._chunks_start = self.size
+        self._written = self.size
         self._chunks_lock = threading.Lock()
         self._flush_lock = threading.Lock()
         self._is_closed = False
@@ -69,11 +75,16 @@ class OutputLog:
         """Called, from any thread, when the disk does not take what is printed; that is tried again."""
         self.masker: Masker | None = None
         """What keeps secrets out of it; to be set before anything is added."""
+        self.file_writer: LogWriter | None = None
+        """Who writes it for those who watch it; ``None`` while nobody does."""
+        self._being_written: int | None = None  # up to where, while the `file_writer` has it
+        self._once_this_is_written: list[Callable[[], None]] = []
+        self._once_written: list[Callable[[], None]] = []
 
     @property
     def unwritten(self) -> int:
         """How many bytes are only in memory."""
-        return self.size - self._chunks_start
+        return self.size - self._written
 
     @property
     def progress(self) -> Progress | None:
@@ -83,7 +94,7 @@ class OutputLog:
     @property
     def output_blocks(self) -> bool:
         """Whether `output` must read or write files."""
-        return self.unwritten < self.size or self.size > self._keep
+        return self._chunks_start > 0 or self.size > self._keep or self._being_written is not None
 
     def room(self, most: int) -> int:
         """How many bytes to `append` next: until `most` are only in memory, but a chunk at least, and no more
@@ -153,10 +164,11 @@ class OutputLog:
         """The byte ranges that were flushed and are stored. Blocks."""
         return kept_spans(self._folder)
 
-    def flush(self, *, and_close: bool = True) -> None:
+    def flush(self, *, and_close: bool = True, is_watched: bool = False) -> None:
         """Write what is in memory to the segment files. Blocks; from any thread.
 
-        Unless `and_close`, the last file stays open, because more will follow.
+        Unless `and_close`, the last file stays open, because more will follow. If it `is_watched`, what is
+        written now stays in memory until the next time, for those who are about to read it.
         """
         with self._flush_lock:
             if self._is_closed:
@@ -165,16 +177,46 @@ class OutputLog:
                 self._put_back()
                 taken = list(self._chunks)
             writer = self._segments()
+            # What an earlier attempt wrote before the disk refused is not written again.
+            new = b"".join(taken)[writer.written - self._chunks_start :]
             try:
-                # What an earlier attempt wrote before the disk refused is not written again.
-                writer.write(b"".join(taken)[writer.written - self._chunks_start :])
+                writer.write(new)
             finally:
                 if and_close:
                     writer.close()
+            kept = [new] if is_watched and 0 < len(new) <= _MOST_READ_AGAIN else []
             # Only now: until here readers find it all in memory, from here on all in the files.
             with self._chunks_lock:
-                self._chunks = self._chunks[len(taken) :]
-                self._chunks_start = writer.written
+                self._chunks = kept + self._chunks[len(taken) :]
+                self._written = writer.written
+                self._chunks_start = writer.written - sum(map(len, kept))
+
+    def once_written(self, then: Callable[[], None]) -> None:
+        """Call `then` once what was appended so far is in the files, or the disk has refused it.
+
+        In the event loop's thread, and by it; at once when there is nothing to write, or no `file_writer`.
+        """
+        if self.file_writer is None or not self.unwritten:
+            then()
+            return
+        if self._being_written == self.size:
+            self._once_this_is_written.append(then)
+            return
+        self._once_written.append(then)
+        if self._being_written is None:
+            self._write(self.file_writer)
+
+    def _write(self, writer: LogWriter) -> None:
+        self._being_written = self.size
+        self._once_this_is_written, self._once_written = self._once_written, []
+        writer.write(self, lambda: self._was_written(writer))
+
+    def _was_written(self, writer: LogWriter) -> None:
+        self._being_written, waiting = None, self._once_this_is_written
+        if self._once_written:  # what was appended meanwhile
+            self._write(writer)
+        for then in waiting:
+            then()
 
     def _segments(self) -> SegmentWriter:
         """What writes the files; with `_flush_lock`."""
@@ -217,7 +259,8 @@ class OutputLog:
             writer = self._segments()
             writer.write_segment(segment)
             with self._chunks_lock:
-                self._chunks_start = writer.written
+                self._chunks = []  # what was kept for who reads along
+                self._chunks_start = self._written = writer.written
                 self.size = writer.written
                 self._last_byte = bytes(segment[-1:])
             self._scanner.feed(segment)
@@ -286,6 +329,56 @@ class OutputLog:
         """Wake the watchers; in the event loop's thread."""
         if self.on_change is not None:
             self.on_change()
+
+
+class LogWriter:
+    """Writes logs that somebody watches to their files, in a thread of its own, as soon as there is news.
+
+    A thread that waits for nothing else is told in half the time that a pool of threads takes. It starts with
+    the first log, and `close` ends it.
+    """
+
+    def __init__(self) -> None:
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def write(self, log: OutputLog, then: Callable[[], None]) -> None:
+        """Flush `log`, and have the running event loop call `then` afterwards, even if the disk refuses."""
+        loop = asyncio.get_running_loop()
+        if self._is_closed:
+            loop.call_soon(then)
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="aiohttp-jobs-logs", daemon=True)
+            self._thread.start()
+        self._asked.put(_Asked(log, loop, then))
+
+    def close(self) -> None:
+        """End the thread, after what it was asked for; nothing is written any more. Blocks."""
+        self._is_closed = True
+        if self._thread is not None:
+            self._asked.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            try:
+                asked.log.flush(is_watched=True)
+            except OSError:  # a full disk is the log's own to report
+                pass
+            except Exception:
+                _logger.exception("A job's output cannot be written")
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                asked.loop.call_soon_threadsafe(asked.then)
+            asked = None  # what has ended must not wait for the next one
+
+
+class _Asked(NamedTuple):
+    log: OutputLog
+    loop: asyncio.AbstractEventLoop
+    then: Callable[[], None]
 
 
 class ProgressScanner:
