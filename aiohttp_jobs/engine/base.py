@@ -457,7 +457,7 @@ class OutputStore(Protocol):
         """A future that is done when the job may have printed more or changed its state; it may also be done
         for nothing.
 
-        To miss nothing, get it before you read. It is shared with other waiters: do not cancel it.
+        To miss nothing, get it before you read. It is the caller's own, who may cancel it or set its result.
         """
         ...
 

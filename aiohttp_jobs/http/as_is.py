@@ -16,6 +16,8 @@ from aiohttp_sse import EventSourceResponse
 from ..system.jsontext import dumps
 
 _BEGUN = "aiohttp_jobs.answer_has_begun"
+_AT_ONCE = 32 * 1024
+"""Less than transports of any event loop keep before they have their writer wait."""
 
 
 def has_begun(request: web.Request) -> bool:
@@ -60,10 +62,14 @@ class EventStream(_AsIs, EventSourceResponse):
             f"event: {event}\r\ndata: " if position is None else f"id: {position}\r\nevent: {event}\r\ndata: "
         )
         end = "\r\n\r\n" if retry is None else f"\r\nretry: {retry}\r\n\r\n"
+        # JSON has no line breaks, so they are not looked for.
+        text = b"".join((start.encode(), dumps(data), end.encode()))
         try:
-            async with asyncio.timeout(self.DEFAULT_SEND_TIMEOUT):
-                # JSON has no line breaks, so they are not looked for.
-                await self.write(b"".join((start.encode(), dumps(data), end.encode())))
+            if self._takes_at_once(len(text)):
+                await self.write(text)
+            else:
+                async with asyncio.timeout(self.DEFAULT_SEND_TIMEOUT):
+                    await self.write(text)
         except ConnectionResetError:
             self.stop_streaming()
             raise
@@ -72,3 +78,8 @@ class EventStream(_AsIs, EventSourceResponse):
             if self._asked is not None and self._asked.transport is not None:
                 self._asked.transport.abort()
             raise
+
+    def _takes_at_once(self, size: int) -> bool:
+        """Whether so many bytes can be written without waiting for the reader, and need no time limit."""
+        transport = None if self._asked is None else self._asked.transport
+        return transport is not None and not transport.get_write_buffer_size() and size <= _AT_ONCE

@@ -56,6 +56,20 @@ async def test_what_a_running_job_prints_is_read_from_any_offset(
     await runs.queue.cancel(job_id, cancelled_by("alice"))
 
 
+async def test_who_waits_for_a_change_no_longer_takes_it_from_nobody(
+    engines: tuple[Engine, Engine], gate: Gate
+) -> None:
+    runs, reads = engines
+    job_id = await submit(runs.queue, f"{gate.shell}; sleep 600")
+    await gate.reached()
+    waiting = [reads.outputs.next_change(job_id) for _ in range(3)]
+    waiting[0].cancel()
+    waiting[1].set_result(None)
+    gate.open()
+    await runs.queue.cancel(job_id, cancelled_by("alice"))
+    await asyncio.wait_for(waiting[2], PATIENCE_SECONDS)
+
+
 async def test_a_job_that_waits_has_printed_nothing(engines: tuple[Engine, Engine]) -> None:
     runs, reads = engines
     await runs.queue.set_paused(True)

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import ClientTimeout
+from aiohttp import ClientPayloadError, ClientTimeout
 
 from aiohttp_jobs.engine.embedded.api_keys import ApiKeys
+from aiohttp_jobs.http.as_is import EventStream
 
 from ..conftest import Host
 from ..gate import until_answered
@@ -64,3 +65,25 @@ async def test_a_stream_whose_reader_has_left_is_no_longer_open(
 
     assert await is_open_for_another()
     await until_answered(is_open_for_another, "room for another stream")
+
+
+async def test_a_stream_whose_reader_takes_nothing_is_given_up(
+    start_host: Callable[..., Awaitable[Host]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many events it took before."""
+    monkeypatch.setattr(EventStream, "DEFAULT_SEND_TIMEOUT", 0.5)
+    host = await start_host(heartbeat_interval=600, max_streams_per_user=1, max_log_bytes=64 * 1024 * 1024)
+    reader = host.caller("task_manager")
+    job_id = (await reader.run("head -c 60000000 /dev/zero | tr '\\0' x"))["JobID"]
+    url = f"{reader.base}/jobs/{job_id}/events"
+
+    async def is_open_for_another() -> bool:
+        async with reader.session.get(url) as stream:
+            return stream.status == 200
+
+    async with reader.session.get(url) as stuck:
+        for _ in range(100):
+            assert await stuck.content.readany()
+        await until_answered(is_open_for_another, "room for another stream")
+        with pytest.raises(ClientPayloadError):
+            await stuck.read()

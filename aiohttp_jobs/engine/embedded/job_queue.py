@@ -110,6 +110,9 @@ class EmbeddedJobQueue:
         return active.snapshot(self._position(job_id))
 
     async def look_up(self, job_id: str) -> FoundJob | None:
+        active = self._dispatcher.find(job_id)
+        if active is not None and active.state is JobPhase.RUNNING:
+            return FoundJob(active.snapshot())  # as its watchers ask for after each line
         # Twice, because it may end in another process between the two looks.
         for _ in range(2):
             if self._dispatcher.find(job_id) is None:

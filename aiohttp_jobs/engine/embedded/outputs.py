@@ -53,8 +53,13 @@ class EmbeddedOutputs:
         # Nobody tells of another process's job: it is time to look again.
         loop = asyncio.get_running_loop()
         change: asyncio.Future[None] = loop.create_future()
-        loop.call_later(_ELSEWHERE_SECONDS, change.set_result, None)
+        loop.call_later(_ELSEWHERE_SECONDS, _wake, change)
         return change
+
+
+def _wake(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)
 
 
 class StoredOutput:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -68,7 +69,7 @@ class ActiveJob(Generic[J]):
         self._clock = 0.0
         self._task: asyncio.Task[Any] | None = None
         self._was_interrupted = False
-        self._changed: asyncio.Future[None] | None = None
+        self._changed: weakref.WeakSet[asyncio.Future[None]] | None = None
         self._output_is_told = False
         self._over: asyncio.Future[None] | None = None
         self._progress_told: Progress | None = None
@@ -200,7 +201,9 @@ class ActiveJob(Generic[J]):
         """Wake its watchers."""
         if self._changed is not None:
             changed, self._changed = self._changed, None
-            changed.set_result(None)
+            for change in changed:
+                if not change.done():
+                    change.set_result(None)
 
     async def change(self, timeout: float) -> bool:
         """Wait for a change; false if there is none within `timeout` seconds."""
@@ -214,10 +217,12 @@ class ActiveJob(Generic[J]):
         return self._over
 
     def next_change(self) -> asyncio.Future[None]:
-        """A future that is done at the next change. It is shared with other waiters: do not cancel it."""
+        """A future that is done at the next change. It is the caller's own: others have others."""
         if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        return self._changed
+            self._changed = weakref.WeakSet()
+        change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changed.add(change)
+        return change
 
 
 class JobChanges:

@@ -45,10 +45,12 @@ class LiveOutput:
         return self._log.size
 
     async def read(self, offset: int, most: int = CHUNK, *, whole: bool = True) -> OutputPart:
-        part = self._log.read(offset, most, whole=whole)
+        part, written = self._log.read(offset, most, whole=whole), self._log.written
         if part is not None:
-            if part.data:
+            if part.data and offset + len(part.data) > written:
                 # What somebody has seen outlives the host: who resumes after a crash goes on right there.
+                if offset < written:
+                    return OutputPart(offset, part.data[: written - offset])
                 await self._flush()
             return part
         return await asyncio.to_thread(self._log.read_files, offset, most, whole=whole)

@@ -52,23 +52,28 @@ class JobStream:
         self._progress: Progress | None = None
         self._progress_due = 0.0
         self._told_at = time.monotonic()
+        self._has_all = False
+        self._alarm = _Alarm()
 
     async def events(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
         """All events until the job ends or is deleted, or the server stops.
 
         A ``heartbeat`` follows `heartbeat` seconds without news, so that a disconnected watcher is noticed.
         """
-        while not closing():
-            try:
-                async for event in self._told(heartbeat, closing):
-                    yield event
-            except NotFoundError:
-                return
-            except StorageUnavailableError:  # as while a database restarts: it goes on from where it is
-                yield self._event("heartbeat", {})
-                await asyncio.sleep(_AWAY_SECONDS)
-            else:
-                return
+        try:
+            while not closing():
+                try:
+                    async for event in self._told(heartbeat, closing):
+                        yield event
+                except NotFoundError:
+                    return
+                except StorageUnavailableError:  # as while a database restarts: it goes on from where it is
+                    yield self._event("heartbeat", {})
+                    await asyncio.sleep(_AWAY_SECONDS)
+                else:
+                    return
+        finally:
+            self._alarm.off()
 
     async def _told(self, heartbeat: float, closing: Callable[[], bool]) -> AsyncIterator[StreamEvent]:
         """The same, until the storage fails. Raises `NotFoundError`."""
@@ -86,7 +91,7 @@ class JobStream:
                 yield event
             while (printed := await self._printed(found.known)) is not None:
                 yield printed
-                if change.done():
+                if change.done() or self._has_all:
                     break
             if not change.done() and await self._is_quiet(change, found.known, heartbeat):
                 yield self._event("heartbeat", {})
@@ -106,9 +111,10 @@ class JobStream:
 
     async def _is_quiet(self, change: asyncio.Future[None], state: JobState, heartbeat: float) -> bool:
         """Wait for a change; whether there has been nothing to tell for so long that this is to be told."""
-        done, _ = await asyncio.wait([change], timeout=self._pause(state, heartbeat))
+        self._alarm.set(self._pause(state, heartbeat), change)
+        await change  # not by `asyncio.wait`, which takes a turn of the loop more
         # A change need not be news: of another process's job it is only time to look again.
-        return not done or time.monotonic() >= self._told_at + heartbeat
+        return time.monotonic() >= self._told_at + heartbeat
 
     def _pause(self, state: JobState, heartbeat: float) -> float:
         """How many seconds to wait for a change: `heartbeat`, or until the progress can be told."""
@@ -147,6 +153,7 @@ class JobStream:
         part = await output.read(self._offset)
         if output.attempt != self._attempt or not part.data:
             return None
+        self._has_all = part.offset + len(part.data) >= output.size
         # Where some is missing it may be on its way to where it is kept.
         is_next = part.offset == self._offset or await self._still_runs()
         return self._output(part, output) if is_next else None
@@ -171,3 +178,36 @@ class JobStream:
     def _event(self, name: str, data: dict[str, Any]) -> StreamEvent:
         self._told_at = time.monotonic()
         return StreamEvent(name, f"{self._attempt}-{self._offset}", data)
+
+
+class _Alarm:
+    """Wakes a watcher to whom nothing happens: one timer for all its waits, as nearly all end before."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._change: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def set(self, seconds: float, change: asyncio.Future[None]) -> None:
+        """Have `change` done in so many seconds at the latest, in place of the one before."""
+        loop = asyncio.get_running_loop()
+        self._due, self._change = loop.time() + seconds, change
+        if self._timer is None or self._timer.when() > self._due:
+            self.off()
+            self._timer = loop.call_at(self._due, self._ring)
+
+    def off(self) -> None:
+        """Wake nobody any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._change is None or self._change.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._due:
+            self._timer = loop.call_at(self._due, self._ring)
+        else:
+            self._change.set_result(None)

@@ -87,6 +87,11 @@ class OutputLog:
         return self.size - self._written
 
     @property
+    def written(self) -> int:
+        """How many bytes are in the files."""
+        return self._written
+
+    @property
     def progress(self) -> Progress | None:
         """The last progress that the output reported; the same object until it changes."""
         return self._scanner.progress

@@ -109,6 +109,21 @@ async def test_many_who_read_along_share_one_write_and_open_no_file(
     assert (log.flushes, log.unwritten) == (1, 0)
 
 
+async def test_what_is_written_does_not_wait_for_what_follows(log: CountedLog) -> None:
+    log.append("größer".encode())
+    await written(log)
+    log.may_write = threading.Event()
+    log.append(b"\n")
+    for offset, expected in ((0, "größer"), (1, "rößer"), (4, "ßer")):
+        part = await asyncio.wait_for(LiveOutput(log).read(offset), PATIENCE_SECONDS)
+        assert part == (offset, expected.encode())
+    rest = asyncio.create_task(LiveOutput(log).read(8))
+    await asyncio.sleep(0.01)
+    assert not rest.done()
+    log.may_write.set()
+    assert await asyncio.wait_for(rest, PATIENCE_SECONDS) == (8, b"\n")
+
+
 async def test_who_is_behind_reads_from_the_files_on(log: CountedLog) -> None:
     read, watched = LiveOutput(log), b""
     for number in range(20):
@@ -159,7 +174,10 @@ async def test_the_result_has_all_of_a_watched_output(log: CountedLog, when: str
     assert taken == ("one\ntwo\n", False)
     log.add_error("ended")
     assert log.output().text == "one\ntwo\n[ERROR] ended\n"
-    assert (await LiveOutput(log).read(4)).data == b"two\n[ERROR] ended\n"
+    read = b"one\n"
+    while data := (await LiveOutput(log).read(len(read))).data:
+        read += data
+    assert read == b"one\ntwo\n[ERROR] ended\n"
 
 
 async def test_a_segment_that_is_written_at_once_follows_what_was_read_along(tmp_path: Path) -> None:
