@@ -24,6 +24,7 @@ from ....system.guarded_files import UnreadableFileError, open_regular, read_fil
 from ....system.storage_state import StorageState, free_bytes
 
 SIZE = 4 * 1024 * 1024
+_ZEROS = bytes(16 * 1024)
 LARGEST = 256 * 1024
 _LEFT_FREE = 8 * 1024 * 1024
 """Entries with more bytes than this are better synced as files."""
@@ -144,9 +145,11 @@ class Journal:
                 flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
                 descriptor = open_regular(self._folder / f"journal.{number}", flags)
                 self._descriptors.append(descriptor)
-                # Zeros and not a hole: a write changes nothing but data then, and is synced faster.
-                if os.pwrite(descriptor, bytes(SIZE), 0) < SIZE:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                # Zeros and not a hole: a write changes nothing but data then, and is synced faster. Not all
+                # of them at once in memory: the C library would keep what is freed from then on.
+                for offset in range(0, SIZE, len(_ZEROS)):
+                    if os.pwrite(descriptor, _ZEROS, offset) < len(_ZEROS):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 sync_file(descriptor)
                 clean.set()
             descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
