@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from pathlib import Path
+from typing import NamedTuple
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -11,8 +12,8 @@ from aiohttp.typedefs import Handler
 from ..config import JobsConfig
 from ..http.as_is import ResponseAsIs
 from ..http.auth.middleware import public
-from .assets import Asset, Assets, package_assets
-from .page import WORKER, is_file, render_page
+from .assets import Asset, Assets
+from .page import WORKER, Page
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -41,20 +42,48 @@ _ASSET_HEADERS = {
 
 
 def ui_routes(config: JobsConfig) -> list[web.RouteDef]:
-    """The page's routes; none if it is disabled. Blocks while it reads the files.
+    """The page's routes; none if it is disabled.
 
     Raises `ConfigurationError` for a template or a logo that cannot be used.
     """
     if not config.ui_enabled:
         return []
-    assets = package_assets()
-    if config.ui_logo is not None and is_file(config.ui_logo):
-        assets = assets.with_logo(Path(config.ui_logo))
+    files = _Files(Page(config))
     return [
         web.get("", _add_slash),
-        web.get("/", _page_handler(render_page(config, assets).encode())),
-        web.get("/ui/{fingerprint}/{path:.+}", _asset_handler(assets)),
+        web.get("/", _page_handler(files)),
+        web.get("/ui/{fingerprint}/{path:.+}", _asset_handler(files)),
     ]
+
+
+class _AsSent(NamedTuple):
+    page: Asset
+    etag: str
+    assets: Assets
+
+
+class _Files:
+    """A page and all that it loads, as they are sent.
+
+    They are read when the first of them is asked for: a host without visitors has neither the quarter of a
+    megabyte that they take, nor the time that compressing them takes.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._read: _AsSent | None = None
+
+    async def read(self) -> _AsSent:
+        """The page, and what it loads. Raises ``OSError``."""
+        if self._read is None:
+            self._read = await asyncio.to_thread(self._from_disk)
+        return self._read
+
+    def _from_disk(self) -> _AsSent:
+        assets = self._page.assets()
+        body = self._page.html(assets).encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        return _AsSent(Asset(body, "text/html; charset=utf-8"), etag, assets)
 
 
 @public
@@ -65,27 +94,25 @@ async def _add_slash(request: web.Request) -> web.StreamResponse:
     raise web.HTTPPermanentRedirect(f"{last}/{query}", headers={"Cache-Control": "no-cache"})
 
 
-def _page_handler(body: bytes) -> Handler:
-    asset = Asset(body, "text/html; charset=utf-8")
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-
+def _page_handler(files: _Files) -> Handler:
     @public
     async def show_page(request: web.Request) -> web.StreamResponse:
-        return await _answer(request, asset, {**_PAGE_HEADERS, "Vary": "Accept-Encoding", "ETag": etag})
+        read = await files.read()
+        headers = {**_PAGE_HEADERS, "Vary": "Accept-Encoding", "ETag": read.etag}
+        return await _answer(request, read.page, headers)
 
     return show_page
 
 
-def _asset_handler(assets: Assets) -> Handler:
-    etag = f'"{assets.fingerprint}"'
-
+def _asset_handler(files: _Files) -> Handler:
     @public
     async def show_asset(request: web.Request) -> web.StreamResponse:
         """404 for the files of another version too: they are not these."""
+        assets = (await files.read()).assets
         asset = assets.files.get(request.match_info["path"])
         if asset is None or request.match_info["fingerprint"] != assets.fingerprint:
             raise web.HTTPNotFound
-        headers = {**_ASSET_HEADERS, "ETag": etag}
+        headers = {**_ASSET_HEADERS, "ETag": f'"{assets.fingerprint}"'}
         if request.match_info["path"] == WORKER:
             headers["Content-Security-Policy"] = _WORKER_POLICY
         return await _answer(request, asset, headers)

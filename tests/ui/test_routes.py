@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -121,6 +122,22 @@ async def test_the_host_can_brand_it(start_host: StartHost, tmp_path: Path) -> N
     answer = await host.stranger().request("GET", f"{host.address}{host.config.prefix}/{address[1]}")
     assert answer.headers["Content-Type"] == "image/svg+xml"
     assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_the_branding_is_as_it_was_at_the_start(start_host: StartHost, tmp_path: Path) -> None:
+    """The page's own files are read for the first visitor; what the host gave may be gone by then."""
+    logo, template = tmp_path / "logo.svg", tmp_path / "base.html"
+    logo.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    template.write_text("<html><head>{{ jobs_head }}</head><body>{{ jobs_body }}</body></html>")
+    host = await start_host(ui_logo=str(logo), ui_template=template)
+    logo.unlink()
+    template.unlink()
+    pages = await asyncio.gather(*(page_of(host) for _ in range(8)))
+    assert set(pages) == {await page_of(host)}
+    address = re.search(r'data-logo="([^"]+)"', pages[0])
+    assert address
+    answer = await host.stranger().request("GET", f"{host.address}{host.config.prefix}/{address[1]}")
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize(
