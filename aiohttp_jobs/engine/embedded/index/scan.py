@@ -27,8 +27,6 @@ class FolderScan:
     def open(self) -> None:
         entries = os.scandir(self._folder)
         self._entries, self._names = entries, _job_ids(entries)
-        self._new = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._new.execute("CREATE TABLE new (job_id BLOB, changed INTEGER)")
 
     def close(self) -> None:
         if self._entries is not None:
@@ -42,10 +40,14 @@ class FolderScan:
 
     def put(self, new: Sequence[tuple[bytes, int]]) -> None:
         """Remember job ids with the modification times of their files."""
-        if self._new is not None and new:
-            self._new.execute("BEGIN")
-            self._new.executemany("INSERT INTO new VALUES (?, ?)", new)
-            self._new.execute("COMMIT")
+        if not new:
+            return
+        if self._new is None:
+            self._new = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+            self._new.execute("CREATE TABLE new (job_id BLOB, changed INTEGER)")
+        self._new.execute("BEGIN")
+        self._new.executemany("INSERT INTO new VALUES (?, ?)", new)
+        self._new.execute("COMMIT")
 
     def newest(self, most: int) -> list[tuple[bytes, int]]:
         """The next remembered ids, latest first; empty at the end."""
