@@ -39,9 +39,11 @@ from ..model.template import Template
 from ..model.template_trigger import TemplateTrigger
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class JobSummary:
-    """What the queue needs to order and limit a job.
+    """What the queue needs to order and limit a job; nobody changes one.
+
+    It is not frozen, which would take twice as long to make: there is one for each job.
 
     `mode` is ``None`` when the submission is not valid: such a job never runs, it only gets a result.
     """
@@ -462,8 +464,7 @@ class OutputStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedJob:
+class ClaimedJob(NamedTuple):
     """A job that this process owns exclusively until it is finished.
 
     If `problem` is set, the job must not run, only get a result. `run_dir` is the host's private folder for

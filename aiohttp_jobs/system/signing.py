@@ -51,7 +51,9 @@ def _signature(begun: hmac.HMAC, record: Mapping[str, Any]) -> str:
 
 def _canonical(record: Mapping[str, Any]) -> bytes:
     """Most records are written by orjson, in a fifth of the time; what it writes in another way is not."""
-    if all(map(_is_plain, [value for value in record.values() if type(value) not in _SAME_IN_BOTH])):
+    # What is empty, or zero, is the same in both.
+    others = [value for value in filter(None, record.values()) if type(value) not in _SAME_IN_BOTH]
+    if all(map(_is_plain, others)):
         try:
             data = orjson.dumps(record, option=orjson.OPT_SORT_KEYS)
         except orjson.JSONEncodeError:  # a lone surrogate, or more than 64 bits
@@ -62,5 +64,5 @@ def _canonical(record: Mapping[str, Any]) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether it is empty, or a list of texts."""
-    return not value or (type(value) is list and set(map(type, value)) == {str})
+    """Whether it is a list of texts."""
+    return type(value) is list and set(map(type, value)) == {str}

@@ -19,7 +19,7 @@ _LOOK_AHEAD = 64
 _SUBMITTED = attrgetter("submitted_at", "job_id")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PendingJob(JobSummary):
     """An accepted job that waits. Kept small, because ten thousand of them may be in memory.
 

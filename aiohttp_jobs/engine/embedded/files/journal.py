@@ -13,11 +13,11 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
 from threading import Event, Thread
+from typing import NamedTuple
 
 from ....system.atomic import sync_file
 from ....system.guarded_files import UnreadableFileError, open_regular, read_file
@@ -44,8 +44,7 @@ class Kind(IntEnum):
     ENDED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """One entry. `run` is the name of the run, `folder` its owner's folder, `data` the content of the file.
 
     A ``CLAIMED`` entry with `data` was accepted by the same write.

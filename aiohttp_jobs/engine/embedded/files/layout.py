@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 from urllib.parse import unquote
 
 from ....model.job import Submission
@@ -75,8 +74,7 @@ def submission_stem(session_id: str, job_name: str, job_id: str) -> str:
 _ATTEMPT = ".attempt"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt of a job, after which its files are named."""
 
     stem: str

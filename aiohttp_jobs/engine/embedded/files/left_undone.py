@@ -5,8 +5,11 @@ jobs. Trees of files, which take long to remove, are left to ``system.removal``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from threading import RLock
+
+NOTHING_TO_DO = nullcontext()
+"""For a block that mostly needs nothing before it and after it; has no state."""
 
 
 class LeftUndone:
@@ -33,12 +36,12 @@ class LeftUndone:
             with self._guard:
                 self._work.pop(path, None)
 
-    @contextmanager
-    def replaced(self, path: str) -> Iterator[None]:
+    def replaced(self, path: str) -> AbstractContextManager[None]:
         """The block makes `path` anew; what was to be done with the old one is not, unless that fails."""
-        if path not in self._work:
-            yield
-            return
+        return self._replaced(path) if path in self._work else NOTHING_TO_DO
+
+    @contextmanager
+    def _replaced(self, path: str) -> Iterator[None]:
         with self._guard:
             yield
             self._work.pop(path, None)

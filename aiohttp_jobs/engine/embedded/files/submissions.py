@@ -28,7 +28,7 @@ from .group_commit import CommittedChange
 from .instances import Instance
 from .journal import JournalEntry, Kind
 from .layout import Attempt, Layout, safe_component
-from .left_undone import LeftUndone
+from .left_undone import NOTHING_TO_DO, LeftUndone
 from .submission_reader import (
     EXPIRED,
     Accepted,
@@ -61,7 +61,7 @@ class Accepting:
         Raises `TooManyPendingError` when no further job may wait.
         """
         if allowance is None or not self._instance.has_others():
-            return contextlib.nullcontext()
+            return NOTHING_TO_DO
         return self._shared_turn(submission, allowance)
 
     @contextlib.contextmanager
