@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -45,11 +45,12 @@ class OpenStreams:
     @contextmanager
     def one_more(self, user_id: str) -> Iterator[None]:
         """Count one stream while the block runs. Raises `LimitReachedError` when there are too many."""
-        if self._open[user_id] >= self._most_per_user:
-            raise _too_many("max_streams_per_user", self._most_per_user, self._open[user_id], of_all=False)
-        if self._open.total() >= self._most:
-            raise _too_many("max_streams", self._most, self._open.total(), of_all=True)
-        self._open[user_id] += 1
+        opened = self._open.get(user_id, 0)
+        if opened >= self._most_per_user:
+            raise _too_many("max_streams_per_user", self._most_per_user, opened, of_all=False)
+        if (total := self._open.total()) >= self._most:
+            raise _too_many("max_streams", self._most, total, of_all=True)
+        self._open[user_id] = opened + 1
         try:
             yield
         finally:
@@ -61,14 +62,11 @@ class OpenStreams:
 OPEN_STREAMS: web.AppKey[OpenStreams] = web.AppKey("aiohttp_jobs.open_streams", OpenStreams)
 
 
-@contextmanager
-def open_stream(request: web.Request) -> Iterator[None]:
-    """Count `request` as an open stream while the block runs.
-
-    Raises `LimitReachedError`, so call it first.
+def open_stream(request: web.Request) -> AbstractContextManager[None]:
+    """Count `request` as an open stream while the block runs, which raises `LimitReachedError` at its
+    beginning: let it be the first.
     """
-    with request.app[OPEN_STREAMS].one_more(request[IDENTITY].user_id):
-        yield
+    return request.app[OPEN_STREAMS].one_more(request[IDENTITY].user_id)
 
 
 def _too_many(setting: str, most: int, used: int, *, of_all: bool) -> LimitReachedError:
@@ -89,17 +87,23 @@ class RightsWatch:
     has_ended: bool = False
 
 
+def seconds_unwatched(request: web.Request) -> float:
+    """For how long `while_rights_last` looks at nothing: what does not take longer does without it."""
+    return min(_LEFT_SECONDS, _LOOKS * heartbeat_of(request))
+
+
 @asynccontextmanager
-async def while_rights_last(request: web.Request) -> AsyncIterator[RightsWatch]:
+async def while_rights_last(request: web.Request, waited: float = 0.0) -> AsyncIterator[RightsWatch]:
     """End the block, without an exception, once the request's identity or roles have changed.
 
     That is noticed within one ``heartbeat_interval``, whatever the block is waiting for; a disconnected
-    client is noticed within a second. What was not sent yet is dropped with the connection.
+    client is noticed within a second. What was not sent yet is dropped with the connection. Both are counted
+    from `waited` seconds ago.
     """
     watch = RightsWatch()
     try:
         async with asyncio.timeout(None) as limit:
-            looks = _Looks(request, limit)
+            looks = _Looks(request, limit, waited)
             try:
                 yield watch
             finally:
@@ -175,14 +179,14 @@ def break_off(request: web.Request) -> web.Response:
 class _Looks:
     """Looks now and then whether `request` is still there, with its rights; lets `limit` pass when not."""
 
-    def __init__(self, request: web.Request, limit: asyncio.Timeout) -> None:
+    def __init__(self, request: web.Request, limit: asyncio.Timeout, waited: float) -> None:
         self._request = request
         self._limit = limit
         self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         # A timer, and a task only when it has run out: most of what is waited for comes before.
-        self._timer = self._loop.call_later(_LOOKS * heartbeat_of(request), self._begin)
-        self._left_timer = self._loop.call_later(_LEFT_SECONDS, self._notice_who_left)
+        self._timer = self._loop.call_later(_LOOKS * heartbeat_of(request) - waited, self._begin)
+        self._left_timer = self._loop.call_later(_LEFT_SECONDS - waited, self._notice_who_left)
 
     async def close(self) -> None:
         self._timer.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ from ..model.job import Submission
 from .app_keys import SERVICE
 from .auth.middleware import heartbeat_of
 from .envelope import answer
-from .open_streams import open_stream, still_has_rights, while_rights_last
+from .open_streams import open_stream, seconds_unwatched, still_has_rights, while_rights_last
 from .parameters import Seconds
 from .request_keys import IDENTITY
 
@@ -34,6 +35,8 @@ SUBMITTING_ERRORS = (
 )
 """How a job may be refused that its submitter may run."""
 _NO_WAIT = nullcontext(0)
+_SOON_SECONDS = 0.25
+"""Most jobs that are waited for end within it."""
 JOB_MADE = {"jobId": "/jobId"}
 MOST_SECONDS = 60
 """What may be asked for."""
@@ -76,9 +79,19 @@ async def submitted(request: web.Request, submission: Submission, wait: int) -> 
     if not wait:
         return answer(told)
     clock = asyncio.get_running_loop().time
-    result, end = None, clock() + heartbeat_of(request)
-    async with while_rights_last(request):
-        result = await request.app[SERVICE].result_within(request[IDENTITY], submission, wait)
+    end = clock() + heartbeat_of(request)
+    result = await _result(request, submission, wait)
     if result is not None and clock() >= end and not await still_has_rights(request):
         result = None
     return answer({**told, "result": result})
+
+
+async def _result(request: web.Request, submission: Submission, wait: int) -> dict[str, Any] | None:
+    """The job's result; ``None`` when it does not come in time, or the caller's rights have ended."""
+    within, identity = request.app[SERVICE].result_within, request[IDENTITY]
+    soon = min(_SOON_SECONDS, seconds_unwatched(request))
+    result = await within(identity, submission, soon)
+    if result is None:
+        async with while_rights_last(request, waited=soon):
+            result = await within(identity, submission, wait - soon)
+    return result

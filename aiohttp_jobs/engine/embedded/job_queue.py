@@ -126,7 +126,12 @@ class EmbeddedJobQueue:
 
     async def end_of(self, job_id: str, seconds: float) -> dict[str, Any] | None:
         clock = asyncio.get_running_loop().time
-        end, active = clock() + seconds, None
+        end, active = clock() + seconds, self._dispatcher.find(job_id)
+        if active is not None and seconds > 0 and not self.is_closing:
+            # Most jobs end before it would be looked for what other processes did.
+            await _end_within(active, min(seconds, _LOOK_SECONDS))
+            if active.record is not None:
+                return active.record
         with self._awaited.ended(job_id) as ended:
             while (left := end - clock()) > 0 and not self.is_closing:
                 # Another process may take it, and hand it back for its next attempt.
@@ -137,6 +142,8 @@ class EmbeddedJobQueue:
                     break
                 awaited = ends if ended.done() else [ended, *ends]
                 await asyncio.wait(awaited, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                for each in ends:
+                    each.cancel()
                 if active is not None and active.record is not None:
                     return active.record
         return await self._store.get_result(job_id)
@@ -224,6 +231,22 @@ class EmbeddedJobQueue:
     def _position(self, job_id: str) -> int | None:
         ordered = self._waiting.in_order() if self._waiting.get(job_id) else []
         return next((place for place, job in enumerate(ordered, 1) if job.job_id == job_id), None)
+
+
+async def _end_within(active: ActiveJob[PendingJob], seconds: float) -> None:
+    """Wait up to `seconds` for the job to end, or for this process to be about to stop."""
+    # Not by `asyncio.wait`, which hands on through a future of its own, one turn of the loop later.
+    ended = active.next_end()
+    timer = asyncio.get_running_loop().call_later(seconds, _release, ended)
+    try:
+        await ended
+    finally:
+        timer.cancel()
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _ids(running: Sequence[RunningElsewhere]) -> set[str]:

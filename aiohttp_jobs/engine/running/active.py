@@ -36,8 +36,8 @@ class ActiveJob(Generic[J]):
     __slots__ = (
         "_changed",
         "_clock",
+        "_ends",
         "_output_is_told",
-        "_over",
         "_progress_timer",
         "_progress_told",
         "_progress_told_at",
@@ -71,7 +71,7 @@ class ActiveJob(Generic[J]):
         self._was_interrupted = False
         self._changed: weakref.WeakSet[asyncio.Future[None]] | None = None
         self._output_is_told = False
-        self._over: asyncio.Future[None] | None = None
+        self._ends: tuple[asyncio.Future[None], ...] = ()
         self._progress_told: Progress | None = None
         self._progress_told_at = 0.0
         self._progress_timer: asyncio.TimerHandle | None = None
@@ -162,9 +162,10 @@ class ActiveJob(Generic[J]):
         self.notify()
 
     def _tell_end(self) -> None:
-        if self._over is not None:
-            over, self._over = self._over, None
-            over.set_result(None)
+        ends, self._ends = self._ends, ()
+        for end in ends:
+            if not end.done():
+                end.set_result(None)
 
     def stop(self, reason: StopReason) -> None:
         if self.reason is None:
@@ -211,10 +212,13 @@ class ActiveJob(Generic[J]):
         return bool(done)
 
     def next_end(self) -> asyncio.Future[None]:
-        """Is done when it has ended, or this process is about to stop. Not to be cancelled either."""
-        if self._over is None:
-            self._over = asyncio.get_running_loop().create_future()
-        return self._over
+        """A future that is done when it has ended, or this process is about to stop.
+
+        It is the caller's own: cancelled, or given a result, by whoever waits no longer.
+        """
+        end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ends = (*(each for each in self._ends if not each.done()), end)
+        return end
 
     def next_change(self) -> asyncio.Future[None]:
         """A future that is done at the next change. It is the caller's own: others have others."""
