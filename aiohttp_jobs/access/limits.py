@@ -92,10 +92,11 @@ class LimitPolicy:
             raise TooLargeError(
                 f"The command has {size} bytes; at most {config.max_command_bytes} are allowed."
             )
-        faults = [
-            *_length_faults(name_field, name, config.max_name_length),
-            *_length_faults("description", command.description, config.max_description_length),
-        ]
+        faults = []
+        if len(name) > config.max_name_length:
+            faults.append(_too_long(name_field, config.max_name_length))
+        if len(command.description) > config.max_description_length:
+            faults.append(_too_long("description", config.max_description_length))
         if command.timeout_seconds is not None and command.timeout_seconds > config.max_timeout:
             faults.append(field_error("timeoutSeconds", f"must be at most {config.max_timeout:g}"))
         interpreter = self.interpreter_of(command)
@@ -106,7 +107,8 @@ class LimitPolicy:
             faults.append(field_error("labels", _NO_WORKERS))
         elif command.labels and command.execution_mode is ExecutionMode.MAIN_LOOP:
             faults.append(field_error("labels", _NO_LABELS_IN_MAIN_LOOP))
-        faults += _notify_faults(config, notify)
+        if notify:
+            faults += _notify_faults(config, notify)
         if faults:
             raise InvalidFieldsError.of(
                 [{**fault, "field": field.format(fault["field"])} for fault in faults]
@@ -114,12 +116,12 @@ class LimitPolicy:
 
     def require_name(self, name: str) -> None:
         """Raise `InvalidFieldsError` for a name (the field ``name``) that is too long."""
-        if faults := _length_faults("name", name, self._config.max_name_length):
-            raise InvalidFieldsError.of(faults)
+        if len(name) > (most := self._config.max_name_length):
+            raise InvalidFieldsError.of([_too_long("name", most)])
 
 
-def _length_faults(field: str, text: str, most: int) -> list[dict[str, Any]]:
-    return [field_error(field, f"must have at most {most} characters")] if len(text) > most else []
+def _too_long(field: str, most: int) -> dict[str, Any]:
+    return field_error(field, f"must have at most {most} characters")
 
 
 def notice_channels(config: JobsConfig) -> list[str]:
@@ -130,7 +132,7 @@ def notice_channels(config: JobsConfig) -> list[str]:
 
 def _notify_faults(config: JobsConfig, rules: Sequence[Rule]) -> list[dict[str, Any]]:
     faults = []
-    channels = notice_channels(config) if rules else []
+    channels = notice_channels(config)
     for index, rule in enumerate(rules):
         if rule.channel not in channels:
             message = _NO_MAIL if rule.channel == "email" else _NO_WEBHOOKS

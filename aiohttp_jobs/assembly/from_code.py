@@ -14,12 +14,13 @@ from aiohttp import web
 from ..errors import ConfigurationError, JobFailedError
 from ..functions.registry import BoundFunction
 from ..http.app_keys import CODE_JOBS, MOUNTED
-from ..model.functions import HOST_USER, FunctionRunRequest, HostCode
+from ..model.functions import HOST_USER, FunctionRunRequest
 from ..model.job import ExecutionMode, JobStatus, RetryPolicy
 from ..model.notice_rules import NotifyRules
 from ..services.code_jobs import CodeJobs
 
 _AS_REGISTERED = FunctionRunRequest()
+_NOTHING = (None,) * 8
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -86,6 +87,24 @@ async def submit(
     for bad arguments, and whatever else submitting may raise.
     """
     service = _service(app, function)
+    given = (mode, job_name, priority, run_at, delay, timeout, retry, notify)
+    request = _AS_REGISTERED if given == _NOTHING and not description else _asked(description, *given)
+    submission = await service.submit(user, function, request)
+    return JobHandle(service, submission.job_id, user)
+
+
+def _asked(
+    description: str,
+    mode: ExecutionMode | str | None,
+    job_name: str | None,
+    priority: int | None,
+    run_at: datetime | None,
+    delay: float | None,
+    timeout: float | None,
+    retry: RetryPolicy | None,
+    notify: NotifyRules | None,
+) -> FunctionRunRequest:
+    """What is not given is left out: it is then the function's to say."""
     given: dict[str, Any] = {
         "execution_mode": mode,
         "job_name": job_name,
@@ -95,14 +114,9 @@ async def submit(
         "timeout_seconds": None if timeout is None else float(timeout),
         "retry": retry,
         "notify": notify,
+        "description": description or None,
     }
-    # What is not given is left out: it is then the function's to say.
-    asked = {name: value for name, value in given.items() if value is not None}
-    if description:
-        asked["description"] = description
-    request = FunctionRunRequest(**asked) if asked else _AS_REGISTERED
-    submission = await service.submit(HostCode(user), function, request)
-    return JobHandle(service, submission.job_id, user)
+    return FunctionRunRequest(**{name: value for name, value in given.items() if value is not None})
 
 
 def _service(app: web.Application, function: BoundFunction[Any]) -> CodeJobs:

@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import re
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
@@ -125,6 +125,13 @@ class Function(Generic[P, R]):
 
         Raises ``TypeError`` as a call would, and `InvalidFieldsError` for an invalid value.
         """
+        return self._bound(args, kwargs) if args or kwargs else self._without_arguments
+
+    @cached_property
+    def _without_arguments(self) -> BoundFunction[R]:
+        return self._bound((), {})
+
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BoundFunction[R]:
         return BoundFunction(self, self.signature.validate(self.signature.to_json(args, kwargs)))
 
     def check(self) -> None:

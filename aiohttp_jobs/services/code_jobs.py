@@ -13,7 +13,7 @@ from typing import Any
 from ..engine.base import JobHistory, JobQuery, JobQueue, ResultRepository, cancelled_by
 from ..errors import ConfigurationError, NotFoundError, ShuttingDownError
 from ..functions.registry import BoundFunction, Function, Functions
-from ..model.functions import FunctionRunRequest, HostCode
+from ..model.functions import HOST_USER, FunctionRunRequest, HostCode
 from ..model.job import JobPhase, Submission
 from ..model.schedule import Schedule, ScheduledFunction
 from .function_jobs import FunctionJobs
@@ -40,6 +40,7 @@ class CodeJobs:
         self._jobs = jobs
         self._queue = queue
         self._is_open = False
+        self._last = HostCode(HOST_USER)
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -55,11 +56,12 @@ class CodeJobs:
         return self._functions.get(function.name) is function
 
     def submit(
-        self, code: HostCode, bound: BoundFunction[Any], run: FunctionRunRequest
+        self, user: str, bound: BoundFunction[Any], run: FunctionRunRequest
     ) -> Coroutine[Any, Any, Submission]:
-        """Submit a job as the user of `code`. `run` has no values of its own.
+        """Submit a job as this user. `run` has no values of its own.
 
-        Raises `ConfigurationError` while the plugin is not open, and whatever `JobService.submit` raises.
+        Raises `ConfigurationError` while the plugin is not open, ``ValueError`` for a user id that cannot be
+        one, and whatever `JobService.submit` raises.
         """
         if not self._is_open:
             raise ConfigurationError(
@@ -67,6 +69,9 @@ class CodeJobs:
                 "handlers, for example, or in on_startup after aiohttp_jobs.setup."
             )
         mode = run.execution_mode or bound.function.options.modes[0]
+        code = self._last  # of many jobs submitted at once most are one user's
+        if code.user_id != user:
+            code = self._last = HostCode(user)
         return self._jobs.submit(code, bound.function, bound.values, run, mode)
 
     async def submit_scheduled(self, schedule: Schedule, job: ScheduledFunction, job_id: str) -> None:
