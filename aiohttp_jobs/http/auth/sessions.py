@@ -94,6 +94,11 @@ class _RequestStorage(aiohttp_session.AbstractStorage):
         self.session: aiohttp_session.Session | None = None
         """The session of the request, or of a clone of it."""
 
+    def is_asked_for(self, request: web.Request) -> bool:
+        """Whether the request, which may have got another storage since, had a session of this one's."""
+        has_session = self.session is not None or aiohttp_session.SESSION_KEY in request
+        return has_session and request.get(aiohttp_session.STORAGE_KEY) is self
+
     @property
     def cookie_name(self) -> str:
         return self._own.cookie_name
@@ -143,20 +148,36 @@ def own_session_middleware(config: JobsConfig) -> Middleware:
 
     @web.middleware
     def middleware(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
-        if aiohttp_session.STORAGE_KEY in request:
-            return handler(request)
-        storage = _RequestStorage(own)
+        return handler(request) if aiohttp_session.STORAGE_KEY in request else handle(request, handler)
 
-        async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            finally:
-                if storage.session is not None and request.get(aiohttp_session.STORAGE_KEY) is storage:
-                    request[aiohttp_session.SESSION_KEY] = storage.session
-
-        return aiohttp_session.session_middleware(storage)(request, handle)
+    async def handle(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[aiohttp_session.STORAGE_KEY] = storage = _RequestStorage(own)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            if not storage.is_asked_for(request):
+                raise
+            response = error
+        finally:
+            if storage.session is not None and request.get(aiohttp_session.STORAGE_KEY) is storage:
+                request[aiohttp_session.SESSION_KEY] = storage.session
+        # Nobody asks for that of a request with an API key.
+        return await _saved(request, response, storage) if storage.is_asked_for(request) else response
 
     return middleware
+
+
+async def _saved(
+    request: web.Request, response: web.StreamResponse, storage: _RequestStorage
+) -> web.StreamResponse:
+    """The response, or the ``HTTPException`` that it is, once aiohttp-session has saved a changed session."""
+
+    async def answered(_request: web.Request) -> web.StreamResponse:
+        if isinstance(response, web.HTTPException):
+            raise response
+        return response
+
+    return await aiohttp_session.session_middleware(storage)(request, answered)
 
 
 def has_own_cookie(request: web.Request) -> bool:
