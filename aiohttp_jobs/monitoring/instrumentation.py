@@ -45,10 +45,12 @@ class JobLog:
     """
 
     def accepted(self, submission: Submission) -> None:
-        _log("accepted", submission)
+        if _logger.isEnabledFor(logging.INFO):
+            _log("accepted", submission)
 
     def started(self, submission: Submission) -> Mapping[str, str]:
-        _log("started", submission)
+        if _logger.isEnabledFor(logging.INFO):
+            _log("started", submission)
         return _NOTHING
 
     def ended(self, submission: Submission, result: JobResult, *, again: bool) -> None:
@@ -61,8 +63,6 @@ class JobLog:
 
 
 def _log(event: str, submission: Submission, **more: Any) -> None:
-    if not _logger.isEnabledFor(logging.INFO):
-        return
     told = {
         "event": f"job_{event}",
         "job_id": submission.job_id,

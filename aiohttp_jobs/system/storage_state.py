@@ -203,21 +203,26 @@ async def retry_until_written(
     logger: logging.Logger,
     message: str,
     *args: object,
+    refused: OSError | None = None,
 ) -> T:
     """The answer of `write`, which is asked again for as long as it raises ``OSError``, as of a full disk.
 
     The pauses double from 0.5 s up to 30 s, or to 3 s while a database is away, and end when `storage` gets
-    well. Each refusal is reported to it with `message` and `args`, for `logger`.
+    well. Each refusal is reported to it with `message` and `args`, for `logger`. `refused` is what whoever
+    asked `write` already was answered: there is a pause first.
     """
     delay = _FIRST_SECONDS
     while True:
-        try:
-            return await write()
-        except OSError as error:
-            storage.report(error, logger, message, *args)
-            await storage.wait_for_end(delay)
-            is_away = isinstance(error, StorageUnavailableError)
-            delay = min(2 * delay, _LONGEST_AWAY_SECONDS if is_away else _LONGEST_SECONDS)
+        if refused is None:
+            try:
+                return await write()
+            except OSError as error:
+                refused = error
+        storage.report(refused, logger, message, *args)
+        is_away = isinstance(refused, StorageUnavailableError)
+        refused = None
+        await storage.wait_for_end(delay)
+        delay = min(2 * delay, _LONGEST_AWAY_SECONDS if is_away else _LONGEST_SECONDS)
 
 
 def free_bytes(folder: str | Path) -> int:

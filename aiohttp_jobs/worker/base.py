@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
 
 from ..functions.registry import Function
 from ..model.job import InterpreterName, Submission
@@ -15,6 +15,7 @@ from .process.process import Process
 from .return_values import NOTHING, ReturnValue
 
 WORK = "work"
+_LONGEST_LIMIT = 10 * 366 * 86400.0
 _PREFIX = "PARAM_"
 """Keeps the variable of a parameter from being ``PATH``, ``LD_PRELOAD`` or ``IFS``."""
 _VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
@@ -49,18 +50,26 @@ def hand_over(parameters: Parameters, interpreter: InterpreterName) -> dict[str,
     return {_VARIABLE: json.dumps(dict(parameters.values))} if parameters.values else {}
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
+class FunctionCall(NamedTuple):
     """A call of one of the host's functions with `values`: JSON by name, including secret ones.
 
-    `attempt` counts from 1; `deadline` (aware) is when the job times out. Another process imports the
-    function by `module` and `qualname`.
+    `attempt` counts from 1. The job began at `started` (aware) and may run for `seconds`. Another process
+    imports the function by `module` and `qualname`.
     """
 
     function: Function[..., Any]
-    values: Mapping[str, Any] = field(repr=False)
+    values: Mapping[str, Any]
     attempt: int
-    deadline: datetime
+    started: datetime
+    seconds: float
+
+    def __repr__(self) -> str:
+        return f"FunctionCall({self.name}, attempt={self.attempt})"  # without the values
+
+    @property
+    def deadline(self) -> datetime:
+        """When the job times out."""
+        return self.started + timedelta(seconds=min(self.seconds, _LONGEST_LIMIT))
 
     @property
     def module(self) -> str:
@@ -75,8 +84,7 @@ class FunctionCall:
         return self.function.name
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """A job that is ready to run. `environment` is its whole environment.
 
     `job_dir` is the job's own folder; its command starts in the empty folder `WORK` in it.
@@ -113,8 +121,7 @@ class ExpectedJob:
     submission: Submission
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How a job ended by itself. `exit_code` is negative when a signal ended it.
 
     `error` is a sentence for the job's owner, if the exit code does not say everything; `timed_out`: a limit

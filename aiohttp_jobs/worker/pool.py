@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import socket
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +55,7 @@ class WorkerAnswer(NamedTuple):
 _AS_MOST = b'{"exit_code": 0, "reusable": true}\n'
 _SUCCEEDED = WorkerAnswer(0, is_reusable=True, returned=NOTHING)
 """What that says, as nearly all answers do: it need not be parsed."""
+_RETURNED_NOTHING = Outcome(0)
 
 
 class NoWorkerError(Exception):
@@ -124,7 +126,9 @@ class WorkerPool:
         self._starting: list[PoolWorker] = []
         self._waiting: list[_Waiter] = []
         self._endings = endings
-        self._free = asyncio.Semaphore(growth.size)
+        self._places = growth.size
+        self._outside: deque[asyncio.Future[None]] = deque()
+        """Those that wait for a place."""
         self._retiring = OwnedTasks("the workers")
         self._grow_timer: asyncio.TimerHandle | None = None
         self._spare_timer: asyncio.TimerHandle | None = None
@@ -157,17 +161,19 @@ class WorkerPool:
         When cancelled, it ends the worker with all its descendants, and then raises ``CancelledError``.
         Raises ``OSError`` when no worker can be started.
         """
-        async with self._free:
-            try:
-                worker = await self._hand_over(execution.user_id, request)
-            except NoWorkerError as error:
-                return Outcome(1, str(error))
+        if self._places:
+            self._places -= 1
+        else:
+            await self._next_place()
+        try:
+            worker = await self._hand_over(execution.user_id, request)
             worker.job_id = execution.job_id
             execution.on_start(worker.process.pid)
-            try:
-                return await self._run_in(worker, execution)
-            finally:
-                worker.job_id = None
+            return await self._run_in(worker, execution)
+        except NoWorkerError as error:
+            return Outcome(1, str(error))
+        finally:
+            self._leave_place()
 
     async def _run_in(self, worker: PoolWorker, execution: Execution) -> Outcome:
         be_ready_to_stop()
@@ -178,6 +184,8 @@ class WorkerPool:
             answer = read_answer(await worker.answer)
             if answer is not None:
                 worker.served += 1
+                if answer is _SUCCEEDED:
+                    return _RETURNED_NOTHING
                 return Outcome(answer.exit_code, returned=answer.returned)
             return await self._died(worker)
         except asyncio.CancelledError:
@@ -188,12 +196,37 @@ class WorkerPool:
             worker.answer = None
             await self._give_back(worker, reusable=answer is not None and answer.is_reusable)
 
+    # --- a place for a job: no more of them are served, or wait for a worker, than there may be workers
+
+    async def _next_place(self) -> None:
+        place = asyncio.get_running_loop().create_future()
+        self._outside.append(place)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if not place.cancelled():
+                self._leave_place()
+            raise
+
+    def _leave_place(self) -> None:
+        """The job that waits longest for a place has it now."""
+        while self._outside:
+            place = self._outside.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self._places += 1
+
     # --- a worker for a job
 
     async def _hand_over(self, user_id: str, request: bytes) -> PoolWorker:
         """A worker that was told what to run. That those that waited have died may show only now."""
         for _ in range(self._growth.size + 1):
-            worker = await self._take(user_id)
+            worker = self._idle_for(user_id) or await self._next_for(user_id)
+            worker.owner = user_id
+            self._busy.add(worker)
+            if self._growth.delay and self._spare_timer is None:
+                self._add_spares_later()
             try:
                 if worker.control.send(request) != len(request):
                     raise OSError("a worker could not be told all of what to run")
@@ -210,27 +243,17 @@ class WorkerPool:
         self._busy.discard(worker)
         self._retire(worker)
 
-    async def _take(self, user_id: str) -> PoolWorker:
-        """A worker that has served only `user_id`, or nobody; one that waits, or the next that can be had."""
-        worker = self._idle_for(user_id)
-        if worker is None:
-            worker = await self._next_for(user_id)
-        worker.owner = user_id
-        self._busy.add(worker)
-        if self._growth.delay and self._spare_timer is None:
-            self._add_spares_later()
-        return worker
-
     def _idle_for(self, user_id: str) -> PoolWorker | None:
         """A waiting worker that has served only `user_id`, or nobody; the one that ran last of those."""
+        idle = self._idle
         for owner in (user_id, None):
-            for worker in reversed(tuple(self._idle)):
-                if worker.owner == owner:
-                    self._idle.remove(worker)
-                    return worker
+            for at in range(len(idle) - 1, -1, -1):
+                if idle[at].owner == owner:
+                    return idle.pop(at)
         return None
 
     async def _next_for(self, user_id: str) -> PoolWorker:
+        """The next worker that can be had which has served only `user_id`, or nobody."""
         loop = asyncio.get_running_loop()
         waiter = _Waiter(user_id, loop.create_future(), loop.time())
         self._waiting.append(waiter)
@@ -267,6 +290,7 @@ class WorkerPool:
             await worker.pipe.end(is_told=reusable)
             is_taken_in = True
         finally:
+            worker.job_id = None
             if reusable and is_taken_in and not self._is_closing:
                 self._offer(worker)
             else:
@@ -376,10 +400,11 @@ class WorkerPool:
             message = b""
         if not message:
             asyncio.get_running_loop().remove_reader(worker.control)
-        elif worker.answer is not None and _goes_on(worker.control, worker.heard + message):
+        elif worker.answer is not None and not message.endswith(b"\n") and _goes_on(worker, message):
             worker.heard += message
             return
-        message, worker.heard = worker.heard + message, b""
+        if worker.heard:
+            message, worker.heard = worker.heard + message, b""
         if worker.answer is not None:
             if not worker.answer.done():
                 worker.answer.set_result(message)
@@ -458,11 +483,9 @@ def read_answer(message: bytes) -> WorkerAnswer | None:
     return WorkerAnswer(int(code), is_reusable is True, returned)
 
 
-def _goes_on(control: socket.socket, message: bytes) -> bool:
+def _goes_on(worker: PoolWorker, message: bytes) -> bool:
     """Whether more of a message is to come, as it may where the socket is a stream (`control_pair`)."""
-    if message.endswith(b"\n") or len(message) >= MAX_ANSWER:
-        return False
-    return control.type == socket.SOCK_STREAM
+    return len(worker.heard) + len(message) < MAX_ANSWER and worker.control.type == socket.SOCK_STREAM
 
 
 def _signal_name(number: int) -> str:

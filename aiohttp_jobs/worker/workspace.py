@@ -68,12 +68,15 @@ def base_environment(config: JobsConfig, instance_id: str) -> dict[str, str]:
 
 def job_environment(base: Mapping[str, str], submission: Submission) -> dict[str, str]:
     """What this job gets, the names under which it can find out about itself included."""
-    traces = {"TRACEPARENT": submission.traceparent, "TRACESTATE": submission.tracestate}
-    return {
+    environment = {
         **base,
-        **{name: value for name, value in traces.items() if value is not None},
         JOB_VARIABLE: submission.job_id,
         "AIOHTTP_JOBS_JOB_NAME": submission.job_name,
         "AIOHTTP_JOBS_ATTEMPT": str(submission.attempt),
         "AIOHTTP_JOBS_USER_ID": submission.user_id,
     }
+    if submission.traceparent is not None:
+        environment["TRACEPARENT"] = submission.traceparent
+    if submission.tracestate is not None:
+        environment["TRACESTATE"] = submission.tracestate
+    return environment

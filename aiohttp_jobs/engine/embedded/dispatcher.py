@@ -359,10 +359,13 @@ class Dispatcher:
             killed = await asyncio.wrap_future(started(kill_marked, {INSTANCE_VARIABLE: instance_id}))
             _logger.warning("A host process died; %d processes of its jobs were ended", killed)
         for job in jobs:
-            self._track(self._until_written(job.claimed.job_id, partial(self._finish_lost, job)))
+            self._track(self._see_lost_through(job))
 
-    def _start_ready(self) -> asyncio.Task[None] | None:
-        """Start what may start. Of a command in MainLoop the task: nothing else may start before its end."""
+    def _start_ready(self, freed: Slot = None) -> asyncio.Task[None] | None:
+        """Start what may start. Of a command in MainLoop the task: nothing else may start before its end.
+
+        With `freed` all has started but what this slot had no room for, and one more has room now.
+        """
         while not (self.is_closing or self.paused or self._storage.holds_jobs):
             job = self._queue.take(self._slots.has_room, self._slots.may_start)
             if job is None:
@@ -370,6 +373,8 @@ class Dispatcher:
             task = self._start(job)
             if job.slot is ExecutionMode.MAIN_LOOP:
                 return task
+            if freed is not None and job.slot is freed:
+                return None
         return None
 
     async def _hold_up_for(self, task: asyncio.Task[None]) -> None:
@@ -401,7 +406,8 @@ class Dispatcher:
 
     def _start(self, job: PendingJob) -> asyncio.Task[None]:
         self._slots.take(job.slot, job.user_id)
-        self._slots.take_lock(job.lock)
+        if (lock := job.lock) is not None:
+            self._slots.take_lock(lock)
         active = self._active[job.job_id]
         # Not in the task, which runs later: what is asked of the store at the same time is one write there.
         claiming = None if self._may_be_others(job, active) else self._claim(job, active)
@@ -414,7 +420,9 @@ class Dispatcher:
         """Have the next job take the slot, at once where nothing is to be looked for first."""
         self._slots.free(slot, user_id)
         if self._at_rest and not self._wake.is_set():
-            self._held_up_by = self._start_ready() if self._queue else None
+            # With a limit for each user, the next of the same user may be of another slot.
+            freed = None if self._slots.limits.per_user else slot
+            self._held_up_by = self._start_ready(freed) if self._queue else None
             if self._held_up_by is None:
                 return
         self._wake.set()
@@ -425,10 +433,16 @@ class Dispatcher:
             self._wake.set()
 
     def _track(self, job: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(job)
+        """Run `job` in a task of its own, which `close` waits for until `_is_done` is called in it."""
+        task = asyncio.get_running_loop().create_task(job)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return task
+
+    def _is_done(self) -> None:
+        """The running task is over. Called by itself, as a callback would take another turn of the loop."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.discard(task)
 
     async def _start_new(
         self, submission: Submission, slot: Slot, allowance: Allowance, accepted: asyncio.Future[None]
@@ -438,6 +452,7 @@ class Dispatcher:
         try:
             job, claimed = await self._store.start(submission, allowance, placed)
         except BaseException as error:
+            self._is_done()
             self._runner.withdraw(submission.job_id)
             self._free_slot(slot, submission.user_id)
             if not accepted.done():
@@ -491,6 +506,7 @@ class Dispatcher:
             if claimed is None:
                 self._free_slot(job.slot, job.user_id)
                 self._free_lock(job)
+                self._is_done()
         if claimed is not None:
             await self._see_through(job, claimed, active)
 
@@ -516,32 +532,35 @@ class Dispatcher:
         """Run what was picked up, and have its result kept."""
         try:
             try:
-                result = await self._run_claimed(claimed, active)
+                result = await self._runner.run(claimed, active)
             finally:
                 # The command is over: another may start while the result is being written.
                 self._free_slot(job.slot, job.user_id)
             # Decided once: what the disk refuses to make durable, such as the next attempt, may be there.
             was_cancelled = active.is_cancelled
-            finish = partial(self._finish, claimed, result, active, was_cancelled=was_cancelled)
-            await self._until_written(claimed.job_id, finish)
+            try:
+                await self._finish(claimed, result, active, was_cancelled=was_cancelled)
+            except OSError as error:
+                finish = partial(self._finish, claimed, result, active, was_cancelled=was_cancelled)
+                await self._until_written(claimed.job_id, finish, refused=error)
         except Exception:
             _logger.exception("The result of job %s could not be kept", job.job_id)
             self._forget(active, None)
         finally:
             self._free_lock(job)
+            self._is_done()
 
-    async def _run_claimed(self, claimed: ClaimedJob, active: ActiveJob[PendingJob]) -> JobResult:
-        try:
-            return await self._runner.run(claimed, active)
-        except Exception:
-            _logger.exception("Job %s failed inside the server", claimed.job_id)
-            return self._runner.rejected(
-                claimed, "The server met an error of its own with this job; see its log."
-            )
-
-    def _until_written(self, job_id: str, finish: Callable[[], Awaitable[None]]) -> Coroutine[Any, Any, None]:
+    async def _until_written(
+        self, job_id: str, finish: Callable[[], Awaitable[None]], *, refused: OSError | None = None
+    ) -> None:
         message = "The result of job %s cannot be written"
-        return retry_until_written(finish, self._storage, _logger, message, job_id)
+        await retry_until_written(finish, self._storage, _logger, message, job_id, refused=refused)
+
+    async def _see_lost_through(self, job: LostJob) -> None:
+        try:
+            await self._until_written(job.claimed.job_id, partial(self._finish_lost, job))
+        finally:
+            self._is_done()
 
     async def _finish_lost(self, job: LostJob) -> None:
         result = await self._runner.lost(job.claimed, job.started_at, job.last_seen)

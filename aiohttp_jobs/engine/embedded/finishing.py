@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...model.job import JobResult, utc_now
 from ..base import ClaimedJob, Notifier
@@ -13,8 +12,7 @@ from .queue import PendingJob
 from .store import FileSystemStore
 
 
-@dataclass(frozen=True, slots=True)
-class KeptResult:
+class KeptResult(NamedTuple):
     """A stored result, and what the notifier has prepared for it."""
 
     record: dict[str, Any]

@@ -11,9 +11,10 @@ from datetime import datetime
 from itertools import islice, zip_longest
 from operator import attrgetter
 
-from ...model.job import is_shared_key, utc_now
+from ...model.job import ExecutionMode, is_shared_key, utc_now
 from ..base import JobSummary, Limits, MostWaiting, Slot, slot_of
 
+_MAIN_LOOP = ExecutionMode.MAIN_LOOP
 _LOOK_AHEAD = 64
 """How many of one user's jobs are looked at for one that may start."""
 _SUBMITTED = attrgetter("submitted_at", "job_id")
@@ -39,7 +40,7 @@ class PendingJob(JobSummary):
     @property
     def slot(self) -> Slot:
         # As `slot_of` has it, which many ask for of each job.
-        return self.mode if self.function is None else slot_of(self.mode, self.function)
+        return self.mode if self.mode is not _MAIN_LOOP else slot_of(self.mode, self.function)
 
     @property
     def lock(self) -> str | None:
@@ -147,7 +148,8 @@ class WaitingJobs:
         self, has_room: Callable[[Slot], bool], may_start: Callable[[PendingJob], bool]
     ) -> PendingJob | None:
         """Remove and return the next job of a slot that `has_room` among those that `may_start`."""
-        self._promote()
+        if self._later:
+            self._promote()
         lanes = [lane for lane in self._lanes if has_room(lane[1])]
         if not lanes:
             return None
@@ -190,8 +192,6 @@ class WaitingJobs:
         lane.setdefault(job.user_id, deque()).append(job)
 
     def _promote(self) -> None:
-        if not self._later:
-            return
         now = utc_now()
         while (due := self.next_due()) is not None and due <= now:
             self._line_up(heapq.heappop(self._later)[2])
@@ -240,12 +240,11 @@ class WaitingJobs:
         """Of the first user whose turn it is and who has a job that may start, that job."""
         lane, found, empty = self._lanes[key], None, []
         for user, jobs in lane.items():
-            self._drop_gone(jobs)
-            if not jobs:
-                empty.append(user)
             found = self._first(jobs, may_start)
             if found is not None:
                 break
+            if not jobs:
+                empty.append(user)
         for user in empty:
             del lane[user]
         if not lane:
@@ -253,8 +252,11 @@ class WaitingJobs:
         return found
 
     def _first(self, jobs: deque[PendingJob], may_start: Callable[[PendingJob], bool]) -> PendingJob | None:
+        waiting = self._jobs
+        while jobs and waiting.get(jobs[0].job_id) is not jobs[0]:
+            jobs.popleft()  # it is gone
         for job in islice(jobs, _LOOK_AHEAD):
-            if self._jobs.get(job.job_id) is job and may_start(job):
+            if waiting.get(job.job_id) is job and may_start(job):
                 return job
         return None
 
@@ -296,10 +298,9 @@ class Slots:
 
     def may_start(self, job: PendingJob) -> bool:
         """Whether neither its user nor its key stands in the way."""
-        if not self.has_room_for(job.user_id):
+        if self.limits.per_user and not self.has_room_for(job.user_id):
             return False
-        lock = job.lock
-        return lock is None or lock not in self._locks
+        return job.concurrency_key is None or job.lock not in self._locks
 
     def has_room_for(self, user_id: str) -> bool:
         return not self.limits.per_user or self._users[user_id] < self.limits.per_user
@@ -314,9 +315,8 @@ class Slots:
         if not self._users[user_id]:
             del self._users[user_id]
 
-    def take_lock(self, lock: str | None) -> None:
-        if lock is not None:
-            self._locks.add(lock)
+    def take_lock(self, lock: str) -> None:
+        self._locks.add(lock)
 
     def free_lock(self, lock: str) -> None:
         self._locks.discard(lock)

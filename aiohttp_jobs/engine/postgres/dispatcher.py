@@ -519,18 +519,10 @@ class PostgresDispatcher:
             lock=claim.lock,
             is_signed=claim.problem is None,
         )
-        try:
-            result = await self._runner.run(claimed, active)
-            # The outcome may be known already when it is found out that this process was stopped.
-            is_cut_off = active.reason is _CUT_OFF or (
-                active.reason is None and self._was_cut_off(claim.job_id)
-            )
-            return _cut_off(result) if is_cut_off and result.exit_code in _KILLED else result
-        except Exception:
-            _logger.exception("Job %s failed inside the server", claim.job_id)
-            return self._runner.rejected(
-                claimed, "The server met an error of its own with this job; see its log."
-            )
+        result = await self._runner.run(claimed, active)
+        # The outcome may be known already when it is found out that this process was stopped.
+        is_cut_off = active.reason is _CUT_OFF or (active.reason is None and self._was_cut_off(claim.job_id))
+        return _cut_off(result) if is_cut_off and result.exit_code in _KILLED else result
 
     # --- ending
 

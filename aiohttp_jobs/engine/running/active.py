@@ -153,7 +153,8 @@ class ActiveJob(Generic[J]):
         self.state, self.record = JobPhase.ENDED, record
         if self.log is not None:
             self.log.on_change = None  # or else both are left to the garbage collector, with all they hold
-        self._tell_end()
+        if self._over is not None:
+            self._tell_end()
         self.announce()
 
     def let_go(self) -> None:

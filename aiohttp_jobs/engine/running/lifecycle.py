@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any
@@ -51,10 +51,10 @@ _CHECK_PAUSE_SECONDS = 0.5
 _ROOM_SECONDS = 30.0
 _ROOM_PAUSE_SECONDS = 0.5
 _MOST_ATTEMPTS = 5
-_LONGEST_LIMIT = 10 * 366 * 86400.0
 _TOO_LONG = "The job was stopped: it ran longer than its limit of {:g} s."
 _OUTPUT_SECONDS = 60.0
 _OUTPUT_PAUSE_SECONDS = 2.0
+_KEPT_NOTHING = KeptValue()
 _logger = logging.getLogger(__name__)
 
 
@@ -67,13 +67,15 @@ class TimeLimits:
     def __init__(self) -> None:
         self._running: dict[ActiveJob[Any], tuple[float, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._next = math.inf
+        """When the timer comes, by the loop's clock."""
 
     def begin(self, active: ActiveJob[Any], seconds: float) -> None:
         """Stop it after that long, unless `end` is called before."""
         loop = asyncio.get_running_loop()
         due = loop.time() + seconds
         self._running[active] = due, seconds
-        if self._timer is None or due < self._timer.when():
+        if due < self._next:
             self._set_timer(loop, due)
 
     def end(self, active: ActiveJob[Any]) -> None:
@@ -81,15 +83,15 @@ class TimeLimits:
         del self._running[active]
         if not self._running and self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._next = None, math.inf
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._on_timer)
+        self._timer, self._next = loop.call_at(due, self._on_timer), due
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._next = None, math.inf
         loop = asyncio.get_running_loop()
         now = loop.time()
         late = [(active, seconds) for active, (due, seconds) in self._running.items() if due <= now]
@@ -145,11 +147,15 @@ class JobRunner:
             self._modes.withdraw(job_id)
 
     async def run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
-        """Run the job, or refuse it; return its result. Does not raise for what a job does."""
+        """Run the job, or refuse it; return its result. Of an error of its own it is a rejection."""
         try:
             return await self._run(claimed, active)
+        except Exception:
+            _logger.exception("Job %s failed inside the server", claimed.job_id)
+            return self.rejected(claimed, "The server met an error of its own with this job; see its log.")
         finally:
-            self.withdraw(claimed.job_id)
+            if self._preparing:
+                self.withdraw(claimed.job_id)
 
     async def _run(self, claimed: ClaimedJob, active: ActiveJob[Any]) -> JobResult:
         if active.reason is not None:
@@ -180,12 +186,14 @@ class JobRunner:
                 ended, active, attempt
             ):
                 break
-        kept = await _kept(ended, masker)
+        # Asked for here, as most functions return nothing and no command does.
+        is_kept = isinstance(ended, Outcome) and ended.returned is not NOTHING
+        kept = await _kept(ended, masker) if is_kept else _KEPT_NOTHING
         log.end()
         status, exit_code = _verdict(ended, active, submission, log)
         if kept.fault is not None:
             log.add_line(kept.fault)
-        output = await self._output_of(log) if log.output_blocks else log.output()
+        output = await self._output_of(log) if log.size and log.output_blocks else log.output()
         log.close()
         runtime = time.monotonic() - clock
         result = _result(submission, status, output, started, runtime, exit_code, active.reason, log.size)
@@ -233,7 +241,7 @@ class JobRunner:
         limit = self._limit(submission)
         active.started(submission, task, execution.log, started)
         if self._observer is not None and (more := self._observer.started(submission)):
-            execution = replace(execution, environment={**execution.environment, **more})
+            execution = execution._replace(environment={**execution.environment, **more})
         self._time_limits.begin(active, limit)
         ended: Outcome | BaseException
         try:
@@ -351,8 +359,8 @@ class JobRunner:
         function = None if submission.function is None else self._modes.functions.get(submission.function)
         if function is None:
             return None
-        deadline = started + timedelta(seconds=min(self._limit(submission), _LONGEST_LIMIT))
-        return FunctionCall(function, parameters.values, submission.attempt, deadline)
+        limit = self._limit(submission)
+        return FunctionCall(function, parameters.values, submission.attempt, started, limit)
 
     def _executor_of(self, execution: Execution, submission: Submission) -> Executor | Outcome:
         """What runs it, or how a function ends that nothing here runs."""
@@ -368,8 +376,8 @@ class JobRunner:
 
 async def _kept(ended: Outcome | BaseException, masker: Masker | None) -> KeptValue:
     """What the result has of what a function returned; of one that did not succeed nothing."""
-    if not isinstance(ended, Outcome) or ended.exit_code != 0 or ended.returned == NOTHING:
-        return KeptValue()
+    if not isinstance(ended, Outcome) or ended.exit_code != 0:
+        return _KEPT_NOTHING
     if masker is None:
         return kept_value(ended.returned, None)
     return await asyncio.to_thread(kept_value, ended.returned, masker)

@@ -97,7 +97,9 @@ def abridged(record: Mapping[str, Any], search_bytes: int) -> Mapping[str, Any]:
     longer = {
         name: _ends(text, search_bytes)
         for name in ("Command", "Output")
-        if isinstance(text := record.get(name), str) and _is_longer(text, search_bytes)
+        if isinstance(text := record.get(name), str)
+        and len(text) > search_bytes
+        and _is_longer(text, search_bytes)
     }
     return {**record, **longer} if longer else record
 

@@ -65,11 +65,12 @@ def only_request(execution: Execution, known: Mapping[str, str]) -> bytes:
 def request(execution: Execution, known: Mapping[str, str]) -> dict[str, Any]:
     """The message that makes a process run a job; `known` is the process's own environment."""
     call = call_of(execution)
+    function = call.function
     return {
-        "module": call.module,
-        "qualname": call.qualname,
+        "module": function.module,
+        "qualname": function.qualname,
         "values": dict(call.values),
-        "context": _context(execution, call) if call.function.signature.takes_context else None,
+        "context": _context(execution, call) if function.signature.takes_context else None,
         "folder": working_folder(execution),
         "environment": {
             name: value
