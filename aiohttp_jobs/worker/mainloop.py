@@ -18,7 +18,7 @@ from .base import Execution, Executor, Outcome
 from .captured_streams import captured_streams
 from .child import pycode
 from .host_state import HostState, plain_interrupt_handler
-from .watchdog import BlockedTooLongError, Watchdog, WatchdogSignals, cut_own_frames
+from .watchdog import BlockedTooLongError, Watchdog, Watchdogs, cut_own_frames
 
 _CANCEL_ATTEMPTS = 3
 _logger = logging.getLogger(__name__)
@@ -33,10 +33,10 @@ class MainLoopExecutor:
     """
 
     def __init__(
-        self, processes: Executor, host: Callable[[], Any], limit: float, signals: WatchdogSignals
+        self, processes: Executor, host: Callable[[], Any], limit: float, watchdogs: Watchdogs
     ) -> None:
         self._processes = processes
-        self._signals = signals
+        self._watchdogs = watchdogs
         self._host = host
         self._limit = limit
 
@@ -44,7 +44,7 @@ class MainLoopExecutor:
         return None
 
     async def close(self) -> None:
-        return None
+        self._watchdogs.close()
 
     async def run(self, execution: Execution) -> Outcome:
         if execution.interpreter is not InterpreterName.PYTHON:
@@ -57,7 +57,7 @@ class MainLoopExecutor:
 
     async def _run_python(self, execution: Execution, abandoned: asyncio.Event) -> Outcome:
         filename = f"{pycode.FILENAME[:-1]} {execution.job_id}>"
-        watchdog = Watchdog(self._limit, f"Job {execution.job_id}", self._signals)
+        watchdog = Watchdog(self._limit, f"Job {execution.job_id}", self._watchdogs)
         state = HostState(asyncio.get_running_loop())
         pycode.remember_source(execution.command, filename)
         try:

@@ -21,7 +21,7 @@ from .interpreters import Interpreter, find_interpreters
 from .mainloop import MainLoopExecutor
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
-from .watchdog import WatchdogSignals
+from .watchdog import Watchdogs
 from .workspace import base_environment, job_environment
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class ExecutionModes:
         )
         background = BackgroundExecutor(self._interpreters, config.kill_grace, self.orphans)
         self._powershell = self._make_powershell(self._interpreters.get(InterpreterName.POWERSHELL))
-        signals = WatchdogSignals()
+        watchdogs = Watchdogs()
         executors: Mapping[ExecutionMode, Executor] = {
             ExecutionMode.MAIN_LOOP: MainLoopExecutor(
-                background, application, config.mainloop_timeout, signals
+                background, application, config.mainloop_timeout, watchdogs
             ),
             ExecutionMode.RUNSPACE: self._runspaces,
             ExecutionMode.BACKGROUND_JOB: background,
@@ -72,7 +72,7 @@ class ExecutionModes:
             orphans=self.orphans,
         )
         self.function_executors: Mapping[ExecutionMode, Executor] = {
-            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout, signals),
+            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout, watchdogs),
             ExecutionMode.RUNSPACE: self._function_runspaces,
             ExecutionMode.BACKGROUND_JOB: FunctionBackground(
                 self.environment, kill_grace=config.kill_grace, orphans=self.orphans

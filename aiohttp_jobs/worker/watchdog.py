@@ -10,13 +10,14 @@ from __future__ import annotations
 import _thread
 import ctypes
 import logging
+import math
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import lru_cache, partial
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, TypeVar
@@ -36,20 +37,35 @@ class BlockedTooLongError(BaseException):
     """
 
 
-class WatchdogSignals:
-    """The two signals that watchdogs use, for as long as any of them runs.
+class Watchdogs:
+    """What all watchdogs of one thread share: the thread that watches it, and two signals.
+
+    The watching thread is started with the first of them and ended by `close`. It sleeps until the guarded
+    call that it saw last would be too long, and is woken only by one that has less time: most calls begin and
+    end meanwhile, and cost no change of threads.
 
     SIGURG, which is ignored by default, interrupts a waiting system call. SIGVTALRM comes at intervals of
-    processor time. Neither is used if the host uses it itself, or off the main thread.
+    processor time. They are used for as long as any watchdog runs, but not if the host uses them itself, or
+    off the main thread.
     """
 
     def __init__(self) -> None:
         self._users: list[Watchdog] = []
         self._before: dict[int, Any] = {}
+        self._thread: threading.Thread | None = None
+        self._changed: SimpleQueue[bool] = SimpleQueue()
+        """Wakes the thread; told whether it is to end."""
+        self._looks_at = math.inf
+        """When the thread looks next, by the monotonic clock."""
+        self._is_closed = False
+        self.guarding: Watchdog | None = None
+        """Whose call is watched: of those that run one in another the innermost."""
 
     @contextmanager
     def lent_to(self, watchdog: Watchdog) -> Iterator[None]:
-        """Notify `watchdog` of both signals while the block runs."""
+        """Watch the calls of `watchdog`, and notify it of both signals, while the block runs."""
+        if self._thread is None or not self._thread.is_alive():
+            self._begin()
         if not self._users:
             self._take()
         self._users.append(watchdog)
@@ -58,7 +74,57 @@ class WatchdogSignals:
         finally:
             self._users.remove(watchdog)
             if not self._users:
+                self.guarding = None
                 self._give_back()
+                if self._is_closed:
+                    self._end()
+
+    def close(self) -> None:
+        """End the thread: at once, or when the last watchdog ends."""
+        self._is_closed = True
+        if not self._users:
+            self._end()
+
+    def _begin(self) -> None:
+        self._changed, self._looks_at = SimpleQueue(), math.inf
+        target = partial(self._watch, self._changed)
+        self._thread = threading.Thread(target=target, name="aiohttp-jobs-watchdog", daemon=True)
+        self._thread.start()
+
+    def _end(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._changed.put(True)
+            thread.join()
+
+    def look_by(self, deadline: float) -> None:
+        """Have the thread look at what is guarded at `deadline` at the latest. Takes no lock."""
+        if deadline < self._looks_at:
+            self._changed.put(False)
+
+    def _watch(self, changed: SimpleQueue[bool]) -> None:
+        attempts, struck, has_ended = 0, 0.0, False
+        while not has_ended:
+            watchdog = self.guarding
+            deadline = None if watchdog is None else watchdog.deadline
+            now = time.monotonic()
+            if watchdog is None or deadline is None:
+                wait = None
+            elif deadline > now:
+                wait = deadline - now
+            else:
+                attempts, struck = attempts + 1 if struck == deadline else 0, deadline
+                watchdog.strike(deadline, attempts)
+                wait = _AGAIN_SECONDS
+            self._looks_at = math.inf if wait is None else now + wait
+            # Only now, as whoever guards a call says so first and then reads when this looks: it or this
+            # one sees what the other does.
+            if self._deadline() == deadline:
+                with suppress(Empty):
+                    has_ended = changed.get(timeout=wait)
+
+    def _deadline(self) -> float | None:
+        return None if (watchdog := self.guarding) is None else watchdog.deadline
 
     def _take(self) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -82,7 +148,7 @@ class WatchdogSignals:
             watchdog.insist(frame)
 
     def _on_timer(self, _number: int, _frame: FrameType | None) -> None:
-        """Now and then: a long switch interval would keep a watchdog's own thread waiting."""
+        """Now and then: a long switch interval would keep the watching thread waiting."""
         try:
             for watchdog in tuple(self._users):
                 watchdog.be_let_in()
@@ -100,43 +166,35 @@ class Watchdog:
     released. Instead, each thread first writes what it does and then reads what the other does.
     """
 
-    def __init__(self, limit: float, name: str, signals: WatchdogSignals | None = None) -> None:
-        """`signals` are shared by all watchdogs on the thread."""
-        self._signals = WatchdogSignals() if signals is None else signals
+    def __init__(self, limit: float, name: str, watchdogs: Watchdogs) -> None:
+        """`watchdogs` are all of the thread."""
+        self._watchdogs = watchdogs
         self._limit = limit
         self._name = name
         self._thread_id = threading.get_ident()
-        self._changed: SimpleQueue[None] = SimpleQueue()
-        self._deadline: float | None = None
+        self.deadline: float | None = None
+        """When the call that is guarded has taken too long, by the monotonic clock."""
         self._interrupting = False
         self._was_sent = False
-        self._ended = False
         self._switch_interval = sys.getswitchinterval()
         self._is_insisting = False
-        self._strike = _striker(self._thread_id)
-        self._thread = threading.Thread(target=self._watch, name="aiohttp-jobs-watchdog", daemon=True)
+        self._striker = _striker(self._thread_id)
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        with self._signals.lent_to(self):
-            self._thread.start()
-            try:
-                yield
-            finally:
-                self._ended = True
-                self._changed.put(None)
-                self._thread.join()
+    def running(self) -> AbstractContextManager[None]:
+        """Calls may be guarded inside the block."""
+        return self._watchdogs.lent_to(self)
 
     def guard(self, call: Callable[[], T]) -> T:
         """Make `call`; raises `BlockedTooLongError` in it when it takes longer than the limit."""
-        trace = sys.gettrace()
-        self._deadline = time.monotonic() + self._limit
+        trace, outer = sys.gettrace(), self._watchdogs.guarding
+        self.deadline = deadline = time.monotonic() + self._limit
         try:
-            self._changed.put(None)
+            self._watchdogs.guarding = self
+            self._watchdogs.look_by(deadline)
             return _without_hooks(call)
         finally:
             # This and `settrace` first, with nothing between them in which an exception could come.
-            self._deadline = None
+            self.deadline = None
             # One exception may be on its way, and another one being sent; neither may arrive later.
             try:
                 sys.settrace(trace)
@@ -146,6 +204,9 @@ class Watchdog:
                     self._take_back()
                 except BlockedTooLongError:
                     self._take_back()
+            self._watchdogs.guarding = outer
+            if outer is not None and outer.deadline is not None:
+                self._watchdogs.look_by(outer.deadline)
 
     def _take_back(self) -> None:
         """Leave no exception on its way. The last one is let come, and caught here.
@@ -163,27 +224,16 @@ class Watchdog:
             except BlockedTooLongError:
                 self._was_sent = False
 
-    def _watch(self) -> None:
-        attempts = 0
-        while not self._ended:
-            deadline = self._deadline
-            if deadline is None:
-                attempts = 0
-                self._changed.get()
-            elif (left := deadline - time.monotonic()) > 0:
-                attempts = 0
-                self._wait(left)
-            else:
-                self._is_insisting = attempts >= _PATIENT_ATTEMPTS
-                sys.setswitchinterval(self._switch_interval)  # the job may have made it a long one
-                if self._interrupt(deadline) and attempts == 0:
-                    self._warn()
-                attempts += 1
-                self._wait(_AGAIN_SECONDS)
+    def strike(self, deadline: float, attempts: int) -> None:
+        """In the watching thread: stop the call with this `deadline`, after so many `attempts` to do so."""
+        self._is_insisting = attempts >= _PATIENT_ATTEMPTS
+        sys.setswitchinterval(self._switch_interval)  # the job may have made it a long one
+        if self._interrupt(deadline) and attempts == 0:
+            self._warn()
 
     def be_let_in(self) -> None:
-        """In the guarded thread: give the watchdog's thread its turn, if its time has come."""
-        deadline = self._deadline
+        """In the guarded thread: give the watching thread its turn, if its time has come."""
+        deadline = self.deadline
         if deadline is not None and time.monotonic() > deadline + _AGAIN_SECONDS:
             sys.setswitchinterval(self._switch_interval)
             time.sleep(0.001)
@@ -196,14 +246,10 @@ class Watchdog:
         message = "%s blocks the event loop and is being stopped"
         _thread.start_new_thread(_logger.warning, (message, self._name))
 
-    def _wait(self, seconds: float) -> None:
-        with suppress(Empty):
-            self._changed.get(timeout=seconds)
-
     def _interrupt(self, deadline: float) -> bool:
         """Raise the exception in the guarded call, if that is still the one with this `deadline`."""
         self._interrupting = True
-        is_meant = self._deadline == deadline
+        is_meant = self.deadline == deadline
         is_main = self._thread_id == threading.main_thread().ident and hasattr(signal, "pthread_kill")
         if is_meant and not (is_main and self._is_insisting):
             self._was_sent = True
@@ -218,15 +264,16 @@ class Watchdog:
 
         For code that has caught several, make another follow each line and each call.
         """
-        if self._deadline is None or not self._is_insisting:
+        if self.deadline is None or not self._is_insisting:
             return
         while frame is not None and frame.f_code is not _without_hooks.__code__:
-            frame.f_trace = self._strike
+            frame.f_trace = self._striker
             frame = frame.f_back
-        sys.settrace(self._strike)
+        sys.settrace(self._striker)
         raise BlockedTooLongError
 
 
+@lru_cache(maxsize=4)  # what it makes is a class, and so garbage in a cycle
 def _striker(thread_id: int) -> Callable[[FrameType, str, Any], Any]:
     """A trace function that sets the exception, to come behind it: one in Python would meet it in itself.
 
@@ -269,8 +316,8 @@ def _set_exception(thread_id: int) -> None:
 _HANDLERS = tuple(
     each.__code__
     for each in (
-        WatchdogSignals._on_interrupt,
-        WatchdogSignals._on_timer,
+        Watchdogs._on_interrupt,
+        Watchdogs._on_timer,
         Watchdog.insist,
         Watchdog.be_let_in,
     )

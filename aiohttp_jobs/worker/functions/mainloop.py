@@ -17,7 +17,7 @@ from ..child import pycode
 from ..host_state import give_back_log_locks
 from ..mainloop import Watched, blocked, run_on_loop
 from ..return_values import as_json
-from ..watchdog import CALLING, BlockedTooLongError, Watchdog, WatchdogSignals, cut_own_frames
+from ..watchdog import CALLING, BlockedTooLongError, Watchdog, Watchdogs, cut_own_frames
 from .messages import call_of
 from .telling import LOG_FORMAT, ProgressTeller, job_log
 from .tracebacks import describe
@@ -30,16 +30,16 @@ class FunctionMainLoop:
     process stays: it is the host's own code.
     """
 
-    def __init__(self, host: Callable[[], Any], limit: float, signals: WatchdogSignals) -> None:
+    def __init__(self, host: Callable[[], Any], limit: float, watchdogs: Watchdogs) -> None:
         self._host = host
-        self._signals = signals
+        self._watchdogs = watchdogs
         self._limit = limit
 
     async def open(self) -> None:
         return None
 
     async def close(self) -> None:
-        return None
+        self._watchdogs.close()
 
     async def run(self, execution: Execution) -> Outcome:
         execution.on_start(os.getpid())
@@ -55,7 +55,7 @@ class FunctionMainLoop:
     async def _run(
         self, execution: Execution, abandoned: asyncio.Event, cancelled: threading.Event
     ) -> Outcome:
-        watchdog = Watchdog(self._limit, f"Job {execution.job_id}", self._signals)
+        watchdog = Watchdog(self._limit, f"Job {execution.job_id}", self._watchdogs)
         with captured_streams(execution.log, LOG_FORMAT) as sink:
             teller = ProgressTeller(sink.write, _later(asyncio.get_running_loop()))
             try:
