@@ -153,7 +153,7 @@ class ActiveJob(Generic[J]):
         self.state, self.record = JobPhase.ENDED, record
         if self.log is not None:
             self.log.on_change = None  # or else both are left to the garbage collector, with all they hold
-        if self._over is not None:
+        if self._ends:
             self._tell_end()
         self.announce()
 
