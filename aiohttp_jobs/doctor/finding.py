@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from ..model.frozen import frozen
 
 
 class Status(StrEnum):
@@ -18,7 +19,7 @@ class Status(StrEnum):
 _ORDER = tuple(Status)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """The result of one check.
 

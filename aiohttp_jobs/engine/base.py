@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, Unpac
 
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey, ApiKeyFields
+from ..model.frozen import frozen
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
@@ -98,7 +99,7 @@ class JobState(NamedTuple):
     submission: Submission | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FoundJob:
     """A job that was looked up: its `state` while it has not ended, afterwards its stored result,
     `record`.
@@ -127,7 +128,7 @@ class FoundJob:
         return attempt if isinstance(attempt, int) else 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobQuery:
     """Which jobs to find: those in one of `phases` whose owner is `user_id` (``None``: any user) and whose id
     starts with `id_prefix`; `limit` of them at most.
@@ -169,7 +170,7 @@ def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:
     return MAIN_LOOP_FUNCTIONS if is_apart else mode
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """How many jobs one process runs at once: by slot, by user, and in all. ``None`` means no limit."""
 
@@ -178,7 +179,7 @@ class Limits:
     overall: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueueSummary:
     """The numbers of waiting and running jobs over all processes.
 
@@ -192,7 +193,7 @@ class QueueSummary:
     limits: Limits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MostWaiting:
     """How many jobs of one user may wait, over all processes, and how many bytes their commands may have
     together.
@@ -224,7 +225,7 @@ class MostWaiting:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StopReason:
     """Why a job is stopped: its result gets `status`, and `message` is appended to its output.
 
@@ -244,7 +245,7 @@ def cancelled_by(user_id: str) -> StopReason:
     return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobChange:
     """One change of a job: it has a new `state`, or it has ended with the result `record`.
 
@@ -261,7 +262,7 @@ MISSED = JobChange("", "")
 """Published instead of changes that were lost or are too many: watchers must reload their lists."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WorkerState:
     """A warm process for Runspace jobs.
 
@@ -277,7 +278,7 @@ class WorkerState:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunningThere:
     """A job in the list of what a host or worker runs."""
 
@@ -286,7 +287,7 @@ class RunningThere:
     job_name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WorkerProcess:
     """A host or a worker that shares the work; `kind` is ``host`` or ``worker``.
 
@@ -715,7 +716,7 @@ class NoticeRecords(ChangingRecords[Notice], Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FiredMoment:
     """A claim on one moment of one schedule, exclusive to its holder.
 
@@ -877,7 +878,7 @@ class ApiKeyRecords(KeysNow, AskedInThreads, Protocol):
 # --- counters: this method blocks
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NumbersOfAll:
     """The totals over all processes, dead ones included (`counted`), and the current values of each live
     process (`present`).

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+from ..model.frozen import frozen
 
 if TYPE_CHECKING:  # workers do without
     from aiohttp import web
@@ -26,7 +28,7 @@ class Cancelled(Protocol):
     def wait(self, timeout: float | None = None) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class JobContext:
     """The job that a function runs as, passed as its first parameter if it asks for it.
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from .frozen import frozen
 from .trace import TraceContext
 
 
@@ -17,7 +18,7 @@ class Proof(StrEnum):
     RESOLVER = "resolver"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Identity:
     """A user who sent a request. A host's `identity_resolver` returns one of these.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 from ..errors import InvalidFieldsError, field_error
+from ..model.frozen import frozen
 
 MAX_LENGTH = 200
 _FORMS = {
@@ -44,7 +44,7 @@ _WEEK = timedelta(days=7)
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CronTimes:
     """The moments of one cron line in one time zone. All datetimes are aware and in UTC.
 

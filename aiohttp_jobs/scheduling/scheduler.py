@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from ..errors import (
     ShuttingDownError,
     StorageUnavailableError,
 )
+from ..model.frozen import frozen
 from ..model.job import new_job_id, utc_now
 from ..model.schedule import MisfirePolicy, OverlapPolicy, Schedule
 from ..system.owned_tasks import OwnedTasks, end_tasks
@@ -77,7 +77,7 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Plan:
     """What `schedule` needs, as seen at `made_at`: to be fired now, or looked at later, or nothing more."""
 

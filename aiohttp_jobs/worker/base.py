@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from ..functions.registry import Function
+from ..model.frozen import frozen
 from ..model.job import InterpreterName, Submission
 from .output.log import OutputLog
 from .process.process import Process
@@ -22,7 +23,7 @@ _VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
 """In which a process of its own that runs Python finds all parameters, as JSON; ``child`` takes it away."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Parameters:
     """The `values` of a command by name, including secret ones, and the `secrets` among them, to be masked.
 
@@ -108,7 +109,7 @@ class Execution(NamedTuple):
     """What is called instead of a command, which then only shows the call and must never be run."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpectedJob:
     """A command of `user_id` that is being claimed: to be prepared, and not to be run before.
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from itertools import islice, zip_longest
 from operator import attrgetter
 
+from ...model.frozen import frozen
 from ...model.job import ExecutionMode, is_shared_key, utc_now
 from ..base import JobSummary, Limits, MostWaiting, Slot, slot_of
 
@@ -51,7 +52,7 @@ class PendingJob(JobSummary):
         return f"{owner}\0{self.concurrency_key}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Allowance:
     """The limits on waiting jobs.
 
