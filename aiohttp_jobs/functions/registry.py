@@ -14,17 +14,19 @@ import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigurationError
 from ..model.frozen import frozen
-from ..model.functions import FUNCTION_NAME, HOST_USER
+from ..model.functions import FUNCTION_NAME, HOST_USER, Checked
 from ..model.job import ExecutionMode, Priority, RetryPolicy
 from ..model.notice_rules import NotifyRules
 from .context import JobContext
-from .signature import Checked, Signature
+
+if TYPE_CHECKING:
+    from .signature import Signature
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,6 +111,8 @@ class Function(Generic[P, R]):
 
     @cached_property
     def signature(self) -> Signature:
+        from .signature import Signature  # noqa: PLC0415 - a host without functions does without it
+
         return Signature(self.plain)
 
     @cached_property

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
@@ -23,7 +23,7 @@ from pydantic_core import ErrorDetails, PydanticSerializationError, core_schema
 
 from ..errors import ConfigurationError, InvalidFieldsError, field_error
 from ..model.field_faults import what_is_wrong
-from ..model.functions import FUNCTION_NAME, FunctionItem, FunctionParameter, FunctionParameterType
+from ..model.functions import FUNCTION_NAME, Checked, FunctionItem, FunctionParameter, FunctionParameterType
 from ..model.parameters import require_few_lines, require_size, secret_fault
 from .context import JobContext
 
@@ -59,17 +59,6 @@ _LIMITS = {
     "max_items": "maxItems",
 }
 _MOMENTS = (FunctionParameterType.DATE, FunctionParameterType.DATETIME, FunctionParameterType.TIME)
-
-
-class Checked(NamedTuple):
-    """The validated values of one run, as JSON by name: secret values, and all others."""
-
-    plain: dict[str, Any]
-    secret: dict[str, str]
-
-    @property
-    def all(self) -> dict[str, Any]:
-        return {**self.plain, **self.secret}
 
 
 class _UnsupportedError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -80,7 +80,8 @@ class FunctionItem(BaseModel):
     about an ``object``.
     """
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True)
+    # Finished with the host's first function, which is checked before anything else runs.
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, populate_by_name=True, defer_build=True)
 
     type: FunctionParameterType
     choices: tuple[str | int | float | bool, ...] | None = None
@@ -122,3 +123,14 @@ class FunctionRunRequest(RunRequest):
     labels: Labels = ()
     retry: RetryPolicy | None = None
     notify: NotifyRules = ()
+
+
+class Checked(NamedTuple):
+    """The validated values of one run, as JSON by name: secret values, and all others."""
+
+    plain: dict[str, Any]
+    secret: dict[str, str]
+
+    @property
+    def all(self) -> dict[str, Any]:
+        return {**self.plain, **self.secret}

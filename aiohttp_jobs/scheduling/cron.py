@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
-
-from cronsim import CronSim, CronSimError
 
 from ..errors import InvalidFieldsError, field_error
 from ..model.frozen import frozen
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
 
 MAX_LENGTH = 200
 _FORMS = {
@@ -86,7 +87,7 @@ class CronTimes:
             moment = self.after(moment)
 
     def _once_a_night(self, moment: datetime) -> datetime | None:
-        for found in CronSim(self.line, moment.astimezone(self.zone)):
+        for found in _moments(self.line, moment.astimezone(self.zone)):
             # Asked within the second of a doubled hour, cronsim answers with the first.
             if found.astimezone(UTC) > moment:
                 return found.astimezone(UTC)
@@ -97,7 +98,7 @@ class CronTimes:
         # keeps half-hour changes right.
         start, offset = moment, self._offset(moment)
         while True:
-            found = next(CronSim(self.line, start.astimezone(timezone(offset))), None)
+            found = next(_moments(self.line, start.astimezone(timezone(offset))), None)
             if found is None:
                 return None
             change = self._first_change(start, found.astimezone(UTC), offset)
@@ -123,6 +124,13 @@ class CronTimes:
 
     def _offset(self, moment: datetime) -> timedelta:
         return moment.astimezone(self.zone).utcoffset() or timedelta()
+
+
+def _moments(line: str, start: datetime) -> CronSim:
+    """The moments of `line` after `start`. Raises ``CronSimError`` for a bad line."""
+    from cronsim import CronSim  # noqa: PLC0415 - a host without schedules does without it
+
+    return CronSim(line, start)
 
 
 @lru_cache(maxsize=1024)
@@ -186,7 +194,7 @@ def _day_that_never_comes(fields: list[str]) -> str | None:
     # Where either day field may fit, the line fires on the weekday alone, and cronsim takes it.
     if not all(re.fullmatch("[0-9]+", day) for day in fields[2].split(",")):
         return None
-    months = CronSim(" ".join(["0 0 *", fields[3], "*"]), _EPOCH).months
+    months = _moments(" ".join(["0 0 *", fields[3], "*"]), _EPOCH).months
     longest = max(_LONGEST_MONTHS[month - 1] for month in months)
     if any(int(day) > longest for day in fields[2].split(",")):
         return f"names a day that never comes: no month of '{fields[3]}' has more than {longest} days"
@@ -216,7 +224,7 @@ def _cron_fault(line: str) -> str | None:
         alone[position] = field
         if not _is_valid(" ".join(alone)):
             return f"has a bad {name} field: {field!r}{_reason(field)}"
-    if not _is_valid(line) or next(CronSim(line, _EPOCH), None) is None:
+    if not _is_valid(line) or next(_moments(line, _EPOCH), None) is None:
         return f"never fires: no date fits '{' '.join(fields[2:])}' ({' '.join(_FIELDS[2:])})"
     return None
 
@@ -229,8 +237,10 @@ def _reason(field: str) -> str:
 
 
 def _is_valid(line: str) -> bool:
+    from cronsim import CronSimError  # noqa: PLC0415 - as in `_moments`
+
     try:
-        CronSim(line, _EPOCH)
+        _moments(line, _EPOCH)
     except CronSimError:
         return False
     return True

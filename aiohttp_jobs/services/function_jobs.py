@@ -12,8 +12,7 @@ from typing import Any
 from ..access.limits import LimitPolicy
 from ..errors import ConfigurationError, InvalidFieldsError, JobsError
 from ..functions.registry import Function, Functions
-from ..functions.signature import Checked
-from ..model.functions import FUNCTIONS_KEY_OWNER, FunctionOrigin, FunctionRunRequest
+from ..model.functions import FUNCTIONS_KEY_OWNER, Checked, FunctionOrigin, FunctionRunRequest
 from ..model.identity import Identity
 from ..model.job import ExecutionMode, InterpreterName, Submission, SubmitRequest, new_job_id
 from ..model.schedule import Schedule

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..config import JobsConfig
@@ -13,19 +14,17 @@ from ..functions.registry import Functions
 from ..model.job import ExecutionMode, InterpreterName, Submission
 from ..system.closing import Closing
 from .background import BackgroundExecutor
-from .base import Executor, ExpectedJob, WarmWorker
+from .base import Execution, Executor, ExpectedJob, Outcome, WarmWorker
 from .functions.background import FunctionBackground
-from .functions.mainloop import FunctionMainLoop
 from .functions.runspace import FunctionRunspaces
 from .interpreters import Interpreter, find_interpreters
-from .mainloop import MainLoopExecutor
 from .process.orphans import Orphans
 from .runspace import RunspaceExecutor
-from .watchdog import Watchdogs
 from .workspace import base_environment, job_environment
 
 if TYPE_CHECKING:
     from .powershell.executors import PowerShell
+    from .watchdog import Watchdogs
 
 
 class ExecutionModes:
@@ -55,11 +54,9 @@ class ExecutionModes:
         )
         background = BackgroundExecutor(self._interpreters, config.kill_grace, self.orphans)
         self._powershell = self._make_powershell(self._interpreters.get(InterpreterName.POWERSHELL))
-        watchdogs = Watchdogs()
+        mainloop = _MainLoop(background, application, config.mainloop_timeout)
         executors: Mapping[ExecutionMode, Executor] = {
-            ExecutionMode.MAIN_LOOP: MainLoopExecutor(
-                background, application, config.mainloop_timeout, watchdogs
-            ),
+            ExecutionMode.MAIN_LOOP: _LoadedWhenUsed(mainloop.for_commands),
             ExecutionMode.RUNSPACE: self._runspaces,
             ExecutionMode.BACKGROUND_JOB: background,
         }
@@ -72,7 +69,7 @@ class ExecutionModes:
             orphans=self.orphans,
         )
         self.function_executors: Mapping[ExecutionMode, Executor] = {
-            ExecutionMode.MAIN_LOOP: FunctionMainLoop(application, config.mainloop_timeout, watchdogs),
+            ExecutionMode.MAIN_LOOP: _LoadedWhenUsed(mainloop.for_functions),
             ExecutionMode.RUNSPACE: self._function_runspaces,
             ExecutionMode.BACKGROUND_JOB: FunctionBackground(
                 self.environment, kill_grace=config.kill_grace, orphans=self.orphans
@@ -167,3 +164,51 @@ class ExecutionModes:
             for worker in self.warm_workers()
             if worker.job_id is not None
         ]
+
+
+class _LoadedWhenUsed:
+    """An executor that needs no opening, and is made for its first job by `make`.
+
+    Of MainLoop's a fifth of a megabyte is loaded then, in some milliseconds: few people may use it.
+    """
+
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._made: Executor | None = None
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await self._made.close()
+
+    async def run(self, execution: Execution) -> Outcome:
+        if self._made is None:
+            self._made = self._make()
+        return await self._made.run(execution)
+
+
+class _MainLoop:
+    """The two executors of MainLoop, which share one thread that watches all."""
+
+    def __init__(self, processes: Executor, application: Callable[[], Any], limit: float) -> None:
+        self._processes = processes
+        self._application = application
+        self._limit = limit
+
+    @cached_property
+    def _watchdogs(self) -> Watchdogs:
+        from .watchdog import Watchdogs  # noqa: PLC0415 - see `_LoadedWhenUsed`
+
+        return Watchdogs()
+
+    def for_commands(self) -> Executor:
+        from .mainloop import MainLoopExecutor  # noqa: PLC0415 - see `_LoadedWhenUsed`
+
+        return MainLoopExecutor(self._processes, self._application, self._limit, self._watchdogs)
+
+    def for_functions(self) -> Executor:
+        from .functions.mainloop import FunctionMainLoop  # noqa: PLC0415 - see `_LoadedWhenUsed`
+
+        return FunctionMainLoop(self._application, self._limit, self._watchdogs)
