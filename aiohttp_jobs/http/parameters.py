@@ -229,7 +229,7 @@ class RequiredValue(Value[T]):
     def read(self, request: web.Request) -> T | None:
         if self.name not in request.query:
             raise InvalidFieldsError.of_one(self.name, "must be given")
-        return super().read(request)
+        return Value.read(self, request)  # a class with slots is made anew, and `super` knows the first one
 
 
 @frozen(kw_only=True)

@@ -27,7 +27,8 @@ def frozen(*, kw_only: bool) -> Callable[[type[T]], type[T]]: ...
 def frozen(cls: type[T] | None = None, /, *, kw_only: bool = False) -> Any:
     """The class that ``dataclass(frozen=True, slots=True)`` makes of `cls`, with only ``__init__`` compiled.
 
-    Methods that `cls` has itself are kept. Unlike there, no subclass can set attributes of its own.
+    Methods that `cls` has itself are kept; as there, ``super()`` does not work in them. Unlike there, no
+    subclass can set attributes of its own.
     """
     return partial(_frozen, kw_only=kw_only) if cls is None else _frozen(cls, kw_only=kw_only)
 
