@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ..config import JobsConfig, RolesResolver
 from ..engine.base import KeysNow
 from ..errors import AuthenticationError, ForbiddenError, RolesUnavailableError
 from ..model.api_key import ApiKey, ended_with_user
-from ..model.frozen import frozen
 from ..model.functions import FROM_CODE
 from ..model.identity import Identity, Proof
 from ..model.job import Submission, utc_now
@@ -27,7 +26,7 @@ _CLOSE_SECONDS = 5.0
 _logger = logging.getLogger(__name__)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Known:
     asked_at: float
     roles: frozenset[str] | None

@@ -11,8 +11,8 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ..model.frozen import frozen
 from ..model.template_trigger import TriggerProof
 
 TOLERANCE_SECONDS = 300
@@ -26,7 +26,7 @@ def new_secret() -> str:
     return _PREFIX + base64.b64encode(secrets.token_bytes(_BYTES)).decode()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Proven:
     """The key that identifies a repeated delivery: derived from what is signed, if anything is; ``None`` if
     there is none.

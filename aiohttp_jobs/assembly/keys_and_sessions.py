@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..engine.base import ApiKeyRecords, SessionRecords
@@ -14,11 +15,10 @@ from ..engine.embedded.api_keys import ApiKeys
 from ..engine.embedded.session_registry import SessionRegistry
 from ..engine.postgres import postgres_needed
 from ..errors import ConfigurationError
-from ..model.frozen import frozen
 from ..system.operating_system import require_supported_system
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Access:
     """The API keys and sessions of one installation."""
 

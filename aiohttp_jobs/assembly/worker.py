@@ -16,7 +16,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,7 +33,6 @@ from ..engine.postgres import postgres_needed
 from ..errors import ConfigurationError, StorageUnavailableError
 from ..functions.registry import Functions
 from ..model.field_faults import what_is_wrong
-from ..model.frozen import frozen
 from ..model.job import ExecutionMode, Labels
 from ..monitoring.counting import workers_present
 from ..monitoring.instrumentation import Instrumentation
@@ -62,7 +61,7 @@ _NO_RESOLVER = (
 _logger = logging.getLogger(__name__)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRequest:
     """What a worker is asked to be. `places` are jobs at once by ``runspace`` and ``background``, `config` is
     ``module:name`` of a `JobsConfig`, or of what returns one; `settings` are some of the configuration's own.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from ..model.frozen import frozen
 from ..system.app_folder import APP_FOLDER
 from .finding import Finding, Status
 from .people import (
@@ -31,7 +31,7 @@ _DROP_FOLDER = "JobSubmission"
 _SECRETS = "Secrets"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Entry:
     """A file or folder, with its state; of a link, its own."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
-
-from ..model.frozen import frozen
 
 
 class Status(StrEnum):
@@ -19,7 +18,7 @@ class Status(StrEnum):
 _ORDER = tuple(Status)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Finding:
     """The result of one check.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -12,14 +13,13 @@ from typing import Any
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
 from yarl import URL
 
-from ..model.frozen import frozen
 from .finding import Finding, Status
 
 _SECONDS = 15.0
 _TOLERANCE_SECONDS = 5.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     date: str | None

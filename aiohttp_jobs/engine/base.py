@@ -20,7 +20,6 @@ from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, TypeVar, Unpac
 
 from ..errors import TooManyPendingError
 from ..model.api_key import ApiKey, ApiKeyFields
-from ..model.frozen import frozen
 from ..model.job import (
     DEFAULT_PRIORITY,
     ExecutionMode,
@@ -99,7 +98,7 @@ class JobState(NamedTuple):
     submission: Submission | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FoundJob:
     """A job that was looked up: its `state` while it has not ended, afterwards its stored result,
     `record`.
@@ -128,7 +127,7 @@ class FoundJob:
         return attempt if isinstance(attempt, int) else 1
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JobQuery:
     """Which jobs to find: those in one of `phases` whose owner is `user_id` (``None``: any user) and whose id
     starts with `id_prefix`; `limit` of them at most.
@@ -170,7 +169,7 @@ def slot_of(mode: ExecutionMode | None, function: str | None) -> Slot:
     return MAIN_LOOP_FUNCTIONS if is_apart else mode
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How many jobs one process runs at once: by slot, by user, and in all. ``None`` means no limit."""
 
@@ -179,7 +178,7 @@ class Limits:
     overall: int | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class QueueSummary:
     """The numbers of waiting and running jobs over all processes.
 
@@ -193,7 +192,7 @@ class QueueSummary:
     limits: Limits
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class MostWaiting:
     """How many jobs of one user may wait, over all processes, and how many bytes their commands may have
     together.
@@ -225,7 +224,7 @@ class MostWaiting:
             )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StopReason:
     """Why a job is stopped: its result gets `status`, and `message` is appended to its output.
 
@@ -245,7 +244,7 @@ def cancelled_by(user_id: str) -> StopReason:
     return StopReason(JobStatus.CANCELLED, f"The job was cancelled by {user_id}.", by=user_id)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JobChange:
     """One change of a job: it has a new `state`, or it has ended with the result `record`.
 
@@ -262,7 +261,7 @@ MISSED = JobChange("", "")
 """Published instead of changes that were lost or are too many: watchers must reload their lists."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WorkerState:
     """A warm process for Runspace jobs.
 
@@ -278,7 +277,7 @@ class WorkerState:
     started_at: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunningThere:
     """A job in the list of what a host or worker runs."""
 
@@ -287,7 +286,7 @@ class RunningThere:
     job_name: str
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerProcess:
     """A host or a worker that shares the work; `kind` is ``host`` or ``worker``.
 
@@ -716,7 +715,7 @@ class NoticeRecords(ChangingRecords[Notice], Protocol):
         ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class FiredMoment:
     """A claim on one moment of one schedule, exclusive to its holder.
 
@@ -878,7 +877,7 @@ class ApiKeyRecords(KeysNow, AskedInThreads, Protocol):
 # --- counters: this method blocks
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NumbersOfAll:
     """The totals over all processes, dead ones included (`counted`), and the current values of each live
     process (`present`).

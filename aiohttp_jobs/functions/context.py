@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
-
-from ..model.frozen import frozen
 
 if TYPE_CHECKING:  # workers do without
     from aiohttp import web
@@ -28,7 +26,7 @@ class Cancelled(Protocol):
     def wait(self, timeout: float | None = None) -> bool: ...
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
     """The job that a function runs as, passed as its first parameter if it asks for it.
 

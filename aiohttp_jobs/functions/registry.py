@@ -12,14 +12,13 @@ import inspect
 import re
 import sys
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ConfigurationError
-from ..model.frozen import frozen
 from ..model.functions import FUNCTION_NAME, HOST_USER, Checked
 from ..model.job import ExecutionMode, Priority, RetryPolicy
 from ..model.notice_rules import NotifyRules
@@ -38,7 +37,7 @@ IN_WORKERS = frozenset({ExecutionMode.RUNSPACE, ExecutionMode.BACKGROUND_JOB})
 """The modes in which another process has to find the function again, by its module and name."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionOptions:
     """How a function runs: the first of `modes`, unless a run asks for another. `timeout` is in seconds."""
 
@@ -60,7 +59,7 @@ class FunctionOptions:
     user: str = HOST_USER
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class BoundFunction(Generic[R_co]):
     """A function with its arguments, as JSON, to be passed to `submit`."""
 

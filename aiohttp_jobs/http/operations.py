@@ -6,7 +6,7 @@ Its parameters are read by that; ``openapi.document`` makes the API's descriptio
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -14,7 +14,6 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 
 from ..errors import JobsError
-from ..model.frozen import frozen
 from .answers import Answering, NamedModel
 from .parameters import VALUES, RequestParameter
 
@@ -25,7 +24,7 @@ _UNLISTED = "_aiohttp_jobs_unlisted"
 H = TypeVar("H", bound=Handler)
 
 
-@frozen
+@dataclass(frozen=True)
 class Content:
     """A response that is not one of the API's JSON objects.
 
@@ -41,7 +40,7 @@ class Content:
 Answer = NamedModel | Answering | Content
 
 
-@frozen
+@dataclass(frozen=True)
 class Operation:
     """One handler's part of the document; made by `operation`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from aiohttp import web
@@ -11,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import InvalidFieldsError
 from ..model.field_faults import what_is_wrong
-from ..model.frozen import frozen
 from .request_keys import request_key
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ VALUES: web.RequestKey[dict[str, Any]] = request_key("aiohttp_jobs.parameters", 
 """The values that `operations.read_parameters` has read from a request."""
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RequestParameter(Generic[T]):
     """One parameter. Handlers read it by `of`, once it is declared in their `operation`."""
 
@@ -59,7 +59,7 @@ class RequestParameter(Generic[T]):
         return values[0] if values else None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Count(RequestParameter[int]):
     """A whole number from 1 to `most`."""
 
@@ -79,7 +79,7 @@ class Count(RequestParameter[int]):
         return {"type": "integer", "minimum": 1, "maximum": self.most, "default": self.default}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Seconds(RequestParameter[int]):
     """A whole number of seconds from 0, the default, to `most`."""
 
@@ -100,7 +100,7 @@ class Seconds(RequestParameter[int]):
         return {"type": "integer", "minimum": 0, "maximum": self.most, "default": 0}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Offset(RequestParameter[int | None]):
     """A number of bytes."""
 
@@ -117,7 +117,7 @@ class Offset(RequestParameter[int | None]):
         return {"type": "integer", "minimum": 0, "maximum": 10**15 - 1}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Choice(RequestParameter[str]):
     """One of `choices`."""
 
@@ -137,7 +137,7 @@ class Choice(RequestParameter[str]):
         return {"type": "string", "enum": list(self.choices), "default": self.default}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Choices(RequestParameter[list[str]]):
     """Some of `choices`, comma-separated or repeated."""
 
@@ -157,7 +157,7 @@ class Choices(RequestParameter[list[str]]):
         return {"type": "array", "items": {"type": "string", "enum": list(self.choices)}}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Identifier(RequestParameter[str]):
     """A required id, read in its canonical form. `kind` says what it identifies."""
 
@@ -172,7 +172,7 @@ class Identifier(RequestParameter[str]):
         return {"type": "string", "format": "uuid"}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OptionalIdentifier(RequestParameter[str | None]):
     """An optional id, read in its canonical form."""
 
@@ -187,7 +187,7 @@ class OptionalIdentifier(RequestParameter[str | None]):
         return {"type": "string", "format": "uuid"}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Flag(RequestParameter[bool | None]):
     """``true`` or ``false``."""
 
@@ -202,7 +202,7 @@ class Flag(RequestParameter[bool | None]):
         return {"type": "boolean"}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Value(RequestParameter[T | None]):
     """An optional value that pydantic parses, of a type that has its own JSON schema."""
 
@@ -220,7 +220,7 @@ class Value(RequestParameter[T | None]):
         return self.adapter.json_schema()
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RequiredValue(Value[T]):
     """A required value that pydantic parses."""
 
@@ -229,10 +229,10 @@ class RequiredValue(Value[T]):
     def read(self, request: web.Request) -> T | None:
         if self.name not in request.query:
             raise InvalidFieldsError.of_one(self.name, "must be given")
-        return Value.read(self, request)  # a class with slots is made anew, and `super` knows the first one
+        return super().read(request)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Matching(RequestParameter[re.Match[str] | None]):
     """A text that matches `pattern` as a whole; `message` says what it must be."""
 
@@ -254,14 +254,14 @@ class Matching(RequestParameter[re.Match[str] | None]):
         return {"type": "string", "pattern": f"^{self.pattern}$", "examples": [self.example]}
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MatchingHeader(Matching):
     """A header whose value matches `pattern` as a whole."""
 
     location: ClassVar[str] = "header"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Header(RequestParameter[str | None]):
     """A header that is read as HTTP says: any text is accepted, and a value without meaning is ignored."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .frozen import frozen
 from .trace import TraceContext
 
 
@@ -18,7 +17,7 @@ class Proof(StrEnum):
     RESOLVER = "resolver"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Identity:
     """A user who sent a request. A host's `identity_resolver` returns one of these.
 

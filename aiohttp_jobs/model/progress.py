@@ -7,9 +7,8 @@ percent-encoded UTF-8, is this package's addition. Following an output is left t
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import quote, unquote
-
-from .frozen import frozen
 
 MOST_TEXT = 200
 """Characters of a text; the rest is cut off."""
@@ -25,7 +24,7 @@ _SEQUENCE = re.compile(
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Progress:
     """The `share` of the work that is done, from 0 to 1 or ``None`` if unknown; `text` says what is done
     now.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum, StrEnum
 
-from .frozen import frozen
 from .job import JobStatus
 from .search import Term
 
@@ -31,7 +31,7 @@ class Sort(StrEnum):
         return self.value.startswith("-")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResultFilter:
     """Which results to find: those of `user_id`, or of all users (``None``).
 
@@ -70,7 +70,7 @@ class Bucket(Enum):
     DAY = 86400
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StatsFilter:
     """Results completed from `since` (inclusive) to `until` (exclusive), of `user_id` or of all users."""
 
@@ -92,7 +92,7 @@ class StatsFilter:
         return starts
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RetentionRules:
     """How much is kept: `age` in seconds, and bytes including outputs beside the results. ``None`` means no
     limit.
@@ -109,7 +109,7 @@ class RetentionRules:
         return self == RetentionRules()
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResultPage:
     """A page of results. `records` are JSON texts; `cursor` requests the next page, if there is one.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -27,7 +28,6 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticUndefined
 
-from .frozen import frozen
 from .functions import FunctionName, FunctionRunRequest
 from .job import Name, OneLine, SentDatetime, Startable, SubmitRequest, UtcDatetime
 from .record import OwnedRecord
@@ -168,7 +168,7 @@ class ScheduleRequest(BaseModel):
         return end
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Preview:
     """A request for the next `count` runs of such a schedule."""
 

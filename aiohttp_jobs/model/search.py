@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import dataclass
 
-from .frozen import frozen
 from .scripts import apart, is_run
 
 MOST_WORDS = 32
 LEAST_PREFIX = 3
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Term:
     """A word or a phrase to be found. With `prefix`, its last word may continue.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_pascal
 
-from .frozen import frozen
 from .job import UtcDatetime, format_utc
 
 
@@ -36,7 +36,7 @@ class SessionRecord(BaseModel):
     sha256: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OpenSession:
     """An open session, and when it was last used, to the minute."""
 

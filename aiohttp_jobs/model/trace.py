@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Self
-
-from .frozen import frozen
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 _PARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
@@ -20,7 +19,7 @@ _LONGEST_STATE = 512
 _LONGEST_PARENT = 512
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TraceContext:
     """A trace context: `parent` is a ``traceparent`` of version 00, `state` its ``tracestate``."""
 

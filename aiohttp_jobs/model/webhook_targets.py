@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Collection
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Literal
 
 from yarl import URL
-
-from .frozen import frozen
 
 Ports = Collection[int] | Literal["any"]
 
@@ -138,7 +137,7 @@ def allowed_host(text: str) -> tuple[str, int | None]:
     return _plain(found["host"].strip("[]")), int(found["port"]) if found["port"] else None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class WebhookTargets:
     """The targets that a host's settings allow; see ``JobsConfig.webhook_*``."""
 

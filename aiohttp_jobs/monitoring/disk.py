@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..model.frozen import frozen
 from ..system.guarded_files import is_regular
 from ..system.storage_state import StorageState, try_to_write
 from ..system.threads import DaemonThreads
@@ -19,7 +19,7 @@ _THREADS = 4
 T = TypeVar("T")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Room:
     """Space in bytes. `free` is what the host's user may still write."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
@@ -18,7 +19,6 @@ from prometheus_client.exposition import choose_encoder
 from .._version import __version__
 from ..engine.base import Engine, NumbersOfAll, QueueSummary
 from ..errors import StorageUnavailableError
-from ..model.frozen import frozen
 from ..model.job import ExecutionMode, JobStatus
 from ..model.notice import NoticeState
 from .counting import (
@@ -43,7 +43,7 @@ from .sharing import Sharing
 _PATIENCE_SECONDS = 8.0
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Seen:
     """All that is shown, as it was at one moment."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 
 from ..errors import JobsError
-from ..model.frozen import frozen
 from ..system.storage_faults import fault_of
 
 Look = Callable[[], Awaitable[None]]
@@ -36,7 +36,7 @@ class Phase(Enum):
     CLOSING = "The server is stopping."
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ReadinessFinding:
     """The result of one check; `message` is for the operator."""
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar, TypeVarTuple
 
 from ..engine.base import JobHistory, NoticeRecords
-from ..model.frozen import frozen
 from ..model.job import JobResult, JobStatus, Submission
 from ..model.notice import Notice, NoticeState, notice_id
 from ..model.notice_events import event_for, needs_previous
@@ -30,7 +30,7 @@ _CANNOT_PREPARE = "The notices of job %s cannot be prepared"
 _logger = logging.getLogger(__name__)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """The prepared notices of one outcome; `kept` is false if the disk refused them."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ..errors import InvalidFieldsError, field_error
-from ..model.frozen import frozen
 
 if TYPE_CHECKING:
     from cronsim import CronSim
@@ -45,7 +45,7 @@ _WEEK = timedelta(days=7)
 _WINDOWS = (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class CronTimes:
     """The moments of one cron line in one time zone. All datetimes are aware and in UTC.
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
@@ -25,7 +26,6 @@ from ..errors import (
     ShuttingDownError,
     StorageUnavailableError,
 )
-from ..model.frozen import frozen
 from ..model.job import new_job_id, utc_now
 from ..model.schedule import MisfirePolicy, OverlapPolicy, Schedule
 from ..system.owned_tasks import OwnedTasks, end_tasks
@@ -77,7 +77,7 @@ async def wait_for_event(event: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What `schedule` needs, as seen at `made_at`: to be fired now, or looked at later, or nothing more."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from ..model.frozen import frozen
 from ..model.job import format_utc
 from ..model.schedule import Schedule
 from .cron import CronTimes, read_cron
@@ -17,7 +17,7 @@ _INSTANT = timedelta(microseconds=1)
 _BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Timetable:
     """The moments of `schedule`. Moments are nominal; `fire_at` adds the jitter."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -17,7 +18,6 @@ from ..access.trigger_proofs import Proven, new_secret, prove
 from ..config import JobsConfig
 from ..engine.base import JobHistory, JobQueue, RecordStore
 from ..errors import ForbiddenError, JobsError, LimitReachedError, NotFoundError
-from ..model.frozen import frozen
 from ..model.identity import Identity
 from ..model.job import new_job_id, utc_now
 from ..model.parameters import ParameterType
@@ -46,7 +46,7 @@ class TriggerBusyError(LimitReachedError):
         self.retry_after = seconds
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The outcome of a delivery.
 

@@ -11,11 +11,11 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ..errors import ConfigurationError
-from ..model.frozen import frozen
 
 _FOLDER = Path(__file__).with_name("assets")
 _TYPES: Mapping[str, str] = MappingProxyType(
@@ -56,7 +56,7 @@ class Asset:
         return self._kept if self.compressed is None else zlib.decompress(self.compressed, _AS_GZIP)
 
 
-@frozen
+@dataclass(frozen=True)
 class Assets:
     """The files by their path below ``ui/<fingerprint>/``."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from ..functions.registry import Function
-from ..model.frozen import frozen
 from ..model.job import InterpreterName, Submission
 from .output.log import OutputLog
 from .process.process import Process
@@ -23,7 +22,7 @@ _VARIABLE = "AIOHTTP_JOBS_PARAMETERS"
 """In which a process of its own that runs Python finds all parameters, as JSON; ``child`` takes it away."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Parameters:
     """The `values` of a command by name, including secret ones, and the `secrets` among them, to be masked.
 
@@ -109,7 +108,7 @@ class Execution(NamedTuple):
     """What is called instead of a command, which then only shows the call and must never be run."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ExpectedJob:
     """A command of `user_id` that is being claimed: to be prepared, and not to be run before.
 

@@ -14,10 +14,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ..model.frozen import frozen
 from ..model.job import InterpreterName
 from .base import Execution
 
@@ -51,7 +51,7 @@ _OWN_WORDS = frozenset(
 """Built into some shell, or a keyword of one."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Interpreter:
     """`prefix` is the command line to which the path of the command's file is appended."""
 
@@ -194,7 +194,7 @@ def _missing(name: str, allowed: Collection[str], folders: list[str]) -> str:
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class SimpleCommand:
     """One program with its arguments, the first of which is its name as it was written."""
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from ..model.frozen import frozen
 from ..model.job import utc_now
 from ..system.jsontext import loads
 from ..system.owned_tasks import OwnedTasks
@@ -63,7 +62,7 @@ class NoWorkerError(Exception):
     """No worker could be started for the job. The message is a sentence for its owner."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Growth:
     """The maximum number of workers, and how many idle ones without a user to keep.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 
 from ...config import JobsConfig
-from ...model.frozen import frozen
 from ...system.secret_box import Vault
 from ...system.storage_state import StorageState
 from ...worker.modes import ExecutionModes
@@ -33,7 +33,7 @@ _ESCAPED_SIZE = 6  # a character may take six bytes in JSON
 _RECORD_BYTES = 128 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class EmbeddedRecords:
     """The `Records` of one data folder."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ...model.frozen import frozen
 from ...model.job import Submission
 from ...model.progress import Progress
 from ..base import ClaimedJob
 from .queue import PendingJob
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Located:
     """A job that has not ended, found in the store. `run_dir` exists while some process runs it."""
 
@@ -30,7 +30,7 @@ class Located:
         return self.run_dir / "log" if self.run_dir else None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class LostJob:
     """A job whose host process, `instance_id`, died while it ran.
 
@@ -43,7 +43,7 @@ class LostJob:
     last_seen: datetime
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Found:
     """A batch of waiting jobs; `there_are_more` to be had at once.
 
@@ -55,7 +55,7 @@ class Found:
     again_in: float | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Look:
     """What others have done on the store; see the methods of `FileSystemStore` with these names.
 
@@ -68,7 +68,7 @@ class Look:
     found: Found
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunningElsewhere:
     """A job that another process runs. `output_size` is in bytes."""
 
@@ -79,7 +79,7 @@ class RunningElsewhere:
     progress: Progress | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class OtherProcesses:
     """The state of the other processes on the store.
 
@@ -93,7 +93,7 @@ class OtherProcesses:
     running: list[RunningElsewhere]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class ResultNews:
     """Another process has added or deleted the result of a job of `user_id`."""
 
@@ -106,7 +106,7 @@ NewsMark = Mapping[str, tuple[int, int]]
 """How far what each of the other processes tells has been read."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class News:
     """What other processes did to results between two marks; `mark` is the later one.
 

@@ -15,12 +15,11 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ...model.frozen import frozen
 from ...system.atomic import make_folder, mend_folder, sync_file, sync_folder
 from ...system.guarded_files import (
     LockBusyError,
@@ -47,7 +46,7 @@ _DAMAGED = (
 _logger = logging.getLogger(__name__)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class HeldMoment(FiredMoment):
     """A claimed moment with its file, and the descriptor that holds the lock."""
 

@@ -11,7 +11,6 @@ from datetime import datetime
 from itertools import islice, zip_longest
 from operator import attrgetter
 
-from ...model.frozen import frozen
 from ...model.job import ExecutionMode, is_shared_key, utc_now
 from ..base import JobSummary, Limits, MostWaiting, Slot, slot_of
 
@@ -52,7 +51,7 @@ class PendingJob(JobSummary):
         return f"{owner}\0{self.concurrency_key}"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """The limits on waiting jobs.
 

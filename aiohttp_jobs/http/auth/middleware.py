@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from aiohttp import web
@@ -21,7 +21,6 @@ from ...config import JobsConfig
 from ...engine.base import ApiKeyRecords
 from ...errors import AuthenticationError, ForbiddenError, RightsUnavailableError
 from ...model.api_key import ended_with_user
-from ...model.frozen import frozen
 from ...model.functions import HostCode
 from ...model.identity import Identity, Proof
 from ...model.trace import TRACEPARENT, TRACESTATE, TraceContext
@@ -41,7 +40,7 @@ H = TypeVar("H", bound=Handler)
 Explain = Callable[[web.Request, Identity], Awaitable[None]]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Judging:
     """How to find out again who sent a request, and how often that is to be done (seconds)."""
 
@@ -202,7 +201,7 @@ async def _key_identity(
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Right:
     """What the caller of a route must be allowed to do; declared by `needs`."""
 

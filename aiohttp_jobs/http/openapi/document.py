@@ -6,6 +6,7 @@ import inspect
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +31,6 @@ from ...errors import (
     TooLargeError,
     TooManyAttemptsError,
 )
-from ...model.frozen import frozen
 from ...model.functions import FUNCTION_NAME
 from ...model.job import MAX_LABELS, InterpreterName
 from ...model.notice_rules import MOST_RULES
@@ -46,7 +46,7 @@ _NAME = {"type": "string", "pattern": f"^{FUNCTION_NAME}$"}
 _JSON = "application/json"
 
 
-@frozen
+@dataclass(frozen=True)
 class DescribedRoute:
     """A route with its handler's `operation`. `path` is below `ROOT`, as OpenAPI writes it."""
 

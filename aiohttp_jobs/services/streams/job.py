@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ...engine.base import FoundJob, JobOutput, JobState, OutputStore
 from ...errors import NotFoundError, StorageUnavailableError
-from ...model.frozen import frozen
 from ...model.job import JobPhase
 from ...model.output import OutputPart
 from ...model.progress import Progress
@@ -24,7 +24,7 @@ _PROGRESS_SECONDS = 0.1
 _AWAY_SECONDS = 0.5
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class StreamEvent:
     """One event: ``output``, ``status``, ``progress``, ``end``, or ``heartbeat`` (nothing new).
 

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from ...engine.base import MISSED, EventBus, JobChange
-from ...model.frozen import frozen
 from .serializers import ended_feed_view, job_view
 
 MOST_CHANGES = 1000
 """How many jobs' news are kept for a watcher that is behind; beyond that it has to load the list anew."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class JobListChange:
     """One event: ``job``, ``removed``, ``heartbeat``, ``hello`` (nothing is missed from now on) or ``resync``
     (changes were missed: reload the list).

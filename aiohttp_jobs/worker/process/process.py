@@ -13,11 +13,11 @@ import signal
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from subprocess import DEVNULL
 from typing import Any
 
-from ...model.frozen import frozen
 from ...system.threads import started
 
 INSTANCE_VARIABLE = "AIOHTTP_JOBS_INSTANCE"
@@ -28,7 +28,7 @@ JOB_VARIABLE = "AIOHTTP_JOBS_JOB_ID"
 _DESCENDANTS = f"{__package__}.descendants"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Program:
     """What to start: the file `path`, run with `arguments` (the first is its name) in the folder `folder`.
 
