@@ -53,8 +53,7 @@ def hand_over(parameters: Parameters, interpreter: InterpreterName) -> dict[str,
 class FunctionCall(NamedTuple):
     """A call of one of the host's functions with `values`: JSON by name, including secret ones.
 
-    `attempt` counts from 1. The job began at `started` (aware) and may run for `seconds`. Another process
-    imports the function by `module` and `qualname`.
+    `attempt` counts from 1. The job began at `started` (aware) and may run for `seconds`.
     """
 
     function: Function[..., Any]
@@ -64,24 +63,12 @@ class FunctionCall(NamedTuple):
     seconds: float
 
     def __repr__(self) -> str:
-        return f"FunctionCall({self.name}, attempt={self.attempt})"  # without the values
+        return f"FunctionCall({self.function.name}, attempt={self.attempt})"  # without the values
 
     @property
     def deadline(self) -> datetime:
         """When the job times out."""
         return self.started + timedelta(seconds=min(self.seconds, _LONGEST_LIMIT))
-
-    @property
-    def module(self) -> str:
-        return self.function.module
-
-    @property
-    def qualname(self) -> str:
-        return self.function.qualname
-
-    @property
-    def name(self) -> str:
-        return self.function.name
 
 
 class Execution(NamedTuple):

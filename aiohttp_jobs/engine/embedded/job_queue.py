@@ -18,7 +18,7 @@ from ...model.job import JobPhase, Submission, utc_now
 from ...system.storage_state import StorageState
 from ...worker.base import WarmWorker
 from ..base import FoundJob, JobChange, JobQuery, JobState, MostWaiting, QueueSummary, StopReason, WorkerState
-from ..running.active import ActiveJob, JobChanges
+from ..running.active import ActiveJob, JobChanges, settle
 from ..running.states import worker_states
 from .changes_elsewhere import ChangesElsewhere
 from .dispatcher import Dispatcher
@@ -237,16 +237,11 @@ async def _end_within(active: ActiveJob[PendingJob], seconds: float) -> None:
     """Wait up to `seconds` for the job to end, or for this process to be about to stop."""
     # Not by `asyncio.wait`, which hands on through a future of its own, one turn of the loop later.
     ended = active.next_end()
-    timer = asyncio.get_running_loop().call_later(seconds, _release, ended)
+    timer = asyncio.get_running_loop().call_later(seconds, settle, ended)
     try:
         await ended
     finally:
         timer.cancel()
-
-
-def _release(waiting: asyncio.Future[None]) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
 
 
 def _ids(running: Sequence[RunningElsewhere]) -> set[str]:

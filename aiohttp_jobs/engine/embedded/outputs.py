@@ -11,7 +11,7 @@ from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import LogWriter
 from ...worker.output.segments import existing, whole_characters
 from ..base import JobOutput, JobState
-from ..running.active import ActiveJob
+from ..running.active import ActiveJob, settle
 from ..running.outputs import FilesOutput, NoOutput, output_of
 from .files.results import record_run
 from .store import FileSystemStore
@@ -53,13 +53,8 @@ class EmbeddedOutputs:
         # Nobody tells of another process's job: it is time to look again.
         loop = asyncio.get_running_loop()
         change: asyncio.Future[None] = loop.create_future()
-        loop.call_later(_ELSEWHERE_SECONDS, _wake, change)
+        loop.call_later(_ELSEWHERE_SECONDS, settle, change)
         return change
-
-
-def _wake(change: asyncio.Future[None]) -> None:
-    if not change.done():
-        change.set_result(None)
 
 
 class StoredOutput:

@@ -165,8 +165,7 @@ class ActiveJob(Generic[J]):
     def _tell_end(self) -> None:
         ends, self._ends = self._ends, ()
         for end in ends:
-            if not end.done():
-                end.set_result(None)
+            settle(end)
 
     def stop(self, reason: StopReason) -> None:
         if self.reason is None:
@@ -204,8 +203,7 @@ class ActiveJob(Generic[J]):
         if self._changed is not None:
             changed, self._changed = self._changed, None
             for change in changed:
-                if not change.done():
-                    change.set_result(None)
+                settle(change)
 
     async def change(self, timeout: float) -> bool:
         """Wait for a change; false if there is none within `timeout` seconds."""
@@ -228,6 +226,12 @@ class ActiveJob(Generic[J]):
         change: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changed.add(change)
         return change
+
+
+def settle(waiting: asyncio.Future[None]) -> None:
+    """Have whoever waits go on, unless they do already or wait no longer."""
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 class JobChanges:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...model.output import CHUNK, OutputPart, Span
 from ...worker.output.log import OutputLog
 from ...worker.output.segments import kept_spans, read_segments
-from .active import ActiveJob
+from .active import ActiveJob, settle
 
 
 class NoOutput:
@@ -64,7 +65,7 @@ class LiveOutput:
             return
         if self._log.file_writer is not None:
             written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._log.once_written(lambda: None if written.done() else written.set_result(None))
+            self._log.once_written(partial(settle, written))
             await written
             return
         with suppress(OSError):  # a full disk is the log's own to report
