@@ -7,6 +7,7 @@ times as fast as the real one since then, so that each second is a minute to the
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ from aiohttp_jobs import JobsConfig
 
 from ..conftest import login, logout
 from .clock import hurry
+
+_FREE_SECONDS = 10
 
 
 async def main(data_dir: Path, port: int) -> None:
@@ -31,13 +34,24 @@ async def main(data_dir: Path, port: int) -> None:
     app.router.add_post("/logout", logout)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
+    await listen(runner, port)
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     print(runner.addresses[0][1], flush=True)
     await ended.wait()
     await runner.cleanup()
+
+
+async def listen(runner: web.AppRunner, port: int) -> None:
+    """For a moment a program that a killed host was just starting may still have its socket."""
+    async with asyncio.timeout(_FREE_SECONDS):
+        while True:
+            try:
+                return await web.TCPSite(runner, "127.0.0.1", port).start()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 if __name__ == "__main__":
