@@ -98,18 +98,6 @@ def read_file(path: str | Path, most: int) -> bytes:
     return data
 
 
-def read_start(path: str | Path, most: int) -> bytes:
-    """At most `most` bytes of whatever is at `path`, by one call: for whoever knows what they have to be.
-
-    No link is followed and no pipe waited for. Raises ``OSError``.
-    """
-    descriptor = os.open(path, os.O_RDONLY | _GUARDED)
-    try:
-        return os.read(descriptor, most)
-    finally:
-        os.close(descriptor)
-
-
 def is_regular(path: str | Path) -> bool:
     """Whether `path` is a regular file, not a link to one."""
     try:

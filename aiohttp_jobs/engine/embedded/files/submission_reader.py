@@ -5,8 +5,8 @@ Those that this process has accepted itself are remembered, and not parsed again
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ....model.field_faults import what_is_wrong
 from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
-from ....system.guarded_files import UnreadableFileError, read_file, read_start
+from ....system.guarded_files import UnreadableFileError, read_file
 from ....system.signing import FIELD as SIGNATURE
 from ....system.signing import Signer
 from .layout import original_text, safe_component
@@ -31,7 +31,6 @@ TAMPERED = "The submission file was changed after it was signed; it does not run
 _MOST_SUBMISSIONS = 4096
 _MOST_FILES = 100_000
 _LARGEST_REMEMBERED = 16 * 1024
-_LARGEST_HELD = 2048
 
 
 def picked_up_before(job_id: str) -> str:
@@ -170,34 +169,41 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+class _Identity(NamedTuple):
+    """Of a file: another one once somebody has written to it or replaced it, and the same once it was moved.
+
+    Whoever dates a file back can hide that it was changed. What was accepted runs all the same then.
+    """
+
+    mode: int
+    inode: int
+    size: int
+    modified: int
+
+    @classmethod
+    def of(cls, path: str) -> _Identity | None:
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        return cls(found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
 class AcceptedFile(NamedTuple):
-    """A submission file that this process wrote: the submission, if it is still cached, and the content.
+    """A submission file that this process wrote, with the submission if that is still cached.
 
     `comings` is `Instance.comings` of when it was written.
     """
 
     submission: Submission | None
-    content: bytes
-    """Itself if it is short, or else its digest; nothing without the submission."""
-    size: int
+    identity: _Identity | None
     comings: int
 
     def submission_in(self, path: str) -> Submission | None:
-        """The cached submission, if the file `path` still has the content that was written. Blocks."""
-        if self.submission is None:
+        """The cached submission, if `path` is still the file that was written. Blocks."""
+        if self.submission is None or self.identity is None:
             return None
-        try:
-            found = read_start(path, self.size + 1)  # one more: whether anything was added
-        except OSError:
-            return None
-        # The size too, or else a digest would pass for what it is of.
-        is_same = len(found) == self.size and _held(found) == self.content
-        return self.submission if is_same else None
-
-
-def _held(data: bytes) -> bytes:
-    """What stands for `data` in memory. To hash what is short takes longer than to keep and compare it."""
-    return data if len(data) <= _LARGEST_HELD else hashlib.sha256(data).digest()
+        return self.submission if _Identity.of(path) == self.identity else None
 
 
 class Accepted:
@@ -210,14 +216,15 @@ class Accepted:
         self._files: dict[str, AcceptedFile] = {}
         self._submissions = 0
 
-    def add(self, path: str, data: bytes, submission: Submission, comings: int) -> None:
+    def add(self, path: str, size: int, submission: Submission, comings: int) -> None:
+        """Remember `submission`, which was just written to the file `path` with `size` bytes. Blocks."""
         self.take(path)
-        if len(self._files) >= _MOST_FILES or len(data) > _LARGEST_REMEMBERED:
+        if len(self._files) >= _MOST_FILES or size > _LARGEST_REMEMBERED:
             return
         is_kept = self._submissions < _MOST_SUBMISSIONS
         self._submissions += is_kept
-        held = _held(data) if is_kept else b""
-        self._files[path] = AcceptedFile(submission if is_kept else None, held, len(data), comings)
+        identity = _Identity.of(path) if is_kept else None
+        self._files[path] = AcceptedFile(submission if is_kept else None, identity, comings)
 
     def take(self, path: str) -> AcceptedFile | None:
         found = self._files.pop(path, None)

@@ -158,7 +158,7 @@ class Intake:
             make_folder(Path(folder))
         with self._accepting.turn(submission, allowance), self._left_undone.replaced(target):
             put_file(target, data, self._instance.scratch)
-        self._accepted.add(target, data, submission, self._instance.comings)
+        self._accepted.add(target, len(data), submission, self._instance.comings)
         entry = _entry(Kind.ADDED, run.name, user_folder, submission, data)
         pending = pending_job(target, ReadSubmission(submission, None), run)
         undo = partial(self._take_back, run.job_id, target)

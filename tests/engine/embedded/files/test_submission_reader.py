@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ from aiohttp_jobs.engine.embedded.files.submission_reader import Accepted
 from aiohttp_jobs.model.job import ExecutionMode, Submission, new_job_id, utc_now
 
 DATA = b'{"JobName": "report"}'
-LARGE = b'{"JobName": "report", "Command": "%s"}' % (b"#" * 10_000)
 SUBMISSION = Submission(
     job_id=new_job_id(),
     user_id="alice",
@@ -24,48 +22,70 @@ SUBMISSION = Submission(
 )
 
 
+def found_after(path: Path, change: Callable[[Path], object]) -> Submission | None:
+    """What is found in `path` of a submission that was written there before `change`."""
+    path.write_bytes(DATA)
+    accepted = Accepted()
+    accepted.add(str(path), len(DATA), SUBMISSION, 0)
+    known = accepted.take(str(path))
+    assert known is not None
+    change(path)
+    return known.submission_in(str(path))
+
+
+def _exchanged(path: Path, data: bytes) -> None:
+    other = path.with_suffix(".other")
+    other.write_bytes(data)
+    other.replace(path)
+
+
+def _edited(path: Path) -> None:
+    """In place, with as many bytes as there were."""
+    path.write_bytes(DATA.replace(b"report", b"attack"))
+    a_second_later = path.stat().st_mtime_ns + 1_000_000_000
+    os.utime(path, ns=(a_second_later, a_second_later))
+
+
+def _in_place_of_it(put: Callable[[Path], object]) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        path.unlink()
+        put(path)
+
+    return change
+
+
 def _link(path: Path) -> None:
     path.with_suffix(".other").write_bytes(DATA)
     path.symlink_to(path.with_suffix(".other"))
 
 
-def found_in(path: Path, data: bytes = DATA) -> Submission | None:
-    """What is found in `path` of a submission of which `data` was written there."""
-    accepted = Accepted()
-    accepted.add(str(path), data, SUBMISSION, 0)
-    known = accepted.take(str(path))
-    assert known is not None
-    return known.submission_in(str(path))
+def test_a_file_as_it_was_written_is_the_submission(tmp_path: Path) -> None:
+    assert found_after(tmp_path / "job.json", lambda path: None) is SUBMISSION
 
 
-@pytest.mark.parametrize("data", [DATA, LARGE], ids=["short", "large"])
-def test_a_file_as_it_was_written_is_the_submission(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "job.json").write_bytes(data)
-    assert found_in(tmp_path / "job.json", data) is SUBMISSION
+def test_a_file_that_was_moved_is_so_too(tmp_path: Path) -> None:
+    def move_away_and_back(path: Path) -> None:
+        path.rename(path.with_suffix(".moved")).rename(path)
+
+    assert found_after(tmp_path / "job.json", move_away_and_back) is SUBMISSION
 
 
 @pytest.mark.parametrize(
-    "instead",
-    [LARGE[:-1] + b" ", LARGE + b" ", hashlib.sha256(LARGE).digest()],
-    ids=["another of its size", "a longer one", "its digest"],
-)
-def test_anything_else_in_place_of_a_large_file_is_not(tmp_path: Path, instead: bytes) -> None:
-    (tmp_path / "job.json").write_bytes(instead)
-    assert found_in(tmp_path / "job.json", LARGE) is None
-
-
-@pytest.mark.parametrize(
-    "put",
+    "change",
     [
-        _link,
-        os.mkfifo,
-        Path.mkdir,
+        _edited,
+        lambda path: _exchanged(path, DATA.replace(b"report", b"attack")),
         lambda path: path.write_bytes(DATA + b" "),
         lambda path: path.write_bytes(b""),
-        lambda path: None,
+        Path.unlink,
+        _in_place_of_it(_link),
+        _in_place_of_it(os.mkfifo),
+        _in_place_of_it(Path.mkdir),
     ],
-    ids=["a link to the same", "a named pipe", "a folder", "a longer file", "an empty file", "nothing"],
-)
-def test_anything_else_in_its_place_is_not(tmp_path: Path, put: Callable[[Path], object]) -> None:
-    put(tmp_path / "job.json")
-    assert found_in(tmp_path / "job.json") is None
+    ids=[
+        "edited", "another of its size", "a longer one", "an empty one", "none", "a link to the same",
+        "a named pipe", "a folder",
+    ],
+)  # fmt: skip
+def test_anything_else_in_its_place_is_not(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    assert found_after(tmp_path / "job.json", change) is None
