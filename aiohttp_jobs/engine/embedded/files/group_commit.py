@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ _MOST_AT_ONCE = 64
 _MOST_UNTIDY = 1000
 _BREATH_SECONDS = 0.002
 """Whoever was told goes on first: what nobody waits for would take the processor from them."""
+_TIDY_SECONDS = 0.05
+"""From one tidying to the next: what is put away is only taken out again for a job that comes soon."""
 _logger = logging.getLogger(__name__)
 
 
@@ -60,7 +63,8 @@ class _Order:
 class GroupCommit:
     """Makes changes in the order in which they are requested; each is durable when `run` returns.
 
-    `tidy` is called in the same thread when it is idle, and now and then if it never is.
+    `tidy` is called in the same thread when it is idle, though not again at once, and now and then if it
+    never is.
     """
 
     def __init__(self, journal: Journal, tidy: Callable[[], None], storage: StorageState) -> None:
@@ -98,9 +102,10 @@ class GroupCommit:
 
     def _serve(self) -> None:
         left: list[_Order] = []
-        going, untidy = True, 0
+        going, untidy, tidy_at = True, 0, 0.0
         while going:
-            orders = self._wait(_BREATH_SECONDS if left or untidy else None)
+            pause = _BREATH_SECONDS if left else max(_BREATH_SECONDS, tidy_at - time.monotonic())
+            orders = self._wait(pause if left or untidy else None)
             going = None not in orders
             batch = [order for order in orders if order is not None]
             for order in batch:
@@ -117,13 +122,13 @@ class GroupCommit:
             if is_at_rest or len(left) > 1:
                 self._do_the_rest(left)
                 left = []
-            if is_at_rest or untidy > _MOST_UNTIDY:
+            if not going or untidy > _MOST_UNTIDY or (is_at_rest and time.monotonic() >= tidy_at):
                 try:
                     self._tidy()
                 except Exception as error:  # this thread has to go on, whatever jobs have left
                     message = "What jobs have left behind cannot be removed"
                     self._storage.report(error, _logger, message)
-                untidy = 0
+                untidy, tidy_at = 0, time.monotonic() + _TIDY_SECONDS
 
     def _undo(self, failed: Sequence[_Order]) -> None:
         """Nobody is to find what was refused."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import threading
 import time
@@ -90,6 +91,30 @@ async def test_changes_at_once_wait_for_the_disk_once(store: Store, syncs: list[
     assert await store.at_once(*map(store.write, names)) == names
     assert syncs == (["pwritev"] if hasattr(os, "RWF_DSYNC") else ["fsync"])
     assert all((store.folder / name).read_bytes() == b"x" for name in names)
+
+
+async def test_it_is_tidied_at_rest_but_not_after_each_of_many_changes(tmp_path: Path) -> None:
+    changed: list[float] = []
+    tidied: list[float] = []
+
+    def change() -> CommittedChange[None]:
+        changed.append(time.monotonic())
+        return CommittedChange(None)
+
+    storage = StorageState(tmp_path)
+    committer = GroupCommit(Journal(tmp_path, storage), lambda: tidied.append(time.monotonic()), storage)
+    committer.open()
+    for _ in range(30):
+        await committer.run(change)
+        await asyncio.sleep(0.01)
+    deadline = time.monotonic() + 30
+    while not (tidied and tidied[-1] > changed[-1]) and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    assert tidied[-1] > changed[-1], "what the last one has left is tidied too"
+    count = len(tidied)
+    assert all(after - before >= 0.049 for before, after in itertools.pairwise(tidied)), tidied
+    await asyncio.to_thread(committer.close)
+    assert len(tidied) > count, "and at the end"
 
 
 async def test_one_that_fails_fails_alone(store: Store) -> None:
