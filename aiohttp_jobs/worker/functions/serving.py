@@ -36,6 +36,9 @@ _LEFT_SECONDS = 0.5
 _SIGTERM = int(signal.SIGTERM)
 READY = b'{"ready": true}\n'
 _NOTHING = Ending(0)
+_set_handler = inspect.unwrap(signal.signal)
+"""Without looking whether the handler is one of the numbers that `signal` has names for: that raises and
+catches two errors, for each job."""
 
 
 def main(control: socket.socket, output: int, parent: int, told: dict[str, Any]) -> int:
@@ -123,7 +126,7 @@ class FunctionProcess:
 
     def run(self, request: dict[str, Any]) -> Ending:
         """Call the requested function; never raises."""
-        signal.signal(_SIGTERM, self._on_sigterm)  # a module may have one of its own
+        _set_handler(_SIGTERM, self._on_sigterm)  # a module may have one of its own
         self._is_running = True
         try:
             ending = self._outcome(request)
