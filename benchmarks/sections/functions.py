@@ -21,7 +21,7 @@ ALONE, FIRST = "a Python that imports it, calls it and ends", "the first call, t
 READY, COMMAND = "the first call, once a worker waits", "the first `pass` in Runspace, the host being just up"
 _NEXT_WORKER_SECONDS = 1.2
 _TRIED = (PARALLEL, 2 * PARALLEL, 4 * PARALLEL)
-_TRIALS = 2
+_TRIALS = 4
 _CALL = "from benchmarks.functions import nothing; nothing()"
 
 
