@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import NamedTuple
 
 with contextlib.suppress(ImportError):  # Windows, where no host runs: see `operating_system`
     import fcntl
@@ -96,6 +97,28 @@ def read_file(path: str | Path, most: int) -> bytes:
     if len(data) > most:
         raise UnreadableFileError(path, f"is larger than {most} bytes")
     return data
+
+
+class PathState(NamedTuple):
+    """Of a file or folder: another one once it was written to, moved or replaced, or, of a folder, once
+    anything was put there or taken away. Time stamps are coarse: of two changes within a tick one may not
+    show.
+    """
+
+    mode: int
+    inode: int
+    modified: int
+    changed: int
+    """Unlike the time before, nobody can set it."""
+
+    @classmethod
+    def of(cls, path: str, *, is_moved: bool = False) -> PathState | None:
+        """``None`` if nothing can be seen there. With `is_moved` it is the same after it was moved."""
+        try:
+            found = os.lstat(path)
+        except OSError:
+            return None
+        return cls(found.st_mode, found.st_ino, found.st_mtime_ns, 0 if is_moved else found.st_ctime_ns)
 
 
 def is_regular(path: str | Path) -> bool:

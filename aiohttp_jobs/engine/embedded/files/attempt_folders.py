@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from ....system.guarded_files import UnreadableFileError, open_in_place, read_file
+from ....system.guarded_files import PathState, UnreadableFileError, open_in_place, read_file
 from ....system.removal import remove_tree
 from ....worker.base import WORK
 from .layout import is_settled
@@ -42,29 +42,7 @@ class Folders(NamedTuple):
     job_dir: str
 
 
-class _State(NamedTuple):
-    """Of a folder: another one once anything was put there or taken away, or it was replaced."""
-
-    mode: int
-    inode: int
-    modified: int
-    changed: int
-
-    @classmethod
-    def of(cls, folder: str, *, is_moved: bool = False) -> _State | None:
-        """`is_moved`: the folder itself is renamed between jobs, which changes one of its times."""
-        try:
-            found = os.lstat(folder)
-        except OSError:
-            return None
-        return cls(found.st_mode, found.st_ino, found.st_mtime_ns, 0 if is_moved else found.st_ctime_ns)
-
-    @property
-    def is_private(self) -> bool:
-        return self.mode == _PRIVATE
-
-
-States = tuple[_State | None, ...]
+States = tuple[PathState | None, ...]
 
 
 class _Spare(NamedTuple):
@@ -288,11 +266,11 @@ class AttemptFolders:
 
 
 def _run_states(run_dir: str) -> States:
-    return (_State.of(run_dir, is_moved=True),)
+    return (PathState.of(run_dir, is_moved=True),)
 
 
 def _job_states(job_dir: str) -> States:
-    return _State.of(job_dir), _State.of(f"{job_dir}/{WORK}")
+    return PathState.of(job_dir), PathState.of(f"{job_dir}/{WORK}")
 
 
 def _spare(place: str, states: States, asked: int) -> _Spare:

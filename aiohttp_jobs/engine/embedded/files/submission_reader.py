@@ -6,7 +6,6 @@ Those that this process has accepted itself are remembered, and not parsed again
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -14,7 +13,7 @@ from pydantic import ValidationError
 
 from ....model.field_faults import what_is_wrong
 from ....model.job import ExecutionMode, Submission, new_job_id, utc_now
-from ....system.guarded_files import UnreadableFileError, read_file
+from ....system.guarded_files import PathState, UnreadableFileError, read_file
 from ....system.signing import FIELD as SIGNATURE
 from ....system.signing import Signer
 from .layout import original_text, safe_component
@@ -169,26 +168,6 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-class _Identity(NamedTuple):
-    """Of a file: another one once somebody has written to it or replaced it, and the same once it was moved.
-
-    Whoever dates a file back can hide that it was changed. What was accepted runs all the same then.
-    """
-
-    mode: int
-    inode: int
-    size: int
-    modified: int
-
-    @classmethod
-    def of(cls, path: str) -> _Identity | None:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            return None
-        return cls(found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns)
-
-
 class AcceptedFile(NamedTuple):
     """A submission file that this process wrote, with the submission if that is still cached.
 
@@ -196,14 +175,14 @@ class AcceptedFile(NamedTuple):
     """
 
     submission: Submission | None
-    identity: _Identity | None
+    state: PathState | None
     comings: int
 
     def submission_in(self, path: str) -> Submission | None:
         """The cached submission, if `path` is still the file that was written. Blocks."""
-        if self.submission is None or self.identity is None:
+        if self.submission is None or self.state is None:
             return None
-        return self.submission if _Identity.of(path) == self.identity else None
+        return self.submission if PathState.of(path) == self.state else None
 
 
 class Accepted:
@@ -223,8 +202,8 @@ class Accepted:
             return
         is_kept = self._submissions < _MOST_SUBMISSIONS
         self._submissions += is_kept
-        identity = _Identity.of(path) if is_kept else None
-        self._files[path] = AcceptedFile(submission if is_kept else None, identity, comings)
+        state = PathState.of(path) if is_kept else None
+        self._files[path] = AcceptedFile(submission if is_kept else None, state, comings)
 
     def take(self, path: str) -> AcceptedFile | None:
         found = self._files.pop(path, None)

@@ -273,6 +273,8 @@ class Intake:
             fault = picked_up_before(pending.job_id)
         folders = self._run_folders.begin(run.name, user_folder, signed=accepted is not None)
         target = self._at.claimed_file(run)
+        # Before it is moved, which changes a time of the file that nobody can set back.
+        known = accepted.submission_in(pending.key) if accepted is not None else None
         try:
             os.rename(pending.key, target)
         except OSError as error:
@@ -280,7 +282,6 @@ class Intake:
             if isinstance(error, FileNotFoundError):
                 return CommittedChange(None)
             raise
-        known = accepted.submission_in(target) if accepted is not None else None
         read = ReadSubmission(known, None) if known else self._reader.read_claimed(Path(target), user_folder)
         submission, problem = read
         if problem is None and read.is_signed and self._deleted_ids.is_too_old(submission):
